@@ -1,0 +1,59 @@
+"""tinygrad_rnn: understand, check and run recurrent networks.
+
+A reverse-mode autograd engine in NumPy. Operations on Tensors build a graph of what was computed;
+``backward`` walks it back; pictures, per-step gradients and the checking suite read the same graph.
+
+    import tinygrad_rnn as tg
+
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    tg.tanh(x * 2).sum().backward()
+    x.grad
+
+The rooms, each importing only from those before it: ``graph`` (what is recorded), ``ops`` (every
+operation beside its derivative), ``backprop`` (the reverse sweep), ``tensor`` (operators and
+NumPy's protocols), ``nn``, ``optim``, ``text``, ``viz``, ``testing`` and the command line.
+"""
+
+import importlib
+from typing import Any
+
+from . import ops
+from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad
+from .graph import detect_anomaly, no_grad, primitive, scope, steps
+from .ops import *  # noqa: F403
+from .tensor import Tensor
+
+# What not every program uses is imported when it is first asked for.
+_rooms = {"nn", "optim", "testing", "text", "viz"}
+_elsewhere = {"draw": "viz"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _rooms:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _elsewhere:
+        return getattr(importlib.import_module(f"{__name__}.{_elsewhere[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_rooms, *_elsewhere})
+
+
+__all__ = [
+    "Tensor",
+    "checkpoint",
+    "detect_anomaly",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "no_grad",
+    "primitive",
+    "scope",
+    "steps",
+    "value_and_grad",
+    *ops.__all__,
+]
+__version__ = "0.1.0"

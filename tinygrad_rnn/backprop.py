@@ -1,0 +1,617 @@
+"""Differentiation: the reverse sweep, and the functions that are made of it.
+
+The chain rule for a graph reads: the cotangent of a node is the sum, over everything computed
+from it, of their cotangents times their local derivatives. :func:`sweep` visits the nodes newest
+first, so that a node is reached when all of these have been added up:
+
+    pending[output] = seed
+    for node in ancestors(output):
+        g = pending.pop(node)
+        for each parent:  pending[parent] += vjp(g, node.output, *node.arrays)
+
+The rules are made of the library's own operations. On ndarrays the sweep is a fast backward pass.
+On Tensors the same sweep records itself, and its result can be differentiated again, drawn, or
+compiled: that is all there is to ``create_graph=True`` and to every higher derivative.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from . import graph, ops
+from .graph import (
+    Array,
+    Node,
+    Primitive,
+    Value,
+    ancestors,
+    attach,
+    check_finite,
+    current,
+    describe,
+    enable_grad,
+    in_scope,
+    leaf,
+    numeric,
+    pick,
+    record,
+)
+
+# ── the sweep ────────────────────────────────────────────────────────────────────────────
+
+
+def sweep(
+    seeds: dict[Node, Any],
+    wanted: set[Node] | None = None,
+    *,
+    differentiable: bool = False,
+    since: int = 0,
+) -> dict[Node, Any]:
+    """Send cotangents from the seeded nodes back through the graph.
+
+    Args:
+        seeds: the cotangent of each node to start from (ndarrays, or Tensors where
+            ``differentiable``); a node with several outputs has a list, None where missing.
+        wanted: the nodes whose cotangents to return, and the only ones that are worked
+            towards; None for every leaf.
+        differentiable: run the rules on Tensors, recording what they do.
+        since: nodes with a smaller creation number are not passed.
+
+    Returns:
+        The cotangent of every wanted node that was reached. Treat the arrays as read-only: one
+        may be shared with another cotangent or with the graph.
+
+    Raises:
+        ValueError: a rule returned a cotangent of the wrong shape; the message names it.
+        TypeError: a rule returned something that is not real numbers.
+        FloatingPointError: inside ``detect_anomaly``, the first NaN or Inf.
+    """
+    order = ancestors(seeds, since)
+    if wanted is None:
+        wanted = {node for node in order if node.primitive is None}
+        needed = set(order)  # what was recorded leads to a leaf
+    else:
+        needed = set()
+        for node in reversed(order):
+            if node in wanted or not needed.isdisjoint(node.parents):
+                needed.add(node)
+
+    pending = dict(seeds)
+    owned: set[Node] = set()  # nodes whose pending cotangent is a buffer made here
+    found: dict[Node, Any] = {}
+    anomaly = current().anomaly
+    for node in order:
+        g = pending.pop(node, None)
+        if g is None:
+            continue
+        if node in wanted:
+            found[node] = g
+        primitive = node.primitive
+        if primitive is None or node.number < since:
+            continue
+        if primitive is pick:
+            _add_to_slot(pending, node, g)
+            continue
+        arrays, output, keywords = node.arrays, node.output, node.keywords
+        if differentiable:
+            arrays, output = _as_tensors(node)
+        if primitive.joint:
+            contributions = primitive.vjps(g, output, node.parents, differentiable)
+        rules = primitive.vjps
+        for i, parent in enumerate(node.parents):
+            if parent not in needed:
+                continue
+            x = arrays[i]
+            if primitive.add_into is not None and not differentiable:
+                if parent not in owned or type(pending[parent]) is not ndarray:
+                    held = pending.get(parent)
+                    pending[parent] = np.zeros(x.shape, x.dtype) if held is None else np.array(held)
+                    owned.add(parent)
+                primitive.add_into(pending[parent], g, *arrays, **keywords)
+                continue
+            if primitive.joint:
+                contribution = contributions[i]
+                if contribution is None:
+                    continue
+            elif differentiable:
+                with in_scope(node.scope):
+                    contribution = rules[i](g, output, *arrays, **keywords)
+                    if not isinstance(contribution, Value):
+                        contribution = attach(_real(contribution, node, i), None)
+            elif keywords:
+                contribution = rules[i](g, output, *arrays, **keywords)
+            else:
+                contribution = rules[i](g, output, *arrays)
+            if type(contribution) is not ndarray and not differentiable:
+                contribution = _real(contribution, node, i)
+            if contribution.shape != x.shape:
+                contribution = _fitted(contribution, x.shape, node, i)
+            if contribution.dtype is not x.dtype:
+                contribution = ops.astype(_real(contribution, node, i), x.dtype)
+            if anomaly:
+                _check_cotangent(contribution, g, node)
+            if parent not in pending:
+                pending[parent] = contribution
+            elif differentiable:
+                pending[parent] = pending[parent] + contribution
+            elif parent in owned:
+                held = pending[parent]
+                held += contribution
+                pending[parent] = held
+            else:
+                pending[parent] = pending[parent] + contribution
+                owned.add(parent)
+    return found
+
+
+def _as_tensors(node: Node) -> tuple[tuple[Any, ...], Any]:
+    """The saved inputs and the output of a node as Tensors at their places in the graph."""
+    inputs = tuple(
+        attach(x, parent if isinstance(parent, Node) else None) if isinstance(x, ndarray) else x
+        for x, parent in zip(node.arrays, node.parents, strict=True)
+    )
+    return inputs, attach(node.output, node) if isinstance(node.output, ndarray) else node.output
+
+
+def _add_to_slot(pending: dict[Node, Any], node: Node, g: Any) -> None:
+    """A cotangent for one output of a node that has several: they wait in a list."""
+    (parent,) = node.parents
+    assert isinstance(parent, Node)
+    slots = pending.setdefault(parent, [None] * len(parent.output))
+    index = node.keywords["index"]
+    slots[index] = g if slots[index] is None else slots[index] + g
+
+
+def _rule_name(node: Node, index: int) -> str:
+    assert node.primitive is not None
+    return f"{node.primitive.name}: its rule for argument {index}"
+
+
+def _real(contribution: Any, node: Node, index: int) -> Any:
+    """What a rule returned, if it is made of real numbers."""
+    if isinstance(contribution, Value):
+        return contribution
+    array = np.asarray(contribution)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{_rule_name(node, index)} returned {describe(contribution)}, expected real numbers"
+            f"{node.scope}"
+        )
+    return array
+
+
+def _fitted(contribution: Any, shape: tuple[int, ...], node: Node, index: int) -> Any:
+    """Sum a cotangent over the axes along which its input was broadcast, if it was."""
+    assert node.primitive is not None
+    if node.primitive.elementwise:
+        try:
+            # A rule may leave out a factor of ones: the cotangent first takes the output's shape.
+            if contribution.shape != node.output.shape:
+                contribution = ops.broadcast_to(contribution, node.output.shape)
+            return ops.sum_to(contribution, shape)
+        except ValueError:
+            pass
+    raise ValueError(
+        f"{_rule_name(node, index)} returned a cotangent of shape {contribution.shape}, "
+        f"expected its input's shape {shape}{node.scope}"
+    )
+
+
+def _check_cotangent(contribution: Any, g: Any, node: Node) -> None:
+    assert node.primitive is not None
+    array, incoming = (v._data if isinstance(v, Value) else v for v in (contribution, g))
+    inputs: list[Any] = [incoming] if isinstance(incoming, ndarray) else []
+    inputs += [x for x in node.arrays if isinstance(x, (ndarray, int, float))]
+    check_finite(array, inputs, node.primitive, node.scope, "in its backward")
+
+
+# ── backward and grad ────────────────────────────────────────────────────────────────────
+
+
+def _seed(output: Value, grad: Any, where: str, example: str) -> Any:
+    """The cotangent to start from: 1 for a scalar, else what the caller gave."""
+    data = output._data
+    if grad is None:
+        if data.size != 1:
+            raise ValueError(
+                f"{where}: expected a scalar, got shape {data.shape}; sum it up, or pass the "
+                f"gradient with respect to it: {example}"
+            )
+        return np.ones(data.shape, data.dtype)
+    if isinstance(grad, Value):
+        shape, seed = grad._data.shape, grad._data
+    else:
+        seed = numeric(grad, where)
+        shape = seed.shape
+    if shape != data.shape:
+        raise ValueError(
+            f"{where}: expected a gradient of the output's shape {data.shape}, got {shape}"
+        )
+    return seed.astype(data.dtype)
+
+
+def backward(output: Value, grad: Any = None, *, retain_grads: bool = False) -> None:
+    """Add dL/dx to ``x.grad`` of every leaf x that the output was computed from.
+
+    See :meth:`tinygrad_rnn.Tensor.backward`.
+    """
+    if output.node is None:
+        raise ValueError(
+            "backward: nothing to differentiate; no tensor that this output was computed from has "
+            "requires_grad=True (or it was computed under no_grad)"
+        )
+    seed = _seed(output, grad, "backward", "y.backward(grad)")
+    wanted = set(ancestors([output.node])) if retain_grads else None
+    for node, cotangent in sweep({output.node: seed}, wanted).items():
+        if isinstance(cotangent, list):  # a node with several outputs: its picks have them
+            continue
+        before = node.grad
+        node.grad = np.array(cotangent) if before is None else before + cotangent
+
+
+def grad(
+    output: Value,
+    inputs: Value | Sequence[Value],
+    grad_output: Any = None,
+    create_graph: bool = False,
+) -> Any:
+    """The gradient of an output with respect to the given tensors; no ``.grad`` is touched.
+
+        dL/dx for each x in inputs,   L = sum(output * grad_output)
+
+    Args:
+        output: a scalar, or any shape together with ``grad_output``.
+        inputs: one Tensor or a sequence of them, leaves or intermediates, requiring grad.
+        grad_output: the cotangent of the output, of its shape; 1 for a scalar.
+        create_graph: record the sweep, so that the result can be differentiated again.
+
+    Returns:
+        A tuple of Tensors for a sequence, one Tensor for one; zeros where the output does not
+        depend on the input.
+
+    Raises:
+        ValueError: the output is not a scalar and there is no ``grad_output``, or its shape is
+            wrong, or an input does not require grad.
+        TypeError: the output or an input is not a Tensor.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.Tensor(3.0, requires_grad=True)
+    >>> dx = tg.grad(x ** 3, x, create_graph=True)
+    >>> dx.item(), tg.grad(dx, x).item()
+    (27.0, 18.0)
+    """
+    if not isinstance(output, Value):
+        raise TypeError(f"grad: expected an output Tensor, got {type(output).__name__}")
+    single = isinstance(inputs, Value)
+    sources: Sequence[Value] = (inputs,) if isinstance(inputs, Value) else tuple(inputs)
+    for i, x in enumerate(sources):
+        if not isinstance(x, Value):
+            raise TypeError(f"grad: expected Tensors as inputs, input {i} is {type(x).__name__}")
+        if x.node is None:
+            raise ValueError(f"grad: input {i} ({describe(x)}) does not require grad")
+    seed = _seed(output, grad_output, "grad", "grad(y, x, grad_output)")
+    found: dict[Node, Any] = {}
+    if output.node is not None:
+        if create_graph:
+            given = isinstance(grad_output, Value)
+            seed = ops.astype(grad_output, seed.dtype) if given else attach(seed, None)
+        nodes = {x.node for x in sources if x.node is not None}
+        found = sweep({output.node: seed}, nodes, differentiable=create_graph)
+    gradients = tuple(_as_result(found.get(x.node) if x.node else None, x) for x in sources)
+    return gradients[0] if single else gradients
+
+
+def _as_result(cotangent: Any, x: Value) -> Value:
+    if cotangent is None:
+        return attach(np.zeros_like(x._data), None)
+    return cotangent if isinstance(cotangent, Value) else attach(np.array(cotangent), None)
+
+
+# ── derivatives of functions ─────────────────────────────────────────────────────────────
+
+
+def _variable(x: Any, where: str) -> Value:
+    """A place in the graph for x that is this function's own: a leaf, or a copy of a live x."""
+    if isinstance(x, Value) and x.node is not None:
+        copy: Value = ops.positive(x)
+        return copy
+    array = x._data if isinstance(x, Value) else np.array(numeric(x, where))
+    if array.dtype.kind != "f":
+        raise TypeError(f"{where}: only floats have a derivative, got {array.dtype}")
+    return attach(array, leaf(array))
+
+
+def _value(y: Any) -> Value:
+    return y if isinstance(y, Value) else attach(np.asarray(y), None)
+
+
+def _settled(result: Value, own: set[Node | None]) -> Value:
+    """Without a graph, if all it could lead back to are the variables made here."""
+    node = result.node
+    if node is None:
+        return result
+    leads_elsewhere = any(n.is_leaf and n not in own for n in ancestors([node]))
+    return result if leads_elsewhere and current().recording else attach(result._data, None)
+
+
+def value_and_grad(f: Callable[..., Value]) -> Callable[..., tuple[Value, Value]]:
+    """Turn f into a function that returns f's value and its gradient for the first argument.
+
+    Args:
+        f: a function that returns a scalar Tensor.
+
+    Returns:
+        ``h(x, *args, **kw) -> (f(x, *args, **kw), df/dx)``, two Tensors.
+
+    Raises:
+        ValueError: f returned something that is not a scalar.
+        TypeError: the first argument does not hold floats.
+
+    >>> import tinygrad_rnn as tg
+    >>> value, gradient = tg.value_and_grad(lambda x: tg.sum(x * x))([1.0, 2.0])
+    >>> value.item(), gradient.numpy()
+    (5.0, array([2., 4.]))
+    """
+
+    @functools.wraps(f)
+    def with_gradient(*args: Any, **keywords: Any) -> tuple[Value, Value]:
+        if not args:
+            raise TypeError("value_and_grad: expected an argument to differentiate for, got none")
+        x = _variable(args[0], "value_and_grad")
+        nested = isinstance(args[0], Value) and args[0].node is not None
+        with enable_grad():
+            value = _value(f(x, *args[1:], **keywords))
+            gradient = grad(value, x, create_graph=nested)
+        return _settled(value, {x.node}), _settled(gradient, {x.node})
+
+    return with_gradient
+
+
+def jvp(f: Callable[[Any], Value], x: Any, v: Any) -> Value:
+    """The derivative of f at x in the direction v: the Jacobian-vector product ``J v``.
+
+    Computed with two reverse sweeps: ``u -> J' u`` is linear, and its own transpose is ``J``.
+
+    Args:
+        f: a function of one Tensor that returns a Tensor.
+        x: where; an array or a Tensor of floats.
+        v: the direction, of x's shape.
+
+    Returns:
+        A Tensor of f(x)'s shape.
+
+    Raises:
+        ValueError: v has another shape than x.
+        TypeError: x does not hold floats.
+
+    Source: the trick is J. Townsend's, https://j-towns.github.io/2017/06/12/A-new-trick.html
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.jvp(tg.sin, [0.0, 0.0], [1.0, 2.0]).numpy()
+    array([1., 2.])
+    """
+    x = _variable(x, "jvp")
+    with enable_grad():
+        y = _value(f(x))
+        zeros = np.zeros_like(y._data)
+        u = attach(zeros, leaf(zeros))
+        pulled = grad(y, x, u, create_graph=True)
+        pushed = grad(pulled, u, _direction(v, x, "jvp"), create_graph=True)
+    return _settled(pushed, {x.node, u.node})
+
+
+def _direction(v: Any, x: Value, where: str) -> Any:
+    shape = ops.shape_of(v)
+    if shape != x._data.shape:
+        raise ValueError(f"{where}: expected a direction of shape {x._data.shape}, got {shape}")
+    return v
+
+
+def jacobian(f: Callable[[Any], Value], x: Any) -> Value:
+    """All derivatives of f at x: ``J[i, j] = df_i / dx_j``.
+
+    One reverse sweep for each element of f(x).
+
+    Args:
+        f: a function of one Tensor that returns a Tensor.
+        x: where; an array or a Tensor of floats.
+
+    Returns:
+        A Tensor of shape ``f(x).shape + x.shape``.
+
+    Raises:
+        TypeError: x does not hold floats.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.jacobian(lambda x: x * x, [1.0, 2.0]).numpy()
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    x = _variable(x, "jacobian")
+    with enable_grad():
+        y = _value(f(x))
+        shape = y._data.shape + x._data.shape
+        rows = []
+        for i in range(y._data.size):
+            one = np.zeros(y._data.size, y._data.dtype)
+            one[i] = 1
+            rows.append(grad(y, x, one.reshape(y._data.shape), create_graph=True))
+        if not rows:
+            return attach(np.zeros(shape, x._data.dtype), None)
+        result = ops.reshape(ops.stack(rows), shape)
+    return _settled(result, {x.node})
+
+
+def hessian(f: Callable[[Any], Value], x: Any) -> Value:
+    """All second derivatives of a scalar function: ``H[i, j] = d^2 f / dx_i dx_j``.
+
+    Args:
+        f: a function of one Tensor that returns a scalar Tensor.
+        x: where; an array or a Tensor of floats.
+
+    Returns:
+        A Tensor of shape ``x.shape + x.shape``.
+
+    Raises:
+        ValueError: f(x) is not a scalar.
+        TypeError: x does not hold floats.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.hessian(lambda x: tg.sum(x ** 3), [1.0, 2.0]).numpy()
+    array([[ 6.,  0.],
+           [ 0., 12.]])
+    """
+    return jacobian(lambda x: grad(_value(f(x)), x, create_graph=True), x)
+
+
+def hvp(f: Callable[[Any], Value], x: Any, v: Any) -> Value:
+    """The Hessian of a scalar function times a vector, ``H v``, without building H.
+
+    The gradient of ``v . grad f``: two sweeps, whatever the size of x.
+
+    Args:
+        f: a function of one Tensor that returns a scalar Tensor.
+        x: where; an array or a Tensor of floats.
+        v: the vector, of x's shape.
+
+    Returns:
+        A Tensor of x's shape.
+
+    Raises:
+        ValueError: f(x) is not a scalar, or v has another shape than x.
+        TypeError: x does not hold floats.
+
+    Source: Pearlmutter, "Fast Exact Multiplication by the Hessian", Neural Computation 6 (1994).
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.hvp(lambda x: tg.sum(x ** 3), [1.0, 2.0], [1.0, 1.0]).numpy()
+    array([ 6., 12.])
+    """
+    x = _variable(x, "hvp")
+    v = _direction(v, x, "hvp")
+    with enable_grad():
+        gradient = grad(_value(f(x)), x, create_graph=True)
+        result = grad(gradient, x, v, create_graph=True)
+    return _settled(result, {x.node})
+
+
+# ── checkpoint ───────────────────────────────────────────────────────────────────────────
+
+
+def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
+    """Compute f(*args) without keeping its intermediates; backward computes them again.
+
+    Trades time for memory: with a checkpoint around each of sqrt(T) pieces of a sequence, the
+    graph of only one piece is in memory at a time.
+
+    Args:
+        f: a function that returns a Tensor or a tuple of Tensors. It runs again in backward and
+            must compute the same: seeded random numbers, no tensors rebound in between.
+        *args: what f takes; Tensors that f reaches by closure get their gradients too.
+
+    Returns:
+        What f returns.
+
+    Raises:
+        TypeError: f returned something else than Tensors.
+        ValueError: (in backward) the recomputed output differs in any bit from the first one.
+
+    Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> tg.checkpoint(lambda x: tg.tanh(x) * x, x).sum().backward()
+    >>> bool(np.allclose(x.grad, np.tanh([1, 2]) + [1, 2] * (1 - np.tanh([1, 2]) ** 2)))
+    True
+    """
+    if not current().recording:
+        return f(*args)
+    # What f will be given again: arrays that nobody else can write into, places in the graph.
+    kept = tuple(
+        attach(a._data, a.node)
+        if isinstance(a, Value)
+        else a.copy()
+        if isinstance(a, ndarray)
+        else a
+        for a in args
+    )
+    results, outputs, border = _run(f, kept)
+    if not border:
+        return results
+    saved = tuple(y._data for y in outputs)
+
+    def backward_again(
+        g: Any, output: Any, parents: Sequence[Node], differentiable: bool
+    ) -> list[Any]:
+        with enable_grad():
+            since = graph.next_number()
+            _, again, border_again = _run(f, kept)
+        _require_same(saved, [y._data for y in again], border, border_again)
+        cotangents = g if isinstance(g, list) else [g]
+        seeds: dict[Node, Any] = {}
+        for y, cotangent in zip(again, cotangents, strict=True):
+            if y.node is not None and cotangent is not None:
+                held = seeds.get(y.node)
+                seeds[y.node] = cotangent if held is None else held + cotangent
+        found = sweep(seeds, set(border), differentiable=differentiable, since=since)
+        return [found.get(parent) for parent in parents]
+
+    made = Primitive("checkpoint", f, backward_again, joint=True)
+    arrays = tuple(node.output for node in border)
+    single = isinstance(results, Value)
+    node = record(made, tuple(border), arrays, saved[0] if single else saved, {}, current().scope)
+    if single:
+        return attach(saved[0], node)
+    return type(results)(
+        attach(array, record(pick, (node,), (None,), array, {"index": i}, node.scope))
+        if y.node is not None
+        else y
+        for i, (y, array) in enumerate(zip(outputs, saved, strict=True))
+    )
+
+
+def _run(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, list[Value], list[Node]]:
+    """f's result, its tensors in order, and the nodes from outside that they depend on."""
+    since = graph.next_number()
+    results = f(*args)
+    outputs = [results] if isinstance(results, Value) else results
+    if not isinstance(outputs, (tuple, list)) or not all(isinstance(y, Value) for y in outputs):
+        raise TypeError(
+            f"checkpoint: expected a function that returns a Tensor or a tuple of Tensors, "
+            f"got {type(results).__name__}"
+        )
+    reached = ancestors([y.node for y in outputs if y.node is not None], since)
+    return results, list(outputs), [node for node in reached if node.number < since]
+
+
+def _require_same(
+    saved: Sequence[ndarray], again: Sequence[ndarray], border: list[Node], border_again: list[Node]
+) -> None:
+    same = len(saved) == len(again) and all(
+        a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        for a, b in zip(saved, again, strict=False)
+    )
+    if not same or border != border_again:
+        raise ValueError(
+            "checkpoint: the function computed something else when it ran again in backward; "
+            "seed its random numbers inside, and rebind no tensor between forward and backward"
+        )
+
+
+__all__ = [
+    "Array",
+    "backward",
+    "checkpoint",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "sweep",
+    "value_and_grad",
+]

@@ -1,0 +1,356 @@
+"""Operations that act on each element by itself, and broadcast.
+
+A rule is one line where the mathematics is one line: ``g`` is the cotangent of the output, then
+come the output and the inputs. Rules are written in these same operations, so that run on
+ndarrays they are a fast backward pass, and run on Tensors one that can be differentiated again.
+They ignore broadcasting: the sweep sums what they return back to each input's shape.
+
+Every function here takes Tensors, ndarrays, nested lists and Python scalars, in any mix that
+broadcasts; it returns a Tensor if one of them is a Tensor, else an ndarray, and raises ValueError
+where shapes do not broadcast and TypeError for what is not a real number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..graph import Array, elementwise, nondifferentiable
+
+# ── comparisons and the like: piecewise constant, so they carry no gradient ──────────────
+
+
+@nondifferentiable
+def equal(x: Array, y: Array) -> Array:
+    """``x == y`` element by element, as booleans."""
+    return np.equal(x, y)
+
+
+@nondifferentiable
+def not_equal(x: Array, y: Array) -> Array:
+    """``x != y`` element by element, as booleans."""
+    return np.not_equal(x, y)
+
+
+@nondifferentiable
+def less(x: Array, y: Array) -> Array:
+    """``x < y`` element by element, as booleans."""
+    return np.less(x, y)
+
+
+@nondifferentiable
+def less_equal(x: Array, y: Array) -> Array:
+    """``x <= y`` element by element, as booleans."""
+    return np.less_equal(x, y)
+
+
+@nondifferentiable
+def greater(x: Array, y: Array) -> Array:
+    """``x > y`` element by element, as booleans."""
+    return np.greater(x, y)
+
+
+@nondifferentiable
+def greater_equal(x: Array, y: Array) -> Array:
+    """``x >= y`` element by element, as booleans."""
+    return np.greater_equal(x, y)
+
+
+@nondifferentiable
+def sign(x: Array) -> Array:
+    """-1, 0 or 1: the sign of each element. Its derivative is 0, and it carries none."""
+    return np.sign(x)
+
+
+# ── arithmetic ───────────────────────────────────────────────────────────────────────────
+
+
+@elementwise(lambda g, z, x, y: g, lambda g, z, x, y: g)
+def add(x: Array, y: Array) -> Array:
+    """``z = x + y``; dz/dx = dz/dy = 1.
+
+    >>> add([1.0, 2.0], 3.0)
+    array([4., 5.])
+    """
+    return np.add(x, y)
+
+
+@elementwise(lambda g, z, x, y: g, lambda g, z, x, y: -g)
+def subtract(x: Array, y: Array) -> Array:
+    """``z = x - y``; dz/dx = 1, dz/dy = -1.
+
+    >>> subtract([1.0, 2.0], 3.0)
+    array([-2., -1.])
+    """
+    return np.subtract(x, y)
+
+
+@elementwise(lambda g, z, x, y: g * y, lambda g, z, x, y: g * x)
+def multiply(x: Array, y: Array) -> Array:
+    """``z = x y``; dz/dx = y, dz/dy = x.
+
+    >>> multiply([1.0, 2.0], 3.0)
+    array([3., 6.])
+    """
+    return np.multiply(x, y)
+
+
+@elementwise(lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y)
+def divide(x: Array, y: Array) -> Array:
+    """``z = x / y``; dz/dx = 1 / y, dz/dy = -x / y^2 = -z / y.
+
+    >>> divide([1.0, 2.0], 4.0)
+    array([0.25, 0.5 ])
+    """
+    return np.divide(x, y)
+
+
+def _power_of_base(g: Array, z: Array, x: Array, y: Array) -> Array:
+    # x ** -1 at x = 0 is Inf, and 0 * Inf would be NaN: an exponent of 0 has the slope 0.
+    if isinstance(y, (int, float)):
+        return g * (y * power(x, y - 1)) if y != 0 else g * 0
+    return g * (y * power(x, where(equal(y, 0), 1, y - 1)))
+
+
+def _power_of_exponent(g: Array, z: Array, x: Array, y: Array) -> Array:
+    # 0 ** y is flat in y for y >= 0, where 0 * log(0) would be NaN.
+    flat = equal(x, 0) * greater_equal(y, 0)
+    return g * z * log(where(flat, 1, x))
+
+
+@elementwise(_power_of_base, _power_of_exponent)
+def power(x: Array, y: Array) -> Array:
+    """``z = x^y``; dz/dx = y x^(y-1), dz/dy = z log x (0 at x = 0 for y >= 0).
+
+    >>> power([1.0, 2.0], 3)
+    array([1., 8.])
+    """
+    return np.power(x, y)
+
+
+@elementwise(lambda g, y, x: g)
+def positive(x: Array) -> Array:
+    """``y = +x``; dy/dx = 1.
+
+    >>> positive([1.0, -2.0])
+    array([ 1., -2.])
+    """
+    return np.positive(x)
+
+
+@elementwise(lambda g, y, x: -g)
+def negative(x: Array) -> Array:
+    """``y = -x``; dy/dx = -1.
+
+    >>> negative([1.0, -2.0])
+    array([-1.,  2.])
+    """
+    return np.negative(x)
+
+
+@elementwise(lambda g, y, x: g * sign(x))
+def abs(x: Array) -> Array:
+    """``y = |x|``; dy/dx = sign x, and 0 at 0.
+
+    >>> abs([1.0, -2.0])
+    array([1., 2.])
+    """
+    return np.abs(x)
+
+
+# ── exponentials, roots and circular functions ───────────────────────────────────────────
+
+
+@elementwise(lambda g, y, x: g * y)
+def exp(x: Array) -> Array:
+    """``y = e^x``; dy/dx = y.
+
+    >>> exp([0.0])
+    array([1.])
+    """
+    return np.exp(x)
+
+
+@elementwise(lambda g, y, x: g / x)
+def log(x: Array) -> Array:
+    """``y = ln x``; dy/dx = 1 / x.
+
+    >>> log([1.0])
+    array([0.])
+    """
+    return np.log(x)
+
+
+@elementwise(lambda g, y, x: g / (1 + x))
+def log1p(x: Array) -> Array:
+    """``y = ln(1 + x)``, accurate for small x; dy/dx = 1 / (1 + x).
+
+    >>> log1p([1e-20])
+    array([1.e-20])
+    """
+    return np.log1p(x)
+
+
+@elementwise(lambda g, y, x: g * 0.5 / y)
+def sqrt(x: Array) -> Array:
+    """``y = x^(1/2)``; dy/dx = 1 / (2 y).
+
+    >>> sqrt([4.0])
+    array([2.])
+    """
+    return np.sqrt(x)
+
+
+@elementwise(lambda g, y, x: g * (2 * x))
+def square(x: Array) -> Array:
+    """``y = x^2``; dy/dx = 2 x.
+
+    >>> square([3.0])
+    array([9.])
+    """
+    return np.square(x)
+
+
+@elementwise(lambda g, y, x: g * cos(x))
+def sin(x: Array) -> Array:
+    """``y = sin x`` (x in radians); dy/dx = cos x.
+
+    >>> sin([0.0])
+    array([0.])
+    """
+    return np.sin(x)
+
+
+@elementwise(lambda g, y, x: -g * sin(x))
+def cos(x: Array) -> Array:
+    """``y = cos x`` (x in radians); dy/dx = -sin x.
+
+    >>> cos([0.0])
+    array([1.])
+    """
+    return np.cos(x)
+
+
+# ── what networks squash with ────────────────────────────────────────────────────────────
+
+
+@elementwise(lambda g, y, x: g * (1 - y * y))
+def tanh(x: Array) -> Array:
+    """``y = tanh x``, between -1 and 1; dy/dx = 1 - y^2.
+
+    The derivative is 1 at 0 and vanishes on both sides: a saturated unit passes no gradient.
+
+    >>> tanh([0.0, 20.0])
+    array([0., 1.])
+    """
+    return np.tanh(x)
+
+
+# exp overflows beyond these: the largest x with exp(x) finite, rounded down.
+_exp_limit = {"e": 11.0, "f": 88.0}
+
+
+@elementwise(lambda g, y, x: g * y * (1 - y))
+def sigmoid(x: Array) -> Array:
+    """``y = 1 / (1 + e^-x)``, between 0 and 1; dy/dx = y (1 - y).
+
+    Accurate to 1.5 units in the last place on both tails (``tanh(x / 2) / 2 + 1 / 2``, which is
+    cheaper, returns exactly 0 from x = -40 on), and analytic, so that it takes a complex step.
+
+    >>> sigmoid([0.0, -1000.0]) < 0.6
+    array([ True,  True])
+    """
+    limit = _exp_limit.get(x.dtype.char, 709.0)
+    return 1 / (1 + np.exp(np.minimum(-x, limit)))
+
+
+@elementwise(lambda g, y, x: g * greater(x, 0))
+def relu(x: Array) -> Array:
+    """``y = max(x, 0)``; dy/dx = 1 where x > 0, else 0 (at 0 too).
+
+    >>> relu([-1.0, 2.0])
+    array([0., 2.])
+    """
+    return np.maximum(x, 0)
+
+
+@elementwise(lambda g, y, x: g * sigmoid(x))
+def softplus(x: Array) -> Array:
+    """``y = ln(1 + e^x)``, a smooth relu; dy/dx = sigmoid(x). Finite for every finite x.
+
+    >>> softplus([-1000.0, 1000.0])
+    array([   0., 1000.])
+    """
+    # e^x and e^-x, whichever is small; written without |x|, which has no complex step.
+    positive = np.real(x) > 0
+    return np.where(positive, x, 0) + np.log1p(np.exp(np.where(positive, -x, x)))
+
+
+# ── choices ──────────────────────────────────────────────────────────────────────────────
+
+
+@elementwise(
+    lambda g, z, x, y: g * greater(x, y) + g * 0.5 * equal(x, y),
+    lambda g, z, x, y: g * less(x, y) + g * 0.5 * equal(x, y),
+)
+def maximum(x: Array, y: Array) -> Array:
+    """``z = max(x, y)`` element by element; the larger one gets the gradient, at a tie half each.
+
+    >>> maximum([1.0, 5.0], 3.0)
+    array([3., 5.])
+    """
+    return np.maximum(x, y)
+
+
+@elementwise(
+    lambda g, z, x, y: g * less(x, y) + g * 0.5 * equal(x, y),
+    lambda g, z, x, y: g * greater(x, y) + g * 0.5 * equal(x, y),
+)
+def minimum(x: Array, y: Array) -> Array:
+    """``z = min(x, y)`` element by element; the smaller one gets the gradient, at a tie half each.
+
+    >>> minimum([1.0, 5.0], 3.0)
+    array([1., 3.])
+    """
+    return np.minimum(x, y)
+
+
+def _clip_rule(g: Array, y: Array, x: Array, a_min: Any, a_max: Any) -> Array:
+    if a_min is not None:
+        g = g * greater_equal(x, a_min)
+    if a_max is not None:
+        g = g * less_equal(x, a_max)
+    return g
+
+
+@elementwise(_clip_rule)
+def clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
+    """``y = min(max(x, a_min), a_max)``; dy/dx = 1 from bound to bound (both included), else 0.
+
+    Args:
+        x: any shape.
+        a_min, a_max: constants that broadcast with x; None for no bound.
+
+    >>> clip([-1.0, 0.5, 7.0], 0.0, 1.0)
+    array([0. , 0.5, 1. ])
+    """
+    if a_min is not None:
+        x = np.maximum(x, a_min)
+    if a_max is not None:
+        x = np.minimum(x, a_max)
+    return np.array(x) if a_min is None and a_max is None else x
+
+
+@elementwise(
+    None,
+    lambda g, z, condition, x, y: where(condition, g, 0),
+    lambda g, z, condition, x, y: where(condition, 0, g),
+)
+def where(condition: Array, x: Array, y: Array) -> Array:
+    """``z = x where condition else y``; each gets the gradient of the elements it gave.
+
+    >>> where([True, False], 1.0, 2.0)
+    array([1., 2.])
+    """
+    return np.where(condition, x, y)

@@ -1,0 +1,171 @@
+"""Reading parts of an array, and the transpose of that: adding into parts of zeros.
+
+Taking and placing are a linear pair, each the other's rule:
+
+    y = x[index]                 dL/dx = place(dL/dy, index, shape of x)
+    x = place(y, index, shape)   dL/dy = dL/dx[index]
+
+The gradient of ``x[t]`` touches one row of x. Backward adds it straight into a buffer of x's
+shape (``add_into``); making an array of zeros for each step of a loop would cost O(T^2).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ..graph import Array, Value, differentiable
+
+_basic = frozenset({int, slice, type(None), type(Ellipsis)})
+
+
+def _constant(index: Any) -> Any:
+    """The index with Tensors, lists and arrays in it replaced by arrays of our own."""
+    if type(index) in _basic:
+        return index
+    if type(index) is tuple:
+        return tuple(_constant(part) for part in index)
+    if isinstance(index, Value):
+        return index._data
+    if isinstance(index, (list, ndarray)):
+        array = np.array(index)
+        return array.astype(np.intp) if array.size == 0 and array.dtype.kind == "f" else array
+    return index
+
+
+def _repeats(index: Any) -> bool:
+    """Whether the index may name one element twice: only arrays of integers can."""
+    parts = index if type(index) is tuple else (index,)
+    return any(isinstance(part, ndarray) and part.dtype.kind in "iu" for part in parts)
+
+
+def add_at(buffer: ndarray, g: Any, index: Any) -> None:
+    """``buffer[index] += g``, where elements named twice by the index get both contributions."""
+    if not _repeats(index):
+        buffer[index] += g
+    elif isinstance(index, ndarray) and index.size and buffer.ndim > 1:
+        # Rows, as an embedding's gradient has: sorted and summed in runs, several times faster
+        # than np.add.at.
+        rows = index.ravel() % len(buffer)
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
+        starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
+        g_rows = np.broadcast_to(g, index.shape + buffer.shape[1:]).reshape(-1, *buffer.shape[1:])
+        buffer[rows[starts]] += np.add.reduceat(g_rows[order], starts, axis=0)
+    else:
+        np.add.at(buffer, index, g)
+
+
+@differentiable(
+    lambda g, y, x, index: place(g, index, x.shape),
+    add_into=lambda buffer, g, x, index: add_at(buffer, g, index),
+)
+def _getitem(x: Array, index: Any) -> Array:
+    return x[index]
+
+
+def getitem(x: Array, index: Any) -> Array:
+    """``y = x[index]``, basic or advanced; elements taken twice get both gradients.
+
+    Args:
+        x: any shape.
+        index: what NumPy takes: integers, slices, None, Ellipsis, arrays of integers or
+            booleans (Tensors too), and tuples of these.
+
+    Raises:
+        IndexError: an index is out of range or not an integer.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> x[[0, 2, 2]].sum().backward()
+    >>> x.grad
+    array([1., 0., 2.])
+    """
+    return _getitem(x, _constant(index))
+
+
+@differentiable(lambda g, y, x, index, shape: getitem(g, index))
+def _place(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
+    y = np.zeros(shape, x.dtype)
+    add_at(y, x, index)
+    return y
+
+
+def place(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
+    """Zeros of a shape with x added at an index: the transpose of :func:`getitem`.
+
+    Args:
+        x: of the shape that ``zeros(shape)[index]`` has.
+        index: as for :func:`getitem`; where it names an element twice both are added.
+        shape: of the result.
+
+    >>> place([1.0, 2.0], [0, 2], (4,))
+    array([1., 0., 2., 0.])
+    """
+    return _place(x, _constant(index), tuple(shape))
+
+
+def take(x: Array, indices: Any, axis: int | None = None) -> Array:
+    """The elements, or slices along an axis, at the given indices, as ``np.take``.
+
+    Args:
+        x: any shape.
+        indices: integers of any shape, from -n to n - 1.
+        axis: where they count; None counts in the flattened x.
+
+    Raises:
+        IndexError: an index is out of range.
+
+    >>> take([[1.0, 2.0], [3.0, 4.0]], [1, 1], axis=0)
+    array([[3., 4.],
+           [3., 4.]])
+    """
+    from .shaping import reshape
+
+    indices = _constant(indices)
+    indices = indices if isinstance(indices, ndarray) else np.asarray(indices)
+    if axis is None:
+        return getitem(reshape(x, (-1,)), indices)
+    ndim = np.ndim(x._data if isinstance(x, Value) else x)
+    if not -ndim <= axis < ndim:
+        raise IndexError(f"take: axis {axis} is out of range for {ndim} dimensions")
+    axis %= ndim
+    return getitem(x, indices if axis == 0 else (slice(None),) * axis + (indices,))
+
+
+@differentiable(
+    None,
+    lambda g, y, ids, W: place(g, ids, W.shape),
+    add_into=lambda buffer, g, ids, W: add_at(buffer, g, ids),
+)
+def embedding(ids: Array, W: Array) -> Array:
+    """``y = W[ids]``: a row of the table for each id; a row's gradient sums over its uses.
+
+    It equals ``one_hot(ids) @ W`` without the multiplication by zeros.
+
+    Args:
+        ids: (...) integers from 0 to V - 1.
+        W: (V, D), the table.
+
+    Returns:
+        (..., D), in W's dtype.
+
+    Raises:
+        TypeError: ids are not integers.
+        IndexError: an id is negative or not below V.
+        ValueError: W is not two-dimensional.
+
+    >>> embedding([1, 0], [[1.0, 2.0], [3.0, 4.0]])
+    array([[3., 4.],
+           [1., 2.]])
+    """
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"expected integer ids, got {ids.dtype}")
+    if W.ndim != 2:
+        raise ValueError(f"expected a table of shape (V, D), got {W.shape}")
+    if ids.size and (ids.min() < 0 or ids.max() >= len(W)):
+        bad = ids.min() if ids.min() < 0 else ids.max()
+        raise IndexError(f"expected ids from 0 to {len(W) - 1}, got {bad}")
+    return W[ids]

@@ -1,0 +1,277 @@
+"""What networks are made of, in PyTorch's meaning: convolution, pooling, dropout, normalisation.
+
+Apart from ``windows`` and its transpose these are compositions: their gradients of any order
+come from the operations they are written in.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from numpy.lib.stride_tricks import sliding_window_view
+
+from ..graph import Array, Value, differentiable
+from .elementwise import add, multiply, sqrt, square, subtract
+from .products import matmul
+from .reductions import max as max_
+from .reductions import mean
+from .shaping import expand_dims, pad, reshape, shape_of, squeeze, swapaxes, transpose
+
+Pair = tuple[int, int]
+
+
+def _pair(value: Any, name: str, least: int) -> Pair:
+    pair = (value, value) if isinstance(value, int) else tuple(value)
+    if len(pair) != 2 or any(not isinstance(n, (int, np.integer)) or n < least for n in pair):
+        raise ValueError(f"{name} must be one integer or two, at least {least}; got {value!r}")
+    return int(pair[0]), int(pair[1])
+
+
+# ── windows of an image, and adding them back ────────────────────────────────────────────
+
+
+def _window_slices(
+    shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair, at: Pair
+) -> tuple[slice, slice]:
+    """Where, for every window, its element ``at`` lies in the image."""
+    starts = [a * d for a, d in zip(at, dilation, strict=True)]
+    counts = _window_counts(shape, kernel, stride, dilation)
+    return tuple(  # type: ignore[return-value]
+        slice(a, a + (n - 1) * s + 1, s) for a, n, s in zip(starts, counts, stride, strict=True)
+    )
+
+
+def _window_counts(shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair) -> Pair:
+    return tuple(  # type: ignore[return-value]
+        (n - d * (k - 1) - 1) // s + 1
+        for n, k, s, d in zip(shape[-2:], kernel, stride, dilation, strict=True)
+    )
+
+
+@differentiable(
+    lambda g, y, x, kernel, stride, dilation: unwindow(g, x.shape, kernel, stride, dilation)
+)
+def windows(x: Array, kernel: Pair, stride: Pair = (1, 1), dilation: Pair = (1, 1)) -> Array:
+    """All windows of the last two axes: (..., H, W) to (..., H', W', kh, kw), without a copy.
+
+    >>> windows(np.arange(4.0).reshape(1, 4), (1, 2), (1, 2))[0]
+    array([[[0., 1.]],
+    <BLANKLINE>
+           [[2., 3.]]])
+    """
+    reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+    every = sliding_window_view(x, reach, axis=(-2, -1))
+    return every[..., :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+
+
+@differentiable(
+    lambda g, x, y, shape, kernel, stride, dilation: windows(g, kernel, stride, dilation)
+)
+def unwindow(y: Array, shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair) -> Array:
+    """Every window added back where :func:`windows` read it: its transpose.
+
+    >>> unwindow(np.ones((1, 3, 1, 2)), (1, 4), (1, 2), (1, 1), (1, 1))
+    array([[1., 2., 2., 1.]])
+    """
+    x = np.zeros(shape, y.dtype)
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            x[(..., *_window_slices(shape, kernel, stride, dilation, (i, j)))] += y[..., i, j]
+    return x
+
+
+def conv2d(
+    x: Array,
+    W: Array,
+    b: Array = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Array:
+    """Convolve images with a bank of kernels (cross-correlation, as networks mean it).
+
+        y[n, o, i, j] = b[o] + sum_{c, u, v} W[o, c, u, v] x[n, c, i s + u d, j s + v d]
+
+    Args:
+        x: (N, C, H, W) or (C, H, W).
+        W: (O, C / groups, kh, kw).
+        b: (O,) or None.
+        stride, padding, dilation: one integer or two; padding is with zeros, on both sides.
+        groups: the channels are cut into this many groups, each with its own kernels.
+
+    Returns:
+        (N, O, H', W') or (O, H', W'), where
+        H' = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1, and W' likewise.
+
+    Raises:
+        ValueError: shapes that do not fit, or a kernel larger than the padded image.
+
+    >>> conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)))[0, 0]
+    array([[4., 4.],
+           [4., 4.]])
+    """
+    shape, kernels = shape_of(x), shape_of(W)
+    if len(shape) == 3:
+        return squeeze(conv2d(expand_dims(x, 0), W, b, stride, padding, dilation, groups), 0)
+    if len(shape) != 4 or len(kernels) != 4:
+        raise ValueError(
+            f"conv2d: expected x (N, C, H, W) and W (O, C / groups, kh, kw), "
+            f"got {shape} and {kernels}"
+        )
+    outputs, per_group, *size = kernels
+    if groups < 1 or outputs % groups or shape[1] != per_group * groups:
+        raise ValueError(
+            f"conv2d: x has {shape[1]} channels and W {kernels} wants {per_group} in each of "
+            f"{groups} groups"
+        )
+    if b is not None and shape_of(b) != (outputs,):
+        raise ValueError(f"conv2d: expected b of shape ({outputs},), got {shape_of(b)}")
+    kernel = (size[0], size[1])
+    stride, dilation = _pair(stride, "conv2d: stride", 1), _pair(dilation, "conv2d: dilation", 1)
+    height, width = _pair(padding, "conv2d: padding", 0)
+    if height or width:
+        x = pad(x, ((0, 0), (0, 0), (height, height), (width, width)))
+    _require_room("conv2d", shape_of(x), kernel, stride, dilation)
+    # (N, C, H', W', kh, kw) -> (groups, N H' W', C/groups kh kw): a convolution is a product
+    # of every window with every kernel.
+    rows, columns = _window_counts(shape_of(x), kernel, stride, dilation)
+    parts = reshape(
+        windows(x, kernel, stride, dilation),
+        (shape[0], groups, per_group, rows, columns, *kernel),
+    )
+    parts = reshape(
+        transpose(parts, (1, 0, 3, 4, 2, 5, 6)),
+        (groups, shape[0] * rows * columns, per_group * math.prod(kernel)),
+    )
+    kernels_by_group = reshape(W, (groups, outputs // groups, per_group * math.prod(kernel)))
+    y = matmul(parts, swapaxes(kernels_by_group, 1, 2))
+    y = reshape(y, (groups, shape[0], rows, columns, outputs // groups))
+    y = reshape(transpose(y, (1, 0, 4, 2, 3)), (shape[0], outputs, rows, columns))
+    return y if b is None else add(y, reshape(b, (outputs, 1, 1)))
+
+
+def _require_room(
+    name: str, shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair
+) -> None:
+    if min(_window_counts(shape, kernel, stride, dilation)) < 1:
+        raise ValueError(f"{name}: a {kernel} kernel does not fit into an image of {shape[-2:]}")
+
+
+def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Array:
+    """The largest element of each window; the gradient goes to the first one that is largest.
+
+    Args:
+        x: (N, C, H, W) or (C, H, W).
+        kernel_size: one integer or two.
+        stride: one integer or two; the kernel's size where None.
+        padding: one integer or two, at most half the kernel; what is padded never wins.
+
+    Returns:
+        (..., H', W') with H' = (H + 2 padding - kernel) // stride + 1.
+
+    Raises:
+        ValueError: shapes or sizes that do not fit.
+
+    >>> max_pool2d(np.arange(16.0).reshape(1, 4, 4), 2)
+    array([[[ 5.,  7.],
+            [13., 15.]]])
+    """
+    shape = shape_of(x)
+    if len(shape) not in (3, 4):
+        raise ValueError(f"max_pool2d: expected x (N, C, H, W) or (C, H, W), got {shape}")
+    kernel = _pair(kernel_size, "max_pool2d: kernel_size", 1)
+    stride = kernel if stride is None else _pair(stride, "max_pool2d: stride", 1)
+    height, width = _pair(padding, "max_pool2d: padding", 0)
+    if 2 * height > kernel[0] or 2 * width > kernel[1]:
+        raise ValueError(
+            f"max_pool2d: padding {(height, width)} is more than half the kernel {kernel}"
+        )
+    if height or width:
+        around = ((0, 0),) * (len(shape) - 2) + ((height, height), (width, width))
+        x = pad(x, around, constant_values=-np.inf)
+    _require_room("max_pool2d", shape_of(x), kernel, stride, (1, 1))
+    return max_(reshape(parts := windows(x, kernel, stride), (*shape_of(parts)[:-2], -1)), -1)
+
+
+# ── dropout and normalisation ────────────────────────────────────────────────────────────
+
+
+def dropout(
+    x: Array, p: float = 0.5, training: bool = True, rng: np.random.Generator | int | None = None
+) -> Array:
+    """Zero each element with probability p and scale the rest by 1 / (1 - p).
+
+        y = x m / (1 - p),   m ~ Bernoulli(1 - p)
+
+    Args:
+        x: any shape.
+        p: from 0 to 1.
+        training: False returns x as it is.
+        rng: a generator, or a seed for one; None draws an unpredictable seed.
+
+    Raises:
+        ValueError: p is not a probability.
+
+    Source: Srivastava et al., "Dropout", JMLR 15 (2014).
+
+    >>> dropout(np.ones(4), p=0.5, rng=0)
+    array([2., 0., 0., 0.])
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: expected a probability p from 0 to 1, got {p}")
+    if not training or p == 0:
+        return x if isinstance(x, Value) else np.asarray(x)
+    array: ndarray = x._data if isinstance(x, Value) else np.asarray(x)
+    kept = np.random.default_rng(rng).random(array.shape) >= p
+    scale = 0 if p == 1 else 1 / (1 - p)
+    return multiply(x, kept.astype(array.dtype) * array.dtype.type(scale))
+
+
+def layer_norm(
+    x: Array,
+    normalized_shape: int | tuple[int, ...],
+    weight: Array = None,
+    bias: Array = None,
+    eps: float = 1e-5,
+) -> Array:
+    """Shift and scale the last axes to mean 0 and variance 1, then by weight and bias.
+
+        y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias
+
+    with the biased variance, taken over the last ``len(normalized_shape)`` axes.
+
+    Args:
+        x: (..., *normalized_shape).
+        normalized_shape: an integer or a tuple.
+        weight, bias: of that shape, or None.
+        eps: keeps the root away from 0.
+
+    Raises:
+        ValueError: x does not end in normalized_shape, or weight or bias have another shape.
+
+    Source: Ba, Kiros and Hinton, "Layer Normalization", arXiv:1607.06450, eq. 3-4.
+
+    >>> layer_norm([1.0, 3.0], 2, eps=0.0)
+    array([-1.,  1.])
+    """
+    normalized = (
+        (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    )
+    shape = shape_of(x)
+    if not normalized or shape[-len(normalized) :] != normalized:
+        raise ValueError(f"layer_norm: expected x (..., {normalized}), got {shape}")
+    for name, parameter in (("weight", weight), ("bias", bias)):
+        if parameter is not None and shape_of(parameter) != normalized:
+            raise ValueError(
+                f"layer_norm: expected {name} of shape {normalized}, got {shape_of(parameter)}"
+            )
+    axes = tuple(range(-len(normalized), 0))
+    centred = subtract(x, mean(x, axes, True))
+    y = centred / sqrt(add(mean(square(centred), axes, True), eps))
+    if weight is not None:
+        y = multiply(y, weight)
+    return y if bias is None else add(y, bias)

@@ -1,0 +1,197 @@
+"""Matrix products: matmul, linear (x W^T + b) and einsum.
+
+A product is linear in each factor, so each rule is again a product, with the cotangent in the
+factor's place. A factor that was broadcast over a batch gets the sum over that batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..graph import Array, ForEach, Primitive, apply, differentiable, table
+from .reductions import sum as sum_
+from .shaping import broadcast_to, expand_dims, reshape, shape_of, sum_to, swapaxes
+
+
+def _rows(x: Array) -> Array:
+    """All leading axes as one: (..., n) as a matrix of rows."""
+    return x if x.ndim == 2 else reshape(x, (-1, x.shape[-1]))
+
+
+def _matmul_left(g: Array, z: Array, x: Array, y: Array) -> Array:
+    if x.ndim == y.ndim == 2:
+        return matmul(g, y.T)
+    if x.ndim == 1:
+        g = expand_dims(g, -2 if y.ndim > 1 else 0)
+    if y.ndim == 1:
+        g, y = expand_dims(g, -1), expand_dims(y, -1)
+    left = matmul(g, swapaxes(y, -1, -2))
+    return reshape(sum_to(left, (1, *x.shape) if x.ndim == 1 else x.shape), x.shape)
+
+
+def _matmul_right(g: Array, z: Array, x: Array, y: Array) -> Array:
+    if x.ndim == y.ndim == 2:
+        return matmul(x.T, g)
+    if y.ndim == 2 and x.ndim > 2:  # one matrix for the whole batch: one large product
+        return matmul(swapaxes(_rows(x), 0, 1), _rows(g))
+    if y.ndim == 1:
+        g = expand_dims(g, -1)
+    if x.ndim == 1:
+        g, x = expand_dims(g, -2), expand_dims(x, 0)
+    right = matmul(swapaxes(x, -1, -2), g)
+    return reshape(sum_to(right, (*y.shape, 1) if y.ndim == 1 else y.shape), y.shape)
+
+
+@differentiable(_matmul_left, _matmul_right)
+def matmul(x: Array, y: Array) -> Array:
+    """``z_ij = sum_k x_ik y_kj``; dL/dx = g y^T, dL/dy = x^T g.
+
+    Args:
+        x: (..., n, k) or (k,).
+        y: (..., k, m) or (k,). Leading axes broadcast.
+
+    Returns:
+        (..., n, m); an axis that a vector argument lacks is left out.
+
+    Raises:
+        ValueError: the inner lengths differ, or an argument is a scalar.
+
+    >>> matmul([[1.0, 2.0]], [[3.0], [4.0]])
+    array([[11.]])
+    """
+    return np.matmul(x, y)
+
+
+def _linear_bias(g: Array, y: Array, x: Array, W: Array, b: Array) -> Array:
+    return sum_(g, tuple(range(g.ndim - 1)))
+
+
+@differentiable(
+    lambda g, y, x, W, b: matmul(g, W),
+    lambda g, y, x, W, b: (
+        matmul(_rows(g).T, _rows(x)) if x.ndim > 1 else matmul(expand_dims(g, 1), expand_dims(x, 0))
+    ),
+    _linear_bias,
+)
+def linear(x: Array, W: Array, b: Array = None) -> Array:
+    """``y = x W^T + b``; dL/dx = g W, dL/dW = g^T x, dL/db = g summed over the batch.
+
+    Args:
+        x: (..., D).
+        W: (H, D).
+        b: (H,) or None.
+
+    Returns:
+        (..., H).
+
+    Raises:
+        ValueError: the shapes do not fit.
+
+    >>> linear([1.0, 2.0], [[3.0, 4.0]], [0.5])
+    array([11.5])
+    """
+    if W.ndim != 2 or x.ndim < 1 or x.shape[-1] != W.shape[1]:
+        raise ValueError(
+            f"expected x (..., D) and W (H, D), got x {np.shape(x)} and W {np.shape(W)}"
+        )
+    if b is not None and b.shape != (len(W),):
+        raise ValueError(f"expected b of shape ({len(W)},), got {np.shape(b)}")
+    y = np.matmul(x, W.T)
+    return y if b is None else np.add(y, b)
+
+
+# ── einsum ───────────────────────────────────────────────────────────────────────────────
+
+
+def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[list[str], str]:
+    """The letters of each operand and of the result, with ``...`` and ``->`` spelled out."""
+    inputs, arrow, result = subscripts.replace(" ", "").partition("->")
+    operands = inputs.split(",")
+    if len(operands) != len(shapes):
+        raise ValueError(
+            f"einsum: {subscripts!r} names {len(operands)} operands, got {len(shapes)}"
+        )
+    spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in inputs]
+    batch = ""
+    for i, (letters, shape) in enumerate(zip(operands, shapes, strict=True)):
+        named = letters.replace("...", "")
+        if letters.count("...") > 1 or not (named.isascii() and (named.isalpha() or not named)):
+            raise ValueError(f"einsum: cannot read the subscripts {letters!r} in {subscripts!r}")
+        extra = len(shape) - len(named)
+        if extra < 0 or (extra and "..." not in letters):
+            raise ValueError(
+                f"einsum: {letters!r} has {len(named)} subscripts for operand {i} of shape {shape}"
+            )
+        hidden = "".join(spare[-extra:]) if extra else ""
+        operands[i] = letters.replace("...", hidden)
+        batch = hidden if len(hidden) > len(batch) else batch
+    if not arrow:
+        every = "".join(operands)
+        result = "..." + "".join(
+            sorted(c for c in set(every) if every.count(c) == 1 and c not in batch)
+        )
+    result = result.replace("...", batch)
+    for letter in result:
+        if not any(letter in letters for letters in operands) or result.count(letter) > 1:
+            raise ValueError(f"einsum: cannot read the result of {subscripts!r}")
+    return operands, result
+
+
+def _einsum_rule(index: int, g: Array, y: Array, *xs: Array, operands: Any, result: str) -> Array:
+    """Exchange the operand with the result; what neither it nor the others name was summed."""
+    x = xs[index]
+    wanted = operands[index]
+    others = [(operands[i], xs[i]) for i in range(len(xs)) if i != index]
+    sizes = dict(zip(wanted, x.shape, strict=True))
+    # A repeated letter reads a diagonal: the gradient lies on the diagonal of zeros.
+    names, seen = "", set(result) | set("".join(operands))
+    for letter in wanted:
+        if letter in names:
+            fresh = next(
+                c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in seen
+            )
+            seen.add(fresh)
+            others.append((letter + fresh, np.eye(sizes[letter], dtype=x.dtype)))
+            letter = fresh
+        names += letter
+    known = set(result).union(*(letters for letters, _ in others))
+    found = "".join(c for c in names if c in known)
+    terms = ",".join([result, *(letters for letters, _ in others)])
+    contribution = einsum(f"{terms}->{found}", g, *(other for _, other in others))
+    # Axes that only this operand had were summed away: every element gets the same.
+    shape = iter(shape_of(contribution))
+    contribution = reshape(contribution, tuple(next(shape) if c in known else 1 for c in names))
+    # An axis of length 1 may have been broadcast against a longer one.
+    grown = tuple(np.maximum(shape_of(contribution), x.shape).tolist())
+    return sum_to(broadcast_to(contribution, grown), x.shape)
+
+
+def _einsum_forward(*xs: Array, operands: Any, result: str) -> Array:
+    return np.einsum(f"{','.join(operands)}->{result}", *xs)
+
+
+_einsum = table["einsum"] = Primitive("einsum", _einsum_forward, ForEach(_einsum_rule))
+
+
+def einsum(subscripts: str, *operands: Array) -> Array:
+    """Einstein's summation: ``einsum("ij,jk->ik", x, y)`` is ``z_ik = sum_j x_ij y_jk``.
+
+    Args:
+        subscripts: as ``np.einsum`` takes them: ``...``, repeated letters (diagonals) and an
+            implicit result included.
+        *operands: one for each comma-separated term.
+
+    Raises:
+        ValueError: subscripts that do not fit the operands.
+
+    Source: https://numpy.org/doc/stable/reference/generated/numpy.einsum.html
+
+    >>> einsum("i,i->", [1.0, 2.0], [3.0, 4.0])
+    array(11.)
+    """
+    if not isinstance(subscripts, str):
+        raise TypeError(f"einsum: expected subscripts (str), got {type(subscripts).__name__}")
+    names, result = _explicit(subscripts, [shape_of(x) for x in operands])
+    return apply(_einsum, operands, {"operands": tuple(names), "result": result})

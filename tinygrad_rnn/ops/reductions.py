@@ -1,0 +1,163 @@
+"""Operations that sum up along axes, and the softmax family built on them.
+
+``axis`` is an int, a tuple of ints or None (all axes), and ``keepdims`` keeps the reduced axes
+with length 1, as in NumPy. A reduction's rule spreads the cotangent back over what was reduced.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ..graph import Array, differentiable, nondifferentiable
+from .elementwise import exp
+from .shaping import Axes, broadcast_to, flip, reshape
+
+
+def _axes(ndim: int, axis: Axes) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def _kept(g: Array, x: Array, axis: Axes) -> Array:
+    """g with the reduced axes back in place, as length 1: it broadcasts against x."""
+    axes = _axes(x.ndim, axis)
+    return reshape(g, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+
+
+def _count(x: Array, axis: Axes) -> int:
+    return math.prod(x.shape[a] for a in _axes(x.ndim, axis))
+
+
+@differentiable(lambda g, y, x, axis, keepdims: broadcast_to(_kept(g, x, axis), x.shape))
+def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+    """``y = sum_i x_i``; every element gets the gradient of its sum.
+
+    >>> sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    array([4., 6.])
+    """
+    return np.sum(x, axis, keepdims=keepdims)
+
+
+@differentiable(
+    lambda g, y, x, axis, keepdims: (
+        broadcast_to(_kept(g, x, axis) * (1 / _count(x, axis)), x.shape) if x.size else x
+    )
+)
+def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+    """``y = (1/n) sum_i x_i``; every element gets 1/n of the gradient of its mean.
+
+    >>> mean([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    array([2., 3.])
+    """
+    return np.mean(x, axis, keepdims=keepdims)
+
+
+@nondifferentiable
+def _first_place(x: ndarray, *, axis: Axes, largest: bool) -> ndarray:
+    """True at the first of the largest (smallest) elements of each reduced part of x."""
+    axes = _axes(x.ndim, axis)
+    moved = np.moveaxis(x, axes, range(x.ndim - len(axes), x.ndim))
+    rows = moved.reshape(*moved.shape[: x.ndim - len(axes)], _count(x, axis))
+    found = np.argmax(rows, -1) if largest else np.argmin(rows, -1)
+    mask = np.zeros(rows.shape, bool)
+    np.put_along_axis(mask, np.expand_dims(found, -1), True, -1)
+    return np.moveaxis(mask.reshape(moved.shape), range(x.ndim - len(axes), x.ndim), axes)
+
+
+def _extreme_rule(largest: bool) -> Any:
+    def rule(g: Array, y: Array, x: Array, axis: Axes, keepdims: bool) -> Array:
+        return _kept(g, x, axis) * _first_place(x, axis=axis, largest=largest)
+
+    return rule
+
+
+@differentiable(_extreme_rule(largest=True))
+def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+    """The largest element; it gets the whole gradient, the first one where several are equal.
+
+    Raises:
+        ValueError: there is nothing to take the maximum of.
+
+    >>> max([[1.0, 5.0], [3.0, 4.0]], axis=0)
+    array([3., 5.])
+    """
+    return np.max(x, axis, keepdims=keepdims)
+
+
+@differentiable(_extreme_rule(largest=False))
+def min(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+    """The smallest element; it gets the whole gradient, the first one where several are equal.
+
+    Raises:
+        ValueError: there is nothing to take the minimum of.
+
+    >>> min([[1.0, 5.0], [3.0, 4.0]], axis=0)
+    array([1., 4.])
+    """
+    return np.min(x, axis, keepdims=keepdims)
+
+
+def _cumsum_rule(g: Array, y: Array, x: Array, axis: int | None) -> Array:
+    along = 0 if axis is None else axis
+    return reshape(flip(cumsum(flip(g, along), along), along), x.shape)
+
+
+@differentiable(_cumsum_rule)
+def cumsum(x: Array, axis: int | None = None) -> Array:
+    """``y_i = sum_{j <= i} x_j``; x_j gets the gradients of all y_i with i >= j.
+
+    ``axis=None`` counts through the flattened x.
+
+    >>> cumsum([1.0, 2.0, 3.0])
+    array([1., 3., 6.])
+    """
+    return np.cumsum(x, axis)
+
+
+# ── the softmax family: everything is computed relative to the largest element ───────────
+
+
+def _largest(x: ndarray, axis: Axes) -> ndarray:
+    """The maximum along an axis, kept; 0 where it is infinite, so that no Inf - Inf arises."""
+    largest = np.max(np.real(x), axis, keepdims=True, initial=-np.inf)
+    return np.where(np.isfinite(largest), largest, 0).astype(largest.dtype)
+
+
+@differentiable(lambda g, y, x, axis, keepdims: _kept(g, x, axis) * exp(x - _kept(y, x, axis)))
+def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+    """``y = ln sum_i e^{x_i}``, without overflow; dy/dx_i = e^{x_i - y} = softmax(x)_i.
+
+    >>> bool(logsumexp([1000.0, 1000.0]) == 1000 + np.log(2))
+    True
+    """
+    largest = _largest(x, axis)
+    with np.errstate(divide="ignore"):  # ln 0 = -Inf is the right answer for an empty sum
+        y = np.log(np.sum(np.exp(x - largest), axis, keepdims=True)) + largest
+    return y if keepdims else np.squeeze(y, _axes(x.ndim, axis))
+
+
+@differentiable(lambda g, y, x, axis: y * (g - sum(g * y, axis, True)))
+def softmax(x: Array, axis: Axes = -1) -> Array:
+    """``y_i = e^{x_i} / sum_j e^{x_j}``; dL/dx_i = y_i (g_i - sum_j g_j y_j).
+
+    >>> softmax([0.0, 0.0])
+    array([0.5, 0.5])
+    """
+    e = np.exp(x - _largest(x, axis))
+    return e / np.sum(e, axis, keepdims=True)
+
+
+@differentiable(lambda g, y, x, axis: g - exp(y) * sum(g, axis, True))
+def log_softmax(x: Array, axis: Axes = -1) -> Array:
+    """``y_i = x_i - ln sum_j e^{x_j}``; dL/dx_i = g_i - softmax(x)_i sum_j g_j.
+
+    >>> bool(np.allclose(log_softmax([0.0, 0.0]), -np.log(2)))
+    True
+    """
+    z = x - _largest(x, axis)
+    return z - np.log(np.sum(np.exp(z), axis, keepdims=True))

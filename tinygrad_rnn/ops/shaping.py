@@ -1,0 +1,293 @@
+"""Operations that move elements and compute nothing: the same numbers in another shape.
+
+All are linear, so a rule is the opposite movement: broadcasting and summing back, padding and
+slicing, joining and splitting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ..graph import Array, Value, differentiable, variadic
+from .indexing import getitem
+
+Axes = int | tuple[int, ...] | None
+
+
+def shape_of(x: Array) -> tuple[int, ...]:
+    """The shape of a Tensor, an array or anything ``np.asarray`` takes."""
+    return x._data.shape if isinstance(x, Value) else np.shape(x)
+
+
+# ── one array in, the same elements out ──────────────────────────────────────────────────
+
+
+@differentiable(lambda g, y, x, shape: reshape(g, x.shape))
+def reshape(x: Array, shape: Any) -> Array:
+    """The elements of x, in order, in another shape; one -1 is worked out.
+
+    Raises:
+        ValueError: the shape holds another number of elements.
+
+    >>> reshape([1.0, 2.0, 3.0, 4.0], (2, -1))
+    array([[1., 2.],
+           [3., 4.]])
+    """
+    return np.reshape(x, shape)
+
+
+@differentiable(lambda g, y, x, axes: transpose(g, None if axes is None else _inverse(axes)))
+def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
+    """The axes in another order; without ``axes`` reversed, which is x.T for a matrix.
+
+    >>> transpose([[1.0, 2.0], [3.0, 4.0]])
+    array([[1., 3.],
+           [2., 4.]])
+    """
+    return np.transpose(x, axes)
+
+
+def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
+    n = len(axes)
+    return tuple(int(i) for i in np.argsort([a % n for a in axes]))
+
+
+@differentiable(lambda g, y, x, axis1, axis2: swapaxes(g, axis1, axis2))
+def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
+    """Two axes exchanged.
+
+    >>> swapaxes([[1.0, 2.0]], 0, 1)
+    array([[1.],
+           [2.]])
+    """
+    return np.swapaxes(x, axis1, axis2)
+
+
+@differentiable(lambda g, y, x, source, destination: moveaxis(g, destination, source))
+def moveaxis(x: Array, source: Any, destination: Any) -> Array:
+    """Axes moved to other places, the rest kept in order.
+
+    >>> moveaxis(np.zeros((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
+    return np.moveaxis(x, source, destination)
+
+
+@differentiable(lambda g, y, x, axis: reshape(g, x.shape))
+def squeeze(x: Array, axis: Axes = None) -> Array:
+    """Axes of length 1 removed: those named, or all.
+
+    Raises:
+        ValueError: a named axis is longer than 1.
+
+    >>> squeeze([[1.0, 2.0]])
+    array([1., 2.])
+    """
+    return np.squeeze(x, axis)
+
+
+@differentiable(lambda g, y, x, axis: reshape(g, x.shape))
+def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
+    """New axes of length 1 at the given places of the result.
+
+    >>> expand_dims([1.0, 2.0], 0)
+    array([[1., 2.]])
+    """
+    return np.expand_dims(x, axis)
+
+
+@differentiable(lambda g, y, x, axis: flip(g, axis))
+def flip(x: Array, axis: Axes = None) -> Array:
+    """The elements in reverse order along the given axes, or along all.
+
+    >>> flip([1.0, 2.0, 3.0])
+    array([3., 2., 1.])
+    """
+    return np.flip(x, axis)
+
+
+@differentiable(lambda g, y, x, dtype: _astype(g, x.dtype))
+def _astype(x: Array, dtype: Any) -> Array:
+    return x.astype(dtype)
+
+
+def astype(x: Array, dtype: Any) -> Array:
+    """The same numbers in another dtype; the gradient comes back in the old one.
+
+    A gradient passes from float to float only: as integers or booleans the result is a constant.
+
+    >>> astype([1.5, 2.0], np.float32)
+    array([1.5, 2. ], dtype=float32)
+    """
+    dtype = np.dtype(dtype)
+    if isinstance(x, Value):
+        if dtype.kind not in "fiub":
+            raise TypeError(f"astype: a Tensor holds real numbers, not {dtype}")
+        if dtype.kind != "f":
+            from ..graph import attach
+
+            return attach(x._data.astype(dtype), None)
+    return _astype(x, dtype)
+
+
+# ── repeating elements, and summing the repeats back ─────────────────────────────────────
+
+
+@differentiable(lambda g, y, x, shape: sum_to(g, x.shape))
+def broadcast_to(x: Array, shape: Any) -> Array:
+    """x repeated to a larger shape, as NumPy broadcasts; the gradient sums over the repeats.
+
+    Raises:
+        ValueError: x does not broadcast to the shape.
+
+    >>> broadcast_to([1.0, 2.0], (2, 2))
+    array([[1., 2.],
+           [1., 2.]])
+    """
+    return np.broadcast_to(x, shape)
+
+
+@differentiable(lambda g, y, x, shape: broadcast_to(g, x.shape))
+def sum_to(x: Array, shape: Any) -> Array:
+    """Sum over the axes along which an array of ``shape`` was broadcast to get x's shape.
+
+    The transpose of :func:`broadcast_to`, and the one place where gradients are un-broadcast.
+
+    Raises:
+        ValueError: ``shape`` does not broadcast to the shape of x.
+
+    >>> sum_to([[1.0, 2.0], [3.0, 4.0]], (2,))
+    array([4., 6.])
+    """
+    extra = x.ndim - len(shape)
+    if extra < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[extra:], strict=True)):
+        raise ValueError(f"shape {tuple(shape)} does not broadcast to {x.shape}")
+    lead = tuple(range(extra))
+    repeated = tuple(
+        extra + i for i, (n, m) in enumerate(zip(shape, x.shape[extra:], strict=True)) if n != m
+    )
+    return np.reshape(np.add.reduce(x, axis=lead + repeated), shape)
+
+
+# ── joining and cutting ──────────────────────────────────────────────────────────────────
+
+
+def _concatenate_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> Array:
+    start = int(np.sum([x.shape[axis] for x in xs[:index]], dtype=int))
+    part = slice(start, start + xs[index].shape[axis])
+    return getitem(g, (slice(None),) * (axis % g.ndim) + (part,))
+
+
+@variadic(_concatenate_rule)
+def _concatenate(*xs: Array, axis: int) -> Array:
+    return np.concatenate(xs, axis)
+
+
+def concatenate(arrays: Sequence[Array], axis: int | None = 0) -> Array:
+    """Arrays joined along an existing axis; each gets its part of the gradient.
+
+    Args:
+        arrays: at least one, alike in every other axis.
+        axis: None joins them flattened.
+
+    Raises:
+        ValueError: there is none, or another axis differs.
+
+    >>> concatenate([[1.0, 2.0], [3.0]])
+    array([1., 2., 3.])
+    """
+    if axis is None:
+        arrays, axis = [reshape(x, (-1,)) for x in arrays], 0
+    return _concatenate(tuple(arrays), axis=axis)
+
+
+def _stack_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> Array:
+    return getitem(g, (slice(None),) * (axis % g.ndim) + (index,))
+
+
+@variadic(_stack_rule)
+def _stack(*xs: Array, axis: int) -> Array:
+    return np.stack(xs, axis)
+
+
+def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
+    """Arrays of one shape side by side along a new axis.
+
+    Raises:
+        ValueError: there is none, or their shapes differ.
+
+    >>> stack([[1.0, 2.0], [3.0, 4.0]], axis=1)
+    array([[1., 3.],
+           [2., 4.]])
+    """
+    return _stack(tuple(arrays), axis=axis)
+
+
+def split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+    """x cut along an axis into equal parts, or before each of the given indices.
+
+    Returns:
+        A list; each part is a slice, and sends its gradient to that slice of x.
+
+    Raises:
+        ValueError: the axis cannot be cut into that many equal parts.
+
+    >>> split([1.0, 2.0, 3.0, 4.0], 2)
+    [array([1., 2.]), array([3., 4.])]
+    """
+    shape = shape_of(x)
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(f"split: axis {axis} is out of range for shape {shape}")
+    axis %= len(shape)
+    n = shape[axis]
+    if np.ndim(indices_or_sections) == 0:
+        sections = int(indices_or_sections)
+        if sections < 1 or n % sections:
+            raise ValueError(
+                f"split: axis {axis} of length {n} cannot be cut into {sections} equal parts"
+            )
+        bounds = [i * (n // sections) for i in range(1, sections)]
+    else:
+        bounds = [int(i) for i in indices_or_sections]
+    lead = (slice(None),) * axis
+    return [
+        getitem(x, (*lead, slice(start, stop)))
+        for start, stop in zip([0, *bounds], [*bounds, n], strict=True)
+    ]
+
+
+def _pad_rule(g: Array, y: Array, x: Array, pad_width: ndarray, constant_values: float) -> Array:
+    return getitem(
+        g,
+        tuple(slice(before, before + n) for (before, _), n in zip(pad_width, x.shape, strict=True)),
+    )
+
+
+@differentiable(_pad_rule)
+def _pad(x: Array, pad_width: ndarray, constant_values: float) -> Array:
+    return np.pad(x, pad_width, constant_values=constant_values)
+
+
+def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: float = 0) -> Array:
+    """x with constants added around it, as ``np.pad``.
+
+    Args:
+        x: any shape.
+        pad_width: ``n``, ``(before, after)`` or one such pair for each axis.
+        mode: only ``"constant"`` has a rule.
+        constant_values: one number for all sides.
+
+    Raises:
+        ValueError: another mode, negative widths, or a ``pad_width`` that fits no axes.
+
+    >>> pad([1.0, 2.0], (1, 2))
+    array([0., 1., 2., 0., 0.])
+    """
+    if mode != "constant":
+        raise ValueError(f"pad: only mode 'constant' is differentiable here, got {mode!r}")
+    widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (len(shape_of(x)), 2))
+    return _pad(x, widths, constant_values)

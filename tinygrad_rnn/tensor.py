@@ -1,0 +1,449 @@
+"""Tensor: an array, its gradient and its place in the graph, with NumPy's manners.
+
+Everything that computes is one of ``ops``; this file only lets Python and NumPy find it, by
+operator, by method, and by NumPy's own functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from . import backprop, graph, ops
+from .graph import Value, numeric
+
+_unset: Any = object()
+
+
+class Tensor(Value):
+    """An array in a computation graph.
+
+    Operations on tensors that require grad are recorded; :meth:`backward` then computes the
+    gradient of a scalar with respect to each of them, by the chain rule.
+
+    Args:
+        data: anything ``np.asarray`` takes; it is copied. Floats keep their dtype, Python
+            floats become float64; integers and booleans are allowed as constants.
+        requires_grad: compute gradients with respect to this tensor.
+        dtype: convert the data to it.
+        name: what pictures and messages call it.
+
+    Raises:
+        TypeError: the data are not real numbers, or require grad and are not floats.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
+    >>> y = (x * x).sum()
+    >>> y.backward()
+    >>> x.grad
+    array([2., 4.])
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        data: Any,
+        *,
+        requires_grad: bool = False,
+        dtype: Any = None,
+        name: str | None = None,
+    ):
+        if isinstance(data, Value):
+            data = data._data
+        array = np.array(numeric(data, "Tensor"), dtype=dtype)
+        numeric(array, "Tensor")
+        self._data = array
+        self._label = name
+        self.node = None
+        self.requires_grad = requires_grad
+
+    # ── what it holds ────────────────────────────────────────────────────────────────────
+
+    @property
+    def data(self) -> ndarray:
+        """The array, read-only. Assigning another of the same shape and dtype rebinds it.
+
+        What was recorded before keeps the old array: no pending backward notices.
+        """
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
+
+    @data.setter
+    def data(self, data: Any) -> None:
+        array = np.array(data._data if isinstance(data, Value) else data)
+        if array.shape != self._data.shape or array.dtype != self._data.dtype:
+            raise ValueError(
+                f"data: expected {graph.describe(self)} as before, got {graph.describe(array)}"
+            )
+        self._data = array
+        if self.node is not None and self.node.is_leaf:
+            self.node.output = array
+
+    @property
+    def grad(self) -> ndarray | None:
+        """The gradient that ``backward`` accumulated, of the data's shape and dtype, or None."""
+        return None if self.node is None else self.node.grad
+
+    @grad.setter
+    def grad(self, grad: Any) -> None:
+        if grad is None:
+            if self.node is not None:
+                self.node.grad = None
+            return
+        if self.node is None:
+            raise ValueError("grad: this tensor does not require grad")
+        array = np.array(grad._data if isinstance(grad, Value) else numeric(grad, "grad"))
+        if array.shape != self.shape:
+            raise ValueError(f"grad: expected shape {self.shape}, got {array.shape}")
+        self.node.grad = array.astype(self.dtype, copy=False)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded. A leaf may be switched on and off."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad: bool) -> None:
+        if not isinstance(requires_grad, (bool, np.bool_)):
+            raise TypeError(f"requires_grad: expected a bool, got {requires_grad!r}")
+        if requires_grad == self.requires_grad:
+            return
+        if requires_grad:
+            if self.dtype.kind != "f":
+                raise TypeError(f"only tensors of floats can require grad, got {self.dtype}")
+            self.node = graph.leaf(self._data, self._label)
+        else:
+            assert self.node is not None
+            if not self.node.is_leaf:
+                raise ValueError("requires_grad: this tensor was computed; use detach()")
+            self._label, self.node = self.node.name, None
+
+    @property
+    def name(self) -> str | None:
+        """What pictures and messages call this tensor."""
+        return self._label if self.node is None else self.node.name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name: expected a str or None, got {type(name).__name__}")
+        if self.node is None:
+            self._label = name
+        else:
+            self.node.name = name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype
+
+    @property
+    def T(self) -> Tensor:
+        """All axes reversed."""
+        return ops.transpose(self)  # type: ignore[no-any-return]
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes exchanged: each matrix of a stack transposed."""
+        if self.ndim < 2:
+            raise ValueError(f"mT: expected at least two dimensions, got shape {self.shape}")
+        return ops.swapaxes(self, -1, -2)  # type: ignore[no-any-return]
+
+    def numpy(self) -> ndarray:
+        """A copy of the data as an ndarray."""
+        return self._data.copy()
+
+    def item(self) -> Any:
+        """The only element, as a Python number.
+
+        Raises:
+            ValueError: there are more, or none.
+        """
+        if self.size != 1:
+            raise ValueError(f"item: expected a single element, got shape {self.shape}")
+        return self._data.item()
+
+    def detach(self) -> Tensor:
+        """The same numbers as a constant: no gradient passes."""
+        constant = graph.attach(self._data, None)
+        constant._label = self.name
+        return constant  # type: ignore[return-value]
+
+    def backward(self, grad: Any = None, *, retain_grads: bool = False) -> None:
+        """Add the gradient of this tensor to ``.grad`` of every leaf it was computed from.
+
+            x.grad += dL/dx,   L = sum(self * grad)
+
+        The graph stays: calling it twice adds twice.
+
+        Args:
+            grad: the gradient with respect to this tensor, of its shape; 1 for a scalar.
+            retain_grads: fill ``.grad`` of the tensors in between as well.
+
+        Raises:
+            ValueError: this tensor is not a scalar and ``grad`` is missing or of another shape,
+                or nothing that it was computed from requires grad.
+
+        >>> import tinygrad_rnn as tg
+        >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+        >>> (x * 3).backward([1.0, 10.0])
+        >>> x.grad
+        array([ 3., 30.])
+        """
+        backprop.backward(self, grad, retain_grads=retain_grads)
+
+    # ── Python's protocols ───────────────────────────────────────────────────────────────
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._data, separator=", ", prefix="Tensor(")
+        dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
+        name = f", name={self.name!r}" if self.name else ""
+        live = ", requires_grad=True" if self.requires_grad else ""
+        return f"Tensor({body}{dtype}{live}{name})"
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return self._data.__index__()
+
+    def __contains__(self, x: Any) -> bool:
+        return bool((self._data == (x._data if isinstance(x, Value) else x)).any())
+
+    def __setitem__(self, index: Any, x: Any) -> None:
+        raise TypeError(
+            "a Tensor is never written into; compute a new one with where() or concatenate(), "
+            "or rebind .data"
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self.node is not None and not self.node.is_leaf:
+            raise ValueError("only leaves can be copied; detach() this tensor first")
+        return _rebuild(*self.__reduce__()[1])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.node is not None and not self.node.is_leaf:
+            raise ValueError("only leaves can be pickled; detach() this tensor first")
+        grad = None if self.grad is None else self.grad.copy()
+        return _rebuild, (type(self), self.numpy(), self.requires_grad, self.name, grad)
+
+    __hash__ = object.__hash__
+
+    __getitem__ = ops.getitem
+    __pos__ = ops.positive
+    __neg__ = ops.negative
+    __abs__ = ops.abs
+    __add__ = ops.add
+    __sub__ = ops.subtract
+    __mul__ = ops.multiply
+    __truediv__ = ops.divide
+    __pow__ = ops.power
+    __matmul__ = ops.matmul
+    __eq__ = ops.equal
+    __ne__ = ops.not_equal
+    __lt__ = ops.less
+    __le__ = ops.less_equal
+    __gt__ = ops.greater
+    __ge__ = ops.greater_equal
+
+    def __radd__(self, x: Any) -> Any:
+        return ops.add(x, self)
+
+    def __rsub__(self, x: Any) -> Any:
+        return ops.subtract(x, self)
+
+    def __rmul__(self, x: Any) -> Any:
+        return ops.multiply(x, self)
+
+    def __rtruediv__(self, x: Any) -> Any:
+        return ops.divide(x, self)
+
+    def __rpow__(self, x: Any) -> Any:
+        return ops.power(x, self)
+
+    def __rmatmul__(self, x: Any) -> Any:
+        return ops.matmul(x, self)
+
+    # ── methods: those that ndarray has, and the activations ─────────────────────────────
+
+    sum = ops.sum
+    mean = ops.mean
+    max = ops.max
+    min = ops.min
+    cumsum = ops.cumsum
+    clip = ops.clip
+    take = ops.take
+    swapaxes = ops.swapaxes
+    squeeze = ops.squeeze
+    astype = ops.astype
+    tanh = ops.tanh
+    sigmoid = ops.sigmoid
+    relu = ops.relu
+    exp = ops.exp
+    log = ops.log
+    softmax = ops.softmax
+
+    def reshape(self, *shape: Any) -> Any:
+        """``t.reshape(2, 3)`` or ``t.reshape((2, 3))``, see :func:`tinygrad_rnn.reshape`."""
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Any:
+        """``t.transpose(1, 0)``, ``t.transpose((1, 0))`` or, all reversed, ``t.transpose()``."""
+        if len(axes) == 1:
+            axes = axes[0] if axes[0] is None or np.ndim(axes[0]) else axes
+        return ops.transpose(self, axes or None)
+
+    def flatten(self) -> Any:
+        """All elements along one axis."""
+        return ops.reshape(self, (-1,))
+
+    ravel = flatten
+
+    def dot(self, x: Any) -> Any:
+        """The matrix product, see :func:`tinygrad_rnn.matmul`."""
+        return ops.matmul(self, x)
+
+    # ── NumPy's protocols ────────────────────────────────────────────────────────────────
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
+        if self.requires_grad:
+            raise TypeError(
+                "NumPy asked for the plain array of a tensor that requires grad, which would drop "
+                "its gradient; use .detach() or .numpy(), or a function that has a rule"
+            )
+        array = self._data if dtype is None else self._data.astype(dtype, copy=False)
+        if copy:
+            return array.copy()
+        view = array.view()
+        view.flags.writeable = False
+        return view
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+        op = _ufuncs.get(ufunc)
+        if method == "__call__" and ufunc in _constant_ufuncs and not keywords:
+            return graph.attach(ufunc(*(_plain(x) for x in inputs)), None)
+        if op is None or method != "__call__":
+            call = "" if method == "__call__" else f".{method}"
+            raise TypeError(f"numpy.{ufunc.__name__}{call} has no rule for Tensors")
+        if keywords:
+            raise TypeError(
+                f"numpy.{ufunc.__name__} of Tensors takes no {', '.join(sorted(keywords))}"
+            )
+        return op(*inputs)
+
+    def __array_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+    ) -> Any:
+        op = _functions.get(func)
+        name = f"{func.__module__}.{func.__name__}"
+        if op is None:
+            raise TypeError(f"{name} has no rule for Tensors")
+        try:
+            return op(*args, **keywords)
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}") from error
+
+
+graph.set_tensor_class(Tensor)
+
+
+def _rebuild(
+    cls: type[Tensor], data: ndarray, requires_grad: bool, name: str | None, grad: ndarray | None
+) -> Tensor:
+    tensor = cls.__new__(cls)
+    Tensor.__init__(tensor, data, requires_grad=requires_grad, name=name)
+    tensor.grad = grad
+    return tensor
+
+
+# ── which of NumPy's functions have a rule ───────────────────────────────────────────────
+
+
+def _plain(x: Any) -> Any:
+    return x._data if isinstance(x, Value) else x
+
+
+def _constant(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function without a derivative to drop: it sees the arrays."""
+
+    def call(*args: Any, **keywords: Any) -> Any:
+        return function(*map(_plain, args), **{k: _plain(v) for k, v in keywords.items()})
+
+    return call
+
+
+def _zeros_like(x: Any, dtype: Any = None) -> ndarray:
+    return np.zeros_like(_plain(x), dtype=dtype)
+
+
+def _rules(names: str) -> dict[Any, Callable[..., Any]]:
+    """NumPy's functions of these names, each with ours of the same name."""
+    return {getattr(np, name): getattr(ops, name) for name in names.split()}
+
+
+_ufuncs = _rules(
+    "add subtract multiply divide power positive negative abs exp log log1p sqrt square sin cos "
+    "tanh maximum minimum matmul equal not_equal less less_equal greater greater_equal sign"
+)
+
+_constant_ufuncs = frozenset(
+    {np.isnan, np.isfinite, np.isinf, np.logical_and, np.logical_or, np.logical_not, np.floor}
+)
+
+_functions = _rules(
+    "clip where einsum sum mean max min reshape transpose swapaxes moveaxis squeeze "
+    "expand_dims broadcast_to concatenate stack split flip pad take cumsum"
+)
+_functions |= {
+    function: _constant(function)
+    for function in (
+        np.shape,
+        np.ndim,
+        np.size,
+        np.argmax,
+        np.argmin,
+        np.zeros_like,
+        np.ones_like,
+        np.array_equal,
+        np.allclose,
+        np.array2string,
+        np.array_repr,
+    )
+}
+_functions[np.dot] = ops.matmul
