@@ -40,6 +40,7 @@ from .graph import (
     numeric,
     pick,
     record,
+    same,
 )
 
 # ── the sweep ────────────────────────────────────────────────────────────────────────────
@@ -72,90 +73,124 @@ def sweep(
         FloatingPointError: inside ``detect_anomaly``, the first NaN or Inf.
     """
     order = ancestors(seeds, since)
-    if wanted is None:
-        wanted = {node for node in order if node.primitive is None}
-        needed = set(order)  # what was recorded leads to a leaf
-    else:
-        needed = set()
-        for node in reversed(order):
-            if node in wanted or not needed.isdisjoint(node.parents):
-                needed.add(node)
-
+    needed = None if wanted is None else _leading_to(wanted, order)
+    anomaly = current().anomaly
     pending = dict(seeds)
     owned: set[Node] = set()  # nodes whose pending cotangent is a buffer made here
     found: dict[Node, Any] = {}
-    anomaly = current().anomaly
     for node in order:
         g = pending.pop(node, None)
         if g is None:
             continue
-        if node in wanted:
-            found[node] = g
         primitive = node.primitive
+        if wanted is None:
+            if primitive is None:
+                found[node] = g
+                continue
+        elif node in wanted:
+            found[node] = g
         if primitive is None or node.number < since:
             continue
-        if primitive is pick:
-            _add_to_slot(pending, node, g)
-            continue
-        arrays, output, keywords = node.arrays, node.output, node.keywords
-        if differentiable:
-            arrays, output = _as_tensors(node)
-        if primitive.joint:
-            contributions = primitive.vjps(g, output, node.parents, differentiable)
-        rules = primitive.vjps
-        for i, parent in enumerate(node.parents):
-            if parent not in needed:
+        output, arrays, rules, arity = node.output, node.arrays, primitive.vjps, primitive.arity
+        if arity == 0 or differentiable:
+            if primitive is pick:
+                _add_to_slot(pending, node, g)
+                continue
+            if primitive.add_into is not None and not differentiable:
+                _add_into(pending, owned, needed, node, g)
+                continue
+            if differentiable or primitive.joint:
+                rules, output, arrays = _prepared(node, g, differentiable)
+        i = -1
+        for parent in node.parents:
+            i += 1
+            if type(parent) is not Node or (needed is not None and parent not in needed):
                 continue
             x = arrays[i]
-            if primitive.add_into is not None and not differentiable:
-                if parent not in owned or type(pending[parent]) is not ndarray:
-                    held = pending.get(parent)
-                    pending[parent] = np.zeros(x.shape, x.dtype) if held is None else np.array(held)
-                    owned.add(parent)
-                primitive.add_into(pending[parent], g, *arrays, **keywords)
-                continue
-            if primitive.joint:
-                contribution = contributions[i]
-                if contribution is None:
-                    continue
-            elif differentiable:
-                with in_scope(node.scope):
-                    contribution = rules[i](g, output, *arrays, **keywords)
-                    if not isinstance(contribution, Value):
-                        contribution = attach(_real(contribution, node, i), None)
-            elif keywords:
-                contribution = rules[i](g, output, *arrays, **keywords)
+            rule = rules[i]
+            if rule is same:
+                contribution = g
+            elif arity == 1:
+                contribution = rule(g, output, x)
+            elif arity == 2:
+                contribution = rule(g, output, arrays[0], arrays[1])
             else:
-                contribution = rules[i](g, output, *arrays)
-            if type(contribution) is not ndarray and not differentiable:
-                contribution = _real(contribution, node, i)
-            if contribution.shape != x.shape:
-                contribution = _fitted(contribution, x.shape, node, i)
-            if contribution.dtype is not x.dtype:
-                contribution = ops.astype(_real(contribution, node, i), x.dtype)
+                contribution = rule(g, output, *arrays, **node.keywords)
+            try:
+                if contribution.shape != x.shape or contribution.dtype is not x.dtype:
+                    contribution = _fitted(contribution, i, node)
+            except AttributeError:
+                contribution = _fitted(contribution, i, node)
             if anomaly:
                 _check_cotangent(contribution, g, node)
             if parent not in pending:
                 pending[parent] = contribution
-            elif differentiable:
-                pending[parent] = pending[parent] + contribution
             elif parent in owned:
                 held = pending[parent]
                 held += contribution
-                pending[parent] = held
             else:
-                pending[parent] = pending[parent] + contribution
-                owned.add(parent)
+                pending[parent] = total = pending[parent] + contribution
+                if type(total) is ndarray:  # neither a Tensor nor the scalar of 0-d arrays
+                    owned.add(parent)
     return found
 
 
-def _as_tensors(node: Node) -> tuple[tuple[Any, ...], Any]:
-    """The saved inputs and the output of a node as Tensors at their places in the graph."""
-    inputs = tuple(
-        attach(x, parent if isinstance(parent, Node) else None) if isinstance(x, ndarray) else x
-        for x, parent in zip(node.arrays, node.parents, strict=True)
-    )
-    return inputs, attach(node.output, node) if isinstance(node.output, ndarray) else node.output
+def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
+    """The nodes of a graph that were computed from a wanted one, these included."""
+    needed: set[Any] = set()
+    for node in reversed(order):
+        if node in wanted or not needed.isdisjoint(node.parents):
+            needed.add(node)
+    return needed
+
+
+def _prepared(node: Node, g: Any, differentiable: bool) -> tuple[Any, Any, tuple[Any, ...]]:
+    """The rules, the output and the inputs of a node, where a plain call of the rules won't do."""
+    primitive = node.primitive
+    assert primitive is not None
+    output, arrays = node.output, node.arrays
+    if differentiable:
+        # The saved arrays as Tensors at their places in the graph.
+        output = attach(output, node) if isinstance(output, ndarray) else output
+        arrays = tuple(
+            attach(x, parent if isinstance(parent, Node) else None) if isinstance(x, ndarray) else x
+            for x, parent in zip(arrays, node.parents, strict=True)
+        )
+    if primitive.joint:
+        contributions = primitive.vjps(g, node.parents, differentiable)
+        return [functools.partial(_given, c) for c in contributions], output, arrays
+    rules = [
+        functools.partial(_recorded, primitive.vjps[i], node) if isinstance(parent, Node) else None
+        for i, parent in enumerate(node.parents)
+    ]
+    return rules, output, arrays
+
+
+def _given(contribution: Any, *args: Any, **keywords: Any) -> Any:
+    return contribution
+
+
+def _recorded(rule: Any, node: Node, *args: Any, **keywords: Any) -> Value:
+    """Run a rule on Tensors, in the scope of the operation that it differentiates."""
+    with in_scope(node.scope):
+        contribution = rule(*args, **keywords)
+    return contribution if isinstance(contribution, Value) else attach(contribution, None)
+
+
+def _add_into(
+    pending: dict[Node, Any], owned: set[Node], needed: set[Node] | None, node: Node, g: Any
+) -> None:
+    """Add a cotangent straight into its part of the input's: ``x[t]`` costs O(1), not O(T)."""
+    primitive = node.primitive
+    assert primitive is not None
+    assert primitive.add_into is not None
+    for parent, x in zip(node.parents, node.arrays, strict=True):
+        if isinstance(parent, Node) and (needed is None or parent in needed):
+            if parent not in owned:
+                held = pending.get(parent)
+                pending[parent] = np.zeros(x.shape, x.dtype) if held is None else np.array(held)
+                owned.add(parent)
+            primitive.add_into(pending[parent], g, *node.arrays, **node.keywords)
 
 
 def _add_to_slot(pending: dict[Node, Any], node: Node, g: Any) -> None:
@@ -167,39 +202,33 @@ def _add_to_slot(pending: dict[Node, Any], node: Node, g: Any) -> None:
     slots[index] = g if slots[index] is None else slots[index] + g
 
 
-def _rule_name(node: Node, index: int) -> str:
-    assert node.primitive is not None
-    return f"{node.primitive.name}: its rule for argument {index}"
-
-
-def _real(contribution: Any, node: Node, index: int) -> Any:
-    """What a rule returned, if it is made of real numbers."""
-    if isinstance(contribution, Value):
-        return contribution
-    array = np.asarray(contribution)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{_rule_name(node, index)} returned {describe(contribution)}, expected real numbers"
-            f"{node.scope}"
-        )
-    return array
-
-
-def _fitted(contribution: Any, shape: tuple[int, ...], node: Node, index: int) -> Any:
-    """Sum a cotangent over the axes along which its input was broadcast, if it was."""
-    assert node.primitive is not None
-    if node.primitive.elementwise:
+def _fitted(contribution: Any, index: int, node: Node) -> Any:
+    """A cotangent in its input's shape and dtype: the one place where they are un-broadcast."""
+    primitive, x = node.primitive, node.arrays[index]
+    assert primitive is not None
+    where = f"{primitive.name}: its rule for argument {index}"
+    if not isinstance(contribution, Value):
+        array = np.asarray(contribution)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(
+                f"{where} returned {describe(contribution)}, expected real numbers{node.scope}"
+            )
+        contribution = array
+    shape = contribution.shape
+    if primitive.elementwise and shape != x.shape:
         try:
-            # A rule may leave out a factor of ones: the cotangent first takes the output's shape.
-            if contribution.shape != node.output.shape:
+            # A rule may leave out what it multiplies by 1: first the output's shape, then back.
+            if shape != node.output.shape:
                 contribution = ops.broadcast_to(contribution, node.output.shape)
-            return ops.sum_to(contribution, shape)
+            contribution = ops.sum_to(contribution, x.shape)
         except ValueError:
             pass
-    raise ValueError(
-        f"{_rule_name(node, index)} returned a cotangent of shape {contribution.shape}, "
-        f"expected its input's shape {shape}{node.scope}"
-    )
+    if contribution.shape != x.shape:
+        raise ValueError(
+            f"{where} returned a cotangent of shape {shape}, expected its input's shape "
+            f"{x.shape}{node.scope}"
+        )
+    return contribution if contribution.dtype == x.dtype else ops.astype(contribution, x.dtype)
 
 
 def _check_cotangent(contribution: Any, g: Any, node: Node) -> None:
@@ -545,9 +574,7 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
         return results
     saved = tuple(y._data for y in outputs)
 
-    def backward_again(
-        g: Any, output: Any, parents: Sequence[Node], differentiable: bool
-    ) -> list[Any]:
+    def backward_again(g: Any, parents: Sequence[Node], differentiable: bool) -> list[Any]:
         with enable_grad():
             since = graph.next_number()
             _, again, border_again = _run(f, kept)
@@ -559,7 +586,9 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
                 held = seeds.get(y.node)
                 seeds[y.node] = cotangent if held is None else held + cotangent
         found = sweep(seeds, set(border), differentiable=differentiable, since=since)
-        return [found.get(parent) for parent in parents]
+        return [
+            found[parent] if parent in found else np.zeros_like(parent.output) for parent in parents
+        ]
 
     made = Primitive("checkpoint", f, backward_again, joint=True)
     arrays = tuple(node.output for node in border)

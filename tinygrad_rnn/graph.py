@@ -38,7 +38,6 @@ _asarray = np.asarray
 next_number = itertools.count().__next__
 _no_keywords: dict[str, Any] = {}
 _python_scalars = frozenset({float, int, bool})
-_ready = _python_scalars | {ndarray}
 
 
 # ── where an operation ran ───────────────────────────────────────────────────────────────
@@ -416,6 +415,14 @@ class ForEach:
     def __getitem__(self, index: int) -> Rule:
         return functools.partial(self.rule, index)
 
+    def __iter__(self) -> Iterator[Rule]:
+        return (functools.partial(self.rule, index) for index in itertools.count())
+
+
+def same(g: Array, *_: Any) -> Array:
+    """The rule of an input that goes into the output as it is: its cotangent is the output's."""
+    return g
+
 
 class Primitive:
     """An operation and its derivatives: one row of the table of rules.
@@ -430,10 +437,13 @@ class Primitive:
             shape; any other rule must return that shape exactly.
         add_into: for rules that touch a small part of their input (indexing): adds the
             cotangent into a buffer of the input's shape instead of making an array of zeros.
-        joint: ``vjps`` is one function that returns the cotangents of all inputs at once.
+        arity: 1 or 2 where the rules take that many arrays and no keywords, which the sweep then
+            need not unpack; else 0.
+        joint: ``vjps`` is one function ``(g, parents, differentiable)`` that returns the
+            cotangents of all inputs at once.
     """
 
-    __slots__ = ("add_into", "elementwise", "forward", "joint", "name", "vjps")
+    __slots__ = ("add_into", "arity", "elementwise", "forward", "joint", "name", "vjps")
 
     def __init__(
         self,
@@ -451,6 +461,7 @@ class Primitive:
         self.elementwise = elementwise
         self.add_into = add_into
         self.joint = joint
+        self.arity = 0
 
     def __repr__(self) -> str:
         return f"<Primitive {self.name}>"
@@ -466,18 +477,12 @@ pick = Primitive("pick", lambda outputs, index: outputs[index], None)
 
 def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
     """Run a primitive on any mix of Tensors, arrays and scalars; record it if a gradient flows."""
-    for x in inputs:
-        if isinstance(x, Value):
-            break
-    else:
-        arrays = [x if x is None or type(x) in _ready else _asarray(x) for x in inputs]
-        return _asarray(primitive.forward(*arrays, **keywords))
-
-    arrays = []
+    arrays: list[Any] = []
     parents: list[Node | str | None] = []
-    live = False
+    tensors = live = foreign = False
     for x in inputs:
         if isinstance(x, Value):
+            tensors = True
             arrays.append(x._data)
             node = x.node
             if node is None:
@@ -485,11 +490,30 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
             else:
                 parents.append(node)
                 live = True
-        else:
-            arrays.append(x if x is None or type(x) in _python_scalars else numeric(x, primitive))
+        elif x is None or type(x) in _python_scalars:
+            arrays.append(x)
             parents.append(None)
+        else:
+            arrays.append(x if type(x) is ndarray else _asarray(x))
+            parents.append(None)
+            foreign = True
+    if not tensors:
+        return _asarray(primitive.forward(*arrays, **keywords))
 
     state = current()
+    record_it = live and state.recording and primitive.vjps is not None
+    if foreign:
+        # Only numbers enter a graph, and the caller may write into his arrays before backward.
+        for i, x in enumerate(inputs):
+            if not isinstance(x, Value) and isinstance(arrays[i], ndarray):
+                numeric(x, primitive)
+                if record_it:
+                    arrays[i] = arrays[i].copy()
+    for key, constant in keywords.items():
+        if isinstance(constant, Value):
+            raise TypeError(f"{primitive.name}: {key} must be a constant, got a Tensor")
+        if record_it and type(constant) is ndarray:
+            keywords = {**keywords, key: constant.copy()}
     try:
         output = primitive.forward(*arrays, **keywords)
     except (ValueError, TypeError, IndexError) as error:
@@ -501,16 +525,9 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
     result: Value = _new(_Tensor)
     result._data = output
     result._label = None
-    if live and state.recording and primitive.vjps is not None:
+    if record_it:
         if not primitive.joint:
             _require_rules(primitive, parents)
-        # The caller may write into his own arrays before backward runs.
-        for i, x in enumerate(inputs):
-            if arrays[i] is x and type(x) is ndarray:
-                arrays[i] = x.copy()
-        for key, constant in keywords.items():
-            if type(constant) is ndarray:
-                keywords = {**keywords, key: constant.copy()}
         result.node = record(
             primitive, tuple(parents), tuple(arrays), output, keywords, state.scope
         )
@@ -520,7 +537,9 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
 
 
 def _require_rules(primitive: Primitive, parents: list[Node | str | None]) -> None:
-    for i, parent in enumerate(parents):
+    i = -1
+    for parent in parents:
+        i += 1
         if type(parent) is Node and primitive.vjps[i] is None:
             raise TypeError(
                 f"{primitive.name}: its argument {i} has no derivative, but came with a gradient "
@@ -652,6 +671,7 @@ def _recorder(op: Primitive, forward: Callable[..., Any]) -> Callable[..., Array
     """The function that users call: the short path for one or two arrays and nothing else."""
     arity = len(op.vjps)
     if len(inspect.signature(forward).parameters) == arity:
+        op.arity = arity if arity <= 2 and op.add_into is None else 0
         if arity == 1:
             return _unary(op, forward)
         if arity == 2:
@@ -696,13 +716,13 @@ def _binary(op: Primitive, forward: Callable[[Any, Any], Any]) -> Callable[..., 
         state = current()
         x_node = x.node
         y_node = y.node
-        if x_node is None or y_node is None or not state.plain:
+        if (x_node is None and y_node is None) or not state.plain:
             return apply(op, (x, y), _no_keywords)
         x_array = x._data
         y_array = y._data
         try:
             output = forward(x_array, y_array)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, IndexError) as error:
             raise explained(error, op, (x_array, y_array), state.scope) from error
         if type(output) is not ndarray:
             output = _asarray(output)
@@ -710,7 +730,7 @@ def _binary(op: Primitive, forward: Callable[[Any, Any], Any]) -> Callable[..., 
         result._data = output
         result.node = made = _new(Node)
         made.primitive = op
-        made.parents = (x_node, y_node)
+        made.parents = (x_node or x._label, y_node or y._label)
         made.arrays = (x_array, y_array)
         made.output = output
         made.keywords = _no_keywords
@@ -722,38 +742,34 @@ def _binary(op: Primitive, forward: Callable[[Any, Any], Any]) -> Callable[..., 
 
 
 def _general(op: Primitive, forward: Callable[..., Any], arity: int) -> Callable[..., Array]:
+    """The first ``arity`` arguments are arrays, what follows are constants; names and defaults
+    are the forward's."""
     parameters = list(inspect.signature(forward).parameters.values())
     names = [p.name for p in parameters]
-    constants = names[arity:]
-    defaults = {p.name: p.default for p in parameters[arity:] if p.default is not p.empty}
-    optional = {p.name: p.default for p in parameters[:arity] if p.default is not p.empty}
+    arrays, constants = names[:arity], names[arity:]
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
 
-    def call(*args: Any, **keywords: Any) -> Array:
-        inputs = args[:arity]
-        if len(args) > arity:
-            if len(args) > len(names):
-                raise TypeError(
-                    f"{op.name}: expected at most {len(names)} arguments, got {len(args)}"
-                )
-            keywords = {**dict(zip(constants, args[arity:], strict=False)), **keywords}
-        elif len(args) < arity:
-            try:
-                inputs = (
-                    *args,
-                    *({**optional, **keywords}[name] for name in names[len(args) : arity]),
-                )
-            except KeyError as missing:
-                raise TypeError(f"{op.name}: missing argument {missing}") from None
-            keywords = {k: v for k, v in keywords.items() if k not in names[len(args) : arity]}
-        keywords = {**defaults, **keywords}
-        for name, constant in keywords.items():
-            if isinstance(constant, Value):
-                raise TypeError(f"{op.name}: {name} must be a constant, got a Tensor")
-            if name not in constants:
+    def bound(args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        if len(args) > len(names):
+            raise TypeError(f"{op.name}: expected at most {len(names)} arguments, got {len(args)}")
+        given = {**dict(zip(names, args, strict=False)), **keywords}
+        for name in keywords:
+            if name not in names:
                 raise TypeError(
                     f"{op.name}: unexpected argument {name!r}; it takes {', '.join(names)}"
                 )
-        return apply(op, inputs, keywords)
+            if name in names[: len(args)]:
+                raise TypeError(f"{op.name}: got {name!r} by position and by name")
+        given = {**defaults, **given}
+        for name in names:
+            if name not in given:
+                raise TypeError(f"{op.name}: missing argument {name!r}")
+        return tuple(given[name] for name in arrays), {name: given[name] for name in constants}
+
+    def call(*args: Any, **keywords: Any) -> Array:
+        if len(args) != arity or len(keywords) != len(constants):
+            args, keywords = bound(args, keywords)
+        return apply(op, args, keywords)
 
     return call
 
@@ -814,9 +830,6 @@ def primitive(
                 f"{op.name}: expected {arity} array argument{'s' * (arity != 1)} by position "
                 f"(it has that many rules) and constants by keyword, got {len(args)}"
             )
-        for key, constant in keywords.items():
-            if isinstance(constant, Value):
-                raise TypeError(f"{op.name}: {key} must be a constant, got a Tensor")
         return apply(op, args, {**parameters, **keywords})
 
     try:

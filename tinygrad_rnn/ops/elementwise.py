@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, elementwise, nondifferentiable
+from ..graph import Array, elementwise, nondifferentiable, same
 
 # ── comparisons and the like: piecewise constant, so they carry no gradient ──────────────
 
@@ -66,7 +66,7 @@ def sign(x: Array) -> Array:
 # ── arithmetic ───────────────────────────────────────────────────────────────────────────
 
 
-@elementwise(lambda g, z, x, y: g, lambda g, z, x, y: g)
+@elementwise(same, same)
 def add(x: Array, y: Array) -> Array:
     """``z = x + y``; dz/dx = dz/dy = 1.
 
@@ -76,7 +76,7 @@ def add(x: Array, y: Array) -> Array:
     return np.add(x, y)
 
 
-@elementwise(lambda g, z, x, y: g, lambda g, z, x, y: -g)
+@elementwise(same, lambda g, z, x, y: -g)
 def subtract(x: Array, y: Array) -> Array:
     """``z = x - y``; dz/dx = 1, dz/dy = -1.
 
@@ -129,7 +129,7 @@ def power(x: Array, y: Array) -> Array:
     return np.power(x, y)
 
 
-@elementwise(lambda g, y, x: g)
+@elementwise(same)
 def positive(x: Array) -> Array:
     """``y = +x``; dy/dx = 1.
 

@@ -26,7 +26,10 @@ def _constant(index: Any) -> Any:
     if type(index) in _basic:
         return index
     if type(index) is tuple:
-        return tuple(_constant(part) for part in index)
+        for part in index:
+            if type(part) not in _basic:
+                return tuple([_constant(part) for part in index])
+        return index
     if isinstance(index, Value):
         return index._data
     if isinstance(index, (list, ndarray)):

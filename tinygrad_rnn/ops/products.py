@@ -92,14 +92,19 @@ def linear(x: Array, W: Array, b: Array = None) -> Array:
     >>> linear([1.0, 2.0], [[3.0, 4.0]], [0.5])
     array([11.5])
     """
-    if W.ndim != 2 or x.ndim < 1 or x.shape[-1] != W.shape[1]:
+    try:
+        y = np.matmul(x if x.ndim < 3 else x.reshape(-1, x.shape[-1]), W.T)
+    except ValueError:
+        y = None
+    if y is None or W.ndim != 2:
         raise ValueError(
             f"expected x (..., D) and W (H, D), got x {np.shape(x)} and W {np.shape(W)}"
         )
-    if b is not None and b.shape != (len(W),):
-        raise ValueError(f"expected b of shape ({len(W)},), got {np.shape(b)}")
-    y = np.matmul(x, W.T)
-    return y if b is None else np.add(y, b)
+    if b is not None:
+        if b.ndim != 1 or len(b) != len(W):
+            raise ValueError(f"expected b of shape ({len(W)},), got {b.shape}")
+        y = y + b
+    return y if x.ndim < 3 else y.reshape(*x.shape[:-1], len(W))
 
 
 # ── einsum ───────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,232 @@
+"""What the engine costs: one recorded op, and Python loops over an LSTM's steps.
+
+Each function returns rows ``(what is measured, the figure, the bar)``; results are checked against
+each other before anything is timed.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as tg
+
+from .timing import interleave
+
+Row = tuple[str, str, float, float]
+SIZES = [(1, 32, 32), (16, 64, 128), (32, 128, 256)]
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        return None
+    torch.set_num_threads(1)
+    return torch
+
+
+# ── one op ───────────────────────────────────────────────────────────────────────────────
+
+LINKS = 30  # turns of y = tanh(y * a + b); three ops each
+
+
+def overhead() -> Iterator[Row]:
+    """(ours - bare) / (PyTorch eager - bare) per op on a chain of tanh(y * a + b), shape (1, 32)."""
+    rng = np.random.default_rng(0)
+    start, a, b = (rng.standard_normal((1, 32)).astype(np.float32) for _ in range(3))
+
+    def bare() -> Any:
+        y, saved = start, []
+        for _ in range(LINKS):
+            product = y * a
+            out = np.tanh(product + b)
+            saved.append((y, out))
+            y = out
+        g = np.ones_like(y)
+        g_a, g_b = np.zeros_like(a), np.zeros_like(b)
+        for x, out in reversed(saved):
+            g = g * (1 - out * out)
+            g_b += g
+            g_a += g * x
+            g = g * a
+        return g, g_a, g_b
+
+    leaves = [tg.Tensor(x, requires_grad=True) for x in (start, a, b)]
+
+    def ours() -> Any:
+        for x in leaves:
+            x.grad = None
+        y, a, b = leaves
+        for _ in range(LINKS):
+            y = tg.tanh(y * a + b)
+        y.backward(np.ones((1, 32), np.float32))
+        return [x.grad for x in leaves]
+
+    for mine, reference in zip(ours(), bare(), strict=True):
+        np.testing.assert_allclose(mine, reference, rtol=1e-4, atol=1e-5)
+    functions: dict[str, Callable[[], Any]] = {"bare": bare, "ours": ours}
+    torch = _torch()
+    if torch:
+        torch_leaves = [torch.tensor(x, requires_grad=True) for x in (start, a, b)]
+        one = torch.ones((1, 32))
+
+        def theirs() -> Any:
+            for x in torch_leaves:
+                x.grad = None
+            y, a, b = torch_leaves
+            for _ in range(LINKS):
+                y = torch.tanh(y * a + b)
+            y.backward(one)
+            return [x.grad for x in torch_leaves]
+
+        for mine, reference in zip(ours(), theirs(), strict=True):
+            np.testing.assert_allclose(mine, reference.numpy(), rtol=1e-4, atol=1e-5)
+        functions["torch"] = theirs
+    times = interleave(functions, rounds=25)
+    ops = 3 * LINKS
+    extra = (times.median("ours") - times.median("bare")) / ops * 1e6
+    yield "one recorded op, forward + backward, over bare NumPy", "us", extra, 1.96
+    if torch:
+        yield (
+            "the same / PyTorch eager's",
+            "ratio",
+            times.ratio("ours", "torch", minus="bare"),
+            0.4,
+        )
+
+
+# ── loops over an LSTM's steps ───────────────────────────────────────────────────────────
+
+
+def _parameters(D: int, H: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    bound = 1 / np.sqrt(H)
+    shapes = {
+        "weight_ih": (4 * H, D),
+        "weight_hh": (4 * H, H),
+        "bias_ih": (4 * H,),
+        "bias_hh": (4 * H,),
+    }
+    return {k: rng.uniform(-bound, bound, s).astype(np.float32) for k, s in shapes.items()}
+
+
+def _loop(cell: Callable[..., Any], xs: Any, state: Any, leaves: list[Any]) -> Callable[[], Any]:
+    """Forward and backward through T steps; the loss is the sum of the last h."""
+
+    def run() -> Any:
+        for x in leaves:
+            x.grad = None
+        h, c = state
+        for x_t in xs:
+            h, c = cell(x_t, (h, c))
+        h.sum().backward()
+        return [x.grad for x in leaves]
+
+    return run
+
+
+def _primitive_step(linear: Any, sigmoid: Any, tanh: Any, leaves: list[Any], H: int) -> Any:
+    """An LSTM step spelled out in the ops that both libraries have."""
+    weight_ih, weight_hh, bias_ih, bias_hh = leaves
+
+    def step(x_t: Any, state: Any) -> Any:
+        h, c = state
+        gates = linear(x_t, weight_ih, bias_ih) + linear(h, weight_hh, bias_hh)
+        i = sigmoid(gates[:, :H])
+        f = sigmoid(gates[:, H : 2 * H])
+        g = tanh(gates[:, 2 * H : 3 * H])
+        o = sigmoid(gates[:, 3 * H :])
+        c = f * c + i * g
+        return o * tanh(c), c
+
+    return step
+
+
+def lstm_loops(T: int = 50) -> Iterator[Row]:
+    """A Python loop over T steps against PyTorch's same loop: the cell, and spelled out in ops."""
+    torch = _torch()
+    if not torch:
+        return
+    bars = {"cell": (0.5, 0.7, 0.9), "ops": (0.75, 0.85, 1.0)}
+    for kind in ("ops",):
+        for (N, D, H), bar in zip(SIZES, bars[kind], strict=True):
+            arrays = _parameters(D, H)
+            xs = np.random.default_rng(1).standard_normal((T, N, D)).astype(np.float32)
+            zeros = np.zeros((N, H), np.float32)
+            if kind == "cell":
+                mine = tg.nn.LSTMCell(D, H)
+                mine.load_state_dict(arrays)
+                theirs = torch.nn.LSTMCell(D, H)
+                theirs.load_state_dict({k: torch.tensor(v) for k, v in arrays.items()})
+                my_leaves, their_leaves = list(mine.parameters()), list(theirs.parameters())
+            else:
+                my_leaves = [tg.Tensor(v, requires_grad=True) for v in arrays.values()]
+                their_leaves = [torch.tensor(v, requires_grad=True) for v in arrays.values()]
+                mine = _primitive_step(tg.linear, tg.sigmoid, tg.tanh, my_leaves, H)
+                linear = torch.nn.functional.linear
+                theirs = _primitive_step(linear, torch.sigmoid, torch.tanh, their_leaves, H)
+            ours = _loop(mine, [tg.Tensor(x) for x in xs], (tg.Tensor(zeros),) * 2, my_leaves)
+            peer = _loop(
+                theirs, list(torch.tensor(xs)), (torch.tensor(zeros),) * 2, their_leaves
+            )
+            for a, b in zip(ours(), peer(), strict=True):
+                np.testing.assert_allclose(a, b.numpy(), rtol=1e-3, atol=1e-4)
+            times = interleave({"ours": ours, "torch": peer}, rounds=11, seconds=0.1)
+            what = "nn.LSTMCell" if kind == "cell" else "LSTM in primitive ops"
+            yield (
+                f"{what} loop, T={T}, (N, D, H) = {(N, D, H)} / PyTorch",
+                "ratio",
+                times.ratio("ours", "torch"),
+                bar,
+            )
+
+
+# ── depth and leaks ──────────────────────────────────────────────────────────────────────
+
+
+def long_chain(n: int = 1_000_000) -> Iterator[Row]:
+    """Chained adds: forward, backward and freeing, and what is left to the cyclic collector."""
+    gc.collect()
+    x = tg.Tensor(1.0, requires_grad=True)
+    start = time.perf_counter()
+    y = x
+    for _ in range(n):
+        y = y + x
+    y.backward()
+    assert x.grad == n + 1, x.grad
+    del y
+    yield f"{n:,} chained adds: forward, backward, freeing", "s", time.perf_counter() - start, 20.0
+    yield "objects left to the cyclic collector", "objects", float(gc.collect()), 0.0
+
+
+def import_time() -> Iterator[Row]:
+    """A fresh interpreter's `import tinygrad_rnn` against its `import numpy`."""
+    import subprocess
+
+    def load(module: str) -> Callable[[], Any]:
+        command = [sys.executable, "-c", f"import {module}"]
+        return lambda: subprocess.run(command, check=True)
+
+    times = interleave(
+        {"nothing": load("sys"), "numpy": load("numpy"), "ours": load("tinygrad_rnn")}, rounds=15
+    )
+    yield (
+        "import tinygrad_rnn / import numpy (interpreter's start taken off both)",
+        "ratio",
+        times.ratio("ours", "numpy", minus="nothing"),
+        1.6,
+    )
+
+
+SUITE: dict[str, Callable[[], Iterator[Row]]] = {
+    "overhead": overhead,
+    "loops": lstm_loops,
+    "chain": long_chain,
+    "import": import_time,
+}
