@@ -28,6 +28,7 @@ from .graph import (
     Array,
     Node,
     Primitive,
+    Scope,
     Value,
     ancestors,
     attach,
@@ -73,6 +74,7 @@ def sweep(
         FloatingPointError: inside ``detect_anomaly``, the first NaN or Inf.
     """
     order = ancestors(seeds, since)
+    level = 1 + max(node.scope.sweep for node in order) if differentiable else 0
     needed = None if wanted is None else _leading_to(wanted, order)
     anomaly = current().anomaly
     pending = dict(seeds)
@@ -100,7 +102,7 @@ def sweep(
                 _add_into(pending, owned, needed, node, g)
                 continue
             if differentiable or primitive.joint:
-                rules, output, arrays = _prepared(node, g, differentiable)
+                rules, output, arrays = _prepared(node, g, level)
         i = -1
         for parent in node.parents:
             i += 1
@@ -144,12 +146,12 @@ def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
     return needed
 
 
-def _prepared(node: Node, g: Any, differentiable: bool) -> tuple[Any, Any, tuple[Any, ...]]:
+def _prepared(node: Node, g: Any, level: int) -> tuple[Any, Any, tuple[Any, ...]]:
     """The rules, the output and the inputs of a node, where a plain call of the rules won't do."""
     primitive = node.primitive
     assert primitive is not None
     output, arrays = node.output, node.arrays
-    if differentiable:
+    if level:
         # The saved arrays as Tensors at their places in the graph.
         output = attach(output, node) if isinstance(output, ndarray) else output
         arrays = tuple(
@@ -157,10 +159,11 @@ def _prepared(node: Node, g: Any, differentiable: bool) -> tuple[Any, Any, tuple
             for x, parent in zip(arrays, node.parents, strict=True)
         )
     if primitive.joint:
-        contributions = primitive.vjps(g, node.parents, differentiable)
+        contributions = primitive.vjps(g, node.parents, level > 0)
         return [functools.partial(_given, c) for c in contributions], output, arrays
+    place = Scope(node.scope.path, node.scope.steps, level)
     rules = [
-        functools.partial(_recorded, primitive.vjps[i], node) if isinstance(parent, Node) else None
+        functools.partial(_recorded, primitive.vjps[i], place) if isinstance(parent, Node) else None
         for i, parent in enumerate(node.parents)
     ]
     return rules, output, arrays
@@ -170,9 +173,9 @@ def _given(contribution: Any, *args: Any, **keywords: Any) -> Any:
     return contribution
 
 
-def _recorded(rule: Any, node: Node, *args: Any, **keywords: Any) -> Value:
+def _recorded(rule: Any, place: Scope, *args: Any, **keywords: Any) -> Value:
     """Run a rule on Tensors, in the scope of the operation that it differentiates."""
-    with in_scope(node.scope):
+    with in_scope(place):
         contribution = rule(*args, **keywords)
     return contribution if isinstance(contribution, Value) else attach(contribution, None)
 

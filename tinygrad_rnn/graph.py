@@ -47,14 +47,21 @@ class Scope:
     """Where in the program an operation ran: its modules, its time step, its gate.
 
     ``path`` names the modules from the outermost to the innermost, ``steps`` holds one pair
-    ``(loop, t)`` for every loop over time that was open, outermost first.
+    ``(loop, t)`` for every loop over time that was open, outermost first. ``sweep`` is 0 in the
+    forward pass; what a backward with ``create_graph=True`` records has 1, that one's backward 2.
     """
 
-    __slots__ = ("path", "steps")
+    __slots__ = ("path", "steps", "sweep")
 
-    def __init__(self, path: tuple[str, ...] = (), steps: tuple[tuple[int, int], ...] = ()):
+    def __init__(
+        self,
+        path: tuple[str, ...] = (),
+        steps: tuple[tuple[int, int], ...] = (),
+        sweep: int = 0,
+    ):
         self.path = path
         self.steps = steps
+        self.sweep = sweep
 
     @property
     def step(self) -> int | None:
@@ -68,7 +75,7 @@ class Scope:
         return module + step
 
     def __repr__(self) -> str:
-        return f"Scope(path={self.path!r}, steps={self.steps!r})"
+        return f"Scope(path={self.path!r}, steps={self.steps!r}, sweep={self.sweep})"
 
 
 class _State:
@@ -188,7 +195,8 @@ class scope:
 
     def __enter__(self) -> None:
         before = self._before = current()
-        inner = Scope((*before.scope.path, self._name), before.scope.steps)
+        outer = before.scope
+        inner = Scope((*outer.path, self._name), outer.steps, outer.sweep)
         _state.set(_State(before.recording, before.anomaly, inner))
 
     def __exit__(
@@ -226,7 +234,7 @@ def steps(xs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
     try:
         for t in itertools.count():
             # The tag comes before the element: reading x_t = xs[t] belongs to its step too.
-            inner = Scope(outer.path, (*outer.steps, (loop, t)))
+            inner = Scope(outer.path, (*outer.steps, (loop, t)), outer.sweep)
             _state.set(_State(before.recording, before.anomaly, inner))
             try:
                 x_t = next(iterator)
