@@ -1,0 +1,157 @@
+"""Losses: scalars that say how far a prediction is from its target."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from .. import ops
+from ..graph import Array, Value, attach, describe, numeric
+
+
+def cross_entropy(
+    logits: Array,
+    target: Array,
+    weight: Array = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Array:
+    """How many nats it costs to code the target with the predicted probabilities.
+
+        l_n = -w_{y_n} log softmax(x_n)_{y_n}               for class indices y_n
+        l_n = -sum_c w_c p_{nc} log softmax(x_n)_c          for class probabilities p_n
+
+    ``"mean"`` divides the sum by ``sum_n w_{y_n}`` over the targets that count, or, for
+    probabilities, by their number; where no target counts that is 0 / 0 = NaN. Smoothing replaces
+    the target distribution p by ``(1 - s) p + s / C``. Finite and accurate at logits of any size.
+
+    Args:
+        logits: x, (N, C), (C,) or (N, C, d_1, ...); not normalised.
+        target: class indices from 0 to C - 1, of shape (N,), () or (N, d_1, ...); or
+            probabilities of the logits' shape, in floats.
+        weight: (C,) constants, a weight for each class; None is 1 for all.
+        ignore_index: targets of this index count for nothing: neither the logits there, NaN
+            included, nor their gradient.
+        reduction: "mean", "sum" or "none".
+        label_smoothing: s, from 0 to 1.
+
+    Returns:
+        A scalar, or of ``target``'s shape (without the classes) for ``reduction="none"``.
+
+    Raises:
+        IndexError: a class index is below 0 or not below C.
+        TypeError: targets that are neither class indices nor probabilities, logits that are not
+            floats, or a weight that requires grad.
+        ValueError: shapes that do not fit, or an unknown reduction or smoothing.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html;
+    smoothing: Szegedy et al., "Rethinking the Inception Architecture", arXiv:1512.00567, sec. 7.
+
+    >>> import numpy as np
+    >>> loss = cross_entropy(np.array([[0.0, 0.0], [1000.0, 0.0]]), [1, 0], reduction="none")
+    >>> bool(np.allclose(loss, [np.log(2), 0]))
+    True
+    """
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(
+            f"cross_entropy: expected reduction 'mean', 'sum' or 'none', got {reduction!r}"
+        )
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(
+            f"cross_entropy: expected label_smoothing from 0 to 1, got {label_smoothing}"
+        )
+    logits, target = (
+        x if isinstance(x, Value) else numeric(x, f"cross_entropy: {name}")
+        for name, x in (("logits", logits), ("target", target))
+    )
+    shape = logits.shape
+    if logits.dtype.kind != "f" or not shape:
+        raise TypeError(f"cross_entropy: expected logits (N, C) of floats, got {describe(logits)}")
+    if isinstance(target, Value) and not isinstance(logits, Value):
+        logits = attach(logits, None)
+    classes = shape[min(1, len(shape) - 1)]
+    batch = (*shape[:1], *shape[2:]) if len(shape) > 1 else ()
+    weights = _class_weights(weight, classes, logits.dtype)
+    smoothing = float(label_smoothing)
+
+    if target.dtype.kind == "f":
+        if target.shape != shape:
+            raise TypeError(
+                "cross_entropy: expected class indices (integers), or probabilities (floats) of "
+                f"the logits' shape {shape}; got {describe(target)}"
+            )
+        if ignore_index >= 0:
+            raise ValueError("cross_entropy: ignore_index goes with class indices only")
+        probabilities = _rows(ops.astype(target, logits.dtype))
+        if smoothing:
+            probabilities = probabilities * (1 - smoothing) + smoothing / classes
+        log_p = ops.log_softmax(_rows(logits))
+        losses = -ops.sum(probabilities * log_p * weights, -1)
+        return _reduced(losses, reduction, batch, losses.size)
+
+    ids = _class_indices(target, shape, batch)
+    rows = _rows(logits)
+    counted = np.flatnonzero(ids != ignore_index)
+    ignored = len(ids) - len(counted)
+    if ignored:
+        rows, ids = ops.getitem(rows, counted), ids[counted]
+    if ids.size and (ids.min() < 0 or ids.max() >= classes):
+        bad = ids.min() if ids.min() < 0 else ids.max()
+        raise IndexError(
+            f"cross_entropy: expected class indices from 0 to {classes - 1}, or {ignore_index} "
+            f"(ignored), got {bad}"
+        )
+    log_p = ops.log_softmax(rows)
+    losses = -(log_p[np.arange(len(ids)), ids] * weights[ids])
+    if smoothing:
+        spread = -ops.sum(log_p * weights, -1)
+        losses = losses * (1 - smoothing) + spread * (smoothing / classes)
+    if ignored and reduction == "none":
+        losses = ops.place(losses, counted, (len(counted) + ignored,))
+    return _reduced(losses, reduction, batch, float(weights[ids].sum(dtype=np.float64)))
+
+
+def _rows(x: Array) -> Array:
+    """Classes on the last axis, everything else on the first: (N, C, d...) to (N d..., C)."""
+    if x.ndim == 2:
+        return x
+    x = x if x.ndim == 1 else ops.moveaxis(x, 1, -1)
+    return ops.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+def _class_weights(weight: Array, classes: int, dtype: np.dtype[Any]) -> ndarray:
+    if weight is None:
+        return np.ones(classes, dtype)
+    if isinstance(weight, Value):
+        if weight.node is not None:
+            raise TypeError("cross_entropy: weight is a constant, got a Tensor that requires grad")
+        weight = weight._data
+    array = numeric(weight, "cross_entropy: weight").astype(dtype)
+    if array.shape != (classes,):
+        raise ValueError(f"cross_entropy: expected weight ({classes},), got {array.shape}")
+    return array
+
+
+def _class_indices(target: Array, shape: tuple[int, ...], batch: tuple[int, ...]) -> ndarray:
+    ids: ndarray = target._data if isinstance(target, Value) else target
+    if ids.dtype.kind == "b":
+        raise TypeError("cross_entropy: expected class indices (integers), got booleans")
+    if ids.shape != batch:
+        raise ValueError(
+            f"cross_entropy: with logits {shape} go class indices {batch} or probabilities "
+            f"{shape}, got {describe(ids)}"
+        )
+    return ids.reshape(-1)
+
+
+def _reduced(losses: Array, reduction: str, batch: tuple[int, ...], divisor: float) -> Array:
+    if reduction == "none":
+        return ops.reshape(losses, batch)
+    total = ops.sum(losses)
+    if reduction == "sum":
+        return total
+    return total * (1 / divisor if divisor else math.nan)
