@@ -79,8 +79,11 @@ def sweep(
     anomaly = current().anomaly
     pending = dict(seeds)
     owned: set[Node] = set()  # nodes whose pending cotangent is a buffer made here
+    stacks: dict[Node, _Stack] = {}
     found: dict[Node, Any] = {}
     for node in order:
+        if node in stacks:
+            stacks[node].settle(pending, stacks)
         g = pending.pop(node, None)
         if g is None:
             continue
@@ -93,7 +96,8 @@ def sweep(
             found[node] = g
         if primitive is None or node.number < since:
             continue
-        output, arrays, rules, arity = node.output, node.arrays, primitive.vjps, primitive.arity
+        output, arrays, parents = node.output, node.arrays, node.parents
+        rules, arity = primitive.vjps, primitive.arity
         if arity == 0 or differentiable:
             if primitive is pick:
                 _add_to_slot(pending, node, g)
@@ -103,8 +107,10 @@ def sweep(
                 continue
             if differentiable or primitive.joint:
                 rules, output, arrays = _prepared(node, g, level)
+            elif primitive.rowwise and not anomaly and _Stack.add(stacks, node, g, needed):
+                parents = parents[:1]
         i = -1
-        for parent in node.parents:
+        for parent in parents:
             i += 1
             if type(parent) is not Node or (needed is not None and parent not in needed):
                 continue
@@ -135,6 +141,60 @@ def sweep(
                 if type(total) is ndarray:  # neither a Tensor nor the scalar of 0-d arrays
                     owned.add(parent)
     return found
+
+
+class _Stack:
+    """Cotangents of one weight matrix, waiting to be worked out all at once.
+
+    ``y_t = x_t W'`` in each of T steps has ``dL/dW = sum_t g_t' x_t``: T small products, each added
+    to a whole matrix. The same sum is one large product of stacked rows,
+    ``[g_1; ...; g_T]' [x_1; ...; x_T]``, and the matrix's own rule computes it.
+    """
+
+    def __init__(self, node: Node, needed: set[Node] | None):
+        self.node = node
+        self.wanted = [
+            (i, parent)
+            for i, parent in enumerate(node.parents)
+            if i > 0 and isinstance(parent, Node) and (needed is None or parent in needed)
+        ]
+        self.gs: list[ndarray] = []
+        self.xs: list[ndarray] = []
+
+    @staticmethod
+    def add(stacks: dict[Node, _Stack], node: Node, g: Any, needed: set[Node] | None) -> bool:
+        """Put off all but the first of the node's cotangents, if that can be done."""
+        weight = node.parents[1]
+        x, matrix = node.arrays[:2]
+        if type(weight) is not Node or matrix.ndim != 2 or x.ndim == 0:
+            return False
+        stack = stacks.get(weight)
+        if stack is None:
+            stack = _Stack(node, needed)
+            if not stack.wanted or any(parent in stacks for _, parent in stack.wanted):
+                return False
+            for _, parent in stack.wanted:
+                stacks[parent] = stack
+        elif stack.node.primitive is not node.primitive or (
+            stack.node.parents[1:] != node.parents[1:]
+        ):
+            return False
+        stack.gs.append(g.reshape(-1, g.shape[-1]))
+        stack.xs.append(x.reshape(-1, x.shape[-1]))
+        return True
+
+    def settle(self, pending: dict[Node, Any], stacks: dict[Node, _Stack]) -> None:
+        """Add what was put off to the pending cotangents."""
+        g = self.gs[0] if len(self.gs) == 1 else np.concatenate(self.gs)
+        x = self.xs[0] if len(self.xs) == 1 else np.concatenate(self.xs)
+        assert self.node.primitive is not None
+        for i, parent in self.wanted:
+            rule = self.node.primitive.vjps[i]
+            contribution = rule(g, None, x, *self.node.arrays[1:])
+            contribution = _fitted(contribution, i, self.node)
+            held = pending.get(parent)
+            pending[parent] = contribution if held is None else held + contribution
+            stacks.pop(parent)
 
 
 def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:

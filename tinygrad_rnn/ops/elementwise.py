@@ -235,7 +235,7 @@ def cos(x: Array) -> Array:
 # ── what networks squash with ────────────────────────────────────────────────────────────
 
 
-@elementwise(lambda g, y, x: g * (1 - y * y))
+@elementwise(lambda g, y, x: g * (_one[y.dtype] - y * y))
 def tanh(x: Array) -> Array:
     """``y = tanh x``, between -1 and 1; dy/dx = 1 - y^2.
 
@@ -247,11 +247,15 @@ def tanh(x: Array) -> Array:
     return np.tanh(x)
 
 
-# exp overflows beyond these: the largest x with exp(x) finite, rounded down.
-_exp_limit = {"e": 11.0, "f": 88.0}
+# 1 and the largest x whose exp is finite, rounded down, as arrays: NumPy needs longer to convert a
+# Python number than to multiply a hundred elements.
+_one = {np.dtype(t): np.array(1, t) for t in "efdgFDG"}
+_exp_limit = {
+    np.dtype(t): np.array(11 if t == "e" else 88 if t in "fF" else 709, t) for t in "efdgFDG"
+}
 
 
-@elementwise(lambda g, y, x: g * y * (1 - y))
+@elementwise(lambda g, y, x: g * y * (_one[y.dtype] - y))
 def sigmoid(x: Array) -> Array:
     """``y = 1 / (1 + e^-x)``, between 0 and 1; dy/dx = y (1 - y).
 
@@ -261,8 +265,9 @@ def sigmoid(x: Array) -> Array:
     >>> sigmoid([0.0, -1000.0]) < 0.6
     array([ True,  True])
     """
-    limit = _exp_limit.get(x.dtype.char, 709.0)
-    return 1 / (1 + np.exp(np.minimum(-x, limit)))
+    x = x if x.dtype.kind in "fc" else x.astype(np.float64)
+    y = np.exp(np.minimum(-x, _exp_limit[x.dtype]))
+    return np.reciprocal(y + _one[x.dtype])
 
 
 @elementwise(lambda g, y, x: g * greater(x, 0))

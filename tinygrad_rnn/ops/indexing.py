@@ -86,7 +86,7 @@ def getitem(x: Array, index: Any) -> Array:
     >>> x.grad
     array([1., 0., 2.])
     """
-    return _getitem(x, _constant(index))
+    return _getitem(x, index=_constant(index))
 
 
 @differentiable(lambda g, y, x, index, shape: getitem(g, index))
@@ -107,7 +107,7 @@ def place(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     >>> place([1.0, 2.0], [0, 2], (4,))
     array([1., 0., 2., 0.])
     """
-    return _place(x, _constant(index), tuple(shape))
+    return _place(x, index=_constant(index), shape=tuple(shape))
 
 
 def take(x: Array, indices: Any, axis: int | None = None) -> Array:

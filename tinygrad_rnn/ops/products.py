@@ -44,7 +44,7 @@ def _matmul_right(g: Array, z: Array, x: Array, y: Array) -> Array:
     return reshape(sum_to(right, (*y.shape, 1) if y.ndim == 1 else y.shape), y.shape)
 
 
-@differentiable(_matmul_left, _matmul_right)
+@differentiable(_matmul_left, _matmul_right, rowwise=True)
 def matmul(x: Array, y: Array) -> Array:
     """``z_ij = sum_k x_ik y_kj``; dL/dx = g y^T, dL/dy = x^T g.
 
@@ -64,16 +64,13 @@ def matmul(x: Array, y: Array) -> Array:
     return np.matmul(x, y)
 
 
-def _linear_bias(g: Array, y: Array, x: Array, W: Array, b: Array) -> Array:
-    return sum_(g, tuple(range(g.ndim - 1)))
-
-
 @differentiable(
     lambda g, y, x, W, b: matmul(g, W),
     lambda g, y, x, W, b: (
         matmul(_rows(g).T, _rows(x)) if x.ndim > 1 else matmul(expand_dims(g, 1), expand_dims(x, 0))
     ),
-    _linear_bias,
+    lambda g, y, x, W, b: sum_(g, tuple(range(g.ndim - 1))),
+    rowwise=True,
 )
 def linear(x: Array, W: Array, b: Array = None) -> Array:
     """``y = x W^T + b``; dL/dx = g W, dL/dW = g^T x, dL/db = g summed over the batch.
