@@ -611,21 +611,31 @@ def check_finite(
 # ── how primitives are written ───────────────────────────────────────────────────────────
 
 
-def elementwise(*vjps: Rule | None) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
+def elementwise(
+    *rules: np.ufunc | Rule | None,
+) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
     """Make a primitive of a broadcasting function of one array or more, given its rules.
 
     The rules come first because they are what the reader looks for:
 
-        @elementwise(lambda g, y, x: g * (1 - y * y))
-        def tanh(x): return np.tanh(x)
+        @elementwise(lambda g, y, x: g * greater(x, 0))
+        def relu(x): return np.maximum(x, 0)
+
+    Where a ufunc of NumPy's is the whole function, it stands before the rules and the function
+    below only documents it; nothing comes between the recording and the ufunc then:
+
+        @elementwise(np.exp, lambda g, y, x: g * y)
+        def exp(x): ...
 
     One and two arguments take a path without loops: recording is most of what a small
     recurrent net spends its time on.
     """
 
-    def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
-        op = Primitive(forward.__name__, forward, vjps, elementwise=True)
-        return _register(op, _recorder(op, forward), forward)
+    ufunc, vjps = (rules[0], rules[1:]) if isinstance(rules[0], np.ufunc) else (None, rules)
+
+    def decorate(described: Callable[..., Any]) -> Callable[..., Array]:
+        op = Primitive(described.__name__, ufunc or described, vjps, elementwise=True)
+        return _register(op, _recorder(op, described), described)
 
     return decorate
 
@@ -685,16 +695,16 @@ def _register(
     return call
 
 
-def _recorder(op: Primitive, forward: Callable[..., Any]) -> Callable[..., Array]:
+def _recorder(op: Primitive, described: Callable[..., Any]) -> Callable[..., Array]:
     """The function that users call: the short path for one or two arrays and nothing else."""
     arity = len(op.vjps)
-    if len(inspect.signature(forward).parameters) == arity:
+    if len(inspect.signature(described).parameters) == arity:
         op.arity = 0 if arity > 2 or op.add_into or op.rowwise else arity
         if arity == 1:
-            return _unary(op, forward)
+            return _unary(op, op.forward)
         if arity == 2:
-            return _binary(op, forward)
-    return _general(op, forward, arity)
+            return _binary(op, op.forward)
+    return _general(op, described, arity)
 
 
 def _unary(op: Primitive, forward: Callable[[Any], Any]) -> Callable[..., Array]:
