@@ -166,7 +166,7 @@ class _Stack:
         """Put off all but the first of the node's cotangents, if that can be done."""
         weight = node.parents[1]
         x, matrix = node.arrays[:2]
-        if type(weight) is not Node or matrix.ndim != 2 or x.ndim == 0:
+        if type(weight) is not Node or matrix.ndim != 2 or x.ndim == 0 or not (x.size and g.size):
             return False
         stack = stacks.get(weight)
         if stack is None:
@@ -272,7 +272,8 @@ def _fitted(contribution: Any, index: int, node: Node) -> Any:
     where = f"{primitive.name}: its rule for argument {index}"
     if not isinstance(contribution, Value):
         array = np.asarray(contribution)
-        if array.dtype.kind not in "fiub":
+        # Complex numbers are in a graph only where a derivative is measured by a complex step.
+        if array.dtype.kind not in ("fiubc" if x.dtype.kind == "c" else "fiub"):
             raise TypeError(
                 f"{where} returned {describe(contribution)}, expected real numbers{node.scope}"
             )

@@ -103,10 +103,11 @@ def divide(x: Array, y: Array) -> Array:
 
 
 def _power_of_base(g: Array, z: Array, x: Array, y: Array) -> Array:
-    # x ** -1 at x = 0 is Inf, and 0 * Inf would be NaN: an exponent of 0 has the slope 0.
+    # x ** -1 at x = 0 is Inf, and 0 * Inf would be NaN: an exponent of 0 has the slope 0. Only
+    # there: elsewhere the slope still has to depend on the exponent as it does.
     if isinstance(y, (int, float)):
         return g * (y * power(x, y - 1)) if y != 0 else g * 0
-    return g * (y * power(x, where(equal(y, 0), 1, y - 1)))
+    return g * (y * power(x, where(equal(x, 0) * equal(y, 0), 1, y - 1)))
 
 
 def _power_of_exponent(g: Array, z: Array, x: Array, y: Array) -> Array:

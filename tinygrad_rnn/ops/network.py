@@ -194,7 +194,8 @@ def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0)
         around = ((0, 0),) * (len(shape) - 2) + ((height, height), (width, width))
         x = pad(x, around, constant_values=-np.inf)
     _require_room("max_pool2d", shape_of(x), kernel, stride, (1, 1))
-    return max_(reshape(parts := windows(x, kernel, stride), (*shape_of(parts)[:-2], -1)), -1)
+    parts = windows(x, kernel, stride)
+    return max_(reshape(parts, (*shape_of(parts)[:-2], math.prod(kernel))), -1)
 
 
 # ── dropout and normalisation ────────────────────────────────────────────────────────────
@@ -226,9 +227,10 @@ def dropout(
     if not training or p == 0:
         return x if isinstance(x, Value) else np.asarray(x)
     array: ndarray = x._data if isinstance(x, Value) else np.asarray(x)
+    dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
     kept = np.random.default_rng(rng).random(array.shape) >= p
     scale = 0 if p == 1 else 1 / (1 - p)
-    return multiply(x, kept.astype(array.dtype) * array.dtype.type(scale))
+    return multiply(x, kept.astype(dtype) * dtype.type(scale))
 
 
 def layer_norm(

@@ -6,18 +6,20 @@ factor's place. A factor that was broadcast over a batch gets the sum over that 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from ..graph import Array, ForEach, Primitive, apply, differentiable, table
 from .reductions import sum as sum_
-from .shaping import broadcast_to, expand_dims, reshape, shape_of, sum_to, swapaxes
+from .shaping import alike, broadcast_to, expand_dims, reshape, shape_of, sum_to, swapaxes
 
 
 def _rows(x: Array) -> Array:
     """All leading axes as one: (..., n) as a matrix of rows."""
-    return x if x.ndim == 2 else reshape(x, (-1, x.shape[-1]))
+    return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _matmul_left(g: Array, z: Array, x: Array, y: Array) -> Array:
@@ -90,16 +92,17 @@ def linear(x: Array, W: Array, b: Array = None) -> Array:
     array([11.5])
     """
     try:
-        y = np.matmul(x if x.ndim < 3 else x.reshape(-1, x.shape[-1]), W.T)
-    except ValueError:
+        rows = x if x.ndim < 3 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        y = np.matmul(rows, W.T)
+    except (ValueError, AttributeError):  # the latter from a Python number
         y = None
-    if y is None or W.ndim != 2:
+    if y is None or np.ndim(W) != 2:
         raise ValueError(
             f"expected x (..., D) and W (H, D), got x {np.shape(x)} and W {np.shape(W)}"
         )
     if b is not None:
-        if b.ndim != 1 or len(b) != len(W):
-            raise ValueError(f"expected b of shape ({len(W)},), got {b.shape}")
+        if type(b) is not ndarray or b.ndim != 1 or len(b) != len(W):
+            raise ValueError(f"expected b of shape ({len(W)},), got {np.shape(b)}")
         y = y + b
     return y if x.ndim < 3 else y.reshape(*x.shape[:-1], len(W))
 
@@ -165,13 +168,13 @@ def _einsum_rule(index: int, g: Array, y: Array, *xs: Array, operands: Any, resu
     # Axes that only this operand had were summed away: every element gets the same.
     shape = iter(shape_of(contribution))
     contribution = reshape(contribution, tuple(next(shape) if c in known else 1 for c in names))
-    # An axis of length 1 may have been broadcast against a longer one.
-    grown = tuple(np.maximum(shape_of(contribution), x.shape).tolist())
+    # An axis of length 1 may have been broadcast against another.
+    grown = tuple(c if n == 1 else n for c, n in zip(shape_of(contribution), x.shape, strict=True))
     return sum_to(broadcast_to(contribution, grown), x.shape)
 
 
 def _einsum_forward(*xs: Array, operands: Any, result: str) -> Array:
-    return np.einsum(f"{','.join(operands)}->{result}", *xs)
+    return np.einsum(f"{','.join(operands)}->{result}", *alike(xs))
 
 
 _einsum = table["einsum"] = Primitive("einsum", _einsum_forward, ForEach(_einsum_rule))

@@ -18,7 +18,7 @@ from .shaping import Axes, broadcast_to, flip, reshape
 
 
 def _axes(ndim: int, axis: Axes) -> tuple[int, ...]:
-    if axis is None:
+    if axis is None or ndim == 0:  # NumPy takes axis 0 and -1 of a 0-d array to mean nothing
         return tuple(range(ndim))
     return tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
 
@@ -44,8 +44,8 @@ def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
 
 
 @differentiable(
-    lambda g, y, x, axis, keepdims: (
-        broadcast_to(_kept(g, x, axis) * (1 / _count(x, axis)), x.shape) if x.size else x
+    lambda g, y, x, axis, keepdims: broadcast_to(
+        _kept(g, x, axis) * (1 / (_count(x, axis) or 1)), x.shape
     )
 )
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
@@ -124,7 +124,9 @@ def cumsum(x: Array, axis: int | None = None) -> Array:
 
 def _largest(x: ndarray, axis: Axes) -> ndarray:
     """The maximum along an axis, kept; 0 where it is infinite, so that no Inf - Inf arises."""
-    largest = np.max(np.real(x), axis, keepdims=True, initial=-np.inf)
+    real = np.asarray(np.real(x))
+    real = real if real.dtype.kind == "f" else real.astype(np.float64)
+    largest = np.max(real, axis, keepdims=True, initial=-np.inf)
     return np.where(np.isfinite(largest), largest, 0).astype(largest.dtype)
 
 
@@ -138,7 +140,7 @@ def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     largest = _largest(x, axis)
     with np.errstate(divide="ignore"):  # ln 0 = -Inf is the right answer for an empty sum
         y = np.log(np.sum(np.exp(x - largest), axis, keepdims=True)) + largest
-    return y if keepdims else np.squeeze(y, _axes(x.ndim, axis))
+    return y if keepdims else np.squeeze(y, _axes(np.ndim(x), axis))
 
 
 @differentiable(lambda g, y, x, axis: y * (g - sum(g * y, axis, True)))

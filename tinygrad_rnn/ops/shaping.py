@@ -131,7 +131,7 @@ def astype(x: Array, dtype: Any) -> Array:
             from ..graph import attach
 
             return attach(x._data.astype(dtype), None)
-    return _astype(x, dtype)
+    return _astype(x if isinstance(x, Value) else np.asarray(x), dtype)
 
 
 # ── repeating elements, and summing the repeats back ─────────────────────────────────────
@@ -209,9 +209,17 @@ def _stack_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> Array:
     return getitem(g, (slice(None),) * (axis % g.ndim) + (index,))
 
 
+def alike(xs: Sequence[Any]) -> list[Any]:
+    """Python numbers among arrays as arrays of their dtype, which they must not change."""
+    if any(isinstance(x, (bool, int, float)) for x in xs):
+        dtype = np.result_type(*xs)
+        return [np.asarray(x, dtype) for x in xs]
+    return list(xs)
+
+
 @variadic(_stack_rule)
 def _stack(*xs: Array, axis: int) -> Array:
-    return np.stack(xs, axis)
+    return np.stack(alike(xs), axis)
 
 
 def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
@@ -283,11 +291,14 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: fl
 
     Raises:
         ValueError: another mode, negative widths, or a ``pad_width`` that fits no axes.
+        TypeError: ``pad_width`` does not hold integers.
 
     >>> pad([1.0, 2.0], (1, 2))
     array([0., 1., 2., 0., 0.])
     """
     if mode != "constant":
         raise ValueError(f"pad: only mode 'constant' is differentiable here, got {mode!r}")
-    widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (len(shape_of(x)), 2))
-    return _pad(x, widths, constant_values)
+    widths = np.asarray(pad_width)
+    if widths.dtype.kind not in "iu":
+        raise TypeError(f"pad: expected integers as pad_width, got {pad_width!r}")
+    return _pad(x, np.broadcast_to(widths, (len(shape_of(x)), 2)), constant_values)

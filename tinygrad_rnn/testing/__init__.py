@@ -1,0 +1,32 @@
+"""Checking gradients: what this library proves about its own rules, for use on yours.
+
+    tg.testing.gradcheck(f, inputs)           f's gradient against central differences
+    tg.testing.gradgradcheck(f, inputs)       the same for the gradient of the gradient
+    tg.testing.check_op(op, *examples)        every law of ``testing.laws`` on an operation
+    tg.testing.strategies                     random arrays, sequences, cells for hypothesis
+
+``cases`` holds one row for each primitive, ``laws`` what must hold for all of them, ``mutants``
+breaks every rule on purpose to see that the laws notice. ``python -m tinygrad_rnn check`` runs it
+all. Only ``strategies`` needs hypothesis.
+"""
+
+import importlib
+from typing import Any
+
+from .gradcheck import gradcheck, gradgradcheck
+from .operations import check_op
+
+_rooms = {"cases", "check", "laws", "mutants", "strategies"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _rooms:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_rooms})
+
+
+__all__ = ["check_op", "gradcheck", "gradgradcheck"]

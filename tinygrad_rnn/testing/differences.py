@@ -1,0 +1,301 @@
+"""Derivatives that know no rules: differences of the function itself, and how to read a mismatch.
+
+Two ways to differentiate f along v without its rules:
+
+    complex step          J v = Im f(x + i h v) / h            exact to rounding, f must be analytic
+    central differences   J v = (f(x + h v) - f(x - h v)) / 2h   good to about 9 digits, any f
+
+The complex step subtracts nothing, so h may be 1e-30 and no digit is lost.
+
+Source: Squire and Trapp, "Using Complex Variables to Estimate Derivatives of Real Functions",
+SIAM Review 40 (1998).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ..backprop import sweep
+from ..graph import Value, attach, leaf
+
+complex_step_size = 1e-30
+difference_step = 1e-6
+_ulp = float(np.finfo(np.float64).eps)
+
+
+# ── evaluating and pulling back, on arrays of any kind ───────────────────────────────────
+
+
+def live(array: ndarray) -> Value:
+    """A leaf that holds this very array: not a copy, and complex if the array is."""
+    return attach(array, leaf(array))
+
+
+def value_of(y: Any) -> ndarray:
+    """The array of a Tensor, or of what should have been one."""
+    return y._data if isinstance(y, Value) else np.asarray(y)
+
+
+def evaluate(f: Callable[..., Any], arrays: Iterable[ndarray]) -> ndarray:
+    """f's value on constants, complex ones included."""
+    return value_of(f(*(attach(x, None) for x in arrays)))
+
+
+def pull(
+    f: Callable[..., Any], arrays: Sequence[ndarray], cotangent: ndarray
+) -> tuple[ndarray, list[ndarray]]:
+    """f's value and ``J' u`` for each input, by the library's own sweep.
+
+    The sweep neither knows nor cares that an array is complex: this is how rules take a complex
+    step.
+
+    Raises:
+        AssertionError: f's output is no Tensor, or no gradient leads from it to the inputs.
+    """
+    inputs = [live(x) for x in arrays]
+    y = f(*inputs)
+    if not isinstance(y, Value):
+        raise AssertionError(f"expected a Tensor from Tensors, got {type(y).__name__}")
+    if y.node is None:
+        raise AssertionError("no gradient: the output is not connected to the inputs")
+    found = sweep({y.node: cotangent}, {x.node for x in inputs if x.node is not None})
+    zeros = (np.zeros(x.shape, x.dtype) for x in arrays)
+    return y._data, [
+        found.get(x.node, zero) if x.node is not None else zero
+        for x, zero in zip(inputs, zeros, strict=True)
+    ]
+
+
+def complex_step(
+    f: Callable[..., ndarray], arrays: Sequence[ndarray], directions: Sequence[ndarray]
+) -> ndarray:
+    """``J v`` of an analytic function of arrays, exact to rounding."""
+    h = complex_step_size
+    stepped = f(*(x + 1j * (h * v) for x, v in zip(arrays, directions, strict=True)))
+    return np.imag(stepped) / h
+
+
+def central_difference(
+    f: Callable[..., ndarray],
+    arrays: Sequence[ndarray],
+    directions: Sequence[ndarray],
+    h: float = difference_step,
+) -> ndarray:
+    """``J v`` of any function of arrays that is smooth around here."""
+    ahead = f(*(x + h * v for x, v in zip(arrays, directions, strict=True)))
+    behind = f(*(x - h * v for x, v in zip(arrays, directions, strict=True)))
+    return (ahead - behind) / (2 * h)
+
+
+def has_kink(
+    f: Callable[..., ndarray], arrays: Sequence[ndarray], directions: Sequence[ndarray]
+) -> bool:
+    """Whether f bends sharply here: its slopes ahead and behind differ however small the step.
+
+    Where f is smooth the two approach each other as the step shrinks.
+    """
+    here = f(*arrays)
+    gaps = []
+    for h in (difference_step, difference_step / 8):
+        ahead = (f(*(x + h * v for x, v in zip(arrays, directions, strict=True))) - here) / h
+        behind = (here - f(*(x - h * v for x, v in zip(arrays, directions, strict=True)))) / h
+        slope = np.abs(ahead) + np.abs(behind)
+        gaps.append(np.abs(ahead - behind) > 1e-3 * slope + 64 * _ulp * np.abs(here) / h)
+    return bool(np.any(gaps[0] & gaps[1]))
+
+
+# ── all derivatives of one input, with an estimate of what they are worth ────────────────
+
+
+class NumericJacobian:
+    """Central differences of f for every element of one input.
+
+    Attributes:
+        values: (m, n), dy_i / dx_j.
+        errors: (m, n), what rounding in f may have done to each value.
+        scales: (m, n), the size of a slope that matters there: the larger of |values| and the
+            secant over a distance a thousand times the step. Compare with a tolerance that is
+            relative to this, and a derivative that is small only because f is small, as that
+            of 1e-7 x^2, is not mistaken for zero.
+    """
+
+    def __init__(
+        self, f: Callable[..., ndarray], arrays: Sequence[ndarray], index: int, eps: float
+    ):
+        self._f, self._arrays, self._index = f, list(arrays), index
+        x = self._arrays[index]
+        here = self._at(0, 0.0)
+        shape = (here.size, x.size)
+        self.values, self.errors, self.scales = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        with np.errstate(all="ignore"):
+            for j in range(x.size):
+                h = eps * max(1.0, abs(float(x.flat[j])))
+                self._column(j, here, h)
+
+    def _at(self, j: int, step: float) -> ndarray:
+        """f with element j of the input moved by a step."""
+        moved = list(self._arrays)
+        if self._arrays[self._index].size:
+            x = moved[self._index] = self._arrays[self._index].copy()
+            x.flat[j] += step
+        return self._f(*moved)
+
+    def _column(self, j: int, here: ndarray, h: float) -> None:
+        ahead, behind = self._at(j, h), self._at(j, -h)
+        fine = (ahead - behind) / (2 * h)
+        rounding = 8 * _ulp * np.maximum(np.abs(ahead), np.abs(behind)) / h
+        far = 1000 * h
+        far_ahead, far_behind = self._at(j, far), self._at(j, -far)
+        secant = np.maximum(np.abs(far_ahead - here), np.abs(far_behind - here)) / far
+        scale = np.fmax(np.abs(fine), np.where(np.isfinite(secant), secant, 0))
+        value, error = fine, rounding
+        # Where f is large and hardly moves, a small step measures its rounding and nothing else:
+        # take a long one, extrapolated to be as exact.
+        lost = rounding > 1e-2 * scale
+        if lost.any():
+            half = (self._at(j, far / 2) - self._at(j, -far / 2)) / far
+            coarse = (4 * half - (far_ahead - far_behind) / (2 * far)) / 3
+            lost &= np.isfinite(coarse)
+            value = np.where(lost, coarse, fine)
+            error = np.where(lost, 4 * rounding * h / far, rounding)
+        self.values[:, j], self.errors[:, j], self.scales[:, j] = value, error, scale
+
+    def kink(self, i: int, j: int, eps: float) -> tuple[float, float] | None:
+        """The slopes of output i just behind and just ahead of element j, if they differ."""
+        here = self._at(0, 0.0)
+        h = eps * max(1.0, abs(float(self._arrays[self._index].flat[j])))
+        behind, ahead = self._at(j, -h), self._at(j, h)
+        slopes = float((here - behind)[i] / h), float((ahead - here)[i] / h)
+        apart = abs(slopes[1] - slopes[0])
+        smooth = 1e-2 * self.scales[i, j] + 2 * self.errors[i, j]
+        return slopes if apart > smooth else None
+
+
+# ── reading a mismatch ───────────────────────────────────────────────────────────────────
+
+
+def mismatch(
+    analytic: ndarray,
+    numeric: ndarray,
+    tolerance: ndarray,
+    input_shape: tuple[int, ...],
+    output_shape: tuple[int, ...],
+    kink: Callable[[int, int], tuple[float, float] | None] | None = None,
+) -> str | None:
+    """None where two Jacobians agree, else what is wrong: the worst element, numbers, a hint.
+
+    Args:
+        analytic, numeric: (m, n), m elements of the output and n of the input.
+        tolerance: (m, n); how far apart they may be.
+        input_shape, output_shape: what the rows and columns are.
+        kink: tells the slopes to both sides of an element where the function bends there.
+    """
+    with np.errstate(all="ignore"):
+        wrong = ~(np.abs(analytic - numeric) <= tolerance)
+        if not wrong.any():
+            return None
+        excess = np.abs(analytic - numeric) / np.where(tolerance > 0, tolerance, np.inf)
+        excess = np.where(np.isfinite(excess) & (tolerance > 0), excess, np.inf)
+        # Among equally hopeless elements the one with the largest numbers is the most telling.
+        size = np.abs(analytic - numeric)
+        excess = np.where(wrong, excess, -1)
+        candidates = excess == excess.max()
+        order = np.where(candidates, np.where(np.isfinite(size), size, np.inf), -1)
+        i, j = np.unravel_index(int(np.argmax(order)), wrong.shape)
+    a, n = float(analytic[i, j]), float(numeric[i, j])
+    seen_from = f", seen from element {_place(int(i), output_shape)} of the output"
+    lines = [
+        f"worst at element {_place(int(j), input_shape)} of the input"
+        + (seen_from if output_shape else ""),
+        f"  analytic  {a:.10g}",
+        f"  numeric   {n:.10g}",
+        f"  ratio     {a / n:.6g} (analytic / numeric)" if n else "  ratio     (numeric is 0)",
+        f"  {int(wrong.sum())} of {wrong.size} derivatives differ",
+    ]
+    hint = _hint(analytic, numeric, wrong, input_shape, output_shape, int(i), int(j), kink)
+    if hint:
+        lines.append(f"  hint: {hint}")
+    return "\n".join(lines)
+
+
+def _place(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(k) for k in np.unravel_index(flat, shape)) if shape else ()
+
+
+def _hint(
+    a: ndarray,
+    n: ndarray,
+    wrong: ndarray,
+    input_shape: tuple[int, ...],
+    output_shape: tuple[int, ...],
+    i: int,
+    j: int,
+    kink: Callable[[int, int], tuple[float, float] | None] | None,
+) -> str | None:
+    """What kind of mistake makes these numbers, if it is one of the usual ones."""
+    if not np.isfinite(n).all():
+        return "the function itself is not finite around here; is this the border of its domain?"
+    if not np.isfinite(a).all():
+        return "the analytic gradient is not finite; a division by zero or a logarithm of it?"
+    bend = kink(i, j) if kink is not None else None
+    if bend is not None:
+        return (
+            f"a kink or a jump nearby: the slope is {bend[0]:.6g} behind and {bend[1]:.6g} ahead; "
+            "check at another point"
+        )
+    if not a.any():
+        return (
+            "the analytic gradient is zero everywhere; a rule that loses it, or a graph cut by "
+            "detach(), .data, .numpy() or no_grad()?"
+        )
+    largest = np.abs(n).max()
+    if largest == 0:
+        return "the function does not depend on this input, yet a gradient arrives"
+    ratio = _constant_ratio(a, n, largest)
+    # How many elements of the output one element of the input was repeated into.
+    repeats = math.prod(output_shape) / max(1, math.prod(input_shape))
+    if ratio is not None:
+        if abs(ratio + 1) < 1e-3:
+            return "a constant ratio of -1: a sign is wrong"
+        if repeats > 1 and abs(ratio * repeats - 1) < 1e-3:
+            return (
+                f"a constant ratio of 1/{repeats:.6g}, which is how often this input was repeated: "
+                "a mean instead of a sum over a broadcast axis?"
+            )
+        if abs(ratio - 2) < 1e-3:
+            return "a constant ratio of 2: added twice, or a factor 1/2 missing?"
+        return f"a constant ratio of {ratio:.6g}: a factor lost or too many?"
+    if _transposed(a, n, largest, input_shape):
+        return "the gradient is transposed: rows and columns are exchanged"
+    if np.all(a[wrong] == 0) and len(a) > 1:
+        lost_columns = np.all(a == 0, axis=0) & np.any(n != 0, axis=0)
+        if repeats > 1 and not lost_columns.any():
+            return (
+                "right from some elements of the output and zero from the rest: the sum over a "
+                "broadcast axis missing?"
+            )
+        return "right where it is not zero: part of the gradient is lost"
+    return None
+
+
+def _constant_ratio(a: ndarray, n: ndarray, largest: float) -> float | None:
+    telling = np.abs(n) > 1e-3 * largest
+    ratios = a[telling] / n[telling]
+    ratio = float(ratios.mean())
+    rest = np.abs(a[~telling]) <= 2e-3 * largest * max(1.0, abs(ratio))
+    same = np.ptp(ratios) <= 1e-3 * abs(ratio)
+    return ratio if same and rest.all() else None
+
+
+def _transposed(a: ndarray, n: ndarray, largest: float, shape: tuple[int, ...]) -> bool:
+    turned = []
+    if len(shape) >= 2 and shape[-1] == shape[-2]:
+        turned.append(a.reshape(len(a), *shape).swapaxes(-1, -2).reshape(a.shape))
+    if a.shape[0] == a.shape[1]:
+        turned.append(a.T)
+    return any(bool(np.all(np.abs(t - n) <= 1e-3 * largest)) for t in turned)

@@ -1,0 +1,279 @@
+"""gradcheck and gradgradcheck: a function's gradient against differences of the function."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from .. import ops
+from ..backprop import grad
+from ..graph import Value, describe, numeric
+from .differences import NumericJacobian, live, mismatch
+
+
+def gradcheck(
+    f: Callable[..., Any],
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+) -> bool:
+    """Compare every derivative of f with central differences; explain the worst if one is off.
+
+        numeric   n_ij = (f_i(x + h e_j) - f_i(x - h e_j)) / 2h,   h = eps max(1, |x_j|)
+        passes    |a_ij - n_ij| <= atol s_ij + rtol |n_ij| + rounding
+
+    The scale ``s_ij`` is the size of f_i's slope along e_j around x (the larger of ``|n_ij|`` and
+    the secant over 1000 h), so ``atol`` is relative too: a gradient of zero is wrong for 1e-7 x^2
+    as it is for x^2. ``rounding`` is what float64 does to a difference of two values of f's size.
+
+    Args:
+        f: a function of as many Tensors as there are inputs; returns a Tensor or a tuple of them.
+        inputs: one array or Tensor, or a list or tuple of them, float64. Integers and booleans
+            are constants; so are Tensors that do not require grad, if another input does or is
+            an array. f gets them as Tensors all the same.
+        eps: the step, for elements up to 1.
+        atol: the tolerance relative to f's slope around x.
+        rtol: the tolerance relative to the derivative itself.
+
+    Returns:
+        True.
+
+    Raises:
+        AssertionError: a derivative is wrong; the message names the input, the worst element,
+            both values, their ratio and, where the numbers allow it, a guess at the cause. Also:
+            f gives different values when called again, writes into its inputs, or no gradient
+            leads from its output to an input.
+        TypeError: an input is not float64, or f returns something else than Tensors of float64.
+        ValueError: there is no input to check.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.testing.gradcheck(lambda x, W: tg.tanh(x @ W), [np.ones((2, 3)), np.eye(3)])
+    True
+    >>> cube = tg.primitive(lambda x: x ** 3, lambda g, y, x: g * x ** 2, name="cube")
+    >>> tg.testing.gradcheck(cube, np.array([1.0, 2.0]))
+    Traceback (most recent call last):
+    ...
+    AssertionError: gradcheck: the gradient for input 0 (float64 (2,)) is wrong
+    worst at element (1,) of the input, seen from element (1,) of the output
+      analytic  4
+      numeric   12
+      ratio     0.333333 (analytic / numeric)
+      2 of 4 derivatives differ
+      hint: a constant ratio of 0.333333: a factor lost or too many?
+    """
+    return _check(f, *_read(inputs, "gradcheck"), eps, atol, rtol, "gradcheck", "gradient")
+
+
+def gradgradcheck(
+    f: Callable[..., Any],
+    inputs: Any,
+    grad_outputs: Any = None,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+) -> bool:
+    """Check the second derivatives of f: :func:`gradcheck` of its gradient.
+
+        (x, u) -> d/dx sum(f(x) * u)
+
+    is differentiated for the inputs x and for the cotangents u, and compared with differences.
+
+    Args:
+        f: as for :func:`gradcheck`; its rules must run on Tensors.
+        inputs: as for :func:`gradcheck`.
+        grad_outputs: the cotangent u, of f's output's shape (a tuple of them for a tuple); by
+            default random numbers, the same in every run.
+        eps, atol, rtol: as for :func:`gradcheck`.
+
+    Returns:
+        True.
+
+    Raises:
+        AssertionError: a second derivative is wrong; inputs are numbered first, then cotangents.
+        TypeError: as for :func:`gradcheck`.
+        ValueError: as for :func:`gradcheck`, or ``grad_outputs`` do not fit f's output.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.testing.gradgradcheck(tg.tanh, np.array([0.1, -2.0]))
+    True
+    """
+    arrays, checked = _read(inputs, "gradgradcheck")
+    outputs = _outputs(f(*(live(x.copy()) for x in arrays)), "gradgradcheck")
+    if grad_outputs is None:
+        rng = np.random.default_rng(0)
+        cotangents = [rng.standard_normal(y._data.shape) for y in outputs]
+    else:
+        given = grad_outputs if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
+        cotangents = [_float64(u, "gradgradcheck: grad_outputs") for u in given]
+        if [u.shape for u in cotangents] != [y._data.shape for y in outputs]:
+            raise ValueError(
+                f"gradgradcheck: expected grad_outputs of shape "
+                f"{', '.join(str(y._data.shape) for y in outputs)}, got "
+                f"{', '.join(str(u.shape) for u in cotangents)}"
+            )
+
+    def gradient(*args: Any) -> tuple[Value, ...]:
+        xs, us = args[: len(arrays)], args[len(arrays) :]
+        total: Any = 0.0
+        for y, u in zip(_outputs(f(*xs), "gradgradcheck"), us, strict=True):
+            total = ops.add(total, ops.sum(ops.multiply(y, u)))
+        wanted = [x for x, check in zip(xs, checked, strict=True) if check]
+        found: tuple[Value, ...] = grad(total, wanted, create_graph=True)
+        return found
+
+    every = [*checked, *(True for _ in cotangents)]
+    where, what = "gradgradcheck", "gradient of the gradient"
+    return _check(gradient, [*arrays, *cotangents], every, eps, atol, rtol, where, what)
+
+
+# ── reading what came ────────────────────────────────────────────────────────────────────
+
+
+def _read(inputs: Any, where: str) -> tuple[list[ndarray], list[bool]]:
+    """The arrays, copied, and which of them are to be checked."""
+    given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    arrays: list[ndarray] = []
+    constant_tensors: list[int] = []
+    checked: list[bool] = []
+    for i, x in enumerate(given):
+        array = np.array(x._data if isinstance(x, Value) else numeric(x, f"{where}: input {i}"))
+        is_float = array.dtype.kind == "f"
+        if is_float and isinstance(x, Value) and x.node is None:
+            constant_tensors.append(i)
+        elif is_float and array.dtype != np.float64:
+            raise TypeError(
+                f"{where}: input {i} is {describe(array)}; differences need float64, so check the "
+                "function there"
+            )
+        arrays.append(array)
+        checked.append(is_float and i not in constant_tensors)
+    if not any(checked):  # nobody said what to check: everything
+        for i in constant_tensors:
+            arrays[i] = _float64(arrays[i], f"{where}: input {i}")
+            checked[i] = True
+    if not any(checked):
+        raise ValueError(f"{where}: expected at least one input of float64, got none")
+    return arrays, checked
+
+
+def _float64(x: Any, where: str) -> ndarray:
+    array = np.array(x._data if isinstance(x, Value) else numeric(x, where))
+    if array.dtype != np.float64:
+        raise TypeError(f"{where} is {describe(array)}; differences need float64")
+    return array
+
+
+def _outputs(result: Any, where: str) -> list[Value]:
+    """The Tensors of float64 in what f returned, out of nested tuples."""
+    if isinstance(result, Value):
+        if result._data.dtype != np.float64:
+            raise TypeError(
+                f"{where}: expected f to return float64, got {describe(result)}; does it convert, "
+                "or return indices or booleans?"
+            )
+        return [result]
+    if isinstance(result, (list, tuple)) and result:
+        return [y for part in result for y in _outputs(part, where)]
+    raise TypeError(
+        f"{where}: expected f to return a Tensor or a tuple of Tensors, got {type(result).__name__}"
+    )
+
+
+# ── the comparison ───────────────────────────────────────────────────────────────────────
+
+
+def _check(
+    f: Callable[..., Any],
+    arrays: list[ndarray],
+    checked: list[bool],
+    eps: float,
+    atol: float,
+    rtol: float,
+    where: str,
+    what: str,
+) -> bool:
+    if eps <= 0:
+        raise ValueError(f"{where}: expected a positive eps, got {eps}")
+
+    def outputs_of(*values: ndarray) -> tuple[list[Value], list[Value]]:
+        xs = [live(x) if check else _constant(x) for x, check in zip(values, checked, strict=True)]
+        before = [x.copy() for x in values]
+        outputs = _outputs(f(*xs), where)
+        for i, (x, given, copy) in enumerate(zip(xs, values, before, strict=True)):
+            if x._data is not given or given.tobytes() != copy.tobytes():
+                raise AssertionError(f"{where}: f changes its input {i}; it must leave it as it is")
+        return xs, outputs
+
+    def flat(*values: ndarray) -> ndarray:
+        _, outputs = outputs_of(*values)
+        return np.concatenate([y._data.ravel() for y in outputs])
+
+    xs, outputs = outputs_of(*arrays)
+    here = np.concatenate([y._data.ravel() for y in outputs])
+    again = flat(*arrays)
+    if here.tobytes() != again.tobytes():
+        gap = float(np.max(np.abs(here - again))) if here.shape == again.shape else np.inf
+        raise AssertionError(
+            f"{where}: f is not deterministic: called again with the same inputs its output "
+            f"differs by up to {gap:.3g}; seed its random numbers inside"
+        )
+    if all(y.node is None for y in outputs):
+        raise AssertionError(
+            f"{where}: no gradient: nothing that f returned is connected to its inputs; was the "
+            "graph cut by detach(), .data, .numpy() or no_grad()?"
+        )
+    wanted = [i for i, check in enumerate(checked) if check]
+    analytic = _analytic([xs[i] for i in wanted], outputs)
+    shapes = [y._data.shape for y in outputs]
+    for i, jacobian in zip(wanted, analytic, strict=True):
+        x = arrays[i]
+        differences = NumericJacobian(flat, arrays, i, eps)
+        tolerance = atol * differences.scales + rtol * np.abs(differences.values)
+        tolerance += differences.errors
+        problem = mismatch(
+            jacobian,
+            differences.values,
+            tolerance,
+            x.shape,
+            shapes[0] if len(shapes) == 1 else here.shape,
+            functools.partial(differences.kink, eps=eps),
+        )
+        if problem is not None:
+            several = (
+                f"\n  the output's elements are those of {len(shapes)} outputs of shape "
+                f"{', '.join(map(str, shapes))}, one after the other"
+                if len(shapes) > 1
+                else ""
+            )
+            raise AssertionError(
+                f"{where}: the {what} for input {i} ({describe(x)}) is wrong\n{problem}{several}"
+            )
+    return True
+
+
+def _constant(array: ndarray) -> Value:
+    constant = live(array)
+    constant.node = None
+    return constant
+
+
+def _analytic(xs: Sequence[Value], outputs: Sequence[Value]) -> list[ndarray]:
+    """For each input its Jacobian (m, n): one sweep for each element of the outputs."""
+    rows: list[list[ndarray]] = [[] for _ in xs]
+    for y in outputs:
+        for k in range(y._data.size):
+            one = np.zeros(y._data.shape)
+            one.flat[k] = 1
+            for row, dx in zip(rows, grad(y, xs, one), strict=True):
+                row.append(dx._data.ravel())
+    return [np.array(row).reshape(len(row), x._data.size) for row, x in zip(rows, xs, strict=True)]
+
+
+__all__ = ["gradcheck", "gradgradcheck"]

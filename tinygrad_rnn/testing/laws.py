@@ -1,0 +1,495 @@
+"""What must be true of every operation: each law is a function that says so and tries it.
+
+A law takes a :class:`~tinygrad_rnn.testing.cases.Case` (a function f at a point) and random
+numbers, and raises AssertionError if f breaks it. Random directions stand for all directions: a
+wrong rule passes with probability zero, not with a small one.
+
+Notation: x are the inputs, u a cotangent of f's output, v a direction in the inputs, J the
+Jacobian at x. ``J' u`` is what the rules compute; ``J v`` is measured without them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy import ndarray
+
+from .. import ops
+from ..backprop import backward, grad, sweep
+from ..graph import Value, attach
+from .cases import Case, Row
+from .differences import (
+    NumericJacobian,
+    central_difference,
+    complex_step,
+    evaluate,
+    live,
+    mismatch,
+    pull,
+    value_of,
+)
+
+Law: TypeAlias = Callable[[Case, np.random.Generator], None]
+
+# Relative to the size of what is summed up: a complex step is exact to rounding; a central
+# difference keeps about nine digits.
+exact, measured, single = 1e-10, 1e-6, 1e-4
+
+
+# ── the derivative is right ──────────────────────────────────────────────────────────────
+
+
+def adjoint(case: Case, rng: np.random.Generator) -> None:
+    """<u, J v> = <J' u, v>, for a direction in each input by itself.
+
+    J v is a complex step of f, or central differences where f is not analytic.
+    """
+    y = evaluate(case.f, case.arrays)
+    for _ in range(2):
+        u = _random_like(y, rng)
+        _, pulled = pull(case.f, case.arrays, u)
+        for i, x in enumerate(case.arrays):
+            if pulled[i].shape != x.shape:
+                raise AssertionError(
+                    f"the cotangent of input {i} has shape {pulled[i].shape}, not {x.shape}"
+                )
+            v = _direction_in(case, i, rng)
+            jv = _push(case, v)
+            _require_equal(
+                np.sum(u * jv),
+                np.sum(pulled[i] * v[i]),
+                np.sum(np.abs(u * jv)) + np.sum(np.abs(pulled[i] * v[i])) + _noise(case, u * y),
+                exact if case.analytic else measured,
+                f"input {i}: <u, J v> and <J' u, v>",
+            )
+
+
+def linear(case: Case, rng: np.random.Generator) -> None:
+    """J' (a u1 + b u2) = a J' u1 + b J' u2: a rule is linear in the cotangent."""
+    y = evaluate(case.f, case.arrays)
+    u1, u2 = _random_like(y, rng), _random_like(y, rng)
+    a, b = 0.7, -1.3
+    _, both = pull(case.f, case.arrays, (a * u1 + b * u2).astype(y.dtype))
+    _, first = pull(case.f, case.arrays, u1)
+    _, second = pull(case.f, case.arrays, u2)
+    for i, (g, g1, g2) in enumerate(zip(both, first, second, strict=True)):
+        _require_same(g, a * g1 + b * g2, f"input {i}: J' (a u1 + b u2) and a J' u1 + b J' u2")
+
+
+def second_order(case: Case, rng: np.random.Generator) -> None:
+    """The gradient differentiates as the rules themselves do, for the inputs and for u.
+
+        d/dx <w, J' u> . v = <w, d/dt J(x + t v)' u>        d/du <w, J' u> = J w
+
+    The left is the gradient of a recorded gradient; on the right the rules take a complex step
+    (central differences where they are not analytic).
+    """
+    if not case.second_order:
+        return
+    y = evaluate(case.f, case.arrays)
+    u = _random_like(y, rng)
+    w = [_random_like(x, rng) for x in case.arrays]
+    inputs = [live(x) for x in case.arrays]
+    cotangent = live(u)
+    gradients = grad(case.f(*inputs), inputs, cotangent, create_graph=True)
+    total: Any = attach(np.zeros(()), None)
+    for gradient, weight in zip(gradients, w, strict=True):
+        total = ops.add(total, ops.sum(ops.multiply(gradient, weight)))
+    *for_inputs, for_cotangent = grad(total, [*inputs, cotangent])
+
+    for i in range(len(case.arrays)):
+        v = _direction_in(case, i, rng)
+        moved = _push_rules(case, u, v)
+        left = for_inputs[i]._data * v[i]
+        right = [weight * d for weight, d in zip(w, moved, strict=True)]
+        size = np.sum(np.abs(left)) + sum(np.sum(np.abs(r)) for r in right)
+        _require_equal(
+            np.sum(left),
+            sum(np.sum(r) for r in right),
+            size
+            + _noise(case, *(g._data * weight for g, weight in zip(gradients, w, strict=True))),
+            exact if case.analytic else measured,
+            f"input {i}: the gradient of the gradient and the rules' own derivative",
+        )
+    jw = _push(case, w)
+    _require_same(
+        for_cotangent._data,
+        jw,
+        "d/du <w, J' u> and J w",
+        exact if case.analytic else measured,
+        _noise(case, y),
+    )
+
+
+# ── it does not depend on how one asks ───────────────────────────────────────────────────
+
+
+def any_subset(case: Case, rng: np.random.Generator) -> None:
+    """Whichever inputs are live, their gradients are the same; the rest may be plain arrays."""
+    if len(case.arrays) < 2:
+        return
+    u = _random_like(evaluate(case.f, case.arrays), rng)
+    _, expected = pull(case.f, case.arrays, u)
+    every = range(len(case.arrays))
+    for size in range(1, len(case.arrays)):
+        for chosen in itertools.combinations(every, size):
+            for constant in (_as_tensor, _as_array) if case.polymorphic else (_as_tensor,):
+                inputs = [
+                    live(x) if i in chosen else constant(x) for i, x in enumerate(case.arrays)
+                ]
+                found = grad(case.f(*inputs), [inputs[i] for i in chosen], u)
+                for i, g in zip(chosen, found, strict=True):
+                    _require_same(
+                        g._data, expected[i], f"input {i}: its gradient alone and with all live"
+                    )
+
+
+def every_sweep(case: Case, rng: np.random.Generator) -> None:
+    """grad, grad(create_graph=True) and backward give the same; backward twice gives it twice."""
+    u = _random_like(evaluate(case.f, case.arrays), rng)
+    _, expected = pull(case.f, case.arrays, u)
+    inputs: list[Any] = [live(x) for x in case.arrays]
+    y = case.f(*inputs)
+    plain = grad(y, inputs, u)
+    for i, (g, e) in enumerate(zip(plain, expected, strict=True)):
+        _require_same(g._data, e, f"input {i}: two sweeps")
+    if case.second_order:
+        recorded = grad(y, inputs, u, create_graph=True)
+        for i, (g, e) in enumerate(zip(recorded, expected, strict=True)):
+            _require_same(g._data, e, f"input {i}: its gradient with create_graph and without")
+    for times in (1, 2):
+        backward(y, u)
+        for i, (x, e) in enumerate(zip(inputs, expected, strict=True)):
+            held = np.zeros(e.shape) if x.grad is None else x.grad
+            _require_same(held, times * e, f"input {i}: .grad after {times} x backward and grad")
+
+
+def plain_arrays(case: Case, rng: np.random.Generator) -> None:
+    """On ndarrays it gives an ndarray with the very bits that Tensors give."""
+    if not case.polymorphic:
+        return
+    plain = case.f(*case.arrays)
+    if type(plain) is not ndarray:
+        raise AssertionError(f"expected an ndarray from ndarrays, got {type(plain).__name__}")
+    recorded = value_of(case.f(*(live(x) for x in case.arrays)))
+    if plain.dtype != recorded.dtype or not np.array_equal(plain, recorded, equal_nan=True):
+        raise AssertionError("the values for ndarrays and for Tensors differ")
+
+
+def layouts(case: Case, rng: np.random.Generator) -> None:
+    """Strided, reversed and column-major inputs and cotangents give what contiguous ones give."""
+    y = evaluate(case.f, case.arrays)
+    u = _random_like(y, rng)
+    _, expected = pull(case.f, case.arrays, u)
+    for name, again in _layouts.items():
+        value, found = pull(case.f, [again(x) for x in case.arrays], again(u))
+        _require_same(value, y, f"the value on {name} inputs and on contiguous ones")
+        for i, (g, e) in enumerate(zip(found, expected, strict=True)):
+            _require_same(g, e, f"input {i}: its gradient on {name} inputs and on contiguous ones")
+
+
+def _strided(x: ndarray) -> ndarray:
+    spread = np.zeros(tuple(2 * n for n in x.shape), x.dtype)
+    every_second = spread[(..., *(slice(None, None, 2) for _ in x.shape))]
+    every_second[...] = x
+    return every_second
+
+
+def _reversed(x: ndarray) -> ndarray:
+    backwards: ndarray = np.flip(np.asarray(np.flip(x)).copy())
+    return np.asarray(backwards)
+
+
+_layouts: dict[str, Callable[[ndarray], ndarray]] = {
+    "strided": _strided,
+    "reversed": _reversed,
+    "column-major": lambda x: x.copy(order="F"),
+}
+
+
+def float32(case: Case, rng: np.random.Generator) -> None:
+    """float32 in gives float32 out, for values and gradients, and the same to its precision."""
+    arrays = [x.astype(np.float32) for x in case.arrays]
+    wide = [x.astype(np.float64) for x in arrays]
+    u = _random_like(evaluate(case.f, wide), rng)
+    value, expected = pull(case.f, wide, u)
+    inputs: list[Any] = [live(x) for x in arrays]
+    y = case.f(*inputs)
+    if case.keeps_dtype:
+        if y._data.dtype != np.float32:
+            raise AssertionError(f"float32 in, {y._data.dtype} out")
+        _require_same(y._data, value, "the value in float32 and in float64", single)
+    for create_graph in (False, True) if case.second_order else (False,):
+        found = grad(y, inputs, u, create_graph=create_graph)
+        for i, (g, e) in enumerate(zip(found, expected, strict=True)):
+            if g._data.dtype != np.float32:
+                raise AssertionError(f"input {i}: float32, but its gradient is {g._data.dtype}")
+            _require_same(g._data, e, f"input {i}: its gradient in float32 and float64", single)
+
+
+def python_numbers(case: Case, rng: np.random.Generator) -> None:
+    """A Python number does what a 0-d constant does, and never changes a dtype."""
+    scalars = [i for i, x in enumerate(case.arrays) if x.shape == ()]
+    if not case.polymorphic or len(case.arrays) < 2:
+        return
+    for k in scalars:
+        for dtype in (np.float64, np.float32):
+            arrays = [x.astype(dtype) for x in case.arrays]
+            wanted = [i for i in range(len(arrays)) if i != k]
+            results = []
+            for constant in (_as_tensor(arrays[k]), float(arrays[k])):
+                inputs = [constant if i == k else live(x) for i, x in enumerate(arrays)]
+                y = case.f(*inputs)
+                u = np.ones(y._data.shape, y._data.dtype)
+                results.append((y, grad(y, [inputs[i] for i in wanted], u)))
+            (y, expected), (again, found) = results
+            tolerance = exact if dtype is np.float64 else single
+            if again._data.dtype != dtype and case.keeps_dtype:
+                raise AssertionError(
+                    f"a Python number as input {k} makes {again._data.dtype} of {dtype.__name__}"
+                )
+            _require_same(again._data, y._data, f"the value with a number as input {k}", tolerance)
+            for i, g, e in zip(wanted, found, expected, strict=True):
+                _require_same(
+                    g._data,
+                    e._data,
+                    f"input {i}: its gradient with a number as input {k}",
+                    tolerance,
+                )
+
+
+# ── one value in several places ──────────────────────────────────────────────────────────
+
+
+def same_value_twice(case: Case, rng: np.random.Generator) -> None:
+    """One tensor given as two inputs gets the sum of both gradients."""
+    for i, j in itertools.combinations(range(len(case.arrays)), 2):
+        if case.arrays[i].shape != case.arrays[j].shape:
+            continue
+        for source in (i, j):  # the domains may differ: where one of them is inside both
+            arrays = list(case.arrays)
+            arrays[i] = arrays[j] = case.arrays[source]
+            with np.errstate(all="ignore"):
+                y = evaluate(case.f, arrays)
+            if np.isfinite(y).all():
+                break
+        else:
+            continue
+        u = _random_like(y, rng)
+        _, apart = pull(case.f, arrays, u)
+        both = live(arrays[i])
+        inputs = [both if k in (i, j) else attach(x, None) for k, x in enumerate(arrays)]
+        together = grad(case.f(*inputs), both, u)
+        _require_same(together._data, apart[i] + apart[j], f"one tensor as inputs {i} and {j}")
+
+
+def fan_out(case: Case, rng: np.random.Generator) -> None:
+    """f(x) + f(x) has twice the gradient, and what stands beside f gets its own cotangent whole.
+
+    An addition hands one array to both of its inputs: a rule that writes into its cotangent, or
+    gives away a buffer that it still uses, shows here.
+    """
+    y = evaluate(case.f, case.arrays)
+    u = _random_like(y, rng)
+    _, expected = pull(case.f, case.arrays, u)
+    inputs = [live(x) for x in case.arrays]
+    beside = live(np.zeros_like(y))
+    z = ops.add(ops.add(beside, case.f(*inputs)), ops.add(case.f(*inputs), beside))
+    *found, for_beside = grad(z, [*inputs, beside], u)
+    _require_same(for_beside._data, 2 * u, "the cotangent of what is added to f")
+    for i, (g, e) in enumerate(zip(found, expected, strict=True)):
+        _require_same(g._data, 2 * e, f"input {i}: the gradient of f(x) + f(x) and twice that of f")
+
+
+# ── nothing is written into, nothing is shared ───────────────────────────────────────────
+
+
+def untouched(case: Case, rng: np.random.Generator) -> None:
+    """Neither forward nor a rule writes into the inputs, the output or the cotangent."""
+    inputs = [live(x.copy()) for x in case.arrays]
+    y = case.f(*inputs)
+    _require_untouched([x._data for x in inputs], case.arrays, "forward writes into input")
+    # Whole arrays: writing through a view of a broadcast result would fail by itself.
+    u = _random_like(y._data, rng)
+    held = [x._data for x in inputs] + [y._data, u]
+    before = [array.copy() for array in held]
+    sweep({y.node: u}, {x.node for x in inputs})
+    places = [f"input {i}" for i in range(len(inputs))] + ["its output", "its cotangent"]
+    for array, copy, place in zip(held, before, places, strict=True):
+        _require_untouched([array], [copy], f"a rule writes into {place}, array")
+
+
+def not_aliased(case: Case, rng: np.random.Generator) -> None:
+    """A gradient shares memory with no input, output, cotangent or other gradient."""
+    u = _random_like(evaluate(case.f, case.arrays), rng)
+    inputs: list[Any] = [live(x) for x in case.arrays]
+    y = case.f(*inputs)
+    backward(y, u)
+    held = [(f".grad of input {i}", x.grad) for i, x in enumerate(inputs) if x.grad is not None]
+    held += [(f"grad for input {i}", g._data) for i, g in enumerate(grad(y, inputs, u))]
+    others = [*((f"input {i}", x) for i, x in enumerate(case.arrays)), ("output", y._data)]
+    others.append(("cotangent", u))
+    pairs = itertools.chain(itertools.combinations(held, 2), itertools.product(held, others))
+    for (name, array), (other_name, other) in pairs:
+        if np.shares_memory(array, other):
+            raise AssertionError(f"{name} shares memory with {other_name}")
+
+
+#: Every law, in the order in which they are tried.
+laws: tuple[Law, ...] = (
+    adjoint,
+    second_order,
+    linear,
+    every_sweep,
+    untouched,
+    fan_out,
+    not_aliased,
+    any_subset,
+    same_value_twice,
+    layouts,
+    float32,
+    python_numbers,
+    plain_arrays,
+)
+
+
+# ── trying them ──────────────────────────────────────────────────────────────────────────
+
+
+def broken_law(case: Case, seed: int, which: Sequence[Law] = laws) -> tuple[str, Exception] | None:
+    """The first law that the case breaks, with the exception that says how; None if it keeps all.
+
+    Any exception of a rule counts: that a wrong shape is refused is part of what is tested.
+    """
+    for law in which:
+        try:
+            law(case, np.random.default_rng(seed))
+        except Exception as error:
+            return law.__name__, error
+    return None
+
+
+def broken_point(row: Row) -> Exception | None:
+    """At the row's points the gradient is the one that is agreed upon."""
+    for point in row.points:
+        arrays = [np.array(x, np.float64) for x in point.inputs]
+        inputs = [live(x) for x in arrays]
+        try:
+            with np.errstate(all="ignore"):
+                y = (point.f or row.function)(*inputs)
+                found = grad(ops.sum(y), inputs)
+            for i, (g, expected) in enumerate(zip(found, point.gradients, strict=True)):
+                if not np.allclose(g._data, expected, rtol=1e-12, atol=1e-300, equal_nan=True):
+                    raise AssertionError(
+                        f"at {point.inputs} the gradient of the sum for input {i} should be "
+                        f"{expected}, is {g._data.tolist()}"
+                    )
+                if g._data.dtype != np.float64:
+                    raise AssertionError(f"at {point.inputs} the gradient is {g._data.dtype}")
+        except Exception as error:
+            return error
+    return None
+
+
+def explanation(case: Case) -> str | None:
+    """Which derivative of the case is wrong, and how, element by element; None if none is."""
+    try:
+        y = evaluate(case.f, case.arrays)
+        rows = []
+        for k in range(y.size):
+            one = np.zeros(y.shape)
+            one.flat[k] = 1
+            rows.append(pull(case.f, case.arrays, one.astype(y.dtype))[1])
+
+        def flat(*arrays: ndarray) -> ndarray:
+            return evaluate(case.f, arrays).ravel()
+
+        for i, x in enumerate(case.arrays):
+            analytic = np.array([row[i].ravel() for row in rows]).reshape(y.size, x.size)
+            numeric = NumericJacobian(flat, case.arrays, i, 1e-6)
+            tolerance = 1e-5 * (numeric.scales + np.abs(numeric.values)) + numeric.errors
+            problem = mismatch(analytic, numeric.values, tolerance, x.shape, y.shape)
+            if problem:
+                return f"the gradient for input {i} is wrong: {problem}"
+    except Exception:  # an explanation that fails explains nothing; the law's own message stands
+        return None
+    return None
+
+
+# ── measuring ────────────────────────────────────────────────────────────────────────────
+
+
+def _as_tensor(x: ndarray) -> Any:
+    return attach(x, None)
+
+
+def _as_array(x: ndarray) -> Any:
+    return x
+
+
+def _random_like(x: ndarray, rng: np.random.Generator) -> ndarray:
+    return np.asarray(rng.standard_normal(x.shape)).astype(x.dtype)
+
+
+def _direction_in(case: Case, index: int, rng: np.random.Generator) -> list[ndarray]:
+    """A random direction in one input, zero in the others."""
+    directions = [np.zeros(x.shape) for x in case.arrays]
+    directions[index] = _random_like(case.arrays[index], rng)
+    return directions
+
+
+def _push(case: Case, v: Sequence[ndarray]) -> ndarray:
+    """``J v``, without rules."""
+    step = complex_step if case.analytic else central_difference
+    return step(lambda *xs: evaluate(case.f, xs), case.arrays, v)
+
+
+def _push_rules(case: Case, u: ndarray, v: Sequence[ndarray]) -> list[ndarray]:
+    """``d/dt J(x + t v)' u`` for each input: the rules, differentiated without rules."""
+    step = complex_step if case.analytic else central_difference
+
+    def rules_of(i: int) -> Callable[..., ndarray]:
+        return lambda *xs: pull(case.f, xs, u.astype(np.result_type(u, *xs)))[1][i]
+
+    return [step(rules_of(i), case.arrays, v) for i in range(len(case.arrays))]
+
+
+def _noise(case: Case, *terms: ndarray) -> float:
+    """What rounding does to central differences of sums of these terms, over ``measured``."""
+    if case.analytic:
+        return 0.0
+    return 1e-3 * float(sum(np.sum(np.abs(term)) for term in terms))
+
+
+def _require_equal(a: Any, b: Any, size: Any, tolerance: float, what: str) -> None:
+    if not abs(a - b) <= tolerance * size:
+        ratio = f", ratio {float(b) / float(a):.6g}" if a else ""
+        raise AssertionError(f"{what} differ: {float(a):.10g} and {float(b):.10g}{ratio}")
+
+
+def _require_same(
+    a: ndarray, b: ndarray, what: str, tolerance: float = exact, noise: float = 0.0
+) -> None:
+    if a.shape != b.shape:
+        raise AssertionError(f"{what} differ in shape: {a.shape} and {b.shape}")
+    if not a.size or np.array_equal(a, b, equal_nan=True):
+        return
+    size = max(float(np.max(np.abs(a))), float(np.max(np.abs(b)))) + noise
+    gap = np.abs(a - b)
+    if not np.all(gap <= tolerance * size):
+        place = np.unravel_index(int(np.argmax(np.where(np.isnan(gap), np.inf, gap))), a.shape)
+        at = f" at {tuple(int(k) for k in place)}" if a.ndim else ""
+        raise AssertionError(f"{what} differ{at}: {a[place]:.10g} and {b[place]:.10g}")
+
+
+def _require_untouched(arrays: Sequence[ndarray], before: Sequence[ndarray], what: str) -> None:
+    for i, (array, copy) in enumerate(zip(arrays, before, strict=True)):
+        if array.tobytes() != copy.tobytes():
+            raise AssertionError(f"{what} {i}")
+
+
+def law_names() -> Iterator[str]:
+    return (law.__name__ for law in laws)
