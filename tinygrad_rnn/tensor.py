@@ -6,6 +6,9 @@ operator, by method, and by NumPy's own functions.
 
 from __future__ import annotations
 
+import functools
+import inspect
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -56,9 +59,10 @@ class Tensor(Value):
             data = data._data
         array = np.array(numeric(data, "Tensor"), dtype=dtype)
         numeric(array, "Tensor")
-        self._data = array
-        self._label = name
+        # Big-endian floats, as old file formats hold them, would become native in the first op.
+        self._data = array.astype(array.dtype.newbyteorder("="), copy=False)
         self.node = None
+        self.name = name
         self.requires_grad = requires_grad
 
     # ── what it holds ────────────────────────────────────────────────────────────────────
@@ -217,6 +221,10 @@ class Tensor(Value):
         live = ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({body}{dtype}{live}{name})"
 
+    def __format__(self, spec: str) -> str:
+        """A 0-d tensor is formatted like its number: ``f"{loss:.3f}"``."""
+        return format(self._data, spec) if spec else str(self)
+
     def __len__(self) -> int:
         if self.ndim == 0:
             raise TypeError("len() of a 0-d tensor")
@@ -303,7 +311,6 @@ class Tensor(Value):
     max = ops.max
     min = ops.min
     cumsum = ops.cumsum
-    clip = ops.clip
     take = ops.take
     swapaxes = ops.swapaxes
     squeeze = ops.squeeze
@@ -331,9 +338,13 @@ class Tensor(Value):
 
     ravel = flatten
 
-    def dot(self, x: Any) -> Any:
-        """The matrix product, see :func:`tinygrad_rnn.matmul`."""
-        return ops.matmul(self, x)
+    def clip(self, min: Any = None, max: Any = None) -> Any:
+        """``t.clip(0, 1)``, ``t.clip(min=0)``, see :func:`tinygrad_rnn.clip`."""
+        return ops.clip(self, min, max)
+
+    def dot(self, b: Any) -> Any:
+        """``np.dot``: the sums over the last axis of this tensor and the last but one of b."""
+        return _dot(self, b)
 
     # ── NumPy's protocols ────────────────────────────────────────────────────────────────
 
@@ -353,7 +364,7 @@ class Tensor(Value):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         op = _ufuncs.get(ufunc)
         if method == "__call__" and ufunc in _constant_ufuncs and not keywords:
-            return graph.attach(ufunc(*(_plain(x) for x in inputs)), None)
+            return graph.attach(np.asarray(ufunc(*(_plain(x) for x in inputs))), None)
         if op is None or method != "__call__":
             call = "" if method == "__call__" else f".{method}"
             raise TypeError(f"numpy.{ufunc.__name__}{call} has no rule for Tensors")
@@ -375,6 +386,7 @@ class Tensor(Value):
         if op is None:
             raise TypeError(f"{name} has no rule for Tensors")
         try:
+            args, keywords = _by_our_names(func, args, keywords)
             return op(*args, **keywords)
         except TypeError as error:
             raise TypeError(f"{name}: {error}") from error
@@ -408,8 +420,51 @@ def _constant(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _zeros_like(x: Any, dtype: Any = None) -> ndarray:
-    return np.zeros_like(_plain(x), dtype=dtype)
+def _dot(a: Any, b: Any) -> Any:
+    shape, other = ops.shape_of(a), ops.shape_of(b)
+    if not shape or not other:
+        return ops.multiply(a, b)
+    if len(shape) == 1 or len(other) <= 2:
+        return ops.matmul(a, b)
+    # Every row of a with every column of every matrix of b, where matmul would pair the matrices.
+    columns = other[:-2] + other[-1:]
+    b = ops.reshape(ops.moveaxis(b, -2, 0), (other[-2], math.prod(columns)))
+    return ops.reshape(ops.matmul(a, b), shape[:-1] + columns)
+
+
+# NumPy's other names for arguments of ours.
+_our_names = {"min": "a_min", "max": "a_max"}
+
+
+@functools.cache
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except ValueError:  # written in C; it takes its arrays by position
+        return None
+
+
+def _by_our_names(
+    function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of NumPy's function for ours: the array first, whatever it is called there,
+    the others by name, and no options that were left as they are."""
+    signature = _signature(function)
+    if signature is None:
+        return args, keywords
+    arrays: list[Any] = []
+    named: dict[str, Any] = {}
+    for name, given in signature.bind(*args, **keywords).arguments.items():
+        parameter = signature.parameters[name]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            arrays.extend(given)
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            named |= given
+        elif not arrays:
+            arrays.append(given)
+        elif given is not parameter.default:
+            named[_our_names.get(name, name)] = given
+    return tuple(arrays), named
 
 
 def _rules(names: str) -> dict[Any, Callable[..., Any]]:
@@ -446,4 +501,4 @@ _functions |= {
         np.array_repr,
     )
 }
-_functions[np.dot] = ops.matmul
+_functions[np.dot] = _dot

@@ -11,6 +11,7 @@ shape (``add_into``); making an array of zeros for each step of a loop would cos
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -18,24 +19,41 @@ from numpy import ndarray
 
 from ..graph import Array, Value, differentiable
 
-_basic = frozenset({int, slice, type(None), type(Ellipsis)})
+_basic = frozenset({int, type(None), type(Ellipsis)})
 
 
 def _constant(index: Any) -> Any:
-    """The index with Tensors, lists and arrays in it replaced by arrays of our own."""
-    if type(index) in _basic:
+    """The index with all that somebody could write into replaced by numbers and arrays of ours."""
+    if _is_constant(index):
         return index
-    if type(index) is tuple:
-        for part in index:
-            if type(part) not in _basic:
-                return tuple([_constant(part) for part in index])
-        return index
-    if isinstance(index, Value):
-        return index._data
-    if isinstance(index, (list, ndarray)):
-        array = np.array(index)
-        return array.astype(np.intp) if array.size == 0 and array.dtype.kind == "f" else array
-    return index
+    if isinstance(index, tuple):
+        if type(index) is tuple and all(map(_is_constant, index)):
+            return index
+        return tuple([_constant_part(part) for part in index])
+    return _constant_part(index)
+
+
+def _is_constant(part: Any) -> bool:
+    kind = type(part)
+    return kind in _basic or (
+        kind is slice
+        and type(part.start) in _basic
+        and type(part.stop) in _basic
+        and type(part.step) in _basic
+    )
+
+
+def _constant_part(part: Any) -> Any:
+    if _is_constant(part) or isinstance(part, (int, np.generic)):
+        return part
+    if isinstance(part, Value):
+        return part._data
+    if isinstance(part, slice):
+        ends = (part.start, part.stop, part.step)
+        return slice(*[None if end is None else operator.index(end) for end in ends])
+    # Within a tuple another tuple means what a list means: the elements at these places.
+    array = np.array(part)
+    return array.astype(np.intp) if array.size == 0 and array.dtype.kind == "f" else array
 
 
 def _repeats(index: Any) -> bool:
@@ -48,14 +66,15 @@ def add_at(buffer: ndarray, g: Any, index: Any) -> None:
     """``buffer[index] += g``, where elements named twice by the index get both contributions."""
     if not _repeats(index):
         buffer[index] += g
-    elif isinstance(index, ndarray) and index.size and buffer.ndim > 1:
+    elif isinstance(index, ndarray) and index.size and buffer.ndim > 1 and buffer.size:
         # Rows, as an embedding's gradient has: sorted and summed in runs, several times faster
         # than np.add.at.
-        rows = index.ravel() % len(buffer)
+        rows = index.ravel().astype(np.intp) % len(buffer)
         order = np.argsort(rows, kind="stable")
         rows = rows[order]
         starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
-        g_rows = np.broadcast_to(g, index.shape + buffer.shape[1:]).reshape(-1, *buffer.shape[1:])
+        g_rows = np.broadcast_to(g, index.shape + buffer.shape[1:])
+        g_rows = g_rows.reshape(index.size, *buffer.shape[1:])
         buffer[rows[starts]] += np.add.reduceat(g_rows[order], starts, axis=0)
     else:
         np.add.at(buffer, index, g)
@@ -66,7 +85,7 @@ def add_at(buffer: ndarray, g: Any, index: Any) -> None:
     add_into=lambda buffer, g, x, index: add_at(buffer, g, index),
 )
 def _getitem(x: Array, index: Any) -> Array:
-    return x[index]
+    return np.asarray(x)[index]
 
 
 def getitem(x: Array, index: Any) -> Array:
@@ -128,7 +147,9 @@ def take(x: Array, indices: Any, axis: int | None = None) -> Array:
     from .shaping import reshape
 
     indices = _constant(indices)
-    indices = indices if isinstance(indices, ndarray) else np.asarray(indices)
+    indices = np.asarray(indices)
+    if indices.dtype.kind == "b":  # in take these are the numbers 0 and 1, not a mask
+        indices = indices.astype(np.intp)
     if axis is None:
         return getitem(reshape(x, (-1,)), indices)
     ndim = np.ndim(x._data if isinstance(x, Value) else x)
@@ -164,10 +185,11 @@ def embedding(ids: Array, W: Array) -> Array:
     array([[3., 4.],
            [1., 2.]])
     """
+    ids = np.asarray(ids)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"expected integer ids, got {ids.dtype}")
-    if W.ndim != 2:
-        raise ValueError(f"expected a table of shape (V, D), got {W.shape}")
+    if np.ndim(W) != 2:
+        raise ValueError(f"expected a table of shape (V, D), got {np.shape(W)}")
     if ids.size and (ids.min() < 0 or ids.max() >= len(W)):
         bad = ids.min() if ids.min() < 0 else ids.max()
         raise IndexError(f"expected ids from 0 to {len(W) - 1}, got {bad}")

@@ -24,7 +24,7 @@ Pair = tuple[int, int]
 
 
 def _pair(value: Any, name: str, least: int) -> Pair:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
+    pair = (value, value) if np.ndim(value) == 0 else tuple(value)
     if len(pair) != 2 or any(not isinstance(n, (int, np.integer)) or n < least for n in pair):
         raise ValueError(f"{name} must be one integer or two, at least {least}; got {value!r}")
     return int(pair[0]), int(pair[1])
@@ -260,9 +260,7 @@ def layer_norm(
     >>> layer_norm([1.0, 3.0], 2, eps=0.0)
     array([-1.,  1.])
     """
-    normalized = (
-        (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    )
+    normalized = tuple(np.ravel(normalized_shape).tolist())
     shape = shape_of(x)
     if not normalized or shape[-len(normalized) :] != normalized:
         raise ValueError(f"layer_norm: expected x (..., {normalized}), got {shape}")

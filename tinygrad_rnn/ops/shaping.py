@@ -6,6 +6,7 @@ slicing, joining and splitting.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -243,6 +244,7 @@ def split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
 
     Raises:
         ValueError: the axis cannot be cut into that many equal parts.
+        TypeError: the number of parts, or an index, is not an integer.
 
     >>> split([1.0, 2.0, 3.0, 4.0], 2)
     [array([1., 2.]), array([3., 4.])]
@@ -253,14 +255,14 @@ def split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     axis %= len(shape)
     n = shape[axis]
     if np.ndim(indices_or_sections) == 0:
-        sections = int(indices_or_sections)
+        sections = operator.index(indices_or_sections)
         if sections < 1 or n % sections:
             raise ValueError(
                 f"split: axis {axis} of length {n} cannot be cut into {sections} equal parts"
             )
         bounds = [i * (n // sections) for i in range(1, sections)]
     else:
-        bounds = [int(i) for i in indices_or_sections]
+        bounds = [operator.index(i) for i in indices_or_sections]
     lead = (slice(None),) * axis
     return [
         getitem(x, (*lead, slice(start, stop)))
