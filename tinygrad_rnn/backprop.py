@@ -17,6 +17,7 @@ compiled: that is all there is to ``create_graph=True`` and to every higher deri
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -83,7 +84,7 @@ def sweep(
     found: dict[Node, Any] = {}
     for node in order:
         if node in stacks:
-            stacks[node].settle(pending, stacks)
+            stacks[node].settle(pending, owned, stacks)
         g = pending.pop(node, None)
         if g is None:
             continue
@@ -105,8 +106,17 @@ def sweep(
             if primitive.add_into is not None and not differentiable:
                 _add_into(pending, owned, needed, node, g)
                 continue
-            if differentiable or primitive.joint:
-                rules, output, arrays = _prepared(node, g, level)
+            if primitive.expand is not None:
+                for i, contribution in enumerate(_all_at_once(node, g, differentiable)):
+                    parent = parents[i]
+                    if contribution is not None and isinstance(parent, Node):
+                        contribution = _fitted(contribution, i, node)
+                        if anomaly:
+                            _check_cotangent(contribution, g, node)
+                        _accumulate(pending, owned, parent, contribution)
+                continue
+            if differentiable:
+                rules, output, arrays = _prepared(node, level)
             elif primitive.rowwise and not anomaly and _Stack.add(stacks, node, g, needed):
                 parents = parents[:1]
         i = -1
@@ -179,11 +189,14 @@ class _Stack:
             stack.node.parents[1:] != node.parents[1:]
         ):
             return False
-        stack.gs.append(g.reshape(-1, g.shape[-1]))
-        stack.xs.append(x.reshape(-1, x.shape[-1]))
+        rows = math.prod(x.shape[:-1])
+        stack.gs.append(g.reshape(rows, g.shape[-1]))
+        stack.xs.append(x.reshape(rows, x.shape[-1]))
         return True
 
-    def settle(self, pending: dict[Node, Any], stacks: dict[Node, _Stack]) -> None:
+    def settle(
+        self, pending: dict[Node, Any], owned: set[Node], stacks: dict[Node, _Stack]
+    ) -> None:
         """Add what was put off to the pending cotangents."""
         g = self.gs[0] if len(self.gs) == 1 else np.concatenate(self.gs)
         x = self.xs[0] if len(self.xs) == 1 else np.concatenate(self.xs)
@@ -192,8 +205,7 @@ class _Stack:
             rule = self.node.primitive.vjps[i]
             contribution = rule(g, None, x, *self.node.arrays[1:])
             contribution = _fitted(contribution, i, self.node)
-            held = pending.get(parent)
-            pending[parent] = contribution if held is None else held + contribution
+            _accumulate(pending, owned, parent, contribution)
             stacks.pop(parent)
 
 
@@ -206,31 +218,16 @@ def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
     return needed
 
 
-def _prepared(node: Node, g: Any, level: int) -> tuple[Any, Any, tuple[Any, ...]]:
-    """The rules, the output and the inputs of a node, where a plain call of the rules won't do."""
+def _prepared(node: Node, level: int) -> tuple[Any, Any, tuple[Any, ...]]:
+    """The rules, the output and the inputs of a node, for a sweep that is recorded itself."""
     primitive = node.primitive
     assert primitive is not None
-    output, arrays = node.output, node.arrays
-    if level:
-        # The saved arrays as Tensors at their places in the graph.
-        output = attach(output, node) if isinstance(output, ndarray) else output
-        arrays = tuple(
-            attach(x, parent if isinstance(parent, Node) else None) if isinstance(x, ndarray) else x
-            for x, parent in zip(arrays, node.parents, strict=True)
-        )
-    if primitive.joint:
-        contributions = primitive.vjps(g, node.parents, level > 0)
-        return [functools.partial(_given, c) for c in contributions], output, arrays
     place = Scope(node.scope.path, node.scope.steps, level)
     rules = [
         functools.partial(_recorded, primitive.vjps[i], place) if isinstance(parent, Node) else None
         for i, parent in enumerate(node.parents)
     ]
-    return rules, output, arrays
-
-
-def _given(contribution: Any, *args: Any, **keywords: Any) -> Any:
-    return contribution
+    return rules, attach(node.output, node), inputs_of(node)
 
 
 def _recorded(rule: Any, place: Scope, *args: Any, **keywords: Any) -> Value:
@@ -238,6 +235,49 @@ def _recorded(rule: Any, place: Scope, *args: Any, **keywords: Any) -> Value:
     with in_scope(place):
         contribution = rule(*args, **keywords)
     return contribution if isinstance(contribution, Value) else attach(contribution, None)
+
+
+def inputs_of(node: Node) -> tuple[Any, ...]:
+    """A node's saved inputs, the arrays as Tensors at their places in the graph."""
+    return tuple(
+        attach(x, parent if isinstance(parent, Node) else None) if isinstance(x, ndarray) else x
+        for x, parent in zip(node.arrays, node.parents, strict=True)
+    )
+
+
+def _all_at_once(node: Node, g: Any, differentiable: bool) -> Sequence[Any]:
+    """The cotangents of all inputs of a node that stands for a function of several operations."""
+    primitive = node.primitive
+    assert primitive is not None
+    assert primitive.expand is not None
+    if primitive.vjps is not None and not differentiable:
+        contributions: Sequence[Any] = primitive.vjps(node, g)
+        return contributions
+    since = graph.next_number()
+    with enable_grad(), in_scope(node.scope):
+        outputs = primitive.expand(node)
+    seeds: dict[Node, Any] = {}
+    for y, cotangent in zip(outputs, g if isinstance(g, list) else [g], strict=True):
+        if y.node is not None and cotangent is not None:
+            seeds[y.node] = seeds[y.node] + cotangent if y.node in seeds else cotangent
+    border = {parent for parent in node.parents if isinstance(parent, Node)}
+    found = sweep(seeds, border, differentiable=differentiable, since=since)
+    # What is found is a parent's whole share, even where it is an input twice.
+    return [
+        found.pop(parent, None) if isinstance(parent, Node) else None for parent in node.parents
+    ]
+
+
+def _accumulate(
+    pending: dict[Node, Any], owned: set[Node], parent: Node, contribution: Any
+) -> None:
+    if parent in owned:
+        held = pending[parent]
+        held += contribution
+    elif parent in pending:
+        pending[parent] = pending[parent] + contribution
+    else:
+        pending[parent] = contribution
 
 
 def _add_into(
@@ -344,7 +384,7 @@ def backward(output: Value, grad: Any = None, *, retain_grads: bool = False) -> 
         if isinstance(cotangent, list):  # a node with several outputs: its picks have them
             continue
         before = node.grad
-        node.grad = np.array(cotangent) if before is None else before + cotangent
+        node.grad = np.array(cotangent if before is None else before + cotangent)
 
 
 def grad(
@@ -638,34 +678,25 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
         return results
     saved = tuple(y._data for y in outputs)
 
-    def backward_again(g: Any, parents: Sequence[Node], differentiable: bool) -> list[Any]:
-        with enable_grad():
-            since = graph.next_number()
-            _, again, border_again = _run(f, kept)
-        _require_same(saved, [y._data for y in again], border, border_again)
-        cotangents = g if isinstance(g, list) else [g]
-        seeds: dict[Node, Any] = {}
-        for y, cotangent in zip(again, cotangents, strict=True):
-            if y.node is not None and cotangent is not None:
-                held = seeds.get(y.node)
-                seeds[y.node] = cotangent if held is None else held + cotangent
-        found = sweep(seeds, set(border), differentiable=differentiable, since=since)
-        return [
-            found[parent] if parent in found else np.zeros_like(parent.output) for parent in parents
-        ]
+    def again(node: Node) -> list[Value]:
+        _, outputs_again, border_again = _run(f, kept)
+        _require_same(saved, [y._data for y in outputs_again], border, border_again)
+        return outputs_again
 
-    made = Primitive("checkpoint", f, backward_again, joint=True)
+    made = Primitive("checkpoint", f, None, expand=again)
     arrays = tuple(node.output for node in border)
-    single = isinstance(results, Value)
-    node = record(made, tuple(border), arrays, saved[0] if single else saved, {}, current().scope)
-    if single:
+    if isinstance(results, Value):
+        node = record(made, tuple(border), arrays, saved[0], {}, current().scope)
         return attach(saved[0], node)
-    return type(results)(
-        attach(array, record(pick, (node,), (None,), array, {"index": i}, node.scope))
-        if y.node is not None
-        else y
-        for i, (y, array) in enumerate(zip(outputs, saved, strict=True))
-    )
+    node = record(made, tuple(border), arrays, saved, {}, current().scope)
+    picked = [picked_from(node, i) if y.node is not None else y for i, y in enumerate(outputs)]
+    return getattr(type(results), "_make", type(results))(picked)  # _make: of a named tuple
+
+
+def picked_from(node: Node, index: int) -> Value:
+    """One output of a node that has several, as a Tensor."""
+    output = node.output[index]
+    return attach(output, record(pick, (node,), (None,), output, {"index": index}, node.scope))
 
 
 def _run(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, list[Value], list[Node]]:
@@ -696,10 +727,91 @@ def _require_same(
         )
 
 
+# ── functions that are one node ──────────────────────────────────────────────────────────
+
+
+def fuse(
+    reference: Callable[..., Sequence[Value]],
+    forward: Callable[..., tuple[tuple[ndarray, ...], Any]],
+    vjps: Callable[..., Sequence[Any]],
+) -> Callable[..., Any]:
+    """Give a function of several operations a hand-written forward and backward of one node.
+
+    Recording is then one node instead of many. Everything else stays the reference's: it runs on
+    ndarrays, inside ``detect_anomaly`` and wherever the node's inside is asked for (a second
+    derivative, a picture). A property test has to tie the two.
+
+    Args:
+        reference: ``reference(*inputs)`` in the library's operations, a tuple of at least two
+            Tensors or arrays.
+        forward: ``forward(*arrays) -> (outputs, saved)`` in plain NumPy.
+        vjps: ``vjps(gs, saved, *arrays)``: the cotangents of all inputs, given the list of
+            those of the outputs, None where missing.
+
+    Returns:
+        A function with the reference's arguments and results.
+    """
+
+    def backward_all(node: Node, gs: list[Any]) -> Sequence[Any]:
+        return vjps(gs, node.keywords["saved"], *node.arrays)
+
+    op = Primitive(
+        reference.__name__, forward, backward_all, expand=lambda node: reference(*inputs_of(node))
+    )
+
+    @functools.wraps(reference)
+    def call(*inputs: Any) -> Any:
+        state = current()
+        if state.anomaly or not all(isinstance(x, Value) for x in inputs):
+            return reference(*inputs)
+        arrays = tuple([x._data for x in inputs])
+        outputs, saved = forward(*arrays)
+        parents = tuple([x.node or x._label for x in inputs])
+        if not state.recording or not any(isinstance(parent, Node) for parent in parents):
+            return tuple([attach(output, None) for output in outputs])
+        node = record(op, parents, arrays, outputs, {"saved": saved}, state.scope)
+        return tuple([picked_from(node, i) for i in range(len(outputs))])
+
+    call.primitive = op  # type: ignore[attr-defined]
+    return call
+
+
+def expanded(nodes: Sequence[Node]) -> list[Node]:
+    """The places of the same values in a graph in which no node hides several operations.
+
+    Nodes made by :func:`fuse` and :func:`checkpoint` are replaced by the operations that they
+    stand for, and what was computed from these is recorded anew; leaves stay what they are.
+    """
+    order = ancestors(nodes)
+    while any(node.primitive is not None and node.primitive.expand for node in order):
+        place: dict[Any, Any] = {}
+        for node in reversed(order):
+            parents = tuple(place.get(parent, parent) for parent in node.parents)
+            if node.primitive is pick and isinstance(parents[0], list):
+                place[node] = parents[0][node.keywords["index"]]
+            elif node.primitive is None or parents == node.parents and not node.primitive.expand:
+                place[node] = node
+            else:
+                copy = record(
+                    node.primitive, parents, node.arrays, node.output, node.keywords, node.scope
+                )
+                copy.name = node.name
+                place[node] = copy
+                if node.primitive.expand:
+                    with enable_grad(), in_scope(node.scope):
+                        outputs = [y.node for y in node.primitive.expand(copy)]
+                    place[node] = outputs if isinstance(node.output, tuple) else outputs[0]
+        nodes = [place[node] for node in nodes]
+        order = ancestors(nodes)
+    return list(nodes)
+
+
 __all__ = [
     "Array",
     "backward",
     "checkpoint",
+    "expanded",
+    "fuse",
     "grad",
     "hessian",
     "hvp",

@@ -16,6 +16,7 @@ Everything else in the library is a walk over these nodes: backward sends cotang
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import itertools
@@ -44,6 +45,7 @@ _asarray = np.asarray
 next_number = itertools.count().__next__
 _no_keywords: dict[str, Any] = {}
 _python_scalars = frozenset({float, int, bool})
+_writable = (ndarray, list, dict)
 
 
 # ── where an operation ran ───────────────────────────────────────────────────────────────
@@ -198,9 +200,11 @@ class scope:
         if not isinstance(name, str):
             raise TypeError(f"scope: expected a name (str), got {type(name).__name__}")
         self._name = name
+        self._before: list[_State] = []  # a list: one scope object may be entered within itself
 
     def __enter__(self) -> None:
-        before = self._before = current()
+        before = current()
+        self._before.append(before)
         outer = before.scope
         inner = Scope((*outer.path, self._name), outer.steps, outer.sweep)
         _state.set(_State(before.recording, before.anomaly, inner))
@@ -211,7 +215,7 @@ class scope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _state.set(self._before)
+        _state.set(self._before.pop())
 
 
 def steps(xs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
@@ -234,14 +238,14 @@ def steps(xs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
     1
     """
     loop = next_number()
-    before = current()
-    outer = before.scope
+    outer = current().scope
     iterator = iter(xs)
     try:
         for t in itertools.count():
             # The tag comes before the element: reading x_t = xs[t] belongs to its step too.
             inner = Scope(outer.path, (*outer.steps, (loop, t)), outer.sweep)
-            _state.set(_State(before.recording, before.anomaly, inner))
+            now = current()  # whoever calls next() himself may do so inside no_grad
+            _state.set(_State(now.recording, now.anomaly, inner))
             try:
                 x_t = next(iterator)
             except StopIteration:
@@ -249,8 +253,9 @@ def steps(xs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
             yield t, x_t
     finally:
         # A generator that somebody kept may be closed much later, in the middle of another scope.
-        if any(open_loop == loop for open_loop, _ in current().scope.steps):
-            _state.set(before)
+        now = current()
+        if any(open_loop == loop for open_loop, _ in now.scope.steps):
+            _state.set(_State(now.recording, now.anomaly, outer))
 
 
 # ── nodes and values ─────────────────────────────────────────────────────────────────────
@@ -453,13 +458,15 @@ class Primitive:
             cotangent into a buffer of the input's shape instead of making an array of zeros.
         arity: 1 or 2 where the rules take that many arrays and no keywords, which the sweep then
             need not unpack; else 0.
-        joint: ``vjps`` is one function ``(g, parents, differentiable)`` that returns the
-            cotangents of all inputs at once.
+        expand: for a function of several operations that is one node: ``expand(node)`` computes
+            it again, op by op, and returns its outputs at the places of the node's parents. What
+            one node hides is so still there to be differentiated twice, or drawn. Its ``vjps``,
+            if any, is one function ``(node, g)`` that gives the cotangents of all inputs.
         rowwise: each row of the first argument meets the same other arguments (a weight matrix,
             a bias) by itself, so that their cotangents may be computed from stacked rows.
     """
 
-    __slots__ = ("add_into", "arity", "elementwise", "forward", "joint", "name", "rowwise", "vjps")
+    __slots__ = ("add_into", "arity", "elementwise", "expand", "forward", "name", "rowwise", "vjps")
 
     def __init__(
         self,
@@ -469,7 +476,7 @@ class Primitive:
         *,
         elementwise: bool = False,
         add_into: Callable[..., None] | None = None,
-        joint: bool = False,
+        expand: Callable[[Node], Sequence[Value]] | None = None,
         rowwise: bool = False,
     ):
         self.name = name
@@ -477,7 +484,7 @@ class Primitive:
         self.vjps: Any = vjps
         self.elementwise = elementwise
         self.add_into = add_into
-        self.joint = joint
+        self.expand = expand
         self.rowwise = rowwise
         self.arity = 0
 
@@ -530,8 +537,8 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
     for key, constant in keywords.items():
         if isinstance(constant, Value):
             raise TypeError(f"{primitive.name}: {key} must be a constant, got a Tensor")
-        if record_it and type(constant) is ndarray:
-            keywords = {**keywords, key: constant.copy()}
+        if record_it and isinstance(constant, _writable):
+            keywords = {**keywords, key: copy.deepcopy(constant)}
     try:
         output = primitive.forward(*arrays, **keywords)
     except (ValueError, TypeError, IndexError) as error:
@@ -539,13 +546,12 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
     if type(output) is not ndarray:
         output = _asarray(output)
     if state.anomaly:
-        check_finite(output, arrays, primitive, state.scope, "in its output")
+        check_finite(output, arrays, primitive, state.scope, "in its output", keywords)
     result: Value = _new(_Tensor)
     result._data = output
     result._label = None
     if record_it:
-        if not primitive.joint:
-            _require_rules(primitive, parents)
+        _require_rules(primitive, parents)
         result.node = record(
             primitive, tuple(parents), tuple(arrays), output, keywords, state.scope
         )
@@ -593,14 +599,20 @@ def explained(
 
 
 def check_finite(
-    output: Any, inputs: Iterable[Any], primitive: Primitive, scope: Scope, what: str
+    output: Any,
+    inputs: Iterable[Any],
+    primitive: Primitive,
+    scope: Scope,
+    what: str,
+    keywords: Mapping[str, Any] = _no_keywords,
 ) -> None:
-    """Raise FloatingPointError at a NaN, or at an Inf that finite inputs gave."""
+    """Raise FloatingPointError at a NaN, or at an Inf that finite inputs and constants gave."""
     if output.dtype.kind != "f" or np.isfinite(output).all():
         return
     nan = bool(np.isnan(output).any())
     inputs = [x for x in inputs if x is not None]
-    if nan or all(np.isfinite(x).all() for x in inputs):
+    constants = [c for c in keywords.values() if isinstance(c, (float, ndarray))]
+    if nan or all(np.isfinite(x).all() for x in (*inputs, *constants)):
         shapes = " and ".join(str(np.shape(x)) for x in inputs)
         raise FloatingPointError(
             f"{primitive.name}: {'NaN' if nan else 'Inf'} {what} from inputs of shape {shapes}"

@@ -154,7 +154,7 @@ def lstm_loops(T: int = 50) -> Iterator[Row]:
     if not torch:
         return
     bars = {"cell": (0.5, 0.7, 0.9), "ops": (0.75, 0.85, 1.0)}
-    for kind in ("ops",):
+    for kind in ("cell", "ops"):
         for (N, D, H), bar in zip(SIZES, bars[kind], strict=True):
             arrays = _parameters(D, H)
             xs = np.random.default_rng(1).standard_normal((T, N, D)).astype(np.float32)

@@ -17,6 +17,7 @@ from .. import graph, ops
 from ..graph import Array, attach
 from ..tensor import Tensor
 from . import init
+from .gates import lstm_gates, named
 from .module import Module, Parameter, as_input, floating, sized
 
 # ── the equations ────────────────────────────────────────────────────────────────────────
@@ -85,22 +86,9 @@ def lstm_step(
     Source: Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural Computation 9 (1997),
     with the forget gate of Gers, Schmidhuber and Cummins, Neural Computation 12 (2000).
     """
-    gates = ops.add(ops.linear(x, weight_ih, bias_ih), ops.linear(h, weight_hh, bias_hh))
-    i, f, g, o = ops.split(gates, 4, -1)
-    i = named("i_t", ops.sigmoid(i))
-    f = named("f_t", ops.sigmoid(f))
-    g = named("g_t", ops.tanh(g))
-    o = named("o_t", ops.sigmoid(o))
-    c = named("c_t", ops.add(ops.multiply(f, c), ops.multiply(i, g)))
-    h = named("h_t", ops.multiply(o, ops.tanh(c)))
-    return h, c
-
-
-def named(name: str, x: Array) -> Array:
-    """x, called so in pictures where it was recorded."""
-    if isinstance(x, Tensor) and x.node is not None:
-        x.node.name = name
-    return x
+    from_x = ops.linear(x, weight_ih, bias_ih)
+    from_h = ops.linear(h, weight_hh, bias_hh)
+    return lstm_gates(from_x, from_h, c)  # type: ignore[no-any-return]
 
 
 # ── the modules ──────────────────────────────────────────────────────────────────────────
