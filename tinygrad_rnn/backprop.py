@@ -17,9 +17,9 @@ compiled: that is all there is to ``create_graph=True`` and to every higher deri
 from __future__ import annotations
 
 import functools
-import math
+import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -29,6 +29,7 @@ from .graph import (
     Array,
     Node,
     Primitive,
+    Rule,
     Scope,
     Value,
     ancestors,
@@ -80,11 +81,12 @@ def sweep(
     anomaly = current().anomaly
     pending = dict(seeds)
     owned: set[Node] = set()  # nodes whose pending cotangent is a buffer made here
-    stacks: dict[Node, _Stack] = {}
+    weights = _Weights()
+    waiting = weights.waiting
     found: dict[Node, Any] = {}
     for node in order:
-        if node in stacks:
-            stacks[node].settle(pending, owned, stacks)
+        if node in waiting:
+            weights.settle(node, pending, owned)
         g = pending.pop(node, None)
         if g is None:
             continue
@@ -107,9 +109,17 @@ def sweep(
                 _add_into(pending, owned, needed, node, g)
                 continue
             if primitive.expand is not None:
-                for i, contribution in enumerate(_all_at_once(node, g, differentiable)):
+                live = [
+                    type(parent) is Node and (needed is None or parent in needed)
+                    for parent in parents
+                ]
+                for i, contribution in enumerate(_all_at_once(node, g, live, differentiable)):
                     parent = parents[i]
-                    if contribution is not None and isinstance(parent, Node):
+                    if contribution is None or not isinstance(parent, Node):
+                        continue
+                    if type(contribution) is Later:
+                        weights.put_off(parent, contribution, i, node)
+                    else:
                         contribution = _fitted(contribution, i, node)
                         if anomaly:
                             _check_cotangent(contribution, g, node)
@@ -117,7 +127,7 @@ def sweep(
                 continue
             if differentiable:
                 rules, output, arrays = _prepared(node, level)
-            elif primitive.rowwise and not anomaly and _Stack.add(stacks, node, g, needed):
+            elif primitive.rowwise and not anomaly and weights.add(node, g, needed):
                 parents = parents[:1]
         i = -1
         for parent in parents:
@@ -153,60 +163,66 @@ def sweep(
     return found
 
 
-class _Stack:
-    """Cotangents of one weight matrix, waiting to be worked out all at once.
+class Later(NamedTuple):
+    """The cotangent of a weight, put off until those of all its uses can be computed at once.
 
     ``y_t = x_t W'`` in each of T steps has ``dL/dW = sum_t g_t' x_t``: T small products, each added
     to a whole matrix. The same sum is one large product of stacked rows,
-    ``[g_1; ...; g_T]' [x_1; ...; x_T]``, and the matrix's own rule computes it.
+    ``[g_1; ...; g_T]' [x_1; ...; x_T]``, and the weight's own rule computes it.
     """
 
-    def __init__(self, node: Node, needed: set[Node] | None):
-        self.node = node
-        self.wanted = [
-            (i, parent)
-            for i, parent in enumerate(node.parents)
-            if i > 0 and isinstance(parent, Node) and (needed is None or parent in needed)
-        ]
-        self.gs: list[ndarray] = []
-        self.xs: list[ndarray] = []
+    rule: Rule
+    g: ndarray
+    x: ndarray
+    others: tuple[Any, ...]
 
-    @staticmethod
-    def add(stacks: dict[Node, _Stack], node: Node, g: Any, needed: set[Node] | None) -> bool:
-        """Put off all but the first of the node's cotangents, if that can be done."""
-        weight = node.parents[1]
-        x, matrix = node.arrays[:2]
-        if type(weight) is not Node or matrix.ndim != 2 or x.ndim == 0 or not (x.size and g.size):
+
+class _Weights:
+    """The cotangents that one sweep has put off."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[Node, list[tuple[Later, int, Node]]] = {}
+        self.stacked: list[tuple[list[ndarray], ndarray]] = []
+
+    def add(self, node: Node, g: ndarray, needed: set[Node] | None) -> bool:
+        """Put off all but the first of the node's cotangents, if its arguments are such."""
+        x, *others = node.arrays
+        if others[0].ndim != 2 or x.ndim == 0:
             return False
-        stack = stacks.get(weight)
-        if stack is None:
-            stack = _Stack(node, needed)
-            if not stack.wanted or any(parent in stacks for _, parent in stack.wanted):
-                return False
-            for _, parent in stack.wanted:
-                stacks[parent] = stack
-        elif stack.node.primitive is not node.primitive or (
-            stack.node.parents[1:] != node.parents[1:]
-        ):
-            return False
-        rows = math.prod(x.shape[:-1])
-        stack.gs.append(g.reshape(rows, g.shape[-1]))
-        stack.xs.append(x.reshape(rows, x.shape[-1]))
+        assert node.primitive is not None
+        rules = node.primitive.vjps
+        for i, parent in enumerate(node.parents):
+            if i > 0 and type(parent) is Node and (needed is None or parent in needed):
+                self.put_off(parent, Later(rules[i], g, x, tuple(others)), i, node)
         return True
 
-    def settle(
-        self, pending: dict[Node, Any], owned: set[Node], stacks: dict[Node, _Stack]
-    ) -> None:
-        """Add what was put off to the pending cotangents."""
-        g = self.gs[0] if len(self.gs) == 1 else np.concatenate(self.gs)
-        x = self.xs[0] if len(self.xs) == 1 else np.concatenate(self.xs)
-        assert self.node.primitive is not None
-        for i, parent in self.wanted:
-            rule = self.node.primitive.vjps[i]
-            contribution = rule(g, None, x, *self.node.arrays[1:])
-            contribution = _fitted(contribution, i, self.node)
+    def put_off(self, parent: Node, later: Later, index: int, node: Node) -> None:
+        """``node`` would have had this cotangent for its argument ``index``."""
+        if parent in self.waiting:
+            self.waiting[parent].append((later, index, node))
+        else:
+            self.waiting[parent] = [(later, index, node)]
+
+    def settle(self, parent: Node, pending: dict[Node, Any], owned: set[Node]) -> None:
+        """Add what was put off to the pending cotangent."""
+        waiting = self.waiting.pop(parent)
+        for rule in dict.fromkeys(later.rule for later, _, _ in waiting):
+            alike = [entry for entry in waiting if entry[0].rule is rule]
+            later, index, node = alike[0]
+            g = self._rows([later.g for later, _, _ in alike])
+            x = self._rows([later.x for later, _, _ in alike])
+            contribution = _fitted(rule(g, None, x, *later.others), index, node)
             _accumulate(pending, owned, parent, contribution)
-            stacks.pop(parent)
+
+    def _rows(self, arrays: list[ndarray]) -> ndarray:
+        """The rows of all arrays (..., n) as one matrix; two weights may want the same."""
+        for known, rows in self.stacked:
+            if len(known) == len(arrays) and all(map(operator.is_, known, arrays)):
+                return rows
+        flat = [array.reshape(-1, array.shape[-1]) for array in arrays]
+        rows = flat[0] if len(flat) == 1 else np.concatenate(flat)
+        self.stacked.append((arrays, rows))
+        return rows
 
 
 def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
@@ -245,13 +261,13 @@ def inputs_of(node: Node) -> tuple[Any, ...]:
     )
 
 
-def _all_at_once(node: Node, g: Any, differentiable: bool) -> Sequence[Any]:
+def _all_at_once(node: Node, g: Any, live: list[bool], differentiable: bool) -> Sequence[Any]:
     """The cotangents of all inputs of a node that stands for a function of several operations."""
     primitive = node.primitive
     assert primitive is not None
     assert primitive.expand is not None
     if primitive.vjps is not None and not differentiable:
-        contributions: Sequence[Any] = primitive.vjps(node, g)
+        contributions: Sequence[Any] = primitive.vjps(node, g, live)
         return contributions
     since = graph.next_number()
     with enable_grad(), in_scope(node.scope):
@@ -742,18 +758,19 @@ def fuse(
     derivative, a picture). A property test has to tie the two.
 
     Args:
-        reference: ``reference(*inputs)`` in the library's operations, a tuple of at least two
-            Tensors or arrays.
+        reference: ``reference(*inputs)`` in the library's operations: a tuple of Tensors or
+            arrays from Tensors, arrays and None.
         forward: ``forward(*arrays) -> (outputs, saved)`` in plain NumPy.
-        vjps: ``vjps(gs, saved, *arrays)``: the cotangents of all inputs, given the list of
-            those of the outputs, None where missing.
+        vjps: ``vjps(gs, saved, live, *arrays)``: the cotangents of all inputs, given the list of
+            those of the outputs, None where missing; None where ``live`` says that it is not
+            wanted. A weight's may be a :class:`Later`.
 
     Returns:
         A function with the reference's arguments and results.
     """
 
-    def backward_all(node: Node, gs: list[Any]) -> Sequence[Any]:
-        return vjps(gs, node.keywords["saved"], *node.arrays)
+    def backward_all(node: Node, gs: list[Any], live: list[bool]) -> Sequence[Any]:
+        return vjps(gs, node.keywords["saved"], live, *node.arrays)
 
     op = Primitive(
         reference.__name__, forward, backward_all, expand=lambda node: reference(*inputs_of(node))
@@ -762,14 +779,25 @@ def fuse(
     @functools.wraps(reference)
     def call(*inputs: Any) -> Any:
         state = current()
-        if state.anomaly or not all(isinstance(x, Value) for x in inputs):
+        arrays: list[Any] = []
+        parents: list[Node | str | None] = []
+        recorded = False
+        for x in inputs:
+            if isinstance(x, Value):
+                arrays.append(x._data)
+                parents.append(x.node or x._label)
+                recorded = recorded or x.node is not None
+            elif x is None:
+                arrays.append(None)
+                parents.append(None)
+            else:
+                return reference(*inputs)
+        if state.anomaly:
             return reference(*inputs)
-        arrays = tuple([x._data for x in inputs])
         outputs, saved = forward(*arrays)
-        parents = tuple([x.node or x._label for x in inputs])
-        if not state.recording or not any(isinstance(parent, Node) for parent in parents):
+        if not (recorded and state.recording):
             return tuple([attach(output, None) for output in outputs])
-        node = record(op, parents, arrays, outputs, {"saved": saved}, state.scope)
+        node = record(op, tuple(parents), tuple(arrays), outputs, {"saved": saved}, state.scope)
         return tuple([picked_from(node, i) for i in range(len(outputs))])
 
     call.primitive = op  # type: ignore[attr-defined]
@@ -789,7 +817,7 @@ def expanded(nodes: Sequence[Node]) -> list[Node]:
             parents = tuple(place.get(parent, parent) for parent in node.parents)
             if node.primitive is pick and isinstance(parents[0], list):
                 place[node] = parents[0][node.keywords["index"]]
-            elif node.primitive is None or parents == node.parents and not node.primitive.expand:
+            elif node.primitive is None or not (node.primitive.expand or parents != node.parents):
                 place[node] = node
             else:
                 copy = record(

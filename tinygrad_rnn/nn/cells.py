@@ -17,7 +17,7 @@ from .. import graph, ops
 from ..graph import Array, attach
 from ..tensor import Tensor
 from . import init
-from .gates import lstm_gates, named
+from .lstm_step import lstm_step, named
 from .module import Module, Parameter, as_input, floating, sized
 
 # ── the equations ────────────────────────────────────────────────────────────────────────
@@ -53,42 +53,6 @@ def rnn_step(
     """
     summed = ops.add(ops.linear(x, weight_ih, bias_ih), ops.linear(h, weight_hh, bias_hh))
     return named("h_t", _nonlinearities[nonlinearity](summed))
-
-
-def lstm_step(
-    x: Array,
-    h: Array,
-    c: Array,
-    weight_ih: Array,
-    weight_hh: Array,
-    bias_ih: Array = None,
-    bias_hh: Array = None,
-) -> tuple[Array, Array]:
-    """One step of a long short-term memory: the (h, c) that follows.
-
-        i_t = sigmoid(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)      input gate
-        f_t = sigmoid(W_if x_t + b_if + W_hf h_{t-1} + b_hf)      forget gate
-        g_t =    tanh(W_ig x_t + b_ig + W_hg h_{t-1} + b_hg)      candidate
-        o_t = sigmoid(W_io x_t + b_io + W_ho h_{t-1} + b_ho)      output gate
-        c_t = f_t c_{t-1} + i_t g_t
-        h_t = o_t tanh(c_t)
-
-    Args:
-        x: x_t, (N, D) or (D,).
-        h, c: h_{t-1} and c_{t-1}, (N, H) or (H,).
-        weight_ih: (4H, D), the rows of W_ii, W_if, W_ig and W_io in this order.
-        weight_hh: (4H, H), likewise.
-        bias_ih, bias_hh: (4H,), likewise, or None.
-
-    Returns:
-        (h_t, c_t), of h's shape.
-
-    Source: Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural Computation 9 (1997),
-    with the forget gate of Gers, Schmidhuber and Cummins, Neural Computation 12 (2000).
-    """
-    from_x = ops.linear(x, weight_ih, bias_ih)
-    from_h = ops.linear(h, weight_hh, bias_hh)
-    return lstm_gates(from_x, from_h, c)  # type: ignore[no-any-return]
 
 
 # ── the modules ──────────────────────────────────────────────────────────────────────────
@@ -289,4 +253,5 @@ class LSTMCell(_Cell):
                 f"LSTMCell: expected the state as a pair (h, c), got {type(state).__name__}"
                 f"{graph.current().scope}"
             )
-        return lstm_step(x, h, c, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        weights = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+        return lstm_step(x, h, c, *weights)  # type: ignore[no-any-return]
