@@ -270,10 +270,11 @@ class Adagrad(Optimizer):
 
     def _new_value(self, x: ndarray, g: ndarray, state: dict[str, Any]) -> ndarray:
         g = _decayed(g, x, self.weight_decay)
-        t = state["step"] = state.get("step", 0) + 1
-        s: ndarray = state.get("sum", self.initial_accumulator_value) + g * g
-        state["sum"] = s
-        return x - self.lr / (1 + (t - 1) * self.lr_decay) * g / (np.sqrt(s) + self.eps)
+        t: int = state.get("step", 0) + 1
+        state["step"] = t
+        s = state["sum"] = state.get("sum", self.initial_accumulator_value) + g * g
+        new: ndarray = x - self.lr / (1 + (t - 1) * self.lr_decay) * g / (np.sqrt(s) + self.eps)
+        return new
 
 
 class RMSprop(Optimizer):
@@ -401,11 +402,14 @@ class Adam(Optimizer):
 
     def _moments_step(self, x: ndarray, g: ndarray, state: dict[str, Any]) -> ndarray:
         beta_1, beta_2 = self.betas
-        t = state["step"] = state.get("step", 0) + 1
-        m = state["exp_avg"] = _moved(state.get("exp_avg"), g, beta_1)
-        v = state["exp_avg_sq"] = _moved(state.get("exp_avg_sq"), g * g, beta_2)
-        divisor: ndarray = np.sqrt(v) / math.sqrt(1 - beta_2**t) + self.eps
-        return x - self.lr / (1 - beta_1**t) * m / divisor
+        t: int = state.get("step", 0) + 1
+        state["step"] = t
+        m: ndarray = _moved(state.get("exp_avg"), g, beta_1)
+        v: ndarray = _moved(state.get("exp_avg_sq"), g * g, beta_2)
+        state["exp_avg"], state["exp_avg_sq"] = m, v
+        divisor = np.sqrt(v) / math.sqrt(1 - beta_2**t) + self.eps
+        new: ndarray = x - self.lr / (1 - beta_1**t) * m / divisor
+        return new
 
 
 class AdamW(Adam):

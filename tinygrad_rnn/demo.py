@@ -1,0 +1,202 @@
+"""The whole road in half a minute: real text, an LSTM that learns it, a picture of what it did.
+
+Trains a character-level LSTM with truncated BPTT on the Python manual that ships with CPython,
+prints its held-out bits per character beside those of the unigram, bigram and trigram models, a
+sample of what it writes before and after, and draws the graph of one truncated window, with the
+gradients that flow back through it.
+
+Runs with the same seed and the same number of steps give the same numbers: the schedule counts
+steps and looks at no clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import platform
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from . import nn, optim
+from .progress import Progress
+from .text import LanguageModel, NGram, Streams, Vocabulary, bits_per_character, sample
+
+STEPS = 1500
+HIDDEN, EMBEDDING = 128, 32
+BATCH, WINDOW = 32, 50
+LEARNING_RATE, MAX_NORM = 0.01, 1.0
+
+PROMPT = "The "
+SAMPLE = 280
+DRAWN = "Python"  # the window that is drawn: five steps, each predicts the next character
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--steps", type=_steps, default=STEPS, help="training steps (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=_seed, default=0, help="of all random numbers (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where to write bptt.svg and bptt.dot (default: here)",
+    )
+
+
+def _steps(text: str) -> int:
+    steps = int(text)
+    if steps < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1 step, got {text}")
+    return steps
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if seed < 0:
+        raise argparse.ArgumentTypeError(f"expected a seed of at least 0, got {text}")
+    return seed
+
+
+# argparse says "invalid int value" by the name of the function that refused.
+_steps.__name__ = _seed.__name__ = "int"
+
+
+def main(args: argparse.Namespace) -> int:
+    directory: Path = args.out
+    directory.mkdir(parents=True, exist_ok=True)
+    if not os.access(directory, os.W_OK):
+        raise PermissionError(f"cannot write into {directory}")
+    text = manual()
+    vocabulary = Vocabulary(text)
+    ids = vocabulary.encode(text)
+    cut = len(ids) * 9 // 10
+    training, held_out = ids[:cut], ids[cut:]
+    print(
+        f"text      the manual of Python {platform.python_version()} (pydoc_data.topics): "
+        f"{len(text):,} characters, {len(vocabulary)} different, the last tenth held out"
+    )
+
+    weights, draws = np.random.default_rng(args.seed).spawn(2)
+    model = LanguageModel(len(vocabulary), EMBEDDING, HIDDEN, rng=weights)
+    size = sum(parameter.size for parameter in model.parameters())
+    print(
+        f"model     {HIDDEN} LSTM units, {size:,} parameters; truncated BPTT over {WINDOW} steps "
+        f"of {BATCH} streams"
+    )
+    test = Streams(held_out, BATCH, WINDOW)
+    untrained = bits_per_character(model, test)
+    before = _written(model, vocabulary, draws)
+
+    train(model, Streams(training, BATCH, WINDOW), args.steps)
+
+    print("\nheld-out bits per character")
+    for order, name in enumerate(("unigram", "bigram", "trigram"), 1):
+        bits = NGram(training, len(vocabulary), order).bits_per_character(held_out)
+        print(f"  {name:<22}{bits:.2f}")
+    print(f"  {'LSTM, untrained':<22}{untrained:.2f}")
+    print(f"  {f'LSTM, {args.steps} steps':<22}{bits_per_character(model, test):.2f}")
+
+    for when, written in (
+        ("before", before),
+        ("after", _written(model, vocabulary, draws)),
+    ):
+        print(
+            f"\nwhat it writes {when} training\n{textwrap.indent(written, '  | ', lambda _: True)}"
+        )
+
+    print()
+    wrote = draw_window(model, vocabulary.encode(DRAWN), directory)
+    print(
+        f"wrote     {' and '.join(map(str, wrote))}: {len(DRAWN) - 1} steps of the trained model,"
+    )
+    print("          forward along the arrows, coloured by the norm of the gradient that came back")
+    commands = {
+        f"demo --steps {4 * args.steps}": "trains four times as long",
+        "check": "checks every derivative",
+    }
+    print("next")
+    for command, purpose in commands.items():
+        print(f"          python -m tinygrad_rnn {command:<18}{purpose}")
+    print(f"          {Path(__file__)}, where this came from, is a training loop to start from")
+    return 0
+
+
+def manual() -> str:
+    """The texts of Python's ``help("topics")``, one after the other.
+
+    Raises:
+        FileNotFoundError: this Python comes without them.
+    """
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:
+        raise FileNotFoundError(
+            "the demo reads pydoc_data/topics.py, which ships with CPython; this Python has none "
+            "(some distributions put it into a package of its own, such as libpython3-stdlib)"
+        ) from None
+    return "\n".join(topics.values())
+
+
+def train(model: LanguageModel, windows: Streams, steps: int) -> None:
+    """Truncated BPTT: the state goes on from window to window, the gradient does not.
+
+    Adam, with a learning rate that falls linearly to 0 and gradients clipped by their norm. After
+    the last window of the text the state starts from zero again.
+
+    Args:
+        model: its parameters are trained in place.
+        windows: the text.
+        steps: how many windows to train on, in turns.
+    """
+    optimizer = optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    state: Any = None
+    with Progress(steps, "training") as progress:
+        for step in range(steps):
+            x, y = windows[step % len(windows)]
+            if step % len(windows) == 0:
+                state = None
+            logits, state = model(x, state)
+            loss = nn.cross_entropy(logits.reshape(y.size, -1), y.reshape(-1))
+            optimizer.zero_grad()
+            loss.backward()
+            optim.clip_grad_norm_(optimizer.params, MAX_NORM)
+            optimizer.lr = LEARNING_RATE * (1 - step / steps)
+            optimizer.step()
+            state = tuple(carried.detach() for carried in state)
+            progress.update(step + 1, bits=loss.item() / math.log(2))
+
+
+def _written(model: LanguageModel, vocabulary: Vocabulary, rng: np.random.Generator) -> str:
+    ids = sample(model, vocabulary.encode(PROMPT), SAMPLE, temperature=0.7, rng=rng)
+    return (PROMPT + vocabulary.decode(ids)).rstrip()
+
+
+def draw_window(model: LanguageModel, ids: ndarray, directory: Path) -> list[Path]:
+    """Draw the graph of predicting ``ids[1:]`` from ``ids[:-1]``, with its gradients.
+
+    Returns:
+        The files written: bptt.dot, and bptt.svg where something can render it.
+    """
+    from .viz import draw
+
+    logits, _ = model(ids[:-1, None])
+    loss = nn.cross_entropy(logits.reshape(len(ids) - 1, -1), ids[1:])
+    loss.name = "loss"
+    drawing = draw(loss, detail="op", grads=True)
+    dot, svg = directory / "bptt.dot", directory / "bptt.svg"
+    dot.write_text(drawing.source, encoding="utf-8")
+    try:
+        svg.write_bytes(drawing.pipe(format="svg"))
+    except RuntimeError as error:
+        print(f"no {svg.name}: {error}")
+        return [dot]
+    return [svg, dot]

@@ -1,0 +1,123 @@
+"""A progress bar: one line on a terminal, nothing at all in a pipe or a file."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from types import TracebackType
+from typing import Self, TextIO
+
+_cells = 24
+
+
+class Progress:
+    """One line that is redrawn in place: bar, percent, rate, figures, time left.
+
+        training  ████████████░░░░░░░░░░░░  50 %  31.2/s  loss 2.310  16 s left
+
+    Where the stream is not a terminal nothing is ever written, so that output in a pipe holds the
+    results alone.
+
+    Args:
+        total: how much there is to do.
+        label: what stands before the bar.
+        stream: where to write; standard error if it is left out.
+
+    Raises:
+        ValueError: ``total`` is below 1.
+
+    >>> with Progress(3, "counting") as progress:
+    ...     for i in range(3):
+    ...         progress.update(i + 1, loss=0.5)
+    """
+
+    def __init__(self, total: int, label: str = "", stream: TextIO | None = None):
+        if total < 1:
+            raise ValueError(f"Progress: total must be at least 1, got {total}")
+        self.total, self.label = total, label
+        self._stream = sys.stderr if stream is None else stream
+        self._visible = self._stream is not None and self._stream.isatty()
+        self._full, self._empty = _blocks(self._stream)
+        self._start = time.monotonic()
+        self._last = -1.0  # when the line was last drawn
+        self._open = False  # the cursor stands at the end of the line
+
+    def update(self, done: float, **figures: float | str) -> None:
+        """Redraw the line, at most ten times a second and always at the end.
+
+        Args:
+            done: how much of ``total`` is done.
+            **figures: what else to show, by name.
+        """
+        now = time.monotonic()
+        if not self._visible or (self._open and now - self._last < 0.1 and done < self.total):
+            return
+        self._last = now
+        line = self._line(done, now - self._start, figures)
+        columns = shutil.get_terminal_size().columns
+        self._stream.write("\r" + line[: columns - 1].ljust(columns - 1))
+        self._stream.flush()
+        self._open = True
+
+    def _line(self, done: float, seconds: float, figures: dict[str, float | str]) -> str:
+        share = min(max(done / self.total, 0.0), 1.0)
+        full = round(share * _cells)
+        rate = done / seconds if seconds > 0 else 0.0
+        parts = [
+            *([self.label] if self.label else []),
+            self._full * full + self._empty * (_cells - full),
+            f"{100 * share:3.0f} %",
+            f"{rate:.3g}/s",
+            *(
+                f"{name.replace('_', ' ')} {x if isinstance(x, str) else f'{x:.3f}'}"
+                for name, x in figures.items()
+            ),
+        ]
+        if done >= self.total:
+            parts.append(f"{_duration(seconds)} in all")
+        elif rate > 0:
+            parts.append(f"{_duration((self.total - done) / rate)} left")
+        return "  ".join(parts)
+
+    def close(self) -> None:
+        """End the line: what is printed next starts on a fresh one."""
+        if self._open:
+            self._stream.write("\n")
+            self._stream.flush()
+            self._open = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _blocks(stream: TextIO | None) -> tuple[str, str]:
+    """What the bar is made of: blocks where the terminal's encoding has them."""
+    try:
+        "█░".encode(getattr(stream, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        return "#", "."
+    return "█", "░"
+
+
+def _duration(seconds: float) -> str:
+    """``42 s``, ``3 min 05 s`` or ``2 h 05 min``.
+
+    >>> _duration(42.4), _duration(185), _duration(7500)
+    ('42 s', '3 min 05 s', '2 h 05 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
