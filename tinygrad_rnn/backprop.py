@@ -17,6 +17,7 @@ compiled: that is all there is to ``create_graph=True`` and to every higher deri
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -85,7 +86,7 @@ def sweep(
     waiting = weights.waiting
     found: dict[Node, Any] = {}
     for node in order:
-        if node in waiting:
+        if waiting and node in waiting:
             weights.settle(node, pending, owned)
         g = pending.pop(node, None)
         if g is None:
@@ -219,7 +220,7 @@ class _Weights:
         for known, rows in self.stacked:
             if len(known) == len(arrays) and all(map(operator.is_, known, arrays)):
                 return rows
-        flat = [array.reshape(-1, array.shape[-1]) for array in arrays]
+        flat = [array.reshape(math.prod(array.shape[:-1]), array.shape[-1]) for array in arrays]
         rows = flat[0] if len(flat) == 1 else np.concatenate(flat)
         self.stacked.append((arrays, rows))
         return rows

@@ -220,6 +220,13 @@ def cos(x: Array) -> Array:
 
 # ── what networks squash with ────────────────────────────────────────────────────────────
 
+# 1 and the largest x whose exp is finite, rounded down, as arrays: NumPy needs longer to convert a
+# Python number than to multiply a hundred elements.
+_one: dict[Any, Any] = {np.dtype(t): np.array(1, t) for t in "efdgFDG"}
+_exp_limit: dict[Any, Any] = {
+    np.dtype(t): np.array(11 if t == "e" else 88 if t in "fF" else 709, t) for t in "efdgFDG"
+}
+
 
 @elementwise(np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y))
 def tanh(x: Array) -> Array:
@@ -232,14 +239,6 @@ def tanh(x: Array) -> Array:
     """
 
 
-# 1 and the largest x whose exp is finite, rounded down, as arrays: NumPy needs longer to convert a
-# Python number than to multiply a hundred elements.
-_one = {np.dtype(t): np.array(1, t) for t in "efdgFDG"}
-_exp_limit = {
-    np.dtype(t): np.array(11 if t == "e" else 88 if t in "fF" else 709, t) for t in "efdgFDG"
-}
-
-
 @elementwise(lambda g, y, x: g * y * (_one[y.dtype] - y))
 def sigmoid(x: Array) -> Array:
     """``y = 1 / (1 + e^-x)``, between 0 and 1; dy/dx = y (1 - y).
@@ -250,7 +249,8 @@ def sigmoid(x: Array) -> Array:
     >>> sigmoid([0.0, -1000.0]) < 0.6
     array([ True,  True])
     """
-    x = x if x.dtype.kind in "fc" else x.astype(np.float64)
+    if x.dtype not in _one:  # integers, or bytes in foreign order
+        x = x.astype(x.dtype.newbyteorder("=") if x.dtype.kind in "fc" else np.float64)
     y = np.exp(np.minimum(-x, _exp_limit[x.dtype]))
     return np.reciprocal(y + _one[x.dtype])
 
