@@ -28,7 +28,7 @@ def _matmul_left(g: Array, z: Array, x: Array, y: Array) -> Array:
     if x.ndim == 1:
         g = expand_dims(g, -2 if y.ndim > 1 else 0)
     if y.ndim == 1:
-        g, y = expand_dims(g, -1), expand_dims(y, -1)
+        g, y = expand_dims(g, -1), expand_dims(y, 1)
     left = matmul(g, swapaxes(y, -1, -2))
     return reshape(sum_to(left, (1, *x.shape) if x.ndim == 1 else x.shape), x.shape)
 

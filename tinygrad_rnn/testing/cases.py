@@ -34,7 +34,9 @@ class Case:
             functions: they are differentiated by a complex step, else by central differences.
         polymorphic: whether f takes ndarrays and then gives an ndarray, as every primitive does.
         keeps_dtype: whether float32 in gives float32 out.
+        takes_numbers: whether a Python number may stand for a 0-d input.
         second_order: whether the gradient is to be differentiated again.
+        magnitude: how large numbers inside f are at least, where f or a gradient cancel to less.
     """
 
     name: str
@@ -43,7 +45,9 @@ class Case:
     analytic: bool = True
     polymorphic: bool = True
     keeps_dtype: bool = True
+    takes_numbers: bool = True
     second_order: bool = True
+    magnitude: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def call(
     at: tuple[Any, ...] | None = None,
     **keywords: Any,
 ) -> Call:
-    """A call of the row's function, or of f, on random arrays of these shapes, or on those given."""
+    """A call of the row's function, or of f, on random arrays of these shapes, or at a point."""
     return Call(shapes, f, label or (f"at {at}" if at else ""), at, keywords)
 
 
@@ -139,7 +143,7 @@ class Row:
         unit = rng.permutation(unit) if self.distinct else rng.random(total)
         arrays, start = [], 0
         for i, (shape, size) in enumerate(zip(shapes, sizes, strict=True)):
-            low, high = intervals[min(i, len(intervals) - 1)]  # type: ignore[misc]
+            low, high = intervals[min(i, len(intervals) - 1)]
             x = low + (high - low) * unit[start : start + size]
             for kink in self.away:
                 close = np.abs(x - kink) < 0.1
@@ -182,6 +186,7 @@ binary = [
     call((1,), (2, 0)),
 ]
 reduction = [
+    call((3, 3), axis=0),
     call((3, 3)),
     call((2, 3, 4), axis=1),
     call((2, 3, 4), axis=-1),
@@ -297,6 +302,7 @@ _rows = [
         domain=((0.3, 2), (-2, 2)),
         points=[
             Point(([0.0, 0.0, 0.0], [0.0, 1.0, 2.0]), ([0.0, 1.0, 0.0], [0.0, 0.0, 0.0])),
+            Point(([0.0], [-1.0]), ([-np.inf], [-np.inf])),
             Point(([0.0, -2.0],), ([0.0, 12.0],), f=lambda x: ops.power(x, 3)),
             Point(([0.0],), ([0.0],), f=lambda x: ops.power(x, 0)),
         ],

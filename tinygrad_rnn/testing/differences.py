@@ -77,7 +77,8 @@ def complex_step(
     """``J v`` of an analytic function of arrays, exact to rounding."""
     h = complex_step_size
     stepped = f(*(x + 1j * (h * v) for x, v in zip(arrays, directions, strict=True)))
-    return np.imag(stepped) / h
+    directional: ndarray = np.imag(stepped) / h
+    return directional
 
 
 def central_difference(
@@ -89,7 +90,8 @@ def central_difference(
     """``J v`` of any function of arrays that is smooth around here."""
     ahead = f(*(x + h * v for x, v in zip(arrays, directions, strict=True)))
     behind = f(*(x - h * v for x, v in zip(arrays, directions, strict=True)))
-    return (ahead - behind) / (2 * h)
+    directional: ndarray = (ahead - behind) / (2 * h)
+    return directional
 
 
 def has_kink(

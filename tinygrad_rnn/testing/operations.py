@@ -1,1 +1,289 @@
-def check_op(*a): ...
+"""check_op: every law of this library on an operation of the user's own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ..graph import Primitive, Value, attach, numeric
+from .cases import Case
+from .differences import central_difference, complex_step, evaluate, has_kink, pull
+from .laws import adjoint, broken_law, explanation, laws
+
+
+def check_op(
+    op: Callable[..., Any],
+    *strategies_or_examples: Any,
+    second_order: bool = True,
+    max_examples: int = 30,
+    seed: int = 0,
+) -> bool:
+    """Require of an operation whatever the library requires of its own; for use inside a test.
+
+    The laws (:mod:`tinygrad_rnn.testing.laws`): ``<u, J v> = <J' u, v>``, linear in the cotangent,
+    right second derivatives, any subset of the inputs live, one value as two inputs, strided
+    arrays, nothing written into or shared; of what ``tg.primitive`` made also float32 in and out,
+    and ndarrays in and out.
+
+    J v is measured by a complex step where the operation and its rules take one, else by central
+    differences.
+
+    Args:
+        op: made by ``tg.primitive``, or any function of Tensors.
+        *strategies_or_examples: one for each input of op: an array, a Tensor, a number, or a
+            hypothesis strategy that draws one. Or tuples, each of them all inputs of one example;
+            a single strategy may draw such tuples, for inputs that depend on each other. Floats
+            are differentiated (integers, booleans and what op has no rule for are constants) and
+            converted to float64.
+        second_order: False for an operation that is differentiated once only, whose rules run on
+            ndarrays alone.
+        max_examples: how many examples to draw from strategies.
+        seed: of the random directions.
+
+    Returns:
+        True.
+
+    Raises:
+        AssertionError: a law is broken. The message names the operation, the law, the inputs'
+            shapes and the numbers.
+        TypeError: there is nothing to check: no input, or none of floats that op differentiates.
+
+    An example at a kink (relu at 0) has no derivative to compare with; those that a strategy draws
+    are skipped.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> sinh = tg.primitive(np.sinh, lambda g, y, x: g * tg.sqrt(1 + y * y), name="sinh")
+    >>> tg.testing.check_op(sinh, np.array([-1.0, 0.5]))
+    True
+    >>> wrong = tg.primitive(np.sinh, lambda g, y, x: g * y, name="sinh")
+    >>> tg.testing.check_op(wrong, np.array([-1.0, 0.5]))
+    Traceback (most recent call last):
+    ...
+    AssertionError: sinh breaks the law 'adjoint' on float64 (2,)
+    ...
+    """
+    name = name_of(op)
+    given = strategies_or_examples
+    if not given:
+        raise TypeError(f"check_op: expected at least one example or strategy for {name}, got none")
+    if any(_is_strategy(part) for part in given):
+        _check_drawn(op, given, second_order, max_examples, seed)
+        return True
+    examples = list(given) if all(isinstance(part, tuple) for part in given) else [given]
+    for example in examples:
+        _require_laws(op, example, second_order, seed)
+    return True
+
+
+def _check_drawn(
+    op: Callable[..., Any], given: Sequence[Any], second_order: bool, max_examples: int, seed: int
+) -> None:
+    import hypothesis
+    from hypothesis import strategies as st
+
+    parts = [part if _is_strategy(part) else st.just(part) for part in given]
+
+    @hypothesis.settings(
+        max_examples=max_examples,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.seed(seed)
+    @hypothesis.given(st.tuples(*parts))
+    def every_law(drawn: tuple[Any, ...]) -> None:
+        example = drawn[0] if len(drawn) == 1 and isinstance(drawn[0], tuple) else drawn
+        case = case_of(op, example, second_order)
+        hypothesis.assume(not at_kink(case, seed))
+        _require(case, seed)
+
+    every_law()
+
+
+def _is_strategy(part: Any) -> bool:
+    hypothesis = sys.modules.get("hypothesis.strategies")  # a strategy exists only if it is loaded
+    return hypothesis is not None and isinstance(part, hypothesis.SearchStrategy)
+
+
+def _require_laws(op: Callable[..., Any], example: Any, second_order: bool, seed: int) -> None:
+    _require(case_of(op, example, second_order), seed)
+
+
+def _require(case: Case, seed: int) -> None:
+    broken = broken_law(case, seed)
+    if broken is not None:
+        raise AssertionError(report(case, *broken)) from broken[1]
+
+
+def report(case: Case, law: str, error: Exception) -> str:
+    """What a broken law is told as: the operation, the law, the numbers."""
+    lines = [
+        f"{case.name.partition(' ')[0]} breaks the law {law!r} on {case.name.partition(' ')[2]}"
+    ]
+    kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+    lines.append(f"  {kind}{error}")
+    statement = next((f.__doc__ or "" for f in laws if f.__name__ == law), "")
+    lines.append(f"  the law: {statement.strip().splitlines()[0] if statement else law}")
+    if law == adjoint.__name__:
+        found = explanation(case)
+        if found:
+            lines.extend(f"  {line}" for line in found.splitlines())
+    return "\n".join(lines)
+
+
+# ── an operation and an example make a case ──────────────────────────────────────────────
+
+
+def name_of(op: Callable[..., Any]) -> str:
+    """What reports call an operation."""
+    primitive = getattr(op, "primitive", None)
+    if isinstance(primitive, Primitive):
+        return primitive.name
+    return str(getattr(op, "__name__", type(op).__name__))
+
+
+def case_of(op: Callable[..., Any], example: Any, second_order: bool = True) -> Case:
+    """An operation at an example: what is differentiated, and whether by a complex step.
+
+    Raises:
+        TypeError: nothing in the example can be differentiated.
+    """
+    name = name_of(op)
+    inputs = list(example)
+    keywords = inputs.pop() if inputs and isinstance(inputs[-1], dict) else {}
+    primitive = getattr(op, "primitive", None)
+    rules = primitive.vjps if isinstance(primitive, Primitive) else None
+    arrays: dict[int, ndarray] = {}
+    for i, x in enumerate(inputs):
+        array = np.array(x._data if isinstance(x, Value) else numeric(x, f"check_op: {name}"))
+        has_rule = not isinstance(rules, tuple) or i >= len(rules) or rules[i] is not None
+        if array.dtype.kind == "f" and has_rule:
+            arrays[i] = array.astype(np.float64)
+        else:
+            inputs[i] = array
+    if not arrays:
+        raise TypeError(f"check_op: {name} gets no input of floats that it differentiates")
+
+    def f(*live: Any) -> Any:
+        single = all(x.dtype == np.float32 for x in live)
+        filled = [
+            x.astype(np.float32) if single and i not in arrays and x.dtype.kind == "f" else x
+            for i, x in enumerate(inputs)
+        ]
+        for i, x in zip(arrays, live, strict=True):
+            filled[i] = x
+        return op(*filled, **keywords)
+
+    described = ", ".join(
+        f"{array.dtype} {array.shape}" for array in (arrays.get(i, x) for i, x in enumerate(inputs))
+    )
+    case = Case(
+        name=f"{name} {described}",
+        f=f,
+        arrays=tuple(arrays.values()),
+        analytic=False,
+        polymorphic=isinstance(primitive, Primitive),
+        # A function may close over arrays of float64.
+        keeps_dtype=isinstance(primitive, Primitive),
+        takes_numbers=isinstance(primitive, Primitive),
+        second_order=second_order,
+    )
+    return replace(case, analytic=_is_analytic(case))
+
+
+def _is_analytic(case: Case) -> bool:
+    """Whether f and its rules take a complex step and find what central differences find."""
+    rng = np.random.default_rng(0)
+    v = [rng.standard_normal(x.shape) for x in case.arrays]
+
+    def forward(*xs: ndarray) -> ndarray:
+        return evaluate(case.f, xs)
+
+    def agree(g: Callable[..., ndarray]) -> bool:
+        exact = complex_step(g, case.arrays, v)
+        close = central_difference(g, case.arrays, v)
+        size = np.max(np.abs(close), initial=0) + np.max(np.abs(exact), initial=0)
+        noise = 1e-9 * np.max(np.abs(g(*case.arrays)), initial=0)
+        return bool(np.all(np.abs(exact - close) <= 1e-5 * size + noise))
+
+    try:
+        with np.errstate(all="ignore"):
+            u = rng.standard_normal(forward(*case.arrays).shape)
+
+            def gradient(*xs: ndarray) -> ndarray:
+                pulled = pull(case.f, xs, u.astype(np.result_type(u, *xs)))[1]
+                return np.concatenate([g.ravel() for g in pulled])
+
+            return agree(forward) and (agree(gradient) or not case.second_order)
+    except Exception:  # whatever goes wrong with complex numbers: they are not what it is for
+        return False
+
+
+def at_kink(case: Case, seed: int) -> bool:
+    """Whether the function bends at the case's point, so that it has no derivative there."""
+    rng = np.random.default_rng(seed)
+    v = [rng.standard_normal(x.shape) for x in case.arrays]
+    with np.errstate(all="ignore"):
+        try:
+            return has_kink(lambda *xs: evaluate(case.f, xs), case.arrays, v)
+        except Exception:  # the laws will say what is the matter
+            return False
+
+
+# ── examples for an operation that nobody gave any for ───────────────────────────────────
+
+_intervals = ((-2.0, 2.0), (0.2, 2.0), (-0.9, 0.9))
+_shapes: tuple[tuple[tuple[int, ...], ...], ...] = (
+    ((3, 3),) * 3,
+    ((2, 3), (3,), ()),
+    ((2, 3),) * 3,
+    ((4,),) * 3,
+    ((2, 3), (3, 4), (4,)),
+    ((2, 3), (4, 3), (4,)),
+    ((), (), ()),
+    ((0,),) * 3,
+)
+
+
+def found_examples(op: Callable[..., Any], arity: int, seed: int) -> Iterator[tuple[Any, ...]]:
+    """Random inputs that the operation accepts, found by trial: it gives finite numbers there.
+
+    Tried are several shapes, broadcasting ones among them, of any sign, positive, and within
+    (-1, 1); integers and booleans where an argument has no rule.
+    """
+    primitive: Primitive = op.primitive  # type: ignore[attr-defined]
+    rng = np.random.default_rng(seed)
+    constants: Iterable[str] = ("float", "int", "bool") if None in primitive.vjps else ("float",)
+    for shapes in _shapes:
+        for low, high in _intervals:
+            for kind in constants:
+                example = []
+                for i in range(arity):
+                    shape = shapes[min(i, len(shapes) - 1)]
+                    x: Any = np.asarray(rng.uniform(low, high, shape))
+                    if primitive.vjps[i] is None and kind != "float":
+                        x = np.asarray(rng.integers(0, 2, shape)).astype(kind)
+                    example.append(x)
+                if _accepted(op, example):
+                    yield tuple(example)
+                    break
+            else:
+                continue
+            break
+
+
+def _accepted(op: Callable[..., Any], example: Sequence[Any]) -> bool:
+    try:
+        with np.errstate(all="ignore"):
+            y = op(*(attach(x, None) for x in example))._data
+    except Exception:  # not for this operation
+        return False
+    return bool(y.dtype.kind == "f" and np.isfinite(y).all())
+
+
+__all__ = ["check_op"]

@@ -1,0 +1,529 @@
+"""Tests of the tests: every rule in the table, broken on purpose, must break a law.
+
+A mutant is a rule with one mistake of the kind that people make: a sign, a factor, a sum over a
+broadcast axis left out, another input's rule, a buffer that is written into. It replaces the rule
+in ``graph.table`` for as long as it takes the laws to notice. One that no law notices shows a law
+or a case that is missing; :func:`run` counts them.
+
+Two kinds: wrappers that spoil what the rule returns, and rewritten sources, in which one product
+lost a factor, one sum a term, one minus its sign or one comparison its strictness.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy import ndarray
+
+from .. import ops
+from ..graph import ForEach, Primitive, Rule, Value, ancestors, attach, same, table
+from .cases import Case, Row, rows
+from .laws import broken_law, broken_point, laws, second_order
+
+#: Turns a rule into a broken one.
+Spoil: TypeAlias = Callable[[Rule], Rule]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake in one rule.
+
+    Attributes:
+        primitive: the operation whose rule is broken.
+        rule: which one: the number of its argument, "every" for an operation on any number of
+            arrays, or "add_into".
+        how: the mistake.
+        changes: what stands in for the primitive's attributes while the mutant is installed.
+        helper: a function that is replaced instead: the names of its module, its own, the
+            stand-in.
+    """
+
+    primitive: Primitive
+    rule: int | str
+    how: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    helper: tuple[dict[str, Any], str, Any] | None = None
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """The mistake is made inside the block; the table is as before behind it."""
+        before = {attribute: getattr(self.primitive, attribute) for attribute in self.changes}
+        module, name, stand_in = self.helper or ({}, "", None)
+        helper_before = module.get(name)
+        try:
+            for attribute, value in self.changes.items():
+                setattr(self.primitive, attribute, value)
+            if self.helper:
+                module[name] = stand_in
+            yield
+        finally:
+            for attribute, value in before.items():
+                setattr(self.primitive, attribute, value)
+            if self.helper:
+                module[name] = helper_before
+
+    def __str__(self) -> str:
+        return f"{self.primitive.name}[{self.rule}]: {self.how}"
+
+
+@dataclass
+class Tally:
+    """What became of the mutants.
+
+    Attributes:
+        rules: how many rules were broken.
+        killed: for each law, how many mutants it was the first to notice.
+        survivors: those that no law noticed.
+    """
+
+    rules: int = 0
+    killed: dict[str, int] = field(default_factory=dict)
+    survivors: list[Mutant] = field(default_factory=list)
+
+    @property
+    def mutants(self) -> int:
+        return sum(self.killed.values()) + len(self.survivors)
+
+    def __str__(self) -> str:
+        dead = sum(self.killed.values())
+        share = 100 * dead / self.mutants if self.mutants else 100.0
+        # Rounded down: 99.99 % is not 100 %.
+        return (
+            f"rules: {self.rules}, mutants: {self.mutants}, "
+            f"killed: {dead} ({int(share * 10) / 10:g} %)"
+        )
+
+
+# Mistakes that are none: nobody can tell the mutant from the rule, for the reason given.
+equivalent: dict[tuple[str, int | str, str], str] = {
+    ("_astype", 0, "returns its cotangent as it is"): (
+        "the sweep itself casts every cotangent to its input's dtype"
+    ),
+}
+
+
+# ── mistakes in what a rule returns ──────────────────────────────────────────────────────
+
+
+def _after(change: Callable[[Any], Any]) -> Spoil:
+    """The rule's result, changed."""
+    return lambda rule: lambda *args, **keywords: change(rule(*args, **keywords))
+
+
+def _without_last(r: Any) -> Any:
+    mask = np.ones(ops.shape_of(r))
+    mask.flat[-1:] = 0
+    return ops.multiply(r, mask)
+
+
+def _detached(x: Any) -> Any:
+    return attach(x._data, None) if isinstance(x, Value) else x
+
+
+def _with_cotangent(change: Callable[[Any], Any]) -> Spoil:
+    return lambda rule: lambda g, *args, **keywords: rule(change(g), *args, **keywords)
+
+
+def _inputs_detached(rule: Rule) -> Rule:
+    return lambda g, *args, **keywords: rule(g, *map(_detached, args), **keywords)
+
+
+def _scribbling_on(which: int) -> Spoil:
+    """Write into the cotangent (0), the output (1) or an input (2, ...) once it was used."""
+
+    def spoil(rule: Rule) -> Rule:
+        def spoilt(*args: Any, **keywords: Any) -> Any:
+            r = rule(*args, **keywords)
+            target = args[which] if which < len(args) else None
+            if type(target) is ndarray and target.size:
+                if type(r) is ndarray and np.shares_memory(r, target):
+                    r = r.copy()
+                target += 1
+            return r
+
+        return spoilt
+
+    return spoil
+
+
+def _keeping_its_buffer(rule: Rule) -> Rule:
+    """Write every result into the same array."""
+    buffers: dict[Any, ndarray] = {}
+
+    def spoilt(*args: Any, **keywords: Any) -> Any:
+        r = rule(*args, **keywords)
+        if type(r) is not ndarray:
+            return r
+        buffer = buffers.setdefault((r.shape, r.dtype), np.empty(r.shape, r.dtype))
+        buffer[...] = r
+        return buffer
+
+    return spoilt
+
+
+_always: dict[str, Spoil] = {
+    "negated": _after(lambda r: ops.negative(r)),
+    "doubled": _after(lambda r: ops.multiply(r, 2.0)),
+    "off by a thousandth": _after(lambda r: ops.multiply(r, 1.001)),
+    "zeroed": _after(lambda r: ops.multiply(r, 0.0)),
+    "its last element lost": _after(_without_last),
+    "cut off from the graph": _after(_detached),
+    "cotangent replaced by ones": _with_cotangent(lambda g: np.ones(np.shape(_data(g)))),
+    "cotangent squared": _with_cotangent(lambda g: ops.multiply(g, g)),
+}
+# These show on ndarrays only; where add_into stands in for the rule it never sees one.
+_on_arrays: dict[str, Spoil] = {
+    "writes into its cotangent": _scribbling_on(0),
+    "writes into its output": _scribbling_on(1),
+    "writes into its first input": _scribbling_on(2),
+    "keeps its buffer": _keeping_its_buffer,
+}
+
+
+def _data(x: Any) -> Any:
+    return x._data if isinstance(x, Value) else x
+
+
+class _IfApplicable:
+    """A mistake that can only be made on some shapes; it remembers whether it ever was."""
+
+    def __init__(self, change: Callable[[Any, tuple[Any, ...]], Any]):
+        self.change = change
+        self.made = False
+
+    def __call__(self, rule: Rule) -> Rule:
+        def spoilt(*args: Any, **keywords: Any) -> Any:
+            r = rule(*args, **keywords)
+            changed = self.change(r, args)
+            if changed is None:
+                return r
+            self.made = True
+            return changed
+
+        return spoilt
+
+
+def _transposed(r: Any, args: tuple[Any, ...]) -> Any:
+    """Two axes of one length exchanged."""
+    shape = ops.shape_of(r)
+    for i, j in itertools.combinations(range(len(shape)), 2):
+        if shape[i] == shape[j] > 1:
+            return ops.swapaxes(r, i, j)
+    return None
+
+
+def _first_slice(index: int) -> Callable[[Any, tuple[Any, ...]], Any]:
+    """Where the input was broadcast: the first part of what should have been summed."""
+
+    def change(r: Any, args: tuple[Any, ...]) -> Any:
+        return _one_part(r, ops.shape_of(args[2 + index]))
+
+    return change
+
+
+def _one_part(x: Any, shape: tuple[int, ...]) -> Any:
+    """``sum_to`` without the sum; None where there is nothing to sum."""
+    whole = ops.shape_of(x)
+    if whole == shape or 0 in whole:
+        return None
+    lead = len(whole) - len(shape)
+    index = (0,) * lead + tuple(
+        slice(0, 1) if n == 1 else slice(None) for n, _ in zip(shape, whole[lead:], strict=True)
+    )
+    return ops.getitem(x, index)
+
+
+def _sum_to_without_sum(x: Any, shape: Any) -> Any:
+    part = _one_part(x, tuple(shape))
+    return ops.sum_to(x, shape) if part is None else part
+
+
+# ── mistakes in how a rule is written ────────────────────────────────────────────────────
+
+_strictness = {
+    "greater": "greater_equal",
+    "greater_equal": "greater",
+    "less": "less_equal",
+    "less_equal": "less",
+}
+_arithmetic = (ast.Mult, ast.Div, ast.Add, ast.Sub)
+
+
+@functools.cache
+def _tree(path: str) -> ast.Module:
+    return ast.parse(Path(path).read_text(encoding="utf-8"))
+
+
+def _definition(rule: Any) -> ast.Lambda | ast.FunctionDef | None:
+    """Where a rule is written, found by the place that its code remembers."""
+    code = getattr(rule, "__code__", None)
+    path = inspect.getsourcefile(rule) if code else None
+    if code is None or path is None:
+        return None
+    spots = [(line, column) for line, _, column, _ in code.co_positions() if line and column]
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+            if code.co_firstlineno in (node.lineno, *(d.lineno for d in node.decorator_list)):
+                return node
+        elif isinstance(node, ast.Lambda) and code.co_name == "<lambda>":
+            start = node.body.lineno, node.body.col_offset
+            end = node.body.end_lineno or 0, node.body.end_col_offset or 0
+            if spots and all(start <= spot < end for spot in spots):
+                return node
+    return None
+
+
+def _rewritings(rule: Rule) -> Iterator[tuple[str, Rule]]:
+    """The rule with one mistake in its source, for every place where one can be made."""
+    definition = _definition(rule)
+    if definition is None:
+        return
+    around = {part: node for node in ast.walk(definition) for part in ast.iter_child_nodes(node)}
+    for node in ast.walk(definition):
+        replacements: list[ast.expr] = []
+        if isinstance(node, ast.BinOp) and isinstance(node.op, _arithmetic):
+            replacements = [node.left, node.right]
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            replacements = [node.operand]
+        elif isinstance(node, ast.Name) and node.id in _strictness:
+            replacements = [ast.Name(_strictness[node.id], ast.Load())]
+        for replacement in replacements:
+            how = (
+                f"{ast.unparse(node)} -> {ast.unparse(replacement)} in {ast.unparse(around[node])}"
+            )
+            yield how, _compiled(rule, definition, node, replacement)
+
+
+def _compiled(
+    rule: Any, definition: ast.Lambda | ast.FunctionDef, target: ast.AST, replacement: ast.expr
+) -> Rule:
+    """The rule's definition with one node replaced, in the same module and closure."""
+    changed = _copied(definition, target, replacement)
+    if isinstance(changed, ast.FunctionDef):
+        changed.decorator_list = []
+        body: list[ast.stmt] = [changed, ast.Return(ast.Name(changed.name, ast.Load()))]
+    else:
+        body = [ast.Return(changed)]
+    free = rule.__code__.co_freevars
+    arguments = ast.arguments([], [ast.arg(name) for name in free], None, [], [], None, [])
+    make = ast.FunctionDef("make", arguments, body, [], None)
+    module = ast.fix_missing_locations(ast.Module([make], []))
+    local: dict[str, Any] = {}
+    exec(compile(module, "<mutant>", "exec"), rule.__globals__, local)
+    made: Rule = local["make"](*(cell.cell_contents for cell in rule.__closure__ or ()))
+    return made
+
+
+def _copied(node: Any, target: ast.AST, replacement: ast.expr) -> Any:
+    """A copy of a tree in which one node is replaced."""
+    if node is target:
+        node = replacement
+    if isinstance(node, ast.AST):
+        fields = {
+            name: _copied(value, target, replacement) for name, value in ast.iter_fields(node)
+        }
+        return type(node)(**fields)
+    if isinstance(node, list):
+        return [_copied(part, target, replacement) for part in node]
+    return node
+
+
+# ── mistakes in adding into a buffer ─────────────────────────────────────────────────────
+
+
+def _add_into_mistakes(add_into: Callable[..., None]) -> Iterator[tuple[str, Any]]:
+    def with_cotangent(change: Callable[[Any], Any]) -> Any:
+        return lambda buffer, g, *args, **kw: add_into(buffer, change(g), *args, **kw)
+
+    def overwriting(buffer: ndarray, g: Any, *args: Any, **keywords: Any) -> None:
+        fresh = np.zeros_like(buffer)
+        add_into(fresh, g, *args, **keywords)
+        np.copyto(buffer, fresh, where=fresh != 0)
+
+    def repeats_lost(buffer: ndarray, g: Any, *args: Any, **keywords: Any) -> None:
+        buffer[keywords.get("index", args[0])] += g
+
+    def scribbling(buffer: ndarray, g: Any, *args: Any, **keywords: Any) -> None:
+        add_into(buffer, g, *args, **keywords)
+        if type(g) is ndarray:
+            g += 1
+
+    def spreading(buffer: ndarray, g: Any, *args: Any, **keywords: Any) -> None:
+        add_into(buffer, g, *args, **keywords)
+        buffer += np.sum(g)
+
+    yield "negated", with_cotangent(lambda g: -g)
+    yield "doubled", with_cotangent(lambda g: 2 * g)
+    yield "zeroed", with_cotangent(lambda g: 0 * g)
+    yield "cotangent replaced by ones", with_cotangent(np.ones_like)
+    yield "overwrites what was there", overwriting
+    yield "elements named twice get one", repeats_lost
+    yield "reaches every element", spreading
+    yield "writes into its cotangent", scribbling
+
+
+# ── every mutant of a primitive ──────────────────────────────────────────────────────────
+
+
+def mutants(primitive: Primitive, cases: Sequence[Case]) -> Iterator[Mutant]:
+    """Every mistake that can be made in the rules of a primitive."""
+    vjps = primitive.vjps
+    if isinstance(vjps, ForEach):
+        yield from _of_rule(primitive, "every", vjps.rule, cases)
+        return
+    for i, rule in enumerate(vjps):
+        if rule is not None:
+            yield from _of_rule(primitive, i, rule, cases)
+    if primitive.elementwise and any(_broadcasts(case) for case in cases):
+        yield Mutant(primitive, "every", "un-broadcasting dropped", {"elementwise": False})
+    if primitive.add_into is not None:
+        for how, broken in _add_into_mistakes(primitive.add_into):
+            yield Mutant(primitive, "add_into", how, {"add_into": broken})
+
+
+def _broadcasts(case: Case) -> bool:
+    shape = np.shape(case.f(*case.arrays))
+    return any(x.shape != shape for x in case.arrays)
+
+
+def _of_rule(
+    primitive: Primitive, index: int | str, rule: Rule, cases: Sequence[Case]
+) -> Iterator[Mutant]:
+    def mutant(how: str, spoil: Spoil) -> Mutant:
+        return Mutant(primitive, index, how, {"vjps": _spoilt(primitive.vjps, index, spoil)})
+
+    for how, spoil in (_always if primitive.add_into else _always | _on_arrays).items():
+        yield mutant(how, spoil)
+    if rule is not same:  # a rule that hands its cotangent on has no factor to lose
+        yield mutant("returns its cotangent as it is", lambda _: lambda g, *args, **keywords: g)
+    if _uses_inputs(primitive, index, cases):  # else there is nothing to detach
+        yield mutant("inputs cut off from the graph", _inputs_detached)
+
+    shaped = {"transposed": _IfApplicable(_transposed)}
+    if primitive.elementwise and isinstance(index, int):
+        shaped["the first part instead of the sum"] = _IfApplicable(_first_slice(index))
+    for how, mistake in shaped.items():
+        attempt = mutant(how, mistake)
+        with attempt.installed():
+            for case in cases:
+                broken_law(case, 0, laws[:1])
+        if mistake.made:
+            yield attempt
+
+    if isinstance(primitive.vjps, ForEach):
+        rotated = ForEach(lambda k, g, y, *xs, **kw: rule((k + 1) % len(xs), g, y, *xs, **kw))
+        yield Mutant(primitive, index, "another input's rule", {"vjps": rotated})
+    else:
+        others = [r for r in primitive.vjps if r is not None and r is not rule]
+        for other in others[:1]:
+            yield mutant("another input's rule", lambda _, other=other: other)  # type: ignore[misc]
+
+    written = rule
+    for how, rewritten in _rewritings(written):
+        if isinstance(primitive.vjps, ForEach):
+            yield Mutant(primitive, index, how, {"vjps": ForEach(rewritten)})
+        else:
+            yield mutant(how, lambda _, rewritten=rewritten: rewritten)  # type: ignore[misc]
+    names = getattr(rule, "__code__", None)
+    if names is not None and "sum_to" in names.co_names:
+        helper = (rule.__globals__, "sum_to", _sum_to_without_sum)
+        yield Mutant(primitive, index, "the first part instead of the sum", {}, helper)
+
+
+def _spoilt(vjps: Any, index: int | str, spoil: Spoil) -> Any:
+    """The rules with one of them spoilt."""
+    if isinstance(vjps, ForEach):
+        rule = vjps.rule
+        made: dict[int, Rule] = {}
+
+        def each(k: int, *args: Any, **keywords: Any) -> Any:
+            if k not in made:
+                made[k] = spoil(functools.partial(rule, k))
+            return made[k](*args, **keywords)
+
+        return ForEach(each)
+    return tuple(spoil(rule) if i == index else rule for i, rule in enumerate(vjps))
+
+
+def _uses_inputs(primitive: Primitive, index: int | str, cases: Sequence[Case]) -> bool:
+    """Whether what the rule returns depends on the inputs or the output: then it has a second
+    derivative, and must not be cut off from them."""
+    found: list[bool] = []
+
+    def watch(rule: Rule) -> Rule:
+        def watched(g: Any, *args: Any, **keywords: Any) -> Any:
+            r = rule(g, *args, **keywords)
+            if isinstance(r, Value) and r.node is not None:
+                nodes = {x.node for x in args if isinstance(x, Value) and x.node is not None}
+                found.append(not nodes.isdisjoint(ancestors([r.node])))
+            return r
+
+        return watched
+
+    watcher = Mutant(primitive, index, "", {"vjps": _spoilt(primitive.vjps, index, watch)})
+    with watcher.installed():
+        for case in cases:
+            broken_law(case, 0, [second_order])
+    return any(found)
+
+
+# ── running them ─────────────────────────────────────────────────────────────────────────
+
+
+def noticed_by(mutant: Mutant, row: Row, cases: Iterable[Case], seed: int = 0) -> str | None:
+    """The law that notices a mutant first; None if none does."""
+    with mutant.installed(), np.errstate(all="ignore"):
+        for case in cases:
+            broken = broken_law(case, seed)
+            if broken:
+                return broken[0]
+        return "points" if broken_point(row) else None
+
+
+def run(
+    names: Iterable[str] | None = None,
+    *,
+    seed: int = 0,
+    report: Callable[[Tally], None] = lambda tally: None,
+) -> Tally:
+    """Break every rule of these primitives in every way, and see which law notices.
+
+    Args:
+        names: of primitives in ``graph.table``; None for all.
+        seed: of the random numbers that the laws use.
+        report: called after every mutant with the tally so far.
+
+    Raises:
+        AssertionError: an operation breaks a law as it is; its mutants would show nothing.
+    """
+    tally = Tally()
+    for name in table if names is None else names:
+        primitive, row = table[name], rows[name]
+        cases = list(row.cases(np.random.default_rng(seed)))
+        for case in cases:
+            broken = broken_law(case, seed)
+            if broken:
+                raise AssertionError(f"{case.name}: {broken[0]} fails already: {broken[1]}")
+        rules: set[int | str] = set()
+        for mutant in list(mutants(primitive, cases)):
+            if (name, mutant.rule, mutant.how) in equivalent:
+                continue
+            if mutant.how != "un-broadcasting dropped" and mutant.rule not in rules:
+                rules.add(mutant.rule)
+                tally.rules += 1
+            law = noticed_by(mutant, row, cases, seed)
+            if law is None:
+                tally.survivors.append(mutant)
+            else:
+                tally.killed[law] = tally.killed.get(law, 0) + 1
+            report(tally)
+    return tally
