@@ -1,0 +1,394 @@
+"""From a graph to a picture: which box every node goes into, and what runs between the boxes.
+
+The nodes are those that backward walks, oldest first. How many of them share a box is the
+``detail``. A value that runs from one box into another is an edge, and a *state* if it crosses
+from one time step into a later one, whatever its name.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..graph import Node, ancestors
+from . import labels
+from .picture import Box, Edge, Picture, arranged
+from .turns import Loop, Place, Turn, backward, common, crosses, turns
+
+#: The kinds of boxes that stand for one operation.
+single = frozenset({"operation", "state", "output"})
+
+
+def build(
+    outputs: Sequence[Node], detail: str, values: bool = False, max_steps: int | None = None
+) -> Picture:
+    """The picture of all that the outputs were computed from.
+
+    Raises:
+        ValueError: the detail is one box a step, and there are no steps.
+    """
+    return details[detail](outputs, values, max_steps).picture()
+
+
+@dataclass(eq=False, slots=True)
+class _Source:
+    """A leaf or a constant: what was not computed."""
+
+    node: Node | None  # a constant has none
+    name: str
+    array: Any
+    inputs: list[tuple[Node, int]] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        return "weight" if self.node else "constant"
+
+
+class _Builder:
+    """What all details share."""
+
+    def __init__(self, outputs: Sequence[Node], values: bool, max_steps: int | None):
+        nodes = ancestors(outputs)[::-1]
+        self.operations = [node for node in nodes if not node.is_leaf]
+        self.outputs = dict.fromkeys(outputs)
+        self.values = values
+        self.places = turns(self.operations)
+        self.loops = list(dict.fromkeys(t.loop for place in self.places.values() for t in place))
+        self.gaps = _gaps(self.loops, max_steps)
+        self.dtype = Counter(node.output.dtype for node in nodes).most_common(1)[0][0]
+        self.boxes: dict[Hashable, Box] = {}
+        self.box_of: dict[Node, Box] = {}
+        self.edges: dict[Hashable, Edge] = {}
+
+    def picture(self) -> Picture:
+        sources: dict[Hashable, _Source] = {
+            node: _Source(node, node.name or "", node.output)
+            for node in self.outputs
+            if node.is_leaf
+        }
+        for node in self.operations:
+            box = self.box_of[node] = self.gap(node) or self.box(node)
+            box.nodes.append(node)
+            for i, parent in enumerate(node.parents):
+                x = node.arrays[i]
+                if isinstance(parent, Node):
+                    if not parent.is_leaf:
+                        self.connect(parent, node, i)
+                        continue
+                    source = sources.get(parent)
+                    if source is None:
+                        # What the operation saw: the leaf may have been rebound since.
+                        source = sources[parent] = _Source(parent, parent.name or "", x)
+                elif labels.has_box(x, parent):
+                    # Constants have no node: the same array is the same constant.
+                    source = sources.setdefault(id(x), _Source(None, parent or "", x))
+                else:
+                    continue
+                source.inputs.append((node, i))
+        self.add_sources(list(sources.values()))
+        self.finish()
+        return Picture(arranged(self.boxes.values()), list(self.edges.values()))
+
+    # ── what a detail decides ────────────────────────────────────────────────────────────
+
+    def box(self, node: Node) -> Box:
+        """The box that an operation goes into."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """What remains to be done when all boxes and edges are known."""
+
+    # ── boxes of operations ──────────────────────────────────────────────────────────────
+
+    def gap(self, node: Node) -> Box | None:
+        """The box in place of the steps left out, if the node ran in one of them."""
+        place = self.places[node]
+        for depth, turn in enumerate(place):
+            gap = self.gaps.get(turn)
+            if gap is not None:
+                gap.place = place[:depth]
+                return self.boxes.setdefault(gap, gap)
+        return None
+
+    def operation(self, node: Node) -> Box:
+        """A box for this operation alone."""
+        title = labels.operation(node)
+        lines = [labels.shape(node.output, self.dtype)]
+        if node.name:
+            title, lines = node.name, [title, *lines]
+        if self.values:
+            lines += labels.values(node.output)
+        kind = "output" if node in self.outputs else "operation"
+        box = Box(kind, title, lines, self.places[node], self.modules(node))
+        self.boxes[node] = box
+        return box
+
+    def modules(self, node: Node) -> tuple[str, ...]:
+        """The modules a node ran in: those inside of the innermost loop, if it ran in one."""
+        place = self.places[node]
+        path = node.scope.path
+        if place:
+            return path[len(place[-1].loop.path) :]
+        return (path[0] + backward(node.scope.sweep), *path[1:]) if path else ()
+
+    def module(self, node: Node) -> Box:
+        """A box for all that ran in this node's module."""
+        scope = node.scope
+        title = ".".join(scope.path) + backward(scope.sweep)
+        return self.boxes.setdefault((scope.path, scope.sweep), Box("module", title))
+
+    # ── leaves and constants ─────────────────────────────────────────────────────────────
+
+    def add_sources(self, sources: list[_Source]) -> None:
+        alike = Counter(source.name for source in sources if source.node)
+        for source in sources:
+            users = list(dict.fromkeys(self.box_of[node] for node, _ in source.inputs))
+            if users and all(user.kind == "gap" for user in users):
+                continue
+            if source.name and alike[source.name] > 1:
+                where = common([node.scope.path for node, _ in source.inputs])
+                source.name = ".".join((*where, source.name))
+            self.add_source(source, users)
+
+    def add_source(self, source: _Source, users: list[Box]) -> Box:
+        """A box for it, and its edges."""
+        shape = labels.shape(source.array, self.dtype)
+        box = Box(source.kind, source.name or shape, [shape] if source.name else [])
+        if self.values:
+            box.lines += labels.values(source.array)
+        box.place = common([user.place for user in users]) if users else ()
+        if source.node is not None:
+            box.nodes.append(source.node)
+        self.boxes[box] = box
+        self.feed(box, source.inputs)
+        return box
+
+    def feed(self, box: Box, inputs: list[tuple[Node, int]]) -> None:
+        """Edges from a leaf or a constant to all that uses it.
+
+        What is used in several places runs along them as a rail, with a tap at each: Graphviz
+        takes time quadratic in the length of an edge, so that straight edges to every one of 60
+        steps would take it minutes.
+        """
+        stops: dict[Hashable, list[tuple[Node, int]]] = defaultdict(list)
+        for node, i in inputs:
+            user = self.box_of[node]
+            place = user.place or self.places[node]
+            stops[place[0] if place and user.kind != "gap" else user].append((node, i))
+        start = box
+        for stop, at_stop in stops.items():
+            if len(stops) > 1:
+                tap = self.boxes[box, stop] = Box(f"{box.kind} tap", "")
+                self.edges[start, tap] = Edge(start, tap, f"{box.kind} rail")
+                start = tap
+            for node, i in at_stop:
+                self.edge(start, box.kind, node, i)
+
+    # ── edges ────────────────────────────────────────────────────────────────────────────
+
+    def connect(self, parent: Node, node: Node, i: int) -> None:
+        """The edge by which an operation gets what another one computed."""
+        tail = self.box_of[parent]
+        if tail is not self.box_of[node]:
+            self.edge(tail, self.kind_between(parent, node), node, i)
+
+    def kind_between(self, parent: Node, node: Node) -> str:
+        return "state" if crosses(self.places[parent], self.places[node]) else "data"
+
+    def edge(self, tail: Box, kind: str, node: Node, i: int) -> None:
+        """Add to the edge between two boxes; each input of a single operation has its own."""
+        head = self.box_of[node]
+        key = (tail, head, kind, i if head.kind in single else None)
+        edge = self.edges.get(key)
+        if edge is None:
+            edge = self.edges[key] = Edge(tail, head, kind)
+        edge.inputs.append((node, i))
+
+    def name_edges(self, kinds: Iterable[str]) -> None:
+        """Say what runs along the edges that come from boxes of these kinds."""
+        for edge in self.edges.values():
+            if edge.inputs and edge.tail.kind in kinds:
+                # Where an edge stands for those of several steps, what runs along the last.
+                last = self.places[edge.inputs[-1][0]]
+                parents = [node.parents[i] for node, i in edge.inputs if self.places[node] == last]
+                edge.lines = [labels.crossing(dict.fromkeys(parents), self.dtype)]
+
+    def keep_order(self) -> None:
+        """Let no step begin, in the picture, before the one before it has ended.
+
+        An unseen post stands between them: nothing of the first lies behind it, nothing of the
+        second before it.
+        """
+        inside: dict[Turn, dict[Box, None]] = defaultdict(dict)
+        for box in self.boxes.values():
+            for turn in self.places[box.nodes[0]] if box.kind == "step" else box.place:
+                inside[turn][box] = None
+        within = [e for e in self.edges.values() if e.tail.place == e.head.place]
+        used, using = {e.tail for e in within}, {e.head for e in within}
+        for loop in self.loops:
+            columns = [
+                {self.gaps[turn]: None} if turn in self.gaps else inside[turn]
+                for turn in loop.turns
+            ]
+            for before, after in itertools.pairwise(columns):
+                post = Box("post", "", place=common([box.place for box in (*before, *after)]))
+                if before == after:
+                    continue
+                self.boxes[post] = post
+                for box in before:
+                    if box not in used or box.kind == "step":
+                        self.edges[box, post] = Edge(box, post, "before")
+                for box in after:
+                    if box not in using or box.kind == "step":
+                        self.edges[post, box] = Edge(post, box, "after")
+
+
+class _ByOperation(_Builder):
+    """A box for every operation."""
+
+    def box(self, node: Node) -> Box:
+        return self.operation(node)
+
+    def finish(self) -> None:
+        for edge in self.edges.values():
+            if edge.kind == "state" and edge.tail.kind == "operation":
+                edge.tail.kind = "state"
+        self.name_edges({"gap"})
+        self.keep_order()
+
+
+class _ByStep(_Builder):
+    """A box for every time step; what ran outside the loops by module, or by operation."""
+
+    def __init__(self, outputs: Sequence[Node], values: bool, max_steps: int | None):
+        super().__init__(outputs, values, max_steps)
+        if not self.loops:
+            raise ValueError(
+                "draw: detail='cell' needs time steps, and this graph has none; loop with "
+                "`for t, x_t in tg.steps(xs)`, or pass unroll=True to the layer"
+            )
+        self.outer = {turn for place in self.places.values() for turn in place[:-1]}
+        self.rank: dict[Node, int] = {}  # its number among the operations of its turn
+        self.members: dict[Place, list[Node]] = defaultdict(list)
+
+    def box(self, node: Node) -> Box:
+        place = self.places[node]
+        if not place:
+            return self.module(node) if node.scope.path else self.operation(node)
+        self.rank[node] = len(self.members[place])
+        self.members[place].append(node)
+        box = self.boxes.get(place)
+        if box is None:
+            # A step that has loops inside is a cluster, and its own operations a box in it.
+            around = place if place[-1] in self.outer else place[:-1]
+            box = self.boxes[place] = Box("step", place[-1].title, place=around)
+        inside = ".".join(self.modules(node))
+        if inside and inside not in box.lines:
+            box.lines.append(inside)
+        return box
+
+    def add_source(self, source: _Source, users: list[Box]) -> Box:
+        """The inputs of a single step stand beside it; the first state stands before it."""
+        box = super().add_source(source, users)
+        alone = len(users) == 1 and users[0].kind == "step"
+        if alone and not any(self.state_follows(node, i) for node, i in source.inputs):
+            box.beside = users[0]
+        return box
+
+    def state_follows(self, node: Node, i: int) -> bool:
+        """Whether the next step has a state where this one has input i of the node."""
+        place = self.places[node]
+        later = place[-1].loop.turns
+        n = later.index(place[-1]) + 1
+        if n == len(later):
+            return False
+        members = self.members.get((*place[:-1], later[n]), [])
+        rank = self.rank[node]
+        if rank >= len(members) or i >= len(members[rank].parents):
+            return False
+        parent = members[rank].parents[i]
+        return parent in self.places and crosses(self.places[parent], self.places[members[rank]])
+
+    def finish(self) -> None:
+        self.name_edges({"step", "module", "gap"})
+        self.keep_order()
+
+
+class _ByModule(_Builder):
+    """A box for every module, all its time steps in one."""
+
+    def __init__(self, outputs: Sequence[Node], values: bool, max_steps: int | None):
+        super().__init__(outputs, values, max_steps=None)
+        self.folded: dict[Hashable, tuple[Box, list[str]]] = {}
+
+    def box(self, node: Node) -> Box:
+        place = self.places[node]
+        if node.scope.path:
+            box = self.module(node)
+        elif place:
+            loop = place[-1].loop
+            title = (loop.name or "loop") + backward(loop.sweep)
+            box = self.boxes.setdefault(loop, Box("module", title))
+        else:
+            return self.operation(node)
+        if place and not box.lines:
+            box.lines.append(labels.steps(len(place[-1].loop.turns)))
+        return box
+
+    def connect(self, parent: Node, node: Node, i: int) -> None:
+        """A state that a module keeps for its own next step is an edge from it to itself."""
+        kind = self.kind_between(parent, node)
+        if kind == "state" or self.box_of[parent] is not self.box_of[node]:
+            self.edge(self.box_of[parent], kind, node, i)
+
+    def feed(self, box: Box, inputs: list[tuple[Node, int]]) -> None:
+        for node, i in inputs:
+            self.edge(box, box.kind, node, i)
+
+    def add_source(self, source: _Source, users: list[Box]) -> Box:
+        """A weight is listed in the only box that uses it; the inputs of all steps are one box."""
+        if len(users) != 1 or users[0].kind != "module":
+            return super().add_source(source, users)
+        shape = labels.shape(source.array, self.dtype)
+        anew = bool(common([self.places[node] for node, _ in source.inputs]))
+        if source.kind == "weight" and not anew:
+            users[0].lines.append(f"{source.name} {shape}".strip())
+            return users[0]
+        key = (users[0], source.kind, anew, shape)
+        if key not in self.folded:
+            box = super().add_source(source, users)
+            self.folded[key] = (box, [source.name])
+            return box
+        box, names = self.folded[key]
+        names.append(source.name)
+        if source.node is not None:
+            box.nodes.append(source.node)
+        self.feed(box, source.inputs)
+        between = ", " if len(names) == 2 else " … "
+        named = names[0] and names[-1]
+        box.title = f"{names[0]}{between}{names[-1]}" if named else f"{len(names)} × {shape}"
+        box.lines = [shape] if named else []
+        return box
+
+    def finish(self) -> None:
+        self.name_edges({"module"})
+
+
+details = {"op": _ByOperation, "cell": _ByStep, "layer": _ByModule}
+
+
+def _gaps(loops: list[Loop], max_steps: int | None) -> dict[Turn, Box]:
+    """For every turn that is left out the box that stands in its place."""
+    gaps: dict[Turn, Box] = {}
+    if max_steps is None:
+        return gaps
+    last = max_steps // 2
+    for loop in loops:
+        left_out = loop.turns[max_steps - last : len(loop.turns) - last]
+        if left_out:
+            box = Box("gap", labels.left_out(left_out[0].t, left_out[-1].t, len(left_out)))
+            gaps.update((turn, box) for turn in left_out)
+    return gaps

@@ -1,0 +1,87 @@
+"""The gradient that flowed along every edge of a picture.
+
+An edge of the graph carries the contribution of one operation to the cotangent of one of its
+inputs, the product of the operation's cotangent with its own Jacobian; the cotangent of a node
+is the sum of what its edges bring. So one sweep for the cotangents, and then every operation's
+rules once more, by themselves. No ``.grad`` is touched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ..backprop import sweep
+from ..graph import Node, ancestors, leaf, record
+from . import labels
+from .picture import Box, Edge, Picture, Scale, boxes_in
+
+
+def measure(picture: Picture, outputs: Sequence[Node]) -> None:
+    """Set the norm of every edge that carries a gradient, and write them into the labels.
+
+    Where an edge stands for several values, their norms are taken together; what several
+    operations in one box contribute to one value is added up first, as backward does.
+    """
+    seeds = {node: np.ones_like(node.output) for node in outputs}
+    cotangents = sweep(seeds, wanted=set(ancestors(outputs)))
+    carriers = {use: edge for edge in picture.edges for use in edge.inputs}
+    for box in boxes_in(picture.root):
+        _measure_into(box, carriers, cotangents)
+        if box.nodes and box.kind not in ("step", "module", "gap"):
+            box.lines.append(labels.norm(together(cotangents[node] for node in box.nodes)))
+    for edge in picture.edges:
+        if edge.lines and edge.norm is not None:
+            edge.lines.append(labels.norm(edge.norm))
+    picture.scale = Scale.over(edge.norm for edge in picture.edges if edge.norm is not None)
+
+
+def _measure_into(
+    box: Box, carriers: dict[tuple[Node, int], Edge], cotangents: dict[Node, Any]
+) -> None:
+    """Measure the edges that lead into a box."""
+    sums: dict[Edge, dict[Node, ndarray]] = {}
+    for node in box.nodes:
+        live = [i for i, parent in enumerate(node.parents) if isinstance(parent, Node)]
+        if not any((node, i) in carriers for i in live):
+            continue
+        for i, contribution in contributions(node, cotangents[node]).items():
+            edge, parent = carriers.get((node, i)), node.parents[i]
+            if edge is not None and isinstance(parent, Node):
+                total = sums.setdefault(edge, {})
+                total[parent] = total[parent] + contribution if parent in total else contribution
+    for edge, total in sums.items():
+        edge.norm = together(total.values())
+
+
+def contributions(node: Node, cotangent: ndarray) -> dict[int, ndarray]:
+    """What one operation contributes to the cotangent of each of its inputs, by their index.
+
+    A sweep of a graph of this operation alone, in which each input is a leaf of its own; so a
+    value that is used twice has two contributions.
+    """
+    inputs = {
+        i: leaf(x)
+        for i, (x, parent) in enumerate(zip(node.arrays, node.parents, strict=True))
+        if isinstance(parent, Node)
+    }
+    parents = tuple(inputs.get(i) for i in range(len(node.parents)))
+    alone = record(node.primitive, parents, node.arrays, node.output, node.keywords, node.scope)
+    found = sweep({alone: cotangent}, wanted=set(inputs.values()))
+    return {i: found[source] for i, source in inputs.items()}
+
+
+def together(arrays: Any) -> float:
+    """The Euclidean norm of all the elements of some arrays; 1e-200 does not underflow."""
+    norms = []
+    for array in arrays:
+        largest = float(np.abs(array).max(initial=0.0))
+        if largest == 0 or not math.isfinite(largest):
+            norms.append(largest)
+        else:
+            norms.append(largest * float(np.linalg.norm(array.astype(np.float64) / largest)))
+    return math.hypot(*norms)

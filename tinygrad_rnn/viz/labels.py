@@ -1,0 +1,132 @@
+"""The words in a picture: what operations, arrays and gradients are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ..graph import Node
+
+_infix = {
+    "add": "+",
+    "subtract": "−",
+    "multiply": "×",
+    "divide": "÷",
+    "power": "^",
+    "matmul": "@",
+}
+_symbols = {"sigmoid": "σ", "negative": "−", "sum": "Σ"}
+
+#: Keywords that say no more than the shape of the output does.
+_redundant = frozenset({"shape", "keepdims"})
+_longest = 24
+
+
+# ── operations ───────────────────────────────────────────────────────────────────────────
+
+
+def operation(node: Node) -> str:
+    """``σ``, ``× 2.0``, ``[:, 0:4]``, ``Σ axis=0``: an operation with its constants."""
+    assert node.primitive is not None
+    name = node.primitive.name.lstrip("_")
+    if name == "getitem":
+        return _index(node.keywords["index"])
+    scalars = [
+        None if isinstance(parent, Node) or x is None or has_box(x, parent) else _number(x)
+        for x, parent in zip(node.arrays, node.parents, strict=True)
+    ]
+    if name in _infix and len(scalars) == 2:
+        return " ".join(part for part in (scalars[0], _infix[name], scalars[1]) if part)
+    title = _symbols.get(name, name)
+    if any(scalars):
+        title += f"({', '.join(s or '·' for s in scalars)})"
+    return " ".join([title, *_constants(name, node.keywords)])
+
+
+def has_box(x: Any, name: str | None) -> bool:
+    """Whether a constant is drawn; a bare number is part of its operation's title instead."""
+    return isinstance(x, ndarray) and (x.ndim > 0 or bool(name))
+
+
+def _number(x: Any) -> str:
+    value = x.item() if isinstance(x, ndarray) else x
+    text = repr(value)
+    return text if len(text) <= 8 else f"{value:.4g}"
+
+
+def _constants(name: str, keywords: Mapping[str, Any]) -> list[str]:
+    if name == "einsum":
+        return [f"{','.join(keywords['operands'])}→{keywords['result']}"]
+    if name == "place":
+        return [_index(keywords["index"])]
+    return [
+        f"{key}={_short(str(x))}"
+        for key, x in keywords.items()
+        if key not in _redundant and x is not None and x is not False
+    ]
+
+
+def _index(index: Any) -> str:
+    parts = index if isinstance(index, tuple) else (index,)
+    return f"[{_short(', '.join(map(_part, parts)))}]"
+
+
+def _part(part: Any) -> str:
+    if isinstance(part, slice):
+        ends = ["" if end is None else str(end) for end in (part.start, part.stop)]
+        return ":".join(ends) + ("" if part.step is None else f":{part.step}")
+    if isinstance(part, ndarray) and part.ndim:
+        return f"{part.dtype} {part.shape}"
+    return "..." if part is Ellipsis else str(part)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _longest else text[: _longest - 1] + "…"
+
+
+# ── arrays ───────────────────────────────────────────────────────────────────────────────
+
+
+def shape(array: ndarray, common: np.dtype[Any]) -> str:
+    """``(2, 3)``, with the dtype where it is not the common one."""
+    text = str(array.shape) if array.shape else "scalar"
+    return text if array.dtype == common else f"{text} {array.dtype}"
+
+
+def values(array: ndarray) -> list[str]:
+    """The elements, rounded, a row each line; of a large array the first and last few."""
+    rows = array if array.ndim <= 2 else array.reshape(-1)
+    text = np.array2string(rows, precision=3, threshold=12, edgeitems=2, max_line_width=60)
+    return text.split("\n")
+
+
+def crossing(nodes: Iterable[Any], common: np.dtype[Any]) -> str:
+    """The values on one edge: their names, or the shapes of those that have none."""
+    counts: dict[str, int] = {}
+    for node in nodes:
+        text = node.name or shape(node.output, common)
+        counts[text] = counts.get(text, 0) + 1
+    return ", ".join(text if n == 1 else f"{n} × {text}" for text, n in counts.items())
+
+
+# ── time and gradients ───────────────────────────────────────────────────────────────────
+
+
+def steps(count: int) -> str:
+    """How many time steps a box holds."""
+    return "1 step" if count == 1 else f"{count} steps"
+
+
+def left_out(first: int, last: int, count: int) -> str:
+    """What stands in place of the steps that ``max_steps`` leaves out."""
+    which = f"{first}" if count == 1 else f"{first} to {last}"
+    return f"... {steps(count)} ({which}) left out ..."
+
+
+def norm(value: float) -> str:
+    """The norm of a gradient, in three digits."""
+    return f"|grad| = {value:.3g}"

@@ -1,0 +1,122 @@
+"""Time: which turn of which loop every node of a graph belongs to.
+
+A *turn* is one pass through one time step. The loop itself passes through each step once; a
+backward that was recorded (``create_graph=True``) passes through each once more, from the last
+step to the first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ..graph import Node
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False, slots=True)
+class Loop:
+    """One loop over time, in its own pass or in that of a recorded backward.
+
+    Attributes:
+        path: the modules that all of it ran in.
+        sweep: 0 for the loop itself, 1 for its backward, 2 for the backward of that.
+        turns: in the order in which they ran.
+        name: what tells it from the other loops of the graph; empty if it is the only one.
+    """
+
+    path: tuple[str, ...]
+    sweep: int
+    turns: list[Turn] = field(default_factory=list)
+    name: str = ""
+
+
+@dataclass(eq=False, slots=True)
+class Turn:
+    """One pass of a loop through the time step ``t``."""
+
+    loop: Loop
+    t: int
+
+    @property
+    def title(self) -> str:
+        name = f"{self.loop.name}: " if self.loop.name else ""
+        return f"{name}t = {self.t}{backward(self.loop.sweep)}"
+
+
+#: The turns that something ran in, from the outermost loop to the innermost.
+Place = tuple[Turn, ...]
+
+
+def turns(operations: Iterable[Node]) -> dict[Node, Place]:
+    """The place in time of each operation; they come oldest first, as they ran."""
+    loops: dict[tuple[int, int], Loop] = {}
+    found: dict[tuple[int, int, int], Turn] = {}
+    known: dict[tuple[tuple[tuple[int, int], ...], int], Place] = {}
+    places: dict[Node, Place] = {}
+    for node in operations:
+        scope = node.scope
+        sweep = scope.sweep
+        for number, t in scope.steps:
+            loop = loops.get((number, sweep))
+            if loop is None:
+                loop = loops[number, sweep] = Loop(scope.path, sweep)
+            elif scope.path[: len(loop.path)] != loop.path:
+                loop.path = common([loop.path, scope.path])
+            if (number, sweep, t) not in found:
+                found[number, sweep, t] = turn = Turn(loop, t)
+                loop.turns.append(turn)
+        key = (scope.steps, sweep)
+        place = known.get(key)
+        if place is None:
+            place = known[key] = tuple(found[number, sweep, t] for number, t in scope.steps)
+        places[node] = place
+    _name(known.values())
+    return places
+
+
+def _name(places: Iterable[Place]) -> None:
+    """Name each loop by its modules, those of the loop around it left out, and by a number."""
+    names: dict[Loop, tuple[Turn | None, str, int]] = {}
+    for place in places:
+        for depth, turn in enumerate(place):
+            outer = place[depth - 1] if depth else None
+            known = common([outer.loop.path, turn.loop.path]) if outer else ()
+            name = ".".join(turn.loop.path[len(known) :])
+            names.setdefault(turn.loop, (outer, name, turn.loop.sweep))
+    alike = Counter(names.values())
+    numbers: Counter[tuple[Turn | None, str, int]] = Counter()
+    for loop, key in names.items():
+        loop.name = key[1]
+        if alike[key] > 1:
+            numbers[key] += 1
+            loop.name = f"{key[1] or 'loop'} {numbers[key]}"
+
+
+def crosses(before: Place, after: Place) -> bool:
+    """Whether a value computed at one place and used at another is a state: it crosses steps."""
+    for a, b in zip(before, after, strict=False):
+        if a is not b:
+            return a.loop is b.loop
+    return False
+
+
+def common(tuples: Sequence[tuple[T, ...]]) -> tuple[T, ...]:
+    """What all of them begin with."""
+    first = tuples[0]
+    for other in tuples[1:]:
+        n = 0
+        for x, y in zip(first, other, strict=False):
+            if x != y:
+                break
+            n += 1
+        first = first[:n]
+    return first
+
+
+def backward(sweep: int) -> str:
+    """How a title says that it shows a backward, or the backward of a backward."""
+    return {0: "", 1: ", backward"}.get(sweep, f", backward {sweep}")
