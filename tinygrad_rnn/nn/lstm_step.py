@@ -79,7 +79,7 @@ _one = {np.dtype(t): np.array(1, t) for t in "efdg"}
 
 def _by_gate(z: ndarray) -> ndarray:
     """(..., 4H) as a view (4, ..., H)."""
-    return z.reshape(*z.shape[:-1], 4, -1).swapaxes(0, -2)
+    return z.reshape(*z.shape[:-1], 4, z.shape[-1] // 4).swapaxes(0, -2)
 
 
 def _forward(
@@ -92,8 +92,11 @@ def _forward(
     bias_hh: ndarray | None,
 ) -> tuple[tuple[ndarray, ...], Any]:
     from_x, from_h = np.matmul(x, weight_ih.T), np.matmul(h, weight_hh.T)
+    bias = bias_ih if bias_hh is None else bias_hh
     if bias_ih is not None and bias_hh is not None:
-        np.add(from_h, np.add(bias_ih, bias_hh), out=from_h)
+        bias = np.add(bias_ih, bias_hh)
+    if bias is not None:
+        np.add(from_h, bias, out=from_h)
     # A slice of every row is strided, which makes small operations three times slower: each gate
     # gets a block of its own.
     gates = np.empty((4, *c.shape), c.dtype)
