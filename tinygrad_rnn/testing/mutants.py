@@ -108,6 +108,15 @@ equivalent: dict[tuple[str, int | str, str], str] = {
     ("_astype", 0, "returns its cotangent as it is"): (
         "the sweep itself casts every cotangent to its input's dtype"
     ),
+    ("power", 0, "g * 0 -> 0 in g * (y * power(x, y - 1)) if y != 0 else g * 0"): (
+        "the sweep broadcasts what an elementwise rule returns: 0 is as good as zeros"
+    ),
+    ("linear", 1, "writes into its output"): (
+        "the cotangents of a weight are worked out from stacked rows, without the output"
+    ),
+    ("linear", 2, "writes into its output"): (
+        "the cotangents of a bias are worked out from stacked rows, without the output"
+    ),
 }
 
 
@@ -493,20 +502,20 @@ def run(
     names: Iterable[str] | None = None,
     *,
     seed: int = 0,
-    report: Callable[[Tally], None] = lambda tally: None,
+    report: Callable[[int, Tally], None] = lambda done, tally: None,
 ) -> Tally:
     """Break every rule of these primitives in every way, and see which law notices.
 
     Args:
         names: of primitives in ``graph.table``; None for all.
         seed: of the random numbers that the laws use.
-        report: called after every mutant with the tally so far.
+        report: called with the number of primitives done and the tally so far.
 
     Raises:
         AssertionError: an operation breaks a law as it is; its mutants would show nothing.
     """
     tally = Tally()
-    for name in table if names is None else names:
+    for done, name in enumerate(table if names is None else names):
         primitive, row = table[name], rows[name]
         cases = list(row.cases(np.random.default_rng(seed)))
         for case in cases:
@@ -525,5 +534,6 @@ def run(
                 tally.survivors.append(mutant)
             else:
                 tally.killed[law] = tally.killed.get(law, 0) + 1
-            report(tally)
+            report(done, tally)
+        report(done + 1, tally)
     return tally

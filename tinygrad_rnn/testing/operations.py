@@ -237,7 +237,7 @@ def at_kink(case: Case, seed: int) -> bool:
 
 # ── examples for an operation that nobody gave any for ───────────────────────────────────
 
-_intervals = ((-2.0, 2.0), (0.2, 2.0), (-0.9, 0.9))
+_intervals = ((-2.0, 2.0), (0.2, 2.0), (-0.9, 0.9), (0.1, 0.9))
 _shapes: tuple[tuple[tuple[int, ...], ...], ...] = (
     ((3, 3),) * 3,
     ((2, 3), (3,), ()),
@@ -253,8 +253,8 @@ _shapes: tuple[tuple[tuple[int, ...], ...], ...] = (
 def found_examples(op: Callable[..., Any], arity: int, seed: int) -> Iterator[tuple[Any, ...]]:
     """Random inputs that the operation accepts, found by trial: it gives finite numbers there.
 
-    Tried are several shapes, broadcasting ones among them, of any sign, positive, and within
-    (-1, 1); integers and booleans where an argument has no rule.
+    Tried are several shapes, broadcasting ones among them, of any sign, positive, within (-1, 1)
+    and within (0, 1); integers and booleans where an argument has no rule.
     """
     primitive: Primitive = op.primitive  # type: ignore[attr-defined]
     rng = np.random.default_rng(seed)
