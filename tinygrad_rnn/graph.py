@@ -250,12 +250,25 @@ def steps(xs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
                 x_t = next(iterator)
             except StopIteration:
                 return
+            if isinstance(xs, Value) and isinstance(x_t, Value):
+                _name_element(x_t, xs, t)
             yield t, x_t
     finally:
         # A generator that somebody kept may be closed much later, in the middle of another scope.
         now = current()
         if any(open_loop == loop for open_loop, _ in now.scope.steps):
             _state.set(_State(now.recording, now.anomaly, outer))
+
+
+def _name_element(x_t: Value, xs: Value, t: int) -> None:
+    """Call x_t ``xs[t]`` in pictures, if xs has a name."""
+    name = xs._label if xs.node is None else xs.node.name
+    if name is None:
+        return
+    if x_t.node is None:
+        x_t._label = f"{name}[{t}]"
+    else:
+        x_t.node.name = f"{name}[{t}]"
 
 
 # ── nodes and values ─────────────────────────────────────────────────────────────────────
