@@ -154,4 +154,4 @@ def _reduced(losses: Array, reduction: str, batch: tuple[int, ...], divisor: flo
     total = ops.sum(losses)
     if reduction == "sum":
         return total
-    return total * (1 / divisor if divisor else math.nan)
+    return ops.multiply(total, 1 / divisor if divisor else math.nan)
