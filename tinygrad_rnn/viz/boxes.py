@@ -42,6 +42,8 @@ class _Source:
     array: Any
     inputs: list[tuple[Node, int]] = field(default_factory=list)
 
+    full_name: str = ""  # with its modules, if another one has the same name
+
     @property
     def kind(self) -> str:
         return "weight" if self.node else "constant"
@@ -148,15 +150,17 @@ class _Builder:
             users = list(dict.fromkeys(self.box_of[node] for node, _ in source.inputs))
             if users and all(user.kind == "gap" for user in users):
                 continue
-            if source.name and alike[source.name] > 1:
+            source.full_name = source.name
+            if source.name and source.inputs and alike[source.name] > 1:
                 where = common([node.scope.path for node, _ in source.inputs])
-                source.name = ".".join((*where, source.name))
+                source.full_name = ".".join((*where, source.name))
             self.add_source(source, users)
 
     def add_source(self, source: _Source, users: list[Box]) -> Box:
         """A box for it, and its edges."""
         shape = labels.shape(source.array, self.dtype)
-        box = Box(source.kind, source.name or shape, [shape] if source.name else [])
+        name = source.full_name
+        box = Box(source.kind, name or shape, [shape] if name else [])
         if self.values:
             box.lines += labels.values(source.array)
         box.place = common([user.place for user in users]) if users else ()
@@ -228,15 +232,16 @@ class _Builder:
                 inside[turn][box] = None
         within = [e for e in self.edges.values() if e.tail.place == e.head.place]
         used, using = {e.tail for e in within}, {e.head for e in within}
+        columns: dict[int, list[dict[Box, None]]] = defaultdict(list)
         for loop in self.loops:
-            columns = [
-                {self.gaps[turn]: None} if turn in self.gaps else inside[turn]
-                for turn in loop.turns
-            ]
-            for before, after in itertools.pairwise(columns):
+            for turn in loop.turns:
+                gap = self.gaps.get(turn)
+                column = inside[turn] if gap is None else {gap: None}
+                if column not in columns[loop.number][-1:]:
+                    columns[loop.number].append(column)
+        for of_loop in columns.values():
+            for before, after in itertools.pairwise(of_loop):
                 post = Box("post", "", place=common([box.place for box in (*before, *after)]))
-                if before == after:
-                    continue
                 self.boxes[post] = post
                 for box in before:
                     if box not in used or box.kind == "step":

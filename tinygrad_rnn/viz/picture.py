@@ -118,14 +118,14 @@ def arranged(boxes: Iterable[Box]) -> Cluster:
     for box in boxes:
         cluster = root
         key: tuple[Turn | str, ...] = ()
-        for part in (*box.place, *box.path):
+        path: tuple[Turn | str, ...] = (*box.place, *box.path)
+        for part in path:
             key = (*key, part)
             if key not in clusters:
-                inner = (
-                    Cluster("module", part)
-                    if isinstance(part, str)
-                    else Cluster("step", part.title)
-                )
+                if isinstance(part, str):
+                    inner = Cluster("module", part)
+                else:
+                    inner = Cluster("step", part.title)
                 cluster.parts.append(inner)
                 clusters[key] = inner
             cluster = clusters[key]

@@ -64,7 +64,7 @@ BOXES: dict[str, dict[str, str]] = {
 #: heavier an edge, the shorter and straighter it is drawn.
 EDGES: dict[str, dict[str, str]] = {
     "data": {},
-    "state": {"color": "#2f6fb2", "penwidth": "1.5", "fontcolor": "#2f6fb2", "weight": "4"},
+    "state": {"color": "#2f6fb2", "penwidth": "1.5", "fontcolor": "#2f6fb2", "weight": "30"},
     "weight": {"color": "#d3c6ab", "penwidth": "0.7", "arrowsize": "0.35", "weight": "14"},
     "weight rail": {"color": "#c9a24a", "penwidth": "1.1", "arrowhead": "none", "weight": "12"},
     "constant": {"color": "#a8a8a8"},

@@ -22,12 +22,14 @@ class Loop:
     """One loop over time, in its own pass or in that of a recorded backward.
 
     Attributes:
+        number: tells it from other loops; its backward has the same.
         path: the modules that all of it ran in.
         sweep: 0 for the loop itself, 1 for its backward, 2 for the backward of that.
         turns: in the order in which they ran.
         name: what tells it from the other loops of the graph; empty if it is the only one.
     """
 
+    number: int
     path: tuple[str, ...]
     sweep: int
     turns: list[Turn] = field(default_factory=list)
@@ -63,7 +65,7 @@ def turns(operations: Iterable[Node]) -> dict[Node, Place]:
         for number, t in scope.steps:
             loop = loops.get((number, sweep))
             if loop is None:
-                loop = loops[number, sweep] = Loop(scope.path, sweep)
+                loop = loops[number, sweep] = Loop(number, scope.path, sweep)
             elif scope.path[: len(loop.path)] != loop.path:
                 loop.path = common([loop.path, scope.path])
             if (number, sweep, t) not in found:
