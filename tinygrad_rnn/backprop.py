@@ -124,6 +124,7 @@ def sweep(
                         contribution = _fitted(contribution, i, node)
                         if anomaly:
                             _check_cotangent(contribution, g, node)
+                            _check_sum(pending.get(parent), contribution, node)
                         _accumulate(pending, owned, parent, contribution)
                 continue
             if differentiable:
@@ -152,6 +153,7 @@ def sweep(
                 contribution = _fitted(contribution, i, node)
             if anomaly:
                 _check_cotangent(contribution, g, node)
+                _check_sum(pending.get(parent), contribution, node)
             if parent not in pending:
                 pending[parent] = contribution
             elif parent in owned:
@@ -247,11 +249,14 @@ def _prepared(node: Node, level: int) -> tuple[Any, Any, tuple[Any, ...]]:
     return rules, attach(node.output, node), inputs_of(node)
 
 
-def _recorded(rule: Any, place: Scope, *args: Any, **keywords: Any) -> Value:
+def _recorded(rule: Any, place: Scope, *args: Any, **keywords: Any) -> Any:
     """Run a rule on Tensors, in the scope of the operation that it differentiates."""
     with in_scope(place):
         contribution = rule(*args, **keywords)
-    return contribution if isinstance(contribution, Value) else attach(contribution, None)
+    if isinstance(contribution, Value):
+        return contribution
+    array = np.asarray(contribution)
+    return attach(array, None) if array.dtype.kind in "fiub" else contribution
 
 
 def inputs_of(node: Node) -> tuple[Any, ...]:
@@ -358,6 +363,15 @@ def _check_cotangent(contribution: Any, g: Any, node: Node) -> None:
     inputs: list[Any] = [incoming] if isinstance(incoming, ndarray) else []
     inputs += [x for x in node.arrays if isinstance(x, (ndarray, int, float))]
     check_finite(array, inputs, node.primitive, node.scope, "in its backward")
+
+
+def _check_sum(held: Any, contribution: Any, node: Node) -> None:
+    """Two finite cotangents may overflow where they meet."""
+    assert node.primitive is not None
+    if held is not None:
+        summands = [v._data if isinstance(v, Value) else v for v in (held, contribution)]
+        total = np.asarray(summands[0] + summands[1])
+        check_finite(total, summands, node.primitive, node.scope, "where its backward adds up")
 
 
 # ── backward and grad ────────────────────────────────────────────────────────────────────

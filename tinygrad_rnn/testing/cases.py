@@ -132,6 +132,7 @@ class Row:
                 else tuple(np.array(x, np.float64) for x in one.at),
                 analytic=self.analytic,
                 keeps_dtype=self.keeps_dtype,
+                magnitude=float(np.max(np.abs(self.domain))),
             )
 
     def _sample(self, shapes: Sequence[Shape], rng: np.random.Generator) -> tuple[ndarray, ...]:
