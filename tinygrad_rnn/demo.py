@@ -16,6 +16,7 @@ import math
 import os
 import platform
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,10 @@ DRAWN = "Python"  # the window that is drawn: five steps, each predicts the next
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--steps", type=_steps, default=STEPS, help="training steps (default: %(default)s)"
+        "--steps", type=_at_least(1), default=STEPS, help="training steps (default: %(default)s)"
     )
     parser.add_argument(
-        "--seed", type=_seed, default=0, help="of all random numbers (default: %(default)s)"
+        "--seed", type=_at_least(0), default=0, help="of all random numbers (default: %(default)s)"
     )
     parser.add_argument(
         "--out",
@@ -52,22 +53,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _steps(text: str) -> int:
-    steps = int(text)
-    if steps < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1 step, got {text}")
-    return steps
+def _at_least(least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number of at least {least}, got {text!r}"
+            )
+        return number
 
-
-def _seed(text: str) -> int:
-    seed = int(text)
-    if seed < 0:
-        raise argparse.ArgumentTypeError(f"expected a seed of at least 0, got {text}")
-    return seed
-
-
-# argparse says "invalid int value" by the name of the function that refused.
-_steps.__name__ = _seed.__name__ = "int"
+    return read
 
 
 def main(args: argparse.Namespace) -> int:
@@ -94,7 +92,7 @@ def main(args: argparse.Namespace) -> int:
     )
     test = Streams(held_out, BATCH, WINDOW)
     untrained = bits_per_character(model, test)
-    before = _written(model, vocabulary, draws)
+    _print_sample("before", model, vocabulary, draws)
 
     train(model, Streams(training, BATCH, WINDOW), args.steps)
 
@@ -105,13 +103,7 @@ def main(args: argparse.Namespace) -> int:
     print(f"  {'LSTM, untrained':<22}{untrained:.2f}")
     print(f"  {f'LSTM, {args.steps} steps':<22}{bits_per_character(model, test):.2f}")
 
-    for when, written in (
-        ("before", before),
-        ("after", _written(model, vocabulary, draws)),
-    ):
-        print(
-            f"\nwhat it writes {when} training\n{textwrap.indent(written, '  | ', lambda _: True)}"
-        )
+    _print_sample("after", model, vocabulary, draws)
 
     print()
     wrote = draw_window(model, vocabulary.encode(DRAWN), directory)
@@ -175,9 +167,13 @@ def train(model: LanguageModel, windows: Streams, steps: int) -> None:
             progress.update(step + 1, bits=loss.item() / math.log(2))
 
 
-def _written(model: LanguageModel, vocabulary: Vocabulary, rng: np.random.Generator) -> str:
+def _print_sample(
+    when: str, model: LanguageModel, vocabulary: Vocabulary, rng: np.random.Generator
+) -> None:
     ids = sample(model, vocabulary.encode(PROMPT), SAMPLE, temperature=0.7, rng=rng)
-    return (PROMPT + vocabulary.decode(ids)).rstrip()
+    written = (PROMPT + vocabulary.decode(ids)).rstrip()
+    print(f"\nwhat it writes {when} training")
+    print(textwrap.indent(written, "  | ", lambda line: True))
 
 
 def draw_window(model: LanguageModel, ids: ndarray, directory: Path) -> list[Path]:

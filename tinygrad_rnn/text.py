@@ -33,7 +33,7 @@ class Vocabulary:
     >>> vocabulary = Vocabulary("안녕, hello")
     >>> vocabulary.encode("hell")
     array([3, 2, 4, 4])
-    >>> vocabulary.decode([6, 7])
+    >>> vocabulary.decode([7, 6])
     '안녕'
     """
 
@@ -208,6 +208,9 @@ def bits_per_character(model: Any, windows: Iterable[tuple[ndarray, ndarray]]) -
     Args:
         model: ``model(ids, state) -> (logits, state)`` as :class:`LanguageModel`.
         windows: pairs (x, y) in order, as :class:`Streams` gives them.
+
+    Raises:
+        ValueError: there are no windows.
     """
     state, nats, count = None, 0.0, 0
     with no_grad():
@@ -216,6 +219,8 @@ def bits_per_character(model: Any, windows: Iterable[tuple[ndarray, ndarray]]) -
             rows = ops.reshape(logits, (y.size, -1))
             nats += nn.cross_entropy(rows, y.reshape(-1), reduction="sum").item()
             count += y.size
+    if not count:
+        raise ValueError("bits_per_character: expected a text, got no windows")
     return nats / count / math.log(2)
 
 
@@ -344,8 +349,15 @@ class NGram:
         return p
 
     def bits_per_character(self, ids: Any) -> float:
-        """The mean of ``-log2 p(id)`` over a text: its cross-entropy under the model."""
-        return float(-np.log2(self.probabilities(ids)).mean())
+        """The mean of ``-log2 p(id)`` over a text: its cross-entropy under the model.
+
+        Raises:
+            ValueError: no ids.
+        """
+        p = self.probabilities(ids)
+        if not p.size:
+            raise ValueError("bits_per_character: expected a text, got no ids")
+        return float(-np.log2(p).mean())
 
     def _checked(self, ids: Any) -> ndarray:
         array = np.asarray(ids, np.int64)
@@ -356,7 +368,7 @@ class NGram:
 
 def _one_later(histories: ndarray) -> ndarray:
     """The n-gram that ends at t is the history of t + 1; the first id has none."""
-    return np.concatenate([[-1], histories[:-1]])
+    return np.concatenate([[-1], histories])[: len(histories)]
 
 
 __all__ = [
