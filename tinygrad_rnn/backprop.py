@@ -482,7 +482,8 @@ def _as_result(cotangent: Any, x: Value) -> Value:
 def _variable(x: Any, where: str) -> Value:
     """A place in the graph for x that is this function's own: a leaf, or a copy of a live x."""
     if isinstance(x, Value) and x.node is not None:
-        copy: Value = ops.positive(x)
+        with enable_grad():  # what is computed here is differentiated even under no_grad
+            copy: Value = ops.positive(x)
         return copy
     array = x._data if isinstance(x, Value) else np.array(numeric(x, where))
     if array.dtype.kind != "f":
