@@ -65,7 +65,13 @@ def draw(
     >>> [f"t = {t}" in picture.source for t in range(4)]
     [True, True, True, False]
     """
+    if not isinstance(output, (Value, Iterable)):
+        raise TypeError(
+            f"draw: expected a Tensor or a sequence of them, got {type(output).__name__}"
+        )
     outputs = [output] if isinstance(output, Value) else list(output)
+    if not outputs:
+        raise ValueError("draw: expected at least one output, got none")
     if detail not in details:
         raise ValueError(f"draw: expected detail {_either(details)}, got {detail!r}")
     if max_steps is not None:
