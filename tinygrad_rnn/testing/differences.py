@@ -117,6 +117,13 @@ def has_kink(
 class NumericJacobian:
     """Central differences of f for every element of one input.
 
+    Args:
+        f: gives a vector (m,).
+        arrays: where.
+        index: of the input, with n elements.
+        eps: the step, for elements up to 1.
+        magnitude: how large numbers inside f are at least, where f itself cancels to less.
+
     Attributes:
         values: (m, n), dy_i / dx_j.
         errors: (m, n), what rounding in f may have done to each value.
@@ -127,9 +134,15 @@ class NumericJacobian:
     """
 
     def __init__(
-        self, f: Callable[..., ndarray], arrays: Sequence[ndarray], index: int, eps: float
+        self,
+        f: Callable[..., ndarray],
+        arrays: Sequence[ndarray],
+        index: int,
+        eps: float,
+        magnitude: float = 0.0,
     ):
         self._f, self._arrays, self._index = f, list(arrays), index
+        self._magnitude = magnitude
         x = self._arrays[index]
         here = self._at(0, 0.0)
         shape = (here.size, x.size)
@@ -150,7 +163,8 @@ class NumericJacobian:
     def _column(self, j: int, here: ndarray, h: float) -> None:
         ahead, behind = self._at(j, h), self._at(j, -h)
         fine = (ahead - behind) / (2 * h)
-        rounding = 8 * _ulp * np.maximum(np.abs(ahead), np.abs(behind)) / h
+        size = np.maximum(np.abs(ahead), np.abs(behind))
+        rounding = 8 * _ulp * np.maximum(size, self._magnitude) / h
         far = 1000 * h
         far_ahead, far_behind = self._at(j, far), self._at(j, -far)
         secant = np.maximum(np.abs(far_ahead - here), np.abs(far_behind - here)) / far

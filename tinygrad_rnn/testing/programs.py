@@ -80,6 +80,10 @@ class Program:
 
     __repr__ = __str__
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """How hypothesis and IPython print it."""
+        printer.text(str(self))
+
     def arrays(self, rng: np.random.Generator) -> tuple[ndarray, ...]:
         """Random inputs."""
         return tuple(np.asarray(rng.uniform(-1.5, 1.5, shape)) for shape in self.shapes)
