@@ -170,7 +170,7 @@ def case_of(op: Callable[..., Any], example: Any, second_order: bool = True) -> 
         raise TypeError(f"check_op: {name} gets no input of floats that it differentiates")
 
     def f(*live: Any) -> Any:
-        single = all(x.dtype == np.float32 for x in live)
+        single = all(getattr(x, "dtype", np.float32) == np.float32 for x in live)
         filled = [
             x.astype(np.float32) if single and i not in arrays and x.dtype.kind == "f" else x
             for i, x in enumerate(inputs)
@@ -188,8 +188,9 @@ def case_of(op: Callable[..., Any], example: Any, second_order: bool = True) -> 
         arrays=tuple(arrays.values()),
         analytic=False,
         polymorphic=isinstance(primitive, Primitive),
-        # A function may close over arrays of float64.
-        keeps_dtype=isinstance(primitive, Primitive),
+        # A function may close over arrays of float64, and integers make float64 of float32.
+        keeps_dtype=isinstance(primitive, Primitive)
+        and not any(inputs[i].dtype.kind in "iu" for i in range(len(inputs)) if i not in arrays),
         takes_numbers=isinstance(primitive, Primitive),
         second_order=second_order,
     )

@@ -180,7 +180,7 @@ class Cell:
 
     Attributes:
         parameters: the Tensors it closes over, requiring grad.
-        dtype: of everything in it.
+        named_parameters: the same by the names that its lines use.
     """
 
     def __init__(
@@ -193,10 +193,14 @@ class Cell:
         output_structure: Any,
     ):
         self._lines = lines
-        self._named = parameters
+        self.named_parameters = parameters
         self._carried, self._outputs = carried, outputs
         self._structure, self._output_structure = structure, output_structure
         self.parameters = tuple(parameters.values())
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """How hypothesis and IPython print it."""
+        printer.text(repr(self))
 
     def __call__(self, carry: Any, x_t: Any) -> tuple[Any, Any]:
         values = [*_leaves(carry), x_t]
@@ -216,7 +220,7 @@ class Cell:
         new = _text(self._structure, iter([f"v{i}" for i in self._carried]))
         y_t = _text(self._output_structure, iter([f"v{i}" for i in self._outputs]))
         lines.append(f"    return {new}, {y_t}")
-        lines += [f"{name} = {value!r}" for name, value in self._named.items()]
+        lines += [f"{name} = {value!r}" for name, value in self.named_parameters.items()]
         return "\n".join(lines)
 
 
