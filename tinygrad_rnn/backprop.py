@@ -833,6 +833,8 @@ def expanded(nodes: Sequence[Node]) -> list[Node]:
             parents = tuple(place.get(parent, parent) for parent in node.parents)
             if node.primitive is pick and isinstance(parents[0], list):
                 place[node] = parents[0][node.keywords["index"]]
+                if node.name is not None:
+                    place[node].name = node.name
             elif node.primitive is None or not (node.primitive.expand or parents != node.parents):
                 place[node] = node
             else:
