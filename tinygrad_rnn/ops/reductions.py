@@ -163,4 +163,5 @@ def log_softmax(x: Array, axis: Axes = -1) -> Array:
     True
     """
     z = x - _largest(x, axis)
-    return z - np.log(np.sum(np.exp(z), axis, keepdims=True))
+    with np.errstate(divide="ignore"):  # no element reads the ln 0 of an empty sum
+        return z - np.log(np.sum(np.exp(z), axis, keepdims=True))
