@@ -95,11 +95,6 @@ def aware_of_identity(x, y):
     return x * (x.detach() if x is y else y)
 
 
-def only_arrays(f):
-    f.primitive = graph.table["square"]
-    return f
-
-
 planted = {
     "adjoint": (square(lambda g, y, x: g * x), (x,)),
     "second_order": (square(lambda g, y, x: g * 2 * getattr(x, "data", x)), (x,)),
@@ -143,6 +138,32 @@ def test_not_aliased_notices_a_sweep_that_gives_its_own_arrays_away(monkeypatch)
     name, error = laws.broken_law(case, 0, [laws.not_aliased])
     assert name == "not_aliased"
     assert "shares memory" in str(error)
+
+
+def test_what_the_sweep_lets_through_the_laws_do_not(monkeypatch):
+    """The sweep refuses wrong shapes and casts wrong dtypes; should it not, the laws notice."""
+    monkeypatch.setattr(backprop, "_fitted", lambda contribution, index, node: contribution)
+    flat = Case("flat", square(lambda g, y, x: (g * 2 * x).ravel()), (x,))
+    assert "has shape (9,)" in str(laws.broken_law(flat, 0, [laws.adjoint])[1])
+    wide = Case("wide", square(lambda g, y, x: g * 2.0 * np.float64(x)), (x,))
+    assert "its gradient is float64" in str(laws.broken_law(wide, 0, [laws.float32])[1])
+
+
+def test_shapes_are_compared_first():
+    twice = iter([(3, 3), (9,)] * 20)
+    unsteady = Case("unsteady", lambda x: tg.reshape(x, next(twice)), (x,), polymorphic=False)
+    _, error = laws.broken_law(unsteady, 0, [laws.layouts])
+    assert "shape" in str(error)
+
+
+def test_an_operation_that_takes_no_value_twice():
+    opposite = Case("opposite", lambda x, y: tg.log(x) + tg.log(-y), (abs(x), -abs(y)))
+    assert laws.broken_law(opposite, 0, [laws.same_value_twice]) is None
+
+
+def test_numbers_from_arrays_are_no_arrays():
+    case = Case("number", lambda x: x * 2 if isinstance(x, tg.Tensor) else float(x.sum()), (x,))
+    assert "expected an ndarray" in str(laws.broken_law(case, 0, [laws.plain_arrays])[1])
 
 
 def test_every_law_has_a_planted_mistake():

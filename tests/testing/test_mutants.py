@@ -83,6 +83,14 @@ def test_the_source_of_every_rule_is_found():
                 assert mutants._definition(rule) is not None, name
 
 
+def test_a_rule_without_a_source_is_not_rewritten():
+    assert mutants._definition(np.sin) is None
+    assert list(mutants._rewritings(np.sin)) == []
+    namespace = {}
+    exec("rule = lambda g, y, x: g * y", namespace)
+    assert list(mutants._rewritings(namespace["rule"])) == []
+
+
 def test_a_rewritten_rule_computes_what_it_says():
     (lost,) = [m for m in all_mutants("square") if m.how.startswith("2 * x -> x")]
     x = tg.Tensor(3.0, requires_grad=True)

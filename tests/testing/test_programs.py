@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
@@ -15,7 +15,6 @@ seeds = st.integers(0, 2**16)
 
 
 @given(programs(), seeds)
-@settings(max_examples=60)
 def test_every_law_holds(program, seed):
     case = program.case(np.random.default_rng(seed))
     if program.instructions:
@@ -24,7 +23,6 @@ def test_every_law_holds(program, seed):
 
 
 @given(programs(), seeds)
-@settings(max_examples=40)
 def test_every_way_to_ask_for_a_derivative_agrees(program, seed):
     rng = np.random.default_rng(seed)
     arrays = program.arrays(rng)
@@ -70,7 +68,6 @@ def test_every_way_to_ask_for_a_derivative_agrees(program, seed):
 
 
 @given(programs(), seeds)
-@settings(max_examples=30)
 def test_a_checkpoint_changes_nothing(program, seed):
     arrays = program.arrays(np.random.default_rng(seed))
 
@@ -90,7 +87,6 @@ def test_a_checkpoint_changes_nothing(program, seed):
 
 
 @given(programs())
-@settings(max_examples=20)
 def test_a_program_prints_as_the_lines_it_stands_for(program):
     lines = str(program).splitlines()
     assert lines[0].startswith("def f(v0: ")
