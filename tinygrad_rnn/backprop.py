@@ -114,18 +114,21 @@ def sweep(
                     type(parent) is Node and (needed is None or parent in needed)
                     for parent in parents
                 ]
-                for i, contribution in enumerate(_all_at_once(node, g, live, differentiable)):
-                    parent = parents[i]
-                    if contribution is None or not isinstance(parent, Node):
+                i = -1
+                for contribution in _all_at_once(node, g, live, differentiable):
+                    i += 1
+                    if contribution is None or not live[i]:
                         continue
+                    parent, x = parents[i], arrays[i]
                     if type(contribution) is Later:
                         weights.put_off(parent, contribution, i, node)
-                    else:
+                        continue
+                    if contribution.shape != x.shape or contribution.dtype is not x.dtype:
                         contribution = _fitted(contribution, i, node)
-                        if anomaly:
-                            _check_cotangent(contribution, g, node)
-                            _check_sum(pending.get(parent), contribution, node)
-                        _accumulate(pending, owned, parent, contribution)
+                    if anomaly:
+                        _check_cotangent(contribution, g, node)
+                        _check_sum(pending.get(parent), contribution, node)
+                    _accumulate(pending, owned, parent, contribution)
                 continue
             if differentiable:
                 rules, output, arrays = _prepared(node, level)

@@ -249,7 +249,7 @@ def as_input(where: str, name: str, x: Any, dtype: np.dtype[Any]) -> Tensor:
         TypeError: a Tensor of another dtype, or something that is not real numbers.
     """
     if isinstance(x, Value):
-        if x._data.dtype != dtype:
+        if x._data.dtype is not dtype and x._data.dtype != dtype:
             raise TypeError(
                 f"{where}: expected {name} of dtype {dtype}, got a Tensor {describe(x)}; "
                 f"use astype{graph.current().scope}"
