@@ -24,8 +24,8 @@ from .ops import *  # noqa: F403
 from .tensor import Tensor
 
 # What not every program uses is imported when it is first asked for.
-_rooms = {"nn", "optim", "testing", "text", "viz"}
-_elsewhere = {"draw": "viz"}
+_rooms = {"io", "nn", "optim", "testing", "text", "viz"}
+_elsewhere = {"draw": "viz", "load": "io", "save": "io"}
 
 
 def __getattr__(name: str) -> Any:
