@@ -55,7 +55,19 @@ def _window_counts(shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation:
     lambda g, y, x, kernel, stride, dilation: unwindow(g, x.shape, kernel, stride, dilation)
 )
 def windows(x: Array, kernel: Pair, stride: Pair = (1, 1), dilation: Pair = (1, 1)) -> Array:
-    """All windows of the last two axes: (..., H, W) to (..., H', W', kh, kw), without a copy.
+    """All windows of the last two axes, side by side: ``y[..., i, j, u, v]``, without a copy.
+
+        y[..., i, j, u, v] = x[..., i s + u d, j s + v d]
+
+    Args:
+        x: (..., H, W), no smaller than the kernel's reach, ``d (k - 1) + 1``.
+        kernel, stride, dilation: k, s and d for the two axes.
+
+    Returns:
+        (..., H', W', kh, kw), where H' = (H - d (kh - 1) - 1) // s + 1, and W' likewise.
+
+    Raises:
+        ValueError: the kernel reaches beyond the image.
 
     >>> windows(np.arange(4.0).reshape(1, 4), (1, 2), (1, 2))[0]
     array([[[0., 1.]],
@@ -72,6 +84,14 @@ def windows(x: Array, kernel: Pair, stride: Pair = (1, 1), dilation: Pair = (1, 
 )
 def unwindow(y: Array, shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair) -> Array:
     """Every window added back where :func:`windows` read it: its transpose.
+
+    Args:
+        y: (..., H', W', kh, kw).
+        shape: of the image, (..., H, W).
+        kernel, stride, dilation: as for :func:`windows`.
+
+    Returns:
+        Of the given shape; elements that no window read are 0.
 
     >>> unwindow(np.ones((1, 3, 1, 2)), (1, 4), (1, 2), (1, 1), (1, 1))
     array([[1., 2., 2., 1.]])
@@ -109,6 +129,9 @@ def conv2d(
 
     Raises:
         ValueError: shapes that do not fit, or a kernel larger than the padded image.
+
+    Source: computed as one matrix product of all windows with all kernels, after Chellapilla, Puri
+    and Simard, "High Performance Convolutional Neural Networks for Document Processing" (2006).
 
     >>> conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)))[0, 0]
     array([[4., 4.],

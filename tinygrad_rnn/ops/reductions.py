@@ -37,6 +37,14 @@ def _count(x: Array, axis: Axes) -> int:
 def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = sum_i x_i``; every element gets the gradient of its sum.
 
+    Args:
+        x: any shape.
+        axis: what to reduce: an axis, a tuple of them, or None for all.
+        keepdims: keep the reduced axes, with length 1.
+
+    Returns:
+        x's shape without the reduced axes, in x's dtype (integers and booleans as integers).
+
     >>> sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
     array([4., 6.])
     """
@@ -50,6 +58,15 @@ def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
 )
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = (1/n) sum_i x_i``; every element gets 1/n of the gradient of its mean.
+
+    Args:
+        x: any shape.
+        axis: what to reduce: an axis, a tuple of them, or None for all.
+        keepdims: keep the reduced axes, with length 1.
+
+    Returns:
+        x's shape without the reduced axes, in x's dtype (float64 for integers); NaN where n = 0,
+        as in NumPy.
 
     >>> mean([[1.0, 2.0], [3.0, 4.0]], axis=0)
     array([2., 3.])
@@ -80,6 +97,14 @@ def _extreme_rule(largest: bool) -> Any:
 def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """The largest element; it gets the whole gradient, the first one where several are equal.
 
+    Args:
+        x: any shape.
+        axis: what to reduce: an axis, a tuple of them, or None for all.
+        keepdims: keep the reduced axes, with length 1.
+
+    Returns:
+        x's shape without the reduced axes, in x's dtype.
+
     Raises:
         ValueError: there is nothing to take the maximum of.
 
@@ -92,6 +117,14 @@ def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
 @differentiable(_extreme_rule(largest=False))
 def min(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """The smallest element; it gets the whole gradient, the first one where several are equal.
+
+    Args:
+        x: any shape.
+        axis: what to reduce: an axis, a tuple of them, or None for all.
+        keepdims: keep the reduced axes, with length 1.
+
+    Returns:
+        x's shape without the reduced axes, in x's dtype.
 
     Raises:
         ValueError: there is nothing to take the minimum of.
@@ -111,7 +144,12 @@ def _cumsum_rule(g: Array, y: Array, x: Array, axis: int | None) -> Array:
 def cumsum(x: Array, axis: int | None = None) -> Array:
     """``y_i = sum_{j <= i} x_j``; x_j gets the gradients of all y_i with i >= j.
 
-    ``axis=None`` counts through the flattened x.
+    Args:
+        x: any shape.
+        axis: along which to add up; None counts through the flattened x.
+
+    Returns:
+        x's shape, or (x.size,) for ``axis=None``.
 
     >>> cumsum([1.0, 2.0, 3.0])
     array([1., 3., 6.])
@@ -135,6 +173,19 @@ def _largest(x: ndarray, axis: Axes) -> ndarray:
 def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = ln sum_i e^{x_i}``, without overflow; dy/dx_i = e^{x_i - y} = softmax(x)_i.
 
+        y = m + ln sum_i e^{x_i - m},   m = max_i x_i
+
+    Args:
+        x: any shape.
+        axis: what to reduce: an axis, a tuple of them, or None for all.
+        keepdims: keep the reduced axes, with length 1.
+
+    Returns:
+        x's shape without the reduced axes, in x's dtype; -Inf for an empty sum.
+
+    Source: Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax
+    functions", IMA Journal of Numerical Analysis 41 (2021).
+
     >>> bool(logsumexp([1000.0, 1000.0]) == 1000 + np.log(2))
     True
     """
@@ -148,6 +199,15 @@ def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
 def softmax(x: Array, axis: Axes = -1) -> Array:
     """``y_i = e^{x_i} / sum_j e^{x_j}``; dL/dx_i = y_i (g_i - sum_j g_j y_j).
 
+    Computed relative to the largest element, so that nothing overflows.
+
+    Args:
+        x: any shape.
+        axis: along which the result sums to 1; a tuple or None for several or all.
+
+    Returns:
+        x's shape and dtype (float64 for integers).
+
     >>> softmax([0.0, 0.0])
     array([0.5, 0.5])
     """
@@ -158,6 +218,15 @@ def softmax(x: Array, axis: Axes = -1) -> Array:
 @differentiable(lambda g, y, x, axis: g - exp(y) * sum(g, axis, True))
 def log_softmax(x: Array, axis: Axes = -1) -> Array:
     """``y_i = x_i - ln sum_j e^{x_j}``; dL/dx_i = g_i - softmax(x)_i sum_j g_j.
+
+    Accurate where softmax(x)_i underflows and its logarithm would be -Inf.
+
+    Args:
+        x: any shape.
+        axis: along which ``e^y`` sums to 1; a tuple or None for several or all.
+
+    Returns:
+        x's shape and dtype (float64 for integers).
 
     >>> bool(np.allclose(log_softmax([0.0, 0.0]), -np.log(2)))
     True

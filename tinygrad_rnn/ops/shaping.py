@@ -29,7 +29,11 @@ def shape_of(x: Array) -> tuple[int, ...]:
 
 @differentiable(lambda g, y, x, shape: reshape(g, x.shape))
 def reshape(x: Array, shape: Any) -> Array:
-    """The elements of x, in order, in another shape; one -1 is worked out.
+    """The elements of x, in order, in another shape.
+
+    Args:
+        x: any shape.
+        shape: an integer or a tuple with as many elements in all; one -1 is worked out.
 
     Raises:
         ValueError: the shape holds another number of elements.
@@ -44,6 +48,13 @@ def reshape(x: Array, shape: Any) -> Array:
 @differentiable(lambda g, y, x, axes: transpose(g, None if axes is None else _inverse(axes)))
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     """The axes in another order; without ``axes`` reversed, which is x.T for a matrix.
+
+    Args:
+        x: any shape.
+        axes: a permutation: axis ``axes[i]`` of x becomes axis i.
+
+    Raises:
+        ValueError: ``axes`` is not a permutation of x's axes.
 
     >>> transpose([[1.0, 2.0], [3.0, 4.0]])
     array([[1., 3.],
@@ -120,6 +131,13 @@ def astype(x: Array, dtype: Any) -> Array:
     """The same numbers in another dtype; the gradient comes back in the old one.
 
     A gradient passes from float to float only: as integers or booleans the result is a constant.
+
+    Args:
+        x: any shape.
+        dtype: anything ``np.dtype`` takes; of a Tensor real numbers only.
+
+    Raises:
+        TypeError: a Tensor is asked for complex numbers, strings or objects.
 
     >>> astype([1.5, 2.0], np.float32)
     array([1.5, 2. ], dtype=float32)
