@@ -48,7 +48,7 @@ def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     >>> sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
     array([4., 6.])
     """
-    return np.add.reduce(x, axis, keepdims=keepdims)
+    return np.add.reduce(x, axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 @differentiable(
