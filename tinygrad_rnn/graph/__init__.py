@@ -1,0 +1,82 @@
+"""The computation graph: what an operation leaves behind when it is recorded.
+
+Every operation of this library is a *primitive*: a NumPy function beside the rules that
+differentiate it. Called on ndarrays it is that NumPy function and nothing else. Called on at
+least one Tensor that a gradient has to reach, it also leaves a :class:`Node`:
+
+    y = tanh(x)      y.node = Node(tanh, parents=(x.node,), arrays=(x's array,), output=y's array)
+
+A node points at what it was computed *from*, never at what was computed from it nor at the
+Tensor that stands for it, so a graph has no cycles: when the last Tensor of it goes, reference
+counting frees all of it at once.
+
+Everything else in the library is a walk over these nodes: backward sends cotangents along
+``parents`` from the newest node to the oldest, drawing prints the very same list.
+"""
+
+from .nodes import Node, Value, ancestors, next_number
+from .primitives import differentiable, elementwise, nondifferentiable, primitive, variadic
+from .recording import (
+    Array,
+    ForEach,
+    Primitive,
+    Rule,
+    apply,
+    attach,
+    check_finite,
+    describe,
+    explained,
+    leaf,
+    numeric,
+    pick,
+    record,
+    same,
+    set_tensor_class,
+    table,
+)
+from .scopes import (
+    Scope,
+    current,
+    detect_anomaly,
+    enable_grad,
+    in_scope,
+    no_grad,
+    scope,
+    steps,
+)
+
+__all__ = [
+    "Array",
+    "ForEach",
+    "Node",
+    "Primitive",
+    "Rule",
+    "Scope",
+    "Value",
+    "ancestors",
+    "apply",
+    "attach",
+    "check_finite",
+    "current",
+    "describe",
+    "detect_anomaly",
+    "differentiable",
+    "elementwise",
+    "enable_grad",
+    "explained",
+    "in_scope",
+    "leaf",
+    "next_number",
+    "no_grad",
+    "nondifferentiable",
+    "numeric",
+    "pick",
+    "primitive",
+    "record",
+    "same",
+    "scope",
+    "set_tensor_class",
+    "steps",
+    "table",
+    "variadic",
+]

@@ -1,0 +1,232 @@
+"""How primitives are written: decorators that put a NumPy function beside its rules."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .recording import Array, ForEach, Primitive, Rule, apply, binary, table, unary
+
+
+def elementwise(
+    *rules: np.ufunc | Rule | None,
+) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
+    """Make a primitive of a broadcasting function of one array or more, given its rules.
+
+    The rules come first because they are what the reader looks for:
+
+        @elementwise(lambda g, y, x: g * greater(x, 0))
+        def relu(x): return np.maximum(x, 0)
+
+    Where a ufunc of NumPy's is the whole function, it stands before the rules and the function
+    below only documents it; nothing comes between the recording and the ufunc then:
+
+        @elementwise(np.exp, lambda g, y, x: g * y)
+        def exp(x): ...
+
+    One and two arguments take a path without loops: recording is most of what a small
+    recurrent net spends its time on.
+    """
+
+    ufunc, vjps = (rules[0], rules[1:]) if isinstance(rules[0], np.ufunc) else (None, rules)
+
+    def decorate(described: Callable[..., Any]) -> Callable[..., Array]:
+        op = Primitive(described.__name__, ufunc or described, vjps, elementwise=True)
+        return _register(op, _recorder(op, described), described)
+
+    return decorate
+
+
+def differentiable(
+    *vjps: Rule | None, add_into: Callable[..., None] | None = None, rowwise: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
+    """Make a primitive of any NumPy function: the first ``len(vjps)`` arguments are its arrays.
+
+    What follows them are constants (axis, shape, ...), which the rules get as keywords.
+    """
+
+    def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
+        op = Primitive(forward.__name__, forward, vjps, add_into=add_into, rowwise=rowwise)
+        return _register(op, _recorder(op, forward), forward)
+
+    return decorate
+
+
+def nondifferentiable(forward: Callable[..., Any]) -> Callable[..., Array]:
+    """Make an operation of a piecewise constant function: it gives Tensors without a graph."""
+    op = Primitive(forward.__name__, forward, None)
+
+    def call(*args: Array, **keywords: Any) -> Array:
+        return apply(op, args, keywords)
+
+    functools.update_wrapper(call, forward)
+    return call
+
+
+def variadic(rule: Rule) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
+    """Make a primitive of a function of a list of arrays: ``forward(*arrays, **keywords)``.
+
+    The rule is ``rule(index, g, out, *inputs, **keywords)``. What comes out is called with the
+    list as its first argument, as ``np.concatenate`` is.
+    """
+
+    def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
+        op = Primitive(forward.__name__, forward, ForEach(rule))
+
+        def call(arrays: Sequence[Array], **keywords: Any) -> Array:
+            return apply(op, arrays, keywords)
+
+        return _register(op, call, forward)
+
+    return decorate
+
+
+def _register(
+    op: Primitive, call: Callable[..., Array], forward: Callable[..., Any]
+) -> Callable[..., Array]:
+    functools.update_wrapper(call, forward)
+    call.primitive = op  # type: ignore[attr-defined]
+    if op.name in table:
+        raise ValueError(f"two primitives are called {op.name}")
+    table[op.name] = op
+    return call
+
+
+def _recorder(op: Primitive, described: Callable[..., Any]) -> Callable[..., Array]:
+    """The function that users call: the short path for one or two arrays and nothing else."""
+    arity = len(op.vjps)
+    if len(inspect.signature(described).parameters) == arity:
+        op.arity = 0 if arity > 2 or op.add_into or op.rowwise else arity
+        if arity == 1:
+            return unary(op, op.forward)
+        if arity == 2:
+            return binary(op, op.forward)
+    return _general(op, described, arity)
+
+
+def _general(op: Primitive, forward: Callable[..., Any], arity: int) -> Callable[..., Array]:
+    """The first ``arity`` arguments are arrays, what follows are constants; names and defaults
+    are the forward's."""
+    parameters = list(inspect.signature(forward).parameters.values())
+    names = [p.name for p in parameters]
+    arrays, constants = names[:arity], names[arity:]
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    usual = {name: defaults[name] for name in constants if name in defaults}
+
+    def bound(args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        if len(args) > len(names):
+            raise TypeError(f"{op.name}: expected at most {len(names)} arguments, got {len(args)}")
+        given = {**dict(zip(names, args, strict=False)), **keywords}
+        for name in keywords:
+            if name not in names:
+                raise TypeError(
+                    f"{op.name}: unexpected argument {name!r}; it takes {', '.join(names)}"
+                )
+            if name in names[: len(args)]:
+                raise TypeError(f"{op.name}: got {name!r} by position and by name")
+        given = {**defaults, **given}
+        for name in names:
+            if name not in given:
+                raise TypeError(f"{op.name}: missing argument {name!r}")
+        return tuple(given[name] for name in arrays), {name: given[name] for name in constants}
+
+    def call(*args: Any, **keywords: Any) -> Array:
+        if len(args) == arity:
+            if len(keywords) < len(constants):
+                keywords = {**usual, **keywords}
+            if len(keywords) == len(constants):
+                return apply(op, args, keywords)
+        return apply(op, *bound(args, keywords))
+
+    return call
+
+
+def primitive(
+    forward: Callable[..., Any],
+    *vjps: Rule | None,
+    name: str | None = None,
+    elementwise: bool = False,
+) -> Callable[..., Array]:
+    """Make a differentiable operation of your own out of a NumPy function and its rules.
+
+        y = forward(x_1, ..., x_n, **kw),   vjp_i(g, y, x_1, ..., x_n, **kw) = g . dy/dx_i
+
+    Write the rules with arithmetic, ``tg`` or ``np`` functions: they then run on ndarrays in
+    ``backward`` and on Tensors where a gradient is itself differentiated.
+
+    Args:
+        forward: ``forward(*arrays, **kw) -> array``; must not write into its inputs.
+        *vjps: one rule for each array argument, in order; None where it has no derivative.
+            ``g`` and ``out`` have the shape of the output; a rule returns its input's shape.
+        name: what pictures and errors call it; by default the function's own name.
+        elementwise: the inputs broadcast against each other, and the library sums what a rule
+            returns back to its input's shape.
+
+    Returns:
+        A function of Tensors, arrays and scalars. It records where a gradient flows.
+
+    Raises:
+        TypeError: ``forward`` or a rule is not callable, or there is no rule at all.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> sinh = tg.primitive(np.sinh, lambda g, out, x: g * tg.sqrt(1 + out * out), name="sinh")
+    >>> x = tg.Tensor([0.0, 1.0], requires_grad=True)
+    >>> sinh(x).sum().backward()
+    >>> bool(np.allclose(x.grad, np.cosh([0.0, 1.0])))
+    True
+    """
+    if not callable(forward):
+        raise TypeError(f"primitive: forward must be callable, got {type(forward).__name__}")
+    if not vjps:
+        raise TypeError("primitive: expected one rule for each array argument, got none")
+    for i, rule in enumerate(vjps):
+        if rule is not None and not callable(rule):
+            raise TypeError(f"primitive: rule {i} must be callable or None, got {rule!r}")
+    op = Primitive(
+        name or str(getattr(forward, "__name__", type(forward).__name__)),
+        forward,
+        vjps,
+        elementwise=elementwise,
+    )
+    arity = len(vjps)
+    parameters = _constants_that_rules_take(forward, vjps)
+
+    def call(*args: Any, **keywords: Any) -> Array:
+        if len(args) != arity:
+            raise TypeError(
+                f"{op.name}: expected {arity} array argument{'s' * (arity != 1)} by position "
+                f"(it has that many rules) and constants by keyword, got {len(args)}"
+            )
+        return apply(op, args, {**parameters, **keywords})
+
+    try:
+        functools.update_wrapper(call, forward)
+    except (AttributeError, TypeError):
+        call.__doc__ = forward.__doc__
+    call.__name__ = op.name
+    call.primitive = op  # type: ignore[attr-defined]
+    return call
+
+
+def _constants_that_rules_take(
+    forward: Callable[..., Any], vjps: Sequence[Rule | None]
+) -> Mapping[str, Any]:
+    """The forward's default keywords that every rule accepts, so that rules see them too."""
+    if isinstance(forward, np.ufunc):  # out=, where=, ...: not constants of the operation
+        return {}
+    try:
+        parameters = list(inspect.signature(forward).parameters.values())[len(vjps) :]
+        rules = [inspect.signature(rule).parameters.values() for rule in vjps if rule is not None]
+    except ValueError:  # a function written in C
+        return {}
+    return {
+        p.name: p.default
+        for p in parameters
+        if p.default is not p.empty
+        and p.kind is not p.VAR_KEYWORD
+        and all(any(q.name == p.name or q.kind is q.VAR_KEYWORD for q in rule) for rule in rules)
+    }

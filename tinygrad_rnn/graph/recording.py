@@ -1,0 +1,346 @@
+"""Primitives, and what happens when one is called: its NumPy function runs, and leaves a node.
+
+:func:`apply` is that in full. ``unary`` and ``binary`` are the same for the commonest case, one or
+two Tensors and nothing else: recording is most of what a small recurrent net spends its time on.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy import ndarray
+
+from .nodes import Node, Value, next_number
+from .scopes import Scope, current
+
+#: What a primitive takes and gives: a Tensor in the graph, or anything ``np.asarray`` takes.
+#: Which of the two comes out depends on what went in, which Python's types cannot say.
+Array: TypeAlias = Any
+Rule: TypeAlias = Callable[..., Array]
+
+_new = object.__new__
+_asarray = np.asarray
+_no_keywords: dict[str, Any] = {}
+_python_scalars = frozenset({float, int, bool})
+_writable = (ndarray, list, dict)
+
+
+# ── what a primitive is ──────────────────────────────────────────────────────────────────
+
+
+class ForEach:
+    """The rules of a primitive that takes any number of arrays: one rule, told which.
+
+    ``ForEach(rule)[i]`` is ``rule`` with ``i`` as its first argument.
+    """
+
+    def __init__(self, rule: Rule):
+        self.rule = rule
+
+    def __getitem__(self, index: int) -> Rule:
+        return functools.partial(self.rule, index)
+
+    def __iter__(self) -> Iterator[Rule]:
+        return (functools.partial(self.rule, index) for index in itertools.count())
+
+
+def same(g: Array, *_: Any) -> Array:
+    """The rule of an input that goes into the output as it is: its cotangent is the output's."""
+    return g
+
+
+class Primitive:
+    """An operation and its derivatives: one row of the table of rules.
+
+    Attributes:
+        name: what pictures and errors call it.
+        forward: ``forward(*arrays, **keywords) -> array``, plain NumPy.
+        vjps: for each array argument its rule ``vjp(g, out, *inputs, **keywords)``, the
+            cotangent of that input given the cotangent ``g`` of the output (the product of g
+            with the Jacobian, hence vector-Jacobian product); None where it has no derivative.
+        elementwise: the inputs broadcast, and what a rule returns is summed back to the input's
+            shape; any other rule must return that shape exactly.
+        add_into: for rules that touch a small part of their input (indexing): adds the
+            cotangent into a buffer of the input's shape instead of making an array of zeros.
+        arity: 1 or 2 where the rules take that many arrays and no keywords, which the sweep then
+            need not unpack; else 0.
+        expand: for a function of several operations that is one node: ``expand(node)`` computes
+            it again, op by op, and returns its outputs at the places of the node's parents. What
+            one node hides is so still there to be differentiated twice, or drawn. Its ``vjps``,
+            if any, is one function ``(node, g)`` that gives the cotangents of all inputs.
+        rowwise: each row of the first argument meets the same other arguments (a weight matrix,
+            a bias) by itself, so that their cotangents may be computed from stacked rows.
+    """
+
+    __slots__ = ("add_into", "arity", "elementwise", "expand", "forward", "name", "rowwise", "vjps")
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        vjps: Any,
+        *,
+        elementwise: bool = False,
+        add_into: Callable[..., None] | None = None,
+        expand: Callable[[Node], Sequence[Value]] | None = None,
+        rowwise: bool = False,
+    ):
+        self.name = name
+        self.forward = forward
+        self.vjps: Any = vjps
+        self.elementwise = elementwise
+        self.add_into = add_into
+        self.expand = expand
+        self.rowwise = rowwise
+        self.arity = 0
+
+    def __repr__(self) -> str:
+        return f"<Primitive {self.name}>"
+
+
+#: Every primitive of the library by name. Users' own (``tg.primitive``) do not enter it.
+table: dict[str, Primitive] = {}
+
+
+#: Stands between a node with several outputs (it holds a tuple) and each one of them.
+pick = Primitive("pick", lambda outputs, index: outputs[index], None)
+
+
+# ── putting values into the graph ────────────────────────────────────────────────────────
+
+_Tensor: type[Value] = Value
+
+
+def set_tensor_class(cls: type[Value]) -> None:
+    """Called once, by the room that defines Tensor: the class of what primitives return."""
+    global _Tensor
+    _Tensor = cls
+
+
+def attach(array: Any, node: Node | None) -> Value:
+    """A Tensor of this array at this place in the graph."""
+    value = _new(_Tensor)
+    value._data = array
+    value._label = None
+    value.node = node
+    return value
+
+
+def leaf(output: ndarray, name: str | None = None) -> Node:
+    """A node with no parents: the place of a tensor that a gradient is wanted for."""
+    node = record(None, (), (), output, _no_keywords, current().scope)
+    if name is not None:
+        node.name = name
+    return node
+
+
+def record(
+    primitive: Primitive | None,
+    parents: tuple[Node | str | None, ...],
+    arrays: tuple[Any, ...],
+    output: Any,
+    keywords: dict[str, Any],
+    scope: Scope,
+) -> Node:
+    node: Node = _new(Node)
+    node.primitive = primitive
+    node.parents = parents
+    node.arrays = arrays
+    node.output = output
+    node.keywords = keywords
+    node.scope = scope
+    node.number = next_number()
+    return node
+
+
+# ── calling a primitive ──────────────────────────────────────────────────────────────────
+
+
+def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
+    """Run a primitive on any mix of Tensors, arrays and scalars; record it if a gradient flows."""
+    arrays: list[Any] = []
+    parents: list[Node | str | None] = []
+    tensors = live = foreign = False
+    for x in inputs:
+        if isinstance(x, Value):
+            tensors = True
+            arrays.append(x._data)
+            node = x.node
+            if node is None:
+                parents.append(x._label)
+            else:
+                parents.append(node)
+                live = True
+        elif x is None or type(x) in _python_scalars:
+            arrays.append(x)
+            parents.append(None)
+        else:
+            arrays.append(x if type(x) is ndarray else _asarray(x))
+            parents.append(None)
+            foreign = True
+    if not tensors:
+        return _asarray(primitive.forward(*arrays, **keywords))
+
+    state = current()
+    record_it = live and state.recording and primitive.vjps is not None
+    if foreign:
+        # Only numbers enter a graph, and the caller may write into his arrays before backward.
+        for i, x in enumerate(inputs):
+            if not isinstance(x, Value) and isinstance(arrays[i], ndarray):
+                numeric(x, primitive)
+                if record_it:
+                    arrays[i] = arrays[i].copy()
+    for key, constant in keywords.items():
+        if isinstance(constant, Value):
+            raise TypeError(f"{primitive.name}: {key} must be a constant, got a Tensor")
+        if record_it and isinstance(constant, _writable):
+            keywords = {**keywords, key: copy.deepcopy(constant)}
+    try:
+        output = primitive.forward(*arrays, **keywords)
+    except (ValueError, TypeError, IndexError) as error:
+        raise explained(error, primitive, arrays, state.scope) from error
+    if type(output) is not ndarray:
+        output = _asarray(output)
+    if state.anomaly:
+        check_finite(output, arrays, primitive, state.scope, "in its output", keywords)
+    result: Value = _new(_Tensor)
+    result._data = output
+    result._label = None
+    if record_it:
+        _require_rules(primitive, parents)
+        result.node = record(
+            primitive, tuple(parents), tuple(arrays), output, keywords, state.scope
+        )
+    else:
+        result.node = None
+    return result
+
+
+def _require_rules(primitive: Primitive, parents: list[Node | str | None]) -> None:
+    i = -1
+    for parent in parents:
+        i += 1
+        if type(parent) is Node and primitive.vjps[i] is None:
+            raise TypeError(
+                f"{primitive.name}: its argument {i} has no derivative, but came with a gradient "
+                "to be computed; pass x.detach() if it is meant as a constant"
+            )
+
+
+def unary(op: Primitive, forward: Callable[[Any], Any]) -> Callable[..., Array]:
+    def call(x: Array) -> Array:
+        if not isinstance(x, Value):
+            return _asarray(forward(x if type(x) is ndarray else _asarray(x)))
+        state = current()
+        node = x.node
+        if node is None or not state.plain:
+            return apply(op, (x,), _no_keywords)
+        array = x._data
+        try:
+            output = forward(array)
+        except (ValueError, TypeError) as error:
+            raise explained(error, op, (array,), state.scope) from error
+        if type(output) is not ndarray:
+            output = _asarray(output)
+        result: Value = _new(_Tensor)
+        result._data = output
+        result.node = made = _new(Node)
+        made.primitive = op
+        made.parents = (node,)
+        made.arrays = (array,)
+        made.output = output
+        made.keywords = _no_keywords
+        made.scope = state.scope
+        made.number = next_number()
+        return result
+
+    return call
+
+
+def binary(op: Primitive, forward: Callable[[Any, Any], Any]) -> Callable[..., Array]:
+    def call(x: Array, y: Array) -> Array:
+        if not (isinstance(x, Value) and isinstance(y, Value)):
+            return apply(op, (x, y), _no_keywords)
+        state = current()
+        x_node = x.node
+        y_node = y.node
+        if (x_node is None and y_node is None) or not state.plain:
+            return apply(op, (x, y), _no_keywords)
+        x_array = x._data
+        y_array = y._data
+        try:
+            output = forward(x_array, y_array)
+        except (ValueError, TypeError, IndexError) as error:
+            raise explained(error, op, (x_array, y_array), state.scope) from error
+        if type(output) is not ndarray:
+            output = _asarray(output)
+        result: Value = _new(_Tensor)
+        result._data = output
+        result.node = made = _new(Node)
+        made.primitive = op
+        made.parents = (x_node or x._label, y_node or y._label)
+        made.arrays = (x_array, y_array)
+        made.output = output
+        made.keywords = _no_keywords
+        made.scope = state.scope
+        made.number = next_number()
+        return result
+
+    return call
+
+
+# ── what may enter, and what is said when something is wrong ─────────────────────────────
+
+
+def numeric(x: Any, where: Primitive | str) -> ndarray:
+    """``np.asarray`` for what may enter a graph: floats, integers and booleans."""
+    array = _asarray(x)
+    if array.dtype.kind not in "fiub":
+        name = where if isinstance(where, str) else where.name
+        raise TypeError(
+            f"{name}: expected real numbers, got {type(x).__name__} of dtype {array.dtype}"
+        )
+    return array
+
+
+def describe(x: Any) -> str:
+    """``float32 (3, 4)``: how an error message shows an operand."""
+    if isinstance(x, Value):
+        x = x._data
+    return f"{x.dtype} {x.shape}" if isinstance(x, ndarray) else repr(x)
+
+
+def explained(
+    error: Exception, primitive: Primitive, arrays: Iterable[Any], scope: Scope
+) -> Exception:
+    """The same kind of exception, saying which operation failed, on what, and where."""
+    kind = next(k for k in (IndexError, TypeError, ValueError) if isinstance(error, k))
+    operands = ", ".join(describe(x) for x in arrays)
+    return kind(f"{primitive.name}: {error} [operands: {operands}]{scope}")
+
+
+def check_finite(
+    output: Any,
+    inputs: Iterable[Any],
+    primitive: Primitive,
+    scope: Scope,
+    what: str,
+    keywords: Mapping[str, Any] = _no_keywords,
+) -> None:
+    """Raise FloatingPointError at a NaN, or at an Inf that finite inputs and constants gave."""
+    if output.dtype.kind != "f" or np.isfinite(output).all():
+        return
+    nan = bool(np.isnan(output).any())
+    inputs = [x for x in inputs if x is not None]
+    constants = [c for c in keywords.values() if isinstance(c, (float, ndarray))]
+    if nan or all(np.isfinite(x).all() for x in (*inputs, *constants)):
+        shapes = " and ".join(str(np.shape(x)) for x in inputs)
+        raise FloatingPointError(
+            f"{primitive.name}: {'NaN' if nan else 'Inf'} {what} from inputs of shape {shapes}"
+            f"{scope}"
+        )

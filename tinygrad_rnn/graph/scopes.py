@@ -1,0 +1,241 @@
+"""Where in the program an operation ran, and whether it is recorded.
+
+What one thread is doing (recording or not, checking for NaN or not, inside which modules and which
+time step) is one immutable object in a context variable. Every change is a ``with`` block that puts
+the object before it back, whatever happens inside.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from .nodes import Value, next_number
+
+
+class Scope:
+    """Where in the program an operation ran: its modules, its time step, its gate.
+
+    ``path`` names the modules from the outermost to the innermost, ``steps`` holds one pair
+    ``(loop, t)`` for every loop over time that was open, outermost first. ``sweep`` is 0 in the
+    forward pass; what a backward with ``create_graph=True`` records has 1, that one's backward 2.
+    """
+
+    __slots__ = ("path", "steps", "sweep")
+
+    def __init__(
+        self,
+        path: tuple[str, ...] = (),
+        steps: tuple[tuple[int, int], ...] = (),
+        sweep: int = 0,
+    ):
+        self.path = path
+        self.steps = steps
+        self.sweep = sweep
+
+    @property
+    def step(self) -> int | None:
+        """The time step of the innermost loop, from 0; None outside every loop."""
+        return self.steps[-1][1] if self.steps else None
+
+    def __str__(self) -> str:
+        """For error messages: ``" in encoder.cell at time step 3"``, or nothing at the top."""
+        module = f" in {'.'.join(self.path)}" if self.path else ""
+        step = f" at time step {self.step}" if self.steps else ""
+        return module + step
+
+    def __repr__(self) -> str:
+        return f"Scope(path={self.path!r}, steps={self.steps!r}, sweep={self.sweep})"
+
+
+class _State:
+    """What one thread is doing: does it record, does it check for NaN, and in which scope."""
+
+    __slots__ = ("anomaly", "plain", "recording", "scope")
+
+    def __init__(self, recording: bool, anomaly: bool, scope: Scope):
+        self.recording = recording
+        self.anomaly = anomaly
+        self.scope = scope
+        self.plain = recording and not anomaly  # the fast paths below serve this mode only
+
+
+_state: ContextVar[_State] = ContextVar(
+    "tinygrad_rnn",
+    default=_State(recording=True, anomaly=False, scope=Scope()),  # noqa: B039 (never mutated)
+)
+current = _state.get
+
+
+@contextmanager
+def _switched(*, recording: bool | None = None, anomaly: bool | None = None) -> Iterator[None]:
+    before = current()
+    _state.set(
+        _State(
+            before.recording if recording is None else recording,
+            before.anomaly if anomaly is None else anomaly,
+            before.scope,
+        )
+    )
+    try:
+        yield
+    finally:
+        _state.set(before)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without recording: results carry no graph and need no gradient.
+
+    A context manager and a decorator; it holds for the current thread and ends with the block,
+    exceptions included.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.no_grad():
+    ...     y = w * 3
+    >>> y.requires_grad
+    False
+    """
+    with _switched(recording=False):
+        yield
+
+
+@contextmanager
+def enable_grad() -> Iterator[None]:
+    """Record again inside a :func:`no_grad` block (what a recomputation in backward needs)."""
+    with _switched(recording=True):
+        yield
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Stop at the first NaN, or the first Inf that came out of finite inputs.
+
+    Inside the block every operation is checked as it runs, forward and backward.
+
+    Raises:
+        FloatingPointError: it names the operation, its module and its time step (from 0).
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.Tensor([-1.0], requires_grad=True)
+    >>> with tg.detect_anomaly():
+    ...     tg.log(x)
+    Traceback (most recent call last):
+    ...
+    FloatingPointError: log: NaN in its output from inputs of shape (1,)
+    """
+    with _switched(anomaly=True), np.errstate(all="ignore"):
+        yield
+
+
+@contextmanager
+def in_scope(place: Scope) -> Iterator[None]:
+    """Record as if in the given scope: a rule belongs to the step of what it differentiates."""
+    before = current()
+    _state.set(_State(before.recording, before.anomaly, place))
+    try:
+        yield
+    finally:
+        _state.set(before)
+
+
+class scope:
+    """Tag what is computed inside the block with a name, for pictures and error messages.
+
+    Scopes nest; modules open one with their own name by themselves.
+
+    Args:
+        name: any string.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.scope("attention"):
+    ...     y = x * 2
+    >>> y.node.scope.path
+    ('attention',)
+    """
+
+    __slots__ = ("_before", "_name")
+
+    def __init__(self, name: str):
+        if not isinstance(name, str):
+            raise TypeError(f"scope: expected a name (str), got {type(name).__name__}")
+        self._name = name
+        self._before: list[_State] = []  # a list: one scope object may be entered within itself
+
+    def __enter__(self) -> None:
+        before = current()
+        self._before.append(before)
+        outer = before.scope
+        inner = Scope((*outer.path, self._name), outer.steps, outer.sweep)
+        _state.set(_State(before.recording, before.anomaly, inner))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _state.set(self._before.pop())
+
+
+def steps(xs: Any, *, reverse: bool = False) -> Iterator[tuple[int, Any]]:
+    """Enumerate a sequence and tag what each turn of the loop computes with its time step.
+
+    ``for t, x_t in tg.steps(xs)`` is ``enumerate(xs)``, and pictures, error messages and
+    per-step gradients know the step t (from 0) of everything computed in the body.
+
+    Args:
+        xs: a Tensor or ndarray (T, ...), read along its first axis, or any iterable.
+        reverse: from the last step to the first; xs then has to be a sequence.
+
+    Yields:
+        ``(t, x_t)`` for t = 0, 1, ..., T - 1, or for t = T - 1, ..., 1, 0.
+
+    >>> import tinygrad_rnn as tg
+    >>> h = tg.Tensor(0.0, requires_grad=True)
+    >>> for t, x_t in tg.steps([1.0, 2.0]):
+    ...     h = tg.tanh(h + x_t)
+    >>> h.node.scope.step
+    1
+    """
+    loop = next_number()
+    outer = current().scope
+    iterator = reversed(xs) if reverse else iter(xs)
+    times = range(len(xs) - 1, -1, -1) if reverse else itertools.count()
+    try:
+        for t in times:
+            # The tag comes before the element: reading x_t = xs[t] belongs to its step too.
+            inner = Scope(outer.path, (*outer.steps, (loop, t)), outer.sweep)
+            now = current()  # whoever calls next() himself may do so inside no_grad
+            _state.set(_State(now.recording, now.anomaly, inner))
+            try:
+                x_t = next(iterator)
+            except StopIteration:
+                return
+            if isinstance(xs, Value) and isinstance(x_t, Value):
+                _name_element(x_t, xs, t)
+            yield t, x_t
+    finally:
+        # A generator that somebody kept may be closed much later, in the middle of another scope.
+        now = current()
+        if any(open_loop == loop for open_loop, _ in now.scope.steps):
+            _state.set(_State(now.recording, now.anomaly, outer))
+
+
+def _name_element(x_t: Value, xs: Value, t: int) -> None:
+    """Call x_t ``xs[t]`` in pictures, if xs has a name."""
+    name = xs._label if xs.node is None else xs.node.name
+    if name is None:
+        return
+    if x_t.node is None:
+        x_t._label = f"{name}[{t}]"
+    else:
+        x_t.node.name = f"{name}[{t}]"
