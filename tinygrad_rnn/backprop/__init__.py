@@ -1,0 +1,26 @@
+"""Differentiation: the reverse sweep, and the functions that are made of it.
+
+``sweep`` is the chain rule over a graph, ``derivatives`` the functions that users call, and
+``regions`` the functions of several operations that the graph holds as one node.
+"""
+
+from .derivatives import backward, grad, hessian, hvp, jacobian, jvp, value_and_grad
+from .regions import checkpoint, expanded, fuse, picked_from
+from .sweep import Later, inputs_of, sweep
+
+__all__ = [
+    "Later",
+    "backward",
+    "checkpoint",
+    "expanded",
+    "fuse",
+    "grad",
+    "hessian",
+    "hvp",
+    "inputs_of",
+    "jacobian",
+    "jvp",
+    "picked_from",
+    "sweep",
+    "value_and_grad",
+]

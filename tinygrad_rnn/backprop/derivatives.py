@@ -1,0 +1,315 @@
+"""Derivatives of tensors and of functions: each is one sweep, or a few.
+
+A function's derivative is taken at a variable of its own, with the sweep recorded, so that all of
+these can be applied to each other.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..graph import (
+    Node,
+    Value,
+    ancestors,
+    attach,
+    current,
+    describe,
+    enable_grad,
+    leaf,
+    numeric,
+)
+from .sweep import sweep
+
+
+def _seed(output: Value, grad: Any, where: str, example: str) -> Any:
+    """The cotangent to start from: 1 for a scalar, else what the caller gave."""
+    data = output._data
+    if grad is None:
+        if data.size != 1:
+            raise ValueError(
+                f"{where}: expected a scalar, got shape {data.shape}; sum it up, or pass the "
+                f"gradient with respect to it: {example}"
+            )
+        return np.ones(data.shape, data.dtype)
+    if isinstance(grad, Value):
+        shape, seed = grad._data.shape, grad._data
+    else:
+        seed = numeric(grad, where)
+        shape = seed.shape
+    if shape != data.shape:
+        raise ValueError(
+            f"{where}: expected a gradient of the output's shape {data.shape}, got {shape}"
+        )
+    return seed.astype(data.dtype)
+
+
+def backward(output: Value, grad: Any = None, *, retain_grads: bool = False) -> None:
+    """Add dL/dx to ``x.grad`` of every leaf x that the output was computed from.
+
+    See :meth:`tinygrad_rnn.Tensor.backward`.
+    """
+    if output.node is None:
+        raise ValueError(
+            "backward: nothing to differentiate; no tensor that this output was computed from has "
+            "requires_grad=True (or it was computed under no_grad)"
+        )
+    seed = _seed(output, grad, "backward", "y.backward(grad)")
+    wanted = set(ancestors([output.node])) if retain_grads else None
+    for node, cotangent in sweep({output.node: seed}, wanted).items():
+        if isinstance(cotangent, list):  # a node with several outputs: its picks have them
+            continue
+        before = node.grad
+        node.grad = np.array(cotangent if before is None else before + cotangent)
+
+
+def grad(
+    output: Value,
+    inputs: Value | Sequence[Value],
+    grad_output: Any = None,
+    create_graph: bool = False,
+) -> Any:
+    """The gradient of an output with respect to the given tensors; no ``.grad`` is touched.
+
+        dL/dx for each x in inputs,   L = sum(output * grad_output)
+
+    Args:
+        output: a scalar, or any shape together with ``grad_output``.
+        inputs: one Tensor or a sequence of them, leaves or intermediates, requiring grad.
+        grad_output: the cotangent of the output, of its shape; 1 for a scalar.
+        create_graph: record the sweep, so that the result can be differentiated again.
+
+    Returns:
+        A tuple of Tensors for a sequence, one Tensor for one; zeros where the output does not
+        depend on the input.
+
+    Raises:
+        ValueError: the output is not a scalar and there is no ``grad_output``, or its shape is
+            wrong, or an input does not require grad.
+        TypeError: the output or an input is not a Tensor.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.Tensor(3.0, requires_grad=True)
+    >>> dx = tg.grad(x ** 3, x, create_graph=True)
+    >>> dx.item(), tg.grad(dx, x).item()
+    (27.0, 18.0)
+    """
+    if not isinstance(output, Value):
+        raise TypeError(f"grad: expected an output Tensor, got {type(output).__name__}")
+    single = isinstance(inputs, Value)
+    sources: Sequence[Value] = (inputs,) if isinstance(inputs, Value) else tuple(inputs)
+    for i, x in enumerate(sources):
+        if not isinstance(x, Value):
+            raise TypeError(f"grad: expected Tensors as inputs, input {i} is {type(x).__name__}")
+        if x.node is None:
+            raise ValueError(f"grad: input {i} ({describe(x)}) does not require grad")
+    seed = _seed(output, grad_output, "grad", "grad(y, x, grad_output)")
+    found: dict[Node, Any] = {}
+    if output.node is not None:
+        if create_graph:
+            given = isinstance(grad_output, Value)
+            seed = ops.astype(grad_output, seed.dtype) if given else attach(seed, None)
+        nodes = {x.node for x in sources if x.node is not None}
+        found = sweep({output.node: seed}, nodes, differentiable=create_graph)
+    gradients = tuple(_as_result(found.get(x.node) if x.node else None, x) for x in sources)
+    return gradients[0] if single else gradients
+
+
+def _as_result(cotangent: Any, x: Value) -> Value:
+    if cotangent is None:
+        return attach(np.zeros_like(x._data), None)
+    return cotangent if isinstance(cotangent, Value) else attach(np.array(cotangent), None)
+
+
+# ── derivatives of functions ─────────────────────────────────────────────────────────────
+
+
+def _variable(x: Any, where: str) -> Value:
+    """A place in the graph for x that is this function's own: a leaf, or a copy of a live x."""
+    if isinstance(x, Value) and x.node is not None:
+        with enable_grad():  # what is computed here is differentiated even under no_grad
+            copy: Value = ops.positive(x)
+        return copy
+    array = x._data if isinstance(x, Value) else np.array(numeric(x, where))
+    if array.dtype.kind != "f":
+        raise TypeError(f"{where}: only floats have a derivative, got {array.dtype}")
+    return attach(array, leaf(array))
+
+
+def _value(y: Any) -> Value:
+    return y if isinstance(y, Value) else attach(np.asarray(y), None)
+
+
+def _settled(result: Value, own: set[Node | None]) -> Value:
+    """Without a graph, if all it could lead back to are the variables made here."""
+    node = result.node
+    if node is None:
+        return result
+    leads_elsewhere = any(n.is_leaf and n not in own for n in ancestors([node]))
+    return result if leads_elsewhere and current().recording else attach(result._data, None)
+
+
+def value_and_grad(f: Callable[..., Value]) -> Callable[..., tuple[Value, Value]]:
+    """Turn f into a function that returns f's value and its gradient for the first argument.
+
+    Args:
+        f: a function that returns a scalar Tensor.
+
+    Returns:
+        ``h(x, *args, **kw) -> (f(x, *args, **kw), df/dx)``, two Tensors.
+
+    Raises:
+        ValueError: f returned something that is not a scalar.
+        TypeError: the first argument does not hold floats.
+
+    >>> import tinygrad_rnn as tg
+    >>> value, gradient = tg.value_and_grad(lambda x: tg.sum(x * x))([1.0, 2.0])
+    >>> value.item(), gradient.numpy()
+    (5.0, array([2., 4.]))
+    """
+
+    @functools.wraps(f)
+    def with_gradient(*args: Any, **keywords: Any) -> tuple[Value, Value]:
+        if not args:
+            raise TypeError("value_and_grad: expected an argument to differentiate for, got none")
+        x = _variable(args[0], "value_and_grad")
+        nested = isinstance(args[0], Value) and args[0].node is not None
+        with enable_grad():
+            value = _value(f(x, *args[1:], **keywords))
+            gradient = grad(value, x, create_graph=nested)
+        return _settled(value, {x.node}), _settled(gradient, {x.node})
+
+    return with_gradient
+
+
+def jvp(f: Callable[[Any], Value], x: Any, v: Any) -> Value:
+    """The derivative of f at x in the direction v: the Jacobian-vector product ``J v``.
+
+    Computed with two reverse sweeps: ``u -> J' u`` is linear, and its own transpose is ``J``.
+
+    Args:
+        f: a function of one Tensor that returns a Tensor.
+        x: where; an array or a Tensor of floats.
+        v: the direction, of x's shape.
+
+    Returns:
+        A Tensor of f(x)'s shape.
+
+    Raises:
+        ValueError: v has another shape than x.
+        TypeError: x does not hold floats.
+
+    Source: the trick is J. Townsend's, https://j-towns.github.io/2017/06/12/A-new-trick.html
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.jvp(tg.sin, [0.0, 0.0], [1.0, 2.0]).numpy()
+    array([1., 2.])
+    """
+    x = _variable(x, "jvp")
+    with enable_grad():
+        y = _value(f(x))
+        zeros = np.zeros_like(y._data)
+        u = attach(zeros, leaf(zeros))
+        pulled = grad(y, x, u, create_graph=True)
+        pushed = grad(pulled, u, _direction(v, x, "jvp"), create_graph=True)
+    return _settled(pushed, {x.node, u.node})
+
+
+def _direction(v: Any, x: Value, where: str) -> Any:
+    shape = ops.shape_of(v)
+    if shape != x._data.shape:
+        raise ValueError(f"{where}: expected a direction of shape {x._data.shape}, got {shape}")
+    return v
+
+
+def jacobian(f: Callable[[Any], Value], x: Any) -> Value:
+    """All derivatives of f at x: ``J[i, j] = df_i / dx_j``.
+
+    One reverse sweep for each element of f(x).
+
+    Args:
+        f: a function of one Tensor that returns a Tensor.
+        x: where; an array or a Tensor of floats.
+
+    Returns:
+        A Tensor of shape ``f(x).shape + x.shape``.
+
+    Raises:
+        TypeError: x does not hold floats.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.jacobian(lambda x: x * x, [1.0, 2.0]).numpy()
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    x = _variable(x, "jacobian")
+    with enable_grad():
+        y = _value(f(x))
+        shape = y._data.shape + x._data.shape
+        rows = []
+        for i in range(y._data.size):
+            one = np.zeros(y._data.size, y._data.dtype)
+            one[i] = 1
+            rows.append(grad(y, x, one.reshape(y._data.shape), create_graph=True))
+        if not rows:
+            return attach(np.zeros(shape, x._data.dtype), None)
+        result = ops.reshape(ops.stack(rows), shape)
+    return _settled(result, {x.node})
+
+
+def hessian(f: Callable[[Any], Value], x: Any) -> Value:
+    """All second derivatives of a scalar function: ``H[i, j] = d^2 f / dx_i dx_j``.
+
+    Args:
+        f: a function of one Tensor that returns a scalar Tensor.
+        x: where; an array or a Tensor of floats.
+
+    Returns:
+        A Tensor of shape ``x.shape + x.shape``.
+
+    Raises:
+        ValueError: f(x) is not a scalar.
+        TypeError: x does not hold floats.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.hessian(lambda x: tg.sum(x ** 3), [1.0, 2.0]).numpy()
+    array([[ 6.,  0.],
+           [ 0., 12.]])
+    """
+    return jacobian(lambda x: grad(_value(f(x)), x, create_graph=True), x)
+
+
+def hvp(f: Callable[[Any], Value], x: Any, v: Any) -> Value:
+    """The Hessian of a scalar function times a vector, ``H v``, without building H.
+
+    The gradient of ``v . grad f``: two sweeps, whatever the size of x.
+
+    Args:
+        f: a function of one Tensor that returns a scalar Tensor.
+        x: where; an array or a Tensor of floats.
+        v: the vector, of x's shape.
+
+    Returns:
+        A Tensor of x's shape.
+
+    Raises:
+        ValueError: f(x) is not a scalar, or v has another shape than x.
+        TypeError: x does not hold floats.
+
+    Source: Pearlmutter, "Fast Exact Multiplication by the Hessian", Neural Computation 6 (1994).
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.hvp(lambda x: tg.sum(x ** 3), [1.0, 2.0], [1.0, 1.0]).numpy()
+    array([ 6., 12.])
+    """
+    x = _variable(x, "hvp")
+    v = _direction(v, x, "hvp")
+    with enable_grad():
+        gradient = grad(_value(f(x)), x, create_graph=True)
+        result = grad(gradient, x, v, create_graph=True)
+    return _settled(result, {x.node})

@@ -1,0 +1,213 @@
+"""Functions of several operations that are one node of the graph.
+
+``checkpoint`` forgets what is inside and computes it again; ``fuse`` has it written by hand. Either
+way the node can be *expanded*: the operations that it stands for are recorded in its place, to be
+differentiated, or drawn.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numpy import ndarray
+
+from ..graph import (
+    Node,
+    Primitive,
+    Value,
+    ancestors,
+    attach,
+    current,
+    enable_grad,
+    in_scope,
+    next_number,
+    pick,
+    record,
+)
+from .sweep import inputs_of
+
+
+def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
+    """Compute f(*args) without keeping its intermediates; backward computes them again.
+
+    Trades time for memory: with a checkpoint around each of sqrt(T) pieces of a sequence, the
+    graph of only one piece is in memory at a time.
+
+    Args:
+        f: a function that returns a Tensor or a tuple of Tensors. It runs again in backward and
+            must compute the same: seeded random numbers, no tensors rebound in between.
+        *args: what f takes; Tensors that f reaches by closure get their gradients too.
+
+    Returns:
+        What f returns.
+
+    Raises:
+        TypeError: f returned something else than Tensors.
+        ValueError: (in backward) the recomputed output differs in any bit from the first one.
+
+    Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> tg.checkpoint(lambda x: tg.tanh(x) * x, x).sum().backward()
+    >>> bool(np.allclose(x.grad, np.tanh([1, 2]) + [1, 2] * (1 - np.tanh([1, 2]) ** 2)))
+    True
+    """
+    if not current().recording:
+        return f(*args)
+    # What f will be given again: arrays that nobody else can write into, places in the graph.
+    kept = tuple(
+        attach(a._data, a.node)
+        if isinstance(a, Value)
+        else a.copy()
+        if isinstance(a, ndarray)
+        else a
+        for a in args
+    )
+    results, outputs, border = _run(f, kept)
+    if not border:
+        return results
+    saved = tuple(y._data for y in outputs)
+
+    def again(node: Node) -> list[Value]:
+        _, outputs_again, border_again = _run(f, kept)
+        _require_same(saved, [y._data for y in outputs_again], border, border_again)
+        return outputs_again
+
+    made = Primitive("checkpoint", f, None, expand=again)
+    arrays = tuple(node.output for node in border)
+    if isinstance(results, Value):
+        node = record(made, tuple(border), arrays, saved[0], {}, current().scope)
+        return attach(saved[0], node)
+    node = record(made, tuple(border), arrays, saved, {}, current().scope)
+    picked = [picked_from(node, i) if y.node is not None else y for i, y in enumerate(outputs)]
+    return getattr(type(results), "_make", type(results))(picked)  # _make: of a named tuple
+
+
+def picked_from(node: Node, index: int) -> Value:
+    """One output of a node that has several, as a Tensor."""
+    output = node.output[index]
+    return attach(output, record(pick, (node,), (None,), output, {"index": index}, node.scope))
+
+
+def _run(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, list[Value], list[Node]]:
+    """f's result, its tensors in order, and the nodes from outside that they depend on."""
+    since = next_number()
+    results = f(*args)
+    outputs = [results] if isinstance(results, Value) else results
+    if not isinstance(outputs, (tuple, list)) or not all(isinstance(y, Value) for y in outputs):
+        raise TypeError(
+            f"checkpoint: expected a function that returns a Tensor or a tuple of Tensors, "
+            f"got {type(results).__name__}"
+        )
+    reached = ancestors([y.node for y in outputs if y.node is not None], since)
+    return results, list(outputs), [node for node in reached if node.number < since]
+
+
+def _require_same(
+    saved: Sequence[ndarray], again: Sequence[ndarray], border: list[Node], border_again: list[Node]
+) -> None:
+    same = len(saved) == len(again) and all(
+        a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        for a, b in zip(saved, again, strict=False)
+    )
+    if not same or border != border_again:
+        raise ValueError(
+            "checkpoint: the function computed something else when it ran again in backward; "
+            "seed its random numbers inside, and rebind no tensor between forward and backward"
+        )
+
+
+# ── functions with a hand-written backward ───────────────────────────────────────────────
+
+
+def fuse(
+    reference: Callable[..., Sequence[Value]],
+    forward: Callable[..., tuple[tuple[ndarray, ...], Any]],
+    vjps: Callable[..., Sequence[Any]],
+) -> Callable[..., Any]:
+    """Give a function of several operations a hand-written forward and backward of one node.
+
+    Recording is then one node instead of many. Everything else stays the reference's: it runs on
+    ndarrays, inside ``detect_anomaly`` and wherever the node's inside is asked for (a second
+    derivative, a picture). A property test has to tie the two.
+
+    Args:
+        reference: ``reference(*inputs)`` in the library's operations: a tuple of Tensors or
+            arrays from Tensors, arrays and None.
+        forward: ``forward(*arrays) -> (outputs, saved)`` in plain NumPy.
+        vjps: ``vjps(gs, saved, live, *arrays)``: the cotangents of all inputs, given the list of
+            those of the outputs, None where missing; None where ``live`` says that it is not
+            wanted. A weight's may be a :class:`Later`.
+
+    Returns:
+        A function with the reference's arguments and results.
+    """
+
+    def backward_all(node: Node, gs: list[Any], live: list[bool]) -> Sequence[Any]:
+        return vjps(gs, node.keywords["saved"], live, *node.arrays)
+
+    op = Primitive(
+        reference.__name__, forward, backward_all, expand=lambda node: reference(*inputs_of(node))
+    )
+
+    @functools.wraps(reference)
+    def call(*inputs: Any) -> Any:
+        state = current()
+        arrays: list[Any] = []
+        parents: list[Node | str | None] = []
+        recorded = False
+        for x in inputs:
+            if isinstance(x, Value):
+                arrays.append(x._data)
+                parents.append(x.node or x._label)
+                recorded = recorded or x.node is not None
+            elif x is None:
+                arrays.append(None)
+                parents.append(None)
+            else:
+                return reference(*inputs)
+        if state.anomaly:
+            return reference(*inputs)
+        outputs, saved = forward(*arrays)
+        if not (recorded and state.recording):
+            return tuple([attach(output, None) for output in outputs])
+        node = record(op, tuple(parents), tuple(arrays), outputs, {"saved": saved}, state.scope)
+        return tuple([picked_from(node, i) for i in range(len(outputs))])
+
+    call.primitive = op  # type: ignore[attr-defined]
+    return call
+
+
+def expanded(nodes: Sequence[Node]) -> list[Node]:
+    """The places of the same values in a graph in which no node hides several operations.
+
+    Nodes made by :func:`fuse` and :func:`checkpoint` are replaced by the operations that they
+    stand for, and what was computed from these is recorded anew; leaves stay what they are.
+    """
+    order = ancestors(nodes)
+    while any(node.primitive is not None and node.primitive.expand for node in order):
+        place: dict[Any, Any] = {}
+        for node in reversed(order):
+            parents = tuple(place.get(parent, parent) for parent in node.parents)
+            if node.primitive is pick and isinstance(parents[0], list):
+                place[node] = parents[0][node.keywords["index"]]
+                if node.name is not None:
+                    place[node].name = node.name
+            elif node.primitive is None or not (node.primitive.expand or parents != node.parents):
+                place[node] = node
+            else:
+                copy = record(
+                    node.primitive, parents, node.arrays, node.output, node.keywords, node.scope
+                )
+                copy.name = node.name
+                place[node] = copy
+                if node.primitive.expand:
+                    with enable_grad(), in_scope(node.scope):
+                        outputs = [y.node for y in node.primitive.expand(copy)]
+                    place[node] = outputs if isinstance(node.output, tuple) else outputs[0]
+        nodes = [place[node] for node in nodes]
+        order = ancestors(nodes)
+    return list(nodes)
