@@ -11,13 +11,18 @@
 """
 
 from . import init
-from .cells import LSTMCell, RNNCell
+from .cells import GRUCell, LSTMCell, RNNCell
 from .layers import Embedding, Linear
 from .losses import cross_entropy
 from .module import Module, Parameter
+from .recurrent import GRU, LSTM, RNN
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "Embedding",
+    "GRUCell",
     "LSTMCell",
     "Linear",
     "Module",

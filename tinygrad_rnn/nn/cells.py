@@ -1,9 +1,9 @@
 """Recurrent cells: one step from the state before to the state after.
 
 A cell's mathematics is a plain function of arrays or Tensors, written in the library's own
-operations (``rnn_step``, ``lstm_step``); the Module around it holds the weights and looks at what
-comes in. Gradients of any order are the operations' own. Names, shapes, gate order and first
-values are PyTorch's, so that its weights load unchanged.
+operations (``rnn_step``, ``lstm_step``, ``gru_step``); the Module around it holds the weights and
+looks at what comes in. Gradients of any order are the operations' own. Names, shapes, gate order
+and first values are PyTorch's, so that its weights load unchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .module import Module, Parameter, as_input, floating, sized
 
 # ── the equations ────────────────────────────────────────────────────────────────────────
 
-_nonlinearities = {"tanh": ops.tanh, "relu": ops.relu}
+nonlinearities = {"tanh": ops.tanh, "relu": ops.relu}
 
 
 def rnn_step(
@@ -52,16 +52,116 @@ def rnn_step(
     Source: Elman, "Finding Structure in Time", Cognitive Science 14 (1990).
     """
     summed = ops.add(ops.linear(x, weight_ih, bias_ih), ops.linear(h, weight_hh, bias_hh))
-    return named("h_t", _nonlinearities[nonlinearity](summed))
+    return named("h_t", nonlinearities[nonlinearity](summed))
+
+
+def gru_step(
+    x: Array,
+    h: Array,
+    weight_ih: Array,
+    weight_hh: Array,
+    bias_ih: Array = None,
+    bias_hh: Array = None,
+    reset_after: bool = True,
+) -> Array:
+    """One step of a gated recurrent unit: the h that follows.
+
+        r_t = sigmoid(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)             reset gate
+        z_t = sigmoid(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)             update gate
+        n_t = tanh(W_in x_t + b_in + r_t (W_hn h_{t-1} + b_hn))          candidate, reset_after
+        n_t = tanh(W_in x_t + b_in + W_hn (r_t h_{t-1}) + b_hn)          candidate, else
+        h_t = (1 - z_t) n_t + z_t h_{t-1} = n_t + z_t (h_{t-1} - n_t)
+
+    Args:
+        x: x_t, (N, D) or (D,).
+        h: h_{t-1}, (N, H) or (H,).
+        weight_ih: (3H, D), the rows of W_ir, W_iz and W_in in this order.
+        weight_hh: (3H, H), likewise.
+        bias_ih, bias_hh: (3H,), likewise, or None.
+        reset_after: whether r_t resets W_hn h_{t-1} + b_hn, or h_{t-1} before the product.
+
+    Returns:
+        h_t, of h's shape.
+
+    Source: Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical
+    Machine Translation", arXiv:1406.1078, eq. 5-8, with z_t in the sense of PyTorch (see
+    :class:`GRUCell`).
+    """
+    r_x, z_x, n_x = ops.split(ops.linear(x, weight_ih, bias_ih), 3, -1)
+    if reset_after:
+        r_h, z_h, n_h = ops.split(ops.linear(h, weight_hh, bias_hh), 3, -1)
+        r = named("r_t", ops.sigmoid(ops.add(r_x, r_h)))
+        n_h = ops.multiply(r, n_h)
+    else:
+        cut = [2 * h.shape[-1]]
+        weight_rz, weight_n = ops.split(weight_hh, cut)
+        bias_rz, bias_n = (None, None) if bias_hh is None else ops.split(bias_hh, cut)
+        r_h, z_h = ops.split(ops.linear(h, weight_rz, bias_rz), 2, -1)
+        r = named("r_t", ops.sigmoid(ops.add(r_x, r_h)))
+        n_h = ops.linear(ops.multiply(r, h), weight_n, bias_n)
+    z = named("z_t", ops.sigmoid(ops.add(z_x, z_h)))
+    n = named("n_t", ops.tanh(ops.add(n_x, n_h)))
+    return named("h_t", ops.add(n, ops.multiply(z, ops.subtract(h, n))))
 
 
 # ── the modules ──────────────────────────────────────────────────────────────────────────
+
+
+def weight_shapes(
+    gates: int,
+    input_size: int,
+    hidden_size: int,
+    *,
+    bias: bool = True,
+    proj_size: int = 0,
+    peepholes: bool = False,
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of a cell's weights by name, in PyTorch's order.
+
+    Args:
+        gates: how many matrices ``weight_ih`` and ``weight_hh`` hold.
+        input_size: D.
+        hidden_size: H.
+        bias: whether there are biases.
+        proj_size: P, the length of a projected h; 0 for none.
+        peepholes: whether the gates see the cell.
+
+    >>> weight_shapes(4, 2, 3, bias=False)
+    {'weight_ih': (12, 2), 'weight_hh': (12, 3)}
+    """
+    rows = gates * hidden_size
+    shapes: dict[str, tuple[int, ...]] = {
+        "weight_ih": (rows, input_size),
+        "weight_hh": (rows, proj_size or hidden_size),
+    }
+    if bias:
+        shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+    if proj_size:
+        shapes["weight_hr"] = (proj_size, hidden_size)
+    if peepholes:
+        shapes |= {f"weight_p{gate}": (hidden_size,) for gate in "ifo"}
+    return shapes
+
+
+def projected(where: str, proj_size: int, hidden_size: int) -> None:
+    """Refuse a projection that is not one to something smaller."""
+    if not isinstance(proj_size, (int, np.integer)) or isinstance(proj_size, bool):
+        raise TypeError(f"{where}: proj_size must be an integer, got {proj_size!r}")
+    if not 0 <= proj_size < hidden_size:
+        raise ValueError(
+            f"{where}: proj_size must be from 0 (none) to hidden_size - 1 = {hidden_size - 1}, "
+            f"got {proj_size}"
+        )
 
 
 class _Cell(Module):
     """What cells share: the weights of ``gates`` gates, and a look at what comes in."""
 
     gates: int
+    weight_ih: Parameter
+    weight_hh: Parameter
+    bias_ih: Parameter | None = None
+    bias_hh: Parameter | None = None
 
     def __init__(
         self,
@@ -70,6 +170,7 @@ class _Cell(Module):
         bias: bool,
         dtype: Any,
         rng: init.Seed,
+        **parts: Any,
     ):
         kind = type(self).__name__
         sized(kind, input_size=input_size, hidden_size=hidden_size)
@@ -77,19 +178,13 @@ class _Cell(Module):
         rng = np.random.default_rng(rng)
         self.input_size, self.hidden_size = input_size, hidden_size
         bound = 1 / math.sqrt(hidden_size)
-        rows = self.gates * hidden_size
-
-        def parameter(*shape: int) -> Parameter:
-            return Parameter(init.uniform(shape, bound, dtype=dtype, rng=rng))
-
-        self.weight_ih = parameter(rows, input_size)
-        self.weight_hh = parameter(rows, hidden_size)
-        self.bias_ih = parameter(rows) if bias else None
-        self.bias_hh = parameter(rows) if bias else None
+        shapes = weight_shapes(self.gates, input_size, hidden_size, bias=bias, **parts)
+        for name, shape in shapes.items():
+            setattr(self, name, Parameter(init.uniform(shape, bound, dtype=dtype, rng=rng)))
 
     def _input(self, given: Any) -> Tensor:
-        x = as_input(type(self).__name__, "x", given, self.weight_ih.dtype)
-        shape = x.shape
+        x = as_input(type(self).__name__, "x", given, self.weight_ih._data.dtype)
+        shape = x._data.shape
         if not 1 <= len(shape) <= 2 or shape[-1] != self.input_size:
             raise ValueError(
                 f"{type(self).__name__}: expected x (N, {self.input_size}) or "
@@ -97,20 +192,18 @@ class _Cell(Module):
             )
         return x
 
-    def _state(self, name: str, given: Any, x: Tensor) -> Tensor:
-        """h or c, of the batch that x has."""
-        state = as_input(type(self).__name__, name, given, self.weight_ih.dtype)
-        expected = (*x.shape[:-1], self.hidden_size)
-        if state.shape != expected:
+    def _state(self, name: str, given: Any, x: Tensor, size: int) -> Tensor:
+        """h or c, of the batch that x has and of this length; zeros where none is given."""
+        expected = (*x._data.shape[:-1], size)
+        if given is None:
+            return attach(np.zeros(expected, self.weight_ih.dtype), None)  # type: ignore[return-value]
+        state = as_input(type(self).__name__, name, given, self.weight_ih._data.dtype)
+        if state._data.shape != expected:
             raise ValueError(
                 f"{type(self).__name__}: expected {name} {expected} to go with x {x.shape}, "
                 f"got {state.shape}{graph.current().scope}"
             )
         return state
-
-    def _zeros(self, x: Tensor) -> Tensor:
-        zeros = np.zeros((*x.shape[:-1], self.hidden_size), self.weight_ih.dtype)
-        return attach(zeros, None)  # type: ignore[return-value]
 
     def extra_repr(self) -> str:
         bias = "" if self.bias_ih is not None else ", bias=False"
@@ -166,7 +259,7 @@ class RNNCell(_Cell):
         dtype: Any = np.float32,
         rng: init.Seed = None,
     ):
-        if nonlinearity not in _nonlinearities:
+        if nonlinearity not in nonlinearities:
             raise ValueError(
                 f"RNNCell: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}"
             )
@@ -175,7 +268,7 @@ class RNNCell(_Cell):
 
     def forward(self, x: Any, state: Any = None) -> Tensor:
         x = self._input(x)
-        h = self._zeros(x) if state is None else self._state("h", state, x)
+        h = self._state("h", state, x, self.hidden_size)
         weights = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
         return rnn_step(x, h, *weights, self.nonlinearity)  # type: ignore[no-any-return]
 
@@ -197,27 +290,37 @@ class LSTMCell(_Cell):
     Where f_t is near 1, dL/dc passes from c_t to c_{t-1} almost unchanged: that is what the cell
     remembers by.
 
+    With ``peepholes`` the gates see the cell as well, i_t and f_t as it was and o_t as it has
+    become: inside their sigmoids they add p_i c_{t-1}, p_f c_{t-1} and p_o c_t. With ``proj_size``
+    h_t = W_hr (o_t tanh(c_t)), shorter than c_t.
+
     Args:
         input_size: D, the length of x_t.
         hidden_size: H, the length of h_t and of c_t.
         bias: False leaves the biases out.
+        proj_size: P < H, the length of h_t in the place of H; 0 for no projection.
+        peepholes: whether the gates see the cell.
         dtype: of the parameters.
         rng: a generator, or a seed for one.
 
     Attributes:
         weight_ih: (4H, D), the rows of W_ii, W_if, W_ig and W_io in this order; weight_hh:
-            (4H, H), bias_ih and bias_hh: (4H,) likewise. All from U(-1/sqrt(H), 1/sqrt(H)).
+            (4H, H), bias_ih and bias_hh: (4H,) likewise, None without. weight_hr: (P, H) and
+            weight_hh: (4H, P) where there is a projection; weight_pi, weight_pf and weight_po:
+            (H,) where there are peepholes. All from U(-1/sqrt(H), 1/sqrt(H)).
 
     Calling it: ``h_t, c_t = cell(x_t, (h, c))`` with x_t (N, D) or (D,), and h and c (N, H) or
-    (H,); zeros where the state is None.
+    (H,), h (N, P) or (P,) where there is a projection; zeros where the state is None.
 
     Raises:
-        ValueError: x, h or c has the wrong size.
+        ValueError: x, h or c has the wrong size, or proj_size is not below hidden_size.
         TypeError: a Tensor of another dtype than the cell's (arrays are converted), or a state
             that is not a pair.
 
     Source: Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural Computation 9 (1997);
-    https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTMCell.html
+    forget gate: Gers, Schmidhuber and Cummins, Neural Computation 12 (2000); peepholes: Gers,
+    Schraudolph and Schmidhuber, JMLR 3 (2002); projection: Sak, Senior and Beaufays,
+    arXiv:1402.1128; https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTMCell.html
 
     >>> import numpy as np
     >>> import tinygrad_rnn as tg
@@ -230,6 +333,10 @@ class LSTMCell(_Cell):
     """
 
     gates = 4
+    weight_hr: Parameter | None = None
+    weight_pi: Parameter | None = None
+    weight_pf: Parameter | None = None
+    weight_po: Parameter | None = None
 
     def __init__(
         self,
@@ -237,21 +344,122 @@ class LSTMCell(_Cell):
         hidden_size: int,
         bias: bool = True,
         *,
+        proj_size: int = 0,
+        peepholes: bool = False,
+        dtype: Any = np.float32,
+        rng: init.Seed = None,
+    ):
+        sized("LSTMCell", hidden_size=hidden_size)
+        projected("LSTMCell", proj_size, hidden_size)
+        self.proj_size, self.peepholes = proj_size, peepholes
+        parts = {"proj_size": proj_size, "peepholes": peepholes}
+        super().__init__(input_size, hidden_size, bias, dtype, rng, **parts)
+
+    def forward(self, x: Any, state: Any = None) -> tuple[Tensor, Tensor]:
+        x = self._input(x)
+        given_h, given_c = pair("LSTMCell", state)
+        h = self._state("h", given_h, x, self.proj_size or self.hidden_size)
+        c = self._state("c", given_c, x, self.hidden_size)
+        weights = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+        parts = self.weight_hr, self.weight_pi, self.weight_pf, self.weight_po
+        return lstm_step(x, h, c, *weights, *parts)
+
+    def extra_repr(self) -> str:
+        projection = f", proj_size={self.proj_size}" if self.proj_size else ""
+        peepholes = ", peepholes=True" if self.peepholes else ""
+        return super().extra_repr() + projection + peepholes
+
+
+def pair(where: str, state: Any) -> tuple[Any, Any]:
+    """An LSTM's state (h, c), each None where there is no state.
+
+    Raises:
+        TypeError: the state is not a pair.
+    """
+    if state is None:
+        return None, None
+    if isinstance(state, (tuple, list)) and len(state) == 2:
+        return state[0], state[1]
+    raise TypeError(
+        f"{where}: expected the state as a pair (h, c), got {type(state).__name__}"
+        f"{graph.current().scope}"
+    )
+
+
+class GRUCell(_Cell):
+    """A gated recurrent unit, one step at a time.
+
+        r_t = sigmoid(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)             reset gate
+        z_t = sigmoid(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)             update gate
+        n_t = tanh(W_in x_t + b_in + r_t (W_hn h_{t-1} + b_hn))          candidate
+        h_t = (1 - z_t) n_t + z_t h_{t-1}
+
+    The literature has two conventions for each gate:
+
+    * z_t near 1 keeps the old value here, h_t = (1 - z_t) n_t + z_t h_{t-1}: so PyTorch, cuDNN and
+      ONNX, and eq. 7 of Cho et al. (arXiv:1406.1078). What is mostly quoted as the GRU of Cho et
+      al. is the other one, where z_t near 1 takes the new value,
+      h_t = z_t n_t + (1 - z_t) h_{t-1}: so Chung, Gulcehre, Cho and Bengio (arXiv:1412.3555). As
+      1 - sigmoid(a) = sigmoid(-a), negating the rows of W_iz, W_hz, b_iz and b_hz turns one into
+      the other.
+    * r_t resets W_hn h_{t-1} + b_hn here, after the product: so PyTorch and cuDNN. With
+      ``reset_after=False`` it resets h_{t-1} before the product, as Cho et al. have it:
+
+        n_t = tanh(W_in x_t + b_in + W_hn (r_t h_{t-1}) + b_hn)
+
+    Args:
+        input_size: D, the length of x_t.
+        hidden_size: H, the length of h_t.
+        bias: False leaves the biases out.
+        reset_after: where r_t acts, see above.
+        dtype: of the parameters.
+        rng: a generator, or a seed for one.
+
+    Attributes:
+        weight_ih: (3H, D), the rows of W_ir, W_iz and W_in in this order; weight_hh: (3H, H),
+            bias_ih and bias_hh: (3H,) likewise, None without. All from U(-1/sqrt(H), 1/sqrt(H)).
+
+    Calling it: ``h_t = cell(x_t, h)`` with x_t (N, D) or (D,), and h (N, H) or (H,); zeros where
+    h is None.
+
+    Raises:
+        ValueError: x or h has the wrong size.
+        TypeError: a Tensor of another dtype than the cell's (arrays are converted).
+
+    Source: Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical
+    Machine Translation", arXiv:1406.1078, eq. 5-8;
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.GRUCell.html
+
+    >>> import numpy as np
+    >>> import tinygrad_rnn as tg
+    >>> cell = tg.nn.GRUCell(3, 4, rng=0)
+    >>> h = None
+    >>> for t, x_t in tg.steps(np.ones((5, 2, 3))):
+    ...     h = cell(x_t, h)
+    >>> h.shape
+    (2, 4)
+    """
+
+    gates = 3
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        *,
+        reset_after: bool = True,
         dtype: Any = np.float32,
         rng: init.Seed = None,
     ):
         super().__init__(input_size, hidden_size, bias, dtype, rng)
+        self.reset_after = reset_after
 
-    def forward(self, x: Any, state: Any = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Any, state: Any = None) -> Tensor:
         x = self._input(x)
-        if state is None:
-            h = c = self._zeros(x)
-        elif isinstance(state, (tuple, list)) and len(state) == 2:
-            h, c = self._state("h", state[0], x), self._state("c", state[1], x)
-        else:
-            raise TypeError(
-                f"LSTMCell: expected the state as a pair (h, c), got {type(state).__name__}"
-                f"{graph.current().scope}"
-            )
+        h = self._state("h", state, x, self.hidden_size)
         weights = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
-        return lstm_step(x, h, c, *weights)  # type: ignore[no-any-return]
+        return gru_step(x, h, *weights, self.reset_after)  # type: ignore[no-any-return]
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")

@@ -7,7 +7,8 @@ ties it to the equations, and whoever asks for the inside of the node (a picture
 derivative, ``detect_anomaly``) gets the equations.
 
 A Python loop over ``LSTMCell`` takes, as a ratio to PyTorch's same loop and without and with it,
-0.92 -> 0.47 at (N, D, H) = (1, 32, 32), 0.93 -> 0.69 at (16, 64, 128), 0.91 -> 0.81 at (32, 128, 256).
+0.92 -> 0.47 at (N, D, H) = (1, 32, 32), 0.93 -> 0.69 at (16, 64, 128) and 0.91 -> 0.81 at
+(32, 128, 256).
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ def equations(
     weight_hh: Array,
     bias_ih: Array = None,
     bias_hh: Array = None,
+    weight_hr: Array = None,
+    weight_pi: Array = None,
+    weight_pf: Array = None,
+    weight_po: Array = None,
 ) -> tuple[Array, Array]:
     """One step of a long short-term memory: the (h, c) that follows.
 
@@ -48,29 +53,45 @@ def equations(
         c_t = f_t c_{t-1} + i_t g_t
         h_t = o_t tanh(c_t)
 
+    With peepholes the gates see the cell too: inside their sigmoids i_t and f_t add p_i c_{t-1}
+    and p_f c_{t-1}, o_t adds p_o c_t. With a projection h_t = W_hr (o_t tanh(c_t)).
+
     Args:
         x: x_t, (N, D) or (D,).
-        h, c: h_{t-1} and c_{t-1}, (N, H) or (H,).
+        h: h_{t-1}, (N, H) or (H,); P, the rows of weight_hr, in the place of H where there is a
+            projection.
+        c: c_{t-1}, (N, H) or (H,).
         weight_ih: (4H, D), the rows of W_ii, W_if, W_ig and W_io in this order.
-        weight_hh: (4H, H), likewise.
+        weight_hh: (4H, H), or (4H, P), likewise.
         bias_ih, bias_hh: (4H,), likewise, or None.
+        weight_hr: (P, H), or None.
+        weight_pi, weight_pf, weight_po: (H,), all or none.
 
     Returns:
-        (h_t, c_t), of h's shape.
+        (h_t, c_t), of the shapes of h and c.
 
     Source: Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural Computation 9 (1997),
-    with the forget gate of Gers, Schmidhuber and Cummins, Neural Computation 12 (2000).
+    with the forget gate of Gers, Schmidhuber and Cummins, Neural Computation 12 (2000), the
+    peepholes of Gers, Schraudolph and Schmidhuber, JMLR 3 (2002), and the projection of Sak,
+    Senior and Beaufays, arXiv:1402.1128, eq. 5.
     """
     from_x = ops.linear(x, weight_ih, bias_ih)
     from_h = ops.linear(h, weight_hh, bias_hh)
     i, f, g, o = ops.split(ops.add(from_x, from_h), 4, -1)
+    if weight_pi is not None:
+        i = ops.add(i, ops.multiply(weight_pi, c))
+        f = ops.add(f, ops.multiply(weight_pf, c))
     i = named("i_t", ops.sigmoid(i))
     f = named("f_t", ops.sigmoid(f))
     g = named("g_t", ops.tanh(g))
-    o = named("o_t", ops.sigmoid(o))
     c = named("c_t", ops.add(ops.multiply(f, c), ops.multiply(i, g)))
-    h = named("h_t", ops.multiply(o, ops.tanh(c)))
-    return h, c
+    if weight_po is not None:
+        o = ops.add(o, ops.multiply(weight_po, c))
+    o = named("o_t", ops.sigmoid(o))
+    h = ops.multiply(o, ops.tanh(c))
+    if weight_hr is not None:
+        h = ops.linear(h, weight_hr)
+    return named("h_t", h), c
 
 
 _half = {np.dtype(t): np.array(0.5, t) for t in "efdg"}
@@ -169,4 +190,25 @@ def _backward(
     ]
 
 
-lstm_step = fuse(equations, _forward, _backward)
+_fused = fuse(equations, _forward, _backward)
+
+
+def lstm_step(
+    x: Array,
+    h: Array,
+    c: Array,
+    weight_ih: Array,
+    weight_hh: Array,
+    bias_ih: Array = None,
+    bias_hh: Array = None,
+    weight_hr: Array = None,
+    weight_pi: Array = None,
+    weight_pf: Array = None,
+    weight_po: Array = None,
+) -> tuple[Array, Array]:
+    """What :func:`equations` computes, as one node unless there are peepholes."""
+    if weight_pi is not None:
+        peepholes = weight_pi, weight_pf, weight_po
+        return equations(x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, *peepholes)
+    h, c = _fused(x, h, c, weight_ih, weight_hh, bias_ih, bias_hh)
+    return (h if weight_hr is None else named("h_t", ops.linear(h, weight_hr))), c

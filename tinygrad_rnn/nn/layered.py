@@ -1,0 +1,225 @@
+"""What recurrent layers share: all but the cell and its state.
+
+Weights by PyTorch's names, a look at what comes in, and the way through layers and directions. The
+loop over time, one for every cell, is ``loop``.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from .. import graph, ops
+from ..graph import Value, attach
+from ..tensor import Tensor
+from . import init
+from .cells import projected, weight_shapes
+from .loop import Carry, Step, loop
+from .module import Module, Parameter, as_input, floating, sized
+
+
+class Layered(Module):
+    """A cell run over a sequence, in several layers and both directions.
+
+    RNN, LSTM and GRU derive from it and define ``gates`` and ``_step``; the LSTM, whose state is a
+    pair, ``_initial`` and ``_final`` too.
+    """
+
+    gates: int
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        dtype: Any,
+        rng: init.Seed,
+        *,
+        proj_size: int = 0,
+        peepholes: bool = False,
+    ):
+        kind = type(self).__name__
+        sized(kind, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        projected(kind, proj_size, hidden_size)
+        flags = {"bias": bias, "batch_first": batch_first, "bidirectional": bidirectional}
+        for name, flag in flags.items():
+            if not isinstance(flag, (bool, np.bool_)):
+                raise TypeError(f"{kind}: {name} must be a bool, got {flag!r}")
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"{kind}: dropout must be a probability from 0 to 1, got {dropout}")
+        if dropout and num_layers == 1:
+            warnings.warn(
+                f"{kind}: dropout={dropout} acts between layers, and there is only one",
+                stacklevel=3,
+            )
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+        self.dtype = floating(kind, dtype)
+        self.rng = np.random.default_rng(rng)
+        self._directions = ("", "_reverse") if bidirectional else ("",)
+        bound = 1 / math.sqrt(hidden_size)
+        size = input_size
+        for layer in range(num_layers):
+            shapes = weight_shapes(
+                self.gates, size, hidden_size, bias=bias, proj_size=proj_size, peepholes=peepholes
+            )
+            for direction in self._directions:
+                for name, shape in shapes.items():
+                    numbers = init.uniform(shape, bound, dtype=self.dtype, rng=self.rng)
+                    setattr(self, f"{name}_l{layer}{direction}", Parameter(numbers))
+            size = self._output_size * len(self._directions)
+        self._weight_names = tuple(shapes)
+
+    @property
+    def _output_size(self) -> int:
+        """The length of h_t, of one direction."""
+        return self.proj_size or self.hidden_size
+
+    def _step(self, weights: dict[str, Any], unroll: bool) -> Step:
+        """The step of one layer in one direction; each kind of layer defines its own."""
+        raise NotImplementedError
+
+    def _initial(self, state: Any, batch: tuple[int, ...]) -> list[Carry]:
+        """The carry that each layer and direction starts from, in this order."""
+        return list(zip(self._part("h", state, batch, self._output_size), strict=True))
+
+    def _final(self, carries: list[Carry]) -> Any:
+        """The state to return."""
+        return ops.stack([h for (h,) in carries])
+
+    # ── the way through ──────────────────────────────────────────────────────────────────
+
+    def forward(
+        self, x: Any, state: Any = None, *, lengths: Any = None, unroll: bool = False
+    ) -> tuple[Tensor, Any]:
+        x = self._input(x)
+        turned = self.batch_first and x.ndim == 3
+        T, *batch = np.swapaxes(x._data, 0, 1).shape[:-1] if turned else x.shape[:-1]
+        within = self._within(lengths, T, batch)
+        if within is not None:
+            # Before anything else reads them: not even a NaN in the padding goes further.
+            x = ops.where(_mask(within.T if turned else within), x, 0)
+        y = ops.swapaxes(x, 0, 1) if turned else x
+        initial = self._initial(state, tuple(batch))
+        final: list[Carry] = []
+        for layer in range(self.num_layers):
+            if layer:
+                y = ops.dropout(y, self.dropout, self.training, self.rng)
+            both = []
+            for direction in self._directions:
+                with graph.scope(f"l{layer}{direction}"):
+                    names = {n: f"{n}_l{layer}{direction}" for n in self._weight_names}
+                    weights = {n: getattr(self, attribute) for n, attribute in names.items()}
+                    carry, ys = loop(
+                        self._step(weights, unroll),
+                        initial[len(final)],
+                        y,
+                        reverse=bool(direction),
+                        within=within,
+                    )
+                    final.append(carry)
+                    both.append(self._stacked(ys, batch, within))
+            y = both[0] if len(both) == 1 else ops.concatenate(both, -1)
+        return (ops.swapaxes(y, 0, 1) if turned else y), self._final(final)
+
+    def _stacked(self, ys: list[Tensor], batch: list[int], within: ndarray | None) -> Tensor:
+        """The outputs of all steps as one Tensor, 0 where a sequence has ended."""
+        if not ys:
+            empty = np.zeros((0, *batch, self._output_size), self.dtype)
+            return attach(empty, None)  # type: ignore[return-value]
+        y = ops.stack(ys)
+        return y if within is None else ops.where(_mask(within), y, 0)  # type: ignore[no-any-return]
+
+    # ── what comes in ────────────────────────────────────────────────────────────────────
+
+    def _input(self, given: Any) -> Tensor:
+        kind = type(self).__name__
+        x = as_input(kind, "x", given, self.dtype)
+        if not 2 <= x.ndim <= 3 or x.shape[-1] != self.input_size:
+            axes = "N, T" if self.batch_first else "T, N"
+            raise ValueError(
+                f"{kind}: expected x ({axes}, {self.input_size}) or unbatched "
+                f"(T, {self.input_size}), got {x.shape}{graph.current().scope}"
+            )
+        if not isinstance(given, Value):
+            x.name = "x"
+        return x
+
+    def _part(self, name: str, given: Any, batch: tuple[int, ...], size: int) -> list[Tensor]:
+        """h or c of each layer and direction, of this length; zeros where none is given."""
+        kind = type(self).__name__
+        count = self.num_layers * len(self._directions)
+        if given is None:
+            zeros = [np.zeros((*batch, size), self.dtype) for _ in range(count)]
+            parts: list[Tensor] = [attach(array, None) for array in zeros]  # type: ignore[misc]
+        elif isinstance(given, tuple):
+            raise TypeError(
+                f"{kind}: expected {name} as one Tensor or array, got a tuple of {len(given)}"
+                f"{graph.current().scope}"
+            )
+        else:
+            state = as_input(kind, name, given, self.dtype)
+            expected = (count, *batch, size)
+            if state.shape != expected:
+                layers = "layers and directions"
+                raise ValueError(
+                    f"{kind}: expected {name} {expected} ({layers}, batch, size) to go with x, "
+                    f"got {state.shape}{graph.current().scope}"
+                )
+            parts = list(state)
+        for part in parts:
+            if part.node is None:
+                part.name = f"{name}_0"
+        return parts
+
+    def _within(self, given: Any, T: int, batch: list[int]) -> ndarray | None:
+        """Which steps (T, N) are within their sequence; None where all are."""
+        if given is None:
+            return None
+        where = f"{type(self).__name__}: expected lengths"
+        lengths = np.asarray(given._data if isinstance(given, Value) else given)
+        if not batch:
+            raise ValueError(f"{where} only for batched input; x has no batch axis")
+        if lengths.shape != tuple(batch):
+            raise ValueError(f"{where} of shape {tuple(batch)}, got {lengths.shape}")
+        if lengths.dtype.kind not in "iu" and lengths.size:
+            raise TypeError(f"{where} that are integers, got {lengths.dtype}")
+        wrong = np.flatnonzero((lengths < 1) | (lengths > T))
+        if wrong.size:
+            raise ValueError(
+                f"{where} from 1 to T = {T}, got {lengths[wrong[0]]} for sequence {wrong[0]}"
+            )
+        within: ndarray = np.arange(T)[:, np.newaxis] < lengths
+        return None if within.all() else within
+
+    def extra_repr(self) -> str:
+        usual: dict[str, Any] = {
+            "nonlinearity": "tanh",
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+            "proj_size": 0,
+            "peepholes": False,
+            "reset_after": True,
+        }
+        changed = [
+            f", {name}={getattr(self, name)!r}"
+            for name, value in usual.items()
+            if getattr(self, name, value) != value
+        ]
+        return f"{self.input_size}, {self.hidden_size}" + "".join(changed)
+
+
+def _mask(within: ndarray) -> Tensor:
+    return attach(within[..., np.newaxis], None)  # type: ignore[return-value]
