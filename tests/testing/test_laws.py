@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import backprop, graph, ops
+from tinygrad_rnn import graph
+from tinygrad_rnn.backprop import derivatives, ops, reverse
 from tinygrad_rnn.testing import cases, differences, laws
 from tinygrad_rnn.testing.cases import Case, rows
 
@@ -134,7 +135,9 @@ def test_a_law_notices_what_it_is_there_for(name):
 def test_not_aliased_notices_a_sweep_that_gives_its_own_arrays_away(monkeypatch):
     case = Case("add", tg.add, (x, y))
     assert laws.broken_law(case, 0, [laws.not_aliased]) is None
-    monkeypatch.setattr(backprop, "_as_result", lambda cotangent, x: graph.attach(cotangent, None))
+    monkeypatch.setattr(
+        derivatives, "_as_result", lambda cotangent, x: graph.attach(cotangent, None)
+    )
     name, error = laws.broken_law(case, 0, [laws.not_aliased])
     assert name == "not_aliased"
     assert "shares memory" in str(error)
@@ -142,7 +145,7 @@ def test_not_aliased_notices_a_sweep_that_gives_its_own_arrays_away(monkeypatch)
 
 def test_what_the_sweep_lets_through_the_laws_do_not(monkeypatch):
     """The sweep refuses wrong shapes and casts wrong dtypes; should it not, the laws notice."""
-    monkeypatch.setattr(backprop, "_fitted", lambda contribution, index, node: contribution)
+    monkeypatch.setattr(reverse, "_fitted", lambda contribution, index, node: contribution)
     flat = Case("flat", square(lambda g, y, x: (g * 2 * x).ravel()), (x,))
     assert "has shape (9,)" in str(laws.broken_law(flat, 0, [laws.adjoint])[1])
     wide = Case("wide", square(lambda g, y, x: g * 2.0 * np.float64(x)), (x,))

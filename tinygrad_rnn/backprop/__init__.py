@@ -1,12 +1,12 @@
 """Differentiation: the reverse sweep, and the functions that are made of it.
 
-``sweep`` is the chain rule over a graph, ``derivatives`` the functions that users call, and
+``reverse`` is the chain rule over a graph, ``derivatives`` the functions that users call, and
 ``regions`` the functions of several operations that the graph holds as one node.
 """
 
 from .derivatives import backward, grad, hessian, hvp, jacobian, jvp, value_and_grad
 from .regions import checkpoint, expanded, fuse, picked_from
-from .sweep import Later, inputs_of, sweep
+from .reverse import Later, inputs_of, sweep
 
 __all__ = [
     "Later",

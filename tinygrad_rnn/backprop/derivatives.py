@@ -24,7 +24,7 @@ from ..graph import (
     leaf,
     numeric,
 )
-from .sweep import sweep
+from .reverse import sweep
 
 
 def _seed(output: Value, grad: Any, where: str, example: str) -> Any:

@@ -26,7 +26,7 @@ from ..graph import (
     pick,
     record,
 )
-from .sweep import inputs_of
+from .reverse import inputs_of
 
 
 def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
