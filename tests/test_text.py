@@ -40,7 +40,7 @@ def test_decoding_gives_back_any_text(text):
 def test_ids_depend_on_the_characters_only(text, random):
     shuffled = list(text)
     random.shuffle(shuffled)
-    assert Vocabulary(shuffled).characters == Vocabulary(text * 2).characters
+    assert Vocabulary(shuffled).symbols == Vocabulary(text * 2).symbols
 
 
 def test_nothing_has_no_vocabulary_but_encodes_and_decodes():
@@ -192,14 +192,18 @@ def test_windows_with_the_state_carried_are_the_whole_sequence(T, N, cut):
 
 def test_the_model_step_by_step():
     model, ids = model_of(), np.array([[0, 1], [4, 2]])
-    logits, state = model(ids)
-    again = None
-    for t in range(2):
-        again = model.cell(model.embedding(ids[t]), again)
-        np.testing.assert_allclose(logits.data[t], model.output(again[0]).data, rtol=1e-12)
-    np.testing.assert_allclose(state[1].data, again[1].data, rtol=1e-12)
-    nodes = tg.graph.ancestors([logits.node])
-    assert {node.scope.step for node in nodes if "cell" in node.scope.path} == {0, 1}
+    weights = model.recurrent.state_dict()
+    cell = nn.LSTMCell(3, 4, dtype=np.float64)
+    cell.load_state_dict({name.removesuffix("_l0"): w for name, w in weights.items()})
+    for unroll in (False, True):
+        logits, state = model(ids, unroll=unroll)
+        again = None
+        for t in range(2):
+            again = cell(model.embedding(ids[t]), again)
+            np.testing.assert_allclose(logits.data[t], model.output(again[0]).data, rtol=1e-12)
+        np.testing.assert_allclose(state[1].data[0], again[1].data, rtol=1e-12)
+    nodes = tg.graph.ancestors([logits.node])  # the unrolled one, which has a box for each step
+    assert {0, 1} <= {node.scope.step for node in nodes if "l0" in node.scope.path}
 
 
 @pytest.mark.parametrize("ids", [0, [0, 1], np.zeros((0, 2), int), [[[0]]]])

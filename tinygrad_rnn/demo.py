@@ -25,7 +25,15 @@ from numpy import ndarray
 
 from . import nn, optim
 from .progress import Progress
-from .text import LanguageModel, NGram, Streams, Vocabulary, bits_per_character, sample
+from .text import (
+    LanguageModel,
+    NGram,
+    Streams,
+    Vocabulary,
+    bits_per_character,
+    bptt_step,
+    sample,
+)
 
 STEPS = 1500
 HIDDEN, EMBEDDING = 128, 32
@@ -153,18 +161,12 @@ def train(model: LanguageModel, windows: Streams, steps: int) -> None:
     state: Any = None
     with Progress(steps, "training") as progress:
         for step in range(steps):
-            x, y = windows[step % len(windows)]
+            window = windows[step % len(windows)]
             if step % len(windows) == 0:
                 state = None
-            logits, state = model(x, state)
-            loss = nn.cross_entropy(logits.reshape(y.size, -1), y.reshape(-1))
-            optimizer.zero_grad()
-            loss.backward()
-            optim.clip_grad_norm_(optimizer.params, MAX_NORM)
             optimizer.lr = LEARNING_RATE * (1 - step / steps)
-            optimizer.step()
-            state = tuple(carried.detach() for carried in state)
-            progress.update(step + 1, bits=loss.item() / math.log(2))
+            loss, state = bptt_step(model, optimizer, window, state, max_norm=MAX_NORM)
+            progress.update(step + 1, bits=loss / math.log(2))
 
 
 def _print_sample(
@@ -184,7 +186,7 @@ def draw_window(model: LanguageModel, ids: ndarray, directory: Path) -> list[Pat
     """
     from .viz import draw
 
-    logits, _ = model(ids[:-1, None])
+    logits, _ = model(ids[:-1, None], unroll=True)
     loss = nn.cross_entropy(logits.reshape(len(ids) - 1, -1), ids[1:])
     loss.name = "loss"
     drawing = draw(loss, detail="op", grads=True)
