@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import graph
-from tinygrad_rnn.backprop import derivatives, ops, reverse
+from tinygrad_rnn import graph, ops
+from tinygrad_rnn.backprop import derivatives, reverse
 from tinygrad_rnn.testing import cases, differences, laws
 from tinygrad_rnn.testing.cases import Case, rows
 
