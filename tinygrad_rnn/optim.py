@@ -5,10 +5,14 @@ value, its gradient and what the optimiser remembers of it. ``step`` rebinds ``.
 value and never writes into the old array, which a graph may still hold: stepping between a forward
 pass and its backward changes no gradient.
 
-Settings are attributes, so that a learning rate schedule is a plain assignment:
+Settings are attributes, and a learning rate schedule is a plain function of the step, your own
+or one of ``constant_lr``, ``linear_lr`` and ``cosine_lr``:
 
     for k in range(steps):
-        optimizer.lr = 0.01 * (1 - k / steps)
+        optimizer.lr = cosine_lr(k, 0.01, steps, warmup=100)
+        ...
+
+It has no state, so a run that is resumed at step k goes on with the right rate.
 """
 
 from __future__ import annotations
@@ -536,6 +540,101 @@ def _with_gradient(params: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, ndar
     return [(p, p.grad) for p in given if p.grad is not None]
 
 
+# ── learning rates ───────────────────────────────────────────────────────────────────────
+
+
+def constant_lr(step: int, lr: float, warmup: int = 0) -> float:
+    """The learning rate at a step: lr, after a warm-up.
+
+        lr_k = lr (k + 1) / warmup              for k < warmup
+        lr_k = lr                               after
+
+    Args:
+        step: k, from 0.
+        lr: the learning rate.
+        warmup: how many steps it takes to get there.
+
+    Raises:
+        ValueError: a negative argument.
+
+    >>> [constant_lr(k, 1.0, warmup=4) for k in range(5)]
+    [0.25, 0.5, 0.75, 1.0, 1.0]
+    """
+    _not_negative("constant_lr", step=step, lr=lr, warmup=warmup)
+    return lr * (step + 1) / warmup if step < warmup else lr
+
+
+def linear_lr(step: int, lr: float, steps: int, warmup: int = 0, final_lr: float = 0.0) -> float:
+    """The learning rate at a step: after a warm-up, down to ``final_lr`` along a line.
+
+        lr_k = lr (k + 1) / warmup              for k < warmup
+        lr_k = (1 - p) lr + p final_lr          after, p = (k - warmup) / (steps - warmup)
+
+    From ``k = steps`` on it stays ``final_lr``.
+
+    Args:
+        step: k, from 0.
+        lr: the highest learning rate.
+        steps: of the whole training, warm-up included.
+        warmup: how many steps it takes to get to lr.
+        final_lr: the lowest, at the end.
+
+    Raises:
+        ValueError: a negative argument, or a warm-up that is not shorter than ``steps``.
+
+    >>> [linear_lr(k, 1.0, steps=4) for k in range(6)]
+    [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    """
+    p = _progress("linear_lr", step, lr, steps, warmup, final_lr)
+    return lr * (step + 1) / warmup if p < 0 else (1 - p) * lr + p * final_lr
+
+
+def cosine_lr(step: int, lr: float, steps: int, warmup: int = 0, final_lr: float = 0.0) -> float:
+    """The learning rate at a step: after a warm-up, down to ``final_lr`` along half a cosine.
+
+        lr_k = lr (k + 1) / warmup                                  for k < warmup
+        lr_k = final_lr + (lr - final_lr) (1 + cos(pi p)) / 2       after,
+               p = (k - warmup) / (steps - warmup)
+
+    From ``k = steps`` on it stays ``final_lr``.
+
+    Args:
+        step: k, from 0.
+        lr: the highest learning rate.
+        steps: of the whole training, warm-up included.
+        warmup: how many steps it takes to get to lr.
+        final_lr: the lowest, at the end.
+
+    Raises:
+        ValueError: a negative argument, or a warm-up that is not shorter than ``steps``.
+
+    Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
+    arXiv:1608.03983, eq. 5 (without restarts); warm-up: Goyal et al., "Accurate, Large Minibatch
+    SGD", arXiv:1706.02677, sec. 2.2.
+
+    >>> [round(cosine_lr(k, 1.0, steps=4), 4) for k in range(6)]
+    [1.0, 0.8536, 0.5, 0.1464, 0.0, 0.0]
+    """
+    p = _progress("cosine_lr", step, lr, steps, warmup, final_lr)
+    if p < 0:
+        return lr * (step + 1) / warmup
+    return final_lr + (lr - final_lr) * (1 + math.cos(math.pi * p)) / 2
+
+
+def _progress(where: str, step: int, lr: float, steps: int, warmup: int, final_lr: float) -> float:
+    """How much of the decay is over: from 0 to 1, below 0 during the warm-up."""
+    _not_negative(where, step=step, lr=lr, warmup=warmup, final_lr=final_lr)
+    if not steps > warmup:
+        raise ValueError(f"{where}: expected more steps than the warm-up's {warmup}, got {steps}")
+    return min((step - warmup) / (steps - warmup), 1.0)
+
+
+def _not_negative(where: str, **numbers: float) -> None:
+    for name, number in numbers.items():
+        if not number >= 0:
+            raise ValueError(f"{where}: {name} must be at least 0, got {number!r}")
+
+
 __all__ = [
     "SGD",
     "Adagrad",
@@ -545,4 +644,7 @@ __all__ = [
     "RMSprop",
     "clip_grad_norm_",
     "clip_grad_value_",
+    "constant_lr",
+    "cosine_lr",
+    "linear_lr",
 ]

@@ -11,9 +11,10 @@
 """
 
 from . import init
+from .attention import Attention
 from .cells import GRUCell, LSTMCell, RNNCell
-from .layers import Embedding, Linear
-from .losses import cross_entropy
+from .layers import Conv2d, Dropout, Embedding, LayerNorm, Linear, Sequential
+from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from .module import Module, Parameter
 from .recurrent import GRU, LSTM, RNN
 
@@ -21,13 +22,20 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Attention",
+    "Conv2d",
+    "Dropout",
     "Embedding",
     "GRUCell",
     "LSTMCell",
+    "LayerNorm",
     "Linear",
     "Module",
     "Parameter",
     "RNNCell",
+    "Sequential",
+    "binary_cross_entropy_with_logits",
     "cross_entropy",
     "init",
+    "mse_loss",
 ]

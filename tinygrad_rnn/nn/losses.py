@@ -11,6 +11,8 @@ from numpy import ndarray
 from .. import ops
 from ..graph import Array, Value, attach, describe, numeric
 
+# ── classes ──────────────────────────────────────────────────────────────────────────────
+
 
 def cross_entropy(
     logits: Array,
@@ -56,10 +58,7 @@ def cross_entropy(
     >>> bool(np.allclose(loss, [np.log(2), 0]))
     True
     """
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(
-            f"cross_entropy: expected reduction 'mean', 'sum' or 'none', got {reduction!r}"
-        )
+    _known(reduction, "cross_entropy")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(
             f"cross_entropy: expected label_smoothing from 0 to 1, got {label_smoothing}"
@@ -146,6 +145,101 @@ def _class_indices(target: Array, shape: tuple[int, ...], batch: tuple[int, ...]
             f"{shape}, got {describe(ids)}"
         )
     return ids.reshape(-1)
+
+
+# ── numbers ──────────────────────────────────────────────────────────────────────────────
+
+
+def mse_loss(x: Array, y: Array, reduction: str = "mean") -> Array:
+    """The squared distance of a prediction from its target.
+
+        l_i = (x_i - y_i)^2
+
+    Args:
+        x: floats of any shape, the prediction.
+        y: numbers of x's shape, the target; cast to x's dtype. Gradients reach it too.
+        reduction: "mean", "sum" or "none".
+
+    Returns:
+        A scalar, or of x's shape for ``reduction="none"``. The mean of nothing is NaN.
+
+    Raises:
+        TypeError: x is not floats.
+        ValueError: x and y differ in shape (they do not broadcast: (N, 1) against (N,) would
+            compare every prediction with every target), or an unknown reduction.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MSELoss.html
+
+    >>> mse_loss([1.0, 2.0], [1.0, 4.0])
+    array(2.)
+    """
+    _known(reduction, "mse_loss")
+    x, y = _compared(x, y, "mse_loss")
+    return _reduced(ops.square(ops.subtract(x, y)), reduction, x.shape, x.size)
+
+
+def binary_cross_entropy_with_logits(x: Array, y: Array, reduction: str = "mean") -> Array:
+    """How many nats it costs to code yes or no with the predicted probability p = sigmoid(x).
+
+        l_i = -y_i log p_i - (1 - y_i) log(1 - p_i)
+            = y_i softplus(-x_i) + (1 - y_i) softplus(x_i)
+
+    The second line is what is computed: no term of it cancels another, so that the loss and its
+    gradient, p - y, are accurate at logits of any size.
+
+    Args:
+        x: logits, floats of any shape.
+        y: of x's shape, 0 or 1 or a probability between them; cast to x's dtype. Gradients reach
+            it too.
+        reduction: "mean", "sum" or "none".
+
+    Returns:
+        A scalar, or of x's shape for ``reduction="none"``. The mean of nothing is NaN.
+
+    Raises:
+        TypeError: x is not floats.
+        ValueError: x and y differ in shape, a target is not from 0 to 1, or an unknown reduction.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html
+
+    >>> import numpy as np
+    >>> loss = binary_cross_entropy_with_logits([0.0, 1000.0], [1, 1], reduction="none")
+    >>> bool(np.allclose(loss, [np.log(2), 0]))
+    True
+    """
+    where = "binary_cross_entropy_with_logits"
+    _known(reduction, where)
+    x, y = _compared(x, y, where)
+    targets: ndarray = y._data if isinstance(y, Value) else y
+    outside = targets[~((targets >= 0) & (targets <= 1))]
+    if outside.size:
+        raise ValueError(f"{where}: expected targets from 0 to 1, got {outside[0]}")
+    yes = ops.multiply(y, ops.softplus(ops.negative(x)))
+    no = ops.multiply(ops.subtract(1, y), ops.softplus(x))
+    return _reduced(ops.add(yes, no), reduction, x.shape, x.size)
+
+
+def _compared(x: Array, y: Array, where: str) -> tuple[Array, Array]:
+    """A prediction and its target, of one shape and dtype."""
+    x, y = (
+        a if isinstance(a, Value) else numeric(a, f"{where}: {name}")
+        for name, a in (("x", x), ("y", y))
+    )
+    if x.dtype.kind != "f":
+        raise TypeError(f"{where}: expected x of floats, got {describe(x)}")
+    if x.shape != y.shape:
+        raise ValueError(
+            f"{where}: expected x and y of one shape, got {describe(x)} and {describe(y)}"
+        )
+    return x, (y if y.dtype == x.dtype else ops.astype(y, x.dtype))
+
+
+# ── from one loss for each target to one number ──────────────────────────────────────────
+
+
+def _known(reduction: str, where: str) -> None:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{where}: expected reduction 'mean', 'sum' or 'none', got {reduction!r}")
 
 
 def _reduced(losses: Array, reduction: str, batch: tuple[int, ...], divisor: float) -> Array:

@@ -23,11 +23,16 @@ from .shaping import expand_dims, pad, reshape, shape_of, squeeze, swapaxes, tra
 Pair = tuple[int, int]
 
 
-def _pair(value: Any, name: str, least: int) -> Pair:
-    pair = (value, value) if np.ndim(value) == 0 else tuple(value)
-    if len(pair) != 2 or any(not isinstance(n, (int, np.integer)) or n < least for n in pair):
+def pair(value: Any, name: str, least: int) -> Pair:
+    """One integer for both directions of an image, or one for each.
+
+    >>> pair(3, "conv2d: stride", 1)
+    (3, 3)
+    """
+    both = (value, value) if np.ndim(value) == 0 else tuple(value)
+    if len(both) != 2 or any(not isinstance(n, (int, np.integer)) or n < least for n in both):
         raise ValueError(f"{name} must be one integer or two, at least {least}; got {value!r}")
-    return int(pair[0]), int(pair[1])
+    return int(both[0]), int(both[1])
 
 
 # ── windows of an image, and adding them back ────────────────────────────────────────────
@@ -154,8 +159,8 @@ def conv2d(
     if b is not None and shape_of(b) != (outputs,):
         raise ValueError(f"conv2d: expected b of shape ({outputs},), got {shape_of(b)}")
     kernel = (size[0], size[1])
-    stride, dilation = _pair(stride, "conv2d: stride", 1), _pair(dilation, "conv2d: dilation", 1)
-    height, width = _pair(padding, "conv2d: padding", 0)
+    stride, dilation = pair(stride, "conv2d: stride", 1), pair(dilation, "conv2d: dilation", 1)
+    height, width = pair(padding, "conv2d: padding", 0)
     if height or width:
         x = pad(x, ((0, 0), (0, 0), (height, height), (width, width)))
     _require_room("conv2d", shape_of(x), kernel, stride, dilation)
@@ -206,9 +211,9 @@ def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0)
     shape = shape_of(x)
     if len(shape) not in (3, 4):
         raise ValueError(f"max_pool2d: expected x (N, C, H, W) or (C, H, W), got {shape}")
-    kernel = _pair(kernel_size, "max_pool2d: kernel_size", 1)
-    stride = kernel if stride is None else _pair(stride, "max_pool2d: stride", 1)
-    height, width = _pair(padding, "max_pool2d: padding", 0)
+    kernel = pair(kernel_size, "max_pool2d: kernel_size", 1)
+    stride = kernel if stride is None else pair(stride, "max_pool2d: stride", 1)
+    height, width = pair(padding, "max_pool2d: padding", 0)
     if 2 * height > kernel[0] or 2 * width > kernel[1]:
         raise ValueError(
             f"max_pool2d: padding {(height, width)} is more than half the kernel {kernel}"
