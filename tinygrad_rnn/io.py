@@ -71,7 +71,7 @@ def save(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
     if not isinstance(state, Mapping):
         raise TypeError(f"save: expected a dict, got {type(state).__name__}")
     write = encode(state)
-    with _replacing(path) as file:
+    with replacing(path) as file:
         write(file)
 
 
@@ -127,7 +127,7 @@ def _format(path: Path) -> tuple[_Encode, _Decode]:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes the place of ``path`` once all of it is on the disk."""
     target = Path(os.path.realpath(path))  # a link stays one, and what it leads to is replaced
     if target.is_dir():
