@@ -18,7 +18,7 @@ from ..graph import Array, attach
 from ..tensor import Tensor
 from . import init
 from .lstm_step import lstm_step, named
-from .module import Module, Parameter, as_input, floating, sized
+from .module import Module, Parameter, as_input, flags, floating, sized
 
 # ── the equations ────────────────────────────────────────────────────────────────────────
 
@@ -174,6 +174,7 @@ class _Cell(Module):
     ):
         kind = type(self).__name__
         sized(kind, input_size=input_size, hidden_size=hidden_size)
+        flags(kind, bias=bias)
         dtype = floating(kind, dtype)
         rng = np.random.default_rng(rng)
         self.input_size, self.hidden_size = input_size, hidden_size
@@ -351,6 +352,7 @@ class LSTMCell(_Cell):
     ):
         sized("LSTMCell", hidden_size=hidden_size)
         projected("LSTMCell", proj_size, hidden_size)
+        flags("LSTMCell", peepholes=peepholes)
         self.proj_size, self.peepholes = proj_size, peepholes
         parts = {"proj_size": proj_size, "peepholes": peepholes}
         super().__init__(input_size, hidden_size, bias, dtype, rng, **parts)
@@ -452,6 +454,7 @@ class GRUCell(_Cell):
         dtype: Any = np.float32,
         rng: init.Seed = None,
     ):
+        flags("GRUCell", reset_after=reset_after)
         super().__init__(input_size, hidden_size, bias, dtype, rng)
         self.reset_after = reset_after
 

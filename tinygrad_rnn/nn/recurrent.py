@@ -16,6 +16,7 @@ from .cells import gru_step, nonlinearities, pair, rnn_step
 from .layered import Layered
 from .loop import Carry, Step
 from .lstm_step import equations, lstm_step
+from .module import flags
 
 
 class RNN(Layered):
@@ -313,6 +314,7 @@ class GRU(Layered):
         dtype: Any = np.float32,
         rng: init.Seed = None,
     ):
+        flags("GRU", reset_after=reset_after)
         self.reset_after = reset_after
         sizes = input_size, hidden_size, num_layers
         super().__init__(*sizes, bias, batch_first, dropout, bidirectional, dtype, rng)
