@@ -30,6 +30,7 @@ from numpy.lib import format as npy
 from .graph import Value
 
 _structure = "structure.json"
+_comment = b"tinygrad_rnn"  # of the archive: it must have a structure, should that be lost
 _kinds = "biufcmMSU"  # of array elements: numbers, times and strings; whatever is no object
 
 
@@ -163,6 +164,7 @@ def _encode_npz(state: Mapping[str, Any]) -> Callable[[IO[bytes]], None]:
 
     def write(file: IO[bytes]) -> None:
         with zipfile.ZipFile(file, "w") as archive:
+            archive.comment = _comment
             # A ZipInfo of its own has a fixed date: the same state gives the same bytes.
             archive.writestr(zipfile.ZipInfo(_structure), text)
             for name, array in arrays.items():
@@ -212,8 +214,8 @@ def _decode_npz(content: bytes) -> dict[str, Any]:
             if info.filename.endswith(".npy"):
                 arrays[info.filename[:-4]] = _array(archive.read(info), info.filename)
         if _structure not in archive.namelist():
-            if not arrays:
-                raise ValueError("it is an archive without arrays")
+            if not arrays or archive.comment == _comment:
+                raise ValueError(f"it has no {'arrays' if not arrays else _structure}")
             return dict(arrays)
         structure = json.loads(archive.read(_structure))
     if not isinstance(structure, dict) or structure.get("format") != "tinygrad_rnn":
