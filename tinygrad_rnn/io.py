@@ -30,7 +30,7 @@ from numpy.lib import format as npy
 from .graph import Value
 
 _structure = "structure.json"
-_comment = b"tinygrad_rnn"  # of the archive: it must have a structure, should that be lost
+_comment = b"tinygrad_rnn"  # at the very end of an archive that has a structure, and is whole
 _kinds = "biufcmMSU"  # of array elements: numbers, times and strings; whatever is no object
 
 
@@ -213,9 +213,12 @@ def _decode_npz(content: bytes) -> dict[str, Any]:
         for info in archive.infolist():
             if info.filename.endswith(".npy"):
                 arrays[info.filename[:-4]] = _array(archive.read(info), info.filename)
-        if _structure not in archive.namelist():
-            if not arrays or archive.comment == _comment:
-                raise ValueError(f"it has no {'arrays' if not arrays else _structure}")
+        ours = _structure in archive.namelist()
+        if ours != (archive.comment == _comment):
+            raise ValueError("its parts do not fit together")
+        if not ours and not arrays:
+            raise ValueError("it has no arrays")
+        if not ours:
             return dict(arrays)
         structure = json.loads(archive.read(_structure))
     if not isinstance(structure, dict) or structure.get("format") != "tinygrad_rnn":
