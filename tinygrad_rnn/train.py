@@ -67,7 +67,7 @@ FIXED: dict[str, Any] = {
     "seed": 0,
 }
 CHANGEABLE: dict[str, Any] = {
-    "lr": 0.005,
+    "lr": 0.01,
     "schedule": "linear",
     "max_norm": 1.0,
     "teacher_forcing": 1.0,
@@ -185,6 +185,9 @@ def main(args: argparse.Namespace) -> int:
         run.restore(checkpoint, args.out)
     run.describe(args.file, args.out, resumed=checkpoint is not None)
     _remove_leftovers(args.out)
+    if run.step >= run.steps:
+        print(f"done      nothing left of {run.steps:,} steps; --steps {2 * run.steps} goes on")
+        return 0
     with np.errstate(over="ignore", invalid="ignore"):  # what diverges is told once, below
         try:
             stopped = run.train(args.out, args.save_every)
@@ -318,7 +321,7 @@ class Corpus:
     """
 
     def __init__(self, text: str, path: Path, settings: dict[str, Any]):
-        self.words: bool = settings["words"]
+        self.name, self.words = path.name, bool(settings["words"])
         self.unit = "word" if self.words else "character"
         self.digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
         symbols = words_of(text) if self.words else text
@@ -437,7 +440,7 @@ class Run:
         io.save(path, self.checkpoint())
         self.saved = self.step
         if self.losses or self.held_out:
-            title = f"{path.stem}: {self._units()}"
+            title = f"{self.corpus.name}: {self._units()}"
             unit = f"bits per {self.corpus.unit}"
             svg = loss_curve(title, unit, self.losses, self.held_out)
             with io.replacing(_curve_path(path)) as file:
@@ -530,14 +533,21 @@ class _Table:
         run = self.run
         done, seconds = run.step - self._first, time.monotonic() - self._start
         recent = run.losses[self._from :]
-        bits = f"{sum(recent) / len(recent):.3f}" if recent else ""
-        nats = f"{sum(recent) / len(recent) * math.log(2):.3f}" if recent else ""
-        held_out = f"{run.held_out[-1][1]:.3f}" if run.held_out else ""
+        mean = math.fsum(recent) / len(recent) if recent else None
+        bits = _figure(mean)
+        nats = _figure(mean and mean * math.log(2))
+        held_out = _figure(run.held_out[-1][1] if run.held_out else None)
         rate = f"{done / seconds:.1f}" if done else ""
         left = duration((run.steps - run.step) * seconds / done) if done else ""
         head, self._head, self._from = self._head, "", run.step
         row = f"{run.step:>10,}{nats:>9}{bits:>9}{held_out:>10}{rate:>9}   {left}".rstrip()
         return f"{head}\n{row}" if head else row
+
+
+def _figure(loss: float | None) -> str:
+    if loss is None:
+        return ""
+    return f"{loss:.3f}" if loss < 1000 else f"{loss:.1e}"
 
 
 def _arrays(state: Any) -> Any:
