@@ -502,6 +502,16 @@ def test_unrolled_steps_are_recorded_op_by_op():
 
 
 @every_kind
+def test_unrolled_every_use_of_a_weight_belongs_to_a_step(kind, keywords):
+    """Which is what the gradient of a single step is made of."""
+    layer = build(kind, keywords, 2, 3, bidirectional=True)
+    nodes = tg.graph.ancestors([layer(np.ones((4, 1, 2)), unroll=True)[0].node])
+    for parameter in layer.parameters():
+        uses = [n for n in nodes if parameter.node in n.parents]
+        assert {n.scope.step for n in uses} == {0, 1, 2, 3}
+
+
+@every_kind
 def test_layers_can_be_drawn(kind, keywords):
     layer = build(kind, keywords, 2, 3, 2, bidirectional=True)
     y, _ = layer(np.ones((3, 1, 2)), unroll=True)
