@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": ("demo", "train an LSTM on the Python manual, and draw its unrolled graph"),
     "train": ("train", "train a language model on a text of your own"),
     "sample": ("sample", "let a trained model write"),
+    "draw": ("pictures", "draw a recurrent net: its graph, or its gradient flowing back"),
     "check": ("testing.check", "check the derivatives of every operation, or of your own"),
 }
 
