@@ -24,6 +24,9 @@ from .gradients import together
 from .rails import Rail, Rails
 from .shares import Summary, contribution, shares
 
+#: An overflow is what one looks at here: it is shown as Inf or NaN, and no reason for a warning.
+_quiet = np.errstate(over="ignore", invalid="ignore")
+
 _most_rows = 24  # rows of a table, from which on the middle is left out
 
 
@@ -40,8 +43,10 @@ class State:
             steps after, from its own step, and from outside of the loop; together dL/dh_t.
         gates: the mean of what h_{t-1} is multiplied by on its way to h_t, an LSTM's forget gate;
             None where there is no such thing.
-        carried: the mean over the elements of the product of the gates after t, up to the last
-            step: what of dL/dh_t has come the straight way, if no other.
+        products: the mean over the elements of the product of all gates after t.
+        carried: the norm of what the gates alone let through to h_t of the gradient of the last
+            step, |dL/dh_T . product of the gates after t|. Where |dL/dh_t| is no larger, the gates
+            are what the gradient came back by.
         cuts: the time steps at which a constant enters in the state's place: there truncated BPTT
             cut the graph, or the state was detached or set within the loop.
     """
@@ -57,16 +62,19 @@ class State:
             self.norms[t] = together([cotangents[node]])
         self.sent = {where: np.zeros(T) for where in ("next", "step", "outside")}
         self.gates: ndarray | None = None
+        self.products: ndarray | None = None
         self.carried: ndarray | None = None
         if rail.gates:
-            self._follow_gates(T)
+            self._follow_gates(T, cotangents)
 
-    def _follow_gates(self, T: int) -> None:
-        self.gates, self.carried = np.full(T, math.nan), np.full(T, math.nan)
+    def _follow_gates(self, T: int, cotangents: dict[Node, Any]) -> None:
+        self.gates, self.products, self.carried = np.full((3, T), math.nan)
         product: Any = np.ones(())
         turns = [turn.t for turn in self.rail.loop.turns if turn.t in self.rail.nodes]
+        last = cotangents[self.rail.nodes[turns[-1]]]
         for t in reversed(turns):
-            self.carried[t] = product.mean()
+            self.products[t] = product.mean()
+            self.carried[t] = together([last * product])
             gate = self.rail.gates.get(t)
             if gate is None:  # nothing comes from before
                 product = np.zeros(())
@@ -125,14 +133,13 @@ class GradientFlow:
         text: one character or word a step, or None.
     """
 
+    @_quiet
     def __init__(self, output: Node, text: Sequence[str] | None = None):
         self.rails = rails = Rails(output)
         self.T = rails.T
         self.loss = float(output.output.reshape(()))
         self.text = None if text is None else _checked(text, self.T)
-        self.cotangents = cotangents = sweep(
-            {output: np.ones_like(output.output)}, set(rails.nodes)
-        )
+        self.cotangents = cotangents = _sweep(rails)
         self.states = {
             rail.name: State(rail, self.T, cotangents) for rail in (*rails.states, *rails.outputs)
         }
@@ -193,6 +200,7 @@ class GradientFlow:
             return _by_step(self.rails, self.cotangents, self.weights[_named(W, self.weights)].node)
         return _by_step(self.rails, self.cotangents, _leaf_of(W))
 
+    @_quiet
     def jacobian(self, t: int, s: int, state: str | None = None) -> Jacobian:
         """How h_t depends on h_s: their Jacobian, through every path in the graph.
 
@@ -208,7 +216,8 @@ class GradientFlow:
 
         Returns:
             ``(matrix, singular_values)``: (size of h_t, size of h_s), both states flattened, and
-            its singular values, the largest first. Zeros where h_t does not depend on h_s.
+            its singular values, the largest first, NaN where it is not finite. Zeros where h_t
+            does not depend on h_s.
 
         Raises:
             KeyError: there is no such state.
@@ -231,8 +240,11 @@ class GradientFlow:
                 )
                 if before in found:
                     matrix[i] = found[before].reshape(-1)
+        if not np.isfinite(matrix).all():
+            return Jacobian(matrix, np.full(min(matrix.shape), math.nan, matrix.dtype))
         return Jacobian(matrix, np.linalg.svd(matrix, compute_uv=False))
 
+    @_quiet
     def jacobian_norms(
         self, state: str | None = None, *, rows: int = 32, probes: int = 16
     ) -> tuple[ndarray, ndarray]:
@@ -287,9 +299,9 @@ class GradientFlow:
             columns["text"] = [repr(part) for part in self.text]
         for state in reversed(self.states.values()):
             columns[f"|dL/d{state.name}|"] = [_number(x) for x in state.norms]
-            if state.gates is not None and state.carried is not None:
+            if state.gates is not None and state.products is not None:
                 columns["gate"] = [_number(x, "{:.2f}") for x in state.gates]
-                columns["product"] = [_number(x) for x in state.carried]
+                columns["product"] = [_number(x) for x in state.products]
         if not np.isnan(self.inputs).all():
             columns["|dL/dx|"] = [_number(x) for x in self.inputs]
         for weight in self.weights.values():
@@ -449,6 +461,7 @@ def gradient_flow(loss: Value, *, text: Sequence[str] | None = None) -> Gradient
         raise ValueError(f"gradient_flow: {error}") from error
 
 
+@_quiet
 def grads_by_step(loss: Value, W: Value) -> ndarray:
     """What each time step contributes to the gradient of a weight.
 
@@ -489,8 +502,12 @@ def grads_by_step(loss: Value, W: Value) -> ndarray:
         rails = Rails(node)
     except ValueError as error:
         raise ValueError(f"grads_by_step: {error}") from error
-    cotangents = sweep({node: np.ones_like(node.output)}, set(rails.nodes))
-    return _by_step(rails, cotangents, leaf_of)
+    return _by_step(rails, _sweep(rails), leaf_of)
+
+
+def _sweep(rails: Rails) -> dict[Node, Any]:
+    """The cotangents of all nodes."""
+    return sweep({rails.output: np.ones_like(rails.output.output)}, set(rails.nodes))
 
 
 def _leaf_of(W: Any) -> Node:

@@ -57,7 +57,7 @@ def draw_lattice(flow: GradientFlow, playable: bool = False) -> Lattice:
 
 def scale_of(norms: Iterable[float]) -> Scale:
     """A scale of some decades, however small the range: a gradient that stays looks so."""
-    scale = Scale.over(norm for norm in norms if not math.isnan(norm))
+    scale = Scale.over(float(norm) for norm in norms if not math.isnan(norm))
     decades = math.ceil(math.log10(scale.high / scale.low) - 1e-9)
     low = scale.high * 10.0 ** -min(max(decades, LEAST_DECADES), MOST_DECADES)
     return Scale(low, scale.high, scale.vanished, scale.broken)
@@ -166,6 +166,8 @@ class _Drawer:
 
     def _head(self, width: float) -> str:
         flow = self.flow
+        name = self.rails.output.name
+        named = f"{escaped(shortened(name, 40))} = " if name and name != "loss" else ""
         title = f"The gradient on its way back through {flow.T} step{'s' * (flow.T != 1)}"
         left, top, cell = width - 26 - 13 * 16, 18, 13
         cells = "".join(
@@ -178,7 +180,7 @@ class _Drawer:
             f'text-anchor="{anchor}">{figure(norm)}</text>'
             for at, norm, anchor in (
                 (0, self.scale.low, "start"),
-                (0.5, math.sqrt(self.scale.low * self.scale.high), "middle"),
+                (0.5, math.sqrt(self.scale.low) * math.sqrt(self.scale.high), "middle"),
                 (1, self.scale.high, "end"),
             )
         )
@@ -194,7 +196,7 @@ class _Drawer:
             )
         return (
             f'<text class="title" x="16" y="24">{title}</text>'
-            f'<text class="small" x="16" y="40">L = {flow.loss:.5g}; thin: forward, '
+            f'<text class="small" x="16" y="40">L = {named}{flow.loss:.5g}; thin: forward, '
             f"coloured: back</text>{caption}{cells}{marks}"
         )
 
@@ -455,11 +457,12 @@ class _Drawer:
 
     def _loss_box(self) -> None:
         x, y = self.right + 12, self.loss_y
+        word = "loss" if self.rails.output.name in (None, "loss") else "L"
         self.add(
             f'<rect class="node" x="{number(x)}" y="{number(y - 10)}" width="46" height="20" '
             f'rx="4"{self.tags(self.loss_frame, "L")}/>'
             f'<text x="{number(x + 23)}" y="{number(y + 4)}" text-anchor="middle"'
-            f"{self.tags(self.loss_frame, 'L')}>loss</text>"
+            f"{self.tags(self.loss_frame, 'L')}>{word}</text>"
         )
 
     # ── inputs, times, weights, bars ─────────────────────────────────────────────────────
@@ -575,7 +578,7 @@ class _Drawer:
             bottom = self.y + tall
             gated = state.carried is not None
             self.label(
-                bottom - 26, f"|dL/d {state.name}|", "dashed: product of gates" if gated else ""
+                bottom - 26, f"|dL/d {state.name}|", "dashed: by its gates alone" if gated else ""
             )
             self.add(
                 f'<path class="axis" d="M{LEFT} {number(self.y)}V{number(bottom)}'
@@ -608,7 +611,7 @@ class _Drawer:
         """What the gates alone would let through of the last state's gradient."""
         assert state.carried is not None
         turns = [turn.t for turn in state.rail.loop.turns if turn.t in state.rail.nodes]
-        norms = state.carried[turns] * state.norms[turns[-1]]
+        norms = state.carried[turns]
         points = [
             f"{number(self.x(t))} {number(bottom - tall * self.scale.fraction(norm))}"
             for t, norm in zip(turns, norms, strict=True)
@@ -642,7 +645,8 @@ def shaded_text(
     Returns:
         The SVG, and the y below it.
     """
-    scale = scale_of(norms)
+    high = scale_of(norms).high
+    scale = Scale(high * 1e-3, high, vanished=False, broken=False)  # what is below did not matter
     x, y = left, top
     parts = []
     for t, (part, norm) in enumerate(zip(text, norms, strict=True)):

@@ -80,7 +80,7 @@ def _tell_of_state(told: _Told, flow: GradientFlow, state: State, k: int) -> Non
     name = state.name
     for t, node in state.rail.nodes.items():
         gate = ""
-        if state.gates is not None and state.carried is not None and not np.isnan(state.gates[t]):
+        if state.gates is not None and not np.isnan(state.gates[t]):
             gate = f"gate on the way from the step before: {state.gates[t]:.3f} in the mean"
         told.add(
             f"s{k}.{t}",
@@ -91,8 +91,8 @@ def _tell_of_state(told: _Told, flow: GradientFlow, state: State, k: int) -> Non
             f"|dL/d {name}| = {figure(state.norms[t])}",
             gate,
             ""
-            if state.carried is None
-            else f"product of the gates after it: {figure(state.carried[t])}",
+            if state.products is None
+            else f"product of the gates after it: {figure(state.products[t])}",
         )
         ways = (("e", "next", "the steps after"), ("i", "step", "its own step"))
         for letter, where, words in (*ways, ("o", "outside", "outside of the loop")):

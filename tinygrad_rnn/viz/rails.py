@@ -91,13 +91,17 @@ class Rails:
                 if isinstance(parent, Node):
                     self.users[parent].append((node, i))
         operations = [node for node in self.nodes if not node.is_leaf]
-        self.turn = self._turns(turns(operations))
+        places = turns(operations)
+        self.turn = self._turns(places)
+        # What only crosses a loop because a sum does, is shown in the loop within.
+        while aside := self._accumulators():
+            places = {node: place for node, place in places.items() if node not in aside}
+            self.turn = self._turns(places)
         if not self.turn:
             raise ValueError(
                 "this output was computed without time steps; loop with "
                 "`for t, x_t in tg.steps(xs)`, or pass unroll=True to the layer"
             )
-        self._set_accumulators_aside()
         self.loops = list(dict.fromkeys(turn.loop for turn in self.turn.values()))
         self.T = 1 + max(turn.t for turn in self.turn.values())
         self.members: dict[Turn, list[Node]] = defaultdict(list)
@@ -144,7 +148,7 @@ class Rails:
                 found[node] = (crossed or place[-1:])[0]
         return found
 
-    def _set_accumulators_aside(self) -> None:
+    def _accumulators(self) -> set[Node]:
         """``loss = loss + loss_t`` in a loop is a sum after it: no state, but the way out."""
         aside: set[Node] = set()
         for node in reversed(self.nodes):
@@ -158,8 +162,7 @@ class Rails:
             )
             if node.output.size == 1 and adds_up and all(user in aside for user in inside):
                 aside.add(node)
-        for node in aside:
-            del self.turn[node]
+        return aside
 
     def _give_roles(self, turn: Turn, members: list[Node]) -> None:
         count: Counter[tuple[tuple[str, ...], str]] = Counter()
@@ -352,10 +355,12 @@ class Rails:
             name = leaf.name or f"{labels.shape(leaf.output, leaf.output.dtype)} leaf"
             names[leaf] = name
         alike = Counter(names.values())
+        paths = [user.scope.path for leaf in leaves for user, _ in self.users[leaf]]
+        outer = common(paths) if paths else ()
         for leaf, name in names.items():
             if alike[name] > 1 and self.users[leaf]:
-                user = self.users[leaf][0][0]
-                names[leaf] = ".".join((*user.scope.path, name))
+                path = self.users[leaf][0][0].scope.path[len(outer) :]
+                names[leaf] = ".".join((*path, name))
         for leaf, name in zip(names, _unique(names.values()), strict=True):
             self.weights[name] = leaf
 
