@@ -168,6 +168,23 @@ def test_resumed_anywhere_the_bits_are_the_same(here, monkeypatch, cell):
     assert_same_files(here / "whole.npz", here / "parts.npz")
 
 
+def test_gone_before_the_first_step(here, monkeypatch):
+    """The checkpoint of step 0 is there, and is not made a second time."""
+
+    def gone(*args, **keywords):
+        raise SystemExit
+
+    arguments = ["train", "text.txt", *TINY, "--steps", 2]
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "bptt_step", gone)
+        with pytest.raises(SystemExit):
+            run(*arguments, "--out", "parts.npz")
+    assert tg.load("parts.npz")["training"]["step"] == 0
+    assert run(*arguments, "--out", "parts.npz", "--resume") == 0
+    assert run(*arguments, "--out", "whole.npz") == 0
+    assert_same_files(here / "whole.npz", here / "parts.npz")
+
+
 def test_ctrl_c_says_how_to_go_on_and_twice_is_at_once(here, monkeypatch, capsys):
     step = train.bptt_step
 
@@ -574,6 +591,7 @@ def test_the_curve_is_within_its_frame_and_falls_where_the_loss_falls(steps):
     for x, y in training + held_out:
         assert 0 <= x <= float(svg.get("width"))
         assert 0 <= y <= float(svg.get("height"))
+    assert len(svg.findall("{*}circle")) == 2
     heights = [y for _, y in training]
     assert heights == sorted(heights)
     assert training[-1][0] == held_out[-1][0]
@@ -588,6 +606,8 @@ def test_thinning_keeps_the_mean():
     losses = rng.uniform(1, 3, 24_000)
     [line] = points_of(svg_of("t", "bits", losses.tolist(), []))
     assert len(line) == 240
+    many = svg_of("t", "bits", [], [(i, 1.0) for i in range(100)])
+    assert not many.findall("{*}circle")
     flat = points_of(svg_of("t", "bits", [1.0, 2.0, 3.0], [(0, 1.0), (3, 3.0)]))[1]
     assert flat[0][1] > flat[1][1]
 

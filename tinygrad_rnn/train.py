@@ -193,7 +193,7 @@ def main(args: argparse.Namespace) -> int:
             stopped = run.train(args.out, args.save_every)
         except Diverged as error:
             print(
-                f"stopped: {error}. {args.out} keeps step {run.saved:,}, the last good one; "
+                f"stopped: {error}. {args.out} keeps step {run.saved or 0:,}, the last good one; "
                 "--resume with a lower --lr or --max-norm goes on from there",
                 file=sys.stderr,
             )
@@ -212,8 +212,9 @@ def main(args: argparse.Namespace) -> int:
 
 def _remove_leftovers(out: Path) -> None:
     """The unfinished files of a run that was killed while it saved."""
-    for leftover in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
-        leftover.unlink(missing_ok=True)
+    for path in (out, _curve_path(out)):
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            leftover.unlink(missing_ok=True)
 
 
 class Diverged(Exception):
@@ -371,7 +372,7 @@ class Run:
     Attributes:
         step: how many steps were made.
         steps: how many are to be made.
-        saved: the step that the checkpoint holds.
+        saved: the step that the checkpoint holds; None before there is one.
     """
 
     def __init__(self, corpus: Corpus, settings: dict[str, Any]):
@@ -388,7 +389,8 @@ class Run:
         }
         self.model = LanguageModel(len(corpus.vocabulary), **self._model_settings, rng=weights)
         self.optimizer = optim.Adam(self.model.parameters(), lr=settings["lr"])
-        self.step = self.saved = 0
+        self.step = 0
+        self.saved: int | None = None
         self.state: Any = None
         self.losses: list[float] = []  # in bits, one for each step
         self.held_out: list[tuple[float, float]] = []  # steps and bits
@@ -465,7 +467,7 @@ class Run:
         schedule = SCHEDULES[settings["schedule"]]
         table = _Table(self)
         with _ctrl_c() as asked, Progress(self.steps, "training", done=self.step) as progress:
-            if not self.step:
+            if self.saved is None:
                 self._measure()
                 self._save(path)
                 progress.print(table.row())

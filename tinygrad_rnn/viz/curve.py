@@ -11,6 +11,7 @@ from .style import BOXES, FAINT, FONT, INK
 WIDTH, HEIGHT = 760, 420
 LEFT, RIGHT, TOP, BOTTOM = 62, 118, 48, 48  # the margins; names of the lines stand at the right
 POINTS = 240  # of the training curve, each the mean of what lies between
+DOTS = 60  # so many measurements are shown as dots, too
 
 _training, _held_out = BOXES["weight"]["color"], BOXES["state"]["color"]
 
@@ -35,7 +36,7 @@ def loss_curve(title: str, unit: str, training: Sequence[float], held_out: Curve
     """
     curves = [
         ("training", _training, _thinned(training), False),
-        ("held out", _held_out, list(held_out), True),
+        ("held out", _held_out, list(held_out), len(held_out) <= DOTS),
     ]
     curves = [curve for curve in curves if curve[2]]
     points = [point for _, _, curve, _ in curves for point in curve]
