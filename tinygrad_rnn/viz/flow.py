@@ -258,8 +258,8 @@ class GradientFlow:
                 (size / probes) E |u' J|^2.
 
         Returns:
-            ``(steps, norms)``: (R,) the t of the rows, and (R, T), NaN where h_t cannot depend on
-            h_s and where there is no h_s.
+            ``(steps, norms)``: (R,) the t of the rows, and (R, T), infinite where a Jacobian is
+            not finite, NaN where h_t cannot depend on h_s and where there is no h_s.
         """
         rail = self._state(state).rail
         turns = [turn.t for turn in rail.loop.turns if turn.t in rail.nodes]
@@ -272,7 +272,7 @@ class GradientFlow:
             after = rail.nodes[turns[place]]
             before = [rail.nodes[t] for t in turns[: place + 1]]
             size = after.output.size
-            squares = np.zeros(place + 1)
+            lengths = np.zeros(place + 1)
             for seed in _directions(size, min(size, probes), rng):
                 found = sweep(
                     {after: seed.reshape(after.output.shape).astype(after.output.dtype)},
@@ -281,8 +281,9 @@ class GradientFlow:
                 )
                 for k, node in enumerate(before):
                     if node in found:
-                        squares[k] += together([found[node]]) ** 2
-            norms[r, turns[: place + 1]] = np.sqrt(squares * (size / min(size, probes)))
+                        lengths[k] = math.hypot(lengths[k], together([found[node]]))
+            lengths *= math.sqrt(size / min(size, probes))
+            norms[r, turns[: place + 1]] = np.where(np.isnan(lengths), math.inf, lengths)
         return np.array(turns)[places], norms
 
     def _state(self, name: str | None) -> State:

@@ -123,7 +123,7 @@ def shortened(text: str, most: int) -> str:
 
 def figure(x: float) -> str:
     """A norm in two digits: ``1.6``, ``3.2e-5``."""
-    return f"{x:.2g}".replace("e-0", "e-").replace("e+0", "e")
+    return f"{x:.2g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
 def number(x: float) -> str:
