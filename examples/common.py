@@ -135,14 +135,16 @@ def heat_map(
     parts, y = [], top
     for name, (rows, columns, values) in panels.items():
         largest = float(np.abs(values).max()) or 1.0
-        parts.append(_text(left, y - 26, f"{name} (from {-largest:.2f} to {largest:.2f})", "start"))
+        parts.append(
+            _text(left, y - 26, f"{name} (red {largest:.2f}, blue {-largest:.2f})", "start")
+        )
         parts += [_text(left + cell * (j + 0.5), y - 7, c) for j, c in enumerate(columns)]
         for i, row in enumerate(rows):
             parts.append(_text(left - 8, y + cell * (i + 0.5) + 4, row, "end"))
             for j, value in enumerate(values[i].tolist()):
                 parts.append(
                     f'<rect x="{left + cell * j}" y="{y + cell * i}" width="{cell}" '
-                    f'height="{cell}" fill="{_colour(value / largest)}" stroke="white">'
+                    f'height="{cell}" fill="{_colour(value / largest)}" stroke="#dddddd">'
                     f"<title>{value:.3f}</title></rect>"
                 )
         y += cell * len(rows) + between

@@ -72,14 +72,15 @@ def unrolled(
     u: tg.Tensor, w: tg.Tensor, v: tg.Tensor, xs: tg.Tensor, targets: np.ndarray
 ) -> tg.Tensor:
     """L = 1/2 sum_t (y_t - target_t)^2, recorded step by step."""
-    h, L = None, 0.0
-    for t, x_t in tg.steps(xs):
+    h, ys = None, []
+    for _, x_t in tg.steps(xs):
         z = u * x_t if h is None else u * x_t + w * h  # h_0 = 0: T - 1 uses of w
         h = tg.tanh(z)
         h.name = "h_t"
         y = tg.tanh(v * h)
         y.name = "y_t"
-        L = L + 0.5 * tg.square(y - targets[t])
+        ys.append(y)
+    L = 0.5 * tg.sum(tg.square(tg.stack(ys) - targets))
     L.name = "L"
     return L
 
@@ -161,7 +162,8 @@ def main(argv: Sequence[str] | None = None) -> Result:
         shares = np.round(tg.grads_by_step(L, weight), 4).tolist()
         print(f"dL/d{name}  {hand[name]:<20.15f} {float(weight.grad):<20.15f} {shares}")
     worst = max(abs(hand[name] - float(weight.grad)) for name, weight in weights.items())
-    tg.draw(L, grads=True).render(outfile=args.out / "e01_scalar_rnn.svg", cleanup=True)
+    three = unrolled(*weights.values(), tg.Tensor(xs[:3], name="x"), targets[:3])
+    tg.draw(three, grads=True).render(outfile=args.out / "e01_scalar_rnn.svg", cleanup=True)
     print(f"wrote     {args.out / 'e01_scalar_rnn.svg'}")
 
     steps = 150 if args.quick else 1500
