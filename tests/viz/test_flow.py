@@ -177,6 +177,38 @@ def test_a_sequence_that_requires_grad_is_an_input() -> None:
     assert all(set(np.flatnonzero(by_step[t].any(1))) == {t} for t in range(5))
 
 
+def test_a_leaf_for_each_step_is_an_input() -> None:
+    xs = [tg.Tensor(np.ones(2), requires_grad=True, name=f"x_{t}") for t in range(3)]
+    h: Any = tg.Tensor(np.zeros(2))
+    for _, x_t in tg.steps(xs):
+        h = 0.5 * h + x_t
+    flow = tg.gradient_flow(tg.sum(h))
+    np.testing.assert_allclose(flow.inputs, np.sqrt(2) * np.array([0.25, 0.5, 1]))
+    assert "|dL/dx|" in str(flow)
+    assert not flow.weights
+
+
+def test_checkpointed_steps_are_opened() -> None:
+    """What one node hides is shown; a recomputation that differs is an error."""
+
+    def run(cell: Any) -> Any:
+        h = tg.Tensor(np.zeros((1, 4)), dtype="float32")
+        for _, x_t in tg.steps(np.ones((5, 1, 3))):
+            h = tg.checkpoint(cell, x_t, h)
+        return tg.sum(h)
+
+    cell = tg.nn.RNNCell(3, 4, rng=0)
+    h = None
+    for _, x_t in tg.steps(np.ones((5, 1, 3))):
+        h = cell(x_t, h)
+    flow, plain = tg.gradient_flow(run(cell)), tg.gradient_flow(tg.sum(h))
+    np.testing.assert_allclose(flow.norms, plain.norms, rtol=1e-6)
+    noise = np.random.default_rng(0)
+    loss = run(lambda x_t, h: cell(x_t, h) * noise.normal())
+    with pytest.raises(ValueError, match="gradient_flow: checkpoint: the function computed some"):
+        tg.gradient_flow(loss)
+
+
 def test_shares_that_do_not_sum_up_are_an_error() -> None:
     bent = tg.primitive(
         np.positive, lambda g, out, x: tg.tanh(3 * g), name="bent", elementwise=True

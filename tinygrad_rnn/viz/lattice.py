@@ -95,14 +95,13 @@ class _Drawer:
 
     def _number_frames(self) -> None:
         """The steps in the order in which they ran, then the loss, then backwards."""
-        first: dict[tuple[Loop, int], int] = {}
+        last: dict[tuple[Loop, int], int] = {}
         for turn, members in self.rails.members.items():
-            first[turn.loop, turn.t] = members[0].number
-        self.order = sorted(first, key=lambda key: first[key])
+            last[turn.loop, turn.t] = members[-1].number
+        self.order = sorted(last, key=lambda key: last[key])
         self.forth = {key: 1 + k for k, key in enumerate(self.order)}
-        last = len(self.order) + 1
-        self.loss_frame = last
-        self.back = {key: 2 * last - k for key, k in self.forth.items()}
+        self.loss_frame = len(self.order) + 1
+        self.back = {key: 2 * self.loss_frame - k for key, k in self.forth.items()}
 
     def tags(self, frame: int | None, key: str = "") -> str:
         if not self.playable:
@@ -536,7 +535,7 @@ class _Drawer:
             y = self.y + tall
             hue = HUES[n % len(HUES)]
             outside = f", outside {100 * weight.outside:.0f} %" if weight.outside else ""
-            self.label(y - 9, weight.name, f"|dL/dW| = {weight.norm:.2g}{outside}", weight.name)
+            self.label(y - 9, weight.name, f"|dL/dW| = {figure(weight.norm)}{outside}", weight.name)
             self.add(
                 f'<path d="M{LEFT} {number(y)}H{number(self.right)}" stroke="{hue}" '
                 'stroke-width="2" fill="none"/>'

@@ -102,11 +102,11 @@ class Rails:
                 "this output was computed without time steps; loop with "
                 "`for t, x_t in tg.steps(xs)`, or pass unroll=True to the layer"
             )
-        self.loops = list(dict.fromkeys(turn.loop for turn in self.turn.values()))
         self.T = 1 + max(turn.t for turn in self.turn.values())
         self.members: dict[Turn, list[Node]] = defaultdict(list)
         for node, turn in self.turn.items():
             self.members[turn].append(node)
+        self.loops = self._in_order()
         self.role: dict[Node, Role] = {}
         self.at: dict[Turn, dict[Role, Node]] = {}
         for turn, members in self.members.items():
@@ -163,6 +163,21 @@ class Rails:
             if node.output.size == 1 and adds_up and all(user in aside for user in inside):
                 aside.add(node)
         return aside
+
+    def _in_order(self) -> list[Loop]:
+        """The loops, and in each its turns, in the order in which they ran.
+
+        It is the last operation of a step that tells: what does not depend on the state, in steps
+        that were opened (``expanded``), may have been recorded anew in any order.
+        """
+        last = {turn: members[-1].number for turn, members in self.members.items()}
+        loops: dict[Loop, None] = {}
+        for turn in sorted(last, key=lambda turn: last[turn]):
+            if turn.loop not in loops:
+                turn.loop.turns = []
+            turn.loop.turns.append(turn)
+            loops[turn.loop] = None
+        return sorted(loops, key=lambda loop: last[loop.turns[-1]])
 
     def _give_roles(self, turn: Turn, members: list[Node]) -> None:
         count: Counter[tuple[tuple[str, ...], str]] = Counter()
