@@ -135,9 +135,10 @@ def heat_map(
     parts, y = [], top
     for name, (rows, columns, values) in panels.items():
         largest = float(np.abs(values).max()) or 1.0
-        parts.append(
-            _text(left, y - 26, f"{name} (red {largest:.2f}, blue {-largest:.2f})", "start")
+        scale = f"white 0, red {largest:.2f}" + (
+            "" if values.min() >= 0 else f", blue {-largest:.2f}"
         )
+        parts.append(_text(left, y - 26, f"{name} ({scale})", "start"))
         parts += [_text(left + cell * (j + 0.5), y - 7, c) for j, c in enumerate(columns)]
         for i, row in enumerate(rows):
             parts.append(_text(left - 8, y + cell * (i + 0.5) + 4, row, "end"))

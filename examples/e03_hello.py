@@ -1,0 +1,127 @@
+"""h, e, l, l -> e, l, l, o: the smallest language model, looked at number by number.
+
+    h = (1,0,0,0)  e = (0,1,0,0)  l = (0,0,1,0)  o = (0,0,0,1)      one-hot vectors x_t
+
+    h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)       the state, three units: it goes on in time
+    y_t = W_hy h_t + b_y                            the scores, one for each letter
+    p_t = softmax(y_t)                              the probabilities of the next letter
+
+After the first l comes l, after the second o: the input is the same, so only the state can tell.
+001 and 003 show the net before training, where the largest score at the first step is o's instead
+of e's: an error. (003 takes softmax for finding the largest and setting it to 1: that is argmax,
+softmax gives a probability to every letter. It also writes x_0 = h --> h_0 = e and means y_0.)
+
+Having learned it, the net writes by feeding its own choice back. Argmax writes the same word every
+time; drawing from p_t gives variety, the more, the higher the temperature.
+
+Seeds 001 (가장 높은 스코어만 뽑지 않는 이유; sampling), 003 (은닉 상태; hidden state).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.text import sample
+
+from .common import Result, arguments, fit, heat_map
+
+SEED = "001, 003 'hello', 은닉 상태(hidden state), 샘플링"
+BAR = "predicts e, l, l, o"
+
+
+class Hello(tg.nn.Module):
+    """ids (T, N), state -> scores (T, N, 4), state."""
+
+    def __init__(self, rng: np.random.Generator):
+        self.rnn = tg.nn.RNN(4, 3, rng=rng)
+        self.out = tg.nn.Linear(3, 4, rng=rng)
+
+    def states(self, ids: np.ndarray, state: tg.Tensor | None) -> tuple[tg.Tensor, tg.Tensor]:
+        return self.rnn(np.eye(4)[ids], state)
+
+    def __call__(
+        self, ids: np.ndarray, state: tg.Tensor | None = None
+    ) -> tuple[tg.Tensor, tg.Tensor]:
+        hs, state = self.states(ids, state)
+        return self.out(hs), state
+
+
+def show(
+    model: Hello, ids: np.ndarray, letters: Sequence[str]
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Print every step; the letters predicted, the states (4, 3) and the probabilities (4, 4)."""
+    with tg.no_grad():
+        hs, _ = model.states(ids[:-1, None], None)
+        ys = model.out(hs)
+    states, scores = hs.numpy()[:, 0], ys.numpy()[:, 0]
+    p = tg.softmax(scores)
+    print("  x_t   h_t                      y_t (h, e, l, o)                p(next)")
+    for t in range(4):
+        chosen, target = letters[scores[t].argmax()], letters[ids[t + 1]]
+        verdict = "right" if chosen == target else f"error, says {chosen}"
+        h = " ".join(f"{unit:6.2f}" for unit in states[t])
+        y = " ".join(f"{score:6.2f}" for score in scores[t])
+        right = f"p({target}) = {p[t, ids[t + 1]]:.3f} {verdict}"
+        print(f"  {letters[ids[t]]}  {h}   {y}   {right}")
+    return "".join(letters[i] for i in scores.argmax(-1)), states, p
+
+
+def main(argv: Sequence[str] | None = None) -> Result:
+    args = arguments(argv, __spec__.name, __doc__)
+    letters = "helo"
+    ids = np.array([letters.index(letter) for letter in "hello"])
+    weights, draws = np.random.default_rng(args.seed).spawn(2)
+    model = Hello(weights)
+    print("before training")
+    show(model, ids, letters)
+
+    def loss(k: int) -> tg.Tensor:
+        scores, _ = model(ids[:-1, None])
+        return tg.nn.cross_entropy(scores[:, 0], ids[1:])
+
+    fit(loss, tg.optim.Adam(model.parameters(), lr=0.05), 200)
+    print("after 200 steps")
+    predicted, states, p = show(model, ids, letters)
+
+    print("\nwhat it writes after h, a thousand times")
+    written = {}
+    for temperature in (0.0, 1.0, 3.0):
+        words = Counter(
+            "h"
+            + "".join(letters[i] for i in sample(model, [0], 4, temperature=temperature, rng=draws))
+            for _ in range(100 if args.quick else 1000)
+        )
+        written[temperature] = words
+        common = ", ".join(f"{word} {count}" for word, count in words.most_common(5))
+        name = f"temperature {temperature:g}" if temperature else "argmax"
+        print(f"  {name:<14} {len(words)} different: {common}")
+
+    columns = [f"{a}→{b}" for a, b in zip("hell", "ello", strict=True)]
+    heat_map(
+        args.out / "e03_hello.svg",
+        "hello: the same input l twice, two states, two predictions",
+        {
+            "h_t": ([f"unit {i}" for i in range(3)], columns, states.T),
+            "p(next letter)": (list(letters), columns, p.T),
+        },
+    )
+    least = min(p[range(4), ids[1:]])
+    return Result(
+        f"{', '.join(predicted)}, each with p >= {least:.3f}; words drawn: "
+        + ", ".join(f"{len(words)} at temperature {T:g}" for T, words in written.items()),
+        {
+            "predicts e, l, l, o": predicted == "ello",
+            "argmax always writes hello": list(written[0.0]) == ["hello"],
+            "a higher temperature writes more different words": len(written[0.0])
+            <= len(written[1.0])
+            < len(written[3.0]),
+        },
+    ).report()
+
+
+if __name__ == "__main__":
+    main()
