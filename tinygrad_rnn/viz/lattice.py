@@ -471,14 +471,19 @@ class _Drawer:
         if not given:
             return
         self.label(self.input_y - 2, "input", self._input_names())
+        if not self.lined:
+            self.add(
+                f'<rect class="node" x="{LEFT}" y="{number(self.input_y - 6)}" '
+                f'width="{number(self.pitch * self.flow.T)}" height="12"/>'
+            )
         side = 12 if self.roomy else min(self.pitch * 0.6, 9)
         size = f'width="{number(side)}" height="{number(side)}"'
         y = number(self.input_y - side / 2)
         for t in sorted(given):
             x = number(self.x(t) - side / 2)
             if not self.lined:
-                x, y = number(self.x(t) - self.pitch / 2), number(self.input_y - 6)
-                size = f'width="{self.pitch:.2f}" height="12"'
+                x, y = number(self.x(t) - self.pitch / 2), number(self.input_y - 5.5)
+                size = f'width="{self.pitch:.2f}" height="11"'
             loops = [turn.loop for turn in self.rails.inputs if turn.t == t]
             forth = min(self.forth[loop, t] for loop in loops)
             norm = float(self.flow.inputs[t])
@@ -486,7 +491,8 @@ class _Drawer:
                 tags = self.tags(forth, f"x{t}")
                 self.add(f'<rect class="node" x="{x}" y="{y}" {size}{tags}/>')
             elif math.isnan(norm):
-                self.add(f'<rect class="fz" x="{x}" y="{y}" {size}{self.tags(forth, f"x{t}")}/>')
+                # A constant: no gradient comes here, which is not to look like a vanished one.
+                self.add(f'<rect class="bg" x="{x}" y="{y}" {size}{self.tags(forth, f"x{t}")}/>')
             if not math.isnan(norm):
                 back = max(self.back[loop, t] for loop in loops)
                 shown = shade(self.scale, norm)
