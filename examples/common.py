@@ -1,4 +1,4 @@
-"""What the examples share: their arguments, the record of a result, a training loop, a heat map.
+"""What the examples share: arguments, the record of a result, training, a character RNN, a picture.
 
 An example is a module ``examples/eNN_name.py`` with
 
@@ -92,8 +92,16 @@ def fit(
     optimizer: tg.optim.Optimizer,
     steps: int,
     max_norm: float = math.inf,
+    max_value: float = math.inf,
 ) -> list[float]:
-    """Minimise: at step k the gradient of ``loss(k)``, clipped to a norm, then the optimiser.
+    """Minimise: at step k the gradient of ``loss(k)``, clipped, then the optimiser.
+
+    Args:
+        loss: of step k.
+        optimizer: of the parameters.
+        steps: how many.
+        max_norm: what the gradient's norm is clipped to.
+        max_value: what every element of the gradient is clipped to.
 
     Returns:
         The losses of all steps, as a curve.
@@ -110,11 +118,45 @@ def fit(
                 raise FloatingPointError(f"the loss is {value} at step {k}")
             optimizer.zero_grad()
             L.backward()
+            tg.optim.clip_grad_value_(optimizer.params, max_value)
             tg.optim.clip_grad_norm_(optimizer.params, max_norm)
             optimizer.step()
             curve.append(value)
             progress.update(k + 1, loss=value)
     return curve
+
+
+class CharacterRNN(tg.nn.Module):
+    """A vanilla RNN on one-hot characters, for ``tg.text.sample`` and ``bits_per_character``.
+
+        x_t = one-hot of id_t
+        h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)
+        y_t = W_hy h_t + b_y                            the scores of the next character
+
+    Calling it: ids (T, N) and a state or None give y (T, N, V) and the state after.
+
+    Args:
+        size: V, how many characters there are.
+        hidden: the length of h_t.
+        rng: a generator.
+    """
+
+    def __init__(self, size: int, hidden: int, rng: np.random.Generator):
+        self.size = size
+        self.rnn = tg.nn.RNN(size, hidden, rng=rng)
+        self.out = tg.nn.Linear(hidden, size, rng=rng)
+
+    def states(
+        self, ids: np.ndarray, state: tg.Tensor | None = None
+    ) -> tuple[tg.Tensor, tg.Tensor]:
+        """The h_t of all steps (T, N, H), and the last one as a state."""
+        return self.rnn(np.eye(self.size, dtype=np.float32)[ids], state)
+
+    def __call__(
+        self, ids: np.ndarray, state: tg.Tensor | None = None
+    ) -> tuple[tg.Tensor, tg.Tensor]:
+        hs, state = self.states(ids, state)
+        return self.out(hs), state
 
 
 def heat_map(

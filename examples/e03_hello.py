@@ -27,35 +27,18 @@ import numpy as np
 import tinygrad_rnn as tg
 from tinygrad_rnn.text import sample
 
-from .common import Result, arguments, fit, heat_map
+from .common import CharacterRNN, Result, arguments, fit, heat_map
 
 SEED = "001, 003 'hello', 은닉 상태(hidden state), 샘플링"
 BAR = "predicts e, l, l, o"
 
 
-class Hello(tg.nn.Module):
-    """ids (T, N), state -> scores (T, N, 4), state."""
-
-    def __init__(self, rng: np.random.Generator):
-        self.rnn = tg.nn.RNN(4, 3, rng=rng)
-        self.out = tg.nn.Linear(3, 4, rng=rng)
-
-    def states(self, ids: np.ndarray, state: tg.Tensor | None) -> tuple[tg.Tensor, tg.Tensor]:
-        return self.rnn(np.eye(4)[ids], state)
-
-    def __call__(
-        self, ids: np.ndarray, state: tg.Tensor | None = None
-    ) -> tuple[tg.Tensor, tg.Tensor]:
-        hs, state = self.states(ids, state)
-        return self.out(hs), state
-
-
 def show(
-    model: Hello, ids: np.ndarray, letters: Sequence[str]
+    model: CharacterRNN, ids: np.ndarray, letters: Sequence[str]
 ) -> tuple[str, np.ndarray, np.ndarray]:
     """Print every step; the letters predicted, the states (4, 3) and the probabilities (4, 4)."""
     with tg.no_grad():
-        hs, _ = model.states(ids[:-1, None], None)
+        hs, _ = model.states(ids[:-1, None])
         ys = model.out(hs)
     states, scores = hs.numpy()[:, 0], ys.numpy()[:, 0]
     p = tg.softmax(scores)
@@ -75,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> Result:
     letters = "helo"
     ids = np.array([letters.index(letter) for letter in "hello"])
     weights, draws = np.random.default_rng(args.seed).spawn(2)
-    model = Hello(weights)
+    model = CharacterRNN(4, 3, weights)
     print("before training")
     show(model, ids, letters)
 
