@@ -1,7 +1,9 @@
 """Hypothesis profiles: ``default`` at the desk, ``ci`` (derandomised), ``nightly`` (deeper).
 
-Choose one with ``pytest --hypothesis-profile=nightly``.
+Choose one with ``pytest --hypothesis-profile=nightly``; where the variable CI is set it is ``ci``.
 """
+
+import os
 
 from hypothesis import HealthCheck, settings
 
@@ -9,4 +11,4 @@ _slow_machine = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("default", deadline=None, suppress_health_check=_slow_machine)
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, max_examples=50)
 settings.register_profile("nightly", settings.get_profile("default"), max_examples=2000)
-settings.load_profile("default")
+settings.load_profile("ci" if os.environ.get("CI") else "default")
