@@ -170,6 +170,7 @@ names = st.one_of(
 
 
 @given(name=names, state=names, text=st.lists(names, min_size=3, max_size=3))
+@example("0", '"', ["0", "0", "0"])
 @example("<b>&amp;", "</text><script>alert(1)</script>", ["]]>", "</script>", "<!--"])
 @settings(max_examples=60)
 def test_any_name_is_shown_literally(name: str, state: str, text: list[str]) -> None:
@@ -212,12 +213,13 @@ def test_shortened_text_has_room(text: str, most: int) -> None:
 
 
 @given(st.lists(st.floats(0, allow_infinity=False), max_size=20))
+@example([5e-324])
 def test_a_scale_has_some_decades_and_not_too_many(norms: list[float]) -> None:
     scale = scale_of([*norms, float("nan")])
-    assert scale.high == max([n for n in norms if n > 0], default=1.0)
-    if scale.low > 1e-300:
-        decades = np.log10(scale.high) - np.log10(scale.low)
-        assert LEAST_DECADES - 1e-6 <= decades <= MOST_DECADES + 1e-6
+    assert scale.high == max([n for n in norms if n > 1e-290], default=1e-290 if any(norms) else 1)
+    decades = np.log10(scale.high) - np.log10(scale.low)
+    assert LEAST_DECADES - 1e-6 <= decades <= MOST_DECADES + 1e-6
+    assert all(0 <= scale.fraction(n) <= 1 for n in norms if n > 0)
 
 
 @given(st.integers(1, 5000), st.floats(0.2, 96))

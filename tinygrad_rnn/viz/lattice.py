@@ -57,10 +57,12 @@ def draw_lattice(flow: GradientFlow, playable: bool = False) -> Lattice:
 
 def scale_of(norms: Iterable[float]) -> Scale:
     """A scale of some decades, however small the range: a gradient that stays looks so."""
-    scale = Scale.over(float(norm) for norm in norms if not math.isnan(norm))
-    decades = math.ceil(math.log10(scale.high / scale.low) - 1e-9)
-    low = scale.high * 10.0 ** -min(max(decades, LEAST_DECADES), MOST_DECADES)
-    return Scale(low, scale.high, scale.vanished, scale.broken)
+    norms = [float(norm) for norm in norms if not math.isnan(norm)]
+    shown = [norm for norm in norms if norm > 0 and math.isfinite(norm)]
+    high = max(max(shown, default=1.0), 1e-290)  # smaller ones are as good as vanished
+    decades = math.ceil(math.log10(high) - math.log10(min(shown, default=high)) - 1e-9)
+    low = high * 10.0 ** -min(max(decades, LEAST_DECADES), MOST_DECADES)
+    return Scale(low, high, 0.0 in norms, any(not math.isfinite(norm) for norm in norms))
 
 
 def ticks(count: int, pitch: float, first: int = 0) -> list[int]:
@@ -246,10 +248,8 @@ class _Drawer:
             x = self._entrance(t, turns)
             self.add(
                 f'<path class="cut" d="M{number(x - 2)} {number(y - 11)}l5 5.5l-5 5.5l5 5.5l-5 5.5"'
-                f"{self.tags(None, f'c{k}.{t}')}><title>t = {t}: a constant enters {state.name} "
-                "here; the gradient goes no further</title></path>".replace(
-                    state.name, escaped(state.name)
-                )
+                f"{self.tags(None, f'c{k}.{t}')}><title>t = {t}: a constant enters "
+                f"{escaped(state.name)} here; the gradient goes no further</title></path>"
             )
 
     def _entrance(self, t: int, turns: list[int]) -> float:
