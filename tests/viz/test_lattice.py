@@ -219,7 +219,7 @@ def test_a_scale_has_some_decades_and_not_too_many(norms: list[float]) -> None:
     assert scale.high == max([n for n in norms if n > 1e-290], default=1e-290 if any(norms) else 1)
     decades = np.log10(scale.high) - np.log10(scale.low)
     assert LEAST_DECADES - 1e-6 <= decades <= MOST_DECADES + 1e-6
-    assert all(0 <= scale.fraction(n) <= 1 for n in norms if n > 0)
+    assert all(0 <= scale.fraction(n) <= 1 for n in norms if n >= scale.low)
 
 
 @given(st.integers(1, 5000), st.floats(0.2, 96))
