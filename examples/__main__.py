@@ -15,6 +15,7 @@ import re
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -44,17 +45,20 @@ def row(name: str, others: int, before: str | None) -> tuple[str, list[str]]:
     seconds = time.monotonic() - start
     counted = before.split(" | ")[4] if before else "not run"
     if others:
-        counted = f"{sum(_reaches(module, seed) for seed in range(1, others + 1))} of {others}"
+        with ProcessPoolExecutor(max_workers=2) as pool:
+            reached = list(pool.map(_reaches, others * [name], range(1, others + 1)))
+        counted = f"{sum(reached)} of {others}"
         print(f"other seeds that reach the bar: {counted}")
     cells = [f"[{name}]({name}.py)", module.SEED, module.BAR, result.measured, counted]
-    return f"| {' | '.join(cells)} | {seconds:.0f} |", result.failed
+    line = " | ".join(cell.replace("|", r"\|") for cell in [*cells, f"{seconds:.0f}"])
+    return f"| {line} |", result.failed
 
 
-def _reaches(module: ModuleType, seed: int) -> bool:
+def _reaches(name: str, seed: int) -> bool:
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        result = module.main(["--seed", str(seed), "--out", folder])
-    if result.failed:
-        print(f"seed {seed}: {result.measured}; failed: {'; '.join(result.failed)}")
+        result = load(name).main(["--seed", str(seed), "--out", folder])
+    reason = f"; failed: {'; '.join(result.failed)}" if result.failed else ""
+    print(f"seed {seed}: {result.measured}{reason}", flush=True)
     return not result.failed
 
 
@@ -85,7 +89,7 @@ def main() -> int:
 
 def _rows() -> dict[str, str]:
     """The rows that the table has, by example; those of examples that are gone are left out."""
-    text = README.read_text(encoding="utf-8")
+    text = README.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
     lines = re.findall(r"^\| \[e\d\d_\w+\]\(.*\| [\d,]+ \|$", text, re.MULTILINE)
     rows = {line.partition("]")[0].removeprefix("| ["): line for line in lines}
     return {name: rows[name] for name in names() if name in rows}

@@ -170,10 +170,11 @@ def heat_map(
         panels: by their name: the names of the rows (may be empty strings), those of the columns,
             and the numbers (rows, columns).
     """
-    cell, left, top, between = 30, 130, 70, 58
+    high, left, top, between = 30, 130, 70, 58
     most = max(len(columns) for _, columns, _ in panels.values())
-    cell = max(14, min(cell, 900 // most))
-    width = max(left + cell * most + 30, 9 * len(title))
+    longest = max(len(c) for _, columns, _ in panels.values() for c in columns)
+    wide = max(14, 8 * longest, min(high, 900 // most))
+    width = max(left + wide * most + 30, 9 * len(title))
     parts, y = [], top
     for name, (rows, columns, values) in panels.items():
         largest = float(np.abs(values).max()) or 1.0
@@ -181,16 +182,16 @@ def heat_map(
             "" if values.min() >= 0 else f", blue {-largest:.2f}"
         )
         parts.append(_text(left, y - 26, f"{name} ({scale})", "start"))
-        parts += [_text(left + cell * (j + 0.5), y - 7, c) for j, c in enumerate(columns)]
+        parts += [_text(left + wide * (j + 0.5), y - 7, c) for j, c in enumerate(columns)]
         for i, row in enumerate(rows):
-            parts.append(_text(left - 8, y + cell * (i + 0.5) + 4, row, "end"))
+            parts.append(_text(left - 8, y + high * (i + 0.5) + 4, row, "end"))
             for j, value in enumerate(values[i].tolist()):
                 parts.append(
-                    f'<rect x="{left + cell * j}" y="{y + cell * i}" width="{cell}" '
-                    f'height="{cell}" fill="{_colour(value / largest)}" stroke="#dddddd">'
+                    f'<rect x="{left + wide * j}" y="{y + high * i}" width="{wide}" '
+                    f'height="{high}" fill="{_colour(value / largest)}" stroke="#dddddd">'
                     f"<title>{value:.3f}</title></rect>"
                 )
-        y += cell * len(rows) + between
+        y += high * len(rows) + between
     height = y - between + 20
     path.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '

@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> Result:
         "h_hello carries its past: the two h_say differ, and every word moves it",
         {
             "h_t": ([f"unit {i}" for i in range(8)], columns, hs.numpy()[:, 0].T),
-            "norm of dh_hello/dx_t": ([""], columns, reach[None]),
+            "norm of dh_hello/dx_t": ([""], [f"{r:.0e}" for r in reach], reach[None]),
             "p(next word)": (vocabulary.symbols, columns, p.T),
         },
     )
