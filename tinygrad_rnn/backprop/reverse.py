@@ -270,7 +270,7 @@ def _all_at_once(node: Node, g: Any, live: list[bool], differentiable: bool) -> 
     primitive = node.primitive
     assert primitive is not None
     assert primitive.expand is not None
-    if primitive.vjps is not None and not differentiable:
+    if primitive.vjps is not None and not differentiable and not current().anomaly:
         contributions: Sequence[Any] = primitive.vjps(node, g, live)
         return contributions
     since = next_number()
