@@ -711,13 +711,15 @@ def _into_ufunc(steps: _Steps, v: Var, arguments: list[str], out: str) -> list[s
     assert v.op is not None
     name = "matmul" if v.op is _matmul else v.op.name
     steps.writer.names[name] = np.matmul if v.op is _matmul else v.op.forward
+    # NumPy wants the keyword of these two, which costs 30 ns more.
+    out = f"out={out}" if name in ("maximum", "minimum") else out
     return [f"{name}({', '.join(arguments)}, {out})"]
 
 
 def _into_relu(steps: _Steps, v: Var, arguments: list[str], out: str) -> list[str]:
     steps.writer.names["maximum"] = np.maximum
     zero = steps.writer.constant(np.array(0, v.dtype))
-    return [f"maximum({arguments[0]}, {zero}, {out})"]
+    return [f"maximum({arguments[0]}, {zero}, out={out})"]
 
 
 def _into_sigmoid(steps: _Steps, v: Var, arguments: list[str], out: str) -> list[str]:
@@ -728,7 +730,7 @@ def _into_sigmoid(steps: _Steps, v: Var, arguments: list[str], out: str) -> list
     one = steps.writer.constant(np.array(1, v.dtype))
     return [
         f"negative({arguments[0]}, {out})",
-        f"minimum({out}, {limit}, {out})",
+        f"minimum({out}, {limit}, out={out})",
         f"exp({out}, {out})",
         f"add({out}, {one}, {out})",
         f"reciprocal({out}, {out})",

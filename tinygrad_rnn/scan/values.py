@@ -169,9 +169,11 @@ class Builder:
             return self._product(*args)
         if op is _negative and type(x) is Var and x.level == LOOP and x.op is _multiply:
             left, right = _by_level(*x.args)
-            if _level(right) < LOOP:
+            if _level(right) < LOOP and _is_float(right):
                 return self._elementwise(_multiply, left, self._negated(right))
         if op is _subtract and _level(args[0]) == LOOP and _level(args[1]) < LOOP:
+            if not _is_float(args[1]):
+                return None
             return self._elementwise(_add, x, self._negated(args[1]))
         if op is _add:
             return self._sum(*args, shape)
@@ -188,10 +190,12 @@ class Builder:
         if left.op is _multiply:
             inner, factor = _by_level(*left.args)
             if _level(factor) < LOOP and (type(factor) is Var or type(right) is Var):
+                if not (_may_be_factor(factor) and _may_be_factor(right)):
+                    return None
                 return self._elementwise(
                     _multiply, inner, self._elementwise(_multiply, factor, right)
                 )
-        if left.op is _negative:
+        if left.op is _negative and _is_float(right):
             return self._elementwise(_multiply, left.args[0], self._negated(right))
         return None
 
@@ -201,23 +205,25 @@ class Builder:
             return None
         if x.op in (_place, join) and y.op in (_place, join):
             return self._joined(x, y)
+        if not (_is_float(x) and _is_float(y)):
+            return None
         left, right = _by_level(x, y)
         if left.level < LOOP:
             return None
         if right.level < LOOP:
             if left.op is _add:
                 inner, summand = _by_level(*left.args)
-                if _level(inner) == LOOP and type(summand) is Var and summand.level < LOOP:
+                if _level(inner) == LOOP and _may_be_summand(summand):
                     return self._elementwise(_add, inner, self._elementwise(_add, summand, right))
             return None
         if x.op is _multiply and y.op is _multiply and x.shape == y.shape:
             (a, s), (b, r) = _by_level(*x.args), _by_level(*y.args)
-            if a is b and type(s) is Var and type(r) is Var and s.level < LOOP and r.level < LOOP:
+            if a is b and _may_be_summand(s) and _may_be_summand(r):
                 return self._elementwise(_multiply, a, self._elementwise(_add, s, r))
         for first, second in ((x, y), (y, x)):
             if first.op is _add:
                 inner, summand = _by_level(*first.args)
-                if _level(inner) == LOOP and type(summand) is Var and summand.level < LOOP:
+                if _level(inner) == LOOP and _may_be_summand(summand):
                     return self._elementwise(
                         _add, self._elementwise(_add, inner, second), summand
                     )
@@ -251,6 +257,19 @@ _identities = frozenset({"reshape", "sum_to", "broadcast_to", "positive", "_asty
 
 def _level(x: Any) -> int:
     return x.level if type(x) is Var else CONSTANT
+
+
+def _is_float(x: Any) -> bool:
+    return x.dtype.kind == "f" if type(x) is Var else type(x) is not bool
+
+
+def _may_be_summand(x: Any) -> bool:
+    """Sums of booleans are no sums, and integers may overflow."""
+    return type(x) is Var and x.level < LOOP and x.dtype.kind == "f"
+
+
+def _may_be_factor(x: Any) -> bool:
+    return type(x) is not Var or x.dtype.kind in "fb"
 
 
 def _by_level(x: Any, y: Any) -> tuple[Any, Any]:
