@@ -26,7 +26,7 @@ CONSTANT, SEQUENCE, LOOP = 0, 1, 2
 
 _add, _multiply, _negative = table["add"], table["multiply"], table["negative"]
 _subtract, _matmul, _transpose = table["subtract"], table["matmul"], table["transpose"]
-_place = table["_place"]
+_place, _getitem = table["_place"], table["_getitem"]
 
 #: Parts laid side by side into zeros: a sum of ``place``, without the zeros and the sum.
 join = Primitive("join", lambda *parts, indices, shape: _join(parts, indices, shape), None)
@@ -165,6 +165,8 @@ class Builder:
             return x.inputs[0] if keywords["axes"] is None else None
         if dtype.kind != "f":
             return None
+        if op is _getitem:
+            return self._cut(x, keywords["index"])
         if op is _multiply:
             return self._product(*args)
         if op is _negative and type(x) is Var and x.level == LOOP and x.op is _multiply:
@@ -229,6 +231,34 @@ class Builder:
                     )
         return None
 
+    def _cut(self, x: Any, index: Any) -> Var | None:
+        """(h W' + b)[:, a:b] -> h W'[:, a:b] + b[a:b]: what the loop works on is contiguous.
+
+        NumPy runs through columns of a matrix row by row. Of one row, or of very many columns,
+        it does not matter, and one large product is better than several.
+        """
+        parts = index if isinstance(index, tuple) else (index,)
+        if type(x) is not Var or x.level == CONSTANT or len(x.shape) != 2 or x.shape[0] < 4:
+            return None
+        full = slice(None)
+        last = parts[-1]
+        if len(parts) != 2 or parts[0] not in (full, Ellipsis) or type(last) is not slice:
+            return None
+        return self._columns(x, last) if _has_columns(x) else None
+
+    def _columns(self, x: Var, columns: slice) -> Var:
+        if x.op is _add and x.level > CONSTANT:
+            left, right = (self._columns(part, columns) for part in x.args)
+            return self._elementwise(_add, left, right)
+        if x.op is _matmul and x.level > CONSTANT:
+            rows, matrix = x.args
+            part = self._columns(matrix, columns)
+            return self.make(_matmul, (rows, part), {}, (*x.shape[:-1], part.shape[-1]), x.dtype)
+        width = len(range(*columns.indices(x.shape[-1])))
+        return self.make(
+            _getitem, (x,), {"index": (Ellipsis, columns)}, (*x.shape[:-1], width), x.dtype
+        )
+
     def _joined(self, x: Var, y: Var) -> Var | None:
         """A sum of parts that lie in different places."""
         parts, indices = [], []
@@ -257,6 +287,19 @@ _identities = frozenset({"reshape", "sum_to", "broadcast_to", "positive", "_asty
 
 def _level(x: Any) -> int:
     return x.level if type(x) is Var else CONSTANT
+
+
+def _has_columns(x: Any) -> bool:
+    """Whether x is a sum of products with the same matrix at every step, and of biases."""
+    if type(x) is not Var:
+        return False
+    if x.level == CONSTANT:
+        return len(x.shape) > 0 and x.shape[-1] > 1
+    if x.op is _add:
+        return all(_has_columns(part) for part in x.args)
+    return x.op is _matmul and type(x.args[1]) is Var and x.args[1].level == CONSTANT and (
+        len(x.args[1].shape) == 2
+    )
 
 
 def _is_float(x: Any) -> bool:
