@@ -13,6 +13,7 @@ over the steps, taken after it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -54,7 +55,8 @@ class Loop:
         self.listing = writer.listing
         code = compile(self.source, "<scan>", "exec")
         exec(code, writer.names)
-        self._run = writer.names["run"]
+        # Out of its own globals: they and the function would hold each other.
+        self._run = writer.names.pop("run")
 
     def __call__(
         self,
@@ -127,7 +129,7 @@ class _Writer:
     # ── names ────────────────────────────────────────────────────────────────────────────
 
     def constant(self, value: Any, stem: str = "k") -> str:
-        name = f"{stem}{len(self.names)}"
+        name = re.sub(r"\W", "_", f"{stem}{len(self.names)}")
         self.names[name] = value
         return name
 
@@ -292,6 +294,11 @@ class _Writer:
             if x.level > CONSTANT:
                 return f"{self.total(x)} @ {self.block(y, self.after, 'after')}"
             return f"{self.block(x, self.after, 'after')} @ {self.total(y)}"
+        if name == "_rows_added" and all(a.level > CONSTANT for a in v.inputs):
+            # The rows of all steps at once.
+            f = self.constant(_once(v), "rows_added_")
+            names = [self.block(a, self.after, "after") for a in v.inputs]
+            return f"{f}({', '.join(names)})"
         if name == "einsum":
             f = self._einsum_over_time(v)
             if f is not None:
@@ -686,7 +693,7 @@ def _into(v: Var) -> Any:
     assert op is not None
     if op is _matmul:
         return _into_ufunc
-    if isinstance(op.forward, np.ufunc):
+    if isinstance(op.forward, np.ufunc) and table.get(op.name) is op:
         return _into_ufunc
     if op is join:
         return _into_join

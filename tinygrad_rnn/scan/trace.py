@@ -39,7 +39,10 @@ class Symbol(ndarray):
     view = copy = item = tolist = tobytes = astype = _refuse  # type: ignore[assignment]
     __bool__ = __int__ = __float__ = __index__ = __complex__ = _refuse  # type: ignore[assignment]
     __getitem__ = __array__ = __array_ufunc__ = _refuse  # type: ignore[assignment]
-    __reduce__ = __copy__ = __deepcopy__ = _refuse  # type: ignore[assignment]
+    __reduce__ = __copy__ = __deepcopy__ = __format__ = _refuse  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Symbol {self.slot}: {self.dtype} {self.shape}>"
 
     def __array_function__(self, func: Any, types: Any, args: Any, keywords: Any) -> Any:
         if func not in _of_shapes:
@@ -157,7 +160,8 @@ class Trace:
     def constant(self, x: Any) -> tuple[Symbol, Node | None]:
         """A value that is the same at every step: a closed-over Tensor, array or number."""
         if isinstance(x, Value):
-            original, node, label = x._data, x.node, x._label
+            original, node = x._data, x.node
+            label = x._label if node is None else None
             array = original
         else:
             original, node, label = x, None, None
@@ -194,6 +198,8 @@ class Trace:
         """What ``graph.apply`` does, without numbers."""
         if not any(isinstance(x, Value) and type(x._data) is Symbol for x in inputs):
             # Of closed-over values alone: done once, here and now, and in the graph outside.
+            for constant in keywords.values():
+                frozen(constant)  # refuses what depends on the step
             with graph.traced(None, recording=current().recording):
                 return graph.apply(primitive, inputs, keywords)
         state = current()
@@ -208,7 +214,8 @@ class Trace:
                 parents.append(None)
                 continue
             if isinstance(x, Value) and type(x._data) is Symbol:
-                symbol, node, label = x._data, x.node, x._label
+                symbol, node = x._data, x.node
+                label = x._label if node is None else None
                 if symbol.owner not in self._owners:
                     _refuse()
             else:
