@@ -7,6 +7,7 @@ leaves an :class:`Instruction` in the place of numbers. Whoever looks at the num
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -31,10 +32,12 @@ class Symbol(ndarray):
     Attributes:
         slot: the number of that value.
         owner: what the trace it belongs to is known by.
+        aval: the number of its shape and dtype.
     """
 
     slot: int
     owner: object
+    aval: int
 
     view = copy = item = tolist = tobytes = astype = _refuse  # type: ignore[assignment]
     __bool__ = __int__ = __float__ = __index__ = __complex__ = _refuse  # type: ignore[assignment]
@@ -142,6 +145,7 @@ class Trace:
         made: Symbol = ndarray.__new__(Symbol, shape, dtype, _nothing, 0, (0,) * len(shape))
         made.slot = len(self.symbols)
         made.owner = self._owner
+        made.aval = _aval(shape, dtype)
         self.symbols.append(made)
         return made
 
@@ -196,76 +200,106 @@ class Trace:
 
     def apply(self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
         """What ``graph.apply`` does, without numbers."""
-        if not any(isinstance(x, Value) and type(x._data) is Symbol for x in inputs):
-            # Of closed-over values alone: done once, here and now, and in the graph outside.
-            for constant in keywords.values():
-                frozen(constant)  # refuses what depends on the step
-            with graph.traced(None, recording=current().recording):
-                return graph.apply(primitive, inputs, keywords)
+        for x in inputs:
+            if isinstance(x, Value) and type(x._data) is Symbol:
+                break
+        else:
+            return self._outside(primitive, inputs, keywords)
         state = current()
         operands: list[int | Literal] = []
         arrays: list[Any] = []
         parents: list[Node | str | None] = []
-        live = False
+        through: list[bool] = []
+        key: list[Any] = [primitive]
         for x in inputs:
             if x is None or type(x) in _python_scalars:
                 operands.append(Literal(x))
                 arrays.append(x)
                 parents.append(None)
+                through.append(False)
+                key.append((type(x), repr(x)))
                 continue
+            node: Node | None
             if isinstance(x, Value) and type(x._data) is Symbol:
                 symbol, node = x._data, x.node
-                label = x._label if node is None else None
-                if symbol.owner not in self._owners:
+                if symbol.owner is not self._owner and symbol.owner not in self._owners:
                     _refuse()
             else:
                 symbol, node = self.constant(x)
-                label = None
             operands.append(symbol.slot)
             arrays.append(symbol)
-            parents.append(node if node is not None else label)
-            live = live or node is not None
-        key = (
-            primitive,
-            *[
-                (x.shape, x.dtype) if type(x) is Symbol else (type(x), repr(x)) for x in arrays
-            ],
-            *[(name, frozen(constant)) for name, constant in keywords.items()],
-        )
-        shape, dtype = _abstract(key, primitive, arrays, keywords)
-        made = self.symbol(shape, dtype)
-        node = None
-        if live and state.recording and primitive.vjps is not None:
+            parents.append(x._label if node is None and isinstance(x, Value) else node)
+            through.append(node is not None)
+            key.append(symbol.aval)
+        for name, constant in keywords.items():
+            key.append((name, frozen(constant)))
+        kind = tuple(key)
+        known = _outputs.get(kind)
+        if known is None:
+            known = _abstract(kind, primitive, arrays, keywords)
+        made = self.symbol(*known)
+        place = None
+        recorded = primitive.vjps is not None and state.recording and True in through
+        if recorded:
             graph.require_rules(primitive, parents)
-            node = record(primitive, tuple(parents), tuple(arrays), made, keywords, state.scope)
-        through = tuple([node is not None and isinstance(parent, Node) for parent in parents])
-        step = Instruction(primitive, tuple(operands), keywords, made.slot, through, node)
+            place = record(primitive, tuple(parents), tuple(arrays), made, keywords, state.scope)
+        step = Instruction(
+            primitive,
+            tuple(operands),
+            keywords,
+            made.slot,
+            tuple(through) if recorded else (False,) * len(through),
+            place,
+        )
         self.instructions.append(step)
-        self.key.append((key, step.operands, through))
-        return attach(made, node)
+        self.key.append((kind, step.operands, step.parents))
+        return attach(made, place)
+
+    def _outside(
+        self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]
+    ) -> Any:
+        """An operation on closed-over values alone: done once, here and now, and recorded in the
+        graph outside."""
+        for constant in keywords.values():
+            frozen(constant)  # refuses what depends on the step
+        with graph.traced(None, recording=current().recording):
+            return graph.apply(primitive, inputs, keywords)
 
 
 _python_scalars = frozenset({float, int, bool})
-_shapes: dict[Any, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+
+# Shapes and dtypes are numbered, which makes short keys. Numbers are not given twice: a step that
+# is being traced may hold one while another thread empties the tables.
+_avals: dict[Any, int] = {}
+_aval_numbers = itertools.count()
+_outputs: dict[Any, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+_room = 4096
+
+
+def _aval(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    number = _avals.get((shape, dtype))
+    if number is None:
+        if len(_avals) > _room:
+            _avals.clear()
+        number = _avals.setdefault((shape, dtype), next(_aval_numbers))
+    return number
 
 
 def _abstract(
     key: Any, primitive: Primitive, arrays: Sequence[Any], keywords: dict[str, Any]
 ) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and dtype of an operation's output, found by running it on stand-ins."""
-    known = _shapes.get(key)
-    if known is None:
-        rng = np.random.default_rng(0)
-        try:
-            with np.errstate(all="ignore"):
-                blank = [_stand_in(x, rng) if type(x) is Symbol else x for x in arrays]
-                output = np.asarray(primitive.forward(*blank, **keywords))
-        except (ValueError, TypeError, IndexError) as error:
-            raise explained(error, primitive, arrays, current().scope) from error
-        if len(_shapes) > 4096:
-            _shapes.clear()
-        known = _shapes[key] = output.shape, output.dtype
-    return known
+    rng = np.random.default_rng(0)
+    try:
+        with np.errstate(all="ignore"):
+            blank = [_stand_in(x, rng) if type(x) is Symbol else x for x in arrays]
+            output = np.asarray(primitive.forward(*blank, **keywords))
+    except (ValueError, TypeError, IndexError) as error:
+        raise explained(error, primitive, arrays, current().scope) from error
+    if len(_outputs) > _room:
+        _outputs.clear()
+    found = _outputs[key] = output.shape, output.dtype
+    return found
 
 
 def _stand_in(x: Symbol, rng: np.random.Generator) -> ndarray:
