@@ -164,7 +164,9 @@ def test_numbers_as_carries() -> None:
         return h, (h, x * w)
 
     for reverse in (False, True):
-        assert_equals_the_loop(cell, tg.Tensor(0.2, requires_grad=True), xs, [w, xs], reverse=reverse)
+        assert_equals_the_loop(
+            cell, tg.Tensor(0.2, requires_grad=True), xs, [w, xs], reverse=reverse
+        )
 
 
 def test_cells_of_nn_are_steps() -> None:
@@ -318,8 +320,16 @@ def bad(**changes: Any) -> dict[str, Any]:
         (bad(xs=1.0), ValueError, r"expected xs \(T, ...\), got float64 \(\)"),
         (bad(xs=(np.zeros((5, 2)), np.zeros((4, 2)))), ValueError, "the same number of steps"),
         (bad(cell=lambda h, x: h), ValueError, r"return \(carry, y_t\), got Tensor"),
-        (bad(cell=lambda h, x: ((h, h), h)), ValueError, r"expected Tensor, got \(Tensor, Tensor\)"),
-        (bad(cell=lambda h, x: (h[:1], h)), ValueError, r"from float64 \(3, 4\) into float64 \(1, 4\)"),
+        (
+            bad(cell=lambda h, x: ((h, h), h)),
+            ValueError,
+            r"expected Tensor, got \(Tensor, Tensor\)",
+        ),
+        (
+            bad(cell=lambda h, x: (h[:1], h)),
+            ValueError,
+            r"from float64 \(3, 4\) into float64 \(1, 4\)",
+        ),
         (bad(cell=lambda h, x: (h.astype(np.float32), h)), TypeError, "into float32"),
         (bad(cell=lambda h, x: (tg.linear(h, W), h)), ValueError, "linear: expected x"),
         (bad(lengths=[1.0, 2.0, 3.0]), TypeError, "expected integers as lengths"),
@@ -455,7 +465,7 @@ def test_anomalies_are_named_with_their_step() -> None:
     xs = np.ones((5, 2))
     xs[3] = -1
     start = tg.Tensor(np.zeros(2), requires_grad=True)
-    with tg.detect_anomaly(), pytest.raises(FloatingPointError, match="log.*at time step 3"):
+    with tg.detect_anomaly(), pytest.raises(FloatingPointError, match=r"log.*at time step 3"):
         tg.scan(cell, start, xs)
 
 
@@ -468,7 +478,7 @@ def test_anomalies_of_backward_are_named_with_their_step() -> None:
     xs[2] = 0
     start = tg.Tensor(np.ones(2), requires_grad=True)
     loss = tg.scan(cell, start, xs)[1].sum()
-    with tg.detect_anomaly(), pytest.raises(FloatingPointError, match="sqrt.*at time step"):
+    with tg.detect_anomaly(), pytest.raises(FloatingPointError, match=r"sqrt.*at time step"):
         loss.backward()
 
 

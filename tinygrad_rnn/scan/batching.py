@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from .. import ops
 from ..graph import Primitive, table
-from ..ops import elementwise, indexing, products, reductions
+from ..ops import elementwise, indexing, reductions
 
 Blocks = Callable[..., ndarray]
 
@@ -53,9 +52,7 @@ def _elementwise(op: Primitive, keywords: dict[str, Any], operands: Sequence[Ope
         return op.forward
 
     def call(*xs: Any) -> ndarray:
-        aligned = [
-            x.reshape(x.shape[:1] + short[i]) if i in short else x for i, x in enumerate(xs)
-        ]
+        aligned = [x.reshape(x.shape[:1] + short[i]) if i in short else x for i, x in enumerate(xs)]
         return op.forward(*aligned, **keywords)  # type: ignore[no-any-return]
 
     return call
@@ -127,9 +124,7 @@ def _broadcast_to(shape_before: tuple[int, ...], shape: Any) -> Blocks:
 def _sum_to(shape_before: tuple[int, ...], shape: Any) -> Blocks:
     target = tuple(shape)
     padded = (1,) * (len(shape_before) - len(target)) + target
-    axes = tuple(
-        i + 1 for i, (n, m) in enumerate(zip(padded, shape_before, strict=True)) if n != m
-    )
+    axes = tuple(i + 1 for i, (n, m) in enumerate(zip(padded, shape_before, strict=True)) if n != m)
     return lambda x: np.add.reduce(x, axes).reshape(x.shape[:1] + target)
 
 
@@ -198,7 +193,7 @@ def _matmul(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand]
     if x.over_time and not y.over_time and len(y.shape) <= 2:
         if len(x.shape) == 2:  # all rows of all steps against one matrix: one large product
 
-            def rows(x: ndarray, y: ndarray) -> ndarray:
+            def rows(x: ndarray, y: ndarray) -> Any:
                 steps, n, k = x.shape
                 return np.matmul(x.reshape(steps * n, k), y).reshape(steps, n, *y.shape[1:])
 
@@ -206,7 +201,7 @@ def _matmul(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand]
         return np.matmul
     rank = max(len(x.shape), len(y.shape))
 
-    def call(x_block: ndarray, y_block: ndarray) -> ndarray:
+    def call(x_block: ndarray, y_block: ndarray) -> Any:
         # A vector gets the axis that it lacks, and loses it again behind the time axis.
         left = x_block[..., np.newaxis, :] if len(x.shape) == 1 else x_block
         right = y_block[..., np.newaxis] if len(y.shape) == 1 else y_block
@@ -236,9 +231,7 @@ def _einsum(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand]
     time = next((letter for letter in letters if letter not in used), None)
     if time is None:
         return None
-    terms = [
-        time + name if x.over_time else name for name, x in zip(names, operands, strict=True)
-    ]
+    terms = [time + name if x.over_time else name for name, x in zip(names, operands, strict=True)]
     subscripts = f"{','.join(terms)}->{time}{result}"
     return lambda *xs: np.einsum(subscripts, *xs, optimize=len(xs) > 1)
 
@@ -267,9 +260,9 @@ def _joining(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand
 _rules: dict[Primitive, Rule] = {
     op: _elementwise for op in table.values() if op.elementwise and op.name in elementwise.__dict__
 }
-for _comparison in "equal not_equal less less_equal greater greater_equal sign".split():
+for _comparison in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "sign"):
     _rules[_of(getattr(elementwise, _comparison))] = _elementwise
-for _name, _make in {
+_makers: dict[str, Callable[..., Any]] = {
     "reshape": _reshape,
     "transpose": _transpose,
     "swapaxes": _swapaxes,
@@ -284,9 +277,10 @@ for _name, _make in {
     "_pad": _pad,
     "_getitem": _getitem,
     "_place": _place,
-}.items():
+}
+for _name, _make in _makers.items():
     _rules[table[_name]] = _alone(_make)
-for _name in "sum mean max min logsumexp softmax log_softmax".split():
+for _name in ("sum", "mean", "max", "min", "logsumexp", "softmax", "log_softmax"):
     _rules[table[_name]] = _reduction
 _rules[_of(reductions._first_place)] = _reduction
 _rules[table["matmul"]] = _matmul
@@ -322,4 +316,4 @@ def batched(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand]
     return None if rule is None else rule(op, keywords, operands)
 
 
-__all__ = ["Blocks", "Operand", "batched", "each", "ops", "products"]
+__all__ = ["Blocks", "Operand", "batched", "each"]

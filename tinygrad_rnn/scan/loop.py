@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Primitive, table
+from ..graph import table
 from ..ops.elementwise import _exp_limit
 from .batching import Operand, batched, each
-from .values import CONSTANT, LOOP, SEQUENCE, Var, is_basic, join
+from .values import CONSTANT, LOOP, Var, join
 
 
 class Outline(NamedTuple):
@@ -79,7 +79,7 @@ def _rows(x: ndarray) -> ndarray:
     return x.reshape(x.shape[0] * x.shape[1], x.shape[2])
 
 
-def _product_over_time(x: ndarray, y: ndarray) -> ndarray:
+def _product_over_time(x: ndarray, y: ndarray) -> Any:
     """sum_t x_t y_t of matrices: one product whose inner axis is all steps."""
     columns = x.swapaxes(0, 1)
     return np.matmul(columns.reshape(len(columns), -1), _rows(y))
@@ -194,7 +194,9 @@ class _Writer:
         f = self.constant(function, f"{v.op.name.strip('_')}_")
         out.append(f"{name} = {f}({', '.join(arguments)})")
         self.place[v, "block" if over_time else "once"] = name
-        self._note(section, f"{name} = {v.op.name.strip('_')}({', '.join(arguments)})", v, over_time)
+        self._note(
+            section, f"{name} = {v.op.name.strip('_')}({', '.join(arguments)})", v, over_time
+        )
 
     # ── the loop ─────────────────────────────────────────────────────────────────────────
 
@@ -223,7 +225,9 @@ class _Writer:
                 body.append(f"{', '.join(names)}, = {source}")
         body += self.before + loop.prologue
         if loop.body:
-            body.append(f"for {', '.join(loop.targets)}, in by_step(reverse, {', '.join(loop.sources)}):")
+            body.append(
+                f"for {', '.join(loop.targets)}, in by_step(reverse, {', '.join(loop.sources)}):"
+            )
             body += [f"    {line}" for line in loop.body]
         body += loop.epilogue + self.after
         body.append(
@@ -277,9 +281,9 @@ class _Writer:
         if v.op is None or v in self._in_loop:
             return f"add_reduce({self.block(v, self.after, 'after')}, 0)"
         name = v.op.name
-        if name == "add" and all(x.shape == v.shape and x.dtype == v.dtype for x in v.inputs):
-            if len(v.inputs) == 2:
-                return f"{self.total(v.inputs[0])} + {self.total(v.inputs[1])}"
+        alike = all(x.shape == v.shape and x.dtype == v.dtype for x in v.inputs)
+        if name == "add" and alike and len(v.inputs) == 2:
+            return f"{self.total(v.inputs[0])} + {self.total(v.inputs[1])}"
         x = v.inputs[0]
         if name in _linear and len(v.inputs) == 1 and x.level > CONSTANT:
             f = self.constant(_once(v), f"{name.strip('_')}_")
@@ -300,10 +304,10 @@ class _Writer:
             names = [self.block(a, self.after, "after") for a in v.inputs]
             return f"{f}({', '.join(names)})"
         if name == "einsum":
-            f = self._einsum_over_time(v)
-            if f is not None:
+            product = self._einsum_over_time(v)
+            if product is not None:
                 names = [self.block(a, self.after, "after") for a in v.args]
-                return f"{f}({', '.join(names)})"
+                return f"{product}({', '.join(names)})"
         operands = [
             Operand(x.shape, x.level > CONSTANT) if type(x) is Var else Operand((), False)
             for x in v.args
@@ -368,8 +372,19 @@ class _Writer:
 
 #: Sums may be taken before these, of one array and linear in it.
 _linear = frozenset(
-    "reshape transpose swapaxes moveaxis squeeze expand_dims flip negative broadcast_to _place "
-    "_getitem positive".split()
+    {
+        "reshape",
+        "transpose",
+        "swapaxes",
+        "moveaxis",
+        "squeeze",
+        "expand_dims",
+        "flip",
+        "negative",
+        "broadcast_to",
+        "_place",
+        "_getitem",
+    }
 )
 
 
@@ -477,7 +492,8 @@ class _Steps:
             if in_block:
                 self.prologue += [
                     f"b{i} = empty((T + 1, *{shape}), {dtype})",
-                    f"b{i}_old, b{i}_new = (b{i}[1:], b{i}[:-1]) if reverse else (b{i}[:-1], b{i}[1:])",
+                    f"b{i}_old, b{i}_new = b{i}[:-1], b{i}[1:]",
+                    f"if reverse: b{i}_old, b{i}_new = b{i}_new, b{i}_old",
                     f"b{i}[T if reverse else 0] = h{i}",
                 ]
                 self._iterate(f"h{i}_t", f"b{i}_old")
@@ -702,16 +718,16 @@ def _into(v: Var) -> Any:
         return {"relu": _into_relu, "sigmoid": _into_sigmoid}[op.name]
     if op is table["where"] and type(v.args[0]) is Var and v.args[0].dtype == np.bool_:
         return _into_where
-    if op.name in ("sum", "mean") and same_dtype and v.dtype.name in _dense and op in table.values():
+    if (
+        op.name in ("sum", "mean")
+        and same_dtype
+        and v.dtype.name in _dense
+        and op in table.values()
+    ):
         return _into_sum
     if op.name == "_concatenate" and same_dtype:
         return _into_concatenate
     return None
-
-
-def _function(steps: _Steps, op: Primitive) -> str:
-    steps.writer.names[op.name] = op.forward
-    return op.name
 
 
 def _into_ufunc(steps: _Steps, v: Var, arguments: list[str], out: str) -> list[str]:
@@ -784,4 +800,4 @@ def _into_join(steps: _Steps, v: Var, arguments: list[str], out: str) -> list[st
     return lines
 
 
-__all__ = ["CONSTANT", "LOOP", "SEQUENCE", "Loop", "Outline", "Var", "is_basic"]
+__all__ = ["Loop", "Outline"]

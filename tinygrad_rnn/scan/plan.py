@@ -123,7 +123,9 @@ class Plan:
                 slots.append(g._data.slot)  # type: ignore[attr-defined]
                 seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
             reached = [
-                leaf if leaf is not None and (i < n and carry_live[i] or (i >= n and wanted[i])) else None
+                leaf
+                if leaf is not None and ((i < n and carry_live[i]) or (i >= n and wanted[i]))
+                else None
                 for i, leaf in enumerate(leaves)
             ]
             targets = {leaf for leaf in reached if leaf is not None}

@@ -71,15 +71,10 @@ class _Call(NamedTuple):
     reverse: bool
     ends: ndarray | None  #: the last step of each sequence
 
-    @property
-    def within(self) -> ndarray | None:
-        """(T, N): whether a sequence has that step."""
-        return None if self.ends is None else np.arange(self.steps)[:, np.newaxis] <= self.ends
 
-    def nearest(self, t: int) -> ndarray:
-        """For each sequence the step to read at step t: its last one once it is over."""
-        assert self.ends is not None
-        return np.minimum(t, self.ends)
+def _within(ends: ndarray | None, steps: int) -> Any:
+    """(T, N): whether a sequence has that step."""
+    return None if ends is None else np.arange(steps)[:, np.newaxis] <= ends
 
 
 def run(
@@ -109,7 +104,9 @@ def _looked_at(
     carries = [_as_value(x, "scan: carry") for x in carries]
     inputs = [_as_value(x, "scan: xs") for x in inputs]
     if not inputs:
-        raise ValueError("scan: expected xs (T, ...), which says how many steps there are; got none")
+        raise ValueError(
+            "scan: expected xs (T, ...), which says how many steps there are; got none"
+        )
     for x in inputs:
         if x._data.ndim == 0:
             raise ValueError(f"scan: expected xs (T, ...), got {describe(x)}")
@@ -218,9 +215,9 @@ def _unrolled(call: _Call) -> tuple[Any, Any]:
     carries = call.carries
     outputs: list[list[Any]] = []
     structure: Any = None
-    within = call.within
+    within = _within(call.ends, call.steps)
     for t in _times(call.steps, call.reverse):
-        inputs = [_element(x, call, t) for x in call.inputs]
+        inputs = [_element(x, call.ends, t) for x in call.inputs]
         valid = None if within is None else attach(within[t], None)
         carries, ys, structure = _one_step(call, carries, inputs, valid)
         outputs.append(ys)
@@ -239,11 +236,12 @@ def _times(steps: int, reverse: bool) -> Iterator[int]:
         yield t
 
 
-def _element(x: Value, call: _Call, t: int) -> Any:
-    if call.ends is None:
+def _element(x: Value, ends: ndarray | None, t: int) -> Any:
+    """x_t; of a sequence that is over its last one again, which the step has proved to take."""
+    if ends is None:
         x_t = ops.getitem(x, t)
     else:
-        x_t = ops.getitem(x, (call.nearest(t), np.arange(len(call.ends))))
+        x_t = ops.getitem(x, (np.minimum(t, ends), np.arange(len(ends))))
     name = x._label if x.node is None else x.node.name
     if name is not None:
         if x_t.node is None:
@@ -336,13 +334,12 @@ def _replayed(call: _Call) -> tuple[Any, Any]:
             _unflatten(structure, iter(ys)),
         )
     blocks = [_block(x, call) for x in call.inputs]
-    within = call.within
-    if within is not None:
-        blocks.append(within)
-    carries = [x._data for x in call.carries]
+    if call.ends is not None:
+        blocks.append(_within(call.ends, call.steps))
+    arrays = [x._data for x in call.carries]
     constants = [source.array for source in step.trace.sources]
-    new, ys, kept = _forward(plan, call, constants, blocks, carries)
-    outputs = (*new, *ys)
+    new, stacked, kept = _forward(plan, call, constants, blocks, arrays)
+    outputs: tuple[ndarray, ...] = (*new, *stacked)
     if plan.live.any:
         node = _recorded(plan, call, step, outputs, blocks, kept)
         values = [
@@ -351,7 +348,7 @@ def _replayed(call: _Call) -> tuple[Any, Any]:
         ]
     else:
         values = [attach(output, None) for output in outputs]
-    n = len(carries)
+    n = len(arrays)
     return (
         _unflatten(call.carry_structure, iter(values[:n])),
         _unflatten(structure, iter(values[n:])),
@@ -374,7 +371,7 @@ def _forward(
     plan: Plan, call: _Call, constants: list[ndarray], blocks: list[ndarray], carries: list[ndarray]
 ) -> tuple[list[ndarray], list[ndarray], list[ndarray]]:
     T, reverse = call.steps, call.reverse
-    if plan.live.any or T <= _chunk:
+    if plan.live.any or _chunk >= T:
         new, ys, _, kept = plan.forward(T, reverse, constants, blocks, carries)
         return new, ys, kept
     ys = [np.empty((T, *shape), dtype) for shape, dtype in plan.output_avals]
@@ -446,7 +443,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
 
 def _within_ends(g: ndarray, ends: ndarray) -> ndarray:
     """What was read in the place of padding gets no gradient."""
-    valid = np.arange(len(g))[:, np.newaxis] <= ends
+    valid = _within(ends, len(g))
     return np.where(valid.reshape(valid.shape + (1,) * (g.ndim - 2)), g, np.zeros((), g.dtype))
 
 
@@ -461,16 +458,13 @@ def _expanded(node: Node) -> list[Value]:
     values = inputs_of(node)
     carries, inputs = list(values[:n]), values[n : n + m]
     known = dict(zip(plan.sources, values[n + m :], strict=True))
-    call = _Call(_expanded, [], None, list(inputs), None, T, reverse, ends)
-    within = call.within
+    within = _within(ends, T)
     ys: list[list[Value]] = []
     for t in _times(T, reverse):
         now = current().scope
         slots = dict(known)
         slots.update(zip(step.carries, carries, strict=True))
-        slots.update(
-            zip(step.inputs[:m], (_element(x, call, t) for x in inputs), strict=True)
-        )
+        slots.update(zip(step.inputs[:m], (_element(x, ends, t) for x in inputs), strict=True))
         if within is not None:
             slots[step.inputs[m]] = attach(within[t], None)
         for instruction in plan.instructions:
@@ -480,9 +474,7 @@ def _expanded(node: Node) -> list[Value]:
                 else slots[operand]
                 if through or slots[operand].node is None
                 else attach(slots[operand]._data, None)
-                for operand, through in zip(
-                    instruction.operands, instruction.parents, strict=True
-                )
+                for operand, through in zip(instruction.operands, instruction.parents, strict=True)
             ]
             inner = instruction.node
             place = now

@@ -39,10 +39,10 @@ class Symbol(ndarray):
     owner: object
     aval: int
 
-    view = copy = item = tolist = tobytes = astype = _refuse  # type: ignore[assignment]
-    __bool__ = __int__ = __float__ = __index__ = __complex__ = _refuse  # type: ignore[assignment]
-    __getitem__ = __array__ = __array_ufunc__ = _refuse  # type: ignore[assignment]
-    __reduce__ = __copy__ = __deepcopy__ = __format__ = _refuse  # type: ignore[assignment]
+    view = copy = item = tolist = tobytes = astype = _refuse
+    __bool__ = __int__ = __float__ = __index__ = __complex__ = _refuse
+    __getitem__ = __array__ = __array_ufunc__ = _refuse
+    __reduce__ = __copy__ = __deepcopy__ = __format__ = _refuse
 
     def __repr__(self) -> str:
         return f"<Symbol {self.slot}: {self.dtype} {self.shape}>"
@@ -137,7 +137,7 @@ class Trace:
         self.key: list[Any] = []
         # Not the trace itself: it holds the symbols, and a graph is freed by counting references.
         self._owner = object()
-        self._owners = {self._owner} if base is None else {self._owner, *base._owners}
+        self._owners: set[object] = {self._owner} if base is None else {self._owner, *base._owners}
         self._known: dict[Any, tuple[Symbol, Node | None]] = {}
 
     def symbol(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Symbol:

@@ -43,7 +43,15 @@ def _join(parts: Sequence[Any], indices: Sequence[Any], shape: tuple[int, ...]) 
 views = frozenset(
     table[name]
     for name in (
-        "reshape transpose swapaxes moveaxis squeeze expand_dims flip broadcast_to windows".split()
+        "reshape",
+        "transpose",
+        "swapaxes",
+        "moveaxis",
+        "squeeze",
+        "expand_dims",
+        "flip",
+        "broadcast_to",
+        "windows",
     )
 )
 
@@ -168,7 +176,7 @@ class Builder:
         if op is _getitem:
             return self._cut(x, keywords["index"])
         if op is _multiply:
-            return self._product(*args)
+            return self._product(args[0], args[1])
         if op is _negative and type(x) is Var and x.level == LOOP and x.op is _multiply:
             left, right = _by_level(*x.args)
             if _level(right) < LOOP and _is_float(right):
@@ -178,7 +186,7 @@ class Builder:
                 return None
             return self._elementwise(_add, x, self._negated(args[1]))
         if op is _add:
-            return self._sum(*args, shape)
+            return self._sum(args[0], args[1])
         return None
 
     def _negated(self, x: Any) -> Any:
@@ -201,7 +209,7 @@ class Builder:
             return self._elementwise(_multiply, left.args[0], self._negated(right))
         return None
 
-    def _sum(self, x: Any, y: Any, shape: tuple[int, ...]) -> Var | None:
+    def _sum(self, x: Any, y: Any) -> Var | None:
         """What does not depend on the carry comes last in a sum, in one summand."""
         if type(x) is not Var or type(y) is not Var:
             return None
@@ -226,9 +234,7 @@ class Builder:
             if first.op is _add:
                 inner, summand = _by_level(*first.args)
                 if _level(inner) == LOOP and _may_be_summand(summand):
-                    return self._elementwise(
-                        _add, self._elementwise(_add, inner, second), summand
-                    )
+                    return self._elementwise(_add, self._elementwise(_add, inner, second), summand)
         return None
 
     def _cut(self, x: Any, index: Any) -> Var | None:
@@ -261,7 +267,8 @@ class Builder:
 
     def _joined(self, x: Var, y: Var) -> Var | None:
         """A sum of parts that lie in different places."""
-        parts, indices = [], []
+        parts: list[Any] = []
+        indices: list[Any] = []
         for term in (x, y):
             if term.op is join:
                 parts += term.args
@@ -269,7 +276,7 @@ class Builder:
             else:
                 parts.append(term.args[0])
                 indices.append(term.keywords["index"])
-        if not all(type(part) is Var and is_basic(index) for part, index in zip(parts, indices)):
+        if not all(type(part) is Var for part in parts) or not all(map(is_basic, indices)):
             return None
         if math.prod(x.shape) > 1 << 22:
             return None
@@ -297,8 +304,11 @@ def _has_columns(x: Any) -> bool:
         return len(x.shape) > 0 and x.shape[-1] > 1
     if x.op is _add:
         return all(_has_columns(part) for part in x.args)
-    return x.op is _matmul and type(x.args[1]) is Var and x.args[1].level == CONSTANT and (
-        len(x.args[1].shape) == 2
+    return (
+        x.op is _matmul
+        and type(x.args[1]) is Var
+        and x.args[1].level == CONSTANT
+        and (len(x.args[1].shape) == 2)
     )
 
 
@@ -327,6 +337,4 @@ def translate(
     for step in instructions:
         made = symbols[step.slot]
         args = tuple(x.value if type(x) is Literal else known[x] for x in step.operands)
-        known[step.slot] = builder.make(
-            step.primitive, args, step.keywords, made.shape, made.dtype
-        )
+        known[step.slot] = builder.make(step.primitive, args, step.keywords, made.shape, made.dtype)
