@@ -27,7 +27,14 @@ from .tensor import Tensor
 
 # What not every program uses is imported when it is first asked for.
 _rooms = {"io", "nn", "optim", "testing", "text", "viz"}
-_elsewhere = {"draw": "viz", "load": "io", "save": "io"}
+_elsewhere = {
+    "compare": "viz",
+    "draw": "viz",
+    "gradient_flow": "viz",
+    "grads_by_step": "viz",
+    "load": "io",
+    "save": "io",
+}
 
 
 def __getattr__(name: str) -> Any:

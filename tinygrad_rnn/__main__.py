@@ -14,9 +14,14 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from .arguments import Unusable
+
 PROGRAM = "python -m tinygrad_rnn"
 COMMANDS = {
     "demo": ("demo", "train an LSTM on the Python manual, and draw its unrolled graph"),
+    "train": ("train", "train a language model on a text of your own"),
+    "sample": ("sample", "let a trained model write"),
+    "draw": ("pictures", "draw a recurrent net: its graph, or its gradient flowing back"),
     "check": ("testing.check", "check the derivatives of every operation, or of your own"),
 }
 
@@ -66,15 +71,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe went away (`| head`): nothing is wrong, and nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
+    except (OSError, Unusable) as error:
         print(f"{PROGRAM} {args.command}: {_one_line(error)}", file=sys.stderr)
         return 2
 
 
-def _one_line(error: OSError) -> str:
-    if error.filename is None or error.strerror is None:
-        return str(error)
-    return f"{error.filename}: {error.strerror}"
+def _one_line(error: OSError | Unusable) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _with_one_blas_thread() -> None:

@@ -16,7 +16,6 @@ import math
 import os
 import platform
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import numpy as np
 from numpy import ndarray
 
 from . import nn, optim
+from .arguments import whole
 from .progress import Progress
 from .text import (
     LanguageModel,
@@ -47,10 +47,10 @@ DRAWN = "Python"  # the window that is drawn: five steps, each predicts the next
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--steps", type=_at_least(1), default=STEPS, help="training steps (default: %(default)s)"
+        "--steps", type=whole(1), default=STEPS, help="training steps (default: %(default)s)"
     )
     parser.add_argument(
-        "--seed", type=_at_least(0), default=0, help="of all random numbers (default: %(default)s)"
+        "--seed", type=whole(0), default=0, help="of all random numbers (default: %(default)s)"
     )
     parser.add_argument(
         "--out",
@@ -59,21 +59,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where to write bptt.svg and bptt.dot (default: here)",
     )
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = least - 1
-        if number < least:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number of at least {least}, got {text!r}"
-            )
-        return number
-
-    return read
 
 
 def main(args: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ from numpy.lib import format as npy
 from .graph import Value
 
 _structure = "structure.json"
+_comment = b"tinygrad_rnn"  # at the very end of an archive that has a structure, and is whole
 _kinds = "biufcmMSU"  # of array elements: numbers, times and strings; whatever is no object
 
 
@@ -71,7 +72,7 @@ def save(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
     if not isinstance(state, Mapping):
         raise TypeError(f"save: expected a dict, got {type(state).__name__}")
     write = encode(state)
-    with _replacing(path) as file:
+    with replacing(path) as file:
         write(file)
 
 
@@ -127,7 +128,7 @@ def _format(path: Path) -> tuple[_Encode, _Decode]:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes the place of ``path`` once all of it is on the disk."""
     target = Path(os.path.realpath(path))  # a link stays one, and what it leads to is replaced
     if target.is_dir():
@@ -163,6 +164,7 @@ def _encode_npz(state: Mapping[str, Any]) -> Callable[[IO[bytes]], None]:
 
     def write(file: IO[bytes]) -> None:
         with zipfile.ZipFile(file, "w") as archive:
+            archive.comment = _comment
             # A ZipInfo of its own has a fixed date: the same state gives the same bytes.
             archive.writestr(zipfile.ZipInfo(_structure), text)
             for name, array in arrays.items():
@@ -211,9 +213,12 @@ def _decode_npz(content: bytes) -> dict[str, Any]:
         for info in archive.infolist():
             if info.filename.endswith(".npy"):
                 arrays[info.filename[:-4]] = _array(archive.read(info), info.filename)
-        if _structure not in archive.namelist():
-            if not arrays:
-                raise ValueError("it is an archive without arrays")
+        ours = _structure in archive.namelist()
+        if ours != (archive.comment == _comment):
+            raise ValueError("its parts do not fit together")
+        if not ours and not arrays:
+            raise ValueError("it has no arrays")
+        if not ours:
             return dict(arrays)
         structure = json.loads(archive.read(_structure))
     if not isinstance(structure, dict) or structure.get("format") != "tinygrad_rnn":

@@ -592,9 +592,9 @@ def linear_lr(step: int, lr: float, steps: int, warmup: int = 0, final_lr: float
 def cosine_lr(step: int, lr: float, steps: int, warmup: int = 0, final_lr: float = 0.0) -> float:
     """The learning rate at a step: after a warm-up, down to ``final_lr`` along half a cosine.
 
-        lr_k = lr (k + 1) / warmup                                  for k < warmup
-        lr_k = final_lr + (lr - final_lr) (1 + cos(pi p)) / 2       after,
-               p = (k - warmup) / (steps - warmup)
+        lr_k = lr (k + 1) / warmup              for k < warmup
+        lr_k = s lr + (1 - s) final_lr          after, s = (1 + cos(pi p)) / 2,
+                                                p = (k - warmup) / (steps - warmup)
 
     From ``k = steps`` on it stays ``final_lr``.
 
@@ -618,7 +618,8 @@ def cosine_lr(step: int, lr: float, steps: int, warmup: int = 0, final_lr: float
     p = _progress("cosine_lr", step, lr, steps, warmup, final_lr)
     if p < 0:
         return lr * (step + 1) / warmup
-    return final_lr + (lr - final_lr) * (1 + math.cos(math.pi * p)) / 2
+    s = (1 + math.cos(math.pi * p)) / 2
+    return s * lr + (1 - s) * final_lr
 
 
 def _progress(where: str, step: int, lr: float, steps: int, warmup: int, final_lr: float) -> float:

@@ -23,6 +23,7 @@ class Progress:
         total: how much there is to do.
         label: what stands before the bar.
         stream: where to write; standard error if it is left out.
+        done: how much of ``total`` was done before, which does not count for the rate.
 
     Raises:
         ValueError: ``total`` is below 1.
@@ -32,14 +33,16 @@ class Progress:
     ...         progress.update(i + 1, loss=0.5)
     """
 
-    def __init__(self, total: int, label: str = "", stream: TextIO | None = None):
+    def __init__(
+        self, total: int, label: str = "", stream: TextIO | None = None, *, done: float = 0.0
+    ):
         if total < 1:
             raise ValueError(f"Progress: total must be at least 1, got {total}")
         self.total, self.label = total, label
         self._stream = sys.stderr if stream is None else stream
         self._visible = self._stream is not None and self._stream.isatty()
         self._full, self._empty = _blocks(self._stream)
-        self._start = time.monotonic()
+        self._start, self._before = time.monotonic(), done
         self._last = -1.0  # when the line was last drawn
         self._open = False  # the cursor stands at the end of the line
 
@@ -63,7 +66,7 @@ class Progress:
     def _line(self, done: float, seconds: float, figures: dict[str, float | str]) -> str:
         share = min(max(done / self.total, 0.0), 1.0)
         full = round(share * _cells)
-        rate = done / seconds if seconds > 0 else 0.0
+        rate = (done - self._before) / seconds if seconds > 0 else 0.0
         parts = [
             *([self.label] if self.label else []),
             self._full * full + self._empty * (_cells - full),
@@ -75,10 +78,18 @@ class Progress:
             ),
         ]
         if done >= self.total:
-            parts.append(f"{_duration(seconds)} in all")
+            parts.append(f"{duration(seconds)} in all")
         elif rate > 0:
-            parts.append(f"{_duration((self.total - done) / rate)} left")
+            parts.append(f"{duration((self.total - done) / rate)} left")
         return "  ".join(parts)
+
+    def print(self, text: str) -> None:
+        """Print a line on standard output, without the bar in its way."""
+        if self._open:
+            self._stream.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
+            self._stream.flush()
+            self._open = False
+        print(text, flush=True)
 
     def close(self) -> None:
         """End the line: what is printed next starts on a fresh one."""
@@ -108,10 +119,10 @@ def _blocks(stream: TextIO | None) -> tuple[str, str]:
     return "█", "░"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """``42 s``, ``3 min 05 s`` or ``2 h 05 min``.
 
-    >>> _duration(42.4), _duration(185), _duration(7500)
+    >>> duration(42.4), duration(185), duration(7500)
     ('42 s', '3 min 05 s', '2 h 05 min')
     """
     whole = round(seconds)

@@ -507,6 +507,7 @@ def beam_search(
     *,
     beam_size: int = 5,
     end: int | None = None,
+    exclude: Sequence[int] = (),
 ) -> list[tuple[ndarray, float]]:
     """The likeliest continuations, found by keeping the best few at every step.
 
@@ -521,6 +522,7 @@ def beam_search(
         length: T, how many to add.
         beam_size: how many sequences to keep.
         end: the id that ends a sequence; None if nothing does.
+        exclude: ids that no sequence takes, that of unknown symbols for one.
 
     Returns:
         Pairs of ids, without the prompt, and log probability in nats; at most ``beam_size``, the
@@ -551,6 +553,7 @@ def beam_search(
                 break
             logits, state = model(ids, state)
             following = ops.log_softmax(logits.numpy()[-1].astype(np.float64))
+            following[:, list(exclude)] = -np.inf
             if end is not None:
                 # What has ended goes on with more ends, at no cost, and keeps its place.
                 following[ended] = -np.inf

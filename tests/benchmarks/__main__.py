@@ -1,15 +1,10 @@
 """The benchmark suite: ``python -m tests.benchmarks`` (PyTorch is optional).
 
 Prints one line for each figure, with its bar and whether it is met; ``--markdown`` prints the
-README's table instead. One BLAS thread, so that the figures say what the code costs.
+README's table instead.
 """
 
 from __future__ import annotations
-
-import os
-
-for _library in ("OPENBLAS", "MKL", "OMP"):
-    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 import argparse
 import platform

@@ -38,7 +38,7 @@ LINKS = 30  # turns of y = tanh(y * a + b); three ops each
 
 
 def overhead() -> Iterator[Row]:
-    """(ours - bare) / (PyTorch eager - bare) per op on a chain of tanh(y * a + b), shape (1, 32)."""
+    """(ours - bare) / (PyTorch eager - bare) per op, on a chain of tanh(y * a + b) of (1, 32)."""
     rng = np.random.default_rng(0)
     start, a, b = (rng.standard_normal((1, 32)).astype(np.float32) for _ in range(3))
 
@@ -173,9 +173,7 @@ def lstm_loops(T: int = 50) -> Iterator[Row]:
                 linear = torch.nn.functional.linear
                 theirs = _primitive_step(linear, torch.sigmoid, torch.tanh, their_leaves, H)
             ours = _loop(mine, [tg.Tensor(x) for x in xs], (tg.Tensor(zeros),) * 2, my_leaves)
-            peer = _loop(
-                theirs, list(torch.tensor(xs)), (torch.tensor(zeros),) * 2, their_leaves
-            )
+            peer = _loop(theirs, list(torch.tensor(xs)), (torch.tensor(zeros),) * 2, their_leaves)
             for a, b in zip(ours(), peer(), strict=True):
                 np.testing.assert_allclose(a, b.numpy(), rtol=1e-3, atol=1e-4)
             times = interleave({"ours": ours, "torch": peer}, rounds=11, seconds=0.1)

@@ -103,3 +103,268 @@ def test_cross_entropy(batch, classes, reduction, weighted, smoothing, kind, sca
     theirs.sum().backward()
     if np.isfinite(theirs.detach().numpy()).all():  # the mean of nothing is NaN in both
         np.testing.assert_allclose(x.grad, y.grad.numpy(), rtol=1e-9, atol=1e-12 * scale)
+
+
+# ── cross_entropy's corners ──────────────────────────────────────────────────────────────
+
+
+@given(
+    st.lists(st.integers(0, 3), max_size=3).map(tuple),
+    st.integers(1, 5),
+    st.sampled_from(["none", "sum", "mean"]),
+    st.sampled_from([None, "positive", "some zero"]),
+    st.sampled_from([0.0, 0.3, 1.0]),
+    st.sampled_from([-100, -1, 0, 3]),
+    st.sampled_from([0.0, 0.5, 1.0]),
+    seeds,
+)
+def test_cross_entropy_ignores_and_differentiates_twice_alike(
+    batch, classes, reduction, weights, smoothing, ignored, share, seed
+):
+    """Any ignore_index, a class's own too; no target left, no batch; weights of 0; 2nd order."""
+    rng = np.random.default_rng(seed)
+    logits = rng.standard_normal((*batch[:1], classes, *batch[1:]))
+    weight = None if weights is None else rng.uniform(0.5, 2, classes)
+    if weights == "some zero":
+        weight[rng.random(classes) < 0.5] = 0
+    target = np.where(rng.random(batch) < share, ignored, rng.integers(0, classes, batch))
+    settings = {"reduction": reduction, "label_smoothing": smoothing, "ignore_index": ignored}
+    x, y = tg.Tensor(logits, requires_grad=True), torch.tensor(logits, requires_grad=True)
+    ours = nn.cross_entropy(x, target, weight, **settings)
+    theirs = torch.nn.functional.cross_entropy(
+        y, torch.tensor(target), None if weight is None else torch.tensor(weight), **settings
+    )
+    same(ours.numpy(), theirs)
+    if not np.isfinite(theirs.detach().numpy()).all():  # the mean of nothing is NaN in both
+        return
+    first = tg.grad((ours * ours).sum(), x, create_graph=True)
+    (other,) = torch.autograd.grad((theirs * theirs).sum(), y, create_graph=True)
+    same(first.numpy(), other)
+    second = tg.grad((first * first).sum(), x)
+    (again,) = torch.autograd.grad((other * other).sum(), y)
+    same(second.numpy(), again)
+
+
+@given(
+    st.lists(st.integers(1, 3), max_size=3).map(tuple),
+    st.integers(1, 4),
+    st.sampled_from(["none", "sum", "mean"]),
+    st.booleans(),
+    st.sampled_from([0.0, 0.3]),
+    seeds,
+)
+def test_cross_entropy_differentiates_for_probabilities_too(
+    batch, classes, reduction, weighted, smoothing, seed
+):
+    rng = np.random.default_rng(seed)
+    shape = (*batch[:1], classes, *batch[1:])
+    arrays = rng.standard_normal(shape), rng.uniform(0, 1, shape)
+    weight = rng.uniform(0.5, 2, classes) if weighted else None
+    settings = {"reduction": reduction, "label_smoothing": smoothing}
+    mine = [tg.Tensor(a, requires_grad=True) for a in arrays]
+    others = [torch.tensor(a, requires_grad=True) for a in arrays]
+    ours = nn.cross_entropy(*mine, weight, **settings)
+    theirs = torch.nn.functional.cross_entropy(
+        *others, None if weight is None else torch.tensor(weight), **settings
+    )
+    same(ours.numpy(), theirs)
+    (ours * ours).sum().backward()
+    (theirs * theirs).sum().backward()
+    for a, b in zip(mine, others, strict=True):
+        same(a.grad, b.grad)
+
+
+# ── the other losses ─────────────────────────────────────────────────────────────────────
+
+
+@given(
+    st.sampled_from(["mse_loss", "binary_cross_entropy_with_logits"]),
+    st.lists(st.integers(0, 3), max_size=3).map(tuple),
+    st.sampled_from(["none", "sum", "mean"]),
+    st.sampled_from([1.0, 1000.0]),
+    seeds,
+)
+def test_losses_of_numbers(name, shape, reduction, scale, seed):
+    rng = np.random.default_rng(seed)
+    target = rng.uniform(0, 1, shape) if rng.random() < 0.5 else rng.integers(0, 2, shape) * 1.0
+    arrays = rng.standard_normal(shape) * scale, target
+    mine = [tg.Tensor(a, requires_grad=True) for a in arrays]
+    others = [torch.tensor(a, requires_grad=True) for a in arrays]
+    ours = getattr(nn, name)(*mine, reduction)
+    theirs = getattr(torch.nn.functional, name)(*others, reduction=reduction)
+    # theirs is a difference of numbers as large as the logits
+    np.testing.assert_allclose(ours.numpy(), theirs.detach(), rtol=1e-9, atol=1e-13 * scale)
+    if theirs.detach().isfinite().all():
+        ours.sum().backward()
+        theirs.sum().backward()
+        for a, b in zip(mine, others, strict=True):
+            np.testing.assert_allclose(a.grad, b.grad, rtol=1e-9, atol=1e-13 * scale)
+
+
+# ── layers ───────────────────────────────────────────────────────────────────────────────
+
+
+def same_layer(ours, theirs, x, seed):
+    """Values, and the gradients for x and for every parameter, under one random cotangent."""
+    a, b = tg.Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y, z = ours(a), theirs(b)
+    same(y.numpy(), z)
+    g = np.random.default_rng(seed).standard_normal(y.shape)
+    y.backward(g)
+    z.backward(torch.tensor(g))
+    same(a.grad, b.grad)
+    same_gradients(ours, theirs)
+
+
+two = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+@given(
+    st.tuples(st.integers(1, 2), st.integers(1, 3), st.integers(1, 2)),
+    two,
+    st.integers(1, 3) | two,
+    st.integers(0, 2) | st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    st.integers(1, 2) | two,
+    st.booleans(),
+    st.sampled_from([(), (1,), (3,)]),
+    seeds,
+)
+def test_conv2d(channels, kernel, stride, padding, dilation, bias, batch, seed):
+    C, H, groups = channels
+    how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    ours, theirs = twins("Conv2d", C * groups, H * groups, kernel, bias=bias, seed=seed, **how)
+    x = np.random.default_rng(seed).standard_normal((*batch, C * groups, 8, 9))
+    same_layer(ours, theirs, x, seed)
+
+
+@given(
+    st.lists(st.integers(1, 4), max_size=2),
+    st.integers(1, 4) | st.lists(st.integers(1, 3), min_size=1, max_size=2).map(tuple),
+    st.sampled_from([1e-5, 0.1]),
+    st.booleans(),
+    st.booleans(),
+    seeds,
+)
+def test_layer_norm(lead, shape, eps, affine, bias, seed):
+    settings = {"eps": eps, "elementwise_affine": affine, "bias": bias}
+    ours = nn.LayerNorm(shape, dtype=np.float64, **settings)
+    theirs = torch.nn.LayerNorm(shape, dtype=torch.float64, **settings)
+    for name, array in ours.state_dict().items():  # the first values are theirs
+        same(array, theirs.state_dict()[name])
+    rng = np.random.default_rng(seed)
+    state = {name: rng.standard_normal(a.shape) for name, a in ours.state_dict().items()}
+    ours.load_state_dict(state)
+    theirs.load_state_dict({name: torch.tensor(a) for name, a in state.items()})
+    x = rng.standard_normal((*lead, *ours.normalized_shape)) * 3 + 1
+    same_layer(ours, theirs, x, seed)
+
+
+def test_sequential_has_their_names_slices_too():
+    def build(library, dtype, **settings):
+        kinds = library.Linear, library.LayerNorm, library.Conv2d
+        first, norm, conv = (
+            kind(*sizes, dtype=dtype, **settings)
+            for kind, sizes in zip(kinds, [(4, 5), (5,), (2, 3, 2)], strict=True)
+        )
+        tanh = tg.tanh if library is nn else torch.nn.Tanh()
+        return library.Sequential(library.Sequential(first, tanh, norm), library.Dropout(0.5), conv)
+
+    ours, theirs = build(nn, np.float64), build(torch.nn, torch.float64)
+    assert [*ours.state_dict()] == [*theirs.state_dict()]
+    assert [*ours[1:].state_dict()] == [*theirs[1:].state_dict()]
+    ours.load_state_dict(theirs.state_dict())
+    x = np.random.default_rng(0).standard_normal((2, 3, 4))
+    same_layer(ours.eval(), theirs.eval(), x, 0)
+    same_layer(ours[:2], theirs[:2], x, 0)
+
+
+@given(st.sampled_from([0.0, 0.3, 1.0]), st.booleans(), seeds)
+def test_dropout(p, training, seed):
+    """Their masks come from another generator: ours, applied there, gives the same."""
+    x = np.random.default_rng(seed).standard_normal((3, 4))
+    layer = nn.Dropout(p, rng=seed).train(training)
+    theirs = torch.nn.Dropout(p).train(training)
+    a, b = tg.Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y = layer(a)
+    kept = torch.tensor(y.numpy() != 0)
+    z = torch.where(kept, b / (1 - p), 0.0) if training and 0 < p < 1 else theirs(b)
+    same(y.numpy(), z)
+    y.sum().backward()
+    z.sum().backward()
+    same(a.grad, b.grad)
+    scales = {0.0, *theirs(torch.ones(1000)).unique().tolist()}
+    assert {float(n) for n in layer(np.ones(1000, np.float32))} <= scales
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        ("Linear", (50, 300)),
+        ("Conv2d", (10, 300, (3, 2))),
+        ("Embedding", (100, 300)),
+    ],
+)
+def test_first_values_have_their_distribution(kind, sizes):
+    """The same spread and, for uniform ones, the same bound."""
+    ours, theirs = getattr(nn, kind)(*sizes, rng=0), getattr(torch.nn, kind)(*sizes)
+    for name, parameter in ours.named_parameters():
+        a, b = parameter.data, dict(theirs.named_parameters())[name].detach().numpy()
+        assert a.shape == b.shape
+        # The weights have 15000 elements or more, the biases 300.
+        near = 0.05 if a.ndim > 1 else 0.2
+        assert a.std() == pytest.approx(b.std(), rel=near)
+        assert abs(a).max() == pytest.approx(abs(b).max(), rel=0.5 if kind == "Embedding" else near)
+
+
+# ── attention ────────────────────────────────────────────────────────────────────────────
+
+
+@given(
+    st.sampled_from(["dot", "general", "additive"]),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.tuples(*[st.integers(1, 4)] * 6),
+    seeds,
+)
+def test_attention(kind, scaled, batched, masked, dimensions, seed):
+    """dot and general are their scaled_dot_product_attention; additive is written out."""
+    N, L, T, Q, K, V = dimensions
+    K = Q if kind == "dot" else K
+    scaled = scaled and kind != "additive"
+    rng = np.random.default_rng(seed)
+    batch = (N,) if batched else ()
+    layer = nn.Attention(Q, K, kind, scaled=scaled, dtype=np.float64, rng=seed)
+    shapes = (*batch, L, Q), (*batch, T, K), (*batch, T, V)
+    arrays = [rng.standard_normal(shape) for shape in shapes]
+    mask = None
+    if masked:
+        mask = rng.random((*batch, T)) < 0.6
+        mask[..., -1] = True
+    mine = [tg.Tensor(a, requires_grad=True) for a in arrays]
+    others = [torch.tensor(a, requires_grad=True) for a in arrays]
+    weights = [torch.tensor(p.numpy(), requires_grad=True) for p in layer.parameters()]
+    context, alignment = layer(*mine, mask)
+
+    query, keys, values = others
+    allowed = torch.tensor(np.ones((*batch, T), bool) if mask is None else mask).unsqueeze(-2)
+    if kind == "additive":
+        W_q, W_k, v = weights
+        hidden = torch.tanh((query @ W_q.T).unsqueeze(-2) + (keys @ W_k.T).unsqueeze(-3))
+        expected_alignment = torch.softmax((hidden @ v).masked_fill(~allowed, -torch.inf), -1)
+        expected = expected_alignment @ values
+        same(alignment.numpy(), expected_alignment)
+    else:
+        expected = torch.nn.functional.scaled_dot_product_attention(
+            query,
+            keys if kind == "dot" else keys @ weights[0].T,
+            values,
+            attn_mask=allowed.expand(*batch, L, T),
+            scale=Q**-0.5 if scaled else 1.0,
+        )
+    same(context.numpy(), expected)
+    g = rng.standard_normal(context.shape)
+    context.backward(g)
+    expected.backward(torch.tensor(g))
+    for a, b in zip([*mine, *layer.parameters()], [*others, *weights], strict=True):
+        same(a.grad, b.grad)

@@ -9,6 +9,7 @@ and first values are PyTorch's, so that its weights load unchanged.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..graph import Array, attach
 from ..tensor import Tensor
 from . import init
 from .lstm_step import lstm_step, named
-from .module import Module, Parameter, as_input, floating, sized
+from .module import Module, Parameter, as_input, flags, floating, sized
 
 # ── the equations ────────────────────────────────────────────────────────────────────────
 
@@ -77,7 +78,8 @@ def gru_step(
         h: h_{t-1}, (N, H) or (H,).
         weight_ih: (3H, D), the rows of W_ir, W_iz and W_in in this order.
         weight_hh: (3H, H), likewise.
-        bias_ih, bias_hh: (3H,), likewise, or None.
+        bias_ih, bias_hh: (3H,), likewise, or None. Without reset_after, weight_hh and bias_hh may
+            also be as :func:`candidate_apart` cuts them, once for a whole loop.
         reset_after: whether r_t resets W_hn h_{t-1} + b_hn, or h_{t-1} before the product.
 
     Returns:
@@ -93,15 +95,23 @@ def gru_step(
         r = named("r_t", ops.sigmoid(ops.add(r_x, r_h)))
         n_h = ops.multiply(r, n_h)
     else:
-        cut = [2 * h.shape[-1]]
-        weight_rz, weight_n = ops.split(weight_hh, cut)
-        bias_rz, bias_n = (None, None) if bias_hh is None else ops.split(bias_hh, cut)
+        weight_rz, weight_n = candidate_apart(weight_hh)
+        bias_rz, bias_n = candidate_apart(bias_hh)
         r_h, z_h = ops.split(ops.linear(h, weight_rz, bias_rz), 2, -1)
         r = named("r_t", ops.sigmoid(ops.add(r_x, r_h)))
         n_h = ops.linear(ops.multiply(r, h), weight_n, bias_n)
     z = named("z_t", ops.sigmoid(ops.add(z_x, z_h)))
     n = named("n_t", ops.tanh(ops.add(n_x, n_h)))
     return named("h_t", ops.add(n, ops.multiply(z, ops.subtract(h, n))))
+
+
+def candidate_apart(parameter: Array) -> Sequence[Array]:
+    """The rows of r and z, and those of n, of a (3H, ...) parameter of a GRU; None gives two."""
+    if isinstance(parameter, (list, tuple)):
+        return parameter
+    if parameter is None:
+        return None, None
+    return ops.split(parameter, [2 * (len(parameter) // 3)])
 
 
 # ── the modules ──────────────────────────────────────────────────────────────────────────
@@ -174,6 +184,7 @@ class _Cell(Module):
     ):
         kind = type(self).__name__
         sized(kind, input_size=input_size, hidden_size=hidden_size)
+        flags(kind, bias=bias)
         dtype = floating(kind, dtype)
         rng = np.random.default_rng(rng)
         self.input_size, self.hidden_size = input_size, hidden_size
@@ -351,6 +362,7 @@ class LSTMCell(_Cell):
     ):
         sized("LSTMCell", hidden_size=hidden_size)
         projected("LSTMCell", proj_size, hidden_size)
+        flags("LSTMCell", peepholes=peepholes)
         self.proj_size, self.peepholes = proj_size, peepholes
         parts = {"proj_size": proj_size, "peepholes": peepholes}
         super().__init__(input_size, hidden_size, bias, dtype, rng, **parts)
@@ -452,6 +464,7 @@ class GRUCell(_Cell):
         dtype: Any = np.float32,
         rng: init.Seed = None,
     ):
+        flags("GRUCell", reset_after=reset_after)
         super().__init__(input_size, hidden_size, bias, dtype, rng)
         self.reset_after = reset_after
 

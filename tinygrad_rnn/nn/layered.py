@@ -19,7 +19,7 @@ from ..tensor import Tensor
 from . import init
 from .cells import projected, weight_shapes
 from .loop import Carry, Step, loop
-from .module import Module, Parameter, as_input, floating, sized
+from .module import Module, Parameter, as_input, flags, floating, sized
 
 
 class Layered(Module):
@@ -49,10 +49,10 @@ class Layered(Module):
         kind = type(self).__name__
         sized(kind, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         projected(kind, proj_size, hidden_size)
-        flags = {"bias": bias, "batch_first": batch_first, "bidirectional": bidirectional}
-        for name, flag in flags.items():
-            if not isinstance(flag, (bool, np.bool_)):
-                raise TypeError(f"{kind}: {name} must be a bool, got {flag!r}")
+        flags(kind, bias=bias, batch_first=batch_first, bidirectional=bidirectional)
+        flags(kind, peepholes=peepholes)
+        if not isinstance(dropout, (float, int, np.number)) or isinstance(dropout, bool):
+            raise TypeError(f"{kind}: dropout must be a number, got {dropout!r}")
         if not 0 <= dropout <= 1:
             raise ValueError(f"{kind}: dropout must be a probability from 0 to 1, got {dropout}")
         if dropout and num_layers == 1:

@@ -234,6 +234,13 @@ def sized(where: str, **sizes: int) -> None:
             raise ValueError(f"{where}: {name} must be at least 1, got {size}")
 
 
+def flags(where: str, **values: bool) -> None:
+    """Refuse an option that is not True or False: in the order of arguments one is easily off."""
+    for name, value in values.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{where}: {name} must be a bool, got {value!r}")
+
+
 def floating(where: str, dtype: Any) -> np.dtype[Any]:
     """The dtype of a layer's parameters: float32, float64 or another float."""
     kind: np.dtype[Any] = np.dtype(dtype)

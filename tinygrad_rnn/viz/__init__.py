@@ -3,6 +3,11 @@
 ``turns`` finds the time step of every node, ``boxes`` decides what is shown as one box and makes
 a ``picture`` of boxes, clusters and edges, ``gradients`` measures what flowed along the edges,
 ``dot`` writes the picture as DOT text, and ``render`` has Graphviz lay it out.
+
+The gradient's way back through time has a picture of its own: ``rails`` finds what runs along the
+steps, ``shares`` what each of them adds to the weights' gradients, ``flow`` holds the numbers,
+``lattice`` draws them as SVG, ``page`` plays them in a browser, and ``compare`` puts several beside
+each other.
 """
 
 from __future__ import annotations
@@ -12,7 +17,9 @@ from collections.abc import Iterable, Sequence
 from .. import backprop
 from ..graph import Node, Value
 from .boxes import build, details
+from .compare import Comparison, compare
 from .dot import to_dot
+from .flow import GradientFlow, gradient_flow, grads_by_step
 from .gradients import measure
 from .render import Drawing
 
@@ -109,4 +116,12 @@ def _either(names: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}"
 
 
-__all__ = ["Drawing", "draw"]
+__all__ = [
+    "Comparison",
+    "Drawing",
+    "GradientFlow",
+    "compare",
+    "draw",
+    "gradient_flow",
+    "grads_by_step",
+]

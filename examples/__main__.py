@@ -1,0 +1,103 @@
+"""All examples, one after the other, and the table of their results in README.md.
+
+python -m examples                  every full run, pictures into examples/pictures/
+python -m examples e01 e02          these alone; the other rows stay as they are
+python -m examples --others 5 e02   seeds 1 to 5 as well: how many of them reach the bar
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import io
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+
+from tinygrad_rnn.arguments import whole
+
+HERE = Path(__file__).parent
+README = HERE / "README.md"
+BEGIN, END = "<!-- results: python -m examples -->", "<!-- end of results -->"
+HEADER = "| example | seed | bar | measured (seed 0) | other seeds | seconds |\n" + 6 * "|---" + "|"
+
+
+def names() -> list[str]:
+    """The examples there are, in order: modules of this folder that are called eNN_..."""
+    return sorted(path.stem for path in HERE.glob("e[0-9][0-9]_*.py"))
+
+
+def load(name: str) -> ModuleType:
+    return importlib.import_module(f"{__package__}.{name}")
+
+
+def row(name: str, others: int, before: str | None) -> tuple[str, list[str]]:
+    """Run an example; its row of the table, and the claims that failed with seed 0."""
+    module = load(name)
+    print(f"\n━━ {name} ━━", flush=True)
+    start = time.monotonic()
+    result = module.main(["--out", str(HERE / "pictures")])
+    seconds = time.monotonic() - start
+    counted = before.split(" | ")[4] if before else "not run"
+    if others:
+        counted = f"{sum(_reaches(module, seed) for seed in range(1, others + 1))} of {others}"
+        print(f"other seeds that reach the bar: {counted}")
+    cells = [f"[{name}]({name}.py)", module.SEED, module.BAR, result.measured, counted]
+    return f"| {' | '.join(cells)} | {seconds:.0f} |", result.failed
+
+
+def _reaches(module: ModuleType, seed: int) -> bool:
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        result = module.main(["--seed", str(seed), "--out", folder])
+    if result.failed:
+        print(f"seed {seed}: {result.measured}; failed: {'; '.join(result.failed)}")
+    return not result.failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m examples",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "which", nargs="*", metavar="eNN", help="how the names begin (default: all)"
+    )
+    parser.add_argument("--others", type=whole(0), default=0, help="seeds to run beside 0")
+    args = parser.parse_args()
+    chosen = [n for n in names() if not args.which or n.startswith(tuple(args.which))]
+    if not chosen:
+        parser.error(f"no example begins with {' or '.join(args.which)}; there are {names()}")
+    failed = {}
+    for name in chosen:
+        line, claims = row(name, args.others, _rows().get(name))
+        _write({**_rows(), name: line})
+        if claims:
+            failed[name] = claims
+    for name, claims in failed.items():
+        print(f"{name} did not reach: {'; '.join(claims)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _rows() -> dict[str, str]:
+    """The rows that the table has, by example; those of examples that are gone are left out."""
+    text = README.read_text(encoding="utf-8")
+    lines = re.findall(r"^\| \[e\d\d_\w+\]\(.*\| [\d,]+ \|$", text, re.MULTILINE)
+    rows = {line.partition("]")[0].removeprefix("| ["): line for line in lines}
+    return {name: rows[name] for name in names() if name in rows}
+
+
+def _write(rows: dict[str, str]) -> None:
+    text = README.read_text(encoding="utf-8")
+    head, rest = text.split(BEGIN)
+    tail = rest.split(END)[1]
+    table = "\n".join([HEADER, *(rows[name] for name in sorted(rows))])
+    README.write_text(f"{head}{BEGIN}\n\n{table}\n\n{END}{tail}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

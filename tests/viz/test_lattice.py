@@ -1,0 +1,250 @@
+"""The picture of a gradient flow: nothing overlaps, any name is shown literally, small and fast."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import tinygrad_rnn as tg
+from tests.viz import nets
+from tests.viz.test_flow import LAYERS, layer_loss
+from tinygrad_rnn.viz.lattice import LEAST_DECADES, MOST_DECADES, draw_lattice, scale_of, ticks
+from tinygrad_rnn.viz.svg import columns, escaped, figure, shortened, visible
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def parsed(svg: str) -> Any:
+    return ElementTree.fromstring(svg)
+
+
+def classes(svg: str) -> Counter[str]:
+    elements = parsed(svg).iter()
+    return Counter(name for e in elements for name in e.get("class", "").split())
+
+
+def text_boxes(svg: str) -> list[tuple[float, float, float, float, str]]:
+    """Every text's box: left, top, right, bottom, at Helvetica's usual width of a character."""
+    boxes = []
+    for text in parsed(svg).iter(f"{SVG}text"):
+        words = "".join(t for t in text.itertext())
+        title = text.find(f"{SVG}title")
+        if title is not None:
+            words = words.removeprefix(title.text or "")
+        kind = text.get("class", "")
+        size = {"small": 9.5, "title": 14, "mono": 14}.get(kind, 11)
+        width = columns(words) * (8.4 if kind == "mono" else 0.56 * size)
+        x, y = float(text.get("x", 0)), float(text.get("y", 0))
+        shift = {"start": 0.0, "middle": 0.5, "end": 1.0}[text.get("text-anchor", "start")]
+        left = x - shift * width
+        boxes.append((left, y - 0.75 * size, left + width, y + 0.2 * size, words))
+    return boxes
+
+
+def overlapping(svg: str) -> list[tuple[str, str]]:
+    boxes = sorted(text_boxes(svg))
+    found = []
+    for k, (left, top, right, bottom, words) in enumerate(boxes):
+        for other in boxes[k + 1 :]:
+            if other[0] >= right:
+                break
+            if left < other[2] and top < other[3] and other[1] < bottom:
+                found.append((words, other[4]))
+    return found
+
+
+# ── what is where ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("T", [1, 2, 3, 4, 8, 16, 28, 29, 64, 101, 102, 200])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_no_text_overlaps_another_and_none_leaves_the_picture(kind: str, T: int) -> None:
+    for options in ({}, {"num_layers": 2, "bidirectional": True}):
+        loss, _ = layer_loss(kind, T, **options)
+        svg = tg.gradient_flow(loss, text=["word "] * T).svg()
+        assert overlapping(svg) == []
+        root = parsed(svg)
+        width, height = float(root.get("width")), float(root.get("height"))
+        for left, top, right, bottom, words in text_boxes(svg):
+            assert left >= 0, words
+            assert top >= 0, words
+            assert right <= width, words
+            assert bottom <= height, words
+
+
+@pytest.mark.parametrize("T", [2, 16, 64])
+def test_every_step_has_its_state_and_every_weight_its_rail(T: int) -> None:
+    svg = tg.gradient_flow(nets.lstm(T)).svg()
+    circles = [e for e in parsed(svg).iter(f"{SVG}circle") if e.get("class") != "node"]
+    assert len(circles) == 2 * T
+    by_row: dict[str, list[float]] = {}
+    for circle in circles:
+        by_row.setdefault(circle.get("cy", ""), []).append(float(circle.get("cx", 0)))
+    assert all(sorted(xs) == xs and len(xs) == T for xs in by_row.values())  # time goes right
+    words = [box[4] for box in text_boxes(svg)]
+    assert words.index("c") < words.index("h")  # c is above h
+    assert {"weight_ih", "weight_hh", "bias", "V"} <= set(words)
+
+
+def test_a_vanishing_gradient_is_seen() -> None:
+    """The widths of the arrows back fall from step to step, and those that vanished are grey."""
+    loss, _ = layer_loss("rnn", 16, last=True)
+    svg = tg.gradient_flow(loss).svg()
+    lines = [e.get("class", "") for e in parsed(svg).iter(f"{SVG}path")]
+    backs = [int(c.split("back l")[1]) for c in lines if c.startswith("back l") and c[6:] != "lz"]
+    assert backs == sorted(backs)
+    assert backs[0] < 4 < 12 < backs[-1]
+    loss, _ = layer_loss("rnn", 200, last=True)
+    counted = classes(tg.gradient_flow(loss).svg())
+    assert counted["fz"] > 100
+
+
+def test_a_gradient_that_stays_looks_so() -> None:
+    w = tg.Tensor(0.9, requires_grad=True, name="w")
+    h: Any = tg.Tensor(1.0)
+    for _, x_t in tg.steps(np.ones(16)):
+        h = w * h + x_t
+    counted = classes(tg.gradient_flow(h).svg())
+    assert not any(counted[f"l{k}"] or counted["lz"] for k in range(8))
+
+
+def test_the_cut_of_truncated_bptt_is_marked() -> None:
+    cell, losses = tg.nn.RNNCell(3, 4, rng=0), []
+    h: Any = None
+    for t, x_t in tg.steps(np.ones((6, 2, 3))):
+        h = cell(x_t, h)
+        losses.append(tg.sum(h))
+        h = h.detach() if t == 2 else h
+    svg = tg.gradient_flow(sum(losses)).svg()
+    assert classes(svg)["cut"] == 1
+    assert "t = 3: a constant enters h here" in svg
+
+
+def test_the_text_is_shaded_by_what_mattered() -> None:
+    x = tg.Tensor(np.ones((3, 1)), requires_grad=True, name="x")
+    h: Any = tg.Tensor([0.0])
+    for t, x_t in tg.steps(x):
+        h = h + x_t * [1.0, 1e-5, 10.0][t]
+    svg = tg.gradient_flow(tg.sum(h), text="a b").svg()
+    groups = list(parsed(svg).iter(f"{SVG}g"))
+    shades = [g[0].get("class") for g in groups]
+    assert shades[1] == "fz"
+    assert shades[2] == "f15"
+    assert shades[0] not in ("fz", "f15")
+    assert [g[2].text for g in groups] == ["a", "\u00a0", "b"]
+
+
+# ── small and fast ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("T", "seconds", "size"), [(64, 0.05, 150_000), (1000, 0.5, 1_000_000)])
+def test_the_svg_is_small_and_soon_there(T: int, seconds: float, size: int) -> None:
+    loss = nets.lstm(T)
+    flow = tg.gradient_flow(loss)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        svg = flow.svg()
+        times.append(time.perf_counter() - start)
+    assert min(times) < seconds
+    assert len(svg.encode()) < size
+
+
+def test_the_same_graph_gives_the_same_picture() -> None:
+    assert tg.gradient_flow(nets.lstm(7)).svg() == tg.gradient_flow(nets.lstm(7)).svg()
+
+
+# ── any text ─────────────────────────────────────────────────────────────────────────────
+
+names = st.one_of(
+    st.text(min_size=1),
+    st.text("<>&\"'\\|{}\n\r\t\x00\x1b\x7f\x85\u2028\u202e\ud800\ufffe안녕🙂e\u0301 ", min_size=1),
+)
+
+
+@given(name=names, state=names, text=st.lists(names, min_size=3, max_size=3))
+@example("<b>&amp;", "</text><script>alert(1)</script>", ["]]>", "</script>", "<!--"])
+@settings(max_examples=60)
+def test_any_name_is_shown_literally(name: str, state: str, text: list[str]) -> None:
+    W = tg.Tensor(np.eye(2) * 0.5, requires_grad=True, name=name)
+    h: Any = tg.Tensor(np.ones(2))
+    for _, x_t in tg.steps(np.ones((3, 2))):
+        h = tg.tanh(W @ h + x_t)
+        h.name = state
+    loss = tg.sum(h)
+    loss.name = name
+    flow = tg.gradient_flow(loss, text=text)
+    svg = flow.svg()
+    root = parsed(svg)
+    assert {e.tag for e in root.iter()} <= {
+        SVG + tag for tag in ("svg", "style", "rect", "path", "circle", "text", "title", "g")
+    }
+    words = {box[4] for box in text_boxes(svg)}
+    assert shortened(name, 24) in words
+    shown = [e[2].text for e in root.iter(f"{SVG}g")]
+    assert shown == [visible(part).replace(" ", "\u00a0") for part in text]
+    str(flow)
+    svg.encode()
+
+
+@given(names)
+def test_escaped_text_is_read_back(text: str) -> None:
+    assert ElementTree.fromstring(f"<a>{escaped(text)}</a>").text == visible(text)
+    assert ElementTree.fromstring(f'<a b="{escaped(text)}"/>').get("b") == visible(text)
+
+
+@given(st.text(), st.integers(3, 30))
+def test_shortened_text_has_room(text: str, most: int) -> None:
+    short = shortened(text, most)
+    assert columns(short) <= most
+    if columns(visible(text)) <= most:
+        assert short == visible(text)
+
+
+# ── scales ───────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.lists(st.floats(0, allow_infinity=False), max_size=20))
+def test_a_scale_has_some_decades_and_not_too_many(norms: list[float]) -> None:
+    scale = scale_of([*norms, float("nan")])
+    assert scale.high == max([n for n in norms if n > 0], default=1.0)
+    if scale.low > 1e-300:
+        decades = np.log10(scale.high) - np.log10(scale.low)
+        assert LEAST_DECADES - 1e-6 <= decades <= MOST_DECADES + 1e-6
+
+
+@given(st.integers(1, 5000), st.floats(0.2, 96))
+def test_labels_of_steps_are_thinned_out(count: int, pitch: float) -> None:
+    shown = ticks(count, pitch)
+    assert shown[0] == 0
+    stride = shown[1] - shown[0] if len(shown) > 1 else count
+    assert stride * pitch >= 7 * len(str(count - 1)) or len(shown) == 1
+    assert stride in (1, count) or str(stride).rstrip("0") in ("1", "2", "5")
+
+
+def test_figures_are_short() -> None:
+    assert [figure(x) for x in (0.0, 1.55, 2e-8, 3e20, 0.04)] == [
+        "0",
+        "1.6",
+        "2e-8",
+        "3e20",
+        "0.04",
+    ]
+
+
+def test_a_lattice_knows_its_frames() -> None:
+    lattice = draw_lattice(tg.gradient_flow(layer_loss("rnn", 3, bidirectional=True)[0]), True)
+    assert [turn and turn[1] for turn in lattice.turns] == [
+        *(0, 1, 2, 2, 1, 0),  # forward: the first direction, the second
+        None,
+        *(0, 1, 2, 2, 1, 0),  # and backward
+    ]
+    frames = {int(e.get("data-f")) for e in parsed(lattice.svg).iter() if e.get("data-f")}
+    assert frames == set(range(1, len(lattice.turns) + 1))

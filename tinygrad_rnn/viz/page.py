@@ -1,0 +1,248 @@
+"""The page: one HTML file, in which the forward and the backward sweep are played step by step.
+
+The picture is laid out already; each part carries the frame in which it appears and the key of
+what is to be told about it. So the page needs a slider, a button and little script, no other file
+and no network, which its own policy forbids.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+from numpy import ndarray
+
+from . import labels
+from .equations import equations
+from .flow import GradientFlow, State
+from .lattice import LEFT, draw_lattice
+from .svg import escaped, figure, visible
+
+
+def page(flow: GradientFlow) -> str:
+    """The page of a gradient flow, as HTML text."""
+    lattice = draw_lattice(flow, playable=True)
+    told = _Told()
+    for k, state in enumerate(flow.states.values()):
+        _tell_of_state(told, flow, state, k)
+    _tell_of_inputs(told, flow)
+    for n, weight in enumerate(flow.weights.values()):
+        for t in weight.steps.tolist():
+            part = weight.parts[t]
+            percent = "" if math.isnan(part) else f"{100 * part:.3g} % of it: "
+            told.add(
+                f"w{n}.{t}",
+                f"what step {t} adds to dL/d {weight.name}",
+                f"{percent}|G_t| = {figure(weight.norms[t])}, |dL/dW| = {figure(weight.norm)}",
+                f"shape {weight.node.output.shape}",
+            )
+    told.add("L", "the loss", f"L = {flow.loss:.6g}", "dL/dL = 1: here the backward sweep starts")
+    frames: list[list[object]] = [["nothing is computed yet", None]]
+    half = len(lattice.turns) // 2
+    for n, turn in enumerate(lattice.turns):
+        way = "forward" if n < half else "backward"
+        if turn is None:
+            frames.append([f"the loss, L = {flow.loss:.5g}", None])
+        else:
+            loop, t = turn
+            where = f"{loop.name}, " if loop.name else ""
+            frames.append([f"{way}: {where}t = {t}", t])
+    at = [LEFT, lattice.pitch]
+    data = {"lines": told.lines, "told": told.by_key, "frames": frames, "at": at}
+    title = f"Gradient flow through {flow.T} time steps"
+    return _document(title, lattice.svg, _controls(len(lattice.turns)), data)
+
+
+def still_page(title: str, svg: str) -> str:
+    """A page that shows a picture and plays nothing."""
+    return _document(title, svg, "", None)
+
+
+class _Told:
+    """What is told about the parts: every line once, however many parts it is told about."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.by_key: dict[str, list[int]] = {}
+        self._known: dict[str, int] = {}
+
+    def add(self, key: str, *lines: str) -> None:
+        indices = self.by_key.setdefault(key, [])
+        for line in map(visible, filter(None, lines)):
+            if line not in self._known:
+                self._known[line] = len(self.lines)
+                self.lines.append(line)
+            indices.append(self._known[line])
+
+
+def _tell_of_state(told: _Told, flow: GradientFlow, state: State, k: int) -> None:
+    name = state.name
+    for t, node in state.rail.nodes.items():
+        gate = ""
+        if state.gates is not None and not np.isnan(state.gates[t]):
+            gate = f"gate on the way from the step before: {state.gates[t]:.3f} in the mean"
+        told.add(
+            f"s{k}.{t}",
+            f"{name}, t = {t}",
+            *equations(flow.rails, node),
+            f"shape {node.output.shape}",
+            _values(node.output),
+            f"|dL/d {name}| = {figure(state.norms[t])}",
+            gate,
+            ""
+            if state.products is None
+            else f"product of the gates after it: {figure(state.products[t])}",
+        )
+        ways = (("e", "next", "the steps after"), ("i", "step", "its own step"))
+        for letter, where, words in (*ways, ("o", "outside", "outside of the loop")):
+            if state.sent[where][t] > 0:
+                told.add(
+                    f"{letter}{k}.{t}",
+                    f"{name}, t = {t}, to {words} and back",
+                    f"shape {node.output.shape}",
+                    _values(node.output),
+                    f"the gradient that came back: norm {figure(state.sent[where][t])}",
+                )
+    for t in state.cuts.tolist():
+        told.add(f"c{k}.{t}", f"t = {t}: a constant enters {name}; the gradient goes no further")
+
+
+def _tell_of_inputs(told: _Told, flow: GradientFlow) -> None:
+    for turn, inputs in flow.rails.inputs.items():
+        norm = flow.inputs[turn.t]
+        lines = [f"input, t = {turn.t}"]
+        if flow.text is not None:
+            lines.append(repr(flow.text[turn.t]))
+        for given in inputs:
+            lines += [f"{given.name or 'x'}: shape {given.array.shape}", _values(given.array)]
+        came = "a constant" if math.isnan(norm) else f"|dL/dx| = {figure(norm)}"
+        if f"x{turn.t}" not in told.by_key:
+            told.add(f"x{turn.t}", *lines, came)
+
+
+def _values(array: ndarray) -> str:
+    """The elements of a small array in one line."""
+    text = " ".join(" ".join(labels.values(array)).split())
+    return text if len(text) <= 120 else ""
+
+
+# ── HTML ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _controls(frames: int) -> str:
+    return (
+        '<div class="controls"><button id="play" type="button">Play</button>'
+        f'<input id="frame" type="range" min="0" max="{frames}" value="{frames}" step="1" '
+        'aria-label="step of the sweeps"><output id="where" for="frame"></output></div>'
+        '<p class="keys">Space plays, the arrow keys go from step to step, Home and End to the '
+        "ends; point at anything to see its equation, value and gradient.</p>"
+    )
+
+
+def _document(title: str, svg: str, controls: str, data: object) -> str:
+    script = ""
+    if data is not None:
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        # In a script element "<" could end it.
+        text = text.replace("<", "\\u003c").replace("\u2028", "\\u2028")
+        script = (
+            '<section id="told" aria-live="polite"></section><div id="tip" hidden></div>'
+            f'<script type="application/json" id="data">{text}</script><script>{_script}</script>'
+        )
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escaped(title)}</title><style>{_style}</style></head><body>"
+        f'{controls}<div class="picture">{svg}</div>{script}</body></html>\n'
+    )
+
+
+_style = """
+body{margin:12px;font:14px Helvetica,Arial,sans-serif;background:#fff;color:#333}
+.controls{display:flex;gap:12px;align-items:center;max-width:1000px}
+button{font:inherit;min-width:5em;padding:4px 10px}
+#frame{flex:1}#where{min-width:15em}.keys{margin:6px 0;font-size:12px;color:#666}
+.picture{overflow-x:auto}.off{visibility:hidden}
+#now{fill:#888;opacity:.13;visibility:hidden;pointer-events:none}
+#tip{position:fixed;z-index:1;max-width:46em;padding:6px 9px;border-radius:4px;font-size:12px;
+white-space:pre-wrap;pointer-events:none;background:#222;color:#f4f4f4;overflow-wrap:anywhere}
+#told{display:flex;flex-wrap:wrap;gap:10px;font-size:12px;min-height:9em}
+#told div{white-space:pre-wrap;border:1px solid #8886;border-radius:4px;padding:6px 9px;
+max-width:46em;overflow-wrap:anywhere}
+@media (prefers-color-scheme:dark){body{background:#15181c;color:#d8dce2}.keys{color:#9aa3ad}
+#tip{background:#e8eaee;color:#111}}
+@media print{.controls,.keys,#told,#tip,#now{display:none}.off{visibility:visible}
+.picture{overflow:visible}svg{width:100%;height:auto}}
+"""
+
+_script = """
+"use strict";
+(() => {
+const find = id => document.getElementById(id);
+const data = JSON.parse(find("data").textContent);
+const slider = find("frame"), button = find("play"), tip = find("tip"), now = find("now");
+const parts = [...document.querySelectorAll("[data-f]")].map(p => [p, +p.dataset.f]);
+const last = data.frames.length - 1;
+let timer = null;
+const tell = key => data.told[key].map(i => data.lines[i]).join("\\n");
+function show(n) {
+  n = Math.max(0, Math.min(last, n));
+  slider.value = n;
+  for (const [part, frame] of parts) part.classList.toggle("off", frame > n);
+  const [text, t] = data.frames[n];
+  find("where").textContent = text;
+  slider.setAttribute("aria-valuetext", text);
+  now.style.visibility = t === null ? "hidden" : "visible";
+  if (t !== null) now.setAttribute("x", data.at[0] + t * data.at[1]);
+  const told = find("told");
+  told.replaceChildren();
+  if (t === null) return;
+  for (const key in data.told) {
+    if (key !== "x" + t && !(key[0] === "s" && key.endsWith("." + t))) continue;
+    const box = document.createElement("div");
+    box.textContent = tell(key);
+    told.append(box);
+  }
+}
+function pause() {
+  clearInterval(timer);
+  timer = null;
+  button.textContent = "Play";
+}
+function play() {
+  if (timer !== null) return pause();
+  if (+slider.value >= last) show(0);
+  button.textContent = "Pause";
+  timer = setInterval(() => {
+    if (+slider.value >= last) return pause();
+    show(+slider.value + 1);
+  }, Math.max(50, Math.min(600, 16000 / last)));
+}
+button.addEventListener("click", play);
+slider.addEventListener("input", () => { pause(); show(+slider.value); });
+document.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const n = +slider.value;
+  const to = {ArrowRight: n + 1, ArrowLeft: n - 1, Home: 0, End: last}[event.key];
+  if (to !== undefined) { pause(); show(to); }
+  else if (event.key === " " && event.target !== button) play();
+  else return;
+  event.preventDefault();
+});
+document.addEventListener("pointermove", event => {
+  const part = event.target.closest ? event.target.closest("[data-k]") : null;
+  tip.hidden = !part || !(part.dataset.k in data.told);
+  if (tip.hidden) return;
+  tip.textContent = tell(part.dataset.k);
+  const box = tip.getBoundingClientRect();
+  tip.style.left = Math.max(4, Math.min(event.clientX + 14, innerWidth - box.width - 6)) + "px";
+  const below = event.clientY + 18, above = Math.max(4, event.clientY - box.height - 10);
+  tip.style.top = (below + box.height < innerHeight ? below : above) + "px";
+});
+show(last);
+})();
+"""
