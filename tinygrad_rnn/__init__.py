@@ -11,7 +11,8 @@ A reverse-mode autograd engine in NumPy. Operations on Tensors build a graph of 
 
 The rooms, each importing only from those before it: ``graph`` (what is recorded), ``ops`` (every
 operation beside its derivative), ``backprop`` (the reverse sweep), ``tensor`` (operators and
-NumPy's protocols), ``nn``, ``optim``, ``text``, ``viz``, ``testing`` and the command line.
+NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``text``, ``viz``,
+``testing`` and the command line.
 """
 
 import importlib
@@ -21,6 +22,7 @@ from . import ops
 from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad
 from .graph import detect_anomaly, no_grad, primitive, scope, steps
 from .ops import *  # noqa: F403
+from .scan import scan
 from .tensor import Tensor
 
 # What not every program uses is imported when it is first asked for.
@@ -58,6 +60,7 @@ __all__ = [
     "jvp",
     "no_grad",
     "primitive",
+    "scan",
     "scope",
     "steps",
     "value_and_grad",

@@ -349,17 +349,18 @@ class Tensor(Value):
     # ── NumPy's protocols ────────────────────────────────────────────────────────────────
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
+        array = self._data.view()
         if self.requires_grad:
             raise TypeError(
                 "NumPy asked for the plain array of a tensor that requires grad, which would drop "
                 "its gradient; use .detach() or .numpy(), or a function that has a rule"
             )
-        array = self._data if dtype is None else self._data.astype(dtype, copy=False)
+        if dtype is not None:
+            array = array.astype(dtype, copy=False)
         if copy:
             return array.copy()
-        view = array.view()
-        view.flags.writeable = False
-        return view
+        array.flags.writeable = False
+        return array
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         op = _ufuncs.get(ufunc)

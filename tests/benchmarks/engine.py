@@ -16,6 +16,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
+from .scan import scan_against_torch
 from .timing import interleave
 
 Row = tuple[str, str, float, float]
@@ -227,4 +228,5 @@ SUITE: dict[str, Callable[[], Iterator[Row]]] = {
     "loops": lstm_loops,
     "chain": long_chain,
     "import": import_time,
+    "scan": scan_against_torch,
 }

@@ -55,7 +55,7 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     >>> bool(np.allclose(x.grad, np.tanh([1, 2]) + [1, 2] * (1 - np.tanh([1, 2]) ** 2)))
     True
     """
-    if not current().recording:
+    if not current().recording or current().tracing is not None:
         return f(*args)
     # What f will be given again: arrays that nobody else can write into, places in the graph.
     kept = tuple(
@@ -169,7 +169,7 @@ def fuse(
                 parents.append(None)
             else:
                 return reference(*inputs)
-        if state.anomaly:
+        if state.anomaly or state.tracing is not None:
             return reference(*inputs)
         outputs, saved = forward(*arrays)
         if not (recorded and state.recording):

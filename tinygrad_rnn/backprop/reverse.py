@@ -207,8 +207,11 @@ class _Weights:
     def settle(self, parent: Node, pending: dict[Node, Any], owned: set[Node]) -> None:
         """Add what was put off to the pending cotangent."""
         waiting = self.waiting.pop(parent)
-        for rule in dict.fromkeys(later.rule for later, _, _ in waiting):
-            alike = [entry for entry in waiting if entry[0].rule is rule]
+        groups: dict[Any, list[tuple[Later, int, Node]]] = {}
+        for entry in waiting:  # a bias may be shared by products of other widths
+            rule, x = entry[0].rule, entry[0].x
+            groups.setdefault((rule, x.shape[-1]), []).append(entry)
+        for (rule, _), alike in groups.items():
             later, index, node = alike[0]
             g = self._rows([later.g for later, _, _ in alike])
             x = self._rows([later.x for later, _, _ in alike])
@@ -270,7 +273,7 @@ def _all_at_once(node: Node, g: Any, live: list[bool], differentiable: bool) -> 
     primitive = node.primitive
     assert primitive is not None
     assert primitive.expand is not None
-    if primitive.vjps is not None and not differentiable:
+    if primitive.vjps is not None and not differentiable and not current().anomaly:
         contributions: Sequence[Any] = primitive.vjps(node, g, live)
         return contributions
     since = next_number()

@@ -30,6 +30,7 @@ from .recording import (
     numeric,
     pick,
     record,
+    require_rules,
     same,
     set_tensor_class,
     table,
@@ -43,6 +44,7 @@ from .scopes import (
     no_grad,
     scope,
     steps,
+    traced,
 )
 
 __all__ = [
@@ -73,10 +75,12 @@ __all__ = [
     "pick",
     "primitive",
     "record",
+    "require_rules",
     "same",
     "scope",
     "set_tensor_class",
     "steps",
     "table",
+    "traced",
     "variadic",
 ]

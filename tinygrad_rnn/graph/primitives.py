@@ -64,6 +64,7 @@ def nondifferentiable(forward: Callable[..., Any]) -> Callable[..., Array]:
         return apply(op, args, keywords)
 
     functools.update_wrapper(call, forward)
+    call.primitive = op  # type: ignore[attr-defined]
     return call
 
 

@@ -187,6 +187,8 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
         return _asarray(primitive.forward(*arrays, **keywords))
 
     state = current()
+    if state.tracing is not None:
+        return state.tracing(primitive, inputs, keywords)
     record_it = live and state.recording and primitive.vjps is not None
     if foreign:
         # Only numbers enter a graph, and the caller may write into his arrays before backward.
@@ -212,7 +214,7 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
     result._data = output
     result._label = None
     if record_it:
-        _require_rules(primitive, parents)
+        require_rules(primitive, parents)
         result.node = record(
             primitive, tuple(parents), tuple(arrays), output, keywords, state.scope
         )
@@ -221,7 +223,7 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
     return result
 
 
-def _require_rules(primitive: Primitive, parents: list[Node | str | None]) -> None:
+def require_rules(primitive: Primitive, parents: list[Node | str | None]) -> None:
     i = -1
     for parent in parents:
         i += 1

@@ -8,7 +8,7 @@ the object before it back, whatever happens inside.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
@@ -55,15 +55,27 @@ class Scope:
 
 
 class _State:
-    """What one thread is doing: does it record, does it check for NaN, and in which scope."""
+    """What one thread is doing: does it record, does it check for NaN, and in which scope.
 
-    __slots__ = ("anomaly", "plain", "recording", "scope")
+    While a step is traced (``scan``), ``tracing`` is the function that takes the place of
+    ``apply`` for every operation on Tensors; else None.
+    """
 
-    def __init__(self, recording: bool, anomaly: bool, scope: Scope):
+    __slots__ = ("anomaly", "plain", "recording", "scope", "tracing")
+
+    def __init__(
+        self,
+        recording: bool,
+        anomaly: bool,
+        scope: Scope,
+        tracing: Callable[..., Any] | None = None,
+    ):
         self.recording = recording
         self.anomaly = anomaly
         self.scope = scope
-        self.plain = recording and not anomaly  # the fast paths below serve this mode only
+        self.tracing = tracing
+        # The short paths of unary and binary operations serve this mode only.
+        self.plain = recording and not anomaly and tracing is None
 
 
 _state: ContextVar[_State] = ContextVar(
@@ -81,6 +93,7 @@ def _switched(*, recording: bool | None = None, anomaly: bool | None = None) -> 
             before.recording if recording is None else recording,
             before.anomaly if anomaly is None else anomaly,
             before.scope,
+            before.tracing,
         )
     )
     try:
@@ -115,6 +128,17 @@ def enable_grad() -> Iterator[None]:
 
 
 @contextmanager
+def traced(tracing: Callable[..., Any] | None, *, recording: bool) -> Iterator[None]:
+    """Send every operation on Tensors to ``tracing``; None: run them as usual again."""
+    before = current()
+    _state.set(_State(recording, False, before.scope, tracing))
+    try:
+        yield
+    finally:
+        _state.set(before)
+
+
+@contextmanager
 def detect_anomaly() -> Iterator[None]:
     """Stop at the first NaN, or the first Inf that came out of finite inputs.
 
@@ -139,7 +163,7 @@ def detect_anomaly() -> Iterator[None]:
 def in_scope(place: Scope) -> Iterator[None]:
     """Record as if in the given scope: a rule belongs to the step of what it differentiates."""
     before = current()
-    _state.set(_State(before.recording, before.anomaly, place))
+    _state.set(_State(before.recording, before.anomaly, place, before.tracing))
     try:
         yield
     finally:
@@ -175,7 +199,7 @@ class scope:
         self._before.append(before)
         outer = before.scope
         inner = Scope((*outer.path, self._name), outer.steps, outer.sweep)
-        _state.set(_State(before.recording, before.anomaly, inner))
+        _state.set(_State(before.recording, before.anomaly, inner, before.tracing))
 
     def __exit__(
         self,
@@ -215,7 +239,7 @@ def steps(xs: Any, *, reverse: bool = False) -> Iterator[tuple[int, Any]]:
             # The tag comes before the element: reading x_t = xs[t] belongs to its step too.
             inner = Scope(outer.path, (*outer.steps, (loop, t)), outer.sweep)
             now = current()  # whoever calls next() himself may do so inside no_grad
-            _state.set(_State(now.recording, now.anomaly, inner))
+            _state.set(_State(now.recording, now.anomaly, inner, now.tracing))
             try:
                 x_t = next(iterator)
             except StopIteration:
@@ -227,7 +251,7 @@ def steps(xs: Any, *, reverse: bool = False) -> Iterator[tuple[int, Any]]:
         # A generator that somebody kept may be closed much later, in the middle of another scope.
         now = current()
         if any(open_loop == loop for open_loop, _ in now.scope.steps):
-            _state.set(_State(now.recording, now.anomaly, outer))
+            _state.set(_State(now.recording, now.anomaly, outer, now.tracing))
 
 
 def _name_element(x_t: Value, xs: Value, t: int) -> None:

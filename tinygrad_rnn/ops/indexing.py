@@ -159,9 +159,20 @@ def take(x: Array, indices: Any, axis: int | None = None) -> Array:
     return getitem(x, indices if axis == 0 else (slice(None),) * axis + (indices,))
 
 
+@differentiable(lambda g, y, x, ids, shape: embedding(ids, g), None)
+def _rows_added(x: Array, ids: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros of a shape with each row of x added to row ids: the transpose of embedding.
+
+    Unlike the index of ``place``, ids are an array like any other: a traced step may read them.
+    """
+    y = np.zeros(shape, x.dtype)
+    add_at(y, x, ids)
+    return y
+
+
 @differentiable(
     None,
-    lambda g, y, ids, W: place(g, ids, W.shape),
+    lambda g, y, ids, W: _rows_added(g, ids, W.shape),
     add_into=lambda buffer, g, ids, W: add_at(buffer, g, ids),
 )
 def embedding(ids: Array, W: Array) -> Array:

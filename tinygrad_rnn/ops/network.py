@@ -13,7 +13,7 @@ import numpy as np
 from numpy import ndarray
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..graph import Array, Value, differentiable
+from ..graph import Array, Value, current, differentiable
 from .elementwise import add, multiply, sqrt, square, subtract
 from .products import matmul
 from .reductions import max as max_
@@ -256,6 +256,12 @@ def dropout(
         return x if isinstance(x, Value) else np.asarray(x)
     array: ndarray = x._data if isinstance(x, Value) else np.asarray(x)
     dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
+    if current().tracing is not None and not isinstance(rng, (int, np.integer)):
+        raise TypeError(
+            "dropout: in a step that scan traces, one draw would serve every time step; pass "
+            "unroll=True to scan, or draw the mask outside of the step (or give a seed as rng: "
+            f"the same mask at every step){current().scope}"
+        )
     kept = np.random.default_rng(rng).random(array.shape) >= p
     scale = 0 if p == 1 else 1 / (1 - p)
     return multiply(x, kept.astype(dtype) * dtype.type(scale))

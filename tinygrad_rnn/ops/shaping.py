@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, Value, differentiable, variadic
+from ..graph import Array, Value, differentiable, nondifferentiable, variadic
 from .indexing import getitem
 
 Axes = int | tuple[int, ...] | None
@@ -127,6 +127,11 @@ def _astype(x: Array, dtype: Any) -> Array:
     return x.astype(dtype)
 
 
+@nondifferentiable
+def _as_constant(x: Array, *, dtype: Any) -> Array:
+    return x.astype(dtype)
+
+
 def astype(x: Array, dtype: Any) -> Array:
     """The same numbers in another dtype; the gradient comes back in the old one.
 
@@ -147,9 +152,7 @@ def astype(x: Array, dtype: Any) -> Array:
         if dtype.kind not in "fiub":
             raise TypeError(f"astype: a Tensor holds real numbers, not {dtype}")
         if dtype.kind != "f":
-            from ..graph import attach
-
-            return attach(x._data.astype(dtype), None)
+            return _as_constant(x, dtype=dtype)
     return _astype(x if isinstance(x, Value) else np.asarray(x), dtype)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy import ndarray
 
 from .. import ops
+from ..ops import indexing
 
 Shape = tuple[int, ...]
 Interval = tuple[float, float]
@@ -374,6 +375,15 @@ _rows = [
         "_place",
         [_put(*_place_shape(s, index), index=index, shape=s) for s, index in indices],
         f=ops.place,
+    ),
+    Row(
+        "_rows_added",
+        [
+            call((2, 3, 2), f=lambda x: indexing._rows_added(x, _ids, (4, 2)), label="ids (2, 3)"),
+            call((3,), f=lambda x: indexing._rows_added(x, np.array(1), (2, 3)), label="one id"),
+            call((0, 2), f=lambda x: indexing._rows_added(x, _ids[:0, 0], (4, 2)), label="no ids"),
+        ],
+        f=indexing._rows_added,
     ),
     Row(
         "embedding",

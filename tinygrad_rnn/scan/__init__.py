@@ -1,0 +1,70 @@
+"""scan: a step of one's own, run over a sequence at the speed of a built-in layer.
+
+``trace`` writes down what a step does, ``plan`` derives its backward and compiles both, ``values``
+and ``loop`` say how, ``run`` runs them. They are imported when a scan is first called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def scan(
+    cell: Callable[[Any, Any], tuple[Any, Any]],
+    carry: Any,
+    xs: Any,
+    *,
+    reverse: bool = False,
+    lengths: Any = None,
+    unroll: bool = False,
+) -> tuple[Any, Any]:
+    """Run a step over a sequence: a loop over time, compiled.
+
+        for t in range(T):
+            carry, y_t = cell(carry, x_t)
+
+    The cell is run once, on values without numbers; what it does is compiled, forward and
+    backward, and replayed for every step. It may close over Tensors (weights): they get their
+    gradients. Every call runs the cell anew, so that whatever it closes over may change between
+    calls; a plan once compiled is found again.
+
+    Args:
+        cell: ``cell(carry, x_t) -> (carry, y_t)``, a function of Tensors. The new carry has the
+            structure, shapes and dtypes of the old one.
+        carry: the initial one: a Tensor, or a nested tuple of Tensors.
+        xs: (T, ...), or a nested tuple of such; x_t is their part at step t.
+        reverse: from the last step to the first; y_t stays at the place of x_t.
+        lengths: (N,) integers from 1 to T, of the sequences in a batch; axis 0 of every carry,
+            x_t and y_t is then the batch. Past the end of a sequence its carry stands still, its
+            y_t are 0, and what xs holds there, even NaN, reaches no value and no gradient.
+        unroll: run the cell step by step and record every operation: for pictures, and for cells
+            that look at values.
+
+    Returns:
+        ``(carry, ys)``: the last carry, and the y_t stacked along a new first axis.
+
+    Raises:
+        TypeError: the cell looks at the numbers of a value (``if h > 0``, ``.item()``), draws
+            random numbers, or changes the dtype of the carry.
+        ValueError: the cell returns something else than a carry and an output, or a carry of
+            another structure or shape; the xs differ in length; bad lengths.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> W = tg.Tensor([[0.5]], requires_grad=True)
+    >>> def cell(h, x_t):
+    ...     h = tg.tanh(x_t + h @ W)
+    ...     return h, h
+    >>> h, ys = tg.scan(cell, tg.Tensor([0.0]), np.ones((3, 1)))
+    >>> ys.shape
+    (3, 1)
+    >>> h.sum().backward()
+    >>> W.grad.shape
+    (1, 1)
+    """
+    from .run import run
+
+    return run(cell, carry, xs, reverse, lengths, unroll)
+
+
+__all__ = ["scan"]

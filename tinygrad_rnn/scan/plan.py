@@ -1,0 +1,375 @@
+"""Plans: what a trace is compiled to, forward and backward, and where plans are kept.
+
+The backward of a step is derived by the engine: a ``create_graph`` sweep over the traced nodes
+runs the rules of every operation on traced values and so writes down a second list of
+instructions. It reads values of the forward pass, which tells that pass what to keep.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from ..backprop import sweep
+from ..graph import Node, current, traced
+from .loop import Loop, Outline
+from .trace import Instruction, Source, Symbol, Trace
+from .values import CONSTANT, LOOP, SEQUENCE, Builder, Var, translate
+
+
+class Step(NamedTuple):
+    """A traced step: the slots of what it takes and gives."""
+
+    trace: Trace
+    carries: tuple[int, ...]
+    inputs: tuple[int, ...]
+    new_carries: tuple[Any, ...]  #: Values
+    outputs: tuple[Any, ...]  #: Values
+
+
+class Plan:
+    """How to run a step over a sequence, and back.
+
+    ``print(plan)`` lists what runs once before the steps, at every step and once after them, in
+    both directions, with the shapes. Immutable but for its backward loops, which are compiled when
+    they are first asked for.
+    """
+
+    def __init__(self, step: Step, recording: bool):
+        trace = step.trace
+        self.step = step
+        self.instructions: tuple[Instruction, ...] = tuple(trace.instructions)
+        self.sources: tuple[int, ...] = tuple(source.slot for source in trace.sources)
+        self.symbols: tuple[Symbol, ...] = tuple(trace.symbols)
+        scope = current().scope
+        self.depth = len(scope.path), len(scope.steps)
+        self._seen: tuple[Any, ...] = ()
+        self.output_avals = tuple((y._data.shape, y._data.dtype) for y in step.outputs)
+        self._lock = threading.Lock()
+        self._backward: dict[Any, _Backward] = {}
+        self.live = _live(step) if recording else _nothing_live(step)
+        self._values: dict[int, Var] = {}
+        self._builder = Builder()
+        given = self._builder.given
+        symbols = self.symbols
+        for slots, level in (
+            (step.carries, LOOP),
+            (step.inputs, SEQUENCE),
+            (self.sources, CONSTANT),
+        ):
+            for slot in slots:
+                self._values[slot] = given(symbols[slot].shape, symbols[slot].dtype, level)
+        translate(self._builder, self.instructions, symbols, self._values)
+        every = [True] * (len(step.new_carries) + len(step.outputs))
+        self.kept: list[Var] = []
+        if self.live.any:
+            whole = self._derived(tuple(every), self.live.inputs)
+            self.kept = whole.saved
+            self._backward[tuple(every), self.live.inputs] = whole
+        self.forward = self._forward_loop(self.kept)
+        trace.forget()
+
+    def _slots(self, values: Sequence[Any]) -> list[int]:
+        return [y._data.slot for y in values]
+
+    def _forward_loop(self, kept: list[Var]) -> Loop:
+        step, values = self.step, self._values
+        return Loop(
+            Outline(
+                constants=[values[slot] for slot in self.sources],
+                sequences=[values[slot] for slot in step.inputs],
+                carries=[values[slot] for slot in step.carries],
+                new_carries=[values[slot] for slot in self._slots(step.new_carries)],
+                stacked=[values[slot] for slot in self._slots(step.outputs)],
+                summed=[],
+                kept=kept,
+            )
+        )
+
+    def backward(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> _Backward:
+        """The backward loop for these cotangents of the outputs and of these inputs."""
+        with self._lock:
+            found = self._backward.get((given, wanted))
+            if found is None:
+                if len(self._backward) >= 64:
+                    self._backward.clear()
+                found = self._backward[given, wanted] = self._derived(given, wanted)
+            return found
+
+    def _derived(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> _Backward:
+        """Run the rules on traced values, and plan what they do."""
+        step = self.step
+        trace = Trace(step.trace)
+        outputs = [*step.new_carries, *step.outputs]
+        n = len(step.carries)
+        seeds: dict[Node, Any] = {}
+        slots: list[int | None] = []
+        leaves = self._leaves()
+        carry_live = self.live.carries
+        with traced(trace.apply, recording=False):
+            for i, (y, has_cotangent) in enumerate(zip(outputs, given, strict=True)):
+                # The cotangent of a carry comes from the step behind, if not from outside.
+                if y.node is None or not (has_cotangent or (i < n and carry_live[i])):
+                    slots.append(None)
+                    continue
+                g = trace.given(y._data.shape, y._data.dtype, False)
+                slots.append(g._data.slot)  # type: ignore[attr-defined]
+                seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
+            reached = [
+                leaf
+                if leaf is not None and ((i < n and carry_live[i]) or (i >= n and wanted[i]))
+                else None
+                for i, leaf in enumerate(leaves)
+            ]
+            targets = {leaf for leaf in reached if leaf is not None}
+            found = sweep(seeds, targets, differentiable=True) if seeds and targets else {}
+            cotangents = [
+                trace.value(found[leaf]) if leaf is not None and leaf in found else None
+                for leaf in reached
+            ]
+        return _Backward(self, trace, slots, cotangents)
+
+    # A value that comes from outside may have been made within the step, of random numbers say,
+    # unless it was in the graph before, or it is the very array of an earlier call.
+
+    def seen_before(self, sources: Sequence[Source], since: int) -> bool:
+        """Whether nothing that the step reads from outside can have been made by the step."""
+        return len(self._seen) == len(sources) and all(
+            (source.node is not None and source.node.number < since)
+            or (array is not None and array() is source.original)
+            for source, array in zip(sources, self._seen, strict=True)
+        )
+
+    def remember(self, sources: Sequence[Source]) -> None:
+        """For :meth:`seen_before`: two traces have read these."""
+        self._seen = tuple(
+            weakref.ref(source.original) if isinstance(source.original, ndarray) else None
+            for source in sources
+        )
+
+    def _leaves(self) -> list[Node | None]:
+        """For each carry, input and source its leaf in the traced graph."""
+        leaves = self.step.trace.leaves
+        slots = (*self.step.carries, *self.step.inputs, *self.sources)
+        return [leaves.get(slot) for slot in slots]
+
+    def __str__(self) -> str:
+        parts = [_listing("forward", self.forward)]
+        parts += [_listing("backward", found.loop) for found in list(self._backward.values())[:1]]
+        return "\n".join(parts)
+
+    __repr__ = __str__
+
+
+class _Live(NamedTuple):
+    carries: tuple[bool, ...]  #: through which carries a gradient flows
+    inputs: tuple[bool, ...]  #: through which carries, inputs and sources it arrives outside
+    outputs: tuple[bool, ...]  #: which new carries and outputs it comes from
+
+    @property
+    def any(self) -> bool:
+        return any(self.inputs) and any(self.outputs)
+
+
+def _nothing_live(step: Step) -> _Live:
+    n = len(step.carries)
+    return _Live(
+        (False,) * n,
+        (False,) * (n + len(step.inputs) + len(step.trace.sources)),
+        (False,) * (n + len(step.outputs)),
+    )
+
+
+def _live(step: Step) -> _Live:
+    """Where gradients really flow; the trace took every carry of floats to be live."""
+    trace = step.trace
+    inputs = [trace.outside[slot] for slot in (*step.carries, *step.inputs)]
+    inputs += [source.node is not None for source in trace.sources]
+    slots = (*step.carries, *step.inputs, *[source.slot for source in trace.sources])
+    live = {slot for slot, is_live in zip(slots, inputs, strict=True) if is_live}
+    while True:
+        before = len(live)
+        for instruction in trace.instructions:
+            if any(
+                through and slot in live
+                for slot, through in zip(instruction.operands, instruction.parents, strict=True)
+            ):
+                live.add(instruction.slot)
+        for old, new in zip(step.carries, step.new_carries, strict=True):
+            if new.node is not None and new._data.slot in live:
+                live.add(old)
+        if len(live) == before:
+            break
+    outputs = [
+        y.node is not None and y._data.slot in live for y in (*step.new_carries, *step.outputs)
+    ]
+    return _Live(tuple(slot in live for slot in step.carries), tuple(inputs), tuple(outputs))
+
+
+class _Backward:
+    """The backward of a step as a loop from the last step to the first."""
+
+    def __init__(
+        self, plan: Plan, trace: Trace, seeds: list[int | None], cotangents: list[Any | None]
+    ):
+        step, forward = plan.step, plan._values
+        n, m = len(step.carries), len(step.inputs)
+        builder = Builder()
+        given = builder.given
+        symbols = trace.symbols
+        values: dict[int, Var] = {}
+        self.saved: list[Var] = []  # values of the forward loop that this one reads
+        saved: dict[Var, Var] = {}
+        constants: list[Var] = []
+        self.constants: list[ndarray] = []  # arrays that the rules themselves brought
+        sequences: list[Var] = []
+        for source in trace.sources:
+            values[source.slot] = given(source.array.shape, source.array.dtype, CONSTANT)
+            constants.append(values[source.slot])
+            self.constants.append(source.array)
+        self.outputs = [i for i in range(len(seeds) - n) if seeds[n + i] is not None]
+        for i in self.outputs:
+            slot = seeds[n + i]
+            assert slot is not None
+            values[slot] = given(symbols[slot].shape, symbols[slot].dtype, SEQUENCE)
+            sequences.append(values[slot])
+        self.carries = [i for i in range(n) if seeds[i] is not None]
+        carries = []
+        for i in self.carries:
+            slot = seeds[i]
+            assert slot is not None
+            values[slot] = given(symbols[slot].shape, symbols[slot].dtype, LOOP)
+            carries.append(values[slot])
+        self._read_forward(forward, builder, saved, trace, values)
+        translate(builder, trace.instructions, symbols, values)
+
+        def value(cotangent: Any) -> Var:
+            self._read(cotangent._data.slot, forward, builder, saved, values)
+            return values[cotangent._data.slot]
+
+        new_carries = []
+        for i, carry in zip(self.carries, carries, strict=True):
+            if cotangents[i] is not None:
+                new_carries.append(value(cotangents[i]))
+            else:
+                new_carries.append(given(carry.shape, carry.dtype, CONSTANT))
+                constants.append(new_carries[-1])
+                self.constants.append(np.zeros(carry.shape, carry.dtype))
+        self.inputs = [i for i in range(n, n + m) if cotangents[i] is not None]
+        self.sources = [i for i in range(n + m, len(cotangents)) if cotangents[i] is not None]
+        stacked = [value(cotangents[i]) for i in self.inputs]
+        summed = [value(cotangents[i]) for i in self.sources]
+        self.saved = list(saved)
+        fixed = [v for v in saved if v.level == CONSTANT]
+        moving = [v for v in saved if v.level > CONSTANT]
+        kept = plan.kept or self.saved  # of all that is kept, where this loop's part lies
+        self.fixed = [kept.index(v) for v in fixed]
+        self.moving = [kept.index(v) for v in moving]
+        self._outline = Outline(
+            constants=[*constants, *[saved[v] for v in fixed]],
+            sequences=[*sequences, *[saved[v] for v in moving]],
+            carries=carries,
+            new_carries=new_carries,
+            stacked=stacked,
+            summed=summed,
+            kept=[],
+        )
+
+    @functools.cached_property
+    def loop(self) -> Loop:
+        """Compiled when it is first run."""
+        return Loop(self._outline)
+
+    def _read_forward(
+        self,
+        forward: dict[int, Var],
+        builder: Builder,
+        saved: dict[Var, Var],
+        trace: Trace,
+        values: dict[int, Var],
+    ) -> None:
+        for instruction in trace.instructions:
+            for slot in instruction.operands:
+                if isinstance(slot, int):
+                    self._read(slot, forward, builder, saved, values)
+
+    def _read(
+        self,
+        slot: int,
+        forward: dict[int, Var],
+        builder: Builder,
+        saved: dict[Var, Var],
+        values: dict[int, Var],
+    ) -> None:
+        """Make a value of the forward pass one of the backward's, if the slot is such."""
+        if slot in values or slot not in forward:
+            return
+        values[slot] = self._again(forward[slot], builder, saved)
+
+    def _again(self, v: Var, builder: Builder, saved: dict[Var, Var]) -> Var:
+        """A value of the forward pass: kept by it, or a view of what it kept."""
+        chain = []
+        while v.is_view and len(v.inputs) == 1:
+            chain.append(v)
+            (v,) = v.inputs
+        if v not in saved:
+            level = CONSTANT if v.level == CONSTANT else SEQUENCE
+            saved[v] = builder.given(v.shape, v.dtype, level)
+        made = saved[v]
+        for view in reversed(chain):
+            assert view.op is not None
+            args = tuple(made if type(x) is Var else x for x in view.args)
+            made = builder.make(view.op, args, view.keywords, view.shape, view.dtype)
+        return made
+
+
+def _listing(title: str, loop: Loop) -> str:
+    lines = []
+    for section, heading in (
+        ("before", "before the steps"),
+        ("step", "at every step"),
+        ("after", "after the steps"),
+    ):
+        lines.append(f"{title}, {heading}:")
+        rows = [(line, shape) for kind, line, shape in loop.listing if kind == section]
+        lines += [f"    {line:<48} {shape}".rstrip() for line, shape in rows] or ["    nothing"]
+    return "\n".join(lines)
+
+
+# ── the plans that are known ─────────────────────────────────────────────────────────────
+
+
+class Cache:
+    """Plans by what their traces did; the oldest goes when there are too many."""
+
+    def __init__(self, size: int = 128):
+        self._size = size
+        self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, key: Hashable) -> Plan | None:
+        with self._lock:
+            plan = self._plans.get(key)
+            if plan is not None:
+                self._plans.move_to_end(key)
+            return plan
+
+    def add(self, key: Hashable, plan: Plan) -> Plan:
+        with self._lock:
+            plan = self._plans.setdefault(key, plan)
+            while len(self._plans) > self._size:
+                self._plans.popitem(last=False)
+            return plan
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+
+__all__ = ["Cache", "Plan", "Step"]

@@ -1,0 +1,504 @@
+"""Running a scan: look at its arguments, trace the step, find the plan, replay it, record it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from .. import graph, ops
+from ..backprop import inputs_of, picked_from
+from ..graph import (
+    Node,
+    Primitive,
+    Scope,
+    Value,
+    attach,
+    current,
+    describe,
+    in_scope,
+    next_number,
+    numeric,
+    record,
+    traced,
+)
+from .plan import Cache, Plan, Step
+from .trace import Literal, Trace
+
+# ── nested tuples ────────────────────────────────────────────────────────────────────────
+
+
+def _flatten(tree: Any, into: list[Any]) -> Any:
+    """Put the leaves of nested tuples into a list; returns the structure."""
+    if isinstance(tree, tuple):
+        return (type(tree), *[_flatten(part, into) for part in tree])
+    if tree is None:
+        return None
+    into.append(tree)
+    return _leaf
+
+
+def _unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
+    if structure is _leaf:
+        return next(leaves)
+    if structure is None:
+        return None
+    parts = [_unflatten(part, leaves) for part in structure[1:]]
+    return getattr(structure[0], "_make", structure[0])(parts)
+
+
+_leaf = "leaf"
+
+
+def _as_value(x: Any, where: str) -> Value:
+    return x if isinstance(x, Value) else attach(numeric(x, where).copy(), None)
+
+
+# ── one call ─────────────────────────────────────────────────────────────────────────────
+
+
+class _Call(NamedTuple):
+    """The arguments of a scan, looked at."""
+
+    cell: Callable[[Any, Any], Any]
+    carries: list[Value]
+    carry_structure: Any
+    inputs: list[Value]
+    input_structure: Any
+    steps: int
+    reverse: bool
+    ends: ndarray | None  #: the last step of each sequence
+
+
+def _within(ends: ndarray | None, steps: int) -> Any:
+    """(T, N): whether a sequence has that step."""
+    return None if ends is None else np.arange(steps)[:, np.newaxis] <= ends
+
+
+def run(
+    cell: Callable[[Any, Any], Any],
+    carry: Any,
+    xs: Any,
+    reverse: bool,
+    lengths: Any,
+    unroll: bool,
+) -> tuple[Any, Any]:
+    call = _looked_at(cell, carry, xs, reverse, lengths)
+    state = current()
+    if (unroll or state.anomaly or state.tracing is not None) and call.steps:
+        return _unrolled(call)
+    return _replayed(call)
+
+
+def _looked_at(
+    cell: Callable[[Any, Any], Any], carry: Any, xs: Any, reverse: bool, lengths: Any
+) -> _Call:
+    if not callable(cell):
+        raise TypeError(f"scan: expected a function as cell, got {type(cell).__name__}")
+    carries: list[Any] = []
+    carry_structure = _flatten(carry, carries)
+    inputs: list[Any] = []
+    input_structure = _flatten(xs, inputs)
+    carries = [_as_value(x, "scan: carry") for x in carries]
+    inputs = [_as_value(x, "scan: xs") for x in inputs]
+    if not inputs:
+        raise ValueError(
+            "scan: expected xs (T, ...), which says how many steps there are; got none"
+        )
+    for x in inputs:
+        if x._data.ndim == 0:
+            raise ValueError(f"scan: expected xs (T, ...), got {describe(x)}")
+    steps = {len(x._data) for x in inputs}
+    if len(steps) > 1:
+        shapes = ", ".join(str(x._data.shape) for x in inputs)
+        raise ValueError(f"scan: all xs must have the same number of steps, got shapes {shapes}")
+    (T,) = steps
+    ends = None if lengths is None else _ends(lengths, T, carries, inputs)
+    return _Call(cell, carries, carry_structure, inputs, input_structure, T, bool(reverse), ends)
+
+
+def _ends(lengths: Any, T: int, carries: list[Any], inputs: list[Any]) -> ndarray | None:
+    array = np.asarray(lengths._data if isinstance(lengths, Value) else lengths)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"scan: expected integers as lengths, got {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"scan: expected lengths (N,), got shape {array.shape}")
+    if array.size and (array.min() < 1 or array.max() > T):
+        bad = array.min() if array.min() < 1 else array.max()
+        raise ValueError(f"scan: expected lengths from 1 to T = {T}, got {bad}")
+    N = len(array)
+    for name, values, axis in (("carry", carries, 0), ("xs", inputs, 1)):
+        for x in values:
+            if x._data.ndim <= axis or x._data.shape[axis] != N:
+                raise ValueError(
+                    f"scan: with lengths ({N},), axis {axis} of every {name} must be the batch; "
+                    f"got {describe(x)}"
+                )
+    ends: ndarray = array.astype(np.intp) - 1
+    return None if bool((array == T).all()) else ends
+
+
+# ── one step ─────────────────────────────────────────────────────────────────────────────
+
+
+def _one_step(
+    call: _Call, carries: list[Value], inputs: list[Value], valid: Value | None
+) -> tuple[list[Any], list[Any], Any]:
+    """Run the cell; returns the new carries, the outputs and the structure of the latter."""
+    result = call.cell(
+        _unflatten(call.carry_structure, iter(carries)),
+        _unflatten(call.input_structure, iter(inputs)),
+    )
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ValueError(
+            f"scan: expected the cell to return (carry, y_t), got {type(result).__name__}"
+            f"{current().scope}"
+        )
+    new: list[Any] = []
+    if _flatten(result[0], new) != call.carry_structure:
+        raise ValueError(
+            "scan: the cell returned a carry of another structure than it was given: expected "
+            f"{_shown(call.carry_structure)}, got {_shown(_flatten(result[0], []))}"
+            f"{current().scope}"
+        )
+    outputs: list[Any] = []
+    structure = _flatten(result[1], outputs)
+    new = [_as_value(x, "scan: carry") for x in new]
+    outputs = [_as_value(y, "scan: y_t") for y in outputs]
+    for i, (before, after) in enumerate(zip(carries, new, strict=True)):
+        if before._data.shape != after._data.shape or before._data.dtype != after._data.dtype:
+            kind = ValueError if before._data.shape != after._data.shape else TypeError
+            raise kind(
+                f"scan: the cell turned part {i} of the carry from {_aval(before)} into "
+                f"{_aval(after)}; it must keep shape and dtype{current().scope}"
+            )
+    if valid is not None:
+        N = len(valid._data)
+        for i, y in enumerate(outputs):
+            if y._data.ndim == 0 or len(y._data) != N:
+                raise ValueError(
+                    f"scan: with lengths ({N},), axis 0 of every y_t must be the batch; part {i} "
+                    f"of it is {_aval(y)}{current().scope}"
+                )
+        new = [ops.where(_over(valid, x), x, h) for x, h in zip(new, carries, strict=True)]
+        outputs = [
+            ops.where(_over(valid, y), y, False if y._data.dtype == np.bool_ else 0)
+            for y in outputs
+        ]
+    return new, outputs, structure
+
+
+def _aval(x: Value) -> str:
+    return f"{x._data.dtype} {x._data.shape}"
+
+
+def _over(valid: Value, x: Value) -> Value:
+    """The mask (N,) against x (N, ...)."""
+    return ops.reshape(valid, (len(valid._data),) + (1,) * (x._data.ndim - 1))  # type: ignore[no-any-return]
+
+
+def _shown(structure: Any) -> str:
+    if structure is _leaf:
+        return "Tensor"
+    if structure is None:
+        return "None"
+    return f"({', '.join(_shown(part) for part in structure[1:])})"
+
+
+# ── step by step ─────────────────────────────────────────────────────────────────────────
+
+
+def _unrolled(call: _Call) -> tuple[Any, Any]:
+    """The loop as it is written, every operation recorded."""
+    carries = call.carries
+    outputs: list[list[Any]] = []
+    structure: Any = None
+    within = _within(call.ends, call.steps)
+    for t in _times(call.steps, call.reverse):
+        inputs = [_element(x, call.ends, t) for x in call.inputs]
+        valid = None if within is None else attach(within[t], None)
+        carries, ys, structure = _one_step(call, carries, inputs, valid)
+        outputs.append(ys)
+    if call.reverse:
+        outputs.reverse()
+    stacked = [ops.stack(ys) for ys in zip(*outputs, strict=True)]
+    return (
+        _unflatten(call.carry_structure, iter(carries)),
+        _unflatten(structure, iter(stacked)),
+    )
+
+
+def _times(steps: int, reverse: bool) -> Iterator[int]:
+    """The steps in their order, each of them tagging what is computed in it."""
+    for t, _ in graph.steps(range(steps), reverse=reverse):
+        yield t
+
+
+def _element(x: Value, ends: ndarray | None, t: int) -> Any:
+    """x_t; of a sequence that is over its last one again, which the step has proved to take."""
+    if ends is None:
+        x_t = ops.getitem(x, t)
+    else:
+        x_t = ops.getitem(x, (np.minimum(t, ends), np.arange(len(ends))))
+    name = x._label if x.node is None else x.node.name
+    if name is not None:
+        if x_t.node is None:
+            x_t._label = f"{name}[{t}]"
+        else:
+            x_t.node.name = f"{name}[{t}]"
+    return x_t
+
+
+# ── traced ───────────────────────────────────────────────────────────────────────────────
+
+
+def _traced(call: _Call, recording: bool) -> tuple[Step, Any]:
+    """Run the cell once on values without numbers."""
+    trace = Trace()
+    with traced(trace.apply, recording=recording):
+        carries = []
+        for x in call.carries:
+            floats = recording and x._data.dtype.kind == "f"
+            carries.append(
+                trace.given(x._data.shape, x._data.dtype, floats, recording and x.node is not None)
+            )
+        inputs = []
+        for x in call.inputs:
+            live = recording and x.node is not None
+            inputs.append(trace.given(x._data.shape[1:], x._data.dtype, live, live))
+        valid = None
+        if call.ends is not None:
+            valid = trace.given((len(call.ends),), np.dtype(np.bool_), False)
+        new, outputs, structure = _one_step(call, carries, inputs, valid)
+        new, outputs = [trace.value(x) for x in new], [trace.value(y) for y in outputs]
+    slots = [x._data.slot for x in inputs]  # type: ignore[attr-defined]
+    if valid is not None:
+        slots.append(valid._data.slot)  # type: ignore[attr-defined]
+    step = Step(
+        trace,
+        tuple(x._data.slot for x in carries),  # type: ignore[attr-defined]
+        tuple(slots),
+        tuple(new),
+        tuple(outputs),
+    )
+    trace.key += [structure, tuple(x._data.slot for x in new), tuple(y._data.slot for y in outputs)]
+    trace.key += [tuple(x.node is not None for x in (*new, *outputs)), recording]
+    return step, structure
+
+
+_cache = Cache()
+
+
+def _planned(call: _Call, recording: bool) -> tuple[Plan, Step, Any]:
+    """The plan of a call, built where there is none yet."""
+    since = next_number()
+    step, structure = _traced(call, recording)
+    key = tuple(step.trace.key)
+    plan = _cache.find(key)
+    if plan is None or not plan.seen_before(step.trace.sources, since):
+        # Whatever the step makes of closed-over values or of nothing has to be the same again.
+        again, _ = _traced(call, recording)
+        _require_same(step, again, key == tuple(again.trace.key))
+        if plan is None:
+            plan = _cache.add(key, Plan(again, recording))
+        plan.remember(step.trace.sources)
+    return plan, step, structure
+
+
+def _require_same(step: Step, again: Step, same: bool) -> None:
+    if same:
+        for first, second in zip(step.trace.sources, again.trace.sources, strict=True):
+            a, b = first.array, second.array
+            if a is not b and a.tobytes() != b.tobytes():
+                same = False
+    if not same:
+        raise TypeError(
+            "scan: the step does something else when it is run again (random numbers? a counter?), "
+            "but it is traced once for all time steps; pass unroll=True, or draw random numbers "
+            "outside of the step"
+        )
+
+
+# ── replayed ─────────────────────────────────────────────────────────────────────────────
+
+
+def _replayed(call: _Call) -> tuple[Any, Any]:
+    recording = current().recording
+    plan, step, structure = _planned(call, recording)
+    if call.steps == 0:
+        ys = [attach(np.empty((0, *shape), dtype), None) for shape, dtype in plan.output_avals]
+        return (
+            _unflatten(call.carry_structure, iter(call.carries)),
+            _unflatten(structure, iter(ys)),
+        )
+    blocks = [_block(x, call) for x in call.inputs]
+    if call.ends is not None:
+        blocks.append(_within(call.ends, call.steps))
+    arrays = [x._data for x in call.carries]
+    constants = [source.array for source in step.trace.sources]
+    new, stacked, kept = _forward(plan, call, constants, blocks, arrays)
+    outputs: tuple[ndarray, ...] = (*new, *stacked)
+    if plan.live.any:
+        node = _recorded(plan, call, step, outputs, blocks, kept)
+        values = [
+            picked_from(node, i) if live else attach(output, None)
+            for i, (output, live) in enumerate(zip(outputs, plan.live.outputs, strict=True))
+        ]
+    else:
+        values = [attach(output, None) for output in outputs]
+    n = len(arrays)
+    return (
+        _unflatten(call.carry_structure, iter(values[:n])),
+        _unflatten(structure, iter(values[n:])),
+    )
+
+
+def _block(x: Value, call: _Call) -> ndarray:
+    """An input of all steps; past the end of a sequence its last x_t again."""
+    if call.ends is None:
+        return x._data
+    nearest = np.minimum(np.arange(call.steps)[:, np.newaxis], call.ends)
+    block: ndarray = x._data[nearest, np.arange(len(call.ends))]
+    return block
+
+
+_chunk = 64  # steps at a time, where nothing is kept of them
+
+
+def _forward(
+    plan: Plan, call: _Call, constants: list[ndarray], blocks: list[ndarray], carries: list[ndarray]
+) -> tuple[list[ndarray], list[ndarray], list[ndarray]]:
+    T, reverse = call.steps, call.reverse
+    if plan.live.any or _chunk >= T:
+        new, ys, _, kept = plan.forward(T, reverse, constants, blocks, carries)
+        return new, ys, kept
+    ys = [np.empty((T, *shape), dtype) for shape, dtype in plan.output_avals]
+    starts = range(0, T, _chunk)
+    for start in reversed(starts) if reverse else starts:
+        part = slice(start, start + _chunk)
+        cut = [block[part] for block in blocks]
+        carries, some, _, _ = plan.forward(len(cut[0]), reverse, constants, cut, carries)
+        for y, block in zip(ys, some, strict=True):
+            y[part] = block
+    return carries, ys, []
+
+
+def _recorded(
+    plan: Plan,
+    call: _Call,
+    step: Step,
+    outputs: tuple[ndarray, ...],
+    blocks: list[ndarray],
+    kept: list[ndarray],
+) -> Node:
+    values = [*call.carries, *call.inputs]
+    parents = [x.node if x.node is not None else x._label for x in values]
+    arrays = [x._data for x in values]
+    for source in step.trace.sources:
+        parents.append(source.node if source.node is not None else source.label)
+        arrays.append(source.array)
+    keywords = {
+        "plan": plan,
+        "kept": kept,
+        "steps": call.steps,
+        "reverse": call.reverse,
+        "ends": call.ends,
+    }
+    return record(_scan, tuple(parents), tuple(arrays), outputs, keywords, current().scope)
+
+
+def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
+    """The cotangents of carries, inputs and closed-over values."""
+    keywords = node.keywords
+    plan: Plan = keywords["plan"]
+    ends, kept, T = keywords["ends"], keywords["kept"], keywords["steps"]
+    n, m = len(plan.step.carries), len(plan.step.inputs)
+    wanted = list(live)
+    if ends is not None:
+        wanted.insert(n + m - 1, False)  # the mask
+    backward = plan.backward(tuple(g is not None for g in gs), tuple(wanted))
+    constants = [*backward.constants, *[kept[i] for i in backward.fixed]]
+    sequences = [np.asarray(gs[n + i]) for i in backward.outputs]
+    sequences += [kept[i] for i in backward.moving]
+    carries = [
+        np.zeros(node.output[i].shape, node.output[i].dtype) if gs[i] is None else np.asarray(gs[i])
+        for i in backward.carries
+    ]
+    first, stacked, summed, _ = backward.loop(
+        T, not keywords["reverse"], constants, sequences, carries
+    )
+    result: list[Any] = [None] * (n + m + len(plan.sources))
+    for i, g in zip(backward.carries, first, strict=True):
+        result[i] = g
+    for i, g in zip(backward.inputs, stacked, strict=True):
+        result[i] = g if ends is None else _within_ends(g, ends)
+    for i, g in zip(backward.sources, summed, strict=True):
+        result[i] = g
+    if ends is not None:
+        del result[n + m - 1]
+    return [g if is_live else None for g, is_live in zip(result, live, strict=True)]
+
+
+def _within_ends(g: ndarray, ends: ndarray) -> ndarray:
+    """What was read in the place of padding gets no gradient."""
+    valid = _within(ends, len(g))
+    return np.where(valid.reshape(valid.shape + (1,) * (g.ndim - 2)), g, np.zeros((), g.dtype))
+
+
+def _expanded(node: Node) -> list[Value]:
+    """The scan again, op by op, at the places of the node's parents."""
+    keywords = node.keywords
+    plan: Plan = keywords["plan"]
+    T, reverse, ends = keywords["steps"], keywords["reverse"], keywords["ends"]
+    step = plan.step
+    n = len(step.carries)
+    m = len(step.inputs) - (ends is not None)
+    values = inputs_of(node)
+    carries, inputs = list(values[:n]), values[n : n + m]
+    known = dict(zip(plan.sources, values[n + m :], strict=True))
+    within = _within(ends, T)
+    ys: list[list[Value]] = []
+    for t in _times(T, reverse):
+        now = current().scope
+        slots = dict(known)
+        slots.update(zip(step.carries, carries, strict=True))
+        slots.update(zip(step.inputs[:m], (_element(x, ends, t) for x in inputs), strict=True))
+        if within is not None:
+            slots[step.inputs[m]] = attach(within[t], None)
+        for instruction in plan.instructions:
+            operands = [
+                operand.value
+                if isinstance(operand, Literal)
+                else slots[operand]
+                if through or slots[operand].node is None
+                else attach(slots[operand]._data, None)
+                for operand, through in zip(instruction.operands, instruction.parents, strict=True)
+            ]
+            inner = instruction.node
+            place = now
+            if inner is not None:
+                path = (*now.path, *inner.scope.path[plan.depth[0] :])
+                place = Scope(path, (*now.steps, *inner.scope.steps[plan.depth[1] :]), now.sweep)
+            with in_scope(place):
+                made = graph.apply(instruction.primitive, operands, instruction.keywords)
+            if inner is not None and inner.name is not None and made.node is not None:
+                made.node.name = inner.name
+            slots[instruction.slot] = made
+        carries = [_at(slots, x) for x in step.new_carries]
+        ys.append([_at(slots, y) for y in step.outputs])
+    if reverse:
+        ys.reverse()
+    return [*carries, *[ops.stack(y) for y in zip(*ys, strict=True)]]
+
+
+def _at(slots: dict[int, Value], x: Any) -> Value:
+    """The value of a step that x stands for; without its place in the graph where x has none."""
+    made = slots[x._data.slot]
+    return made if x.node is not None or made.node is None else attach(made._data, None)
+
+
+_scan = Primitive("scan", run, _vjps, expand=_expanded)
+
+__all__ = ["run"]

@@ -1,0 +1,308 @@
+"""Tracing: run a step once on arrays without numbers, and write down what it does.
+
+A traced Tensor is an ordinary Tensor whose array is a :class:`Symbol`: a shape and a dtype. The
+engine's operations, and the rules of a ``create_graph`` sweep, run on it as on any other; each
+leaves an :class:`Instruction` in the place of numbers. Whoever looks at the numbers is refused.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from .. import graph
+from ..graph import Node, Primitive, Value, attach, current, explained, leaf, numeric, record
+
+
+def _refuse(*_: Any, **__: Any) -> Any:
+    raise TypeError(
+        "scan: the step looked at the numbers of a traced value (bool, float, int, .data, "
+        ".item(), .numpy(), np.asarray, an index), but it is traced once for all time steps; pass "
+        f"unroll=True to run it step by step{current().scope}"
+    )
+
+
+class Symbol(ndarray):
+    """An array without numbers: it has a shape and a dtype, and stands for a value of the step.
+
+    Attributes:
+        slot: the number of that value.
+        owner: what the trace it belongs to is known by.
+        aval: the number of its shape and dtype.
+    """
+
+    slot: int
+    owner: object
+    aval: int
+
+    view = copy = item = tolist = tobytes = astype = _refuse
+    __bool__ = __int__ = __float__ = __index__ = __complex__ = _refuse
+    __getitem__ = __array__ = __array_ufunc__ = _refuse
+    __reduce__ = __copy__ = __deepcopy__ = __format__ = _refuse
+
+    def __repr__(self) -> str:
+        return f"<Symbol {self.slot}: {self.dtype} {self.shape}>"
+
+    def __array_function__(self, func: Any, types: Any, args: Any, keywords: Any) -> Any:
+        if func not in _of_shapes:
+            _refuse()
+        blank = [np.empty(x.shape, x.dtype) if type(x) is Symbol else x for x in args]
+        return func(*blank, **keywords)
+
+
+# What these functions of NumPy return depends on no number.
+_of_shapes = frozenset({np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like})
+_nothing = np.zeros(16, np.uint8)  # the memory of every Symbol
+
+
+class Literal(NamedTuple):
+    """A Python scalar, or None, among the operands of an instruction."""
+
+    value: Any
+
+
+class Instruction(NamedTuple):
+    """One operation of a step: ``slot = primitive(*operands, **keywords)``."""
+
+    primitive: Primitive
+    operands: tuple[int | Literal, ...]
+    keywords: dict[str, Any]
+    slot: int
+    parents: tuple[bool, ...]  #: through which operands a gradient flows
+    node: Node | None
+
+
+class Source(NamedTuple):
+    """A value that comes from outside of the step."""
+
+    slot: int
+    array: ndarray  #: its numbers at this call (a Symbol for carries and inputs)
+    node: Node | None  #: its place in the graph outside
+    label: str | None
+    original: Any  #: what was passed to the operation; keeps its id from being used again
+
+
+def frozen(constant: Any) -> Any:
+    """A hashable stand-in for a constant: equal for constants that compute the same."""
+    if isinstance(constant, Symbol):
+        _refuse()
+    kind = type(constant)
+    if kind is tuple or kind is list:
+        return (kind, *[frozen(part) for part in constant])
+    if kind is dict:
+        return (kind, *[(key, frozen(part)) for key, part in constant.items()])
+    if kind is slice:
+        return (kind, constant.start, constant.stop, constant.step)
+    if isinstance(constant, ndarray):
+        return (constant.dtype, constant.shape, constant.tobytes())
+    if isinstance(constant, (np.random.Generator, np.random.RandomState)):
+        raise TypeError(
+            "scan: a random generator is an argument of an operation in the step; pass "
+            f"unroll=True, or draw the numbers outside of the step{current().scope}"
+        )
+    if isinstance(constant, float):
+        return (kind, repr(float(constant)))  # 0.0 and -0.0 are equal, nan is not
+    try:
+        hash(constant)
+    except TypeError:
+        raise TypeError(
+            f"scan: an operation in the step has a {kind.__name__} as an argument, which may "
+            f"change between the time steps; pass unroll=True{current().scope}"
+        ) from None
+    return (kind, constant)
+
+
+class Trace:
+    """What a step did: its instructions, and what it read from outside.
+
+    Attributes:
+        instructions: in the order in which they ran.
+        sources: the values that came from outside, in the order in which they were met.
+        symbols: every value of the step by its slot.
+        leaves: the places of what gradients are wanted for, by slot.
+        outside: whether a carry or an input is live outside of the step, by slot.
+        key: what two traces have in common if one plan serves both.
+    """
+
+    def __init__(self, base: Trace | None = None):
+        self.instructions: list[Instruction] = []
+        self.sources: list[Source] = []
+        self.symbols: list[Symbol] = [] if base is None else list(base.symbols)
+        self.leaves: dict[int, Node] = {}
+        self.outside: dict[int, bool] = {}
+        self.key: list[Any] = []
+        # Not the trace itself: it holds the symbols, and a graph is freed by counting references.
+        self._owner = object()
+        self._owners: set[object] = {self._owner} if base is None else {self._owner, *base._owners}
+        self._known: dict[Any, tuple[Symbol, Node | None]] = {}
+
+    def symbol(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Symbol:
+        """A new value of the step."""
+        made: Symbol = ndarray.__new__(Symbol, shape, dtype, _nothing, 0, (0,) * len(shape))
+        made.slot = len(self.symbols)
+        made.owner = self._owner
+        made.aval = _aval(shape, dtype)
+        self.symbols.append(made)
+        return made
+
+    def given(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], live: bool, outside: bool = False
+    ) -> Value:
+        """A value that changes from step to step: a carry, an input or a cotangent."""
+        made = self.symbol(shape, dtype)
+        self.outside[made.slot] = outside
+        self.key.append((made.slot, shape, dtype, live, outside))
+        if not live:
+            return attach(made, None)
+        node = self.leaves[made.slot] = leaf(made)
+        return attach(made, node)
+
+    def constant(self, x: Any) -> tuple[Symbol, Node | None]:
+        """A value that is the same at every step: a closed-over Tensor, array or number."""
+        if isinstance(x, Value):
+            original, node = x._data, x.node
+            label = x._label if node is None else None
+            array = original
+        else:
+            original, node, label = x, None, None
+            array = numeric(x, "scan")
+        identity = (id(original), node)
+        known = self._known.get(identity)
+        if known is None:
+            if not isinstance(x, Value):
+                array = array.copy()  # the caller may write into his before backward
+            made = self.symbol(array.shape, array.dtype)
+            place = None
+            if node is not None:
+                place = self.leaves[made.slot] = leaf(made, node.name)
+            self.sources.append(Source(made.slot, array, node, label, original))
+            self.key.append((made.slot, array.shape, array.dtype, node is not None))
+            known = self._known[identity] = made, place
+        return known
+
+    def value(self, x: Any) -> Value:
+        """Anything that a step returned, as one of its values."""
+        if isinstance(x, Value) and type(x._data) is Symbol:
+            if x._data.owner not in self._owners:
+                _refuse()
+            return x
+        return attach(*self.constant(x))
+
+    def forget(self) -> None:
+        """Let go of the numbers: a plan is kept longer than they are needed."""
+        blank = np.empty(0)
+        self.sources = [Source(s.slot, blank, None, s.label, None) for s in self.sources]
+        self._known.clear()
+
+    def apply(self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
+        """What ``graph.apply`` does, without numbers."""
+        for x in inputs:
+            if isinstance(x, Value) and type(x._data) is Symbol:
+                break
+        else:
+            return self._outside(primitive, inputs, keywords)
+        state = current()
+        operands: list[int | Literal] = []
+        arrays: list[Any] = []
+        parents: list[Node | str | None] = []
+        through: list[bool] = []
+        key: list[Any] = [primitive]
+        for x in inputs:
+            if x is None or type(x) in _python_scalars:
+                operands.append(Literal(x))
+                arrays.append(x)
+                parents.append(None)
+                through.append(False)
+                key.append((type(x), repr(x)))
+                continue
+            node: Node | None
+            if isinstance(x, Value) and type(x._data) is Symbol:
+                symbol, node = x._data, x.node
+                if symbol.owner is not self._owner and symbol.owner not in self._owners:
+                    _refuse()
+            else:
+                symbol, node = self.constant(x)
+            operands.append(symbol.slot)
+            arrays.append(symbol)
+            parents.append(x._label if node is None and isinstance(x, Value) else node)
+            through.append(node is not None)
+            key.append(symbol.aval)
+        for name, constant in keywords.items():
+            key.append((name, frozen(constant)))
+        kind = tuple(key)
+        known = _outputs.get(kind)
+        if known is None:
+            known = _abstract(kind, primitive, arrays, keywords)
+        made = self.symbol(*known)
+        place = None
+        recorded = primitive.vjps is not None and state.recording and True in through
+        if recorded:
+            graph.require_rules(primitive, parents)
+            place = record(primitive, tuple(parents), tuple(arrays), made, keywords, state.scope)
+        step = Instruction(
+            primitive,
+            tuple(operands),
+            keywords,
+            made.slot,
+            tuple(through) if recorded else (False,) * len(through),
+            place,
+        )
+        self.instructions.append(step)
+        self.key.append((kind, step.operands, step.parents))
+        return attach(made, place)
+
+    def _outside(
+        self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]
+    ) -> Any:
+        """An operation on closed-over values alone: done once, here and now, and recorded in the
+        graph outside."""
+        for constant in keywords.values():
+            frozen(constant)  # refuses what depends on the step
+        with graph.traced(None, recording=current().recording):
+            return graph.apply(primitive, inputs, keywords)
+
+
+_python_scalars = frozenset({float, int, bool})
+
+# Shapes and dtypes are numbered, which makes short keys. Numbers are not given twice: a step that
+# is being traced may hold one while another thread empties the tables.
+_avals: dict[Any, int] = {}
+_aval_numbers = itertools.count()
+_outputs: dict[Any, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+_room = 4096
+
+
+def _aval(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    number = _avals.get((shape, dtype))
+    if number is None:
+        if len(_avals) > _room:
+            _avals.clear()
+        number = _avals.setdefault((shape, dtype), next(_aval_numbers))
+    return number
+
+
+def _abstract(
+    key: Any, primitive: Primitive, arrays: Sequence[Any], keywords: dict[str, Any]
+) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of an operation's output, found by running it on stand-ins."""
+    rng = np.random.default_rng(0)
+    try:
+        with np.errstate(all="ignore"):
+            blank = [_stand_in(x, rng) if type(x) is Symbol else x for x in arrays]
+            output = np.asarray(primitive.forward(*blank, **keywords))
+    except (ValueError, TypeError, IndexError) as error:
+        raise explained(error, primitive, arrays, current().scope) from error
+    if len(_outputs) > _room:
+        _outputs.clear()
+    found = _outputs[key] = output.shape, output.dtype
+    return found
+
+
+def _stand_in(x: Symbol, rng: np.random.Generator) -> ndarray:
+    if x.dtype.kind == "f":
+        return rng.uniform(0.5, 1.0, x.shape).astype(x.dtype)
+    return np.zeros(x.shape, x.dtype)
