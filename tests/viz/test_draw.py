@@ -64,3 +64,19 @@ def test_outputs_that_cannot_be_drawn() -> None:
         tg.draw(x * 2.0, grads=True)
     with pytest.raises(ValueError, match="output 1 has shape"):
         tg.draw([x.sum(), x * 2.0], grads=True)
+
+
+def test_a_chain_of_checkpoints_is_opened_in_order():
+    w = tg.Tensor(np.eye(2), requires_grad=True, name="w")
+    h = tg.Tensor(np.ones((1, 2)), name="h_0")
+    for _, x_t in tg.steps(np.ones((12, 1, 2))):
+        h = tg.checkpoint(lambda h, x_t: tg.tanh(h @ w + x_t), h, x_t)
+    source = tg.draw(h.sum()).source
+    places = [source.index(f"t = {t}") for t in range(12)]
+    assert places == sorted(places)
+    assert "checkpoint" not in source
+
+
+def test_gradients_too_small_for_a_tenth_of_them_have_a_scale():
+    x = tg.Tensor(1.0, requires_grad=True, name="x")
+    assert "norm of the gradient" in tg.draw(x * 5e-324, grads=True).source

@@ -72,8 +72,14 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     saved = tuple(y._data for y in outputs)
 
     def again(node: Node) -> list[Value]:
-        _, outputs_again, border_again = _run(f, kept)
-        _require_same(saved, [y._data for y in outputs_again], border, border_again)
+        # The node may have been recorded anew, on what its inputs were expanded into.
+        place = dict(zip(border, node.parents, strict=True))
+        args = tuple(
+            attach(a._data, place.get(a.node, a.node)) if isinstance(a, Value) else a  # type: ignore[arg-type]
+            for a in kept
+        )
+        _, outputs_again, border_again = _run(f, args)
+        _require_same(saved, outputs_again, set(node.parents), set(border_again))
         return outputs_again
 
     made = Primitive("checkpoint", f, None, expand=again)
@@ -107,11 +113,11 @@ def _run(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, list[Value]
 
 
 def _require_same(
-    saved: Sequence[ndarray], again: Sequence[ndarray], border: list[Node], border_again: list[Node]
+    saved: Sequence[ndarray], again: Sequence[Value], border: set[Any], border_again: set[Any]
 ) -> None:
     same = len(saved) == len(again) and all(
         a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-        for a, b in zip(saved, again, strict=False)
+        for a, b in zip(saved, (y._data for y in again), strict=False)
     )
     if not same or border != border_again:
         raise ValueError(

@@ -84,6 +84,8 @@ class Scale:
         shown = [norm for norm in norms if norm > 0 and math.isfinite(norm)]
         high = max(shown, default=1.0)
         low = min(max(min(shown, default=high), high * 1e-20), high / 10)
+        low = max(low, 5e-324)  # norms so small that a tenth of them is 0
+        high = max(high, 10 * low)
         return cls(low, high, any(n == 0 for n in norms), any(not math.isfinite(n) for n in norms))
 
     def fraction(self, norm: float) -> float:
