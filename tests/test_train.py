@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,7 +17,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import __main__ as command_line
-from tinygrad_rnn import train
+from tinygrad_rnn import progress, train
 from tinygrad_rnn.text import LanguageModel, Vocabulary
 from tinygrad_rnn.viz.curve import loss_curve
 
@@ -135,6 +136,44 @@ def test_the_state_starts_over_with_the_text_and_the_rate_follows_its_schedule(h
         assert list(rates) == sorted(rates, reverse=True)
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_the_bar_makes_way_for_the_table(here, monkeypatch, capsys):
+    """Both go to one screen here: what a carriage return leaves of a line is overwritten."""
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(progress.time, "monotonic", iter(np.arange(0, 1e6, 0.2)).__next__)
+    monkeypatch.setenv("COLUMNS", "110")
+    final_of("--steps", 4, "--save-every", 2)
+    text = screen.getvalue()
+    bar = r"\rtraining  \S+ +50 %  \S+/s  loss \d\.\d+  bits \d\.\d+  .* left *"
+    assert re.search(bar + r"\r +\r +2 +\d\.\d+ +\d\.\d+", text)
+
+
+def test_the_rate_of_a_resumed_run_is_that_of_its_own_steps(monkeypatch):
+    clock = iter([0.0, 10.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setenv("COLUMNS", "100")
+    screen = Terminal()
+    progress.Progress(1000, "training", screen, done=900).update(950)
+    assert "95 %  5/s  10 s left" in screen.getvalue()
+
+
+def test_in_a_thread_of_its_own(here):
+    """Where Ctrl-C cannot be listened to, training goes on without."""
+    codes = []
+    thread = threading.Thread(
+        target=lambda: codes.append(run("train", "text.txt", *TINY, "--steps", 2))
+    )
+    thread.start()
+    thread.join()
+    assert codes == [0]
+
+
 # ── interruptions ────────────────────────────────────────────────────────────────────────
 
 #: With everything that has a generator or a memory: dropout, own inputs, two layers, a state.
@@ -180,7 +219,10 @@ def test_gone_before_the_first_step(here, monkeypatch):
         with pytest.raises(SystemExit):
             run(*arguments, "--out", "parts.npz")
     assert tg.load("parts.npz")["training"]["step"] == 0
+    for name in ("parts.npz", "parts.svg"):  # what a kill while saving leaves behind
+        (here / f".{name}.123-456.tmp").write_bytes(b"half of i")
     assert run(*arguments, "--out", "parts.npz", "--resume") == 0
+    assert not list(here.glob(".*"))
     assert run(*arguments, "--out", "whole.npz") == 0
     assert_same_files(here / "whole.npz", here / "parts.npz")
 

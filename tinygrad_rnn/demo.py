@@ -149,7 +149,7 @@ def train(model: LanguageModel, windows: Streams, steps: int) -> None:
             window = windows[step % len(windows)]
             if step % len(windows) == 0:
                 state = None
-            optimizer.lr = LEARNING_RATE * (1 - step / steps)
+            optimizer.lr = optim.linear_lr(step, LEARNING_RATE, steps)
             loss, state = bptt_step(model, optimizer, window, state, max_norm=MAX_NORM)
             progress.update(step + 1, bits=loss / math.log(2))
 

@@ -45,11 +45,11 @@ KIND = "tinygrad_rnn language model"
 UNKNOWN = "<unk>"
 MOST_HELD_OUT = 200_000  # symbols: more would only make the same figure slower
 
-#: The learning rate, as a part of ``--lr``, after a part of all steps.
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "linear": lambda done: 1 - done,
-    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
-    "constant": lambda done: 1.0,
+#: The learning rate as a function of the step, of --lr and of --steps.
+SCHEDULES: dict[str, Callable[[int, float, int], float]] = {
+    "linear": optim.linear_lr,
+    "cosine": optim.cosine_lr,
+    "constant": lambda step, lr, steps: lr,
 }
 
 # What a run is; the other half may change when it is resumed.
@@ -473,7 +473,7 @@ class Run:
                 progress.print(table.row())
             while self.step < self.steps:
                 place = self.step % len(windows)
-                self.optimizer.lr = settings["lr"] * schedule(self.step / self.steps)
+                self.optimizer.lr = schedule(self.step, settings["lr"], self.steps)
                 loss, self.state = bptt_step(
                     self.model,
                     self.optimizer,
