@@ -17,19 +17,10 @@ import numpy as np
 import tinygrad_rnn as tg
 
 from .scan import scan_against_torch
-from .timing import interleave
+from .timing import installed_torch, interleave
 
 Row = tuple[str, str, float, float]
 SIZES = [(1, 32, 32), (16, 64, 128), (32, 128, 256)]
-
-
-def _torch() -> Any:
-    try:
-        import torch
-    except ImportError:
-        return None
-    torch.set_num_threads(1)
-    return torch
 
 
 # ── one op ───────────────────────────────────────────────────────────────────────────────
@@ -72,7 +63,7 @@ def overhead() -> Iterator[Row]:
     for mine, reference in zip(ours(), bare(), strict=True):
         np.testing.assert_allclose(mine, reference, rtol=1e-4, atol=1e-5)
     functions: dict[str, Callable[[], Any]] = {"bare": bare, "ours": ours}
-    torch = _torch()
+    torch = installed_torch()
     if torch:
         torch_leaves = [torch.tensor(x, requires_grad=True) for x in (start, a, b)]
         one = torch.ones((1, 32))
@@ -151,7 +142,7 @@ def _primitive_step(linear: Any, sigmoid: Any, tanh: Any, leaves: list[Any], H: 
 
 def lstm_loops(T: int = 50) -> Iterator[Row]:
     """A Python loop over T steps against PyTorch's same loop: the cell, and spelled out in ops."""
-    torch = _torch()
+    torch = installed_torch()
     if not torch:
         return
     bars = {"cell": (0.5, 0.7, 0.9), "ops": (0.75, 0.85, 1.0)}

@@ -9,7 +9,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
-from .timing import interleave
+from .timing import installed_torch, interleave
 
 Row = tuple[str, str, float, float]
 SIZES = [
@@ -27,15 +27,6 @@ BARS = {
     "peephole": (0.1, 0.5, 0.5, 0.85, 0.25, float("inf")),
     "layer_norm": (0.2, 0.6, 0.55, 0.95, 0.35, float("inf")),
 }
-
-
-def _torch() -> Any:
-    try:
-        import torch
-    except ImportError:
-        return None
-    torch.set_num_threads(1)
-    return torch
 
 
 # ── cells ────────────────────────────────────────────────────────────────────────────────
@@ -144,7 +135,7 @@ def _weights(kind: str, D: int, H: int) -> list[np.ndarray]:
 
 def compare(kind: str, size: tuple[int, int, int, int], rounds: int = 11) -> tuple[float, float]:
     """Time of a training step, ours / PyTorch's; and ours in ms."""
-    torch = _torch()
+    torch = installed_torch()
     T, N, D, H = size
     cell, _, carries, _ = CELLS[kind]
     arrays = _weights(kind, D, H)
@@ -201,9 +192,9 @@ def compare(kind: str, size: tuple[int, int, int, int], rounds: int = 11) -> tup
     return times.ratio("ours", "torch"), times.median("ours") * 1e3
 
 
-def scan_against_torch() -> Iterator[Row]:
+def scan_againstinstalled_torch() -> Iterator[Row]:
     """Every cell at every size."""
-    if not _torch():
+    if not installed_torch():
         return
     for kind, bars in BARS.items():
         peer = "torch.nn." + kind.upper() if kind in ("lstm", "gru", "rnn") else "the torch loop"
