@@ -12,3 +12,6 @@ settings.register_profile("default", deadline=None, suppress_health_check=_slow_
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, max_examples=50)
 settings.register_profile("nightly", settings.get_profile("default"), max_examples=2000)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+# The benchmarks are no tests, and some of them need PyTorch to be imported at all.
+collect_ignore = ["benchmarks"]

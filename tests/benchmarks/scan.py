@@ -192,7 +192,7 @@ def compare(kind: str, size: tuple[int, int, int, int], rounds: int = 11) -> tup
     return times.ratio("ours", "torch"), times.median("ours") * 1e3
 
 
-def scan_againstinstalled_torch() -> Iterator[Row]:
+def scan_against_torch() -> Iterator[Row]:
     """Every cell at every size."""
     if not installed_torch():
         return
