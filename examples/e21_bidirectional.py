@@ -1,0 +1,136 @@
+"""A bidirectional RNN: a tag that needs the past and the future.
+
+    forward     h_t  = tanh(W x_t + U h_{t-1} + b)
+    backward    h'_t = tanh(W' x_t + U' h'_{t+1} + b')
+    answer      y_t  = V [h_t, h'_t] + c
+
+Each x_t is a digit, drawn evenly, and the tag of step t is [x_{t-2} + x_{t+3} >= 10]: one digit
+that has been, one that is to come. Who has read up to x_t knows the first only. Given x_{t-2} = a,
+the tag is 1 with probability a / 10, so the best answer is [a >= 5], right in
+
+    (1 + 0.9 + 0.8 + 0.7 + 0.6 + 0.5 + 0.6 + 0.7 + 0.8 + 0.9) / 10 = 75 %
+
+of all cases: no net that reads forward alone can be better, however large. With both directions the
+same number of units is enough for all of them.
+
+The test sequences come with each digit raised by 0 to 9 (modulo 10), so that every x_{t-2} is
+equally frequent, and a forward net's answer is held against all ten values x_{t+3} can have: what
+is measured is then its exact chance, and 75 % a theorem rather than an average. Steps whose x_{t-2}
+or x_{t+3} lies outside of the sequence have no tag (ignore_index).
+
+Seed: 003, Bidirectional RNN: 이전·이후 상태까지 고려.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+import tinygrad_rnn as tg
+
+from .common import Result, arguments, fit, heat_map
+
+SEED = "003 양방향 RNN (Bidirectional): 이전, 이후 상태까지 고려"
+BAR = "forward alone cannot pass 75 %; both directions >= 99.5 % at the same number of units"
+
+UNITS, T, BATCH = 64, 40, 64
+BEFORE, AFTER = 2, 3
+NONE = -100  # cross_entropy leaves these steps out
+
+# ── the model ────────────────────────────────────────────────────────────────────────────
+
+
+class Tagger(tg.nn.Module):
+    """Embedding -> RNN -> two logits a step; the units are those of all directions together."""
+
+    def __init__(self, bidirectional: bool, rng: np.random.Generator):
+        units = UNITS // 2 if bidirectional else UNITS
+        self.digits = tg.nn.Embedding(10, 8, rng=rng)
+        self.rnn = tg.nn.RNN(8, units, bidirectional=bidirectional, rng=rng)
+        self.out = tg.nn.Linear(UNITS, 2, rng=rng)
+
+    def forward(self, x: np.ndarray) -> tg.Tensor:
+        y, _ = self.rnn(self.digits(x))
+        return self.out(y)
+
+
+def tags(x: np.ndarray) -> np.ndarray:
+    """(T, N) the tag of every step, NONE where it would look outside of the sequence."""
+    y = np.full(x.shape, NONE)
+    y[BEFORE:-AFTER] = x[: -BEFORE - AFTER] + x[BEFORE + AFTER :] >= 10
+    return y
+
+
+def train(model: Tagger, rng: np.random.Generator, steps: int) -> None:
+    optimizer = tg.optim.Adam(model.parameters(), lr=0.005)
+
+    def loss(k: int) -> tg.Tensor:
+        optimizer.lr = tg.optim.cosine_lr(k, 0.005, steps)
+        x = rng.integers(10, size=(T, BATCH))
+        return tg.nn.cross_entropy(model(x).reshape(-1, 2), tags(x).reshape(-1))
+
+    fit(loss, optimizer, steps, max_norm=1.0)
+
+
+# ── measured ─────────────────────────────────────────────────────────────────────────────
+
+
+def answers(model: Tagger, x: np.ndarray) -> np.ndarray:
+    with tg.no_grad():
+        return model(x).data.argmax(axis=-1)[BEFORE:-AFTER]
+
+
+def accuracy(model: Tagger, x: np.ndarray) -> float:
+    return float((answers(model, x) == tags(x)[BEFORE:-AFTER]).mean())
+
+
+def chance_of_forward(model: Tagger, x: np.ndarray) -> float:
+    """How often answers that cannot know x_{t+3} are right, over all ten values it can have."""
+    known = x[: -BEFORE - AFTER]
+    return float(np.where(answers(model, x) == 1, known, 10 - known).mean() / 10)
+
+
+def table(model: Tagger, x: np.ndarray) -> np.ndarray:
+    """(10, 10) how often it says 1, by x_{t-2} (rows) and x_{t+3} (columns)."""
+    said, past, future = answers(model, x), x[: -BEFORE - AFTER], x[BEFORE + AFTER :]
+    return np.array(
+        [[said[(past == a) & (future == b)].mean() for b in range(10)] for a in range(10)]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> Result:
+    args = arguments(argv, __spec__.name, __doc__)
+    steps = 250 if args.quick else 1500
+    weights, training, test = np.random.default_rng(args.seed).spawn(3)
+    digits = test.integers(10, size=(T, 200))
+    x = np.concatenate([(digits + k) % 10 for k in range(10)], axis=1)
+
+    forward, both = Tagger(False, weights), Tagger(True, weights)
+    sizes = [sum(p.size for p in model.parameters()) for model in (forward, both)]
+    for model in (forward, both):
+        train(model, training, steps)
+    alone, together = chance_of_forward(forward, x), accuracy(both, x)
+    print(f"forward alone     {UNITS} units, {sizes[0]:,} parameters: {alone:.2%}")
+    print(f"both directions   2 x {UNITS // 2} units, {sizes[1]:,} parameters: {together:.2%}")
+
+    names = [str(digit) for digit in range(10)]
+    panels = {"forward alone": forward, "both directions": both}
+    heat_map(
+        args.out / "e21_bidirectional.svg",
+        "How often the tag is 1, by x(t-2) (down) and x(t+3) (across)",
+        {name: (names, names, table(model, x)) for name, model in panels.items()},
+    )
+    least = 0.9 if args.quick else 0.995
+    return Result(
+        measured=f"forward alone {alone:.2%}, both directions {together:.2%}, {UNITS} units each",
+        checks={
+            "forward alone does not pass 75 %": alone <= 0.75 + 1e-12,
+            "forward alone has learned what can be learned: above 72 %": alone > 0.72,
+            f"both directions: at least {least:.1%}": together >= least,
+        },
+    ).report()
+
+
+if __name__ == "__main__":
+    main()
