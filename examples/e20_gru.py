@@ -1,0 +1,205 @@
+"""The GRU in both conventions of each gate, and who means which.
+
+    r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)              reset gate
+    z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z)              update gate
+
+    z keeps the old    h_t = (1 - z_t) n_t + z_t h_{t-1}
+    z takes the new    h_t = z_t n_t + (1 - z_t) h_{t-1}
+
+    reset before       n_t = tanh(W_n x_t + U_n (r_t h_{t-1}) + b_n)
+    reset after        n_t = tanh(W_n x_t + r_t (U_n h_{t-1} + b_hn) + b_n)
+
+                  reset before the product              reset after the product
+    z keeps       Cho et al. 2014 (1406.1078, eq. 7-8)  PyTorch, cuDNN
+                  ONNX by default                       ONNX, linear_before_reset=1
+                  Keras, reset_after=False              Keras in TensorFlow 2
+                  TensorFlow's GRUBlockCell             Flax
+    z takes       Chung et al. 2014 (1412.3555)         -
+                  Haiku; the book behind seed 000
+                  ("밑바닥부터 시작하는 딥러닝 2")
+
+Seed 004 says that z near 1 leans on the new input: Chung's. The two papers have authors in common
+and mean opposite things by z. It is only a name: 1 - sigmoid(a) = sigmoid(-a), so negating the
+weights of z turns one into the other, before, during and after training. It matters as soon as one
+sets a bias: +3 makes one remember and the other forget.
+
+Where the reset acts is a real difference: no change of weights makes one out of the other (unless
+U_n is diagonal and b_hn 0). Both learn; after the product, U h_{t-1} is one matrix product for all.
+
+Task: name the first of 20 symbols, of four kinds, at the end.
+
+Seeds: 001 GRU; 004 업데이트 게이트, 리셋 게이트.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as tg
+
+from .common import Result, arguments, fit
+
+SEED = "004 업데이트 게이트, 리셋 게이트 (also 001)"
+BAR = "both conventions of z are one net with z negated; both resets learn to recall over 20 steps"
+
+KINDS, UNITS, T, BATCH = 4, 24, 20, 64
+REMEMBER = 2.0  # the first bias of z where it keeps
+
+# ── the conventions ──────────────────────────────────────────────────────────────────────
+
+
+class TakesNew(tg.nn.GRU):
+    """A GRU of the same parameters in which z_t near 1 takes the new value, as in Chung et al."""
+
+    def forward(self, x: Any, *, unroll: bool = False) -> Any:  # always unrolled
+        W, U, b_i, b_h = self.parameters()
+        of_candidate = slice(2 * self.hidden_size, None)
+        h, y = np.zeros((x.shape[1], self.hidden_size)), []
+        for _, x_t in tg.steps(x):
+            r_x, z_x, n_x = tg.split(tg.linear(x_t, W, b_i), 3, axis=-1)
+            r_h, z_h, n_h = tg.split(tg.linear(h, U, b_h), 3, axis=-1)
+            r, z = tg.sigmoid(r_x + r_h), tg.sigmoid(z_x + z_h)
+            if self.reset_after:
+                n = tg.tanh(n_x + r * n_h)
+            else:
+                n = tg.tanh(n_x + tg.linear(r * h, U[of_candidate], b_h[of_candidate]))
+            h = (1 - z) * h + z * n
+            y.append(h)
+        return tg.stack(y), h
+
+
+CONVENTIONS: dict[str, tuple[type[tg.nn.GRU], bool]] = {
+    "keeps, reset after": (tg.nn.GRU, True),  # by name: its class and where the reset acts
+    "keeps, reset before": (tg.nn.GRU, False),
+    "takes, reset after": (TakesNew, True),
+    "takes, reset before": (TakesNew, False),
+}
+
+
+def gru(convention: str, seed: int) -> tg.nn.GRU:
+    """The same first weights for all, but for the sign of z's where it takes the new value.
+
+    A bias lets it remember from the beginning, as forget-gate biases do; without one, the gradient
+    of the first symbol has vanished before it arrives, and nothing is learned in so few steps.
+    """
+    kind, reset_after = CONVENTIONS[convention]
+    layer = kind(KINDS, UNITS, reset_after=reset_after, dtype=np.float64, rng=seed)
+    layer = with_z_bias(layer, REMEMBER)
+    if kind is TakesNew:
+        negate_z(layer)
+    return layer
+
+
+def negate_z(layer: tg.nn.GRU) -> None:
+    for parameter in layer.parameters():
+        value = parameter.numpy()
+        value[UNITS : 2 * UNITS] *= -1  # the rows are those of r, z, n
+        parameter.data = value
+
+
+def with_z_bias(layer: tg.nn.GRU, bias: float) -> tg.nn.GRU:
+    layer = copy.deepcopy(layer)
+    value = layer.bias_ih_l0.numpy()
+    value[UNITS : 2 * UNITS] = bias
+    layer.bias_ih_l0.data = value
+    return layer
+
+
+# ── the task ─────────────────────────────────────────────────────────────────────────────
+
+
+def symbols(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """One-hot symbols (T, count, KINDS), and the first of each sequence."""
+    ids = rng.integers(KINDS, size=(T, count))
+    return np.eye(KINDS)[ids], ids[0]
+
+
+def train(layer: tg.nn.GRU, steps: int, seed: int) -> tuple[list[float], float]:
+    """The losses of all steps, and the share of held-out sequences that are answered right."""
+    data, held_out, first = np.random.default_rng(seed).spawn(3)
+    out = tg.nn.Linear(UNITS, KINDS, dtype=np.float64, rng=first)
+
+    def loss(_: int) -> tg.Tensor:
+        x, target = symbols(data, BATCH)
+        return tg.nn.cross_entropy(out(layer(x)[0][-1]), target)
+
+    optimizer = tg.optim.Adam([*layer.parameters(), *out.parameters()], lr=0.01)
+    curve = fit(loss, optimizer, steps, max_norm=1.0)
+    x, target = symbols(held_out, 2000)
+    with tg.no_grad():
+        answers = out(layer(x)[0][-1]).data.argmax(axis=-1)
+    return curve, float((answers == target).mean())
+
+
+def main(argv: Sequence[str] | None = None) -> Result:
+    args = arguments(argv, __spec__.name, __doc__)
+    steps, alike = (30, 30) if args.quick else (300, 50)
+    x, _ = symbols(np.random.default_rng(args.seed), 8)
+
+    fresh = {name: gru(name, args.seed) for name in CONVENTIONS}
+    y = {name: layer(x)[0].data for name, layer in fresh.items()}
+    apart_z = max(
+        np.abs(y[f"keeps, reset {where}"] - y[f"takes, reset {where}"]).max()
+        for where in ("before", "after")
+    )
+    apart_reset = np.abs(y["keeps, reset after"] - y["keeps, reset before"]).max()
+    print(f"z negated, the other convention: h_t differ by {apart_z:.1e}")
+    print(f"same weights, reset before or after: h_t differ by up to {apart_reset:.2f}")
+
+    flows = {}
+    for bias in (3.0, -3.0):
+        for name, means in (("keeps, reset after", "keeps"), ("takes, reset after", "takes")):
+            h, _ = with_z_bias(fresh[name], bias)(x, unroll=True)
+            flows[f"z {means}, its bias {bias:+g}"] = tg.gradient_flow(tg.sum(h[-1]))
+    picture = tg.compare(flows)
+    picture.save(args.out / "e20_gru.svg")
+    print(f"\n{picture}\n\nwrote     {args.out / 'e20_gru.svg'}\n")
+    left = {name: float(flow.norms[0] / flow.norms[-1]) for name, flow in flows.items()}
+
+    curves, right = {}, {}
+    for name, layer in fresh.items():  # those that take the new, only until it is clear: the same
+        curves[name], right[name] = train(
+            layer, alike if isinstance(layer, TakesNew) else steps, args.seed
+        )
+        after = len(curves[name])
+        print(f"z {name:<20}  step {after}: loss {curves[name][-1]:.4f}, right {right[name]:.1%}")
+    drift = max(
+        np.abs(
+            np.subtract(curves[f"keeps, reset {where}"][:alike], curves[f"takes, reset {where}"])
+        ).max()
+        for where in ("before", "after")
+    )
+    recalled = {where: right[f"keeps, reset {where}"] for where in ("before", "after")}
+    checks = {
+        "negating z's weights gives the other convention: h_t to 1e-12": bool(apart_z < 1e-12),
+        f"and so it stays in training: the losses of {alike} steps to 1e-9": bool(drift < 1e-9),
+        "reset before and after are different functions": bool(apart_reset > 0.01),
+        "with a bias of 3 for z one remembers, the other forgets; with -3 the other way round": (
+            min(left["z keeps, its bias +3"], left["z takes, its bias -3"])
+            > 0.1
+            > 1e-6
+            > max(left["z takes, its bias +3"], left["z keeps, its bias -3"])
+        ),
+    }
+    if args.quick:
+        checks["the loss falls"] = all(np.mean(c[-5:]) < np.mean(c[:5]) for c in curves.values())
+    else:
+        checks["both resets recall the first symbol: 99 % of held-out sequences"] = (
+            min(recalled.values()) >= 0.99
+        )
+    return Result(
+        measured=f"z negated: the same h_t to {apart_z:.0e}, the same losses to {drift:.0e} over "
+        f"{alike} steps; right with reset after {recalled['after']:.1%}, before "
+        f"{recalled['before']:.1%}; 19 steps back a bias of +3 for z leaves "
+        f"{left['z keeps, its bias +3']:.2g} of the gradient where z keeps, "
+        f"{left['z takes, its bias +3']:.0e} where it takes",
+        checks=checks,
+    ).report()
+
+
+if __name__ == "__main__":
+    main()
