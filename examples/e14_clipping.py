@@ -1,0 +1,124 @@
+"""Clipping: on a net whose gradient explodes, plain gradient descent overflows; clipped, it learns.
+
+    h_t = relu(W_ih x_t + W_hh h_{t-1} + b),   W_hh = 1.05 I at first,   answer = v h_T + c
+
+The task is to add up T = 50 numbers. 1.05^50 = 11.5, so answers and gradients start far too large:
+
+    plain       W = W - eta g                   one step leaps away and the next overflows
+    norm        g = g min(1, 1 / |g|)           the direction stays, the length is at most 1
+    always      g = g / |g|                     as 002 writes it: small gradients are made longer
+    value       g_i = g_i clipped to [-0.3, 0.3]    the direction changes: large elements all
+                                                become equal
+
+eta falls linearly from 0.01 to 0, without which "always" would never come to rest: its steps have
+length eta even in the minimum. Clipping keeps a step from leaping; it does not bring vanished
+gradients back.
+
+Seeds 001 (gradient clipping), 002 (기울기 정규화; normalising the gradient).
+Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks",
+arXiv:1211.5063, alg. 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+import tinygrad_rnn as tg
+
+from .common import Result, arguments, fit, heat_map
+
+SEED = "001, 002 기울기 클리핑(gradient clipping)"
+BAR = "plain SGD overflows; clipped by norm, and always normalised, <= 0.5 of the variance"
+T, HIDDEN, RATE = 50, 16, 0.01
+
+
+class Adder(tg.nn.Module):
+    """x (T, N, 1) -> answers (N, 1), by a ReLU net that explodes."""
+
+    def __init__(self, rng: np.random.Generator):
+        self.rnn = tg.nn.RNN(1, HIDDEN, nonlinearity="relu", rng=rng)
+        self.out = tg.nn.Linear(HIDDEN, 1, rng=rng)
+        self.rnn.weight_hh_l0.data = (1.05 * np.eye(HIDDEN)).astype(np.float32)
+
+    def __call__(self, x: np.ndarray) -> tg.Tensor:
+        _, h = self.rnn(x)
+        return self.out(h[0])
+
+
+class AlwaysNormalised(tg.optim.SGD):
+    """Gradient descent in steps of length lr, whatever the gradient's: g = g / |g|."""
+
+    def step(self) -> None:
+        norm = tg.optim.clip_grad_norm_(self.params, math.inf)
+        for parameter in self.params:
+            parameter.grad = parameter.grad / np.float32(norm)
+        super().step()
+
+
+def sums(rng: np.random.Generator, batch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers from U(0, 1), and a fifth of their sum."""
+    x = rng.uniform(0, 1, size=(T, batch, 1)).astype(np.float32)
+    return x, x.sum(0) / 5
+
+
+def main(argv: Sequence[str] | None = None) -> Result:
+    args = arguments(argv, __spec__.name, __doc__)
+    steps = 300 if args.quick else 1000
+    ways = {
+        "plain": (tg.optim.SGD, {}),
+        "norm": (tg.optim.SGD, {"max_norm": 1.0}),
+        "always": (AlwaysNormalised, {}),
+        "value": (tg.optim.SGD, {"max_value": 0.3}),
+    }
+    errors, curves = {}, {}
+    for name, (kind, clipping) in ways.items():
+        weights, data, test = np.random.default_rng(args.seed).spawn(3)
+        model = Adder(weights)
+        optimizer = kind(model.parameters(), lr=RATE)
+
+        def loss(
+            k: int,
+            model: Adder = model,
+            data: np.random.Generator = data,
+            sgd: tg.optim.SGD = optimizer,
+        ) -> tg.Tensor:
+            sgd.lr = RATE * (1 - k / steps)
+            x, y = sums(data, 32)
+            return tg.nn.mse_loss(model(x), y)
+
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                curves[name] = fit(loss, optimizer, steps, **clipping)
+        except FloatingPointError as error:
+            errors[name] = math.inf
+            print(f"{name:<8}{error}")
+            continue
+        x, y = sums(test, 1000)
+        with tg.no_grad():
+            errors[name] = float(tg.nn.mse_loss(model(x), y).item() / y.var())
+        print(f"{name:<8}squared error on new sums {errors[name]:.3f} of their variance")
+
+    parts = {name: np.array(curve).reshape(20, -1).mean(1) for name, curve in curves.items()}
+    heat_map(
+        args.out / "e14_clipping.svg",
+        "Clipped descents on an exploding net: log10 of the loss, in twenty stretches of the run",
+        {"log10 loss": ([*parts], 20 * [""], np.log10([*parts.values()]))},
+    )
+    allowed = 1.0 if args.quick else 0.5
+    return Result(
+        ", ".join(f"{name} {error:.2f}" for name, error in errors.items())
+        + " of the variance (inf: overflow)",
+        {
+            "plain gradient descent overflows": errors["plain"] == math.inf,
+            f"clipped by norm: <= {allowed} of the variance": errors["norm"] <= allowed,
+            f"always normalised: <= {allowed} of the variance": errors["always"] <= allowed,
+            "clipped by value: no overflow": math.isfinite(errors["value"]),
+        },
+    ).report()
+
+
+if __name__ == "__main__":
+    main()
