@@ -7,7 +7,7 @@ ties it to the equations, and whoever asks for the inside of the node (a picture
 derivative, ``detect_anomaly``) gets the equations.
 
 A Python loop over ``LSTMCell`` takes, as a ratio to PyTorch's same loop and without and with it,
-0.92 -> 0.47 at (N, D, H) = (1, 32, 32), 0.93 -> 0.69 at (16, 64, 128) and 0.91 -> 0.81 at
+0.92 -> 0.44 at (N, D, H) = (1, 32, 32), 0.93 -> 0.68 at (16, 64, 128) and 0.91 -> 0.80 at
 (32, 128, 256).
 """
 
