@@ -970,18 +970,20 @@ def test_training_with_the_collector_off_grows_nothing():
     try:
         train(20, W, b)
         gc.collect()
-        before = tracemalloc.get_traced_memory()[0]
         counted = live_objects((tg.Tensor, graph.Node))
-        train(200, W, b)
-        assert live_objects((tg.Tensor, graph.Node)) == counted
-        # It finds nothing; it empties Python's free lists, whose length says nothing about us.
-        assert gc.collect() == 0
-        after = tracemalloc.get_traced_memory()[0]
+        growth = []
+        for _ in range(3):  # a leak shows in each; what a coverage tracer notes down, in one
+            before = tracemalloc.get_traced_memory()[0]
+            train(200, W, b)
+            assert live_objects((tg.Tensor, graph.Node)) == counted
+            # It finds nothing; it empties Python's free lists, whose length says nothing about us.
+            assert gc.collect() == 0
+            growth.append(tracemalloc.get_traced_memory()[0] - before)
     finally:
         tracemalloc.stop()
         gc.enable()
     # One step's graph alone holds more than 10 kB.
-    assert after - before < 10_000
+    assert min(growth) < 10_000
 
 
 def test_reading_every_step_of_a_sequence_costs_its_length(monkeypatch):
