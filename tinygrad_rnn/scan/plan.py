@@ -48,6 +48,8 @@ class Plan:
         self.instructions: tuple[Instruction, ...] = tuple(trace.instructions)
         self.sources: tuple[int, ...] = tuple(source.slot for source in trace.sources)
         self.symbols: tuple[Symbol, ...] = tuple(trace.symbols)
+        self.expected = trace.expected()
+        self.ending = trace.key[-1]
         scope = current().scope
         self.depth = len(scope.path), len(scope.steps)
         self._seen: tuple[Any, ...] = ()
@@ -352,6 +354,7 @@ class Cache:
     def __init__(self, size: int = 128):
         self._size = size
         self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
+        self._likely: OrderedDict[Hashable, Plan] = OrderedDict()
         self._lock = threading.Lock()
 
     def find(self, key: Hashable) -> Plan | None:
@@ -367,6 +370,19 @@ class Cache:
             while len(self._plans) > self._size:
                 self._plans.popitem(last=False)
             return plan
+
+    def likely(self, kind: Hashable) -> Plan | None:
+        """The plan that the last call of this kind had."""
+        with self._lock:
+            return self._likely.get(kind)
+
+    def expect(self, kind: Hashable, plan: Plan) -> None:
+        """The next call of this kind is likely to have this plan."""
+        with self._lock:
+            self._likely[kind] = plan
+            self._likely.move_to_end(kind)
+            while len(self._likely) > self._size:
+                self._likely.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._plans)

@@ -25,7 +25,7 @@ from ..graph import (
     traced,
 )
 from .plan import Cache, Plan, Step
-from .trace import Literal, Trace
+from .trace import Follower, Literal, Trace
 
 # ── nested tuples ────────────────────────────────────────────────────────────────────────
 
@@ -254,9 +254,8 @@ def _element(x: Value, ends: ndarray | None, t: int) -> Any:
 # ── traced ───────────────────────────────────────────────────────────────────────────────
 
 
-def _traced(call: _Call, recording: bool) -> tuple[Step, Any]:
-    """Run the cell once on values without numbers."""
-    trace = Trace()
+def _traced(call: _Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
+    """Run the cell once on values without numbers; also returns the structure of y_t."""
     with traced(trace.apply, recording=recording):
         carries = []
         for x in call.carries:
@@ -283,8 +282,14 @@ def _traced(call: _Call, recording: bool) -> tuple[Step, Any]:
         tuple(new),
         tuple(outputs),
     )
-    trace.key += [structure, tuple(x._data.slot for x in new), tuple(y._data.slot for y in outputs)]
-    trace.key += [tuple(x.node is not None for x in (*new, *outputs)), recording]
+    trace.key.append(
+        (
+            structure,
+            tuple(x._data.slot for x in (*new, *outputs)),  # type: ignore[attr-defined]
+            tuple(x.node is not None for x in (*new, *outputs)),
+            recording,
+        )
+    )
     return step, structure
 
 
@@ -294,17 +299,43 @@ _cache = Cache()
 def _planned(call: _Call, recording: bool) -> tuple[Plan, Step, Any]:
     """The plan of a call, built where there is none yet."""
     since = next_number()
-    step, structure = _traced(call, recording)
-    key = tuple(step.trace.key)
-    plan = _cache.find(key)
+    kind = _kind(call, recording)
+    plan = _cache.likely(kind)
+    if plan is not None:
+        follower = Follower(plan.expected, plan.symbols)
+        step, structure = _traced(call, recording, follower)
+        if not follower.finished or follower.key[-1] != plan.ending:
+            plan = None
+    if plan is None:
+        step, structure = _traced(call, recording, Trace())
+        plan = _cache.find(tuple(step.trace.key))
     if plan is None or not plan.seen_before(step.trace.sources, since):
         # Whatever the step makes of closed-over values or of nothing has to be the same again.
-        again, _ = _traced(call, recording)
-        _require_same(step, again, key == tuple(again.trace.key))
+        first, _ = _traced(call, recording, Trace())
+        again, _ = _traced(call, recording, Trace())
+        key = tuple(first.trace.key)
+        _require_same(first, again, key == tuple(again.trace.key))
         if plan is None:
             plan = _cache.add(key, Plan(again, recording))
         plan.remember(step.trace.sources)
+    _cache.expect(kind, plan)
     return plan, step, structure
+
+
+def _kind(call: _Call, recording: bool) -> Any:
+    """What calls have in common that are likely to have one plan."""
+    code = getattr(call.cell, "__code__", type(call.cell))
+    values = (*call.carries, *call.inputs)
+    shapes = [x._data.shape for x in call.carries] + [x._data.shape[1:] for x in call.inputs]
+    return (
+        code,
+        call.carry_structure,
+        call.input_structure,
+        tuple(shapes),
+        tuple([(x._data.dtype, x.node is not None) for x in values]),
+        call.ends is None,
+        recording,
+    )
 
 
 def _require_same(step: Step, again: Step, same: bool) -> None:

@@ -7,6 +7,7 @@ leaves an :class:`Instruction` in the place of numbers. Whoever looks at the num
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -35,6 +36,8 @@ class Symbol(ndarray):
         aval: the number of its shape and dtype.
     """
 
+    __slots__ = ("aval", "owner", "slot")
+
     slot: int
     owner: object
     aval: int
@@ -57,12 +60,14 @@ class Symbol(ndarray):
 # What these functions of NumPy return depends on no number.
 _of_shapes = frozenset({np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like})
 _nothing = np.zeros(16, np.uint8)  # the memory of every Symbol
+_new_array = ndarray.__new__
 
 
 class Literal(NamedTuple):
     """A Python scalar, or None, among the operands of an instruction."""
 
     value: Any
+    text: str  #: tells apart what is equal: 1, 1.0 and True, or 0.0 and -0.0
 
 
 class Instruction(NamedTuple):
@@ -72,8 +77,13 @@ class Instruction(NamedTuple):
     operands: tuple[int | Literal, ...]
     keywords: dict[str, Any]
     slot: int
-    parents: tuple[bool, ...]  #: through which operands a gradient flows
-    node: Node | None
+    through: tuple[bool, ...]  #: which operands came with a place in the graph
+    node: Node | None  #: None where the operation was not recorded
+
+    @property
+    def parents(self) -> tuple[bool, ...]:
+        """Through which operands a gradient flows."""
+        return self.through if self.node is not None else (False,) * len(self.through)
 
 
 class Source(NamedTuple):
@@ -142,7 +152,7 @@ class Trace:
 
     def symbol(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Symbol:
         """A new value of the step."""
-        made: Symbol = ndarray.__new__(Symbol, shape, dtype, _nothing, 0, (0,) * len(shape))
+        made: Symbol = _new_array(Symbol, shape, dtype, _nothing, 0, (0,) * len(shape))
         made.slot = len(self.symbols)
         made.owner = self._owner
         made.aval = _aval(shape, dtype)
@@ -192,6 +202,28 @@ class Trace:
             return x
         return attach(*self.constant(x))
 
+    def expected(self) -> tuple[Expected, ...]:
+        """What this trace did, for a :class:`Follower`."""
+        outside = {source.slot for source in self.sources}
+        made = []
+        for step in self.instructions:
+            slots = [i for i, x in enumerate(step.operands) if type(x) is int and x not in outside]
+            output = self.symbols[step.slot]
+            made.append(
+                Expected(
+                    step.primitive,
+                    step.operands,
+                    step.through,
+                    slots[0],
+                    step.keywords,
+                    step.node is not None,
+                    output.shape,
+                    output.dtype,
+                    output.aval,
+                )
+            )
+        return tuple(made)
+
     def forget(self) -> None:
         """Let go of the numbers: a plan is kept longer than they are needed."""
         blank = np.empty(0)
@@ -200,26 +232,47 @@ class Trace:
 
     def apply(self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
         """What ``graph.apply`` does, without numbers."""
-        for x in inputs:
-            if isinstance(x, Value) and type(x._data) is Symbol:
-                break
-        else:
+        if not _any_traced(inputs):
             return self._outside(primitive, inputs, keywords)
-        state = current()
+        operands, arrays, parents, through = self._taken(inputs)
+        recorded = primitive.vjps is not None and current().recording and True in through
+        kind = (
+            primitive,
+            tuple([x.text if type(x) is Literal else self.symbols[x].aval for x in operands]),
+            tuple([(name, frozen(constant)) for name, constant in keywords.items()]),
+        )
+        known = _outputs.get(kind)
+        if known is None:
+            known = _abstract(kind, primitive, arrays, keywords)
+        if any(isinstance(constant, _writable) for constant in keywords.values()):
+            keywords = copy.deepcopy(keywords)  # whoever brought it may write into it
+        made = self.symbol(*known)
+        place = None
+        if recorded:
+            graph.require_rules(primitive, parents)
+            place = record(
+                primitive, tuple(parents), tuple(arrays), made, keywords, current().scope
+            )
+        step = Instruction(primitive, operands, keywords, made.slot, through, place)
+        self.instructions.append(step)
+        self.key.append((kind, operands, step.parents))
+        return attach(made, place)
+
+    def _taken(
+        self, inputs: Sequence[Any]
+    ) -> tuple[tuple[int | Literal, ...], list[Any], list[Node | str | None], tuple[bool, ...]]:
+        """An operation's inputs as operands, arrays and parents, and which come with a node."""
         operands: list[int | Literal] = []
         arrays: list[Any] = []
         parents: list[Node | str | None] = []
         through: list[bool] = []
-        key: list[Any] = [primitive]
         for x in inputs:
             if x is None or type(x) in _python_scalars:
-                operands.append(Literal(x))
+                operands.append(Literal(x, repr(x)))
                 arrays.append(x)
                 parents.append(None)
                 through.append(False)
-                key.append((type(x), repr(x)))
                 continue
-            node: Node | None
             if isinstance(x, Value) and type(x._data) is Symbol:
                 symbol, node = x._data, x.node
                 if symbol.owner is not self._owner and symbol.owner not in self._owners:
@@ -228,32 +281,13 @@ class Trace:
                 symbol, node = self.constant(x)
             operands.append(symbol.slot)
             arrays.append(symbol)
-            parents.append(x._label if node is None and isinstance(x, Value) else node)
-            through.append(node is not None)
-            key.append(symbol.aval)
-        for name, constant in keywords.items():
-            key.append((name, frozen(constant)))
-        kind = tuple(key)
-        known = _outputs.get(kind)
-        if known is None:
-            known = _abstract(kind, primitive, arrays, keywords)
-        made = self.symbol(*known)
-        place = None
-        recorded = primitive.vjps is not None and state.recording and True in through
-        if recorded:
-            graph.require_rules(primitive, parents)
-            place = record(primitive, tuple(parents), tuple(arrays), made, keywords, state.scope)
-        step = Instruction(
-            primitive,
-            tuple(operands),
-            keywords,
-            made.slot,
-            tuple(through) if recorded else (False,) * len(through),
-            place,
-        )
-        self.instructions.append(step)
-        self.key.append((kind, step.operands, step.parents))
-        return attach(made, place)
+            if node is None:
+                parents.append(x._label if isinstance(x, Value) else None)
+                through.append(False)
+            else:
+                parents.append(node)
+                through.append(True)
+        return tuple(operands), arrays, parents, tuple(through)
 
     def _outside(
         self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]
@@ -266,6 +300,146 @@ class Trace:
             return graph.apply(primitive, inputs, keywords)
 
 
+class Expected(NamedTuple):
+    """An operation that a step is likely to do next."""
+
+    primitive: Primitive
+    operands: tuple[int | Literal, ...]
+    through: tuple[bool, ...]
+    traced: int  #: which operand, the first one, depends on the step
+    keywords: dict[str, Any]
+    recorded: bool
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    aval: int
+
+
+class Follower(Trace):
+    """A trace that expects to do what an earlier one did, and only looks whether it does.
+
+    Every call of a scan runs its step anew, nearly always to find that nothing has changed.
+    Comparing takes a third of the time of writing it all down.
+
+    Attributes:
+        same: whether everything so far was as expected. Once it was not, this trace is of no use.
+    """
+
+    def __init__(self, expected: Sequence[Expected], symbols: Sequence[Symbol]):
+        super().__init__()
+        self.same = True
+        self._expected = expected
+        self._expected_symbols = symbols
+        self._position = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the step did all that was expected, and nothing else."""
+        if not self.same or self._position != len(self._expected):
+            return False
+        for source in self.sources:
+            array, expected = source.array, self._expected_symbols[source.slot]
+            if array.shape != expected.shape or array.dtype != expected.dtype:
+                return False
+        return True
+
+    def apply(self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
+        made = self._followed(primitive, inputs, keywords)
+        if made is None:
+            if not _any_traced(inputs):
+                return self._outside(primitive, inputs, keywords)
+            self.same = False
+            return super().apply(primitive, inputs, keywords)
+        return made
+
+    def _followed(
+        self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]
+    ) -> Value | None:
+        """The value of an operation, if it is the one that was expected."""
+        if not self.same or self._position == len(self._expected):
+            return None
+        expected = self._expected[self._position]
+        operands, through, first = expected.operands, expected.through, expected.traced
+        if primitive is not expected.primitive or len(inputs) != len(operands):
+            return None
+        x = inputs[first]
+        if not isinstance(x, Value) or type(x._data) is not Symbol:
+            return None
+        parents: list[Any] = []
+        arrays: list[Any] = []
+        i = 0
+        for x in inputs:
+            operand = operands[i]
+            if type(operand) is Literal:
+                value = operand.value
+                if x is not value and (type(x) is not type(value) or repr(x) != operand.text):
+                    return None
+                arrays.append(x)
+                parents.append(None)
+            else:
+                if isinstance(x, Value) and type(x._data) is Symbol:
+                    symbol, node = x._data, x.node
+                    if symbol.owner is not self._owner:
+                        _refuse()
+                elif x is None or type(x) in _python_scalars:
+                    return None
+                else:
+                    symbol, node = self.constant(x)
+                if symbol.slot != operand or (node is not None) is not through[i]:
+                    return None
+                arrays.append(symbol)
+                parents.append(node)
+            i += 1
+        if (keywords or expected.keywords) and not _alike(keywords, expected.keywords):
+            return None
+        self._position += 1
+        shape = expected.shape
+        made: Symbol = _new_array(Symbol, shape, expected.dtype, _nothing, 0, (0,) * len(shape))
+        made.slot = len(self.symbols)
+        made.owner = self._owner
+        made.aval = expected.aval
+        self.symbols.append(made)
+        if not expected.recorded:
+            return attach(made, None)
+        scope = current().scope
+        node = record(primitive, tuple(parents), tuple(arrays), made, expected.keywords, scope)
+        return attach(made, node)
+
+
+def _any_traced(inputs: Sequence[Any]) -> bool:
+    for x in inputs:  # a generator for any() costs more than this
+        if isinstance(x, Value) and type(x._data) is Symbol:
+            return True
+    return False
+
+
+def _alike(constants: dict[str, Any], others: dict[str, Any]) -> bool:
+    """Whether an operation does the same with these constants as with the others."""
+    if len(constants) != len(others):
+        return False
+    for name, constant in constants.items():
+        if name not in others or not _same_constant(constant, others[name]):
+            return False
+    return True
+
+
+def _same_constant(x: Any, y: Any) -> bool:
+    kind = type(x)
+    if kind is not type(y):
+        return False
+    if kind is tuple:
+        if len(x) != len(y):
+            return False
+        for a, b in zip(x, y, strict=True):
+            if a is not b and not _same_constant(a, b):
+                return False
+        return True
+    if kind in _plain:
+        return bool(x == y)
+    return bool(frozen(x) == frozen(y))
+
+
+_plain = frozenset({int, bool, str, slice, type(None), type(Ellipsis)})
+_writable = (ndarray, list, dict)
 _python_scalars = frozenset({float, int, bool})
 
 # Shapes and dtypes are numbered, which makes short keys. Numbers are not given twice: a step that

@@ -219,6 +219,13 @@ class Builder:
             return None
         left, right = _by_level(x, y)
         if left.level < LOOP:
+            if left.level > right.level and left.op is _add:
+                # (x_t + b) + c -> x_t + (b + c): one pass over all steps, not two.
+                inner, summand = _by_level(*left.args)
+                if _level(inner) > CONSTANT and _level(summand) == CONSTANT:
+                    if not _may_be_summand(summand):
+                        return None
+                    return self._elementwise(_add, inner, self._elementwise(_add, summand, right))
             return None
         if right.level < LOOP:
             if left.op is _add:
