@@ -358,17 +358,15 @@ class Follower(Trace):
         if not self.same or self._position == len(self._expected):
             return None
         expected = self._expected[self._position]
-        operands, through, first = expected.operands, expected.through, expected.traced
+        operands = expected.operands
         if primitive is not expected.primitive or len(inputs) != len(operands):
             return None
-        x = inputs[first]
+        x = inputs[expected.traced]
         if not isinstance(x, Value) or type(x._data) is not Symbol:
             return None
         parents: list[Any] = []
         arrays: list[Any] = []
-        i = 0
-        for x in inputs:
-            operand = operands[i]
+        for x, operand, live in zip(inputs, operands, expected.through, strict=True):
             if type(operand) is Literal:
                 value = operand.value
                 if x is not value and (type(x) is not type(value) or repr(x) != operand.text):
@@ -384,11 +382,10 @@ class Follower(Trace):
                     return None
                 else:
                     symbol, node = self.constant(x)
-                if symbol.slot != operand or (node is not None) is not through[i]:
+                if symbol.slot != operand or (node is not None) is not live:
                     return None
                 arrays.append(symbol)
                 parents.append(node)
-            i += 1
         if (keywords or expected.keywords) and not _alike(keywords, expected.keywords):
             return None
         self._position += 1
@@ -406,7 +403,7 @@ class Follower(Trace):
 
 
 def _any_traced(inputs: Sequence[Any]) -> bool:
-    for x in inputs:  # a generator for any() costs more than this
+    for x in inputs:  # noqa: SIM110 - a generator would cost more than the loop
         if isinstance(x, Value) and type(x._data) is Symbol:
             return True
     return False
@@ -423,16 +420,13 @@ def _alike(constants: dict[str, Any], others: dict[str, Any]) -> bool:
 
 
 def _same_constant(x: Any, y: Any) -> bool:
+    if x is y:
+        return True
     kind = type(x)
     if kind is not type(y):
         return False
     if kind is tuple:
-        if len(x) != len(y):
-            return False
-        for a, b in zip(x, y, strict=True):
-            if a is not b and not _same_constant(a, b):
-                return False
-        return True
+        return len(x) == len(y) and all(map(_same_constant, x, y))
     if kind in _plain:
         return bool(x == y)
     return bool(frozen(x) == frozen(y))

@@ -23,6 +23,7 @@ from ..graph import Primitive, table
 from .trace import Instruction, Literal, frozen
 
 CONSTANT, SEQUENCE, LOOP = 0, 1, 2
+dense = {"float32", "float64"}  # the dtypes that BLAS and fast ufuncs know
 
 _add, _multiply, _negative = table["add"], table["multiply"], table["negative"]
 _subtract, _matmul, _transpose = table["subtract"], table["matmul"], table["transpose"]
