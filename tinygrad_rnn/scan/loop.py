@@ -12,6 +12,7 @@ over the steps, taken after it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,9 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
+from ..graph import table
 from .batching import Operand, batched, each
 from .steps import Steps, once, parts_of
-from .values import CONSTANT, LOOP, Var, dense, join
+from .values import CONSTANT, LOOP, SEQUENCE, Var, dense, join
 
 
 class Outline(NamedTuple):
@@ -108,6 +110,7 @@ class Writer:
         self.iterated: dict[str, str] = {}  # name in the loop -> expression of its block
         self.loop_vars = self._needed_in_loop()
         self.kept: dict[Var, None] = {}
+        self._beside: set[str] = set()
 
     # ── what has to be computed within the loop ──────────────────────────────────────────
 
@@ -190,6 +193,85 @@ class Writer:
         out.append(f"{name} = {f}({', '.join(arguments)})")
         self.place[v, "block" if over_time else "once"] = name
         self.note(section, f"{name} = {v.op.name.strip('_')}({', '.join(arguments)})", v, over_time)
+
+    def in_order(self, v: Var) -> str:
+        """The name of a constant matrix whose rows lie one behind the other, as BLAS likes it."""
+        name = self.block(v, self.before, "before")
+        if v.op is None:
+            return name
+        line = f"{name}_in_order = contiguous({name})"
+        if line not in self.before:
+            self.before.append(line)
+        return f"{name}_in_order"
+
+    # ── side by side ─────────────────────────────────────────────────────────────────────
+
+    def beside(self, values: Sequence[Var]) -> str:
+        """The name of an array (T, k, ...) in which the blocks of k values lie side by side."""
+        name = "_".join(f"v{v.number}" for v in values) + "_beside"
+        if name in self._beside:
+            return name
+        self._beside.add(name)
+        before, leader = self.before, values[0]
+        if not self._product_beside(values, name):
+            dtype = self.constant(leader.dtype, "dtype_")
+            lines = [f"{name} = empty((T, {len(values)}, *{leader.shape}), {dtype})"]
+            for i, v in enumerate(values):
+                lines += self._written_into(v, f"{name}[:, {i}]")
+            before += lines
+        for i, v in enumerate(values):
+            if (v, "block") not in self.place:
+                before.append(f"v{v.number} = {name}[:, {i}]")
+                self.place[v, "block"] = f"v{v.number}"
+                self.note("before", f"v{v.number} = {_shown(v)}", v, True)
+        return name
+
+    def _written_into(self, v: Var, part: str) -> list[str]:
+        """The lines that write the block of v into an array."""
+        if (v, "block") not in self.place and v.op is not None:
+            if _is_product(v):
+                x, y = v.inputs
+                names = [self.block(x, self.before, "before"), self.in_order(y)]
+                self.names["matmul"] = np.matmul
+                return [f"matmul({', '.join(names)}, {part})"]
+            product = next((x for x in v.inputs if _is_product(x)), None)
+            if v.op is _add and product and (product, "block") not in self.place:
+                (other,) = (x for x in v.args if x is not product)
+                if type(other) is Var and product.shape == v.shape:
+                    lines = self._written_into(product, part)
+                    self.names["add"] = np.add
+                    name = self.block(other, self.before, "before")
+                    return [*lines, f"add({part}, {name}, {part})"]
+        return [f"{part} = {self.block(v, self.before, 'before')}"]
+
+    def _product_beside(self, values: Sequence[Var], name: str) -> bool:
+        """Write :meth:`beside` as one product of x_t with all matrices, if x_t is one row."""
+        leader, count = values[0], len(values)
+        products, summands = [], []
+        for v in values:
+            known = (v, "block") in self.place
+            product = next((x for x in v.inputs if _is_product(x)), v) if v.op is _add else v
+            if known or (product, "block") in self.place or not _is_product(product):
+                return False
+            products.append(product)
+            summands += [x for x in v.args if x is not product and product is not v]
+        shapes = {x.shape if type(x) is Var and x.level == CONSTANT else None for x in summands}
+        xs = {v.inputs[0] for v in products}
+        if math.prod(leader.shape[:-1]) != 1 or len(xs) > 1 or len(summands) not in (0, count):
+            return False
+        if any(v.shape != leader.shape for v in products) or shapes - {leader.shape[-1:]}:
+            return False
+        before = self.before
+        x = self.block(xs.pop(), before, "before")
+        matrices = [self.block(v.inputs[1], before, "before") for v in products]
+        flat = f"{name}_flat"
+        before.append(f"{flat} = {x}.reshape(T, -1) @ concatenate([{', '.join(matrices)}], 1)")
+        if summands:
+            names = [self.block(c, before, "before") for c in summands]
+            self.names["add"] = np.add
+            before.append(f"add({flat}, concatenate([{', '.join(names)}]), {flat})")
+        before.append(f"{name} = {flat}.reshape(T, {count}, *{leader.shape})")
+        return True
 
     # ── the loop ─────────────────────────────────────────────────────────────────────────
 
@@ -361,6 +443,23 @@ class Writer:
         return self.constant(
             lambda *xs: np.einsum(subscripts, *xs, optimize=len(xs) > 1), "einsum_over_time_"
         )
+
+
+_add = table["add"]
+
+
+def _is_product(v: Any) -> bool:
+    """Whether v is x_t W, the same matrix at every step."""
+    if type(v) is not Var or v.op is not table["matmul"] or len(v.inputs) != 2:
+        return False
+    x, y = v.inputs
+    return x.level == SEQUENCE and y.level == CONSTANT and len(y.shape) == 2 and len(x.shape) <= 2
+
+
+def _shown(v: Var) -> str:
+    assert v.op is not None
+    names = [f"v{x.number}" if type(x) is Var else repr(x) for x in v.args]
+    return f"{v.op.name.strip('_')}({', '.join(names)})"
 
 
 #: Sums may be taken before these, of one array and linear in it.

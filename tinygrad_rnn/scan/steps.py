@@ -7,12 +7,14 @@ next step reads it, everything else into buffers that every step uses again.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..graph import table
 from ..ops.elementwise import _exp_limit
+from .packing import Pack, packed
 from .values import CONSTANT, LOOP, Var, dense, join
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ class Steps:
         self.free: dict[Any, list[str]] = {}  # buffers that nobody reads any more
         self.buffer: dict[Var, str] = {}
         self.buffers = 0
+        self.fixed: set[str] = set()  # names that stand for the same memory at every step
+        self.packs: dict[Var, Pack] = {}
+        self.pack_name: dict[Pack, str] = {}  # what holds a pack within a step
         self.zeroed: set[Var] = set()  # joins whose block is 0 where none of their parts lies
 
     def write(self) -> None:
@@ -59,11 +64,46 @@ class Steps:
         if not writer.outline.carries:
             return
         self._place_carries()
+        self._find_parts()
+        places = self._places()
+        elsewhere = [part for part in self.parts if part not in places]
+        self.packs = packed(self.vars, [*self.out, *elsewhere], places)
         self._place_kept()
-        last = self._last_uses()
-        for position, v in enumerate(self.vars):
-            self._write(v, position, last)
+        units = self._units()
+        last = self._last_uses(units)
+        for position, unit in enumerate(units):
+            if isinstance(unit, Pack):
+                self._write_pack(unit, position, last)
+            else:
+                self._write(unit, position, last)
         self._hand_on()
+
+    def _units(self) -> list[Var | Pack]:
+        """What is computed one after the other, each after what it reads."""
+        if not self.packs:
+            return list(self.vars)
+        units: list[Var | Pack] = []
+        waiting: dict[Any, int] = {}
+        readers: dict[Any, list[Any]] = {}
+        unit_of = {v: self.packs.get(v, v) for v in self.vars}
+        every = dict.fromkeys(unit_of.values())
+        for unit in every:
+            members = unit.members if isinstance(unit, Pack) else [unit]
+            before = {unit_of[x] for v in members for x in v.inputs if x in unit_of}
+            waiting[unit] = len(before)
+            for other in before:
+                readers.setdefault(other, []).append(unit)
+        # Of what can be computed the oldest, as in the step itself: what was just written is
+        # likely to be read next.
+        ready = [unit for unit in every if not waiting[unit]]
+        while ready:
+            unit = ready.pop(0)
+            units.append(unit)
+            for reader in readers.get(unit, ()):
+                waiting[reader] -= 1
+                if not waiting[reader]:
+                    ready.append(reader)
+        return units
 
     # ── where values lie ─────────────────────────────────────────────────────────────────
 
@@ -121,8 +161,8 @@ class Steps:
                 self.out[new] = target
         self.direct = claimed
 
-    def _place_kept(self) -> None:
-        """Blocks for the values of every step, those that are parts of others within them."""
+    def _find_parts(self) -> None:
+        """Values that are only computed to be joined: they are written where the whole lies."""
         parts: dict[Var, tuple[Var, Any]] = {}
         whole = {v for v in self.vars if v.op is join and v in self.kept}
         for v in whole:
@@ -141,13 +181,29 @@ class Steps:
                 )
                 if fits:
                     parts[part] = (v, index)
-        writer = self.writer
+        self.parts = parts
+
+    def _places(self) -> dict[Var, tuple[Any, ...]]:
+        """Of parts that are columns of equal width: the whole, and which columns they are."""
+        places: dict[Var, tuple[Any, ...]] = {}
+        for part, (v, index) in self.parts.items():
+            last = parts_of(index)[-1]
+            if type(last) is slice and part.shape[:-1] == v.shape[:-1]:
+                columns = range(*last.indices(v.shape[-1]))
+                if columns.step == 1 and columns.start % len(columns) == 0:
+                    places[part] = (v, columns.start)
+        return places
+
+    def _place_kept(self) -> None:
+        """Blocks for the values of every step, those that are parts of others within them."""
+        writer, parts = self.writer, self.parts
         for v in self.vars:
-            if v not in self.kept or (v, "block") in writer.place:
+            if v not in self.kept or (v, "block") in writer.place or v in parts:
                 continue
             name = f"b{v.number}_all"
             dtype = writer.constant(v.dtype, "dtype_")
-            if v in parts:
+            if v in self.packs:
+                self._place_kept_pack(self.packs[v])
                 continue
             make = "empty" if v.op is not join or _covers(v) else "zeros"
             if make == "zeros":
@@ -161,21 +217,22 @@ class Steps:
             at = writer.constant((slice(None), *parts_of(index)), "part_")
             self.prologue.append(f"{name} = {writer.place[v, 'block']}[{at}]")
             writer.place[part, "block"] = name
-            self.out[part] = self._iterate(f"v{part.number}", name)
-        self.parts = parts
+            if part not in self.packs:
+                self.out[part] = self._iterate(f"v{part.number}", name)
 
     def _root(self, v: Var) -> Var:
         while v.is_view and v.level == LOOP and v.op is not None and v.inputs:
             v = v.inputs[0]
-        return v
+        return self.packs[v].leader if v in self.packs else v
 
-    def _last_uses(self) -> dict[Var, int]:
+    def _last_uses(self, units: Sequence[Var | Pack]) -> dict[Var, int]:
         last: dict[Var, int] = {}
-        for position, v in enumerate(self.vars):
-            for x in v.inputs:
-                last[self._root(x)] = position
+        for position, unit in enumerate(units):
+            for v in unit.members if isinstance(unit, Pack) else [unit]:
+                for x in v.inputs:
+                    last[self._root(x)] = position
         for _, new in self.carries:
-            last[self._root(new)] = len(self.vars)
+            last[self._root(new)] = len(units)
         return last
 
     # ── reading and writing ──────────────────────────────────────────────────────────────
@@ -187,39 +244,52 @@ class Steps:
             return repr(x) if x is None else self.writer.constant(x)
         if x in self.name:
             return self.name[x]
+        if x in self.packs:
+            return self._member(x)
         writer = self.writer
         if x.level == CONSTANT:
             name = writer.block(x, writer.before, "before")
-            if v.op is _matmul and x.op is not None and x.is_view:
-                made = f"{name}_in_order"
-                if made not in writer.before:
-                    line = f"{made} = contiguous({name})"
-                    if line not in writer.before:
-                        writer.before.append(line)
-                name = made
-            self.name[x] = name
-            return name
+            if v.op is _matmul:
+                return writer.in_order(x)
+            return self._of_full_shape(x, v, name)
         name = writer.block(x, writer.before, "before")
         self.name[x] = self._iterate(f"{name}_t", name)
         return self.name[x]
 
-    def _buffer(self, v: Var) -> str:
-        key = (v.shape, v.dtype)
-        free = self.free.setdefault(key, [])
+    def _of_full_shape(self, x: Var, v: Var, name: str) -> str:
+        """A constant that v broadcasts, already broadcast: the call is then a fourth as long."""
+        if not _is_elementwise(v) or x.shape in ((), v.shape):
+            return name
+        made = f"{name}_as_{'_'.join(map(str, v.shape))}"
+        line = f"{made} = broadcast_to({name}, {v.shape}).copy()"
+        if math.prod(x.shape) == math.prod(v.shape):
+            line = f"{made} = {name}.reshape({v.shape})"
+        if line not in self.writer.before:
+            self.writer.before.append(line)
+        return made
+
+    def _buffer(self, v: Var, count: int = 0) -> str:
+        shape = (count, *v.shape) if count else v.shape
+        free = self.free.setdefault((shape, v.dtype), [])
         if free:
             name = free.pop()
         else:
             name = f"buffer{self.buffers}"
             self.buffers += 1
             dtype = self.writer.constant(v.dtype, "dtype_")
-            self.prologue.append(f"{name} = empty({v.shape}, {dtype})")
+            self.prologue.append(f"{name} = empty({shape}, {dtype})")
+            self.fixed.add(name)
         self.buffer[v] = name
         return name
 
-    def _release(self, position: int, v: Var, last: dict[Var, int]) -> None:
-        for x in dict.fromkeys(self._root(x) for x in v.inputs):
+    def _release(self, position: int, inputs: Iterable[Var], last: dict[Var, int]) -> None:
+        for x in dict.fromkeys(self._root(x) for x in inputs):
             if last.get(x) == position and x in self.buffer:
-                self.free[x.shape, x.dtype].append(self.buffer.pop(x))
+                self._give_back(x)
+
+    def _give_back(self, x: Var) -> None:
+        shape = (len(self.packs[x].members), *x.shape) if x in self.packs else x.shape
+        self.free[shape, x.dtype].append(self.buffer.pop(x))
 
     def _write(self, v: Var, position: int, last: dict[Var, int]) -> None:
         op = v.op
@@ -229,7 +299,13 @@ class Steps:
         made = f"v{v.number}"
         shown = f"{made} = {op.name.strip('_')}({', '.join(arguments)})"
         if v.is_view:
-            self.body.append(f"{made} = {self._view(v, arguments[0])}")
+            # A buffer stays where it is, and so does what one sees of it.
+            stays = arguments[0] in self.fixed
+            (self.prologue if stays else self.body).append(
+                f"{made} = {self._view(v, arguments[0])}"
+            )
+            if stays:
+                self.fixed.add(made)
             self.name[v] = made
         elif v.shape == () or _into(v) is None:
             f = writer.constant(once(v), f"{op.name.strip('_')}_")
@@ -247,15 +323,135 @@ class Steps:
             assert into is not None
             in_place = isinstance(op.forward, np.ufunc) and op is not _matmul
             if in_place and v not in self.out:
-                self._release(position, v, last)
+                self._release(position, v.inputs, last)
             out = self.out.get(v) or self._buffer(v)
             self.body += into(self, v, arguments, out)
             self.name[v] = out
             if not (in_place and v not in self.out):
-                self._release(position, v, last)
+                self._release(position, v.inputs, last)
         if last.get(v) is None and v in self.buffer:
-            self.free[v.shape, v.dtype].append(self.buffer.pop(v))
+            self._give_back(v)
         writer.note("step", shown, v)
+
+    # ── packs ────────────────────────────────────────────────────────────────────────────
+
+    def _place_kept_pack(self, pack: Pack) -> None:
+        """One block for all members: each lies in it as if it had a block to itself."""
+        leader, writer = pack.leader, self.writer
+        name, dtype = f"p{leader.number}_all", writer.constant(leader.dtype, "dtype_")
+        shape = f"(T, {len(pack.members)}, *{leader.shape})"
+        self.prologue.append(f"{name} = empty({shape}, {dtype})")
+        for i, v in enumerate(pack.members):
+            writer.place[v, "block"] = f"b{v.number}_all"
+            self.prologue.append(f"b{v.number}_all = {name}[:, {i}]")
+        self.pack_name[pack] = self._iterate(f"p{leader.number}", name)
+
+    def _place_joined_pack(self, pack: Pack) -> None:
+        """The step's part of a block of several columns, (..., k n), as (k, ..., n)."""
+        leader, count = pack.leader, len(pack.members)
+        width, rank = leader.shape[-1], len(leader.shape)
+        whole, index = self.parts[leader]
+        start = parts_of(index)[-1].indices(whole.shape[-1])[0]
+        block = f"{self.writer.place[whole, 'block']}[..., {start}:{start + count * width}]"
+        axes = (0, rank, *range(1, rank), rank + 1)
+        source = f"{block}.reshape(T, *{(*leader.shape[:-1], count, width)}).transpose{axes}"
+        self.pack_name[pack] = self._iterate(f"p{leader.number}", source)
+
+    def _member(self, v: Var) -> str:
+        """The name of a member of a pack within a step."""
+        pack = self.packs[v]
+        at = pack.members.index(v)
+        held = self.pack_name[pack]
+        if (v, "block") in self.writer.place:
+            self.name[v] = self._iterate(f"v{v.number}", self.writer.place[v, "block"])
+        else:
+            self.name[v] = f"v{v.number}"
+            self.prologue.append(f"v{v.number} = {held}[{at}]")
+            self.fixed.add(f"v{v.number}")
+        return self.name[v]
+
+    def _operand(self, pack: Pack, j: int) -> str:
+        """The name of what all members read in this place."""
+        leader = pack.leader
+        operands = [v.args[j] for v in pack.members]
+        x = operands[0]
+        if pack.shared[j]:
+            return self.read(x, leader)
+        if x.level == CONSTANT:
+            names = [self.read(y, leader) for y in operands]
+            made = f"{'_'.join(names)}_beside"
+            shape = (len(names), *leader.shape)
+            line = f"{made} = concatenate([{', '.join(names)}]).reshape({shape})"
+            if line not in self.writer.before:
+                self.writer.before.append(line)
+            return made
+        if x.level < LOOP:
+            block = self.writer.beside(operands)
+            if f"{block}_t" not in self.targets:
+                self._iterate(f"{block}_t", block)
+            return f"{block}_t"
+        source = self.packs[x]
+        held, first = self.pack_name[source], source.members.index(x)
+        if len(operands) == len(source.members):
+            return held
+        name = f"{held}_{first}_{len(operands)}"
+        part = f"[{first}:{first + len(operands)}]"
+        if held in self.fixed:
+            if name not in self.fixed:
+                self.prologue.append(f"{name} = {held}{part}")
+                self.fixed.add(name)
+        elif name not in self.targets:
+            whole = self.sources[self.targets.index(held)]
+            self._iterate(name, f"{whole}[:, {first}:{first + len(operands)}]")
+        return name
+
+    def _write_pack(self, pack: Pack, position: int, last: dict[Var, int]) -> None:
+        leader, writer, count = pack.leader, self.writer, len(pack.members)
+        op = leader.op
+        assert op is not None
+        if leader in self.parts:
+            self._place_joined_pack(pack)
+        if pack.is_product:
+            shown = self._write_products(pack)
+        else:
+            arguments = [self._operand(pack, j) for j in range(len(leader.args))]
+            if pack not in self.pack_name:
+                self.pack_name[pack] = self._buffer(leader, count)
+            out = self.pack_name[pack]
+            self.body += _into_ufunc(self, leader, arguments, out)
+            shown = [f"{op.name.strip('_')}({', '.join(arguments)})"]
+        names = ", ".join(f"v{v.number}" for v in pack.members)
+        writer.note("step", f"{names} = {', '.join(shown)}", leader)
+        inputs = [x for v in pack.members for x in v.inputs]
+        self._release(position, inputs, last)
+        if last.get(leader) is None and leader in self.buffer:
+            self._give_back(leader)
+
+    def _write_products(self, pack: Pack) -> list[str]:
+        """Products of the same rows with several matrices; of one row with all of them at once."""
+        leader, writer, count = pack.leader, self.writer, len(pack.members)
+        rows, matrices = self.read(leader.args[0], leader), [v.args[1] for v in pack.members]
+        kept = pack in self.pack_name
+        if not kept:
+            self.pack_name[pack] = self._buffer(leader, count)
+        held = self.pack_name[pack]
+        if math.prod(leader.shape[:-1]) == 1 and held in self.fixed:
+            names = [writer.in_order(y) for y in matrices]
+            made, flat = f"{'_'.join(names)}_in_a_row", f"{held}_flat"
+            line = f"{made} = concatenate([{', '.join(names)}], 1)"
+            if line not in writer.before:
+                writer.before.append(line)
+            if flat not in self.fixed:
+                shape = (*leader.shape[:-1], count * leader.shape[-1])
+                self.prologue.append(f"{flat} = {held}.reshape({shape})")
+                self.fixed.add(flat)
+            self.body.append(f"{rows}.dot({made}, {flat})")
+            return [f"matmul({rows}, {made})"]
+        arguments = [[rows, self.read(y, leader)] for y in matrices]
+        outs = [self._member(v) for v in pack.members]
+        for (x, y), out in zip(arguments, outs, strict=True):
+            self.body.append(f"{x}.dot({y}, {out})")
+        return [f"matmul({x}, {y})" for x, y in arguments]
 
     def _view(self, v: Var, x: str) -> str:
         assert v.op is not None
@@ -288,6 +484,10 @@ def _covers(v: Var) -> bool:
     for index in v.keywords["indices"]:
         used[index] = True
     return bool(used.all())
+
+
+def _is_elementwise(v: Var) -> bool:
+    return v.op is not None and isinstance(v.op.forward, np.ufunc) and v.op is not _matmul
 
 
 def _all_float(v: Var) -> bool:

@@ -14,6 +14,7 @@ worked out for all steps before the loop:
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ dense = {"float32", "float64"}  # the dtypes that BLAS and fast ufuncs know
 
 _add, _multiply, _negative = table["add"], table["multiply"], table["negative"]
 _subtract, _matmul, _transpose = table["subtract"], table["matmul"], table["transpose"]
+_tanh, _sigmoid = table["tanh"], table["sigmoid"]
 _place, _getitem = table["_place"], table["_getitem"]
 
 #: Parts laid side by side into zeros: a sum of ``place``, without the zeros and the sum.
@@ -113,6 +115,7 @@ class Builder:
 
     def __init__(self) -> None:
         self.count = 0
+        self.shared: set[Var] = set()  # what several operations read
         self._known: dict[Any, Var] = {}
 
     def given(self, shape: tuple[int, ...], dtype: np.dtype[Any], level: int) -> Var:
@@ -170,6 +173,10 @@ class Builder:
             if op is _transpose and x.op is _transpose and len(x.shape) == 2:
                 (before,) = x.inputs
                 return before if keywords == x.keywords else None
+        if op is _sigmoid and type(x) is Var and x.level == LOOP and dtype == x.dtype == np.float32:
+            # By way of tanh: two to three times faster and, at 7 digits, as good.
+            y = self._elementwise(_multiply, self._elementwise(_tanh, self._halved(x)), 0.5)
+            return self._elementwise(_add, y, 0.5)
         if op is _transpose and type(x) is Var and x.op is _transpose and keywords == x.keywords:
             return x.inputs[0] if keywords["axes"] is None else None
         if dtype.kind != "f":
@@ -192,6 +199,20 @@ class Builder:
 
     def _negated(self, x: Any) -> Any:
         return self._elementwise(_negative, x) if type(x) is Var else -x
+
+    def _halved(self, x: Var) -> Var:
+        """x / 2, the halves taken where it costs least: of weights and biases."""
+        if x not in self.shared and x.op is _add and all(type(part) is Var for part in x.args):
+            left, right = (self._halved(part) for part in x.args)
+            return self._elementwise(_add, left, right)
+        if x not in self.shared and x.op is _matmul and _level(x.args[1]) == CONSTANT:
+            rows, matrix = x.args
+            return self.make(_matmul, (rows, self._halved(matrix)), {}, x.shape, x.dtype)
+        if x.level == LOOP and x.op is _multiply:
+            left, right = _by_level(*x.args)
+            if _level(right) < LOOP and type(right) is Var and right.dtype == x.dtype:
+                return self._elementwise(_multiply, left, self._halved(right))
+        return self._elementwise(_multiply, x, 0.5)
 
     def _product(self, x: Any, y: Any) -> Var | None:
         """(l * s) * x -> l * (s * x), where only l depends on the carry."""
@@ -248,15 +269,17 @@ class Builder:
     def _cut(self, x: Any, index: Any) -> Var | None:
         """(h W' + b)[:, a:b] -> h W'[:, a:b] + b[a:b]: what the loop works on is contiguous.
 
-        NumPy runs through columns of a matrix row by row. Of one row, or of very many columns,
-        it does not matter, and one large product is better than several.
+        NumPy runs through columns of a matrix row by row.
         """
         parts = index if isinstance(index, tuple) else (index,)
-        if type(x) is not Var or x.level == CONSTANT or len(x.shape) != 2 or x.shape[0] < 4:
+        if type(x) is not Var or x.level == CONSTANT or not 1 <= len(x.shape) <= 2:
             return None
         full = slice(None)
         last = parts[-1]
-        if len(parts) != 2 or parts[0] not in (full, Ellipsis) or type(last) is not slice:
+        if any(type(part) not in (slice, type(Ellipsis)) for part in parts):
+            return None
+        leads = parts[:-1] == (Ellipsis,) or parts[:-1] == (full,) * (len(x.shape) - 1)
+        if not leads or type(last) is not slice:
             return None
         return self._columns(x, last) if _has_columns(x) else None
 
@@ -342,7 +365,12 @@ def translate(
     builder: Builder, instructions: Iterable[Instruction], symbols: Sequence[Any], known: Any
 ) -> None:
     """Make the values of all instructions; ``known`` maps slots to values and is added to."""
+    instructions = list(instructions)
+    reads = Counter(x for step in instructions for x in step.operands if type(x) is not Literal)
     for step in instructions:
         made = symbols[step.slot]
         args = tuple(x.value if type(x) is Literal else known[x] for x in step.operands)
-        known[step.slot] = builder.make(step.primitive, args, step.keywords, made.shape, made.dtype)
+        value = builder.make(step.primitive, args, step.keywords, made.shape, made.dtype)
+        if reads[step.slot] > 1:
+            builder.shared.add(value)
+        known[step.slot] = value
