@@ -111,6 +111,7 @@ class Writer:
         self.loop_vars = self._needed_in_loop()
         self.kept: dict[Var, None] = {}
         self._beside: set[str] = set()
+        self._calls: dict[str, Var] = {}  # lines that compute blocks, which nothing else is part of
 
     # ── what has to be computed within the loop ──────────────────────────────────────────
 
@@ -190,7 +191,10 @@ class Writer:
         else:
             function = once(v)
         f = self.constant(function, f"{v.op.name.strip('_')}_")
-        out.append(f"{name} = {f}({', '.join(arguments)})")
+        line = f"{name} = {f}({', '.join(arguments)})"
+        if isinstance(function, np.ufunc) and over_time:
+            self._calls[line] = v
+        out.append(line)
         self.place[v, "block" if over_time else "once"] = name
         self.note(section, f"{name} = {v.op.name.strip('_')}({', '.join(arguments)})", v, over_time)
 
@@ -242,6 +246,13 @@ class Writer:
                     self.names["add"] = np.add
                     name = self.block(other, self.before, "before")
                     return [*lines, f"add({part}, {name}, {part})"]
+            if _is_plain(v):
+                names = [
+                    self.block(x, self.before, "before") if type(x) is Var else self.constant(x)
+                    for x in v.args
+                ]
+                f = self.constant(v.op.forward, f"{v.op.name}_")
+                return [f"{f}({', '.join(names)}, out={part})"]
         return [f"{part} = {self.block(v, self.before, 'before')}"]
 
     def _product_beside(self, values: Sequence[Var], name: str) -> bool:
@@ -309,7 +320,37 @@ class Writer:
             f"return [{', '.join(loop.final)}], [{', '.join(stacked)}], "
             f"[{', '.join(summed)}], [{', '.join(kept)}]"
         )
-        return "\n".join(lines + [f"    {line}" for line in body]) + "\n"
+        return "\n".join(lines + [f"    {line}" for line in self._in_place(body)]) + "\n"
+
+    def _in_place(self, lines: list[str]) -> list[str]:
+        """Blocks that nobody reads any more are written over: memory just used is the fastest."""
+        words = [set(re.findall(r"\w+", line)) for line in lines]
+        last: dict[str, int] = {}
+        shared: set[str] = (
+            set()
+        )  # with what may be a view of it, or is not in this function's hands
+        for i, (line, found) in enumerate(zip(lines, words, strict=True)):
+            last.update(dict.fromkeys(found, i))
+            if line not in self._calls:
+                shared |= found
+        result = []
+        held: dict[str, Var] = {}
+        for i, line in enumerate(lines):
+            v = self._calls.get(line)
+            if v is not None:
+                held[f"v{v.number}"] = v
+                for x in v.inputs:
+                    name = f"v{x.number}"
+                    if (
+                        held.get(name) is x
+                        and last[name] == i
+                        and name not in shared
+                        and (x.shape, x.dtype) == (v.shape, v.dtype)
+                    ):
+                        line = f"{line[:-1]}, out={name})"
+                        break
+            result.append(line)
+        return result
 
     def _to_keep(self, wanted: list[Var]) -> dict[Var, None]:
         """The values of the loop that are read after it: of every step."""
@@ -356,6 +397,9 @@ class Writer:
         if v.op is None or v in self.in_loop:
             return f"add_reduce({self.block(v, self.after, 'after')}, 0)"
         name = v.op.name
+        if v.op is join:
+            names = [self.total(x) for x in v.inputs]
+            return f"{self.constant(once(v), 'join_')}({', '.join(names)})"
         alike = all(x.shape == v.shape and x.dtype == v.dtype for x in v.inputs)
         if name == "add" and alike and len(v.inputs) == 2:
             return f"{self.total(v.inputs[0])} + {self.total(v.inputs[1])}"
@@ -454,6 +498,13 @@ def _is_product(v: Any) -> bool:
         return False
     x, y = v.inputs
     return x.level == SEQUENCE and y.level == CONSTANT and len(y.shape) == 2 and len(x.shape) <= 2
+
+
+def _is_plain(v: Var) -> bool:
+    """Whether v is an elementwise operation of values of its own shape, or of constants."""
+    if v.op is None or not isinstance(v.op.forward, np.ufunc) or v.op is table["matmul"]:
+        return False
+    return all(x.level == CONSTANT or x.shape == v.shape for x in v.inputs)
 
 
 def _shown(v: Var) -> str:

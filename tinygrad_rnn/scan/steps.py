@@ -339,12 +339,23 @@ class Steps:
         """One block for all members: each lies in it as if it had a block to itself."""
         leader, writer = pack.leader, self.writer
         name, dtype = f"p{leader.number}_all", writer.constant(leader.dtype, "dtype_")
-        shape = f"(T, {len(pack.members)}, *{leader.shape})"
-        self.prologue.append(f"{name} = empty({shape}, {dtype})")
+        count, shape = len(pack.members), leader.shape
+        make = f"{name} = empty((T, {count}, *{shape}), {dtype})"
+        if math.prod(shape[:-1]) > 1 and self._is_broadcasting(pack):
+            # NumPy goes through them one by one anyway; apart, BLAS reads each of them as it is.
+            make = f"{name} = empty(({count}, T, *{shape}), {dtype}).swapaxes(0, 1)"
+        self.prologue.append(make)
         for i, v in enumerate(pack.members):
             writer.place[v, "block"] = f"b{v.number}_all"
             self.prologue.append(f"b{v.number}_all = {name}[:, {i}]")
         self.pack_name[pack] = self._iterate(f"p{leader.number}", name)
+
+    def _is_broadcasting(self, pack: Pack) -> bool:
+        """Whether the same value of the step meets what differs from member to member."""
+        operands = zip(pack.leader.args, pack.shared, strict=True)
+        return not all(pack.shared) and any(
+            shared and type(x) is Var and x.level == LOOP for x, shared in operands
+        )
 
     def _place_joined_pack(self, pack: Pack) -> None:
         """The step's part of a block of several columns, (..., k n), as (k, ..., n)."""

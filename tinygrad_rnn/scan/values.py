@@ -13,6 +13,7 @@ worked out for all steps before the loop:
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -183,6 +184,10 @@ class Builder:
             return None
         if op is _getitem:
             return self._cut(x, keywords["index"])
+        if op is _matmul and type(x) is Var and type(args[1]) is Var:
+            return self._product_of_parts(x, args[1], shape)
+        if op.name == "sum" and type(x) is Var and keywords["axis"] in (0, (0,)):
+            return self._sum_of_parts(x, keywords, shape)
         if op is _multiply:
             return self._product(args[0], args[1])
         if op is _negative and type(x) is Var and x.level == LOOP and x.op is _multiply:
@@ -318,6 +323,63 @@ class Builder:
             return None
         keywords = {"indices": tuple(indices), "shape": x.shape}
         return self.make(join, tuple(parts), keywords, x.shape, x.dtype)
+
+    # A matrix that is only put together to be multiplied need not be put together: writing its
+    # columns goes row by row, and one product of many columns is not faster than several.
+
+    def _product_of_parts(self, x: Var, y: Var, shape: tuple[int, ...]) -> Var | None:
+        """[a b c] W -> a W_a + b W_b + c W_c, and [a b c]' y -> [a'y; b'y; c'y]."""
+        if len(shape) != 2 or len(y.shape) != 2:
+            return None
+        if x.op is join and x.shape[0] > 1:
+            columns = _columns_joined(x)
+            if columns is None or y.level == LOOP:
+                return None
+            terms = []
+            for part, at in columns:
+                rows = (len(range(*at.indices(y.shape[0]))), y.shape[1])
+                matrix = self.make(_getitem, (y,), {"index": at}, rows, y.dtype)
+                terms.append(self.make(_matmul, (part, matrix), {}, shape, x.dtype))
+            return functools.reduce(lambda a, b: self._elementwise(_add, a, b), terms)
+        if x.op is _transpose and x.shape[1] > 1:
+            (before,) = x.inputs
+            columns = _columns_joined(before) if before.op is join else None
+            if columns is None:
+                return None
+            parts = []
+            for part, _ in columns:
+                turned = self.make(_transpose, (part,), {"axes": None}, part.shape[::-1], x.dtype)
+                parts.append(
+                    self.make(_matmul, (turned, y), {}, (part.shape[1], shape[1]), x.dtype)
+                )
+            keywords = {"indices": tuple(at for _, at in columns), "shape": shape}
+            return self.make(join, tuple(parts), keywords, shape, x.dtype)
+        return None
+
+    def _sum_of_parts(self, x: Var, keywords: dict[str, Any], shape: tuple[int, ...]) -> Var | None:
+        """The sum of the rows of [a b c]: the sums of the rows of a, b and c."""
+        columns = _columns_joined(x) if x.op is join else None
+        if columns is None or keywords.get("keepdims") or x.shape[0] < 2:
+            return None
+        op = table["sum"]
+        parts = [self.make(op, (part,), keywords, part.shape[1:], x.dtype) for part, _ in columns]
+        joined = {"indices": tuple(at for _, at in columns), "shape": shape}
+        return self.make(join, tuple(parts), joined, shape, x.dtype)
+
+
+def _columns_joined(x: Var) -> list[tuple[Var, slice]] | None:
+    """The parts of a join of columns, each with its columns; None if it is another join."""
+    columns = []
+    for part, index in zip(x.args, x.keywords["indices"], strict=True):
+        parts = index if isinstance(index, tuple) else (index,)
+        if len(parts) != 2 or len(x.shape) != 2 or type(parts[1]) is not slice:
+            return None
+        if parts[0] not in (slice(None), Ellipsis) or parts[1].step not in (None, 1):
+            return None
+        if part.dtype != x.dtype or part.shape[0] != x.shape[0]:
+            return None
+        columns.append((part, slice(*parts[1].indices(x.shape[1])[:2])))
+    return sorted(columns, key=lambda column: column[1].start)
 
 
 _identities = frozenset({"reshape", "sum_to", "broadcast_to", "positive", "_astype"})
