@@ -79,6 +79,12 @@ def _rows(x: ndarray) -> ndarray:
     return x.reshape(x.shape[0] * x.shape[1], x.shape[2])
 
 
+def _spread(x: ndarray, shape: tuple[int, ...]) -> ndarray:
+    """Each x_t broadcast to a shape."""
+    aligned = x.reshape(len(x), *(1,) * (len(shape) - x.ndim + 1), *x.shape[1:])
+    return np.broadcast_to(aligned, (len(x), *shape)).copy()
+
+
 def _product_over_time(x: ndarray, y: ndarray) -> Any:
     """sum_t x_t y_t of matrices: one product whose inner axis is all steps."""
     columns = x.swapaxes(0, 1)
@@ -101,6 +107,7 @@ class Writer:
             "contiguous": np.ascontiguousarray,
             "broadcast_to": np.broadcast_to,
             "by_step": _by_step,
+            "spread": _spread,
             "product_over_time": _product_over_time,
         }
         self.before: list[str] = []

@@ -34,6 +34,10 @@ def parts_of(index: Any) -> tuple[Any, ...]:
     return index if isinstance(index, tuple) else (index,)
 
 
+#: The largest values, in elements, that are worth broadcasting for all steps before the loop.
+SMALL = 1024
+
+
 class Steps:
     """Writes what runs at every step."""
 
@@ -55,6 +59,7 @@ class Steps:
         self.buffer: dict[Var, str] = {}
         self.buffers = 0
         self.fixed: set[str] = set()  # names that stand for the same memory at every step
+        self.noted: dict[Var, str] = {}  # single numbers, copied to the block that keeps them
         self.packs: dict[Var, Pack] = {}
         self.pack_name: dict[Pack, str] = {}  # what holds a pack within a step
         self.zeroed: set[Var] = set()  # joins whose block is 0 where none of their parts lies
@@ -211,7 +216,10 @@ class Steps:
             self.prologue.append(f"{name} = {make}((T, *{v.shape}), {dtype})")
             writer.place[v, "block"] = name
             if v.shape != () and v not in self.out:
-                self.out[v] = self._iterate(f"v{v.number}", name)
+                if math.prod(v.shape) == 1 and v.op is not join:
+                    self.noted[v] = name
+                else:
+                    self.out[v] = self._iterate(f"v{v.number}", name)
         for part, (v, index) in parts.items():
             name = f"b{part.number}_all"
             at = writer.constant((slice(None), *parts_of(index)), "part_")
@@ -243,7 +251,7 @@ class Steps:
                 return self.writer.constant(np.array(x, v.dtype))
             return repr(x) if x is None else self.writer.constant(x)
         if x in self.name:
-            return self.name[x]
+            return self._of_no_shape(x, v, self.name[x])
         if x in self.packs:
             return self._member(x)
         writer = self.writer
@@ -253,8 +261,28 @@ class Steps:
                 return writer.in_order(x)
             return self._of_full_shape(x, v, name)
         name = writer.block(x, writer.before, "before")
+        if _is_elementwise(v) and x.shape not in ((), v.shape) and math.prod(v.shape) <= SMALL:
+            made = f"{name}_as_{'_'.join(map(str, v.shape))}"
+            line = f"{made} = spread({name}, {v.shape})"
+            if line not in writer.before:
+                writer.before.append(line)
+                self._iterate(f"{made}_t", made)
+            return f"{made}_t"
         self.name[x] = self._iterate(f"{name}_t", name)
         return self.name[x]
+
+    # Calls are short where all operands have one shape, or none: NumPy broadcasts slowly.
+
+    def _of_no_shape(self, x: Var, v: Var, name: str) -> str:
+        """A single number that v broadcasts."""
+        if math.prod(x.shape) != 1 or x.shape in ((), v.shape) or name not in self.fixed:
+            return name
+        if not _is_elementwise(v):
+            return name
+        if f"{name}_0" not in self.fixed:
+            self.prologue.append(f"{name}_0 = {name}.reshape(())")
+            self.fixed.add(f"{name}_0")
+        return f"{name}_0"
 
     def _of_full_shape(self, x: Var, v: Var, name: str) -> str:
         """A constant that v broadcasts, already broadcast: the call is then a fourth as long."""
@@ -313,6 +341,8 @@ class Steps:
             self.name[v] = f"{made}_new"
             if (v, "block") in writer.place and v.shape == ():
                 self.body.append(f"{writer.place[v, 'block']}[t] = {made}_new")
+            elif v in self.noted:
+                self.body.append(f"{self.noted[v]}[t] = {made}_new")
             elif v in self.out:
                 self.body.append(f"copyto({self.out[v]}, {made}_new)")
             # What came out may be a view of what went in: those buffers are not used again.
@@ -321,12 +351,15 @@ class Steps:
         else:
             into = _into(v)
             assert into is not None
-            in_place = isinstance(op.forward, np.ufunc) and op is not _matmul
+            # Over one number NumPy takes care that no operand is overwritten too early.
+            in_place = _is_elementwise(v) and math.prod(v.shape) > 1
             if in_place and v not in self.out:
                 self._release(position, v.inputs, last)
             out = self.out.get(v) or self._buffer(v)
             self.body += into(self, v, arguments, out)
             self.name[v] = out
+            if v in self.noted:
+                self.body.append(f"{self.noted[v]}[t] = {out}")
             if not (in_place and v not in self.out):
                 self._release(position, v.inputs, last)
         if last.get(v) is None and v in self.buffer:

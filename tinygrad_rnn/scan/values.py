@@ -30,10 +30,15 @@ dense = {"float32", "float64"}  # the dtypes that BLAS and fast ufuncs know
 _add, _multiply, _negative = table["add"], table["multiply"], table["negative"]
 _subtract, _matmul, _transpose = table["subtract"], table["matmul"], table["transpose"]
 _tanh, _sigmoid = table["tanh"], table["sigmoid"]
+_divide, _reshape, _broadcast_to = table["divide"], table["reshape"], table["broadcast_to"]
 _place, _getitem = table["_place"], table["_getitem"]
 
 #: Parts laid side by side into zeros: a sum of ``place``, without the zeros and the sum.
 join = Primitive("join", lambda *parts, indices, shape: _join(parts, indices, shape), None)
+
+
+#: An array of one number: what a rule of the compiler itself brings.
+filled = Primitive("filled", np.full, None)
 
 
 def _join(parts: Sequence[Any], indices: Sequence[Any], shape: tuple[int, ...]) -> Any:
@@ -160,6 +165,8 @@ class Builder:
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
     ) -> Var | None:
+        if not args:
+            return None
         x = args[0]
         if op.name == "linear":
             x, W, b = args
@@ -182,12 +189,23 @@ class Builder:
             return x.inputs[0] if keywords["axes"] is None else None
         if dtype.kind != "f":
             return None
+        if isinstance(op.forward, np.ufunc) and any(_is_spread(y) for y in args):
+            narrow = tuple(y.args[0] if _is_spread(y) else y for y in args)
+            shapes = [y.shape for y in narrow if type(y) is Var]
+            if shape in shapes and np.broadcast_shapes(*shapes) == shape:
+                return self.make(op, narrow, keywords, shape, dtype)
         if op is _getitem:
             return self._cut(x, keywords["index"])
         if op is _matmul and type(x) is Var and type(args[1]) is Var:
             return self._product_of_parts(x, args[1], shape)
         if op.name == "sum" and type(x) is Var and keywords["axis"] in (0, (0,)):
             return self._sum_of_parts(x, keywords, shape)
+        if op.name in ("sum", "mean", "sum_to") and _level(x) == LOOP:
+            return self._sum_of_columns(op, x, keywords, shape)
+        if op is _divide and _level(x) == LOOP and _level(args[1]) < LOOP and _is_float(args[1]):
+            if type(args[1]) is Var:
+                return self._elementwise(_multiply, x, self._elementwise(_divide, 1.0, args[1]))
+            return self._elementwise(_multiply, x, 1.0 / args[1]) if args[1] else None
         if op is _multiply:
             return self._product(args[0], args[1])
         if op is _negative and type(x) is Var and x.level == LOOP and x.op is _multiply:
@@ -219,11 +237,41 @@ class Builder:
                 return self._elementwise(_multiply, left, self._halved(right))
         return self._elementwise(_multiply, x, 0.5)
 
+    def _sum_of_columns(
+        self, op: Primitive, x: Var, keywords: dict[str, Any], shape: tuple[int, ...]
+    ) -> Var | None:
+        """The sum of each row, as a product with a column of ones: BLAS is there sooner."""
+        rank, dtype = len(x.shape), x.dtype
+        row_sums = (*x.shape[:-1], 1)
+        if not 1 <= rank <= 2 or x.shape[-1] < 2 or dtype.name not in dense:
+            return None
+        if op.name == "sum_to":
+            if shape != row_sums:
+                return None
+        else:
+            axes = range(rank) if keywords["axis"] is None else np.ravel(keywords["axis"]).tolist()
+            if {axis % rank for axis in axes} != {rank - 1}:
+                return None
+        one = 1 / x.shape[-1] if op.name == "mean" else 1.0
+        column = {"shape": (x.shape[-1], 1), "fill_value": one, "dtype": dtype}
+        ones = self.make(filled, (), column, (x.shape[-1], 1), dtype)
+        made = self.make(_matmul, (x, ones), {}, row_sums, dtype)
+        return (
+            made
+            if shape == row_sums
+            else self.make(_reshape, (made,), {"shape": shape}, shape, dtype)
+        )
+
     def _product(self, x: Any, y: Any) -> Var | None:
         """(l * s) * x -> l * (s * x), where only l depends on the carry."""
         left, right = _by_level(x, y)
         if _level(left) < LOOP or _level(right) == LOOP or type(left) is not Var:
             return None
+        if left.op is _matmul and type(right) is not Var and left not in self.shared:
+            rows, matrix = left.args
+            if _level(matrix) == CONSTANT and _is_float(right):
+                scaled = self._elementwise(_multiply, matrix, right)
+                return self.make(_matmul, (rows, scaled), {}, left.shape, left.dtype)
         if left.op is _multiply:
             inner, factor = _by_level(*left.args)
             if _level(factor) < LOOP and (type(factor) is Var or type(right) is Var):
@@ -329,6 +377,8 @@ class Builder:
 
     def _product_of_parts(self, x: Var, y: Var, shape: tuple[int, ...]) -> Var | None:
         """[a b c] W -> a W_a + b W_b + c W_c, and [a b c]' y -> [a'y; b'y; c'y]."""
+        if x.op is _negative and y.level == CONSTANT:
+            return self.make(_matmul, (x.args[0], self._negated(y)), {}, shape, x.dtype)
         if len(shape) != 2 or len(y.shape) != 2:
             return None
         if x.op is join and x.shape[0] > 1:
@@ -403,6 +453,10 @@ def _has_columns(x: Any) -> bool:
         and x.args[1].level == CONSTANT
         and (len(x.args[1].shape) == 2)
     )
+
+
+def _is_spread(x: Any) -> bool:
+    return type(x) is Var and x.op is _broadcast_to and x.level == LOOP
 
 
 def _is_float(x: Any) -> bool:
