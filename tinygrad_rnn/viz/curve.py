@@ -125,11 +125,10 @@ def _drawn(where: str, title: str, unit: str, lines: Sequence[_Line]) -> str:
                 f'<circle cx="{x(step):.1f}" cy="{y(loss):.1f}" r="2.6" fill="{line.color}"/>'
                 for step, loss in line.points
             )
-    ends = [line.points[-1] for line in lines]
-    heights = _apart([y(loss) + 4 for _, loss in ends])
-    parts.extend(
-        _text(x(step) + 9, height, label, "start", f'fill="{line.color}"')
-        for line, label, (step, _), height in zip(lines, labels, ends, heights, strict=True)
+    heights = _apart([y(line.points[-1][1]) + 4 for line in lines])
+    parts.extend(  # all at the edge: beside a line that ends early, others may go on
+        _text(WIDTH - right + 9, height, label, "start", f'fill="{line.color}"')
+        for line, label, height in zip(lines, labels, heights, strict=True)
     )
     return "\n".join([*parts, "</svg>", ""])
 
