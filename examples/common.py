@@ -24,6 +24,7 @@ import numpy as np
 import tinygrad_rnn as tg
 from tinygrad_rnn.arguments import whole
 from tinygrad_rnn.progress import Progress
+from tinygrad_rnn.viz.curve import HEIGHT, WIDTH
 from tinygrad_rnn.viz.style import FONT, INK
 
 
@@ -93,6 +94,7 @@ def fit(
     steps: int,
     max_norm: float = math.inf,
     max_value: float = math.inf,
+    until: Callable[[int], bool] = lambda done: False,
 ) -> list[float]:
     """Minimise: at step k the gradient of ``loss(k)``, clipped, then the optimiser.
 
@@ -102,9 +104,10 @@ def fit(
         steps: how many.
         max_norm: what the gradient's norm is clipped to.
         max_value: what every element of the gradient is clipped to.
+        until: asked after every step, with how many were made; the training ends where it is True.
 
     Returns:
-        The losses of all steps, as a curve.
+        The losses of all steps made, as a curve.
 
     Raises:
         FloatingPointError: a loss is not a finite number.
@@ -123,6 +126,8 @@ def fit(
             optimizer.step()
             curve.append(value)
             progress.update(k + 1, loss=value)
+            if until(k + 1):
+                break
     return curve
 
 
@@ -200,6 +205,18 @@ def heat_map(
         f'<text x="16" y="24" font-size="15">{escape(title)}</text>\n'
         + "\n".join(parts)
         + "\n</svg>\n",
+        encoding="utf-8",
+    )
+    print(f"wrote     {path}")
+
+
+def stacked(path: Path, charts: Sequence[str]) -> None:
+    """Charts of ``tinygrad_rnn.viz.curve``, one below the other in one SVG file."""
+    parts = [chart.replace("<svg ", f'<svg y="{HEIGHT * k}" ', 1) for k, chart in enumerate(charts)]
+    height = HEIGHT * len(charts)
+    path.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+        f'viewBox="0 0 {WIDTH} {height}">\n' + "".join(parts) + "</svg>\n",
         encoding="utf-8",
     )
     print(f"wrote     {path}")
