@@ -40,92 +40,35 @@ class Library:
         return arrays
 
 
-class Ours(Library):
-    """tg.nn's layers, and cells of one's own through tg.scan."""
+class Recording(Library):
+    """One whose tensors record what they go through: ours, and torch."""
 
-    linear, sigmoid, tanh = staticmethod(tg.linear), staticmethod(tg.sigmoid), staticmethod(tg.tanh)
+    tensor: Any  # makes one of an array
 
-    def norm(self, x: Any, weight: Any, bias: Any) -> Any:
-        return tg.layer_norm(x, x.shape[-1], weight, bias)
+    def net(self, problem: Problem) -> tuple[list[Any], Callable[[Any], Any]]:
+        """The weights, and the outputs as a function of xs."""
+        if problem.kind.cell is None:
+            layer = self.layer(problem)
+            return list(layer.parameters()), lambda xs: layer(xs)[0]
+        weights = [self.tensor(a, requires_grad=True) for a in problem.weights]
+        cell = problem.kind.cell(self, weights)
+        carry = tuple(self.tensor(a) for a in problem.carry)
+        return weights, lambda xs: self.scan(cell, carry, xs)
 
-    def split(self, x: Any, parts: int) -> Any:
-        return tg.split(x, parts, -1)
+    def layer(self, problem: Problem) -> Any:
+        """The built-in layer that is called so, with the problem's weights."""
+        raise NotImplementedError
+
+    def scan(self, cell: Cell, carry: Any, xs: Any) -> Any:
+        raise NotImplementedError
 
     def training_step(self, problem: Problem) -> Step:
-        if problem.kind.cell is None:
-            _, _, D, H = problem.size
-            layer = getattr(tg.nn, problem.name.removeprefix("nn."))(D, H)
-            names = [name for name, _ in layer.named_parameters()]
-            layer.load_state_dict(dict(zip(names, problem.weights, strict=True)))
-            weights = list(layer.parameters())
-
-            def forward(xs: Any) -> Any:
-                return layer(xs)[0]
-        else:
-            weights = [tg.Tensor(a, requires_grad=True) for a in problem.weights]
-            cell = problem.kind.cell(self, weights)
-            carry = tuple(tg.Tensor(a) for a in problem.carry)
-
-            def forward(xs: Any) -> Any:
-                return tg.scan(cell, carry, xs)[1]
+        weights, forward = self.net(problem)
 
         @functools.cache
         def given(T: int) -> Any:
-            return tg.Tensor(problem.xs[:T], requires_grad=True), problem.cotangent[:T].copy()
-
-        def step(T: int = problem.size[0]) -> list[Any]:
-            xs, cotangent = given(T)
-            for leaf in (xs, *weights):
-                leaf.grad = None
-            ys = forward(xs)
-            ys.backward(cotangent)
-            return [ys.data, *(leaf.grad for leaf in (xs, *weights))]
-
-        given(problem.size[0])
-        return step
-
-
-class Torch(Library):
-    """Its built-in layers, and a loop over the steps for cells of one's own."""
-
-    def __init__(self) -> None:
-        import torch
-
-        torch.set_num_threads(1)
-        self.torch = torch
-        self.linear = torch.nn.functional.linear
-        self.sigmoid, self.tanh = torch.sigmoid, torch.tanh
-
-    def norm(self, x: Any, weight: Any, bias: Any) -> Any:
-        return self.torch.nn.functional.layer_norm(x, x.shape[-1:], weight, bias)
-
-    def split(self, x: Any, parts: int) -> Any:
-        return self.torch.chunk(x, parts, -1)
-
-    def training_step(self, problem: Problem) -> Step:
-        torch = self.torch
-        if problem.kind.cell is None:
-            _, _, D, H = problem.size
-            layer = getattr(torch.nn, problem.name.removeprefix("nn."))(D, H)
-            weights = list(layer.parameters())
-            with torch.no_grad():
-                for weight, array in zip(weights, problem.weights, strict=True):
-                    weight.copy_(torch.tensor(array))
-
-            def forward(xs: Any) -> Any:
-                return layer(xs)[0]
-        else:
-            weights = [torch.tensor(a, requires_grad=True) for a in problem.weights]
-            cell = problem.kind.cell(self, weights)
-            carry = tuple(torch.tensor(a) for a in problem.carry)
-
-            def forward(xs: Any) -> Any:
-                return torch.stack(unrolled(cell, carry, xs))
-
-        @functools.cache
-        def given(T: int) -> Any:
-            xs = torch.tensor(problem.xs[:T], requires_grad=True)
-            return xs, torch.tensor(problem.cotangent[:T])
+            xs = self.tensor(problem.xs[:T], requires_grad=True)
+            return xs, self.tensor(problem.cotangent[:T])
 
         def step(T: int = problem.size[0]) -> list[Any]:
             xs, cotangent = given(T)
@@ -137,6 +80,58 @@ class Torch(Library):
 
         given(problem.size[0])
         return step
+
+
+class Ours(Recording):
+    """tg.nn's layers, and cells of one's own through tg.scan."""
+
+    linear, sigmoid, tanh = staticmethod(tg.linear), staticmethod(tg.sigmoid), staticmethod(tg.tanh)
+    tensor = tg.Tensor
+
+    def norm(self, x: Any, weight: Any, bias: Any) -> Any:
+        return tg.layer_norm(x, x.shape[-1], weight, bias)
+
+    def split(self, x: Any, parts: int) -> Any:
+        return tg.split(x, parts, -1)
+
+    def layer(self, problem: Problem) -> Any:
+        _, _, D, H = problem.size
+        layer = getattr(tg.nn, problem.name.removeprefix("nn."))(D, H)
+        names = [name for name, _ in layer.named_parameters()]
+        layer.load_state_dict(dict(zip(names, problem.weights, strict=True)))
+        return layer
+
+    def scan(self, cell: Cell, carry: Any, xs: Any) -> Any:
+        return tg.scan(cell, carry, xs)[1]
+
+
+class Torch(Recording):
+    """Its built-in layers, and a loop over the steps for cells of one's own."""
+
+    def __init__(self) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        self.torch, self.tensor = torch, torch.tensor
+        self.linear = torch.nn.functional.linear
+        self.sigmoid, self.tanh = torch.sigmoid, torch.tanh
+
+    def norm(self, x: Any, weight: Any, bias: Any) -> Any:
+        return self.torch.nn.functional.layer_norm(x, x.shape[-1:], weight, bias)
+
+    def split(self, x: Any, parts: int) -> Any:
+        return self.torch.chunk(x, parts, -1)
+
+    def layer(self, problem: Problem) -> Any:
+        _, _, D, H = problem.size
+        layer = getattr(self.torch.nn, problem.name.removeprefix("nn."))(D, H)
+        with self.torch.no_grad():
+            for parameter, array in zip(layer.parameters(), problem.weights, strict=True):
+                parameter.copy_(self.tensor(array))
+        return layer
+
+    def scan(self, cell: Cell, carry: Any, xs: Any) -> Any:
+        return self.torch.stack(unrolled(cell, carry, xs))
 
 
 class NumpyLike(Library):
