@@ -1,4 +1,5 @@
-"""What the examples share: arguments, the record of a result, training, a character RNN, a picture.
+"""What the examples share: arguments, the record of a result, training, a text, a character RNN,
+pictures.
 
 An example is a module ``examples/eNN_name.py`` with
 
@@ -23,7 +24,9 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.arguments import whole
+from tinygrad_rnn.demo import manual
 from tinygrad_rnn.progress import Progress
+from tinygrad_rnn.text import Vocabulary
 from tinygrad_rnn.viz.curve import HEIGHT, WIDTH
 from tinygrad_rnn.viz.style import FONT, INK
 
@@ -129,6 +132,18 @@ def fit(
             if until(k + 1):
                 break
     return curve
+
+
+def characters() -> tuple[Vocabulary, np.ndarray, np.ndarray]:
+    """Real text, the Python manual: its characters, the ids of nine tenths, and the rest held out.
+
+    Nothing is lower-cased or left out. Trained on is the first part, scored the last one.
+    """
+    text = manual()
+    vocabulary = Vocabulary(text)
+    ids = vocabulary.encode(text)
+    cut = len(ids) * 9 // 10
+    return vocabulary, ids[:cut], ids[cut:]
 
 
 class CharacterRNN(tg.nn.Module):
