@@ -1,5 +1,4 @@
-"""What the examples share: arguments, the record of a result, training, a text, a character RNN,
-pictures.
+"""What the examples share: arguments, results, training, a text, a character RNN, pictures.
 
 An example is a module ``examples/eNN_name.py`` with
 
