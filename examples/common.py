@@ -1,4 +1,4 @@
-"""What the examples share: arguments, the record of a result, training, a character RNN, a picture.
+"""What the examples share: arguments, results, training, a text, a character RNN, pictures.
 
 An example is a module ``examples/eNN_name.py`` with
 
@@ -23,7 +23,10 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.arguments import whole
+from tinygrad_rnn.demo import manual
 from tinygrad_rnn.progress import Progress
+from tinygrad_rnn.text import Vocabulary
+from tinygrad_rnn.viz.curve import HEIGHT, WIDTH
 from tinygrad_rnn.viz.style import FONT, INK
 
 
@@ -93,6 +96,7 @@ def fit(
     steps: int,
     max_norm: float = math.inf,
     max_value: float = math.inf,
+    until: Callable[[int], bool] = lambda done: False,
 ) -> list[float]:
     """Minimise: at step k the gradient of ``loss(k)``, clipped, then the optimiser.
 
@@ -102,9 +106,10 @@ def fit(
         steps: how many.
         max_norm: what the gradient's norm is clipped to.
         max_value: what every element of the gradient is clipped to.
+        until: asked after every step, with how many were made; the training ends where it is True.
 
     Returns:
-        The losses of all steps, as a curve.
+        The losses of all steps made, as a curve.
 
     Raises:
         FloatingPointError: a loss is not a finite number.
@@ -123,7 +128,21 @@ def fit(
             optimizer.step()
             curve.append(value)
             progress.update(k + 1, loss=value)
+            if until(k + 1):
+                break
     return curve
+
+
+def characters() -> tuple[Vocabulary, np.ndarray, np.ndarray]:
+    """Real text, the Python manual: its characters, the ids of nine tenths, and the rest held out.
+
+    Nothing is lower-cased or left out. Trained on is the first part, scored the last one.
+    """
+    text = manual()
+    vocabulary = Vocabulary(text)
+    ids = vocabulary.encode(text)
+    cut = len(ids) * 9 // 10
+    return vocabulary, ids[:cut], ids[cut:]
 
 
 class CharacterRNN(tg.nn.Module):
@@ -200,6 +219,18 @@ def heat_map(
         f'<text x="16" y="24" font-size="15">{escape(title)}</text>\n'
         + "\n".join(parts)
         + "\n</svg>\n",
+        encoding="utf-8",
+    )
+    print(f"wrote     {path}")
+
+
+def stacked(path: Path, charts: Sequence[str]) -> None:
+    """Charts of ``tinygrad_rnn.viz.curve``, one below the other in one SVG file."""
+    parts = [chart.replace("<svg ", f'<svg y="{HEIGHT * k}" ', 1) for k, chart in enumerate(charts)]
+    height = HEIGHT * len(charts)
+    path.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+        f'viewBox="0 0 {WIDTH} {height}">\n' + "".join(parts) + "</svg>\n",
         encoding="utf-8",
     )
     print(f"wrote     {path}")

@@ -679,5 +679,5 @@ def test_names_of_lines_that_end_together_stand_apart():
 
 @pytest.mark.parametrize("losses", [[], [1.0, float("nan")], [float("inf")]])
 def test_no_curve_of_nothing_or_of_what_is_no_number(losses):
-    with pytest.raises(ValueError, match="expected finite losses"):
+    with pytest.raises(ValueError, match="expected finite numbers"):
         loss_curve("t", "bits", losses, [])

@@ -1,7 +1,13 @@
-"""The benchmark suite: ``python -m tests.benchmarks`` (PyTorch is optional).
+"""The benchmark suite: ours against whichever peers are installed, on the same numbers.
 
-Prints one line for each figure, with its bar and whether it is met; ``--markdown`` prints the
-README's table instead.
+python -m tests.benchmarks                  all of it, about ten minutes
+python -m tests.benchmarks scan memory      these parts alone
+python -m tests.benchmarks --rounds 3       faster, and less sure
+python -m tests.benchmarks --readme         all of it, and its tables into README.md
+
+One line for each figure, with its bar and whether it is met. A ratio is ours / theirs: below 1 we
+are faster, or take less. The exit code is 1 if a bar is missed. Peers (all optional): torch, jax,
+autograd, mygrad. Other things that the machine does show in the figures.
 """
 
 from __future__ import annotations
@@ -9,22 +15,33 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-from .engine import SUITE
+from tinygrad_rnn.arguments import whole
+
+from .engine import import_time, long_chain, lstm_loops, overhead
+from .growth import growth
+from .memory import checkpoints, memory
+from .peers import versions
+from .plans import plans
+from .scan import against_peers
+from .table import MISSED, README, Figure, Table, markdown, write
+
+SUITE: dict[str, Callable[[int], Iterator[Figure]]] = {
+    "scan": against_peers,
+    "plans": plans,
+    "memory": memory,
+    "checkpoint": checkpoints,
+    "growth": growth,
+    "overhead": overhead,
+    "loops": lstm_loops,
+    "chain": long_chain,
+    "import": import_time,
+}
 
 
-def _versions() -> str:
-    found = [f"Python {platform.python_version()}"]
-    for package in ("numpy", "torch"):
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            found.append(f"no {package}")
-    return ", ".join(found)
-
-
-def _processor() -> str:
+def processor() -> str:
     try:
         with open("/proc/cpuinfo") as lines:
             names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
@@ -33,32 +50,60 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUITE)}")
-    parser.add_argument("--markdown", action="store_true", help="print a table for the README")
-    options = parser.parse_args()
+def machine() -> str:
+    """What the figures hold for."""
+    return f"{processor()}, Python {platform.python_version()}, {versions()}, one thread"
+
+
+def tables(figures: list[Figure]) -> str:
+    """All figures as Markdown."""
+    parts = [
+        f"Measured on: {machine()}; float32, forward and full backward, medians over interleaved "
+        "rounds. Ratios are ours / theirs: below 1 we are faster, or smaller. The most that a "
+        f"figure may be stands in brackets or beside it, {MISSED} where that is missed."
+    ]
+    for table in Table:
+        found = [figure for figure in figures if figure.table is table]
+        if found:
+            parts += [table.value, markdown(found)]
+    return "\n\n".join(parts)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="PART", help=f"of {', '.join(SUITE)}")
+    parser.add_argument(
+        "--rounds", type=whole(1), default=11, help="of each comparison (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--readme",
+        nargs="?",
+        type=Path,
+        const=README,
+        metavar="FILE",
+        help="write the tables between the two comments in README.md, or in this file",
+    )
+    options = parser.parse_args(argv)
     unknown = set(options.names) - set(SUITE)
     if unknown:
-        parser.error(f"no benchmark called {', '.join(sorted(unknown))}; there are {list(SUITE)}")
-    if options.markdown:
-        print("| what | measured | bar |\n|---|---:|---:|")
-    else:
-        print(f"{_versions()}, {_processor()}, one BLAS thread")
-    missed = 0
+        parser.error(f"no part called {', '.join(sorted(unknown))}; there are {', '.join(SUITE)}")
+    if options.names and options.readme:
+        parser.error("the README shows all parts, from one run; leave out the names")
+    print(machine(), flush=True)
+    figures = []
     for name in options.names or SUITE:
-        for what, unit, figure, bar in SUITE[name]():
-            met = figure <= bar
-            missed += not met
-            shown = f"{figure:.2f}" if unit != "objects" else f"{figure:.0f}"
-            unit = "" if unit == "ratio" else f" {unit}"
-            if options.markdown:
-                print(f"| {what} | {shown}{unit} | {bar:g}{unit} |", flush=True)
-            else:
-                mark = "met" if met else "MISSED"
-                print(f"{what:<78} {shown:>8}{unit:<8} bar {bar:g}  {mark}", flush=True)
-    if options.markdown:
-        print(f"\n{_versions()}, {_processor()}, one BLAS thread.")
+        for figure in SUITE[name](options.rounds):
+            figures.append(figure)
+            print(figure, flush=True)
+    missed = sum(figure.missed for figure in figures)
+    print(f"{missed} of {sum(figure.bar is not None for figure in figures)} bars missed")
+    if options.readme:
+        write(options.readme, tables(figures))
+        print(f"wrote {options.readme}")
     return 1 if missed else 0
 
 

@@ -1,12 +1,9 @@
-"""What the engine costs: one recorded op, and Python loops over an LSTM's steps.
-
-Each function returns rows ``(what is measured, the figure, the bar)``; results are checked against
-each other before anything is timed.
-"""
+"""What the engine costs: one recorded op, Python loops over an LSTM's steps, depth, the import."""
 
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +13,10 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
-from .scan import scan_against_torch
-from .timing import installed_torch, interleave
+from .peers import library
+from .table import Figure, Table
+from .timing import agree, interleave
 
-Row = tuple[str, str, float, float]
 SIZES = [(1, 32, 32), (16, 64, 128), (32, 128, 256)]
 
 
@@ -28,7 +25,7 @@ SIZES = [(1, 32, 32), (16, 64, 128), (32, 128, 256)]
 LINKS = 30  # turns of y = tanh(y * a + b); three ops each
 
 
-def overhead() -> Iterator[Row]:
+def overhead(rounds: int) -> Iterator[Figure]:
     """(ours - bare) / (PyTorch eager - bare) per op, on a chain of tanh(y * a + b) of (1, 32)."""
     rng = np.random.default_rng(0)
     start, a, b = (rng.standard_normal((1, 32)).astype(np.float32) for _ in range(3))
@@ -60,11 +57,9 @@ def overhead() -> Iterator[Row]:
         y.backward(np.ones((1, 32), np.float32))
         return [x.grad for x in leaves]
 
-    for mine, reference in zip(ours(), bare(), strict=True):
-        np.testing.assert_allclose(mine, reference, rtol=1e-4, atol=1e-5)
     functions: dict[str, Callable[[], Any]] = {"bare": bare, "ours": ours}
-    torch = installed_torch()
-    if torch:
+    if library("torch"):
+        torch = library("torch").torch
         torch_leaves = [torch.tensor(x, requires_grad=True) for x in (start, a, b)]
         one = torch.ones((1, 32))
 
@@ -77,20 +72,16 @@ def overhead() -> Iterator[Row]:
             y.backward(one)
             return [x.grad for x in torch_leaves]
 
-        for mine, reference in zip(ours(), theirs(), strict=True):
-            np.testing.assert_allclose(mine, reference.numpy(), rtol=1e-4, atol=1e-5)
         functions["torch"] = theirs
-    times = interleave(functions, rounds=25)
+    agree(functions)
+    times = interleave(functions, rounds=2 * rounds)
     ops = 3 * LINKS
     extra = (times.median("ours") - times.median("bare")) / ops * 1e6
-    yield "one recorded op, forward + backward, over bare NumPy", "us", extra, 1.96
-    if torch:
-        yield (
-            "the same / PyTorch eager's",
-            "ratio",
-            times.ratio("ours", "torch", minus="bare"),
-            0.4,
-        )
+    what = "one recorded op, forward + backward, over bare NumPy"
+    yield Figure(Table.ENGINE, what, extra, "us", 1.96)
+    if "torch" in functions:
+        ratio = times.ratio("ours", "torch", minus="bare")
+        yield Figure(Table.ENGINE, "the same / PyTorch eager's", ratio, "", 0.4)
 
 
 # ── loops over an LSTM's steps ───────────────────────────────────────────────────────────
@@ -140,11 +131,11 @@ def _primitive_step(linear: Any, sigmoid: Any, tanh: Any, leaves: list[Any], H: 
     return step
 
 
-def lstm_loops(T: int = 50) -> Iterator[Row]:
+def lstm_loops(rounds: int, T: int = 50) -> Iterator[Figure]:
     """A Python loop over T steps against PyTorch's same loop: the cell, and spelled out in ops."""
-    torch = installed_torch()
-    if not torch:
+    if not library("torch"):
         return
+    torch = library("torch").torch
     bars = {"cell": (0.5, 0.7, 0.9), "ops": (0.75, 0.85, 1.0)}
     for kind in ("cell", "ops"):
         for (N, D, H), bar in zip(SIZES, bars[kind], strict=True):
@@ -165,22 +156,18 @@ def lstm_loops(T: int = 50) -> Iterator[Row]:
                 theirs = _primitive_step(linear, torch.sigmoid, torch.tanh, their_leaves, H)
             ours = _loop(mine, [tg.Tensor(x) for x in xs], (tg.Tensor(zeros),) * 2, my_leaves)
             peer = _loop(theirs, list(torch.tensor(xs)), (torch.tensor(zeros),) * 2, their_leaves)
-            for a, b in zip(ours(), peer(), strict=True):
-                np.testing.assert_allclose(a, b.numpy(), rtol=1e-3, atol=1e-4)
-            times = interleave({"ours": ours, "torch": peer}, rounds=11, seconds=0.1)
+            functions = {"ours": ours, "torch": peer}
+            agree(functions)
+            ratio = interleave(functions, rounds=rounds).ratio("ours", "torch")
             what = "nn.LSTMCell" if kind == "cell" else "LSTM in primitive ops"
-            yield (
-                f"{what} loop, T={T}, (N, D, H) = {(N, D, H)} / PyTorch",
-                "ratio",
-                times.ratio("ours", "torch"),
-                bar,
-            )
+            row = f"{what} loop, T={T}, N,D,H = {N},{D},{H} / PyTorch"
+            yield Figure(Table.ENGINE, row, ratio, "", bar)
 
 
 # ── depth and leaks ──────────────────────────────────────────────────────────────────────
 
 
-def long_chain(n: int = 1_000_000) -> Iterator[Row]:
+def long_chain(rounds: int, n: int = 1_000_000) -> Iterator[Figure]:
     """Chained adds: forward, backward and freeing, and what is left to the cyclic collector."""
     gc.collect()
     x = tg.Tensor(1.0, requires_grad=True)
@@ -191,33 +178,22 @@ def long_chain(n: int = 1_000_000) -> Iterator[Row]:
     y.backward()
     assert x.grad == n + 1, x.grad
     del y
-    yield f"{n:,} chained adds: forward, backward, freeing", "s", time.perf_counter() - start, 20.0
-    yield "objects left to the cyclic collector", "objects", float(gc.collect()), 0.0
+    taken = time.perf_counter() - start
+    yield Figure(Table.ENGINE, f"{n:,} chained adds: forward, backward, freeing", taken, "s", 20.0)
+    left = "objects left to the cyclic collector"
+    yield Figure(Table.ENGINE, left, gc.collect(), "objects", 0)
 
 
-def import_time() -> Iterator[Row]:
+def import_time(rounds: int) -> Iterator[Figure]:
     """A fresh interpreter's `import tinygrad_rnn` against its `import numpy`."""
-    import subprocess
 
     def load(module: str) -> Callable[[], Any]:
         command = [sys.executable, "-c", f"import {module}"]
         return lambda: subprocess.run(command, check=True)
 
     times = interleave(
-        {"nothing": load("sys"), "numpy": load("numpy"), "ours": load("tinygrad_rnn")}, rounds=15
+        {"nothing": load("sys"), "numpy": load("numpy"), "ours": load("tinygrad_rnn")},
+        rounds=rounds,
     )
-    yield (
-        "import tinygrad_rnn / import numpy (interpreter's start taken off both)",
-        "ratio",
-        times.ratio("ours", "numpy", minus="nothing"),
-        1.6,
-    )
-
-
-SUITE: dict[str, Callable[[], Iterator[Row]]] = {
-    "overhead": overhead,
-    "loops": lstm_loops,
-    "chain": long_chain,
-    "import": import_time,
-    "scan": scan_against_torch,
-}
+    row = "import tinygrad_rnn / import numpy (interpreter's start taken off both)"
+    yield Figure(Table.ENGINE, row, times.ratio("ours", "numpy", minus="nothing"), "", 1.6)

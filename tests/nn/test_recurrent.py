@@ -368,18 +368,18 @@ def test_dropout_scales_what_it_keeps():
     x = np.random.default_rng(0).standard_normal((50, 40, 2))
     layer = build("RNN", {}, 2, 30, 2, dropout=0.25)
     seen = []
-    keep = nn.layered.loop
+    keep = nn.layered.scan
 
     def watched(step, carry, xs, **more):
         seen.append(xs.numpy())
         return keep(step, carry, xs, **more)
 
-    nn.layered.loop = watched
+    nn.layered.scan = watched
     try:
         layer(x)
         layer.eval()(x)
     finally:
-        nn.layered.loop = keep
+        nn.layered.scan = keep
     _, dropped, _, whole = seen
     kept = dropped != 0
     assert abs(kept.mean() - 0.75) < 0.01
@@ -487,6 +487,21 @@ def test_every_step_is_tagged(kind, keywords, unroll):
         backwards = place.endswith("reverse")
         if unroll:  # without, they were recorded when they were asked for
             assert list(dict.fromkeys(order)) == ([3, 2, 1, 0] if backwards else [0, 1, 2, 3])
+
+
+@every_kind
+def test_a_picture_of_the_fast_path_opens_it(kind, keywords):
+    layer = build(kind, keywords, 2, 3, 2, bidirectional=True)
+    x = tg.Tensor(np.random.default_rng(0).standard_normal((4, 2, 2)), requires_grad=True)
+    flows, boxes, shares = [], [], []
+    for unroll in (False, True):
+        loss = (layer(x, unroll=unroll)[0] ** 2).sum()
+        flows.append(tg.gradient_flow(loss))
+        boxes.append(tg.draw(loss, detail="cell").source.count(": t = "))
+        shares.append(tg.grads_by_step(loss, layer.weight_hh_l1_reverse))
+    assert boxes[0] == boxes[1] > 0
+    same(*[[flow.norms] for flow in flows])
+    same(*[[share] for share in shares])
 
 
 def test_unrolled_steps_are_recorded_op_by_op():

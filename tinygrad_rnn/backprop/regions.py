@@ -54,6 +54,20 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     >>> tg.checkpoint(lambda x: tg.tanh(x) * x, x).sum().backward()
     >>> bool(np.allclose(x.grad, np.tanh([1, 2]) + [1, 2] * (1 - np.tanh([1, 2]) ** 2)))
     True
+
+    A long sequence in pieces. What f returns is kept, so it returns its part of the loss, and no
+    outputs; xs is a Tensor, of which pieces are views (of arrays copies are kept).
+
+    >>> lstm, xs = tg.nn.LSTM(1, 4, rng=0), tg.Tensor(np.ones((9, 2, 1), np.float32))
+    >>> def piece(h, c, x):
+    ...     y, (h, c) = lstm(x, (h, c))
+    ...     return h, c, tg.square(y).sum()
+    >>> h = c = np.zeros((1, 2, 4))
+    >>> loss = 0.0
+    >>> for start in range(0, 9, 3):
+    ...     h, c, part = tg.checkpoint(piece, h, c, xs[start : start + 3])
+    ...     loss = loss + part
+    >>> loss.backward()
     """
     if not current().recording or current().tracing is not None:
         return f(*args)

@@ -1,25 +1,30 @@
 """What recurrent layers share: all but the cell and its state.
 
 Weights by PyTorch's names, a look at what comes in, and the way through layers and directions. The
-loop over time, one for every cell, is ``loop``.
+loop over time is ``scan``'s, of which a cell is only the step.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy import ndarray
 
 from .. import graph, ops
 from ..graph import Value, attach
+from ..scan import scan
 from ..tensor import Tensor
 from . import init
 from .cells import projected, weight_shapes
-from .loop import Carry, Step, loop
 from .module import Module, Parameter, as_input, flags, floating, sized
+
+#: What goes from one step to the next: (h,) or (h, c).
+Carry: TypeAlias = tuple[Tensor, ...]
+Step: TypeAlias = Callable[[Carry, Tensor], tuple[Carry, Tensor]]
 
 
 class Layered(Module):
@@ -104,10 +109,12 @@ class Layered(Module):
         x = self._input(x)
         turned = self.batch_first and x.ndim == 3
         T, *batch = np.swapaxes(x._data, 0, 1).shape[:-1] if turned else x.shape[:-1]
-        within = self._within(lengths, T, batch)
-        if within is not None:
-            # Before anything else reads them: not even a NaN in the padding goes further.
-            x = ops.where(_mask(within.T if turned else within), x, 0)
+        lengths = self._lengths(lengths, T, batch)
+        if lengths is not None:
+            # Before anything else reads it: not even a NaN in the padding goes further.
+            within = np.arange(T)[:, np.newaxis] < lengths
+            mask = (within.T if turned else within)[..., np.newaxis]
+            x = ops.where(attach(mask, None), x, 0)
         y = ops.swapaxes(x, 0, 1) if turned else x
         initial = self._initial(state, tuple(batch))
         final: list[Carry] = []
@@ -119,25 +126,18 @@ class Layered(Module):
                 with graph.scope(f"l{layer}{direction}"):
                     names = {n: f"{n}_l{layer}{direction}" for n in self._weight_names}
                     weights = {n: getattr(self, attribute) for n, attribute in names.items()}
-                    carry, ys = loop(
+                    carry, ys = scan(
                         self._step(weights, unroll),
                         initial[len(final)],
                         y,
                         reverse=bool(direction),
-                        within=within,
+                        lengths=lengths,
+                        unroll=unroll,
                     )
-                    final.append(carry)
-                    both.append(self._stacked(ys, batch, within))
+                final.append(carry)
+                both.append(ys)
             y = both[0] if len(both) == 1 else ops.concatenate(both, -1)
         return (ops.swapaxes(y, 0, 1) if turned else y), self._final(final)
-
-    def _stacked(self, ys: list[Tensor], batch: list[int], within: ndarray | None) -> Tensor:
-        """The outputs of all steps as one Tensor, 0 where a sequence has ended."""
-        if not ys:
-            empty = np.zeros((0, *batch, self._output_size), self.dtype)
-            return attach(empty, None)  # type: ignore[return-value]
-        y = ops.stack(ys)
-        return y if within is None else ops.where(_mask(within), y, 0)  # type: ignore[no-any-return]
 
     # ── what comes in ────────────────────────────────────────────────────────────────────
 
@@ -181,8 +181,8 @@ class Layered(Module):
                 part.name = f"{name}_0"
         return parts
 
-    def _within(self, given: Any, T: int, batch: list[int]) -> ndarray | None:
-        """Which steps (T, N) are within their sequence; None where all are."""
+    def _lengths(self, given: Any, T: int, batch: list[int]) -> ndarray | None:
+        """The lengths (N,), looked at; None where all sequences have T steps."""
         if given is None:
             return None
         where = f"{type(self).__name__}: expected lengths"
@@ -198,8 +198,7 @@ class Layered(Module):
             raise ValueError(
                 f"{where} from 1 to T = {T}, got {lengths[wrong[0]]} for sequence {wrong[0]}"
             )
-        within: ndarray = np.arange(T)[:, np.newaxis] < lengths
-        return None if within.all() else within
+        return None if (lengths == T).all() else lengths
 
     def extra_repr(self) -> str:
         usual: dict[str, Any] = {
@@ -219,7 +218,3 @@ class Layered(Module):
             if getattr(self, name, value) != value
         ]
         return f"{self.input_size}, {self.hidden_size}" + "".join(changed)
-
-
-def _mask(within: ndarray) -> Tensor:
-    return attach(within[..., np.newaxis], None)  # type: ignore[return-value]

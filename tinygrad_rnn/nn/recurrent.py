@@ -13,9 +13,8 @@ from .. import ops
 from ..tensor import Tensor
 from . import init
 from .cells import candidate_apart, gru_step, nonlinearities, pair, rnn_step
-from .layered import Layered
-from .loop import Carry, Step
-from .lstm_step import equations, lstm_step
+from .layered import Carry, Layered, Step
+from .lstm_step import equations
 from .module import flags
 
 
@@ -207,10 +206,8 @@ class LSTM(Layered):
         super().__init__(*sizes, bias, batch_first, dropout, bidirectional, dtype, rng, **parts)
 
     def _step(self, weights: dict[str, Any], unroll: bool) -> Step:
-        one_step = equations if unroll else lstm_step
-
         def step(carry: Carry, x_t: Tensor) -> tuple[Carry, Tensor]:
-            h, c = one_step(x_t, *carry, **weights)
+            h, c = equations(x_t, *carry, **weights)
             return (h, c), h
 
         return step

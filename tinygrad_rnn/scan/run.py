@@ -217,8 +217,9 @@ def _unrolled(call: _Call) -> tuple[Any, Any]:
     structure: Any = None
     within = _within(call.ends, call.steps)
     for t in _times(call.steps, call.reverse):
-        inputs = [_element(x, call.ends, t) for x in call.inputs]
-        valid = None if within is None else attach(within[t], None)
+        masked = within is not None and not within[t].all()
+        inputs = [_element(x, call.ends if masked else None, t) for x in call.inputs]
+        valid = attach(within[t], None) if masked else None
         carries, ys, structure = _one_step(call, carries, inputs, valid)
         outputs.append(ys)
     if call.reverse:

@@ -1,21 +1,31 @@
-"""A loss curve as SVG, written directly: two lines need no plotting library."""
+"""Curves over the steps of a run as SVG, written directly: lines need no plotting library."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import NamedTuple
 
 from .style import BOXES, FAINT, FONT, INK
+from .svg import HUES
 
 WIDTH, HEIGHT = 760, 420
-LEFT, RIGHT, TOP, BOTTOM = 62, 118, 48, 48  # the margins; names of the lines stand at the right
+LEFT, TOP, BOTTOM = 62, 48, 48  # margins; at the right stand the names of the lines
 POINTS = 240  # of the training curve, each the mean of what lies between
 DOTS = 60  # so many measurements are shown as dots, too
+LINE = 14  # the height of a name
 
 _training, _held_out = BOXES["weight"]["color"], BOXES["state"]["color"]
 
 Curve = Sequence[tuple[float, float]]
+
+
+class _Line(NamedTuple):
+    name: str
+    color: str
+    points: Curve
+    dots: bool
 
 
 def loss_curve(title: str, unit: str, training: Sequence[float], held_out: Curve) -> str:
@@ -34,19 +44,52 @@ def loss_curve(title: str, unit: str, training: Sequence[float], held_out: Curve
     >>> svg.startswith("<svg") and "held out 2.20" in svg
     True
     """
-    curves = [
-        ("training", _training, _thinned(training), False),
-        ("held out", _held_out, list(held_out), len(held_out) <= DOTS),
+    lines = [
+        _Line("training", _training, _thinned(training), False),
+        _Line("held out", _held_out, held_out, len(held_out) <= DOTS),
     ]
-    curves = [curve for curve in curves if curve[2]]
-    points = [point for _, _, curve, _ in curves for point in curve]
-    if not points or not all(math.isfinite(loss) for _, loss in points):
-        raise ValueError("loss_curve: expected finite losses of at least one step")
+    return _drawn("loss_curve", title, unit, [line for line in lines if line.points])
+
+
+def curves(title: str, unit: str, lines: Mapping[str, Curve]) -> str:
+    """What several runs measured over their steps, as an SVG file's text.
+
+    Args:
+        title: what stands above it.
+        unit: of what was measured.
+        lines: by the name of a run: pairs of step and number.
+
+    Raises:
+        ValueError: there is no line, a line without points, or a number that is not finite.
+
+    >>> bits = {"RNN": [(0, 3.0), (9, 2.5)], "LSTM": [(0, 3.0), (9, 2.1)]}
+    >>> svg = curves("two runs", "bits", bits)
+    >>> svg.startswith("<svg") and "LSTM 2.10" in svg
+    True
+    """
+    return _drawn(
+        "curves",
+        title,
+        unit,
+        [
+            _Line(name, HUES[k % len(HUES)], points, len(points) <= DOTS)
+            for k, (name, points) in enumerate(lines.items())
+        ],
+    )
+
+
+def _drawn(where: str, title: str, unit: str, lines: Sequence[_Line]) -> str:
+    points = [point for line in lines for point in line.points]
+    whole = bool(lines) and all(line.points for line in lines)
+    if not whole or not all(math.isfinite(number) for point in points for number in point):
+        raise ValueError(f"{where}: expected finite numbers of at least one step")
     steps = _ticks(0, max(1.0, *(step for step, _ in points)))
     losses = _ticks(min(loss for _, loss in points), max(loss for _, loss in points))
+    labels = [f"{line.name} {line.points[-1][1]:.2f}" for line in lines]
+    right = max(118, 20 + 7 * max(map(len, labels)))
 
     def x(step: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * step / steps[-1]
+        return LEFT + (WIDTH - LEFT - right) * step / steps[-1]
 
     def y(loss: float) -> float:
         return (
@@ -66,27 +109,26 @@ def loss_curve(title: str, unit: str, training: Sequence[float], held_out: Curve
     ]
     for loss in losses:
         parts.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(loss):.1f}" y2="{y(loss):.1f}" '
+            f'<line x1="{LEFT}" x2="{WIDTH - right}" y1="{y(loss):.1f}" y2="{y(loss):.1f}" '
             f'stroke="{FAINT}" stroke-width="{1 if loss == losses[0] else 0.4}"/>'
         )
         parts.append(_text(LEFT - 8, y(loss) + 4, _number(loss, losses), "end"))
     parts.extend(_text(x(step), HEIGHT - BOTTOM + 18, _number(step, steps)) for step in steps)
-    for _, color, curve, dots in curves:
-        path = " ".join(f"{x(step):.1f},{y(loss):.1f}" for step, loss in curve)
+    for line in lines:
+        path = " ".join(f"{x(step):.1f},{y(loss):.1f}" for step, loss in line.points)
         parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.6" '
+            f'<polyline points="{path}" fill="none" stroke="{line.color}" stroke-width="1.6" '
             'stroke-linejoin="round"/>'
         )
-        if dots:
+        if line.dots:
             parts.extend(
-                f'<circle cx="{x(step):.1f}" cy="{y(loss):.1f}" r="2.6" fill="{color}"/>'
-                for step, loss in curve
+                f'<circle cx="{x(step):.1f}" cy="{y(loss):.1f}" r="2.6" fill="{line.color}"/>'
+                for step, loss in line.points
             )
-    parts.extend(
-        _text(x(curve[-1][0]) + 9, height, f"{name} {curve[-1][1]:.2f}", "start", f'fill="{color}"')
-        for (name, color, curve, _), height in zip(
-            curves, _apart([y(curve[-1][1]) + 4 for _, _, curve, _ in curves]), strict=True
-        )
+    heights = _apart([y(line.points[-1][1]) + 4 for line in lines])
+    parts.extend(  # all at the edge: beside a line that ends early, others may go on
+        _text(WIDTH - right + 9, height, label, "start", f'fill="{line.color}"')
+        for line, label, height in zip(lines, labels, heights, strict=True)
     )
     return "\n".join([*parts, "</svg>", ""])
 
@@ -117,13 +159,25 @@ def _number(tick: float, ticks: Sequence[float]) -> str:
     return f"{tick:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"{tick:,.0f}"
 
 
-def _apart(heights: list[float]) -> list[float]:
-    """The heights of two labels, moved so that they do not overlap."""
-    if len(heights) < 2 or abs(heights[0] - heights[1]) >= 14:
-        return heights
-    middle = sum(heights) / 2
-    up = 7 if heights[0] > heights[1] else -7
-    return [middle + up, middle - up]
+def _apart(heights: Sequence[float]) -> list[float]:
+    """The heights of labels, moved as little as keeps them apart and above the axis."""
+    groups: list[tuple[float, list[int]]] = []  # labels that touch: their middle, who they are
+    for i in sorted(range(len(heights)), key=heights.__getitem__):
+        middle, members = heights[i], [i]
+        while True:
+            half = LINE * len(members) / 2
+            middle = min(middle, HEIGHT - BOTTOM + 4 + LINE / 2 - half)
+            if not groups or middle - groups[-1][0] >= LINE * len(groups[-1][1]) / 2 + half:
+                break
+            members = groups.pop()[1] + members
+            middle = math.fsum(heights[k] for k in members) / len(members)
+        groups.append((middle, members))
+    moved = {
+        member: middle + LINE * (place - (len(members) - 1) / 2)
+        for middle, members in groups
+        for place, member in enumerate(members)
+    }
+    return [moved[i] for i in range(len(heights))]
 
 
 def _text(x: float, y: float, text: str, anchor: str = "middle", more: str = "") -> str:

@@ -1,0 +1,141 @@
+"""A minimal character model: a vanilla RNN that reads the Python manual, a character at a time.
+
+    x_t = one-hot of character t
+    h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)
+    p_t = softmax(W_hy h_t + b_y)                       of the next character
+    L   = - sum over 25 steps of log p_t(character t + 1)
+
+Truncated backpropagation through time, in one stream: read 25 characters, send the gradient of
+their loss back through the 25 steps, clip each of its elements to [-5, 5], make a step, and go on
+with the last h_t as a constant. The step is Adagrad's,
+
+    s = s + g^2,   w = w - eta g / sqrt(s)              elementwise, eta = 0.1
+
+whose first one is eta sign(g): every weight moves by 0.1, however small its gradient. A matrix of
+100 x 100 signs can have a singular value of 100; W_hh has one of 10 after ten steps, and h_t is
+driven to +-1. A net like that may predict well as long as it reads on from the state that it has,
+and badly from h_0 = 0, from which it writes and is tested. So eta rises from 0 during the first
+thousand steps, while s grows.
+
+Seed 001: Truncated BPTT, and the "Minimal character-level language model with a Vanilla Recurrent
+Neural Network" by A. Karpathy that it refers to, https://gist.github.com/karpathy/d4dee566867f8291f086
+(there without the rising eta).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.text import NGram, Streams, bits_per_character, sample
+from tinygrad_rnn.viz.curve import curves
+
+from .common import CharacterRNN, Result, arguments, characters, fit, stacked
+
+SEED = "001 Truncated Backpropagation through time, 최소 문자 모델 (min-char-rnn)"
+BAR = "held-out bits per character <= 3.0 after 20,000 steps (bigram model 3.34), <= 2.6 at the end"
+HIDDEN, T = 100, 25
+RATE, WARMUP, MAX_VALUE = 0.1, 1000, 5.0
+
+# ── the model ────────────────────────────────────────────────────────────────────────────
+
+
+def small(size: int, rng: np.random.Generator) -> CharacterRNN:
+    """The model with weights from N(0, 0.01^2), and biases of 0."""
+    model = CharacterRNN(size, HIDDEN, rng)
+    for parameter in model.parameters():
+        spread = np.float32(0.01 if parameter.ndim == 2 else 0)
+        parameter.data = spread * tg.nn.init.normal(parameter.shape, rng=rng)
+    return model
+
+
+def read(
+    model: CharacterRNN,
+    windows: Streams,
+    steps: int,
+    warmup: int,
+    until: Callable[[int], bool] = lambda done: False,
+) -> list[float]:
+    """Train on window after window, the state carried along; the losses, in bits a character."""
+    optimizer = tg.optim.Adagrad(model.parameters(), lr=RATE)
+    state: tg.Tensor | None = None
+
+    def loss(k: int) -> tg.Tensor:
+        nonlocal state
+        optimizer.lr = tg.optim.constant_lr(k, RATE, warmup)
+        x, y = windows[k % len(windows)]
+        scores, after = model(x, state if k % len(windows) else None)
+        state = after.detach()
+        return tg.nn.cross_entropy(scores[:, 0], y[:, 0], reduction="sum")
+
+    losses = fit(loss, optimizer, steps, max_value=MAX_VALUE, until=until)
+    return [nats / (T * math.log(2)) for nats in losses]
+
+
+# ── measured ─────────────────────────────────────────────────────────────────────────────
+
+
+def largest_after(model: CharacterRNN, windows: Streams, warmup: int) -> float:
+    """The largest singular value of W_hh after ten steps."""
+    read(model, windows, 10, warmup)
+    return float(np.linalg.norm(model.rnn.weight_hh_l0.data, 2))
+
+
+def main(argv: Sequence[str] | None = None) -> Result:
+    args = arguments(argv, __spec__.name, __doc__)
+    steps, every = (4000, 1000) if args.quick else (60_000, 5000)
+    vocabulary, training, held_out = characters()
+    size = len(vocabulary)
+    windows, test = Streams(training, 1, T), Streams(held_out, 1, 1000)
+    ngrams = {
+        name: NGram(training, size, order).bits_per_character(held_out)
+        for order, name in enumerate(("unigram", "bigram", "trigram"), 1)
+    }
+    print(f"{len(training):,} characters to read, {len(held_out):,} held out, {size} different;")
+    print("bits a character of " + ", ".join(f"the {n} model {b:.2f}" for n, b in ngrams.items()))
+
+    weights, draws, other = np.random.default_rng(args.seed).spawn(3)
+    at_once, rising = (largest_after(small(size, other), windows, w) for w in (0, WARMUP))
+    print(f"\nlargest singular value of W_hh after ten steps: at eta = {RATE:g} {at_once:.2f},")
+    print(f"with eta rising for {WARMUP:,} steps {rising:.2f}")
+
+    model = small(size, weights)
+    bits: dict[int, float] = {}
+
+    def measure(done: int) -> bool:
+        if done % every == 0:
+            bits[done] = bits_per_character(model, test)
+            prompt = vocabulary.encode("The ")
+            text = vocabulary.decode([*prompt, *sample(model, prompt, 140, rng=draws)])
+            print(f"\n{done:,} steps, {bits[done]:.2f} bits held out\n{text}", flush=True)
+        return False
+
+    losses = read(model, windows, steps, WARMUP, measure)
+    block = every // 10
+    means = np.array(losses).reshape(-1, block).mean(1).tolist()
+    lines = {name: [(0, b), (steps, b)] for name, b in ngrams.items() if name != "unigram"}
+    lines["training"] = [((k + 1) * block, b) for k, b in enumerate(means)]
+    lines["held out"] = list(bits.items())
+    stacked(
+        args.out / "e05_minimal_characters.svg",
+        [curves("A vanilla RNN reads the Python manual", "bits per character", lines)],
+    )
+    checks = {"ten steps at the full rate take a singular value of W_hh above 5": at_once > 5}
+    if args.quick:
+        checks["a bit below the unigram model"] = bits[steps] < ngrams["unigram"] - 1
+        return Result(f"{bits[steps]:.2f} bits after {steps:,} steps", checks).report()
+    checks["at most 3.0 bits after 20,000 steps"] = bits[20_000] <= 3.0
+    checks["at most 2.6 bits at the end"] = bits[steps] <= 2.6
+    return Result(
+        f"{bits[20_000]:.2f} bits after 20,000 steps, {bits[steps]:.2f} after {steps:,}; bigram "
+        f"{ngrams['bigram']:.2f}, trigram {ngrams['trigram']:.2f}; largest singular value of W_hh "
+        f"after ten steps {rising:.1f}, without the warm-up {at_once:.1f}",
+        checks,
+    ).report()
+
+
+if __name__ == "__main__":
+    main()

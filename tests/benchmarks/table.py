@@ -1,0 +1,119 @@
+"""What a benchmark measures, as lines on a terminal and as tables in the README."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from tinygrad_rnn.io import replacing
+
+README = Path(__file__).parents[2] / "README.md"
+BEGIN, END = "<!-- figures: python -m tests.benchmarks --readme -->", "<!-- end of figures -->"
+MISSED = "✗"
+
+
+class Table(Enum):
+    """The README's tables, in their order, by what stands above them."""
+
+    PEERS = "Time of a training step, ours / theirs, at sizes T,N,D,H (compiling not counted):"
+    BLAS = "Of our time, the share that the bare matrix products would take alone:"
+    PLANS = "Cells and lengths that are new, and lengths that change:"
+    MEMORY = "Memory of a training step at T,N,D,H = 100,64,256,512, the growth of the process:"
+    CHECKPOINT = (
+        "A long sequence in sqrt(T) chunks, each within `tg.checkpoint` (nn.LSTM, "
+        "N,D,H = 16,64,64):"
+    )
+    GROWTH = (
+        "By what each doubling of T, N or H multiplies a training step (from T,N,D,H = "
+        "100,16,64,64, the mean of three doublings):"
+    )
+    ENGINE = "The engine:"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number.
+
+    Args:
+        table: where it stands in the README.
+        row: what is measured.
+        value: how much of it.
+        unit: of the value; empty for a ratio.
+        bar: what it may be at most; None where nothing is asked.
+        column: its place in the row; empty where a row has one figure, which then shows its bar in
+            a column.
+    """
+
+    table: Table
+    row: str
+    value: float
+    unit: str = ""
+    bar: float | None = None
+    column: str = ""
+
+    @property
+    def missed(self) -> bool:
+        return self.bar is not None and not self.value <= self.bar
+
+    @property
+    def measured(self) -> str:
+        digits = 0 if self.unit in ("%", "objects", "MB") or self.value >= 100 else 2
+        return f"{self.value:.{digits}f}{self._unit}"
+
+    @property
+    def allowed(self) -> str:
+        return "" if self.bar is None else f"{self.bar:g}{self._unit}"
+
+    @property
+    def _unit(self) -> str:
+        return f" {self.unit}" if self.unit else ""
+
+    def __str__(self) -> str:
+        verdict = "" if self.bar is None else f"bar {self.allowed}{'  MISSED' * self.missed}"
+        return f"{self.row:<70} {self.column:>18} {self.measured:>12}  {verdict}".rstrip()
+
+
+def markdown(figures: Iterable[Figure]) -> str:
+    """The figures of one table: a grid, or a list where they have no columns."""
+    figures = list(figures)
+    columns = list(dict.fromkeys(figure.column for figure in figures))
+    rows: dict[str, dict[str, Figure]] = {}
+    for figure in figures:
+        rows.setdefault(figure.row, {})[figure.column] = figure
+    if columns == [""]:
+        lines = ["| what | measured | bar |", "|---|---:|---:|"]
+        for row, cells in rows.items():
+            mark = f" {MISSED}" if cells[""].missed else ""
+            lines.append(f"| {row} | {cells[''].measured} | {cells[''].allowed}{mark} |")
+    else:
+        lines = [f"| | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+        for row, cells in rows.items():
+            shown = [_cell(cells[column]) if column in cells else "" for column in columns]
+            lines.append(f"| {row} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def _cell(figure: Figure) -> str:
+    if figure.bar is None:
+        return figure.measured
+    return f"{figure.measured} ({figure.bar:g}){f' {MISSED}' if figure.missed else ''}"
+
+
+def write(path: Path, body: str) -> None:
+    """Put the body in the place of what stands between the two markers; at once, or not at all.
+
+    Raises:
+        ValueError: the file has not each marker once, in their order.
+    """
+    text = path.read_text(encoding="utf-8")
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end) or text.count(BEGIN) + text.count(END) != 2:
+        raise ValueError(f"{path}: expected one line {BEGIN!r}, and one {END!r} after it")
+    with replacing(path) as file:
+        file.write(f"{head}{BEGIN}\n\n{body.strip()}\n\n{END}{tail}".encode())
+
+
+__all__ = ["BEGIN", "END", "MISSED", "README", "Figure", "Table", "markdown", "write"]

@@ -1,0 +1,201 @@
+"""The benchmarks' own machinery: what is compared, how it is counted, where it is written."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from .benchmarks import __main__ as command
+from .benchmarks import memory, peers, plans, scan, table, timing
+from .benchmarks.cells import KINDS, Problem
+from .benchmarks.table import Figure, Table
+
+SIZE = (4, 2, 3, 5)
+
+# ── counting ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_ratio_is_the_median_of_the_ratios_within_the_rounds() -> None:
+    times = timing.Rounds(
+        {"ours": [1.0, 9.0, 9.0], "peer": [2.0, 3.0, 18.0], "bare": [0.0, 1.0, 0]}
+    )
+    assert times.median("ours") == 9.0
+    assert times.ratio("ours", "peer") == 0.5  # that of the medians would be 3
+    assert timing.Rounds({"a": [3.0], "b": [2.0], "bare": [1.0]}).ratio("a", "b", "bare") == 2.0
+
+
+def test_each_round_calls_each_function() -> None:
+    calls: list[str] = []
+    functions = {name: functools.partial(calls.append, name) for name in "ab"}
+    times = timing.interleave(functions, rounds=3, seconds=0.0)
+    assert calls == [*"aabb", *"ababab"]
+    assert [len(seconds) for seconds in times.seconds.values()] == [3, 3]
+
+
+def test_a_second_thread_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing.time, "process_time", itertools.count().__next__)
+    with pytest.raises(RuntimeError, match=r"peer kept .* processors busy"):
+        timing.interleave({"peer": lambda: None}, rounds=1, seconds=0.0)
+
+
+# ── comparing ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ([np.ones(3), np.full(2, 100.1)], "array 1 of peer is not that of ours"),
+        ([np.ones(3), np.full(2, np.nan)], "array 1 of peer is not that of ours"),
+        ([np.ones(3)], "peer returned 1 arrays, ours 2"),
+    ],
+)
+def test_results_that_differ_are_noticed(other: Any, message: str) -> None:
+    reference = [np.ones(3), np.full(2, 100.0)]
+    timing.agree({"ours": lambda: reference, "peer": lambda: [np.ones(3), np.full(2, 100.01)]})
+    with pytest.raises(AssertionError, match=message):
+        timing.agree({"ours": lambda: reference, "peer": lambda: other})
+
+
+def test_nothing_is_timed_unless_all_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Careless(peers.Ours):
+        def norm(self, x: Any, weight: Any, bias: Any) -> Any:
+            return super().norm(x, weight, bias) * 1.01
+
+    known = {"ours": peers.Ours(), "careless": Careless(), "absent": None}
+    monkeypatch.setattr(scan, "library", known.get)
+    problem = Problem("layer-norm RNN", SIZE)
+    assert set(scan.contest(problem, ["ours", "absent"], 1).seconds) == {"ours", "products"}
+    monkeypatch.setattr(scan, "interleave", lambda *_, **__: pytest.fail("timed"))
+    with pytest.raises(AssertionError, match="careless"):
+        scan.contest(problem, ["ours", "careless"], 1)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+def test_a_layer_and_the_same_cell_of_ones_own_agree(name: str) -> None:
+    layer, cell = (
+        peers.Ours().training_step(Problem(which, SIZE)) for which in (f"nn.{name}", name)
+    )
+    timing.agree({"layer": layer, "cell": cell})
+    timing.agree({"layer": lambda: layer(2), "cell": lambda: cell(2)})
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", KINDS)
+def test_every_installed_peer_takes_the_same_step(name: str) -> None:
+    problem = Problem(name, SIZE)
+    built_in = problem.kind.cell is None
+    able = [peer for peer in peers.LIBRARIES if not built_in or peer in ("ours", "torch")]
+    assert scan.contest(problem, able, 1).seconds["ours"]
+
+
+def test_all_libraries_draw_the_same_lengths() -> None:
+    turns = [plans.drawing(lambda T: [T]) for _ in range(2)]
+    drawn = [[turn(), turn()] for turn in turns]
+    assert drawn[0] == drawn[1]
+    assert drawn[0][0] != drawn[0][1]
+
+
+# ── memory ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.skipif(not memory.measurable, reason="needs /proc/self/clear_refs")
+def test_memory_is_that_of_the_peak() -> None:
+    taken = memory.fresh(memory.grown_by, functools.partial(np.ones, 2**23))
+    assert 63 < taken < 66
+
+
+def test_chunks_compute_the_same_with_a_checkpoint() -> None:
+    timing.agree({"with": memory.chunked(9, True), "without": memory.chunked(9, False)})
+
+
+# ── the README ───────────────────────────────────────────────────────────────────────────
+
+FIGURES = [
+    Figure(Table.PEERS, "a / b", 0.456, "", 0.5, "1,2"),
+    Figure(Table.PEERS, "a / b", 1.0, "", 0.5, "3,4"),
+    Figure(Table.PEERS, "c / d", 123.4, "ms", None, "3,4"),
+]
+
+
+def test_a_table_shows_figures_bars_and_what_is_missed() -> None:
+    assert table.markdown(FIGURES).splitlines() == [
+        "| | 1,2 | 3,4 |",
+        "|---|---:|---:|",
+        "| a / b | 0.46 (0.5) | 1.00 (0.5) ✗ |",
+        "| c / d |  | 123 ms |",
+    ]
+    rows = [
+        Figure(Table.ENGINE, "x", 1.5, "us", 2.0),
+        Figure(Table.ENGINE, "y", float("nan"), "", 1.0),
+    ]
+    assert table.markdown([*rows, Figure(Table.ENGINE, "z", 3)]).splitlines()[2:] == [
+        "| x | 1.50 us | 2 us |",
+        "| y | nan | 1 ✗ |",
+        "| z | 3.00 |  |",
+    ]
+
+
+def page(between: str) -> str:
+    return f"# Title\n\n{table.BEGIN}\n{between}\n{table.END}\n\nafter\n"
+
+
+def test_only_what_stands_between_the_comments_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(page("old"), encoding="utf-8")
+    table.write(path, "new ✗")
+    once = path.read_bytes()
+    assert once.decode() == page("\nnew ✗\n")
+    table.write(path, "new ✗")
+    assert path.read_bytes() == once
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["nothing", table.BEGIN, f"{table.END}\n{table.BEGIN}", page("") + page("")],
+    ids=["none", "one", "swapped", "twice"],
+)
+def test_a_file_without_its_place_for_tables_is_left_alone(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="expected one line"):
+        table.write(path, "new")
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_the_readme_has_a_place_for_tables() -> None:
+    text = table.README.read_text(encoding="utf-8")
+    assert (text.count(table.BEGIN), text.count(table.END)) == (1, 1)
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────
+
+
+def test_the_command_prints_counts_and_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "SUITE", {"part": lambda rounds: iter(FIGURES[:rounds])})
+    path = tmp_path / "README.md"
+    path.write_text(page("old"), encoding="utf-8")
+    assert command.main(["--rounds", "1"]) == 0
+    assert path.read_text(encoding="utf-8") == page("old")
+    assert command.main(["--readme", str(path)]) == 1
+    assert "1 of 2 bars missed" in capsys.readouterr().out
+    text = path.read_text(encoding="utf-8")
+    assert table.markdown(FIGURES) in text
+    assert f"numpy {np.__version__}" in text
+
+
+@pytest.mark.parametrize("arguments", [["no such part"], ["scan", "--readme"]])
+def test_arguments_that_make_no_sense_are_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(arguments)
+    assert ended.value.code == 2
+    assert "error:" in capsys.readouterr().err
