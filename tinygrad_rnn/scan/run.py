@@ -286,7 +286,7 @@ def _traced(call: _Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
     trace.key.append(
         (
             structure,
-            tuple(x._data.slot for x in (*new, *outputs)),  # type: ignore[attr-defined]
+            tuple(x._data.slot for x in (*new, *outputs)),
             tuple(x.node is not None for x in (*new, *outputs)),
             recording,
         )

@@ -238,7 +238,7 @@ class Trace:
         recorded = primitive.vjps is not None and current().recording and True in through
         kind = (
             primitive,
-            tuple([x.text if type(x) is Literal else self.symbols[x].aval for x in operands]),
+            tuple([self.symbols[x].aval if isinstance(x, int) else x.text for x in operands]),
             tuple([(name, frozen(constant)) for name, constant in keywords.items()]),
         )
         known = _outputs.get(kind)
@@ -383,6 +383,8 @@ class Follower(Trace):
                 else:
                     symbol, node = self.constant(x)
                 if symbol.slot != operand or (node is not None) is not live:
+                    return None
+                if symbol.aval != self._expected_symbols[operand].aval:
                     return None
                 arrays.append(symbol)
                 parents.append(node)
