@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy import ndarray
 
 from ..graph import table
 from .batching import Operand, batched, each
-from .steps import Steps, once, parts_of
+from .steps import Steps, is_elementwise, once, parts_of
 from .values import CONSTANT, LOOP, SEQUENCE, Var, dense, join
 
 
@@ -36,6 +36,22 @@ class Outline(NamedTuple):
     stacked: list[Var]  #: wanted of every step, as blocks
     summed: list[Var]  #: wanted summed over the steps
     kept: list[Var]  #: wanted by a later loop: blocks, or what is the same at every step
+
+
+def _reached(values: Iterable[Var], passes: Callable[[Var], bool]) -> set[Var]:
+    """Those of the values, and of what they are computed from, that pass."""
+    found: set[Var] = set()
+    stack = list(values)
+    while stack:
+        v = stack.pop()
+        if v not in found and passes(v):
+            found.add(v)
+            stack += v.inputs
+    return found
+
+
+#: From this size on, in elements, blocks of all steps are too large for a cache (measured).
+LATE = 1024
 
 
 class Loop:
@@ -79,6 +95,12 @@ def _rows(x: ndarray) -> ndarray:
     return x.reshape(x.shape[0] * x.shape[1], x.shape[2])
 
 
+def _sum_of_rows(x: ndarray) -> Any:
+    """The sum over all but the last axis, as a product with ones: BLAS is there sooner."""
+    rows = x.reshape(-1, x.shape[-1])
+    return np.ones(len(rows), x.dtype).dot(rows)
+
+
 def _spread(x: ndarray, shape: tuple[int, ...]) -> ndarray:
     """Each x_t broadcast to a shape."""
     aligned = x.reshape(len(x), *(1,) * (len(shape) - x.ndim + 1), *x.shape[1:])
@@ -108,6 +130,7 @@ class Writer:
             "broadcast_to": np.broadcast_to,
             "by_step": _by_step,
             "spread": _spread,
+            "sum_of_rows": _sum_of_rows,
             "product_over_time": _product_over_time,
         }
         self.before: list[str] = []
@@ -123,14 +146,31 @@ class Writer:
     # ── what has to be computed within the loop ──────────────────────────────────────────
 
     def _needed_in_loop(self) -> list[Var]:
-        found: dict[Var, None] = {}
-        stack = [v for v in self.outline.new_carries if v.level == LOOP]
-        while stack:
-            v = stack.pop()
-            if v not in found:
-                found[v] = None
-                stack += [x for x in v.inputs if x.level == LOOP]
+        found = _reached(self.outline.new_carries, lambda v: v.level == LOOP)
+        found |= self._late(found)
         return sorted((v for v in found if v.op is not None), key=lambda v: v.number)
+
+    def _late(self, loop: set[Var]) -> set[Var]:
+        """Large elementwise values that only the steps read: while the operands are in the cache.
+
+        For small ones a call for all steps is the cheaper way; blocks of large ones would have to
+        be fetched from memory again.
+        """
+        outline = self.outline
+        wanted = [*outline.stacked, *outline.summed, *outline.kept]
+        blocks = _reached(wanted, lambda v: v not in loop)
+        late: set[Var] = set()
+        for v in sorted(loop, key=lambda v: -v.number):
+            late |= _reached(
+                v.inputs,
+                lambda x: (
+                    x.level == SEQUENCE
+                    and x not in blocks
+                    and is_elementwise(x)
+                    and math.prod(x.shape) >= LATE
+                ),
+            )
+        return late
 
     # ── names ────────────────────────────────────────────────────────────────────────────
 
@@ -476,6 +516,8 @@ class Writer:
             )
             names = [self.block(a, self.after, "after") for a in x.inputs]
             return f"{f}({', '.join(names)})"
+        if reduced == set(range(rank - 1)) and x.dtype.name in dense and v.dtype == x.dtype:
+            return f"sum_of_rows({self.block(x, self.after, 'after')}).reshape({v.shape})"
         axes = (0, *(i + 1 for i in sorted(reduced)))
         return f"add_reduce({self.block(x, self.after, 'after')}, {axes}).reshape({v.shape})"
 

@@ -90,12 +90,13 @@ def _grouped(
     places: Mapping[Var, tuple[Any, ...]],
 ) -> dict[Var, Pack]:
     found: dict[Var, Pack] = {}
+    inside = set(vars)
     for v_depth in sorted(set(depths.values())):
         alike: dict[Any, list[Var]] = {}
         for v in vars:
             if depths[v] == v_depth and v not in banned and _packable(v):
                 whole = places[v][0] if v in places else None
-                key = (v.op, v.shape, v.dtype, whole, *[_kind(x, v, found) for x in v.args])
+                key = (v.op, v.shape, v.dtype, whole, *[_kind(x, v, found, inside) for x in v.args])
                 alike.setdefault(key, []).append(v)
         for members in alike.values():
             if len(members) > 1:
@@ -123,11 +124,11 @@ def _packable(v: Var) -> bool:
     return all(x.dtype == v.dtype and len(x.shape) <= len(v.shape) for x in v.inputs)
 
 
-def _kind(x: Any, v: Var, found: Mapping[Var, Pack]) -> Any:
+def _kind(x: Any, v: Var, found: Mapping[Var, Pack], inside: set[Var]) -> Any:
     """What two operands have in common that can be one operand of a pack."""
     if type(x) is not Var:
         return frozen(x)
-    if x.level < LOOP:
+    if x.level < LOOP and x not in inside:
         given = x.op is None and x.level > CONSTANT  # it lies somewhere already
         if given and math.prod(x.shape) > LARGEST_COPIED:
             return x

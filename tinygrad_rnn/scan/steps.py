@@ -261,7 +261,7 @@ class Steps:
                 return writer.in_order(x)
             return self._of_full_shape(x, v, name)
         name = writer.block(x, writer.before, "before")
-        if _is_elementwise(v) and x.shape not in ((), v.shape) and math.prod(v.shape) <= SMALL:
+        if is_elementwise(v) and x.shape not in ((), v.shape) and math.prod(v.shape) <= SMALL:
             made = f"{name}_as_{'_'.join(map(str, v.shape))}"
             line = f"{made} = spread({name}, {v.shape})"
             if line not in writer.before:
@@ -277,7 +277,7 @@ class Steps:
         """A single number that v broadcasts."""
         if math.prod(x.shape) != 1 or x.shape in ((), v.shape) or name not in self.fixed:
             return name
-        if not _is_elementwise(v):
+        if not is_elementwise(v):
             return name
         if f"{name}_0" not in self.fixed:
             self.prologue.append(f"{name}_0 = {name}.reshape(())")
@@ -286,7 +286,7 @@ class Steps:
 
     def _of_full_shape(self, x: Var, v: Var, name: str) -> str:
         """A constant that v broadcasts, already broadcast: the call is then a fourth as long."""
-        if not _is_elementwise(v) or x.shape in ((), v.shape):
+        if not is_elementwise(v) or x.shape in ((), v.shape):
             return name
         made = f"{name}_as_{'_'.join(map(str, v.shape))}"
         line = f"{made} = broadcast_to({name}, {v.shape}).copy()"
@@ -352,7 +352,7 @@ class Steps:
             into = _into(v)
             assert into is not None
             # Over one number NumPy takes care that no operand is overwritten too early.
-            in_place = _is_elementwise(v) and math.prod(v.shape) > 1
+            in_place = is_elementwise(v) and math.prod(v.shape) > 1
             if in_place and v not in self.out:
                 self._release(position, v.inputs, last)
             out = self.out.get(v) or self._buffer(v)
@@ -429,7 +429,7 @@ class Steps:
             if line not in self.writer.before:
                 self.writer.before.append(line)
             return made
-        if x.level < LOOP:
+        if x not in self.packs:
             block = self.writer.beside(operands)
             if f"{block}_t" not in self.targets:
                 self._iterate(f"{block}_t", block)
@@ -530,7 +530,7 @@ def _covers(v: Var) -> bool:
     return bool(used.all())
 
 
-def _is_elementwise(v: Var) -> bool:
+def is_elementwise(v: Var) -> bool:
     return v.op is not None and isinstance(v.op.forward, np.ufunc) and v.op is not _matmul
 
 
@@ -651,4 +651,4 @@ def _into_join(steps: Steps, v: Var, arguments: list[str], out: str) -> list[str
     return lines
 
 
-__all__ = ["Steps", "once", "parts_of"]
+__all__ = ["Steps", "is_elementwise", "once", "parts_of"]
