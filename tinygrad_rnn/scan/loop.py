@@ -268,7 +268,7 @@ class Writer:
             dtype = self.constant(leader.dtype, "dtype_")
             lines = [f"{name} = empty((T, {len(values)}, *{leader.shape}), {dtype})"]
             for i, v in enumerate(values):
-                lines += self._written_into(v, f"{name}[:, {i}]")
+                lines.append(self._written_into(v, f"{name}[:, {i}]"))
             before += lines
         for i, v in enumerate(values):
             if (v, "block") not in self.place:
@@ -277,30 +277,17 @@ class Writer:
                 self.note("before", f"v{v.number} = {_shown(v)}", v, True)
         return name
 
-    def _written_into(self, v: Var, part: str) -> list[str]:
-        """The lines that write the block of v into an array."""
-        if (v, "block") not in self.place and v.op is not None:
-            if _is_product(v):
-                x, y = v.inputs
-                names = [self.block(x, self.before, "before"), self.in_order(y)]
-                self.names["matmul"] = np.matmul
-                return [f"matmul({', '.join(names)}, {part})"]
-            product = next((x for x in v.inputs if _is_product(x)), None)
-            if v.op is _add and product and (product, "block") not in self.place:
-                (other,) = (x for x in v.args if x is not product)
-                if type(other) is Var and product.shape == v.shape:
-                    lines = self._written_into(product, part)
-                    self.names["add"] = np.add
-                    name = self.block(other, self.before, "before")
-                    return [*lines, f"add({part}, {name}, {part})"]
-            if _is_plain(v):
-                names = [
-                    self.block(x, self.before, "before") if type(x) is Var else self.constant(x)
-                    for x in v.args
-                ]
-                f = self.constant(v.op.forward, f"{v.op.name}_")
-                return [f"{f}({', '.join(names)}, out={part})"]
-        return [f"{part} = {self.block(v, self.before, 'before')}"]
+    def _written_into(self, v: Var, part: str) -> str:
+        """The line that writes the block of v into an array."""
+        if (v, "block") in self.place or not _is_plain(v):
+            return f"{part} = {self.block(v, self.before, 'before')}"
+        assert v.op is not None
+        names = [
+            self.block(x, self.before, "before") if type(x) is Var else self.constant(x)
+            for x in v.args
+        ]
+        f = self.constant(v.op.forward, f"{v.op.name}_")
+        return f"{f}({', '.join(names)}, out={part})"
 
     def _product_beside(self, values: Sequence[Var], name: str) -> bool:
         """Write :meth:`beside` as one product of x_t with all matrices, if x_t is one row."""

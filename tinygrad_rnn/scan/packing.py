@@ -20,7 +20,7 @@ from .values import CONSTANT, LOOP, Var, dense
 _matmul = table["matmul"]
 
 #: The largest values, in elements, that packing gains anything for (measured).
-LARGEST = 4096
+LARGEST = 1024
 #: The largest that are worth a copy to bring them together.
 LARGEST_COPIED = 256
 
@@ -44,6 +44,16 @@ class Pack:
     @property
     def leader(self) -> Var:
         return self.members[0]
+
+    @property
+    def broadcasts(self) -> bool:
+        """Whether a value of the step meets what differs from member to member."""
+        operands = zip(self.leader.args, self.shared, strict=True)
+        return (
+            not self.is_product
+            and not all(self.shared)
+            and any(shared and type(x) is Var and x.level == LOOP for x, shared in operands)
+        )
 
     @property
     def is_product(self) -> bool:
@@ -101,7 +111,9 @@ def _grouped(
         for members in alike.values():
             if len(members) > 1:
                 pack = Pack(members)
-                found.update(dict.fromkeys(members, pack))
+                # Broadcasting costs as much as two calls more.
+                if len(members) > 2 or not pack.broadcasts:
+                    found.update(dict.fromkeys(members, pack))
     return found
 
 
@@ -119,7 +131,8 @@ def _packable(v: Var) -> bool:
             and len(y.shape) == 2
             and x.dtype == y.dtype == v.dtype
         )
-    if not (isinstance(v.op.forward, np.ufunc) and table.get(v.op.name) is v.op) or v.is_view:
+    alone = v.op in (table["sigmoid"], table["relu"])
+    if not alone and not (isinstance(v.op.forward, np.ufunc) and table.get(v.op.name) is v.op):
         return False
     return all(x.dtype == v.dtype and len(x.shape) <= len(v.shape) for x in v.inputs)
 

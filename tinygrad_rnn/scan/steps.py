@@ -374,7 +374,7 @@ class Steps:
         name, dtype = f"p{leader.number}_all", writer.constant(leader.dtype, "dtype_")
         count, shape = len(pack.members), leader.shape
         make = f"{name} = empty((T, {count}, *{shape}), {dtype})"
-        if math.prod(shape[:-1]) > 1 and self._is_broadcasting(pack):
+        if math.prod(shape[:-1]) > 1 and pack.broadcasts:
             # NumPy goes through them one by one anyway; apart, BLAS reads each of them as it is.
             make = f"{name} = empty(({count}, T, *{shape}), {dtype}).swapaxes(0, 1)"
         self.prologue.append(make)
@@ -382,13 +382,6 @@ class Steps:
             writer.place[v, "block"] = f"b{v.number}_all"
             self.prologue.append(f"b{v.number}_all = {name}[:, {i}]")
         self.pack_name[pack] = self._iterate(f"p{leader.number}", name)
-
-    def _is_broadcasting(self, pack: Pack) -> bool:
-        """Whether the same value of the step meets what differs from member to member."""
-        operands = zip(pack.leader.args, pack.shared, strict=True)
-        return not all(pack.shared) and any(
-            shared and type(x) is Var and x.level == LOOP for x, shared in operands
-        )
 
     def _place_joined_pack(self, pack: Pack) -> None:
         """The step's part of a block of several columns, (..., k n), as (k, ..., n)."""
@@ -462,7 +455,7 @@ class Steps:
             if pack not in self.pack_name:
                 self.pack_name[pack] = self._buffer(leader, count)
             out = self.pack_name[pack]
-            self.body += _into_ufunc(self, leader, arguments, out)
+            self.body += _into(leader)(self, leader, arguments, out)
             shown = [f"{op.name.strip('_')}({', '.join(arguments)})"]
         names = ", ".join(f"v{v.number}" for v in pack.members)
         writer.note("step", f"{names} = {', '.join(shown)}", leader)

@@ -294,6 +294,9 @@ class Builder:
             return None
         left, right = _by_level(x, y)
         if left.level < LOOP:
+            for first, second in ((x, y), (y, x)):
+                if second.op is _negative and second not in self.shared:
+                    return self._elementwise(_subtract, first, second.args[0])
             if left.level > right.level and left.op is _add:
                 # (x_t + b) + c -> x_t + (b + c): one pass over all steps, not two.
                 inner, summand = _by_level(*left.args)
