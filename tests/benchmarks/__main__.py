@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -57,11 +58,12 @@ def machine() -> str:
 
 def tables(figures: list[Figure]) -> str:
     """All figures as Markdown."""
-    parts = [
+    measured = (
         f"Measured on: {machine()}; float32, forward and full backward, medians over interleaved "
         "rounds. Ratios are ours / theirs: below 1 we are faster, or smaller. The most that a "
         f"figure may be stands in brackets or beside it, {MISSED} where that is missed."
-    ]
+    )
+    parts = [textwrap.fill(measured, 110)]
     for table in Table:
         found = [figure for figure in figures if figure.table is table]
         if found:
@@ -94,13 +96,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.names and options.readme:
         parser.error("the README shows all parts, from one run; leave out the names")
     print(machine(), flush=True)
-    figures = []
+    figures: list[Figure] = []
     for name in options.names or SUITE:
         for figure in SUITE[name](options.rounds):
+            if not figures or figure.table is not figures[-1].table:
+                print(f"\n{figure.table.value}", flush=True)
             figures.append(figure)
             print(figure, flush=True)
     missed = sum(figure.missed for figure in figures)
-    print(f"{missed} of {sum(figure.bar is not None for figure in figures)} bars missed")
+    print(f"\n{missed} of {sum(figure.bar is not None for figure in figures)} bars missed")
     if options.readme:
         write(options.readme, tables(figures))
         print(f"wrote {options.readme}")

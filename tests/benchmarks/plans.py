@@ -36,15 +36,17 @@ def first_call(name: str, problem: Problem, later: int = 5) -> float:
 
 def building(rounds: int) -> Iterator[Figure]:
     """A cell that was never seen: a new size of the inputs makes it one."""
-    for peer, verb in (("ours", "building the plan of a"), ("jax", "jax.jit compiling a")):
+    for peer, column, bar in (
+        ("ours", "building its plan", 20.0),
+        ("jax", "compiling in jax.jit", None),
+    ):
         if not library(peer):
             continue
-        first_call(peer, Problem("GRU", (2, 1, 3, 5)))  # what only the first plan of all costs
+        first_call(peer, Problem("GRU", (2, 1, 3, 5)))  # what only the first of all costs
         for name in CELLS:
-            problems = [Problem(name, (100, 16, 64 + i, 128)) for i in range(min(rounds, 5))]
-            taken = statistics.median(first_call(peer, problem) for problem in problems)
-            bar = 20.0 if peer == "ours" else None
-            yield Figure(Table.PLANS, f"{verb} {name}, T=100", 1e3 * taken, "ms", bar)
+            problems = [Problem(name, (100, 16, 64 + i, 128)) for i in range(3)]
+            taken = 1e3 * statistics.median(first_call(peer, problem) for problem in problems)
+            yield Figure(Table.PLANS, name, taken, "ms", bar, column)
 
 
 def shorter(rounds: int) -> Iterator[Figure]:
@@ -58,7 +60,7 @@ def shorter(rounds: int) -> Iterator[Figure]:
             first = _seconds(step, int(T))
             extra.append(first - statistics.median(_seconds(step, int(T)) for _ in range(5)))
         taken = 1e3 * statistics.median(extra)
-        yield Figure(Table.PLANS, f"{name}: a T that is new, and shorter", taken, "ms", 0.5)
+        yield Figure(Table.PLANS, name, taken, "ms", 0.5, "first call of a shorter T")
 
 
 def drawing(step: Callable[[int], list[Any]]) -> Callable[[], list[Any]]:
@@ -77,8 +79,8 @@ def drawn(rounds: int) -> Iterator[Figure]:
         steps = {peer: drawing(library(peer).training_step(problem)) for peer in ("ours", "torch")}
         agree(steps)
         ratio = interleave(steps, rounds=rounds, seconds=0.0).ratio("ours", "torch")
-        row = f"{title(problem, 'torch')}, T drawn from {SHORTEST} to {LONGEST}, N,D,H = 16,64,128"
-        yield Figure(Table.PLANS, row, ratio)
+        column = f"{SHORTEST} to {LONGEST},{','.join(map(str, problem.size[1:]))}"
+        yield Figure(Table.PEERS, title(problem, "torch"), ratio, "", None, column)
 
 
 def plans(rounds: int) -> Iterator[Figure]:

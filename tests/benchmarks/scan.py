@@ -94,6 +94,7 @@ def contest(problem: Problem, names: Sequence[str], rounds: int) -> Rounds:
 
 def against_peers(rounds: int) -> Iterator[Figure]:
     """Every net at every size against every peer, and its share of BLAS."""
+    shares = []
     for name, bars in BARS.items():
         for place, size in enumerate(SIZES):
             problem = Problem(name, size)
@@ -111,4 +112,5 @@ def against_peers(rounds: int) -> Iterator[Figure]:
                     ratio = times.ratio("ours", peer)
                     yield Figure(Table.PEERS, title(problem, peer), ratio, "", bar, column)
             share = 100 * times.ratio("products", "ours")
-            yield Figure(Table.BLAS, name, share, "%", None, column)
+            shares.append(Figure(Table.BLAS, name, share, "%", None, column))
+    yield from shares

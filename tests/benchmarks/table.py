@@ -17,13 +17,16 @@ MISSED = "✗"
 class Table(Enum):
     """The README's tables, in their order, by what stands above them."""
 
-    PEERS = "Time of a training step, ours / theirs, at sizes T,N,D,H (compiling not counted):"
+    PEERS = (
+        "Time of a training step, ours / theirs, at sizes T,N,D,H (compiling not counted; in the "
+        "last column T is drawn anew at each call):"
+    )
     BLAS = "Of our time, the share that the bare matrix products would take alone:"
-    PLANS = "Cells and lengths that are new, and lengths that change:"
+    PLANS = "A cell that is new (T,N,D,H = 100,16,64,128), and a length that is (20 to 60):"
     MEMORY = "Memory of a training step at T,N,D,H = 100,64,256,512, the growth of the process:"
     CHECKPOINT = (
         "A long sequence in sqrt(T) chunks, each within `tg.checkpoint` (nn.LSTM, "
-        "N,D,H = 16,64,64):"
+        "N,D,H = 32,64,64):"
     )
     GROWTH = (
         "By what each doubling of T, N or H multiplies a training step (from T,N,D,H = "
@@ -72,7 +75,7 @@ class Figure:
 
     def __str__(self) -> str:
         verdict = "" if self.bar is None else f"bar {self.allowed}{'  MISSED' * self.missed}"
-        return f"{self.row:<70} {self.column:>18} {self.measured:>12}  {verdict}".rstrip()
+        return f"{self.row:<66} {self.column:>25} {self.measured:>10}  {verdict}".rstrip()
 
 
 def markdown(figures: Iterable[Figure]) -> str:
