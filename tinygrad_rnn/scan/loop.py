@@ -22,6 +22,7 @@ from numpy import ndarray
 
 from ..graph import table
 from .batching import Operand, batched, each
+from .listing import Listing, Names
 from .steps import Steps, is_elementwise, once, parts_of
 from .values import CONSTANT, LOOP, SEQUENCE, Var, dense, join
 
@@ -62,11 +63,11 @@ class Loop:
 
     Attributes:
         source: the Python function that runs.
-        listing: the same for people, as triples (section, line, shape).
+        listing: the same for people.
     """
 
-    def __init__(self, outline: Outline):
-        writer = Writer(outline)
+    def __init__(self, outline: Outline, names: Names):
+        writer = Writer(outline, names)
         self.source = writer.source()
         self.listing = writer.listing
         code = compile(self.source, "<scan>", "exec")
@@ -116,9 +117,9 @@ def _product_over_time(x: ndarray, y: ndarray) -> Any:
 class Writer:
     """Writes the function of one loop."""
 
-    def __init__(self, outline: Outline):
+    def __init__(self, outline: Outline, names: Names):
         self.outline = outline
-        self.listing: list[tuple[str, str, str]] = []
+        self.listing = Listing(names)
         self.names: dict[str, Any] = {
             "empty": np.empty,
             "zeros": np.zeros,
@@ -179,13 +180,6 @@ class Writer:
         self.names[name] = value
         return name
 
-    def note(self, section: str, line: str, v: Var | None, over_time: bool = False) -> None:
-        shape = ""
-        if v is not None:
-            sizes = ", ".join(map(str, (("T",) if over_time else ()) + v.shape))
-            shape = f"{v.dtype} ({sizes})"
-        self.listing.append((section, line, shape))
-
     # ── values that are known before the loop, or after it ───────────────────────────────
 
     def block(self, v: Var, out: list[str], section: str) -> str:
@@ -243,7 +237,7 @@ class Writer:
             self._calls[line] = v
         out.append(line)
         self.place[v, "block" if over_time else "once"] = name
-        self.note(section, f"{name} = {v.op.name.strip('_')}({', '.join(arguments)})", v, over_time)
+        self.listing.add(section, [v], over_time)
 
     def in_order(self, v: Var) -> str:
         """The name of a constant matrix whose rows lie one behind the other, as BLAS likes it."""
@@ -274,7 +268,7 @@ class Writer:
             if (v, "block") not in self.place:
                 before.append(f"v{v.number} = {name}[:, {i}]")
                 self.place[v, "block"] = f"v{v.number}"
-                self.note("before", f"v{v.number} = {_shown(v)}", v, True)
+                self.listing.add("before", [v], over_time=True)
         return name
 
     def _written_into(self, v: Var, part: str) -> str:
@@ -310,6 +304,7 @@ class Writer:
         x = self.block(xs.pop(), before, "before")
         matrices = [self.block(v.inputs[1], before, "before") for v in products]
         flat = f"{name}_flat"
+        self.listing.add("before", products, over_time=True)
         before.append(f"{flat} = {x}.reshape(T, -1) @ concatenate([{', '.join(matrices)}], 1)")
         if summands:
             names = [self.block(c, before, "before") for c in summands]
@@ -422,7 +417,8 @@ class Writer:
         line = self._total(v)
         self.after.append(f"{made} = {line}")
         self.place[v, "total"] = made
-        self.note("after", f"{made} = {line}", v)
+        if v.op is not None:
+            self.listing.add("after", [v], summed=v.level > CONSTANT)
         return made
 
     def _total(self, v: Var) -> str:
@@ -541,12 +537,6 @@ def _is_plain(v: Var) -> bool:
     if v.op is None or not isinstance(v.op.forward, np.ufunc) or v.op is table["matmul"]:
         return False
     return all(x.level == CONSTANT or x.shape == v.shape for x in v.inputs)
-
-
-def _shown(v: Var) -> str:
-    assert v.op is not None
-    names = [f"v{x.number}" if type(x) is Var else repr(x) for x in v.args]
-    return f"{v.op.name.strip('_')}({', '.join(names)})"
 
 
 #: Sums may be taken before these, of one array and linear in it.

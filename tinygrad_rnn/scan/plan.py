@@ -19,6 +19,7 @@ from numpy import ndarray
 
 from ..backprop import sweep
 from ..graph import Node, current, traced
+from .listing import Names
 from .loop import Loop, Outline
 from .trace import Instruction, Source, Symbol, Trace
 from .values import CONSTANT, LOOP, SEQUENCE, Builder, Var, translate
@@ -59,15 +60,16 @@ class Plan:
         self.live = _live(step) if recording else _nothing_live(step)
         self._values: dict[int, Var] = {}
         self._builder = Builder()
-        given = self._builder.given
+        self.names = Names()
         symbols = self.symbols
-        for slots, level in (
-            (step.carries, LOOP),
-            (step.inputs, SEQUENCE),
-            (self.sources, CONSTANT),
+        for slots, level, labels in (
+            (step.carries, LOOP, _numbered("h", "", len(step.carries))),
+            (step.inputs, SEQUENCE, _numbered("x", "_t", len(step.inputs))),
+            (self.sources, CONSTANT, _labels(trace.sources)),
         ):
-            for slot in slots:
-                self._values[slot] = given(symbols[slot].shape, symbols[slot].dtype, level)
+            for slot, label in zip(slots, labels, strict=True):
+                symbol = symbols[slot]
+                self._values[slot] = self._builder.given(symbol.shape, symbol.dtype, level, label)
         translate(self._builder, self.instructions, symbols, self._values)
         every = [True] * (len(step.new_carries) + len(step.outputs))
         self.kept: list[Var] = []
@@ -92,7 +94,8 @@ class Plan:
                 stacked=[values[slot] for slot in self._slots(step.outputs)],
                 summed=[],
                 kept=kept,
-            )
+            ),
+            self.names,
         )
 
     def backward(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> _Backward:
@@ -163,11 +166,26 @@ class Plan:
         return [leaves.get(slot) for slot in slots]
 
     def __str__(self) -> str:
-        parts = [_listing("forward", self.forward)]
-        parts += [_listing("backward", found.loop) for found in list(self._backward.values())[:1]]
-        return "\n".join(parts)
+        directions = {"forward": self.forward}
+        with self._lock:
+            for found in list(self._backward.values())[:1]:
+                directions["backward"] = found.loop
+        return "\n".join(
+            line if line.startswith(" ") else f"{name}, {line}"
+            for name, loop in directions.items()
+            for line in str(loop.listing).splitlines()
+        )
 
     __repr__ = __str__
+
+
+def _numbered(stem: str, end: str, count: int) -> list[str]:
+    """``x_t``, or ``x0_t``, ``x1_t``, ... if there are several."""
+    return [f"{stem}{i if count > 1 else ''}{end}" for i in range(count)]
+
+
+def _labels(sources: Sequence[Source]) -> list[str | None]:
+    return [source.label if source.node is None else source.node.name for source in sources]
 
 
 class _Live(NamedTuple):
@@ -222,6 +240,7 @@ class _Backward:
         self, plan: Plan, trace: Trace, seeds: list[int | None], cotangents: list[Any | None]
     ):
         step, forward = plan.step, plan._values
+        self._names = plan.names
         n, m = len(step.carries), len(step.inputs)
         builder = Builder()
         given = builder.given
@@ -233,21 +252,25 @@ class _Backward:
         self.constants: list[ndarray] = []  # arrays that the rules themselves brought
         sequences: list[Var] = []
         for source in trace.sources:
-            values[source.slot] = given(source.array.shape, source.array.dtype, CONSTANT)
+            array = source.array
+            number = f"{array.item():.6g}" if array.size == 1 else None
+            values[source.slot] = given(array.shape, array.dtype, CONSTANT, number)
             constants.append(values[source.slot])
             self.constants.append(source.array)
         self.outputs = [i for i in range(len(seeds) - n) if seeds[n + i] is not None]
+        labels = _numbered("dy", "_t", len(seeds) - n)
         for i in self.outputs:
             slot = seeds[n + i]
             assert slot is not None
-            values[slot] = given(symbols[slot].shape, symbols[slot].dtype, SEQUENCE)
+            values[slot] = given(symbols[slot].shape, symbols[slot].dtype, SEQUENCE, labels[i])
             sequences.append(values[slot])
         self.carries = [i for i in range(n) if seeds[i] is not None]
         carries = []
+        labels = _numbered("dh", "", n)
         for i in self.carries:
             slot = seeds[i]
             assert slot is not None
-            values[slot] = given(symbols[slot].shape, symbols[slot].dtype, LOOP)
+            values[slot] = given(symbols[slot].shape, symbols[slot].dtype, LOOP, labels[i])
             carries.append(values[slot])
         self._read_forward(forward, builder, saved, trace, values)
         translate(builder, trace.instructions, symbols, values)
@@ -268,6 +291,10 @@ class _Backward:
         self.sources = [i for i in range(n + m, len(cotangents)) if cotangents[i] is not None]
         stacked = [value(cotangents[i]) for i in self.inputs]
         summed = [value(cotangents[i]) for i in self.sources]
+        read = [forward[slot] for slot in (*step.inputs, *plan.sources)]
+        for i, v in zip((*self.inputs, *self.sources), (*stacked, *summed), strict=True):
+            if v.label is None and type(read[i - n].label) is str:
+                v.label = f"d{read[i - n].label}"
         self.saved = list(saved)
         fixed = [v for v in saved if v.level == CONSTANT]
         moving = [v for v in saved if v.level > CONSTANT]
@@ -287,7 +314,7 @@ class _Backward:
     @functools.cached_property
     def loop(self) -> Loop:
         """Compiled when it is first run."""
-        return Loop(self._outline)
+        return Loop(self._outline, Names(self._names))
 
     def _read_forward(
         self,
@@ -323,26 +350,13 @@ class _Backward:
             (v,) = v.inputs
         if v not in saved:
             level = CONSTANT if v.level == CONSTANT else SEQUENCE
-            saved[v] = builder.given(v.shape, v.dtype, level)
+            saved[v] = builder.given(v.shape, v.dtype, level, v)
         made = saved[v]
         for view in reversed(chain):
             assert view.op is not None
             args = tuple(made if type(x) is Var else x for x in view.args)
             made = builder.make(view.op, args, view.keywords, view.shape, view.dtype)
         return made
-
-
-def _listing(title: str, loop: Loop) -> str:
-    lines = []
-    for section, heading in (
-        ("before", "before the steps"),
-        ("step", "at every step"),
-        ("after", "after the steps"),
-    ):
-        lines.append(f"{title}, {heading}:")
-        rows = [(line, shape) for kind, line, shape in loop.listing if kind == section]
-        lines += [f"    {line:<48} {shape}".rstrip() for line, shape in rows] or ["    nothing"]
-    return "\n".join(lines)
 
 
 # ── the plans that are known ─────────────────────────────────────────────────────────────

@@ -325,7 +325,6 @@ class Steps:
         writer = self.writer
         arguments = [self.read(x, v) for x in v.args]
         made = f"v{v.number}"
-        shown = f"{made} = {op.name.strip('_')}({', '.join(arguments)})"
         if v.is_view:
             # A buffer stays where it is, and so does what one sees of it.
             stays = arguments[0] in self.fixed
@@ -364,7 +363,7 @@ class Steps:
                 self._release(position, v.inputs, last)
         if last.get(v) is None and v in self.buffer:
             self._give_back(v)
-        writer.note("step", shown, v)
+        writer.listing.add("step", [v])
 
     # ── packs ────────────────────────────────────────────────────────────────────────────
 
@@ -449,22 +448,20 @@ class Steps:
         if leader in self.parts:
             self._place_joined_pack(pack)
         if pack.is_product:
-            shown = self._write_products(pack)
+            self._write_products(pack)
         else:
             arguments = [self._operand(pack, j) for j in range(len(leader.args))]
             if pack not in self.pack_name:
                 self.pack_name[pack] = self._buffer(leader, count)
             out = self.pack_name[pack]
             self.body += _into(leader)(self, leader, arguments, out)
-            shown = [f"{op.name.strip('_')}({', '.join(arguments)})"]
-        names = ", ".join(f"v{v.number}" for v in pack.members)
-        writer.note("step", f"{names} = {', '.join(shown)}", leader)
+        writer.listing.add("step", pack.members)
         inputs = [x for v in pack.members for x in v.inputs]
         self._release(position, inputs, last)
         if last.get(leader) is None and leader in self.buffer:
             self._give_back(leader)
 
-    def _write_products(self, pack: Pack) -> list[str]:
+    def _write_products(self, pack: Pack) -> None:
         """Products of the same rows with several matrices; of one row with all of them at once."""
         leader, writer, count = pack.leader, self.writer, len(pack.members)
         rows, matrices = self.read(leader.args[0], leader), [v.args[1] for v in pack.members]
@@ -483,12 +480,9 @@ class Steps:
                 self.prologue.append(f"{flat} = {held}.reshape({shape})")
                 self.fixed.add(flat)
             self.body.append(f"{rows}.dot({made}, {flat})")
-            return [f"matmul({rows}, {made})"]
-        arguments = [[rows, self.read(y, leader)] for y in matrices]
-        outs = [self._member(v) for v in pack.members]
-        for (x, y), out in zip(arguments, outs, strict=True):
-            self.body.append(f"{x}.dot({y}, {out})")
-        return [f"matmul({x}, {y})" for x, y in arguments]
+            return
+        for v, y in zip(pack.members, matrices, strict=True):
+            self.body.append(f"{rows}.dot({self.read(y, leader)}, {self._member(v)})")
 
     def _view(self, v: Var, x: str) -> str:
         assert v.op is not None

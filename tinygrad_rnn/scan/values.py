@@ -68,7 +68,7 @@ views = frozenset(
 class Var:
     """A value of a step: an input of the loop (``op`` is None) or what an operation gives."""
 
-    __slots__ = ("args", "dtype", "keywords", "level", "number", "op", "shape")
+    __slots__ = ("args", "dtype", "keywords", "label", "level", "number", "op", "shape")
 
     def __init__(
         self,
@@ -87,6 +87,8 @@ class Var:
         self.shape = shape
         self.dtype = dtype
         self.level = level
+        #: What the listing calls it: a name, another loop's value that it is, or None.
+        self.label: str | Var | None = None
 
     @property
     def inputs(self) -> list[Var]:
@@ -124,9 +126,17 @@ class Builder:
         self.shared: set[Var] = set()  # what several operations read
         self._known: dict[Any, Var] = {}
 
-    def given(self, shape: tuple[int, ...], dtype: np.dtype[Any], level: int) -> Var:
+    def given(
+        self,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        level: int,
+        label: str | Var | None = None,
+    ) -> Var:
         """An input of the loop."""
-        return self._new(None, (), {}, shape, dtype, level)
+        made = self._new(None, (), {}, shape, dtype, level)
+        made.label = label
+        return made
 
     def _new(self, *parts: Any) -> Var:
         self.count += 1
@@ -311,6 +321,15 @@ class Builder:
                 if _level(inner) == LOOP and _may_be_summand(summand):
                     return self._elementwise(_add, inner, self._elementwise(_add, summand, right))
             return None
+        for first, second in ((x, y), (y, x)):
+            if second.op is _multiply and first.shape == second.shape:
+                a, s = _by_level(*second.args)
+                if a is first and _may_be_summand(s):  # a + a s -> a (1 + s)
+                    if s.op is _negative:
+                        return self._elementwise(
+                            _multiply, a, self._elementwise(_subtract, 1.0, s.args[0])
+                        )
+                    return self._elementwise(_multiply, a, self._elementwise(_add, s, 1.0))
         if x.op is _multiply and y.op is _multiply and x.shape == y.shape:
             (a, s), (b, r) = _by_level(*x.args), _by_level(*y.args)
             if a is b and _may_be_summand(s) and _may_be_summand(r):
@@ -492,4 +511,6 @@ def translate(
         value = builder.make(step.primitive, args, step.keywords, made.shape, made.dtype)
         if reads[step.slot] > 1:
             builder.shared.add(value)
+        if step.node is not None and step.node.name is not None and value.label is None:
+            value.label = step.node.name
         known[step.slot] = value
