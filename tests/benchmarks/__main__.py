@@ -1,6 +1,6 @@
 """The benchmark suite: ours against whichever peers are installed, on the same numbers.
 
-python -m tests.benchmarks                  all of it, about ten minutes
+python -m tests.benchmarks                  all of it, less than ten minutes
 python -m tests.benchmarks scan memory      these parts alone
 python -m tests.benchmarks --rounds 3       faster, and less sure
 python -m tests.benchmarks --readme         all of it, and its tables into README.md

@@ -130,7 +130,7 @@ def checkpoints(rounds: int) -> Iterator[Figure]:
             yield Figure(Table.CHECKPOINT, row, kept, "MB", None, "memory with")
             if before is not None:
                 yield Figure(
-                    Table.CHECKPOINT, row, kept / before, "", 2.2, "memory with, / that of T/4"
+                    Table.CHECKPOINT, row, kept / before, "", 2.5, "memory with, / that of T/4"
                 )
             before = kept
         steps = {"with": chunked(T, True), "without": chunked(T, False)}

@@ -52,24 +52,27 @@ def title(problem: Problem, peer: str) -> str:
 
 
 def products(problem: Problem) -> Callable[[], None]:
-    """The bare matrix products of a training step: what BLAS alone would take."""
+    """The bare matrix products of a training step, in a fast form: what BLAS alone takes."""
     T, N, D, H = problem.size
-    rows = problem.kind.gates * H
+    count = problem.kind.gates
     rng = np.random.default_rng(0)
-    shapes = [(T * N, D), (T, N, H), (T, N, rows), (rows, D), (rows, H)]
+    shapes = [(T * N, D), (T, N, H), (T, N, count * H), (count * H, D), (count * H, H)]
     x, h, gates, weight_ih, weight_hh = (rng.standard_normal(s, np.float32) for s in shapes)
-    ih_transposed, hh_transposed = weight_ih.T.copy(), weight_hh.T.copy()
-    from_x, from_h, for_h = np.empty_like(gates), np.empty_like(gates[0]), np.empty_like(h[0])
+    # One product a gate: 1.5 -> 1.0 ms for all steps at T,N,D,H = 50,16,64,128, of four gates.
+    each_hh = np.ascontiguousarray(weight_hh.reshape(count, H, H).swapaxes(1, 2))
+    ih = weight_ih.T.copy()
+    from_x, from_h = np.empty((T * N, count * H), np.float32), np.empty((count, N, H), np.float32)
     for_ih, for_hh, for_x = np.empty_like(weight_ih), np.empty_like(weight_hh), np.empty_like(x)
-    hs, gs = list(h), list(gates)
-    all_h, all_gates, all_from_x = (a.reshape(T * N, -1) for a in (h, gates, from_x))
+    for_h = np.empty_like(h[0])
+    h_by_step, gates_by_step = list(h), list(gates)
+    all_h, all_gates = h.reshape(T * N, H), gates.reshape(T * N, count * H)
 
     def run() -> None:
-        np.matmul(x, ih_transposed, out=all_from_x)
-        for h_t in hs:
-            np.matmul(h_t, hh_transposed, out=from_h)
-        for g_t in gs:
-            np.matmul(g_t, weight_hh, out=for_h)
+        np.matmul(x, ih, out=from_x)
+        for h_t in h_by_step:
+            np.matmul(h_t, each_hh, out=from_h)
+        for gates_t in gates_by_step:
+            np.matmul(gates_t, weight_hh, out=for_h)
         np.matmul(all_gates.T, x, out=for_ih)
         np.matmul(all_gates.T, all_h, out=for_hh)
         np.matmul(all_gates, weight_ih, out=for_x)

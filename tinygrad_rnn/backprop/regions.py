@@ -147,6 +147,8 @@ def fuse(
     reference: Callable[..., Sequence[Value]],
     forward: Callable[..., tuple[tuple[ndarray, ...], Any]],
     vjps: Callable[..., Sequence[Any]],
+    *,
+    without_graph: Callable[..., tuple[tuple[ndarray, ...], Any]] | None = None,
 ) -> Callable[..., Any]:
     """Give a function of several operations a hand-written forward and backward of one node.
 
@@ -161,6 +163,8 @@ def fuse(
         vjps: ``vjps(gs, saved, live, *arrays)``: the cotangents of all inputs, given the list of
             those of the outputs, None where missing; None where ``live`` says that it is not
             wanted. A weight's may be a :class:`Later`.
+        without_graph: the same as ``forward``, for calls of which nothing is recorded and so
+            nothing has to be saved; None for ``forward`` itself.
 
     Returns:
         A function with the reference's arguments and results.
@@ -191,8 +195,9 @@ def fuse(
                 return reference(*inputs)
         if state.anomaly or state.tracing is not None:
             return reference(*inputs)
-        outputs, saved = forward(*arrays)
-        if not (recorded and state.recording):
+        recorded = recorded and state.recording
+        outputs, saved = (forward if recorded else without_graph or forward)(*arrays)
+        if not recorded:
             return tuple([attach(output, None) for output in outputs])
         node = record(op, tuple(parents), tuple(arrays), outputs, {"saved": saved}, state.scope)
         return tuple([picked_from(node, i) for i in range(len(outputs))])

@@ -93,6 +93,12 @@ class Layered(Module):
         """The step of one layer in one direction; each kind of layer defines its own."""
         raise NotImplementedError
 
+    def _sequence(
+        self, weights: dict[str, Any], carry: Carry, xs: Tensor, *, unroll: bool, **options: Any
+    ) -> tuple[Carry, Tensor]:
+        """One layer in one direction: the last carry, and the h_t."""
+        return scan(self._step(weights, unroll), carry, xs, unroll=unroll, **options)
+
     def _initial(self, state: Any, batch: tuple[int, ...]) -> list[Carry]:
         """The carry that each layer and direction starts from, in this order."""
         return list(zip(self._part("h", state, batch, self._output_size), strict=True))
@@ -126,14 +132,8 @@ class Layered(Module):
                 with graph.scope(f"l{layer}{direction}"):
                     names = {n: f"{n}_l{layer}{direction}" for n in self._weight_names}
                     weights = {n: getattr(self, attribute) for n, attribute in names.items()}
-                    carry, ys = scan(
-                        self._step(weights, unroll),
-                        initial[len(final)],
-                        y,
-                        reverse=bool(direction),
-                        lengths=lengths,
-                        unroll=unroll,
-                    )
+                    options = {"reverse": bool(direction), "lengths": lengths, "unroll": unroll}
+                    carry, ys = self._sequence(weights, initial[len(final)], y, **options)
                 final.append(carry)
                 both.append(ys)
             y = both[0] if len(both) == 1 else ops.concatenate(both, -1)

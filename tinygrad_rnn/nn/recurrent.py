@@ -14,6 +14,7 @@ from ..tensor import Tensor
 from . import init
 from .cells import candidate_apart, gru_step, nonlinearities, pair, rnn_step
 from .layered import Carry, Layered, Step
+from .lstm_sequence import lstm_sequence
 from .lstm_step import equations
 from .module import flags
 
@@ -211,6 +212,14 @@ class LSTM(Layered):
             return (h, c), h
 
         return step
+
+    def _sequence(
+        self, weights: dict[str, Any], carry: Carry, xs: Tensor, *, unroll: bool, **options: Any
+    ) -> tuple[Carry, Tensor]:
+        found = None if unroll else lstm_sequence(xs, carry, weights, **options)
+        if found is None:
+            return super()._sequence(weights, carry, xs, unroll=unroll, **options)
+        return found
 
     def _initial(self, state: Any, batch: tuple[int, ...]) -> list[Carry]:
         h, c = pair("LSTM", state)
