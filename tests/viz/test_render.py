@@ -6,8 +6,10 @@ import os
 import shutil
 import stat
 import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import graphviz
 import pytest
@@ -16,6 +18,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.viz import Drawing
 
 from .nets import lstm, rnn
+from .test_flow import layer_loss
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="there is no dot program")
 
@@ -80,6 +83,24 @@ def test_large_graphs_can_be_laid_out() -> None:
         assert picture.source.count("shape=") < 3 * operations
         assert picture.pipe().count(b'class="node"') > operations
     assert is_svg(tg.draw(lstm(200), detail="cell").pipe())
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("lstm", {"num_layers": 2}),
+        ("gru", {"bidirectional": True}),
+        ("rnn", {"num_layers": 2, "bidirectional": True}),
+    ],
+)
+def test_layers_can_be_laid_out(kind: str, options: Any) -> None:
+    # Straight edges from 32 steps to the stack behind them took dot minutes; so did a rail that
+    # ran against the direction of its loop, and the search for the very best places. From posts
+    # far from their steps dot lost the way.
+    loss, _ = layer_loss(kind, T=32, **options)
+    start = time.perf_counter()
+    assert is_svg(tg.draw(loss, grads=True).pipe())
+    assert time.perf_counter() - start < 20
 
 
 # ── with dot ─────────────────────────────────────────────────────────────────────────────

@@ -7,14 +7,13 @@ from one time step into a later one, whatever its name.
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..graph import Node, ancestors
-from . import labels
+from . import labels, ways
 from .picture import Box, Edge, Picture, arranged
 from .turns import Loop, Place, Turn, backward, common, crosses, turns
 
@@ -171,25 +170,9 @@ class _Builder:
         return box
 
     def feed(self, box: Box, inputs: list[tuple[Node, int]]) -> None:
-        """Edges from a leaf or a constant to all that uses it.
-
-        What is used in several places runs along them as a rail, with a tap at each: Graphviz
-        takes time quadratic in the length of an edge, so that straight edges to every one of 60
-        steps would take it minutes.
-        """
-        stops: dict[Hashable, list[tuple[Node, int]]] = defaultdict(list)
+        """Edges from a leaf or a constant to all that uses it."""
         for node, i in inputs:
-            user = self.box_of[node]
-            place = user.place or self.places[node]
-            stops[place[0] if place and user.kind != "gap" else user].append((node, i))
-        start = box
-        for stop, at_stop in stops.items():
-            if len(stops) > 1:
-                tap = self.boxes[box, stop] = Box(f"{box.kind} tap", "")
-                self.edges[start, tap] = Edge(start, tap, f"{box.kind} rail")
-                start = tap
-            for node, i in at_stop:
-                self.edge(start, box.kind, node, i)
+            self.edge(box, box.kind, node, i)
 
     # ── edges ────────────────────────────────────────────────────────────────────────────
 
@@ -203,9 +186,10 @@ class _Builder:
         return "state" if crosses(self.places[parent], self.places[node]) else "data"
 
     def edge(self, tail: Box, kind: str, node: Node, i: int) -> None:
-        """Add to the edge between two boxes; each input of a single operation has its own."""
+        """Add to the edge between two boxes; each input of a single operation has its own, but
+        for what comes from steps left out."""
         head = self.box_of[node]
-        key = (tail, head, kind, i if head.kind in single else None)
+        key = (tail, head, kind, i if head.kind in single and tail.kind != "gap" else None)
         edge = self.edges.get(key)
         if edge is None:
             edge = self.edges[key] = Edge(tail, head, kind)
@@ -220,35 +204,8 @@ class _Builder:
                 parents = [node.parents[i] for node, i in edge.inputs if self.places[node] == last]
                 edge.lines = [labels.crossing(dict.fromkeys(parents), self.dtype)]
 
-    def keep_order(self) -> None:
-        """Let no step begin, in the picture, before the one before it has ended.
-
-        An unseen post stands between them: nothing of the first lies behind it, nothing of the
-        second before it.
-        """
-        inside: dict[Turn, dict[Box, None]] = defaultdict(dict)
-        for box in self.boxes.values():
-            for turn in self.places[box.nodes[0]] if box.kind == "step" else box.place:
-                inside[turn][box] = None
-        within = [e for e in self.edges.values() if e.tail.place == e.head.place]
-        used, using = {e.tail for e in within}, {e.head for e in within}
-        columns: dict[int, list[dict[Box, None]]] = defaultdict(list)
-        for loop in self.loops:
-            for turn in loop.turns:
-                gap = self.gaps.get(turn)
-                column = inside[turn] if gap is None else {gap: None}
-                if column not in columns[loop.number][-1:]:
-                    columns[loop.number].append(column)
-        for of_loop in columns.values():
-            for before, after in itertools.pairwise(of_loop):
-                post = Box("post", "", place=common([box.place for box in (*before, *after)]))
-                self.boxes[post] = post
-                for box in before:
-                    if box not in used or box.kind == "step":
-                        self.edges[box, post] = Edge(box, post, "before")
-                for box in after:
-                    if box not in using or box.kind == "step":
-                        self.edges[post, box] = Edge(post, box, "after")
+    def lay_ways(self) -> None:
+        ways.lay(self.boxes, self.edges, self.places, self.loops, self.gaps)
 
 
 class _ByOperation(_Builder):
@@ -262,7 +219,7 @@ class _ByOperation(_Builder):
             if edge.kind == "state" and edge.tail.kind == "operation":
                 edge.tail.kind = "state"
         self.name_edges({"gap"})
-        self.keep_order()
+        self.lay_ways()
 
 
 class _ByStep(_Builder):
@@ -319,7 +276,7 @@ class _ByStep(_Builder):
 
     def finish(self) -> None:
         self.name_edges({"step", "module", "gap"})
-        self.keep_order()
+        self.lay_ways()
 
 
 class _ByModule(_Builder):
@@ -348,10 +305,6 @@ class _ByModule(_Builder):
         kind = self.kind_between(parent, node)
         if kind == "state" or self.box_of[parent] is not self.box_of[node]:
             self.edge(self.box_of[parent], kind, node, i)
-
-    def feed(self, box: Box, inputs: list[tuple[Node, int]]) -> None:
-        for node, i in inputs:
-            self.edge(box, box.kind, node, i)
 
     def add_source(self, source: _Source, users: list[Box]) -> Box:
         """A weight is listed in the only box that uses it; the inputs of all steps are one box."""

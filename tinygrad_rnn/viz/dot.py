@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from . import labels, style
 from .picture import Box, Cluster, Edge, Picture, Scale
 from .render import Drawing
+from .svg import figure
 
 
 def to_dot(picture: Picture) -> Drawing:
@@ -25,8 +26,9 @@ def to_dot(picture: Picture) -> Drawing:
         *(_edge(edge, ids, picture.scale) for edge in picture.edges),
     ]
     if picture.scale is not None:
-        lines += _legend(picture.scale)
-    return Drawing(graph_attr=style.GRAPH, node_attr=style.NODE, edge_attr=style.EDGE, body=lines)
+        lines.append(_legend(picture.scale))
+    graph = style.GRAPH if len(ids) < style.LARGE else {**style.GRAPH, **style.LARGE_GRAPH}
+    return Drawing(graph_attr=graph, node_attr=style.NODE, edge_attr=style.EDGE, body=lines)
 
 
 def _parts(
@@ -73,21 +75,20 @@ def _flow(norm: float, scale: Scale) -> Mapping[str, str]:
     return style.gradient(scale.fraction(norm)) if norm else style.VANISHED
 
 
-def _legend(scale: Scale) -> Iterator[str]:
-    """A line in the look of each of some norms, with the norm beside it."""
-    rows = [(f"{norm:.1e}", _flow(norm, scale)) for norm in scale.marks()]
+def _legend(scale: Scale) -> str:
+    """The graph's title: a bar in the width and colour of each of some norms, and the norm."""
+    looks = {figure(norm): _flow(norm, scale) for norm in scale.marks()}
     if scale.vanished:
-        rows.append(("0", style.VANISHED))
+        looks["0, dashed"] = style.VANISHED
     if scale.broken:
-        rows.append(("NaN or Inf", style.BROKEN))
-    title = label(["norm of the gradient"])
-    yield "\tsubgraph cluster_legend {\n"
-    yield f"\t\tgraph{_attributes({'label': title, **style.CLUSTERS['legend']})}\n"
-    for i, (text, look) in enumerate(rows):
-        yield f"\t\tl{i}{_attributes(style.BOXES['post'])}\n"
-        yield f"\t\tm{i}{_attributes({'label': label([text]), **style.BOXES['legend']})}\n"
-        yield f"\t\tl{i} -> m{i}{_attributes({**look, 'arrowhead': 'none'})}\n"
-    yield "\t}\n"
+        looks["NaN or Inf, dashed"] = style.BROKEN
+    cells = "<td>norm of the gradient:</td>"
+    for words, look in looks.items():
+        height = max(round(float(look["penwidth"])), 1)
+        bar = f'<td width="36" height="{height}" fixedsize="true" bgcolor="{look["color"]}"></td>'
+        table = f'<table border="0" cellspacing="0" cellpadding="0"><tr>{bar}</tr></table>'
+        cells += f"<td>{table}</td><td>{words}</td>"
+    return f'\tlabel=<<table border="0" cellspacing="4"><tr>{cells}</tr></table>>\n'
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────

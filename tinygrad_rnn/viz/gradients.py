@@ -9,8 +9,8 @@ rules once more, by themselves. No ``.grad`` is touched.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy import ndarray
@@ -19,6 +19,9 @@ from ..backprop import sweep
 from ..graph import Node, ancestors, leaf, record
 from . import labels
 from .picture import Box, Edge, Picture, Scale, boxes_in
+
+#: What flowed to the values that an edge stands for.
+_Total: TypeAlias = dict[Node, ndarray]
 
 
 def measure(picture: Picture, outputs: Sequence[Node]) -> None:
@@ -30,10 +33,13 @@ def measure(picture: Picture, outputs: Sequence[Node]) -> None:
     seeds = {node: np.ones_like(node.output) for node in outputs}
     cotangents = sweep(seeds, wanted=set(ancestors(outputs)))
     carriers = {use: edge for edge in picture.edges for use in edge.inputs}
+    kept: dict[Edge, _Total] = {}  # of what joins a rail
     for box in boxes_in(picture.root):
-        _measure_into(box, carriers, cotangents)
+        flows = _measure_into(box, carriers, cotangents)
+        kept.update((edge, total) for edge, total in flows if edge.kind == "branch")
         if box.nodes and box.kind not in ("step", "module", "gap"):
             box.lines.append(labels.norm(together(cotangents[node] for node in box.nodes)))
+    _measure_rails(picture, kept)
     for edge in picture.edges:
         if edge.lines and edge.norm is not None:
             edge.lines.append(labels.norm(edge.norm))
@@ -42,9 +48,9 @@ def measure(picture: Picture, outputs: Sequence[Node]) -> None:
 
 def _measure_into(
     box: Box, carriers: dict[tuple[Node, int], Edge], cotangents: dict[Node, Any]
-) -> None:
-    """Measure the edges that lead into a box."""
-    sums: dict[Edge, dict[Node, ndarray]] = {}
+) -> Iterable[tuple[Edge, _Total]]:
+    """Measure the edges that lead into a box; returns what flowed along each."""
+    sums: dict[Edge, _Total] = {}
     for node in box.nodes:
         live = [i for i, parent in enumerate(node.parents) if isinstance(parent, Node)]
         if not any((node, i) in carriers for i in live):
@@ -52,10 +58,34 @@ def _measure_into(
         for i, contribution in contributions(node, cotangents[node]).items():
             edge, parent = carriers.get((node, i)), node.parents[i]
             if edge is not None and isinstance(parent, Node):
-                total = sums.setdefault(edge, {})
-                total[parent] = total[parent] + contribution if parent in total else contribution
+                _add(sums.setdefault(edge, {}), parent, contribution)
     for edge, total in sums.items():
         edge.norm = together(total.values())
+    return sums.items()
+
+
+def _measure_rails(picture: Picture, kept: dict[Edge, _Total]) -> None:
+    """Measure the rails; each part of one stands behind those that it carries."""
+    for edge in picture.edges:
+        carried = [(part, kept.pop(part)) for part in edge.carries if part in kept]
+        if not carried:
+            continue
+        (first, total), *others = carried
+        norm = first.norm or 0.0
+        for part, more in others:
+            if total.keys().isdisjoint(more):
+                total.update(more)
+                norm = math.hypot(norm, part.norm or 0.0)
+            else:
+                for node, contribution in more.items():
+                    _add(total, node, contribution)
+                norm = together(total.values())
+        edge.norm = norm
+        kept[edge] = total
+
+
+def _add(total: _Total, node: Node, contribution: ndarray) -> None:
+    total[node] = total[node] + contribution if node in total else contribution
 
 
 def contributions(node: Node, cotangent: ndarray) -> dict[int, ndarray]:

@@ -6,7 +6,8 @@ Nothing here knows about graphs of tensors (``boxes`` does), nor about Graphviz 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from ..graph import Node
@@ -42,6 +43,7 @@ class Edge:
         kind: one of ``style.EDGES``.
         inputs: each as (node, which of its inputs).
         lines: what is written on it.
+        carries: of a part of a rail, the edges that it leads to: their gradients flow along it.
         norm: of the gradient that flowed back along it; None where that is not shown.
     """
 
@@ -50,6 +52,7 @@ class Edge:
     kind: str
     inputs: list[tuple[Node, int]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    carries: list[Edge] = field(default_factory=list)
     norm: float | None = None
 
 
@@ -114,20 +117,25 @@ class Picture:
 
 
 def arranged(boxes: Iterable[Box]) -> Cluster:
-    """The boxes in a cluster for each turn of a loop, and in it one for each module."""
+    """The boxes in a cluster for each turn of a loop, and in it one for each module.
+
+    A module that goes on behind a loop has a second cluster there, not one around all of it.
+    """
     root = Cluster("root", "")
-    clusters: dict[tuple[Turn | str, ...], Cluster] = {(): root}
+    clusters: dict[Hashable, Cluster] = {(): root}
+    steps: Counter[Hashable] = Counter()  # in each cluster so far
     for box in boxes:
         cluster = root
-        key: tuple[Turn | str, ...] = ()
+        key: Hashable = ()
         path: tuple[Turn | str, ...] = (*box.place, *box.path)
         for part in path:
-            key = (*key, part)
+            around, key = key, (key, part, steps[key] if isinstance(part, str) else 0)
             if key not in clusters:
                 if isinstance(part, str):
                     inner = Cluster("module", part)
                 else:
                     inner = Cluster("step", part.title)
+                    steps[around] += 1
                 cluster.parts.append(inner)
                 clusters[key] = inner
             cluster = clusters[key]

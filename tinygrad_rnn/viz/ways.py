@@ -1,0 +1,188 @@
+"""Ways: how the edges of a picture run along its time steps.
+
+What several steps take, and what several steps give to one box, runs along them as a *rail* with a
+tap at each: Graphviz takes time quadratic in the length of an edge, so that straight edges to every
+one of 60 steps would take it minutes. What becomes of a state within a step is kept straight, and
+no step begins before the one before it has ended.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict, deque
+from collections.abc import Hashable, Sequence
+
+from ..graph import Node
+from .picture import Box, Edge
+from .turns import Loop, Place, Turn, common
+
+
+def lay(
+    boxes: dict[Hashable, Box],
+    edges: dict[Hashable, Edge],
+    places: dict[Node, Place],
+    loops: Sequence[Loop],
+    gaps: dict[Turn, Box],
+) -> None:
+    """Lead the edges along the steps; boxes and edges that nobody sees, or that are points and
+    lines, are added.
+
+    Args:
+        boxes, edges: of the picture, by anything.
+        places: of the nodes in the boxes.
+        loops: of the graph.
+        gaps: the box in place of each turn that is left out.
+    """
+    ways = _Ways(boxes, edges, places, loops, gaps)
+    ways.lay_rails(outward=True)
+    ways.lay_rails(outward=False)
+    ways.straighten()
+    ways.keep_order()
+
+
+class _Ways:
+    def __init__(
+        self,
+        boxes: dict[Hashable, Box],
+        edges: dict[Hashable, Edge],
+        places: dict[Node, Place],
+        loops: Sequence[Loop],
+        gaps: dict[Turn, Box],
+    ):
+        self.boxes, self.edges, self.places = boxes, edges, places
+        self.loops, self.gaps = loops, gaps
+
+    # ── rails ────────────────────────────────────────────────────────────────────────────
+
+    def lay_rails(self, outward: bool) -> None:
+        """From a box to the steps of a loop that take it, or from these to a box."""
+        rails: dict[tuple[Box, Loop | None], dict[Turn | Box, list[Edge]]] = {}
+        in_order = {
+            self.gaps.get(turn, turn): n for loop in self.loops for n, turn in enumerate(loop.turns)
+        }
+        for edge in self.edges.values():
+            near, far = (edge.tail, edge.head) if outward else (edge.head, edge.tail)
+            if edge.kind == "data":
+                turn = self.beyond(near, far)
+                if turn is not None:
+                    stops = rails.setdefault((near, turn.loop), defaultdict(list))
+                    stops[self.gaps.get(turn, turn)].append(edge)
+            elif edge.kind in ("weight", "constant") and outward:
+                # One for all loops: they stand behind each other, and share it visibly.
+                turn = self.beyond(near, far)
+                stops = rails.setdefault((near, None), defaultdict(list))
+                stops[far if turn is None else self.gaps.get(turn, turn)].append(edge)
+        for (near, loop), stops in rails.items():
+            if len(stops) > 1:
+                # What a reversed loop gives is taken the other way round.
+                order = sorted(stops, key=in_order.__getitem__) if loop else stops
+                self.lay_rail(near, [stops[stop] for stop in order], outward)
+
+    def lay_rail(self, near: Box, stops: list[list[Edge]], outward: bool) -> None:
+        kind = stops[0][0].kind
+        taps = [Box(f"{kind} tap", "", place=near.place) for _ in stops]
+        self.boxes.update((tap, tap) for tap in taps)
+        chain = [near, *taps] if outward else [*taps, near]
+        links = [*zip(itertools.pairwise(chain), taps, stops, strict=True)]
+        joined: list[Edge] = []
+        for (tail, head), tap, edges in reversed(links) if outward else links:
+            for edge in edges:
+                if outward:
+                    edge.tail = tap
+                else:
+                    edge.head = tap
+                if kind == "data":
+                    edge.kind = "branch"
+                    joined.append(edge)
+            rail = Edge(tail, head, kind if head is near else f"{kind} rail", carries=joined)
+            self.edges[tail, head] = rail
+            joined = [rail] if kind == "data" else []
+
+    def beyond(self, near: Box, far: Box) -> Turn | None:
+        """The outermost turn that a box lies in and the other one, outside of its loop, does
+        not."""
+        here, there = self.whereabouts(near), self.whereabouts(far)
+        rest = there[len(common([here, there])) :]
+        return rest[0] if rest and all(turn.loop is not rest[0].loop for turn in here) else None
+
+    def whereabouts(self, box: Box) -> Place:
+        """The turns that a box lies in, or stands for."""
+        return self.places[box.nodes[0]] if box.kind in ("step", "gap") else box.place
+
+    # ── straight ways ────────────────────────────────────────────────────────────────────
+
+    def straighten(self) -> None:
+        """Mark the shortest ways from where a state enters a step to where the next one leaves."""
+        entries: dict[Place, set[Box]] = defaultdict(set)
+        exits: dict[Place, dict[Box, bool]] = defaultdict(dict)  # and whether as a state
+        inside: dict[Box, list[Edge]] = defaultdict(list)
+        for edge in self.edges.values():
+            if edge.kind == "state":
+                entries[edge.head.place].add(edge.head)
+                exits[edge.tail.place][edge.tail] = True
+            elif edge.tail.place == edge.head.place:
+                inside[edge.head].append(edge)
+            else:
+                exits[edge.tail.place].setdefault(edge.tail, False)
+        for place, starts in entries.items():
+            found = []
+            for end, is_state in exits[place].items():
+                for start, way in _ways_to(end, starts, exits[place], inside):
+                    found.append((not is_state, len(way), start, end, way))
+            taken: set[Box] = set()
+            for _, _, start, end, way in sorted(found, key=lambda found: found[:2]):
+                if start not in taken and end not in taken:
+                    taken |= {start, end}
+                    for edge in way:
+                        edge.kind = "spine"
+
+    # ── time ─────────────────────────────────────────────────────────────────────────────
+
+    def keep_order(self) -> None:
+        """Let no step begin, in the picture, before the one before it has ended.
+
+        An unseen post stands between them: nothing of the first lies behind it, nothing of the
+        second before it.
+        """
+        inside: dict[Turn, dict[Box, None]] = defaultdict(dict)
+        for box in self.boxes.values():
+            for turn in self.places[box.nodes[0]] if box.kind == "step" else box.place:
+                inside[turn][box] = None
+        within = [e for e in self.edges.values() if e.tail.place == e.head.place]
+        used, using = {e.tail for e in within}, {e.head for e in within}
+        columns: dict[int, list[dict[Box, None]]] = defaultdict(list)
+        for loop in self.loops:
+            for turn in loop.turns:
+                gap = self.gaps.get(turn)
+                column = inside[turn] if gap is None else {gap: None}
+                if column and column not in columns[loop.number][-1:]:
+                    columns[loop.number].append(column)
+        for of_loop in columns.values():
+            for before, after in itertools.pairwise(of_loop):
+                post = Box("post", "", place=common([box.place for box in before]))
+                self.boxes[post] = post
+                for box in before:
+                    if box not in used or box.kind == "step":
+                        self.edges[box, post] = Edge(box, post, "before")
+                for box in after:
+                    if box not in using or box.kind == "step":
+                        self.edges[post, box] = Edge(post, box, "after")
+
+
+def _ways_to(
+    end: Box, starts: set[Box], exits: dict[Box, bool], inside: dict[Box, list[Edge]]
+) -> list[tuple[Box, list[Edge]]]:
+    """The shortest ways that lead to a box from some others, through none that is an exit."""
+    found = []
+    onward: dict[Box, list[Edge]] = {end: []}
+    waiting = deque([end])
+    while waiting:
+        box = waiting.popleft()
+        if box in starts:
+            found.append((box, onward[box]))
+            continue
+        for edge in inside[box]:
+            if edge.tail not in onward and edge.tail not in exits:
+                onward[edge.tail] = [edge, *onward[box]]
+                waiting.append(edge.tail)
+    return found
