@@ -86,6 +86,35 @@ class Loop:
         return self._run(steps, reverse, constants, sequences, carries)
 
 
+_block = re.compile(r"\b(?:v\d+|[bp]\d+_all|v\d+(?:_v\d+)+_beside(?:_flat)?)\b")
+
+
+def _freed(lines: list[str]) -> list[str]:
+    """The lines of a function, which lets go of each block once nothing reads it any more.
+
+    Held to the end, the blocks of a long sequence are more than the heap keeps, and every call
+    pays for fresh pages; one that is free is taken again while it is still in the cache.
+    """
+    last: dict[str, int] = {}
+    end = 0  # of the steps, which read what they read again and again
+    for i, line in enumerate(lines):
+        if line.startswith("del "):
+            end = i
+        else:
+            last.update(dict.fromkeys(_block.findall(line), i))
+    result = []
+    for i, line in enumerate(lines):
+        within = line.startswith(("for ", "    "))
+        done = [] if within else [name for name, at in last.items() if at == i]
+        if i == end:
+            done = [name for name, at in last.items() if lines[at].startswith(("for ", "    "))]
+            line = ", ".join([line, *[name for name in done if f" {name}," not in f"{line},"]])
+        elif done and i < len(lines) - 1:
+            line = f"{line}; del {', '.join(done)}"
+        result.append(line)
+    return result
+
+
 def _by_step(reverse: bool, *blocks: Any) -> Any:
     """The blocks' parts of each step, in the order of the steps."""
     return zip(*[block[::-1] for block in blocks] if reverse else blocks, strict=True)
@@ -344,12 +373,14 @@ class Writer:
                 f"for {', '.join(loop.targets)}, in by_step(reverse, {', '.join(loop.sources)}):"
             )
             body += [f"    {line}" for line in loop.body]
+            body.append(f"del {', '.join(loop.targets)}")  # parts of blocks
         body += loop.epilogue + self.after
         body.append(
             f"return [{', '.join(loop.final)}], [{', '.join(stacked)}], "
             f"[{', '.join(summed)}], [{', '.join(kept)}]"
         )
-        return "\n".join(lines + [f"    {line}" for line in self._in_place(body)]) + "\n"
+        body = _freed(self._in_place(body))
+        return "\n".join(lines + [f"    {line}" for line in body]) + "\n"
 
     def _in_place(self, lines: list[str]) -> list[str]:
         """Blocks that nobody reads any more are written over: memory just used is the fastest."""
