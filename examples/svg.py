@@ -1,0 +1,90 @@
+"""Pictures as SVG, written by hand: a page, a text, a small image."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from tinygrad_rnn.viz.style import FAINT, FONT, INK
+
+WRONG = "#c00000"
+
+
+def page(path: Path, width: float, height: float, title: str, parts: Sequence[str]) -> None:
+    """Write an SVG file and say so: a white page, a title at its top left, and the parts.
+
+    Args:
+        path: the file.
+        width, height: in pixels; the title takes the uppermost 30.
+        title: a line; it widens the page where need be.
+        parts: SVG elements.
+    """
+    width = max(width, 9 * len(title))
+    path.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" '
+        f'viewBox="0 0 {width:g} {height:g}" font-family="{FONT}" font-size="12" fill="{INK}">\n'
+        f'<rect width="{width:g}" height="{height:g}" fill="white"/>\n'
+        f'<text x="16" y="24" font-size="15">{escape(title)}</text>\n'
+        + "\n".join(parts)
+        + "\n</svg>\n",
+        encoding="utf-8",
+    )
+    print(f"wrote     {path}")
+
+
+def text(x: float, y: float, words: str, anchor: str = "middle", fill: str = INK) -> str:
+    """Words on the base line y, from, around or up to x (anchor "start", "middle", "end")."""
+    colour = "" if fill == INK else f' fill="{fill}"'
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{colour}>{escape(words)}</text>'
+
+
+def border(x: float, y: float, width: float, height: float, colour: str = FAINT) -> str:
+    """A rectangle around something."""
+    return (
+        f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="none" '
+        f'stroke="{colour}"/>'
+    )
+
+
+def image(x: float, y: float, scale: int, pixels: np.ndarray) -> str:
+    """A small image with its upper left corner at (x, y), every pixel a square.
+
+    Args:
+        x, y: where.
+        scale: how wide a pixel is.
+        pixels: (H, W) greys or (H, W, 3) colours, from 0 (black) to 1.
+    """
+    colours = np.broadcast_to(
+        pixels if pixels.ndim == 3 else pixels[..., None], (*pixels.shape[:2], 3)
+    )
+    levels = np.rint(255 * np.clip(colours, 0, 1)).astype(np.uint8)
+    data = base64.b64encode(_png(levels.repeat(scale, 0).repeat(scale, 1))).decode("ascii")
+    height, width = (scale * n for n in pixels.shape[:2])
+    return (
+        f'<image x="{x:g}" y="{y:g}" width="{width}" height="{height}" '
+        f'href="data:image/png;base64,{data}"/>'
+    )
+
+
+def _png(levels: np.ndarray) -> bytes:
+    """The PNG file of (H, W, 3) bytes.
+
+    Source: https://www.w3.org/TR/png, sections 5 (chunks), 9 (filter 0) and 10 (zlib).
+    """
+    height, width, _ = levels.shape
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    rows = b"".join(b"\0" + row.tobytes() for row in levels)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows, 9)), chunk(b"IEND", b"")]
+    )
