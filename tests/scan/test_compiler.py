@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.scan import loop, packing, run, steps
+from tinygrad_rnn.scan import blas, loop, packing, run, steps
 from tinygrad_rnn.scan.plan import Cache
 from tinygrad_rnn.testing import strategies
 
@@ -138,3 +138,30 @@ def test_gates_are_one_call() -> None:
     lines = [str(line) for line in plan.forward.listing if line.section == "step"]
     assert sum("@" in line for line in lines) == 1
     assert sum("tanh" in line or "sigmoid" in line for line in lines) <= 3
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_products_that_are_cut_into_pieces(dtype: Any) -> None:
+    N, H = 16, 256
+    assert blas.cut(N, H, H) != (1, 1)
+    rng = np.random.default_rng(0)
+    W = tg.Tensor((rng.normal(size=(H, H)) / 16).astype(dtype), requires_grad=True)
+    h = tg.Tensor(rng.normal(size=(N, H)).astype(dtype), requires_grad=True)
+    xs = tg.Tensor(rng.normal(size=(2, N, H)).astype(dtype), requires_grad=True)
+
+    def cell(h: Any, x: Any) -> Any:
+        h = tg.tanh(tg.linear(h, W) + x)
+        return h, h
+
+    assert_same(cell, h, xs, [W], 1e-10 if dtype == np.float64 else 1e-4)
+
+
+@given(st.integers(1, 80), st.integers(1, 300), st.integers(1, 300))
+def test_pieces_cover_the_product(rows: int, inner: int, columns: int) -> None:
+    p, q = blas.cut(rows, inner, columns)
+    assert rows % p == columns % q == 0
+    x, y = np.ones((rows, inner)), np.ones((inner, columns))
+    out = np.zeros((rows, columns))
+    np.matmul(blas.pieces(x, p, 1), blas.pieces(y, 1, q), blas.pieces(out, p, q))
+    assert (out == inner).all()
+    assert (blas.product_of_rows(x[np.newaxis], y) == inner).all()

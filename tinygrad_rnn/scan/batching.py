@@ -17,6 +17,7 @@ from numpy import ndarray
 
 from ..graph import Primitive, table
 from ..ops import elementwise, indexing, reductions
+from .blas import product_of_rows
 
 Blocks = Callable[..., ndarray]
 
@@ -191,13 +192,8 @@ def _embedding(op: Primitive, keywords: dict[str, Any], operands: Sequence[Opera
 def _matmul(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand]) -> Any:
     x, y = operands
     if x.over_time and not y.over_time and len(y.shape) <= 2:
-        if len(x.shape) == 2:  # all rows of all steps against one matrix: one large product
-
-            def rows(x: ndarray, y: ndarray) -> Any:
-                steps, n, k = x.shape
-                return np.matmul(x.reshape(steps * n, k), y).reshape(steps, n, *y.shape[1:])
-
-            return rows
+        if len(x.shape) == len(y.shape) == 2:
+            return product_of_rows
         return np.matmul
     rank = max(len(x.shape), len(y.shape))
 
