@@ -18,6 +18,7 @@ from numpy import ndarray
 from ..graph import Primitive, table
 from ..ops import elementwise, indexing, reductions
 from .blas import product_of_rows
+from .values import parts_of
 
 Blocks = Callable[..., ndarray]
 
@@ -156,7 +157,7 @@ def _pad(shape: tuple[int, ...], pad_width: ndarray, constant_values: float) -> 
 
 def _index(index: Any) -> tuple[Any, ...] | None:
     """The index with a full slice for the time axis before it, where that means the same."""
-    parts = index if isinstance(index, tuple) else (index,)
+    parts = parts_of(index)
     arrays = sum(isinstance(part, ndarray) for part in parts)
     # Beside an array an integer counts as one; two apart would bring their axis to the front.
     if arrays > 1 or (arrays and any(isinstance(p, (int, np.integer)) or p is None for p in parts)):

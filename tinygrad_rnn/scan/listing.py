@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .values import Var, filled, join
+from .values import Var, filled, join, parts_of
 
 #: The parts of a loop, in the order in which they run, and what they are called.
 SECTIONS = {
@@ -136,8 +136,7 @@ def _number(x: Any) -> str:
 
 
 def _index(index: Any) -> str:
-    parts = index if isinstance(index, tuple) else (index,)
-    return ", ".join(_part(part) for part in parts)
+    return ", ".join(_part(part) for part in parts_of(index))
 
 
 def _part(part: Any) -> str:

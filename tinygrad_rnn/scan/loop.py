@@ -23,8 +23,8 @@ from numpy import ndarray
 from ..graph import table
 from .batching import Operand, batched, each
 from .listing import Listing, Names
-from .steps import Steps, is_elementwise, once, parts_of
-from .values import CONSTANT, LOOP, SEQUENCE, Var, dense, join
+from .steps import Steps, once
+from .values import CONSTANT, LOOP, SEQUENCE, Var, dense, is_elementwise, join, parts_of
 
 
 class Outline(NamedTuple):
@@ -565,7 +565,7 @@ def _is_product(v: Any) -> bool:
 
 def _is_plain(v: Var) -> bool:
     """Whether v is an elementwise operation of values of its own shape, or of constants."""
-    if v.op is None or not isinstance(v.op.forward, np.ufunc) or v.op is table["matmul"]:
+    if not is_elementwise(v):
         return False
     return all(x.level == CONSTANT or x.shape == v.shape for x in v.inputs)
 

@@ -19,10 +19,11 @@ from numpy import ndarray
 
 from ..backprop import sweep
 from ..graph import Node, current, traced
+from .algebra import Builder, translate
 from .listing import Names
 from .loop import Loop, Outline
 from .trace import Instruction, Source, Symbol, Trace
-from .values import CONSTANT, LOOP, SEQUENCE, Builder, Var, translate
+from .values import CONSTANT, LOOP, SEQUENCE, Var
 
 
 class Step(NamedTuple):

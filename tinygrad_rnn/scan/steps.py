@@ -16,7 +16,7 @@ from ..graph import table
 from ..ops.elementwise import _exp_limit
 from .blas import cut, pieces
 from .packing import Pack, packed
-from .values import CONSTANT, LOOP, Var, dense, join
+from .values import CONSTANT, LOOP, Var, dense, is_elementwise, join, parts_of
 
 if TYPE_CHECKING:
     from .loop import Writer
@@ -29,10 +29,6 @@ def once(v: Var) -> Any:
     if not keywords:
         return forward
     return lambda *xs: np.asarray(forward(*xs, **keywords))
-
-
-def parts_of(index: Any) -> tuple[Any, ...]:
-    return index if isinstance(index, tuple) else (index,)
 
 
 #: The largest values, in elements, that are worth broadcasting for all steps before the loop.
@@ -533,10 +529,6 @@ def _covers(v: Var) -> bool:
     return bool(used.all())
 
 
-def is_elementwise(v: Var) -> bool:
-    return v.op is not None and isinstance(v.op.forward, np.ufunc) and v.op is not _matmul
-
-
 def _all_float(v: Var) -> bool:
     return all(x.dtype == v.dtype for x in v.inputs)
 
@@ -653,4 +645,4 @@ def _into_join(steps: Steps, v: Var, arguments: list[str], out: str) -> list[str
     return lines
 
 
-__all__ = ["Steps", "is_elementwise", "once", "parts_of"]
+__all__ = ["Steps", "once"]
