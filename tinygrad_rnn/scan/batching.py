@@ -221,15 +221,24 @@ def _aligned(block: ndarray, operand: Operand, rank: int) -> ndarray:
     return block.reshape(block.shape[:1] + (1,) * missing + block.shape[1:])
 
 
-def _einsum(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand]) -> Any:
-    names, result = keywords["operands"], keywords["result"]
-    used = set(result).union(*names)
+def with_time(keywords: dict[str, Any], operands: Sequence[Operand]) -> tuple[str, str] | None:
+    """The subscripts of an einsum's operands with an axis for time, and what that is called."""
+    names = keywords["operands"]
+    used = set(keywords["result"]).union(*names)
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     time = next((letter for letter in letters if letter not in used), None)
     if time is None:
         return None
     terms = [time + name if x.over_time else name for name, x in zip(names, operands, strict=True)]
-    subscripts = f"{','.join(terms)}->{time}{result}"
+    return ",".join(terms), time
+
+
+def _einsum(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand]) -> Any:
+    found = with_time(keywords, operands)
+    if found is None:
+        return None
+    terms, time = found
+    subscripts = f"{terms}->{time}{keywords['result']}"
     return lambda *xs: np.einsum(subscripts, *xs, optimize=len(xs) > 1)
 
 
@@ -279,7 +288,7 @@ for _name, _make in _makers.items():
     _rules[table[_name]] = _alone(_make)
 for _name in ("sum", "mean", "max", "min", "logsumexp", "softmax", "log_softmax"):
     _rules[table[_name]] = _reduction
-_rules[_of(reductions._first_place)] = _reduction
+_rules[_of(reductions.first_place)] = _reduction
 _rules[table["matmul"]] = _matmul
 _rules[table["einsum"]] = _einsum
 _rules[table["embedding"]] = _embedding
@@ -313,4 +322,4 @@ def batched(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand]
     return None if rule is None else rule(op, keywords, operands)
 
 
-__all__ = ["Blocks", "Operand", "batched", "each"]
+__all__ = ["Blocks", "Operand", "batched", "each", "with_time"]

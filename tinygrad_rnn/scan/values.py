@@ -87,9 +87,7 @@ class Var:
     def is_view(self) -> bool:
         if self.op in views:
             return True
-        return (
-            self.op is not None and self.op.name == "_getitem" and is_basic(self.keywords["index"])
-        )
+        return self.op is table["_getitem"] and is_basic(self.keywords["index"])
 
     def __repr__(self) -> str:
         name = "input" if self.op is None else self.op.name
