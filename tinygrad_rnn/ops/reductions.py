@@ -75,7 +75,7 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
 
 
 @nondifferentiable
-def first_place(x: ndarray, *, axis: Axes, largest: bool) -> ndarray:
+def _first_place(x: ndarray, *, axis: Axes, largest: bool) -> ndarray:
     """True at the first of the largest (smallest) elements of each reduced part of x."""
     axes = _axes(x.ndim, axis)
     moved = np.moveaxis(x, axes, range(x.ndim - len(axes), x.ndim))
@@ -88,7 +88,7 @@ def first_place(x: ndarray, *, axis: Axes, largest: bool) -> ndarray:
 
 def _extreme_rule(largest: bool) -> Any:
     def rule(g: Array, y: Array, x: Array, axis: Axes, keepdims: bool) -> Array:
-        return _kept(g, x, axis) * first_place(x, axis=axis, largest=largest)
+        return _kept(g, x, axis) * _first_place(x, axis=axis, largest=largest)
 
     return rule
 

@@ -1,7 +1,20 @@
 """scan: a step of one's own, run over a sequence at the speed of a built-in layer.
 
-``trace`` writes down what a step does, ``plan`` derives its backward and compiles both, ``values``
-and ``loop`` say how, ``run`` runs them. They are imported when a scan is first called.
+The files, in the order in which to read them:
+
+1. ``trace``: a step runs once on arrays without numbers, and what it does is written down;
+   ``follow``: later calls only look whether it still does that.
+2. ``values``, ``algebra``, ``columns``: its operations become values, regrouped so that little
+   waits for the carry.
+3. ``plan``: the backward of a step, and what its forward has to keep; ``cache``.
+4. ``loop``: values become the code of a loop over time; ``totals`` writes the sums after it,
+   ``steps`` what runs at every step, ``into`` single operations, ``packing`` and ``packs`` those
+   done in one call; ``memory`` decides what memory is used again.
+5. ``batching``, ``blas``, ``blocks``: the NumPy that this code calls; ``listing``: the same code
+   for people.
+6. ``call``, ``run``: one call of ``scan``, from its arguments to a node of the graph.
+
+They are imported when a scan is first called.
 """
 
 from __future__ import annotations

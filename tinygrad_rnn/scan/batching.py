@@ -288,7 +288,7 @@ for _name, _make in _makers.items():
     _rules[table[_name]] = _alone(_make)
 for _name in ("sum", "mean", "max", "min", "logsumexp", "softmax", "log_softmax"):
     _rules[table[_name]] = _reduction
-_rules[_of(reductions.first_place)] = _reduction
+_rules[_of(reductions._first_place)] = _reduction
 _rules[table["matmul"]] = _matmul
 _rules[table["einsum"]] = _einsum
 _rules[table["embedding"]] = _embedding

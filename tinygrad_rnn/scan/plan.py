@@ -1,4 +1,4 @@
-"""Plans: what a trace is compiled to, forward and backward, and where plans are kept.
+"""Plans: what a trace is compiled to, forward and backward.
 
 The backward of a step is derived by the engine: a ``create_graph`` sweep over the traced nodes
 runs the rules of every operation on traced values and so writes down a second list of
@@ -10,8 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
-from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy import ndarray
 from ..backprop import sweep
 from ..graph import Node, current, traced
 from .algebra import Builder, translate
+from .follow import expected
 from .listing import Names
 from .loop import Loop, Outline
 from .trace import Instruction, Source, Symbol, Trace
@@ -50,7 +50,7 @@ class Plan:
         self.instructions: tuple[Instruction, ...] = tuple(trace.instructions)
         self.sources: tuple[int, ...] = tuple(source.slot for source in trace.sources)
         self.symbols: tuple[Symbol, ...] = tuple(trace.symbols)
-        self.expected = trace.expected()
+        self.expected = expected(trace)
         self.ending = trace.key[-1]
         scope = current().scope
         self.depth = len(scope.path), len(scope.steps)
@@ -360,47 +360,4 @@ class _Backward:
         return made
 
 
-# ── the plans that are known ─────────────────────────────────────────────────────────────
-
-
-class Cache:
-    """Plans by what their traces did; the oldest goes when there are too many."""
-
-    def __init__(self, size: int = 128):
-        self._size = size
-        self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
-        self._likely: OrderedDict[Hashable, Plan] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def find(self, key: Hashable) -> Plan | None:
-        with self._lock:
-            plan = self._plans.get(key)
-            if plan is not None:
-                self._plans.move_to_end(key)
-            return plan
-
-    def add(self, key: Hashable, plan: Plan) -> Plan:
-        with self._lock:
-            plan = self._plans.setdefault(key, plan)
-            while len(self._plans) > self._size:
-                self._plans.popitem(last=False)
-            return plan
-
-    def likely(self, kind: Hashable) -> Plan | None:
-        """The plan that the last call of this kind had."""
-        with self._lock:
-            return self._likely.get(kind)
-
-    def expect(self, kind: Hashable, plan: Plan) -> None:
-        """The next call of this kind is likely to have this plan."""
-        with self._lock:
-            self._likely[kind] = plan
-            self._likely.move_to_end(kind)
-            while len(self._likely) > self._size:
-                self._likely.popitem(last=False)
-
-    def __len__(self) -> int:
-        return len(self._plans)
-
-
-__all__ = ["Cache", "Plan", "Step"]
+__all__ = ["Plan", "Step"]

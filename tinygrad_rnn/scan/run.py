@@ -1,9 +1,9 @@
-"""Running a scan: look at its arguments, trace the step, find the plan, replay it, record it."""
+"""Running a scan: trace the step, find the plan, replay it, record it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -17,64 +17,16 @@ from ..graph import (
     Value,
     attach,
     current,
-    describe,
     in_scope,
     next_number,
-    numeric,
     record,
     traced,
 )
-from .plan import Cache, Plan, Step
-from .trace import Follower, Literal, Trace
-
-# ── nested tuples ────────────────────────────────────────────────────────────────────────
-
-
-def _flatten(tree: Any, into: list[Any]) -> Any:
-    """Put the leaves of nested tuples into a list; returns the structure."""
-    if isinstance(tree, tuple):
-        return (type(tree), *[_flatten(part, into) for part in tree])
-    if tree is None:
-        return None
-    into.append(tree)
-    return _leaf
-
-
-def _unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
-    if structure is _leaf:
-        return next(leaves)
-    if structure is None:
-        return None
-    parts = [_unflatten(part, leaves) for part in structure[1:]]
-    return getattr(structure[0], "_make", structure[0])(parts)
-
-
-_leaf = "leaf"
-
-
-def _as_value(x: Any, where: str) -> Value:
-    return x if isinstance(x, Value) else attach(numeric(x, where).copy(), None)
-
-
-# ── one call ─────────────────────────────────────────────────────────────────────────────
-
-
-class _Call(NamedTuple):
-    """The arguments of a scan, looked at."""
-
-    cell: Callable[[Any, Any], Any]
-    carries: list[Value]
-    carry_structure: Any
-    inputs: list[Value]
-    input_structure: Any
-    steps: int
-    reverse: bool
-    ends: ndarray | None  #: the last step of each sequence
-
-
-def _within(ends: ndarray | None, steps: int) -> Any:
-    """(T, N): whether a sequence has that step."""
-    return None if ends is None else np.arange(steps)[:, np.newaxis] <= ends
+from .cache import Cache
+from .call import Call, as_value, flatten, looked_at, shown, unflatten, within
+from .follow import Follower
+from .plan import Plan, Step
+from .trace import Literal, Trace
 
 
 def run(
@@ -85,71 +37,23 @@ def run(
     lengths: Any,
     unroll: bool,
 ) -> tuple[Any, Any]:
-    call = _looked_at(cell, carry, xs, reverse, lengths)
+    call = looked_at(cell, carry, xs, reverse, lengths)
     state = current()
     if (unroll or state.anomaly or state.tracing is not None) and call.steps:
         return _unrolled(call)
     return _replayed(call)
 
 
-def _looked_at(
-    cell: Callable[[Any, Any], Any], carry: Any, xs: Any, reverse: bool, lengths: Any
-) -> _Call:
-    if not callable(cell):
-        raise TypeError(f"scan: expected a function as cell, got {type(cell).__name__}")
-    carries: list[Any] = []
-    carry_structure = _flatten(carry, carries)
-    inputs: list[Any] = []
-    input_structure = _flatten(xs, inputs)
-    carries = [_as_value(x, "scan: carry") for x in carries]
-    inputs = [_as_value(x, "scan: xs") for x in inputs]
-    if not inputs:
-        raise ValueError(
-            "scan: expected xs (T, ...), which says how many steps there are; got none"
-        )
-    for x in inputs:
-        if x._data.ndim == 0:
-            raise ValueError(f"scan: expected xs (T, ...), got {describe(x)}")
-    steps = {len(x._data) for x in inputs}
-    if len(steps) > 1:
-        shapes = ", ".join(str(x._data.shape) for x in inputs)
-        raise ValueError(f"scan: all xs must have the same number of steps, got shapes {shapes}")
-    (T,) = steps
-    ends = None if lengths is None else _ends(lengths, T, carries, inputs)
-    return _Call(cell, carries, carry_structure, inputs, input_structure, T, bool(reverse), ends)
-
-
-def _ends(lengths: Any, T: int, carries: list[Any], inputs: list[Any]) -> ndarray | None:
-    array = np.asarray(lengths._data if isinstance(lengths, Value) else lengths)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"scan: expected integers as lengths, got {array.dtype}")
-    if array.ndim != 1:
-        raise ValueError(f"scan: expected lengths (N,), got shape {array.shape}")
-    if array.size and (array.min() < 1 or array.max() > T):
-        bad = array.min() if array.min() < 1 else array.max()
-        raise ValueError(f"scan: expected lengths from 1 to T = {T}, got {bad}")
-    N = len(array)
-    for name, values, axis in (("carry", carries, 0), ("xs", inputs, 1)):
-        for x in values:
-            if x._data.ndim <= axis or x._data.shape[axis] != N:
-                raise ValueError(
-                    f"scan: with lengths ({N},), axis {axis} of every {name} must be the batch; "
-                    f"got {describe(x)}"
-                )
-    ends: ndarray = array.astype(np.intp) - 1
-    return None if bool((array == T).all()) else ends
-
-
 # ── one step ─────────────────────────────────────────────────────────────────────────────
 
 
 def _one_step(
-    call: _Call, carries: list[Value], inputs: list[Value], valid: Value | None
+    call: Call, carries: list[Value], inputs: list[Value], valid: Value | None
 ) -> tuple[list[Any], list[Any], Any]:
     """Run the cell; returns the new carries, the outputs and the structure of the latter."""
     result = call.cell(
-        _unflatten(call.carry_structure, iter(carries)),
-        _unflatten(call.input_structure, iter(inputs)),
+        unflatten(call.carry_structure, iter(carries)),
+        unflatten(call.input_structure, iter(inputs)),
     )
     if not isinstance(result, tuple) or len(result) != 2:
         raise ValueError(
@@ -157,16 +61,16 @@ def _one_step(
             f"{current().scope}"
         )
     new: list[Any] = []
-    if _flatten(result[0], new) != call.carry_structure:
+    if flatten(result[0], new) != call.carry_structure:
         raise ValueError(
             "scan: the cell returned a carry of another structure than it was given: expected "
-            f"{_shown(call.carry_structure)}, got {_shown(_flatten(result[0], []))}"
+            f"{shown(call.carry_structure)}, got {shown(flatten(result[0], []))}"
             f"{current().scope}"
         )
     outputs: list[Any] = []
-    structure = _flatten(result[1], outputs)
-    new = [_as_value(x, "scan: carry") for x in new]
-    outputs = [_as_value(y, "scan: y_t") for y in outputs]
+    structure = flatten(result[1], outputs)
+    new = [as_value(x, "scan: carry") for x in new]
+    outputs = [as_value(y, "scan: y_t") for y in outputs]
     for i, (before, after) in enumerate(zip(carries, new, strict=True)):
         if before._data.shape != after._data.shape or before._data.dtype != after._data.dtype:
             kind = ValueError if before._data.shape != after._data.shape else TypeError
@@ -199,35 +103,27 @@ def _over(valid: Value, x: Value) -> Value:
     return ops.reshape(valid, (len(valid._data),) + (1,) * (x._data.ndim - 1))  # type: ignore[no-any-return]
 
 
-def _shown(structure: Any) -> str:
-    if structure is _leaf:
-        return "Tensor"
-    if structure is None:
-        return "None"
-    return f"({', '.join(_shown(part) for part in structure[1:])})"
-
-
 # ── step by step ─────────────────────────────────────────────────────────────────────────
 
 
-def _unrolled(call: _Call) -> tuple[Any, Any]:
+def _unrolled(call: Call) -> tuple[Any, Any]:
     """The loop as it is written, every operation recorded."""
     carries = call.carries
     outputs: list[list[Any]] = []
     structure: Any = None
-    within = _within(call.ends, call.steps)
+    valid_at = within(call.ends, call.steps)
     for t in _times(call.steps, call.reverse):
-        masked = within is not None and not within[t].all()
+        masked = valid_at is not None and not valid_at[t].all()
         inputs = [_element(x, call.ends if masked else None, t) for x in call.inputs]
-        valid = attach(within[t], None) if masked else None
+        valid = attach(valid_at[t], None) if masked else None
         carries, ys, structure = _one_step(call, carries, inputs, valid)
         outputs.append(ys)
     if call.reverse:
         outputs.reverse()
     stacked = [ops.stack(ys) for ys in zip(*outputs, strict=True)]
     return (
-        _unflatten(call.carry_structure, iter(carries)),
-        _unflatten(structure, iter(stacked)),
+        unflatten(call.carry_structure, iter(carries)),
+        unflatten(structure, iter(stacked)),
     )
 
 
@@ -255,7 +151,7 @@ def _element(x: Value, ends: ndarray | None, t: int) -> Any:
 # ── traced ───────────────────────────────────────────────────────────────────────────────
 
 
-def _traced(call: _Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
+def _traced(call: Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
     """Run the cell once on values without numbers; also returns the structure of y_t."""
     with traced(trace.apply, recording=recording):
         carries = []
@@ -294,14 +190,14 @@ def _traced(call: _Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
     return step, structure
 
 
-_cache = Cache()
+cache = Cache()
 
 
-def _planned(call: _Call, recording: bool) -> tuple[Plan, Step, Any]:
+def _planned(call: Call, recording: bool) -> tuple[Plan, Step, Any]:
     """The plan of a call, built where there is none yet."""
     since = next_number()
     kind = _kind(call, recording)
-    plan = _cache.likely(kind)
+    plan = cache.likely(kind)
     if plan is not None:
         follower = Follower(plan.expected, plan.symbols)
         step, structure = _traced(call, recording, follower)
@@ -309,7 +205,7 @@ def _planned(call: _Call, recording: bool) -> tuple[Plan, Step, Any]:
             plan = None
     if plan is None:
         step, structure = _traced(call, recording, Trace())
-        plan = _cache.find(tuple(step.trace.key))
+        plan = cache.find(tuple(step.trace.key))
     if plan is None or not plan.seen_before(step.trace.sources, since):
         # Whatever the step makes of closed-over values or of nothing has to be the same again.
         first, _ = _traced(call, recording, Trace())
@@ -317,13 +213,13 @@ def _planned(call: _Call, recording: bool) -> tuple[Plan, Step, Any]:
         key = tuple(first.trace.key)
         _require_same(first, again, key == tuple(again.trace.key))
         if plan is None:
-            plan = _cache.add(key, Plan(again, recording))
+            plan = cache.add(key, Plan(again, recording))
         plan.remember(step.trace.sources)
-    _cache.expect(kind, plan)
+    cache.expect(kind, plan)
     return plan, step, structure
 
 
-def _kind(call: _Call, recording: bool) -> Any:
+def _kind(call: Call, recording: bool) -> Any:
     """What calls have in common that are likely to have one plan."""
     code = getattr(call.cell, "__code__", type(call.cell))
     values = (*call.carries, *call.inputs)
@@ -356,18 +252,18 @@ def _require_same(step: Step, again: Step, same: bool) -> None:
 # ── replayed ─────────────────────────────────────────────────────────────────────────────
 
 
-def _replayed(call: _Call) -> tuple[Any, Any]:
+def _replayed(call: Call) -> tuple[Any, Any]:
     recording = current().recording
     plan, step, structure = _planned(call, recording)
     if call.steps == 0:
         ys = [attach(np.empty((0, *shape), dtype), None) for shape, dtype in plan.output_avals]
         return (
-            _unflatten(call.carry_structure, iter(call.carries)),
-            _unflatten(structure, iter(ys)),
+            unflatten(call.carry_structure, iter(call.carries)),
+            unflatten(structure, iter(ys)),
         )
     blocks = [_block(x, call) for x in call.inputs]
     if call.ends is not None:
-        blocks.append(_within(call.ends, call.steps))
+        blocks.append(within(call.ends, call.steps))
     arrays = [x._data for x in call.carries]
     constants = [source.array for source in step.trace.sources]
     new, stacked, kept = _forward(plan, call, constants, blocks, arrays)
@@ -382,12 +278,12 @@ def _replayed(call: _Call) -> tuple[Any, Any]:
         values = [attach(output, None) for output in outputs]
     n = len(arrays)
     return (
-        _unflatten(call.carry_structure, iter(values[:n])),
-        _unflatten(structure, iter(values[n:])),
+        unflatten(call.carry_structure, iter(values[:n])),
+        unflatten(structure, iter(values[n:])),
     )
 
 
-def _block(x: Value, call: _Call) -> ndarray:
+def _block(x: Value, call: Call) -> ndarray:
     """An input of all steps; past the end of a sequence its last x_t again."""
     if call.ends is None:
         return x._data
@@ -400,7 +296,7 @@ _chunk = 64  # steps at a time, where nothing is kept of them
 
 
 def _forward(
-    plan: Plan, call: _Call, constants: list[ndarray], blocks: list[ndarray], carries: list[ndarray]
+    plan: Plan, call: Call, constants: list[ndarray], blocks: list[ndarray], carries: list[ndarray]
 ) -> tuple[list[ndarray], list[ndarray], list[ndarray]]:
     T, reverse = call.steps, call.reverse
     if plan.live.any or _chunk >= T:
@@ -419,7 +315,7 @@ def _forward(
 
 def _recorded(
     plan: Plan,
-    call: _Call,
+    call: Call,
     step: Step,
     outputs: tuple[ndarray, ...],
     blocks: list[ndarray],
@@ -475,7 +371,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
 
 def _within_ends(g: ndarray, ends: ndarray) -> ndarray:
     """What was read in the place of padding gets no gradient."""
-    valid = _within(ends, len(g))
+    valid = within(ends, len(g))
     return np.where(valid.reshape(valid.shape + (1,) * (g.ndim - 2)), g, np.zeros((), g.dtype))
 
 
@@ -490,15 +386,15 @@ def _expanded(node: Node) -> list[Value]:
     values = inputs_of(node)
     carries, inputs = list(values[:n]), values[n : n + m]
     known = dict(zip(plan.sources, values[n + m :], strict=True))
-    within = _within(ends, T)
+    valid_at = within(ends, T)
     ys: list[list[Value]] = []
     for t in _times(T, reverse):
         now = current().scope
         slots = dict(known)
         slots.update(zip(step.carries, carries, strict=True))
         slots.update(zip(step.inputs[:m], (_element(x, ends, t) for x in inputs), strict=True))
-        if within is not None:
-            slots[step.inputs[m]] = attach(within[t], None)
+        if valid_at is not None:
+            slots[step.inputs[m]] = attach(valid_at[t], None)
         for instruction in plan.instructions:
             operands = [
                 operand.value

@@ -19,7 +19,7 @@ from .. import graph
 from ..graph import Node, Primitive, Value, attach, current, explained, leaf, numeric, record
 
 
-def _refuse(*_: Any, **__: Any) -> Any:
+def refuse(*_: Any, **__: Any) -> Any:
     raise TypeError(
         "scan: the step looked at the numbers of a traced value (bool, float, int, .data, "
         ".item(), .numpy(), np.asarray, an index), but it is traced once for all time steps; pass "
@@ -42,25 +42,25 @@ class Symbol(ndarray):
     owner: object
     aval: int
 
-    view = copy = item = tolist = tobytes = astype = _refuse
-    __bool__ = __int__ = __float__ = __index__ = __complex__ = _refuse
-    __getitem__ = __array__ = __array_ufunc__ = _refuse
-    __reduce__ = __copy__ = __deepcopy__ = __format__ = _refuse
+    view = copy = item = tolist = tobytes = astype = refuse
+    __bool__ = __int__ = __float__ = __index__ = __complex__ = refuse
+    __getitem__ = __array__ = __array_ufunc__ = refuse
+    __reduce__ = __copy__ = __deepcopy__ = __format__ = refuse
 
     def __repr__(self) -> str:
         return f"<Symbol {self.slot}: {self.dtype} {self.shape}>"
 
     def __array_function__(self, func: Any, types: Any, args: Any, keywords: Any) -> Any:
         if func not in _of_shapes:
-            _refuse()
+            refuse()
         blank = [np.empty(x.shape, x.dtype) if type(x) is Symbol else x for x in args]
         return func(*blank, **keywords)
 
 
 # What these functions of NumPy return depends on no number.
 _of_shapes = frozenset({np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like})
-_nothing = np.zeros(16, np.uint8)  # the memory of every Symbol
-_new_array = ndarray.__new__
+no_numbers = np.zeros(16, np.uint8)  # the memory of every Symbol
+new_array = ndarray.__new__
 
 
 class Literal(NamedTuple):
@@ -99,7 +99,7 @@ class Source(NamedTuple):
 def frozen(constant: Any) -> Any:
     """A hashable stand-in for a constant: equal for constants that compute the same."""
     if isinstance(constant, Symbol):
-        _refuse()
+        refuse()
     kind = type(constant)
     if kind is tuple or kind is list:
         return (kind, *[frozen(part) for part in constant])
@@ -146,15 +146,15 @@ class Trace:
         self.outside: dict[int, bool] = {}
         self.key: list[Any] = []
         # Not the trace itself: it holds the symbols, and a graph is freed by counting references.
-        self._owner = object()
-        self._owners: set[object] = {self._owner} if base is None else {self._owner, *base._owners}
+        self.owner = object()
+        self.owners: set[object] = {self.owner} if base is None else {self.owner, *base.owners}
         self._known: dict[Any, tuple[Symbol, Node | None]] = {}
 
     def symbol(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Symbol:
         """A new value of the step."""
-        made: Symbol = _new_array(Symbol, shape, dtype, _nothing, 0, (0,) * len(shape))
+        made: Symbol = new_array(Symbol, shape, dtype, no_numbers, 0, (0,) * len(shape))
         made.slot = len(self.symbols)
-        made.owner = self._owner
+        made.owner = self.owner
         made.aval = _aval(shape, dtype)
         self.symbols.append(made)
         return made
@@ -197,32 +197,10 @@ class Trace:
     def value(self, x: Any) -> Value:
         """Anything that a step returned, as one of its values."""
         if isinstance(x, Value) and type(x._data) is Symbol:
-            if x._data.owner not in self._owners:
-                _refuse()
+            if x._data.owner not in self.owners:
+                refuse()
             return x
         return attach(*self.constant(x))
-
-    def expected(self) -> tuple[Expected, ...]:
-        """What this trace did, for a :class:`Follower`."""
-        outside = {source.slot for source in self.sources}
-        made = []
-        for step in self.instructions:
-            slots = [i for i, x in enumerate(step.operands) if type(x) is int and x not in outside]
-            output = self.symbols[step.slot]
-            made.append(
-                Expected(
-                    step.primitive,
-                    step.operands,
-                    step.through,
-                    slots[0],
-                    step.keywords,
-                    step.node is not None,
-                    output.shape,
-                    output.dtype,
-                    output.aval,
-                )
-            )
-        return tuple(made)
 
     def forget(self) -> None:
         """Let go of the numbers: a plan is kept longer than they are needed."""
@@ -232,8 +210,8 @@ class Trace:
 
     def apply(self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
         """What ``graph.apply`` does, without numbers."""
-        if not _any_traced(inputs):
-            return self._outside(primitive, inputs, keywords)
+        if not any_traced(inputs):
+            return self.apply_outside(primitive, inputs, keywords)
         operands, arrays, parents, through = self._taken(inputs)
         recorded = primitive.vjps is not None and current().recording and True in through
         kind = (
@@ -267,7 +245,7 @@ class Trace:
         parents: list[Node | str | None] = []
         through: list[bool] = []
         for x in inputs:
-            if x is None or type(x) in _python_scalars:
+            if x is None or type(x) in python_scalars:
                 operands.append(Literal(x, repr(x)))
                 arrays.append(x)
                 parents.append(None)
@@ -275,8 +253,8 @@ class Trace:
                 continue
             if isinstance(x, Value) and type(x._data) is Symbol:
                 symbol, node = x._data, x.node
-                if symbol.owner is not self._owner and symbol.owner not in self._owners:
-                    _refuse()
+                if symbol.owner is not self.owner and symbol.owner not in self.owners:
+                    refuse()
             else:
                 symbol, node = self.constant(x)
             operands.append(symbol.slot)
@@ -289,7 +267,7 @@ class Trace:
                 through.append(True)
         return tuple(operands), arrays, parents, tuple(through)
 
-    def _outside(
+    def apply_outside(
         self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]
     ) -> Any:
         """An operation on closed-over values alone: done once, here and now, and recorded in the
@@ -300,143 +278,15 @@ class Trace:
             return graph.apply(primitive, inputs, keywords)
 
 
-class Expected(NamedTuple):
-    """An operation that a step is likely to do next."""
-
-    primitive: Primitive
-    operands: tuple[int | Literal, ...]
-    through: tuple[bool, ...]
-    traced: int  #: which operand, the first one, depends on the step
-    keywords: dict[str, Any]
-    recorded: bool
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    aval: int
-
-
-class Follower(Trace):
-    """A trace that expects to do what an earlier one did, and only looks whether it does.
-
-    Every call of a scan runs its step anew, nearly always to find that nothing has changed.
-    Comparing takes a third of the time of writing it all down.
-
-    Attributes:
-        same: whether everything so far was as expected. Once it was not, this trace is of no use.
-    """
-
-    def __init__(self, expected: Sequence[Expected], symbols: Sequence[Symbol]):
-        super().__init__()
-        self.same = True
-        self._expected = expected
-        self._expected_symbols = symbols
-        self._position = 0
-
-    @property
-    def finished(self) -> bool:
-        """Whether the step did all that was expected, and nothing else."""
-        if not self.same or self._position != len(self._expected):
-            return False
-        for source in self.sources:
-            array, expected = source.array, self._expected_symbols[source.slot]
-            if array.shape != expected.shape or array.dtype != expected.dtype:
-                return False
-        return True
-
-    def apply(self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
-        made = self._followed(primitive, inputs, keywords)
-        if made is None:
-            if not _any_traced(inputs):
-                return self._outside(primitive, inputs, keywords)
-            self.same = False
-            return super().apply(primitive, inputs, keywords)
-        return made
-
-    def _followed(
-        self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]
-    ) -> Value | None:
-        """The value of an operation, if it is the one that was expected."""
-        if not self.same or self._position == len(self._expected):
-            return None
-        expected = self._expected[self._position]
-        operands = expected.operands
-        if primitive is not expected.primitive or len(inputs) != len(operands):
-            return None
-        x = inputs[expected.traced]
-        if not isinstance(x, Value) or type(x._data) is not Symbol:
-            return None
-        parents: list[Any] = []
-        arrays: list[Any] = []
-        for x, operand, live in zip(inputs, operands, expected.through, strict=True):
-            if type(operand) is Literal:
-                value = operand.value
-                if x is not value and (type(x) is not type(value) or repr(x) != operand.text):
-                    return None
-                arrays.append(x)
-                parents.append(None)
-            else:
-                if isinstance(x, Value) and type(x._data) is Symbol:
-                    symbol, node = x._data, x.node
-                    if symbol.owner is not self._owner:
-                        _refuse()
-                elif x is None or type(x) in _python_scalars:
-                    return None
-                else:
-                    symbol, node = self.constant(x)
-                if symbol.slot != operand or (node is not None) is not live:
-                    return None
-                if symbol.aval != self._expected_symbols[operand].aval:
-                    return None
-                arrays.append(symbol)
-                parents.append(node)
-        if (keywords or expected.keywords) and not _alike(keywords, expected.keywords):
-            return None
-        self._position += 1
-        shape = expected.shape
-        made: Symbol = _new_array(Symbol, shape, expected.dtype, _nothing, 0, (0,) * len(shape))
-        made.slot = len(self.symbols)
-        made.owner = self._owner
-        made.aval = expected.aval
-        self.symbols.append(made)
-        if not expected.recorded:
-            return attach(made, None)
-        scope = current().scope
-        node = record(primitive, tuple(parents), tuple(arrays), made, expected.keywords, scope)
-        return attach(made, node)
-
-
-def _any_traced(inputs: Sequence[Any]) -> bool:
+def any_traced(inputs: Sequence[Any]) -> bool:
     for x in inputs:  # noqa: SIM110 - a generator would cost more than the loop
         if isinstance(x, Value) and type(x._data) is Symbol:
             return True
     return False
 
 
-def _alike(constants: dict[str, Any], others: dict[str, Any]) -> bool:
-    """Whether an operation does the same with these constants as with the others."""
-    if len(constants) != len(others):
-        return False
-    for name, constant in constants.items():
-        if name not in others or not _same_constant(constant, others[name]):
-            return False
-    return True
-
-
-def _same_constant(x: Any, y: Any) -> bool:
-    if x is y:
-        return True
-    kind = type(x)
-    if kind is not type(y):
-        return False
-    if kind is tuple:
-        return len(x) == len(y) and all(map(_same_constant, x, y))
-    if kind in _plain:
-        return bool(x == y)
-    return bool(frozen(x) == frozen(y))
-
-
-_plain = frozenset({int, bool, str, slice, type(None), type(Ellipsis)})
 _writable = (ndarray, list, dict)
-_python_scalars = frozenset({float, int, bool})
+python_scalars = frozenset({float, int, bool})
 
 # Shapes and dtypes are numbered, which makes short keys. Numbers are not given twice: a step that
 # is being traced may hold one while another thread empties the tables.
@@ -476,3 +326,6 @@ def _stand_in(x: Symbol, rng: np.random.Generator) -> ndarray:
     if x.dtype.kind == "f":
         return rng.uniform(0.5, 1.0, x.shape).astype(x.dtype)
     return np.zeros(x.shape, x.dtype)
+
+
+__all__ = ["Instruction", "Literal", "Source", "Symbol", "Trace", "frozen"]

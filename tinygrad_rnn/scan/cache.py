@@ -1,0 +1,53 @@
+"""Where plans are kept, and found again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+
+from .plan import Plan
+
+
+class Cache:
+    """Plans by what their traces did; the oldest goes when there are too many.
+
+    Attributes:
+        plans: the key of a trace, and the plan for it; that found last comes last.
+    """
+
+    def __init__(self, size: int = 128):
+        self._size = size
+        self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
+        self._likely: OrderedDict[Hashable, Plan] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, key: Hashable) -> Plan | None:
+        with self._lock:
+            plan = self.plans.get(key)
+            if plan is not None:
+                self.plans.move_to_end(key)
+            return plan
+
+    def add(self, key: Hashable, plan: Plan) -> Plan:
+        with self._lock:
+            plan = self.plans.setdefault(key, plan)
+            while len(self.plans) > self._size:
+                self.plans.popitem(last=False)
+            return plan
+
+    def likely(self, kind: Hashable) -> Plan | None:
+        """The plan that the last call of this kind had."""
+        with self._lock:
+            return self._likely.get(kind)
+
+    def expect(self, kind: Hashable, plan: Plan) -> None:
+        """The next call of this kind is likely to have this plan."""
+        with self._lock:
+            self._likely[kind] = plan
+            self._likely.move_to_end(kind)
+            while len(self._likely) > self._size:
+                self._likely.popitem(last=False)
+
+
+__all__ = ["Cache"]

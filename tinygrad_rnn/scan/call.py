@@ -1,0 +1,117 @@
+"""One call of scan: its arguments, looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from ..graph import Value, attach, describe, numeric
+
+
+class Call(NamedTuple):
+    """The arguments of a scan, looked at."""
+
+    cell: Callable[[Any, Any], Any]
+    carries: list[Value]
+    carry_structure: Any
+    inputs: list[Value]
+    input_structure: Any
+    steps: int
+    reverse: bool
+    ends: ndarray | None  #: the last step of each sequence
+
+
+def looked_at(
+    cell: Callable[[Any, Any], Any], carry: Any, xs: Any, reverse: bool, lengths: Any
+) -> Call:
+    if not callable(cell):
+        raise TypeError(f"scan: expected a function as cell, got {type(cell).__name__}")
+    carries: list[Any] = []
+    carry_structure = flatten(carry, carries)
+    inputs: list[Any] = []
+    input_structure = flatten(xs, inputs)
+    carries = [as_value(x, "scan: carry") for x in carries]
+    inputs = [as_value(x, "scan: xs") for x in inputs]
+    if not inputs:
+        raise ValueError(
+            "scan: expected xs (T, ...), which says how many steps there are; got none"
+        )
+    for x in inputs:
+        if x._data.ndim == 0:
+            raise ValueError(f"scan: expected xs (T, ...), got {describe(x)}")
+    steps = {len(x._data) for x in inputs}
+    if len(steps) > 1:
+        shapes = ", ".join(str(x._data.shape) for x in inputs)
+        raise ValueError(f"scan: all xs must have the same number of steps, got shapes {shapes}")
+    (T,) = steps
+    ends = None if lengths is None else _ends(lengths, T, carries, inputs)
+    return Call(cell, carries, carry_structure, inputs, input_structure, T, bool(reverse), ends)
+
+
+def _ends(lengths: Any, T: int, carries: list[Any], inputs: list[Any]) -> ndarray | None:
+    array = np.asarray(lengths._data if isinstance(lengths, Value) else lengths)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"scan: expected integers as lengths, got {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"scan: expected lengths (N,), got shape {array.shape}")
+    if array.size and (array.min() < 1 or array.max() > T):
+        bad = array.min() if array.min() < 1 else array.max()
+        raise ValueError(f"scan: expected lengths from 1 to T = {T}, got {bad}")
+    N = len(array)
+    for name, values, axis in (("carry", carries, 0), ("xs", inputs, 1)):
+        for x in values:
+            if x._data.ndim <= axis or x._data.shape[axis] != N:
+                raise ValueError(
+                    f"scan: with lengths ({N},), axis {axis} of every {name} must be the batch; "
+                    f"got {describe(x)}"
+                )
+    ends: ndarray = array.astype(np.intp) - 1
+    return None if bool((array == T).all()) else ends
+
+
+def within(ends: ndarray | None, steps: int) -> Any:
+    """(T, N): whether a sequence has that step."""
+    return None if ends is None else np.arange(steps)[:, np.newaxis] <= ends
+
+
+# ── nested tuples ────────────────────────────────────────────────────────────────────────
+
+
+_leaf = "leaf"
+
+
+def flatten(tree: Any, into: list[Any]) -> Any:
+    """Put the leaves of nested tuples into a list; returns the structure."""
+    if isinstance(tree, tuple):
+        return (type(tree), *[flatten(part, into) for part in tree])
+    if tree is None:
+        return None
+    into.append(tree)
+    return _leaf
+
+
+def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
+    if structure is _leaf:
+        return next(leaves)
+    if structure is None:
+        return None
+    parts = [unflatten(part, leaves) for part in structure[1:]]
+    return getattr(structure[0], "_make", structure[0])(parts)
+
+
+def as_value(x: Any, where: str) -> Value:
+    return x if isinstance(x, Value) else attach(numeric(x, where).copy(), None)
+
+
+def shown(structure: Any) -> str:
+    if structure is _leaf:
+        return "Tensor"
+    if structure is None:
+        return "None"
+    return f"({', '.join(shown(part) for part in structure[1:])})"
+
+
+__all__ = ["Call", "as_value", "flatten", "looked_at", "shown", "unflatten", "within"]
