@@ -146,7 +146,8 @@ class Writer:
     # ── names ────────────────────────────────────────────────────────────────────────────
 
     def constant(self, value: Any, stem: str = "k") -> str:
-        name = re.sub(r"\W", "_", f"{stem}{len(self.names)}")
+        """A new name for an array or a function, which begins with the stem where that is ASCII."""
+        name = re.sub(r"^(?=\d)|\W", "_", f"{stem}{len(self.names)}", flags=re.ASCII)
         self.names[name] = value
         return name
 
