@@ -24,10 +24,6 @@ GRAPH = {
     "labelloc": "t",
     "labeljust": "l",
 }
-#: From so many boxes on, Graphviz is not to search for the very best places: of a bidirectional
-#: GRU of 32 steps the search took 17 s, and is over after 1 s with a picture as good.
-LARGE = 200
-LARGE_GRAPH = {"nslimit": "0.3"}
 NODE = {
     "fontname": FONT,
     "fontsize": "10",
