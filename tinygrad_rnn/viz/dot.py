@@ -26,7 +26,7 @@ def to_dot(picture: Picture) -> Drawing:
         *(_edge(edge, ids, picture.scale) for edge in picture.edges),
     ]
     if picture.scale is not None:
-        lines.append(_legend(picture.scale))
+        lines += _legend(picture.scale)
     graph = {**style.GRAPH, **_effort(ids)}
     return Drawing(graph_attr=graph, node_attr=style.NODE, edge_attr=style.EDGE, body=lines)
 
@@ -88,20 +88,20 @@ def _flow(norm: float, scale: Scale) -> Mapping[str, str]:
     return style.gradient(scale.fraction(norm)) if norm else style.VANISHED
 
 
-def _legend(scale: Scale) -> str:
-    """The graph's title: a bar in the width and colour of each of some norms, and the norm."""
+def _legend(scale: Scale) -> Iterator[str]:
+    """Some norms, each above a line in its look."""
     looks = {figure(norm): _flow(norm, scale) for norm in scale.marks()}
     if scale.vanished:
-        looks["0, dashed"] = style.VANISHED
+        looks["0"] = style.VANISHED
     if scale.broken:
-        looks["NaN or Inf, dashed"] = style.BROKEN
-    cells = "<td>norm of the gradient:</td>"
-    for words, look in looks.items():
-        height = max(round(float(look["penwidth"])), 1)
-        bar = f'<td width="36" height="{height}" fixedsize="true" bgcolor="{look["color"]}"></td>'
-        table = f'<table border="0" cellspacing="0" cellpadding="0"><tr>{bar}</tr></table>'
-        cells += f"<td>{table}</td><td>{words}</td>"
-    return f'\tlabel=<<table border="0" cellspacing="4"><tr>{cells}</tr></table>>\n'
+        looks["NaN or Inf"] = style.BROKEN
+    title = label(["norm of the gradient"])
+    yield "\tsubgraph cluster_legend {\n"
+    yield f"\t\tgraph{_attributes({'label': title, **style.CLUSTERS['legend']})}\n"
+    for i, (words, look) in enumerate(looks.items()):
+        text = {"label": label([words])}
+        yield f"\t\tl{i}{_attributes({**text, **style.BOXES['legend'], **look})}\n"
+    yield "\t}\n"
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────

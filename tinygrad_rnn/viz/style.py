@@ -57,6 +57,7 @@ BOXES: dict[str, dict[str, str]] = {
     "weight tap": {"shape": "point", "width": "0.03", "fillcolor": "#c9a24a", "color": "#c9a24a"},
     "constant tap": {"shape": "point", "width": "0.03", "color": "#a8a8a8"},
     "data tap": {"shape": "point", "width": "0.03", "color": "#666666"},
+    "legend": {"shape": "underline", "style": "", "width": "0.9", "height": "0.2"},
     "post": {"shape": "point", "width": "0.01", "style": "invis"},
 }
 
@@ -84,6 +85,7 @@ CLUSTERS = {
         "labeljust": "r",
     },
     "module": {"style": "rounded,dashed", "color": "#b9a9d2", "fontcolor": "#7b5aa6"},
+    "legend": {"style": "rounded", "color": "#dddddd"},
 }
 
 # ── the gradient's scale ─────────────────────────────────────────────────────────────────
