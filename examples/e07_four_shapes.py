@@ -10,8 +10,8 @@ steps it makes is up to the data:
 
     one to many     the digits of a number in, its name out: 407, "four hundred seven". What is
                     written goes in again, and the length is part of the answer: the last is END.
-    many to one     two clauses in, out whether they praise. "not" turns a word round, and one clause
-                    counts: B in "A but B" and "although A , B", A in "A although B".
+    many to one     two clauses in, out whether they praise. "not" turns a word round, and one of
+                    the two counts: B in "A but B" and "although A , B", A in "A although B".
     many to many    from English into Korean: "four hundred seven", 사 백 칠. Other words, another
                     number of them, and nothing is written before all is read.
     many to many    a film, labelled frame by frame: e08_moving_digits, the next example.
