@@ -508,7 +508,7 @@ def test_an_operation_of_ones_own_may_have_any_name(name: str) -> None:
     cube = tg.primitive(lambda x: x**3, lambda g, y, x: g * 3 * x**2, name=name)
 
     def cell(h: Any, x: Any) -> Any:
-        h = tg.tanh(tg.linear(cube(h), U) + x)
+        h = tg.tanh(tg.linear(x, W) + tg.linear(cube(h), U))
         return h, cube(h)
 
     xs, found = sequence(), []

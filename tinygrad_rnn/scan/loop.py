@@ -71,6 +71,7 @@ class Loop:
         writer = Writer(outline, names)
         self.source = writer.source()
         self.listing = writer.listing
+        self.listing.end(outline.carries, outline.new_carries, outline.stacked)
         code = compile(self.source, "<scan>", "exec")
         exec(code, writer.names)
         # Out of its own globals: they and the function would hold each other.
