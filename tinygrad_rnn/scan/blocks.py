@@ -29,7 +29,7 @@ def of_all_steps(v: Var) -> Any:
     """The operation of v on blocks."""
     assert v.op is not None
     if v.op is join:
-        return joined_over_time(v)
+        return _joined_over_time(v)
     known = operands(v)
     return batched(v.op, v.keywords, known) or each(v.op, v.keywords, known)
 
@@ -75,7 +75,8 @@ def sum_of_each(v: Var) -> Any:
     return call
 
 
-def joined_over_time(v: Var) -> Any:
+def _joined_over_time(v: Var) -> Any:
+    """A join of blocks."""
     indices = [(slice(None), *parts_of(index)) for index in v.keywords["indices"]]
     over_time = [x.level > CONSTANT for x in v.args]
 

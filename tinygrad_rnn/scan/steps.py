@@ -22,6 +22,7 @@ from .values import CONSTANT, LOOP, Var, is_elementwise, join, parts_of
 
 if TYPE_CHECKING:
     from .loop import Writer
+
 _matmul = table["matmul"]
 
 #: The largest values, in elements, that are worth broadcasting for all steps before the loop.
