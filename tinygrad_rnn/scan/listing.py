@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from .values import Var, filled, join, parts_of
+from .values import SEQUENCE, Var, filled, join, parts_of
 
 #: The parts of a loop, in the order in which they run, and what they are called.
 SECTIONS = {
@@ -69,6 +69,7 @@ class Listing(list[Line]):
     """The lines of a loop.
 
     Attributes:
+        given: what is read, or handed on, and not computed: names, and shapes as in a line.
         carried: the names of each part of the carry, old and new.
         stacked: the names of what is given out of every step.
     """
@@ -76,6 +77,7 @@ class Listing(list[Line]):
     def __init__(self, names: Names):
         super().__init__()
         self._names = names
+        self.given: dict[str, str] = {}
         self.carried: list[tuple[str, str]] = []
         self.stacked: list[str] = []
 
@@ -88,6 +90,7 @@ class Listing(list[Line]):
             for old, new in zip(carries, new_carries, strict=True)
         ]
         self.stacked = [self._names(v) for v in stacked]
+        self._give((*carries, *new_carries, *stacked))
 
     def add(
         self, section: str, values: Sequence[Var], over_time: bool = False, summed: bool = False
@@ -101,10 +104,15 @@ class Listing(list[Line]):
             formula = f"sum over t of {formula}"
             if leader.label is None:
                 results = tuple(f"sum of {name}" for name in results)
-        read = [self._names(x) for v in values for x in v.inputs]
-        sizes = ", ".join(map(str, (("T",) if over_time else ()) + leader.shape))
-        shape = f"{leader.dtype} ({sizes})"
-        self.append(Line(section, results, formula, tuple(dict.fromkeys(read)), shape))
+        read = dict.fromkeys(x for v in values for x in v.inputs)
+        self._give(read)
+        names = tuple(dict.fromkeys(map(self._names, read)))
+        self.append(Line(section, results, formula, names, _shape(leader, over_time)))
+
+    def _give(self, values: Iterable[Var]) -> None:
+        for v in values:
+            if v.op is None:
+                self.given.setdefault(self._names(v), _shape(v, v.level == SEQUENCE))
 
     def _operand(self, xs: Sequence[Any]) -> str:
         names = [self._names(x) if type(x) is Var else _number(x) for x in xs]
@@ -119,6 +127,11 @@ class Listing(list[Line]):
             lines += [f"    {line!s:<{width}}   {line.shape}" for line in of_section]
             lines += [] if of_section else ["    nothing"]
         return "\n".join(lines)
+
+
+def _shape(v: Var, over_time: bool) -> str:
+    sizes = ", ".join(map(str, (("T",) if over_time else ()) + v.shape))
+    return f"{v.dtype} ({sizes})"
 
 
 _signs = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@"}
