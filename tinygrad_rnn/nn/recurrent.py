@@ -13,7 +13,7 @@ from .. import ops
 from ..tensor import Tensor
 from . import init
 from .cells import candidate_apart, gru_step, nonlinearities, pair, rnn_step
-from .layered import Carry, Layered, Step
+from .layered import Carry, Layered, Step, closed
 from .lstm_sequence import lstm_sequence
 from .lstm_step import equations
 from .module import flags
@@ -104,7 +104,7 @@ class RNN(Layered):
             h = rnn_step(x_t, h, nonlinearity=self.nonlinearity, **weights)
             return (h,), h
 
-        return step
+        return closed(step, weights, self.nonlinearity)
 
 
 class LSTM(Layered):
@@ -211,7 +211,7 @@ class LSTM(Layered):
             h, c = equations(x_t, *carry, **weights)
             return (h, c), h
 
-        return step
+        return closed(step, weights)
 
     def _sequence(
         self, weights: dict[str, Any], carry: Carry, xs: Tensor, *, unroll: bool, **options: Any
@@ -336,4 +336,4 @@ class GRU(Layered):
             h = gru_step(x_t, h, reset_after=self.reset_after, **weights)
             return (h,), h
 
-        return step
+        return closed(step, weights, self.reset_after)
