@@ -38,7 +38,7 @@ def closed(step: Step, weights: dict[str, Any], *others: Any) -> Step:
     """
     values: list[Any] = []
     structure = flatten(tuple(weights.values()), values)
-    name = step.__code__, tuple(weights), structure, others  # type: ignore[attr-defined]
+    name = step.__code__, tuple(weights), structure, others
     step.closed = Closed(name, tuple(values))  # type: ignore[attr-defined]
     return step
 

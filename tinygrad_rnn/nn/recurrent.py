@@ -328,7 +328,8 @@ class GRU(Layered):
     def _step(self, weights: dict[str, Any], unroll: bool) -> Step:
         if not (self.reset_after or unroll):
             # Once for all steps: 3.2 -> 1.5 times PyTorch's GRU at (T, N, D, H) = (32, 1, 32, 32).
-            apart = {name: candidate_apart(weights.get(name)) for name in ("weight_hh", "bias_hh")}
+            names = ("weight_hh", "bias_hh")
+            apart = {name: tuple(candidate_apart(weights.get(name))) for name in names}
             weights = {**weights, **apart}
 
         def step(carry: Carry, x_t: Tensor) -> tuple[Carry, Tensor]:
