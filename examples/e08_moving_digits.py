@@ -52,17 +52,17 @@ class Video(tg.nn.Module):
     def __init__(self, rng: np.random.Generator):
         self.cnn = tg.nn.Sequential(
             tg.nn.LayerNorm((1, 8, WIDE), elementwise_affine=False),
-            tg.nn.Conv2d(1, 16, 3, stride=2, padding=1, rng=rng),
+            tg.nn.Conv2d(1, 16, 3, stride=2, padding=1, bias=False, rng=rng),
             tg.relu,
-            tg.nn.Conv2d(16, 32, 3, stride=2, padding=1, rng=rng),
+            tg.nn.Conv2d(16, 32, 3, stride=2, padding=1, bias=False, rng=rng),
             tg.relu,
             lambda maps: maps.reshape(len(maps), -1),
-            tg.nn.Linear(32 * 2 * WIDE // 4, 64, rng=rng),
-            tg.nn.LayerNorm(64),
+            tg.nn.Linear(32 * 2 * WIDE // 4, 64, bias=False, rng=rng),
+            tg.nn.LayerNorm(64, elementwise_affine=False),
         )
-        self.cell = tg.nn.GRUCell(64, 64, rng=rng)
-        self.digit = tg.nn.Linear(64, 10, rng=rng)
-        self.direction = tg.nn.Linear(64, len(DIRECTIONS), rng=rng)
+        self.cell = tg.nn.GRUCell(64, 64, bias=False, rng=rng)
+        self.digit = tg.nn.Linear(64, 10, bias=False, rng=rng)
+        self.direction = tg.nn.Linear(64, len(DIRECTIONS), bias=False, rng=rng)
 
     def forward(self, frames: np.ndarray) -> tuple[list[tg.Tensor], list[tg.Tensor]]:
         h, digit, direction = None, [], []

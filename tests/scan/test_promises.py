@@ -502,6 +502,23 @@ def test_a_picture_shows_every_step() -> None:
     assert source.count("cluster") >= 3
 
 
+@pytest.mark.parametrize("name", ["linear", "positive", "relu", "sum", "add", "2x", "ﬁ", "x²"])
+def test_an_operation_of_ones_own_may_have_any_name(name: str) -> None:
+    """Also that of one of the library's, which the compiler knows more of."""
+    cube = tg.primitive(lambda x: x**3, lambda g, y, x: g * 3 * x**2, name=name)
+
+    def cell(h: Any, x: Any) -> Any:
+        h = tg.tanh(tg.linear(x, W) + tg.linear(cube(h), U))
+        return h, cube(h)
+
+    xs, found = sequence(), []
+    for unroll in (False, True):
+        h, ys = tg.scan(cell, h0, xs, unroll=unroll)
+        found.append([ys.numpy(), tg.grad((h * ys).sum(), U)])
+    for compiled, looped in zip(*found, strict=True):
+        assert_allclose(compiled, looped, atol=1e-12)
+
+
 def test_a_plan_prints_what_it_does_when() -> None:
     def cell(h: Any, x: Any) -> Any:
         h = tg.tanh(tg.linear(x, W, b) + tg.linear(h, U))

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import tinygrad_rnn as tg
 from tests.viz import nets
 from tests.viz.test_flow import LAYERS, layer_loss
-from tinygrad_rnn.viz.lattice import LEAST_DECADES, MOST_DECADES, draw_lattice, scale_of, ticks
+from tinygrad_rnn.viz.lattice import draw_lattice
+from tinygrad_rnn.viz.sheet import LEAST_DECADES, LEFT, MOST_DECADES, scale_of, ticks
 from tinygrad_rnn.viz.svg import columns, escaped, figure, shortened, visible
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -106,6 +107,34 @@ def test_a_vanishing_gradient_is_seen() -> None:
     assert counted["fz"] > 100
 
 
+def test_it_is_said_where_the_gradient_has_vanished() -> None:
+    flow = tg.gradient_flow(layer_loss("rnn", 64, last=True)[0])
+    svg = flow.svg()
+    (words,) = [box for box in text_boxes(svg) if box[4].startswith("vanished: below")]
+    state = flow.states["h"]
+    gone = int((state.norms < scale_of(state.norms).low).sum())
+    assert 10 < gone < 54
+    assert words[0] >= LEFT
+    assert words[2] <= LEFT + gone * 1120 / 64
+    short = tg.gradient_flow(layer_loss("rnn", 16, last=True)[0]).svg()
+    assert "vanished: below" not in short
+
+
+def test_the_way_from_the_loss_carries_what_goes_down_from_it() -> None:
+    """Three losses of gradients 1, 100 and 1: darker behind the second one, seen from the left."""
+    h: Any = tg.Tensor(1.0)
+    w = tg.Tensor(0.9, requires_grad=True, name="w")
+    hs = []
+    for _, x_t in tg.steps(np.ones(3)):
+        h = w * h + x_t
+        hs.append(h)
+    svg = tg.gradient_flow(hs[0] + 100.0 * hs[1] + hs[2]).svg()
+    ways = [e for e in parsed(svg).iter(f"{SVG}path") if e.get("stroke-linecap") == "square"]
+    shades = [int((e.get("class") or "").split("back m")[1]) for e in ways]
+    assert len(shades) == 2
+    assert shades[0] < shades[1] == 15
+
+
 def test_a_gradient_that_stays_looks_so() -> None:
     w = tg.Tensor(0.9, requires_grad=True, name="w")
     h: Any = tg.Tensor(1.0)
@@ -123,8 +152,9 @@ def test_the_cut_of_truncated_bptt_is_marked() -> None:
         losses.append(tg.sum(h))
         h = h.detach() if t == 2 else h
     svg = tg.gradient_flow(sum(losses)).svg()
-    assert classes(svg)["cut"] == 1
+    assert classes(svg)["cut"] == 2  # and the legend's
     assert "t = 3: a constant enters h here" in svg
+    assert "cut off" in {box[4] for box in text_boxes(svg)}
 
 
 def test_the_text_is_shaded_by_what_mattered() -> None:

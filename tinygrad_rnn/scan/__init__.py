@@ -20,7 +20,10 @@ They are imported when a scan is first called.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .plan import Plan
 
 
 def scan(
@@ -80,4 +83,48 @@ def scan(
     return run(cell, carry, xs, reverse, lengths, unroll)
 
 
-__all__ = ["scan"]
+def scan_plan(
+    cell: Callable[[Any, Any], tuple[Any, Any]],
+    carry: Any,
+    xs: Any,
+    *,
+    reverse: bool = False,
+    lengths: Any = None,
+) -> Plan:
+    """See how :func:`scan` runs a step, without running it.
+
+    What does not depend on the carry is done once, before the steps; what only the outputs or the
+    weights' gradients need, once after them. The same of the backward pass, which was derived from
+    the operations' rules, if there is a gradient to compute.
+
+    Args:
+        cell, carry, xs, reverse, lengths: as for :func:`scan`.
+
+    Returns:
+        The plan: ``print`` lists it, ``tg.draw(plan)`` draws it.
+
+    Raises:
+        TypeError, ValueError: as :func:`scan` does.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> W = tg.Tensor([[0.5]], requires_grad=True, name="W")
+    >>> def cell(h, x_t):
+    ...     h = tg.tanh(x_t + h @ W)
+    ...     return h, h
+    >>> with tg.no_grad():  # the forward pass alone
+    ...     print(tg.scan_plan(cell, np.zeros((1, 1)), np.ones((3, 1, 1))))
+    forward, before the steps:
+        nothing
+    forward, at every step:
+        v1 = h @ W      float64 (1, 1)
+        v2 = x_t + v1   float64 (1, 1)
+        v3 = tanh(v2)   float64 (1, 1)
+    forward, after the steps:
+        nothing
+    """
+    from .run import planned
+
+    return planned(cell, carry, xs, reverse, lengths)
+
+
+__all__ = ["scan", "scan_plan"]

@@ -66,11 +66,28 @@ class Names:
 
 
 class Listing(list[Line]):
-    """The lines of a loop."""
+    """The lines of a loop.
+
+    Attributes:
+        carried: the names of each part of the carry, old and new.
+        stacked: the names of what is given out of every step.
+    """
 
     def __init__(self, names: Names):
         super().__init__()
         self._names = names
+        self.carried: list[tuple[str, str]] = []
+        self.stacked: list[str] = []
+
+    def end(
+        self, carries: Sequence[Var], new_carries: Sequence[Var], stacked: Sequence[Var]
+    ) -> None:
+        """All lines are there: what becomes of the results."""
+        self.carried = [
+            (self._names(old), self._names(new))
+            for old, new in zip(carries, new_carries, strict=True)
+        ]
+        self.stacked = [self._names(v) for v in stacked]
 
     def add(
         self, section: str, values: Sequence[Var], over_time: bool = False, summed: bool = False

@@ -71,6 +71,7 @@ class Loop:
         writer = Writer(outline, names)
         self.source = writer.source()
         self.listing = writer.listing
+        self.listing.end(outline.carries, outline.new_carries, outline.stacked)
         code = compile(self.source, "<scan>", "exec")
         exec(code, writer.names)
         # Out of its own globals: they and the function would hold each other.
@@ -146,7 +147,8 @@ class Writer:
     # ── names ────────────────────────────────────────────────────────────────────────────
 
     def constant(self, value: Any, stem: str = "k") -> str:
-        name = re.sub(r"\W", "_", f"{stem}{len(self.names)}")
+        """A new name for an array or a function, which begins with the stem where that is ASCII."""
+        name = re.sub(r"^(?=\d)|\W", "_", f"{stem}{len(self.names)}", flags=re.ASCII)
         self.names[name] = value
         return name
 

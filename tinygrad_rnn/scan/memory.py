@@ -43,7 +43,7 @@ def in_place(lines: list[str], calls: Mapping[str, Var]) -> list[str]:
     return result
 
 
-_block = re.compile(r"\b(?:v\d+|[bp]\d+_all|v\d+(?:_v\d+)+_beside(?:_flat)?)\b")
+_block = re.compile(r"\b(?:v\d+|[bp]\d+_all|beside\d+(?:_flat)?)\b")
 
 
 def freed(lines: list[str]) -> list[str]:

@@ -31,7 +31,13 @@ class Packs:
         self.of: dict[Var, Pack] = {}
         self._writer = writer
         self._name: dict[Pack, str] = {}  # what holds a pack within a step
-        self._beside: dict[tuple[Var, ...], str] = {}
+        self._numbered: dict[tuple[str, tuple[Any, ...]], str] = {}
+
+    def _number(self, stem: str, *parts: Any) -> tuple[str, bool]:
+        """A short name for what is put together of parts, and whether it is new."""
+        known = self._numbered.get((stem, parts))
+        name = self._numbered.setdefault((stem, parts), f"{stem}{len(self._numbered)}")
+        return name, known is None
 
     # ── where they lie ───────────────────────────────────────────────────────────────────
 
@@ -83,10 +89,10 @@ class Packs:
             return steps.read(x, leader)
         if x.level == CONSTANT:
             names = [steps.read(y, leader) for y in operands]
-            made = f"{'_'.join(names)}_beside"
             shape = (len(names), *leader.shape)
-            line = f"{made} = concatenate([{', '.join(names)}]).reshape({shape})"
-            if line not in self._writer.before:
+            made, is_new = self._number("constants", *names, shape)
+            if is_new:
+                line = f"{made} = concatenate([{', '.join(names)}]).reshape({shape})"
                 self._writer.before.append(line)
             return made
         if x not in self.of:
@@ -111,10 +117,9 @@ class Packs:
 
     def _blocks_beside(self, values: Sequence[Var]) -> str:
         """The name of an array (T, k, ...) in which the blocks of k values lie side by side."""
-        known = self._beside.get(tuple(values))
-        if known is not None:
-            return known
-        name = self._beside[tuple(values)] = "_".join(f"v{v.number}" for v in values) + "_beside"
+        name, is_new = self._number("beside", *values)
+        if not is_new:
+            return name
         writer, leader = self._writer, values[0]
         before = writer.before
         if not self._product_beside(values, name):
@@ -195,10 +200,10 @@ class Packs:
         held = self._name[pack]
         if math.prod(leader.shape[:-1]) == 1 and held in steps.fixed:
             names = [writer.in_order(y) for y in matrices]
-            made, flat = f"{'_'.join(names)}_in_a_row", f"{held}_flat"
-            line = f"{made} = concatenate([{', '.join(names)}], 1)"
-            if line not in writer.before:
-                writer.before.append(line)
+            made, is_new = self._number("matrices", *names)
+            flat = f"{held}_flat"
+            if is_new:
+                writer.before.append(f"{made} = concatenate([{', '.join(names)}], 1)")
             if flat not in steps.fixed:
                 shape = (*leader.shape[:-1], len(matrices) * leader.shape[-1])
                 steps.prologue.append(f"{flat} = {held}.reshape({shape})")

@@ -20,7 +20,7 @@ from ..backprop import sweep
 from ..graph import Node, current, traced
 from .algebra import Builder, translate
 from .follow import expected
-from .listing import Names
+from .listing import Listing, Names
 from .loop import Loop, Outline
 from .trace import Instruction, Source, Symbol, Trace
 from .values import CONSTANT, LOOP, SEQUENCE, Var
@@ -166,15 +166,20 @@ class Plan:
         slots = (*self.step.carries, *self.step.inputs, *self.sources)
         return [leaves.get(slot) for slot in slots]
 
-    def __str__(self) -> str:
-        directions = {"forward": self.forward}
+    @property
+    def listings(self) -> dict[str, Listing]:
+        """What runs "forward" and, if there is a gradient to compute, "backward"."""
+        found = {"forward": self.forward.listing}
         with self._lock:
-            for found in list(self._backward.values())[:1]:
-                directions["backward"] = found.loop
+            for backward in list(self._backward.values())[:1]:
+                found["backward"] = backward.loop.listing
+        return found
+
+    def __str__(self) -> str:
         return "\n".join(
-            line if line.startswith(" ") else f"{name}, {line}"
-            for name, loop in directions.items()
-            for line in str(loop.listing).splitlines()
+            line if line.startswith(" ") else f"{direction}, {line}"
+            for direction, listing in self.listings.items()
+            for line in str(listing).splitlines()
         )
 
     __repr__ = __str__

@@ -44,6 +44,14 @@ def run(
     return _replayed(call)
 
 
+def planned(
+    cell: Callable[[Any, Any], Any], carry: Any, xs: Any, reverse: bool, lengths: Any
+) -> Plan:
+    """The plan that :func:`run` would replay."""
+    plan, _, _ = _planned(looked_at(cell, carry, xs, reverse, lengths), current().recording)
+    return plan
+
+
 # ── one step ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -436,4 +444,4 @@ def _at(slots: dict[int, Value], x: Any) -> Value:
 
 _scan = Primitive("scan", run, _vjps, expand=_expanded)
 
-__all__ = ["run"]
+__all__ = ["planned", "run"]

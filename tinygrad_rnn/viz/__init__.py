@@ -1,13 +1,14 @@
 """Pictures of graphs: what was computed, in which time step, and what gradient flowed back.
 
 ``turns`` finds the time step of every node, ``boxes`` decides what is shown as one box and makes
-a ``picture`` of boxes, clusters and edges, ``gradients`` measures what flowed along the edges,
-``dot`` writes the picture as DOT text, and ``render`` has Graphviz lay it out.
+a ``picture`` of boxes, clusters and edges, ``ways`` leads the edges along the steps, ``gradients``
+measures what flowed along them, ``dot`` writes the picture as DOT text, and ``render`` has Graphviz
+lay it out.
 
 The gradient's way back through time has a picture of its own: ``rails`` finds what runs along the
 steps, ``shares`` what each of them adds to the weights' gradients, ``flow`` holds the numbers,
-``lattice`` draws them as SVG, ``page`` plays them in a browser, and ``compare`` puts several beside
-each other.
+``lattice`` draws them as SVG on a ``sheet``, with ``strips`` beneath, ``page`` plays them in a
+browser, and ``compare`` puts several beside each other.
 """
 
 from __future__ import annotations

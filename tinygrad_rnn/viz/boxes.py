@@ -14,11 +14,8 @@ from typing import Any
 
 from ..graph import Node, ancestors
 from . import labels, ways
-from .picture import Box, Edge, Picture, arranged
+from .picture import Box, Edge, Picture, arranged, single
 from .turns import Loop, Place, Turn, backward, common, crosses, turns
-
-#: The kinds of boxes that stand for one operation.
-single = frozenset({"operation", "state", "output"})
 
 
 def build(

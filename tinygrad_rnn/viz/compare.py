@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from .flow import GradientFlow, write
-from .lattice import scale_of, ticks
 from .picture import Scale
+from .sheet import scale_of, ticks
 from .svg import HUES, escaped, figure, number, shade, shortened, stylesheet
 
 _left, _width, _tall = 64.0, 560.0, 220.0
@@ -224,7 +224,7 @@ class _Drawer:
         self.parts.append(
             f'<rect class="fz" x="640" y="{number(self.y + 15)}" width="11" height="9"/>'
         )
-        self.words(656, self.y + 23, "below")
+        self.words(656, self.y + 23, "vanished")
         self.y += 58
         most = max(1, int((self.width - 40) // (_map + _gap)))
         names = list(self.jacobians)

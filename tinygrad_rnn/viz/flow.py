@@ -158,20 +158,25 @@ class GradientFlow:
     def _measure(self, state: State) -> None:
         """What came back to every h_t, and from where."""
         turn = self.rails.turn
+        sent: dict[tuple[str, int], Any] = {}
+        uses: dict[Node, list[tuple[int, int]]] = defaultdict(list)  # of h_t: (t, which input)
         for t, node in state.rail.nodes.items():
-            sent: dict[str, Any] = {}
+            if node is self.rails.output:
+                sent["outside", t] = self.cotangents[node]
             for user, i in self.rails.users[node]:
-                there = turn.get(user)
-                here = turn[node]
+                uses[user].append((t, i))
+        for user, taken in uses.items():
+            given = contribution(user, self.cotangents[user], [i for _, i in taken])
+            there = turn.get(user)
+            for t, i in taken:
+                here = turn[state.rail.nodes[t]]
                 where = "outside"
                 if there is not None and there.loop is here.loop:
                     where = "step" if there is here else "next"
-                given = contribution(user, self.cotangents[user], [i])[i]
-                sent[where] = sent[where] + given if where in sent else given
-            if node is self.rails.output:
-                sent["outside"] = self.cotangents[node]
-            for where, total in sent.items():
-                state.sent[where][t] = together([total])
+                key = where, t
+                sent[key] = sent[key] + given[i] if key in sent else given[i]
+        for (where, t), total in sent.items():
+            state.sent[where][t] = together([total])
 
     def _share(self, weights: dict[str, Node]) -> dict[str, Shares]:
         found = {node: Summary(self.cotangents[node], self.T) for node in weights.values()}

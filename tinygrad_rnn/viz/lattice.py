@@ -12,21 +12,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy import ndarray
 
+from . import strips
 from .flow import GradientFlow, State
-from .picture import Scale
-from .svg import HUES, columns, escaped, figure, number, shade, shortened, stylesheet, visible
+from .sheet import LEFT, RIGHT, TOP, Sheet
+from .svg import escaped, figure, number, shade, shortened, stylesheet
 from .turns import Loop
-
-LEFT, RIGHT, TOP = 178, 76, 58
-#: From these widths of a column on, arrows have heads, and there are arrows at all.
-ROOMY, LINED = 40, 11
-LEAST_DECADES, MOST_DECADES = 4, 8
 
 
 @dataclass(slots=True)
@@ -55,61 +49,12 @@ def draw_lattice(flow: GradientFlow, playable: bool = False) -> Lattice:
     return _Drawer(flow, playable).lattice()
 
 
-def scale_of(norms: Iterable[float]) -> Scale:
-    """A scale of some decades, however small the range: a gradient that stays looks so."""
-    norms = [float(norm) for norm in norms if not math.isnan(norm)]
-    shown = [norm for norm in norms if norm > 0 and math.isfinite(norm)]
-    high = max(max(shown, default=1.0), 1e-290)  # smaller ones are as good as vanished
-    decades = math.ceil(math.log10(high) - math.log10(min(shown, default=high)) - 1e-9)
-    low = high * 10.0 ** -min(max(decades, LEAST_DECADES), MOST_DECADES)
-    return Scale(low, high, 0.0 in norms, any(not math.isfinite(norm) for norm in norms))
-
-
-def ticks(count: int, pitch: float, first: int = 0) -> list[int]:
-    """The steps that have room for a label."""
-    room = 7 * len(str(first + count - 1)) + 8
-    stride = next(
-        base * 10**power
-        for power in itertools.count()
-        for base in (1, 2, 5)
-        if base * 10**power * pitch >= room
-    )
-    return list(range(0, count, stride))
-
-
-class _Drawer:
+class _Drawer(Sheet):
     def __init__(self, flow: GradientFlow, playable: bool):
-        self.flow, self.playable = flow, playable
-        self.rails = flow.rails
-        self.pitch = max(min(96.0, 1120 / flow.T), 1.6)
-        self.right = LEFT + self.pitch * flow.T
-        self.roomy, self.lined = self.pitch >= ROOMY, self.pitch >= LINED
+        super().__init__(flow, playable)
         self.radius = 9.5 if self.roomy else min(self.pitch * 0.3, 6)
-        self.scale = scale_of(
-            itertools.chain(*(s.norms[s.steps] for s in flow.states.values()), flow.inputs)
-        )
-        self.parts: list[str] = []
-        self.y = float(TOP)
+        self.square = 12 if self.roomy else min(self.pitch * 0.6, 9)
         self.rows: dict[State, float] = {}
-        self._number_frames()
-
-    # ── frames of the sweeps ─────────────────────────────────────────────────────────────
-
-    def _number_frames(self) -> None:
-        """The steps in the order in which they ran, then the loss, then backwards."""
-        last: dict[tuple[Loop, int], int] = {}
-        for turn, members in self.rails.members.items():
-            last[turn.loop, turn.t] = members[-1].number
-        self.order = sorted(last, key=lambda key: last[key])
-        self.forth = {key: 1 + k for k, key in enumerate(self.order)}
-        self.loss_frame = len(self.order) + 1
-        self.back = {key: 2 * self.loss_frame - k for key, k in self.forth.items()}
-
-    def tags(self, frame: int | None, key: str = "") -> str:
-        if not self.playable:
-            return ""
-        told = f' data-k="{key}"' if key else ""
-        return told if frame is None else f'{told} data-f="{frame}"'
 
     # ── all of it ────────────────────────────────────────────────────────────────────────
 
@@ -121,11 +66,11 @@ class _Drawer:
         for state in self.rows:
             self._row(state)
         self._input_row()
-        self._times()
-        self._weights()
-        self._bars()
+        strips.times(self)
+        strips.weights(self)
+        strips.bars(self, list(self.rows))
         if self.flow.text is not None:
-            self._text(self.flow.text)
+            strips.text(self, self.flow.text)
         if self.playable:
             self.add(
                 f'<rect id="now" x="{LEFT}" y="{TOP}" width="{number(self.pitch)}" '
@@ -144,24 +89,6 @@ class _Drawer:
         )
         turns = [*self.order, None, *self.order[::-1]]
         return Lattice(svg, self.pitch, list(turns))
-
-    def x(self, t: int) -> float:
-        return LEFT + self.pitch * (t + 0.5)
-
-    def add(self, part: str) -> None:
-        self.parts.append(part)
-
-    def label(self, y: float, text: str, small: str = "", full: str = "") -> None:
-        """The name of a row, to the left of it."""
-        title = f"<title>{escaped(full)}</title>" if full else ""
-        shown = escaped(shortened(text, 24))
-        at = y + 4 if not small else y
-        self.add(f'<text x="{LEFT - 14}" y="{number(at)}" text-anchor="end">{title}{shown}</text>')
-        if small:
-            self.add(
-                f'<text class="small" x="{LEFT - 14}" y="{number(y + 11)}" text-anchor="end">'
-                f"{escaped(shortened(small, 30))}</text>"
-            )
 
     # ── the head ─────────────────────────────────────────────────────────────────────────
 
@@ -188,12 +115,17 @@ class _Drawer:
         caption = f'<text class="small" x="{number(left)}" y="12">norm of the gradient</text>'
         norms = [norm for state in flow.states.values() for norm in state.norms[state.steps]]
         shades = {shade(self.scale, float(norm)) for norm in norms}
-        known = (("z", "below"), ("x", "NaN or Inf"))
+        known = (("z", "vanished"), ("x", "NaN or Inf"))
         for k, (kind, words) in enumerate((kind, words) for kind, words in known if kind in shades):
             at = left - 66 - 84 * k
             cells += (
                 f'<rect class="f{kind}" x="{number(at)}" y="{top}" width="{cell}" height="10"/>'
                 f'<text class="small" x="{number(at + 17)}" y="{top + 8}">{words}</text>'
+            )
+        if any(len(state.cuts) for state in flow.states.values()):
+            cells += (
+                f'<path class="cut" d="M{number(left - 59)} 32l4 3.5l-4 3.5l4 3.5"/>'
+                f'<text class="small" x="{number(left - 49)}" y="40">cut off</text>'
             )
         return (
             f'<text class="title" x="16" y="24">{title}</text>'
@@ -354,7 +286,7 @@ class _Drawer:
             lowest[loop] = y
             present = {key for key in present if key[0] is not loop}
             present |= {(loop, t) for t in state.rail.nodes}
-        ended: list[float] = []
+        leaving: list[tuple[float, float]] = []
         for n, loop in enumerate(self.rails.loops):
             goals = [
                 lowest[other]
@@ -368,13 +300,27 @@ class _Drawer:
                 if state.rail.loop is loop:
                     self._ways_out(state, k, goals, shift)
                     if loop in self.rails.fed[None]:
-                        leaving = np.flatnonzero(state.sent["outside"]).tolist()
-                        ended += [self.x(t) + shift for t in leaving]
+                        sent = state.sent["outside"]
+                        out = np.flatnonzero(sent).tolist()
+                        leaving += [(self.x(t) + shift, float(sent[t])) for t in out]
         self._inward(lowest, present)
-        if ended:
-            end = self.right + 12
-            d = f"M{number(min(ended))} {number(self.loss_y)}H{number(end)}"
+        self._into_loss(sorted(leaving))
+
+    def _into_loss(self, leaving: list[tuple[float, float]]) -> None:
+        """The line that everything is gathered on, and the loss at its end."""
+        end, lane = self.right + 12, 5 * self.roomy
+        ends = [x for x, _ in leaving[1:]] + [end]
+        norms = itertools.accumulate((norm for _, norm in leaving), math.hypot)
+        if leaving:
+            d = f"M{number(leaving[0][0])} {number(self.loss_y - lane)}H{number(end)}"
             self.add(f'<path class="fwd" d="{d}"{self.tags(self.loss_frame)}/>')
+        parts = [(shade(self.scale, norm), x) for norm, (x, _) in zip(norms, leaving, strict=True)]
+        for shown, part in itertools.groupby(zip(parts, ends, strict=True), lambda p: p[0][0]):
+            (first, stop), *others = part
+            stop = others[-1][1] if others else stop
+            d = f"M{number(first[1])} {number(self.loss_y)}H{number(stop)}"
+            tags = self.tags(self.loss_frame + 1, "L")
+            self.add(f'<path class="back m{shown}" stroke-linecap="square" d="{d}"{tags}/>')
         self._loss_box()
 
     def _ways_out(self, state: State, k: int, goals: list[float], shift: float) -> None:
@@ -436,21 +382,29 @@ class _Drawer:
             if not given or (turn.loop, turn.t) not in present or self.rails.fed.get(turn.loop):
                 continue
             x, y = self.x(turn.t), lowest[turn.loop]
-            direct = y == max(lowest.values())
+            direct = y == max(lowest.values())  # else they come from the input's side
             forth, back = self.forth[turn.loop, turn.t], self.back[turn.loop, turn.t]
             side = x if direct else x - self.pitch * 0.3
             norm = float(self.flow.inputs[turn.t])
             end = y + self.radius + 1 if direct else y + 4
             key = f"x{turn.t}"
             if norm > 0:
-                lane = 5 if self.roomy else 0
+                lane = 5 * self.roomy
                 d = f"M{number(side + lane)} {number(end)}V{number(self.input_y - 6)}"
+                if not direct:
+                    d = (
+                        f"M{number(side + lane)} {number(end)}V{number(self.input_y + 2)}"
+                        f"H{number(x - self.square / 2)}"
+                    )
                 shown = shade(self.scale, norm)
                 self.add(f'<path class="back m{shown}" d="{d}"{self.tags(back, key)}/>')
             if direct:
                 self._arrow(side, self.input_y - 6, side, end, forth, key)
             else:
-                d = f"M{number(side)} {number(self.input_y - 4)}V{number(end + 6)}"
+                d = (
+                    f"M{number(x - self.square / 2)} {number(self.input_y - 2)}H{number(side)}"
+                    f"V{number(end + 6)}"
+                )
                 self.add(f'<path class="fwd" d="{d}"{self.tags(forth, key)}/>')
                 self._arrow(side, end + 6, x - self.radius * 0.8, end + 1, forth, key)
 
@@ -476,11 +430,11 @@ class _Drawer:
                 f'<rect class="node" x="{LEFT}" y="{number(self.input_y - 6)}" '
                 f'width="{number(self.pitch * self.flow.T)}" height="12"/>'
             )
-        side = 12 if self.roomy else min(self.pitch * 0.6, 9)
-        size = f'width="{number(side)}" height="{number(side)}"'
-        y = number(self.input_y - side / 2)
+        side = number(self.square)
+        size = f'width="{side}" height="{side}"'
+        y = number(self.input_y - self.square / 2)
         for t in sorted(given):
-            x = number(self.x(t) - side / 2)
+            x = number(self.x(t) - self.square / 2)
             if not self.lined:
                 x, y = number(self.x(t) - self.pitch / 2), number(self.input_y - 5.5)
                 size = f'width="{self.pitch:.2f}" height="11"'
@@ -504,171 +458,3 @@ class _Drawer:
         names = [given.name for inputs in self.rails.inputs.values() for given in inputs]
         stems = dict.fromkeys(name.rstrip("0123456789]").rstrip("[_") for name in names if name)
         return ", ".join(stem for stem in stems if stem)
-
-    def _times(self) -> None:
-        y = self.y
-        for t in ticks(self.flow.T, self.pitch):
-            self.add(
-                f'<text class="small" x="{number(self.x(t))}" y="{number(y)}" '
-                f'text-anchor="middle">{t}</text>'
-            )
-        self.add(
-            f'<text class="small" x="{LEFT - 14}" y="{number(y)}" text-anchor="end">'
-            "time step</text>"
-        )
-        self.y += 14
-
-    def _weights(self) -> None:
-        """A rail for each weight, a tap at each step, and on it the step's share of dL/dW."""
-        weights = list(self.flow.weights.values())
-        if not weights:
-            return
-        self.add(
-            f'<text x="16" y="{number(self.y + 8)}">shared weights, and the part of each step '
-            "in dL/dW (together 100 %)</text>"
-        )
-        self.y += 22
-        largest = max((abs(p) for w in weights for p in w.parts if math.isfinite(p)), default=1.0)
-        tall = 22.0
-        unit = tall / max(largest, 1e-12)
-        wide = max(min(self.pitch * 0.5, 26), self.pitch * 0.8 if not self.lined else 0)
-        last = {
-            t: max(self.back[key] for key in self.order if key[1] == t)
-            for t in {key[1] for key in self.order}
-        }
-        for n, weight in enumerate(weights):
-            low = [p for p in weight.parts if math.isfinite(p)]
-            y = self.y + tall
-            hue = HUES[n % len(HUES)]
-            outside = f", outside {100 * weight.outside:.0f} %" if weight.outside else ""
-            self.label(y - 9, weight.name, f"|dL/dW| = {figure(weight.norm)}{outside}", weight.name)
-            self.add(
-                f'<path d="M{LEFT} {number(y)}H{number(self.right)}" stroke="{hue}" '
-                'stroke-width="2" fill="none"/>'
-            )
-            used = weight.steps.tolist()
-            if self.lined:
-                taps = "".join(f"M{number(self.x(t))} {number(y - 3.5)}v7" for t in used)
-                self.add(f'<path d="{taps}" stroke="{hue}" stroke-width="2" fill="none"/>')
-            for t in used:
-                part = float(weight.parts[t])
-                height = abs(part) * unit if math.isfinite(part) else 0
-                if height < 0.25 and not self.playable:
-                    continue
-                key = f"w{n}.{t}"
-                top = y - height if part > 0 else y
-                fade = "" if part > 0 else ' opacity="0.55"'
-                self.add(
-                    f'<rect x="{number(self.x(t) - wide / 2)}" y="{number(top)}" '
-                    f'width="{number(wide)}" height="{number(height)}" fill="{hue}"{fade}'
-                    f"{self.tags(last[t], key)}/>"
-                )
-            sunk = max((-p for p in low), default=0) * unit
-            self.y = y + max(sunk, 4) + 8
-
-    def _bars(self) -> None:
-        """The norms of the states' gradients on a logarithmic axis."""
-        if not self.rows:
-            return
-        self.y += 6
-        self.add(
-            f'<text x="16" y="{number(self.y + 8)}">norm of the gradient in every step, '
-            "logarithmic</text>"
-        )
-        self.y += 20
-        tall = 46.0
-        wide = self.pitch * 0.7 if self.pitch > 3 else self.pitch + 0.1
-        for state in self.rows:
-            k = list(self.flow.states).index(state.name)
-            bottom = self.y + tall
-            gated = state.carried is not None
-            self.label(
-                bottom - 26, f"|dL/d {state.name}|", "dashed: by its gates alone" if gated else ""
-            )
-            self.add(
-                f'<path class="axis" d="M{LEFT} {number(self.y)}V{number(bottom)}'
-                f'H{number(self.right)}"/>'
-            )
-            for at, norm in ((self.y + 4, self.scale.high), (bottom, self.scale.low)):
-                self.add(
-                    f'<text class="small" x="{number(self.right + 5)}" y="{number(at)}">'
-                    f"{figure(norm)}</text>"
-                )
-            for t in state.steps.tolist():
-                norm = float(state.norms[t])
-                shown = shade(self.scale, norm)
-                height = tall
-                if shown.isdigit():
-                    height = max(tall * self.scale.fraction(norm), 1)
-                elif shown == "z":
-                    height = 1.5
-                tags = self.tags(self.back[state.rail.loop, t], f"s{k}.{t}")
-                self.add(
-                    f'<rect class="f{shown}" x="{number(self.x(t) - wide / 2)}" '
-                    f'y="{number(bottom - height)}" width="{number(wide)}" '
-                    f'height="{number(height)}"{tags}/>'
-                )
-            if gated:
-                self._gate_line(state, bottom, tall)
-            self.y = bottom + 14
-
-    def _gate_line(self, state: State, bottom: float, tall: float) -> None:
-        """What the gates alone would let through of the last state's gradient."""
-        assert state.carried is not None
-        turns = [turn.t for turn in state.rail.loop.turns if turn.t in state.rail.nodes]
-        norms = state.carried[turns]
-        points = [
-            f"{number(self.x(t))} {number(bottom - tall * self.scale.fraction(norm))}"
-            for t, norm in zip(turns, norms, strict=True)
-            if norm >= self.scale.low and math.isfinite(norm)
-        ]
-        if len(points) > 1:
-            self.add(f'<path class="line gate" d="M{"L".join(points)}"/>')
-
-    # ── which characters mattered ────────────────────────────────────────────────────────
-
-    def _text(self, text: Sequence[str]) -> None:
-        norms = self.flow.inputs
-        if np.isnan(norms).all():
-            norms = self.flow.norms
-        self.y += 4
-        self.add(
-            f'<text x="16" y="{number(self.y + 8)}">how much each input mattered: the gradient '
-            "that reached it</text>"
-        )
-        self.y += 32
-        width = max(self.right + RIGHT, 720)
-        part, self.y = shaded_text(text, norms, 20, self.y, width - 40, self.tags)
-        self.add(part)
-
-
-def shaded_text(
-    text: Sequence[str], norms: ndarray, left: float, top: float, width: float, tags: object
-) -> tuple[str, float]:
-    """Text in lines, each part shaded by a norm on a scale of its own.
-
-    Returns:
-        The SVG, and the y below it.
-    """
-    high = scale_of(norms).high
-    scale = Scale(high * 1e-3, high, vanished=False, broken=False)  # what is below did not matter
-    x, y = left, top
-    parts = []
-    for t, (part, norm) in enumerate(zip(text, norms, strict=True)):
-        shown = visible(part).replace(" ", "\u00a0") or "\u00a0"
-        wide = 8.6 * columns(shown) + (3 if len(part) > 1 else 0)
-        if x > left and x + wide > left + width:
-            x, y = left, y + 26
-        shown_shade = shade(scale, float(norm)) if not math.isnan(norm) else "z"
-        key = tags(None, f"x{t}") if callable(tags) else ""
-        tall = 2 + 5 * (scale.fraction(float(norm)) if shown_shade.isdigit() else 0)
-        parts.append(
-            f'<g{key}><rect class="f{shown_shade}" opacity="0.3" x="{number(x)}" '
-            f'y="{number(y - 14)}" width="{number(wide)}" height="18"/>'
-            f'<rect class="f{shown_shade}" x="{number(x)}" y="{number(y + 4)}" '
-            f'width="{number(wide)}" height="{number(tall)}"/>'
-            f'<text class="mono" x="{number(x + wide / 2)}" y="{number(y)}" '
-            f'text-anchor="middle">{escaped(shown)}</text></g>'
-        )
-        x += wide
-    return "".join(parts), y + 22

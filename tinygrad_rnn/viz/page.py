@@ -16,7 +16,8 @@ from numpy import ndarray
 from . import labels
 from .equations import equations
 from .flow import GradientFlow, State
-from .lattice import LEFT, draw_lattice
+from .lattice import draw_lattice
+from .sheet import LEFT
 from .svg import escaped, figure, visible
 
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from ..graph import Node
 from .turns import Place, Turn
 
+#: The kinds of boxes that stand for one operation.
+single = frozenset({"operation", "state", "output"})
+
 
 @dataclass(eq=False, slots=True)
 class Box:

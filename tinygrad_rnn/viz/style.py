@@ -24,10 +24,6 @@ GRAPH = {
     "labelloc": "t",
     "labeljust": "l",
 }
-#: From so many boxes on, Graphviz is not to search for the very best places: of a bidirectional
-#: GRU of 32 steps the search took 17 s, and is over after 1 s with a picture as good.
-LARGE = 200
-LARGE_GRAPH = {"nslimit": "0.3"}
 NODE = {
     "fontname": FONT,
     "fontsize": "10",
@@ -61,6 +57,7 @@ BOXES: dict[str, dict[str, str]] = {
     "weight tap": {"shape": "point", "width": "0.03", "fillcolor": "#c9a24a", "color": "#c9a24a"},
     "constant tap": {"shape": "point", "width": "0.03", "color": "#a8a8a8"},
     "data tap": {"shape": "point", "width": "0.03", "color": "#666666"},
+    "legend": {"shape": "underline", "style": "", "width": "0.9", "height": "0.2"},
     "post": {"shape": "point", "width": "0.01", "style": "invis"},
 }
 
@@ -88,6 +85,7 @@ CLUSTERS = {
         "labeljust": "r",
     },
     "module": {"style": "rounded,dashed", "color": "#b9a9d2", "fontcolor": "#7b5aa6"},
+    "legend": {"style": "rounded", "color": "#dddddd"},
 }
 
 # ── the gradient's scale ─────────────────────────────────────────────────────────────────

@@ -102,6 +102,8 @@ class _Ways:
         """The outermost turn that a box lies in and the other one, outside of its loop, does
         not."""
         here, there = self.whereabouts(near), self.whereabouts(far)
+        if here is there:
+            return None
         rest = there[len(common([here, there])) :]
         return rest[0] if rest and all(turn.loop is not rest[0].loop for turn in here) else None
 
