@@ -54,7 +54,7 @@ def product_of_rows(x: ndarray, matrix: ndarray) -> ndarray:
         y: ndarray = np.matmul(x.reshape(-1, few, k), np.ascontiguousarray(matrix))
     else:
         y = np.matmul(x.reshape(rows, k), matrix)
-    return y.reshape(steps, n, -1)
+    return y.reshape(steps, n, matrix.shape[1])
 
 
 __all__ = ["cut", "pieces", "product_of_rows"]
