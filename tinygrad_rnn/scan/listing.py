@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .values import Var, filled, join, parts_of
+from .values import SEQUENCE, Var, filled, join, parts_of
 
 #: The parts of a loop, in the order in which they run, and what they are called.
 SECTIONS = {
@@ -69,6 +69,7 @@ class Listing(list[Line]):
     """The lines of a loop.
 
     Attributes:
+        given: what the lines read and do not compute: names, and shapes as in a line.
         carried: the names of each part of the carry, old and new.
         stacked: the names of what is given out of every step.
     """
@@ -76,6 +77,7 @@ class Listing(list[Line]):
     def __init__(self, names: Names):
         super().__init__()
         self._names = names
+        self.given: dict[str, str] = {}
         self.carried: list[tuple[str, str]] = []
         self.stacked: list[str] = []
 
@@ -101,10 +103,11 @@ class Listing(list[Line]):
             formula = f"sum over t of {formula}"
             if leader.label is None:
                 results = tuple(f"sum of {name}" for name in results)
-        read = [self._names(x) for v in values for x in v.inputs]
-        sizes = ", ".join(map(str, (("T",) if over_time else ()) + leader.shape))
-        shape = f"{leader.dtype} ({sizes})"
-        self.append(Line(section, results, formula, tuple(dict.fromkeys(read)), shape))
+        read = {self._names(x): x for v in values for x in v.inputs}
+        for name, x in read.items():
+            if x.op is None:
+                self.given.setdefault(name, _shape(x, x.level == SEQUENCE))
+        self.append(Line(section, results, formula, tuple(read), _shape(leader, over_time)))
 
     def _operand(self, xs: Sequence[Any]) -> str:
         names = [self._names(x) if type(x) is Var else _number(x) for x in xs]
@@ -119,6 +122,11 @@ class Listing(list[Line]):
             lines += [f"    {line!s:<{width}}   {line.shape}" for line in of_section]
             lines += [] if of_section else ["    nothing"]
         return "\n".join(lines)
+
+
+def _shape(v: Var, over_time: bool) -> str:
+    sizes = ", ".join(map(str, (("T",) if over_time else ()) + v.shape))
+    return f"{v.dtype} ({sizes})"
 
 
 _signs = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@"}

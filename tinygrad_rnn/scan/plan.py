@@ -175,6 +175,16 @@ class Plan:
                 found["backward"] = backward.loop.listing
         return found
 
+    @property
+    def differentiated(self) -> set[str]:
+        """The names of the carries, inputs and closed-over values that get a gradient."""
+        slots = (*self.step.carries, *self.step.inputs, *self.sources)
+        return {
+            self.names(self._values[slot])
+            for slot, is_live in zip(slots, self.live.inputs, strict=True)
+            if is_live
+        }
+
     def __str__(self) -> str:
         return "\n".join(
             line if line.startswith(" ") else f"{direction}, {line}"

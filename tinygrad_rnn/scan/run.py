@@ -47,9 +47,9 @@ def run(
 def planned(
     cell: Callable[[Any, Any], Any], carry: Any, xs: Any, reverse: bool, lengths: Any
 ) -> Plan:
-    """The plan that :func:`run` would replay."""
-    plan, _, _ = _planned(looked_at(cell, carry, xs, reverse, lengths), current().recording)
-    return plan
+    """The plan that :func:`run` would replay, made anew: in the names of these very values."""
+    recording = current().recording
+    return Plan(_traced_twice(looked_at(cell, carry, xs, reverse, lengths), recording), recording)
 
 
 # ── one step ─────────────────────────────────────────────────────────────────────────────
@@ -221,16 +221,20 @@ def _planned(call: Call, recording: bool) -> tuple[Plan, Sequence[Source], Any]:
         plan = cache.find(tuple(step.trace.key))
     sources = step.trace.sources
     if plan is None or not plan.seen_before(sources, since):
-        # Whatever the step makes of closed-over values or of nothing has to be the same again.
-        first, _ = _traced(call, recording, Trace())
-        again, _ = _traced(call, recording, Trace())
-        key = tuple(first.trace.key)
-        _require_same(first, again, key == tuple(again.trace.key))
+        again = _traced_twice(call, recording)
         if plan is None:
-            plan = cache.add(key, Plan(again, recording))
+            plan = cache.add(tuple(again.trace.key), Plan(again, recording))
         plan.remember(sources)
     cache.expect(kind, plan, None if closed is None else closed.order_of(sources))
     return plan, sources, structure
+
+
+def _traced_twice(call: Call, recording: bool) -> Step:
+    """The step; whatever it makes of closed-over values or of nothing has to be the same again."""
+    first, _ = _traced(call, recording, Trace())
+    again, _ = _traced(call, recording, Trace())
+    _require_same(first, again, first.trace.key == again.trace.key)
+    return again
 
 
 def _kind(call: Call, recording: bool) -> Any:
