@@ -49,6 +49,7 @@ def test_boxes_clusters_and_edges() -> None:
 def test_every_kind_of_box_and_edge_has_a_look() -> None:
     kinds = {"data", "data rail", "state", "spine", "branch"}
     kinds |= {"weight", "weight rail", "constant", "constant rail"}
+    kinds |= {"kept"}  # of a plan
     assert kinds | {"before", "after"} == style.EDGES.keys()
     for detail in ("op", "cell", "layer"):
         for output in (lstm(3), rnn(4)):

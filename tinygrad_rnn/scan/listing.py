@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .values import SEQUENCE, Var, filled, join, parts_of
@@ -69,7 +69,7 @@ class Listing(list[Line]):
     """The lines of a loop.
 
     Attributes:
-        given: what the lines read and do not compute: names, and shapes as in a line.
+        given: what is read, or handed on, and not computed: names, and shapes as in a line.
         carried: the names of each part of the carry, old and new.
         stacked: the names of what is given out of every step.
     """
@@ -90,6 +90,7 @@ class Listing(list[Line]):
             for old, new in zip(carries, new_carries, strict=True)
         ]
         self.stacked = [self._names(v) for v in stacked]
+        self._give((*carries, *new_carries, *stacked))
 
     def add(
         self, section: str, values: Sequence[Var], over_time: bool = False, summed: bool = False
@@ -103,11 +104,15 @@ class Listing(list[Line]):
             formula = f"sum over t of {formula}"
             if leader.label is None:
                 results = tuple(f"sum of {name}" for name in results)
-        read = {self._names(x): x for v in values for x in v.inputs}
-        for name, x in read.items():
-            if x.op is None:
-                self.given.setdefault(name, _shape(x, x.level == SEQUENCE))
-        self.append(Line(section, results, formula, tuple(read), _shape(leader, over_time)))
+        read = dict.fromkeys(x for v in values for x in v.inputs)
+        self._give(read)
+        names = tuple(dict.fromkeys(map(self._names, read)))
+        self.append(Line(section, results, formula, names, _shape(leader, over_time)))
+
+    def _give(self, values: Iterable[Var]) -> None:
+        for v in values:
+            if v.op is None:
+                self.given.setdefault(self._names(v), _shape(v, v.level == SEQUENCE))
 
     def _operand(self, xs: Sequence[Any]) -> str:
         names = [self._names(x) if type(x) is Var else _number(x) for x in xs]

@@ -3,7 +3,7 @@
 ``turns`` finds the time step of every node, ``boxes`` decides what is shown as one box and makes
 a ``picture`` of boxes, clusters and edges, ``ways`` leads the edges along the steps, ``gradients``
 measures what flowed along them, ``dot`` writes the picture as DOT text, and ``render`` has Graphviz
-lay it out.
+lay it out. ``plans`` makes such a picture of the plan of a scan.
 
 The gradient's way back through time has a picture of its own: ``rails`` finds what runs along the
 steps, ``shares`` what each of them adds to the weights' gradients, ``flow`` holds the numbers,
@@ -17,16 +17,18 @@ from collections.abc import Iterable, Sequence
 
 from .. import backprop
 from ..graph import Node, Value
+from ..scan.plan import Plan
 from .boxes import build, details
 from .compare import Comparison, compare
 from .dot import to_dot
 from .flow import GradientFlow, gradient_flow, grads_by_step
 from .gradients import measure
+from .plans import build_plan
 from .render import Drawing
 
 
 def draw(
-    output: Value | Sequence[Value],
+    output: Value | Sequence[Value] | Plan,
     *,
     detail: str = "op",
     values: bool = False,
@@ -43,7 +45,8 @@ def draw(
 
     Args:
         output: a Tensor, or a sequence of them. A gradient made with ``create_graph=True`` shows
-            the backward pass itself.
+            the backward pass itself. Or a plan, see ``tg.scan_plan``: what ``tg.scan`` does once
+            before the steps, at every step, and once after them.
         detail: ``"op"``, a box for every operation; ``"cell"``, one for every time step;
             ``"layer"``, one for every module, all its steps together.
         values: write the elements of small arrays, rounded, into their boxes.
@@ -62,7 +65,8 @@ def draw(
     Raises:
         TypeError: the output is not a Tensor, or max_steps not an integer.
         ValueError: the output has no graph; there is no such detail; ``detail="cell"`` without
-            time steps; ``grads=True`` and an output that is not a scalar; max_steps below 2.
+            time steps; ``grads=True`` and an output that is not a scalar; max_steps below 2; any
+            of these with a plan.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor([[0.5, 1.0], [0.0, 2.0]], requires_grad=True, name="w")
@@ -73,6 +77,13 @@ def draw(
     >>> [f"t = {t}" in picture.source for t in range(4)]
     [True, True, True, False]
     """
+    if isinstance(output, Plan):
+        if (detail, values, grads, max_steps) != ("op", False, False, None):
+            raise ValueError(
+                "draw: a plan has one picture and no numbers; detail, values, grads and max_steps "
+                "go with a Tensor: that of a scan with unroll=True"
+            )
+        return to_dot(build_plan(output))
     if not isinstance(output, (Value, Iterable)):
         raise TypeError(
             f"draw: expected a Tensor or a sequence of them, got {type(output).__name__}"

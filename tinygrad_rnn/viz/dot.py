@@ -28,6 +28,8 @@ def to_dot(picture: Picture) -> Drawing:
     if picture.scale is not None:
         lines += _legend(picture.scale)
     graph = {**style.GRAPH, **_effort(ids)}
+    if picture.downwards:
+        graph["rankdir"] = "TB"
     return Drawing(graph_attr=graph, node_attr=style.NODE, edge_attr=style.EDGE, body=lines)
 
 
@@ -49,7 +51,8 @@ def _parts(
     for part in cluster.parts:
         if isinstance(part, Box):
             ids[part] = f"n{len(ids)}"
-            text = {"label": label([part.title, *part.lines])}
+            end = r"\l" if part.kind == "listing" else r"\n"
+            text = {"label": label([part.title, *part.lines], end)}
             yield f"{indent}{ids[part]}{_attributes({**text, **style.BOXES[part.kind]})}\n"
         else:
             yield f"{indent}subgraph cluster_{next(numbers)} {{\n"
@@ -113,8 +116,10 @@ _unprintable = re.compile(
 _special = str.maketrans({"\\": "\\\\", '"': '\\"', "&": "&amp;"})
 
 
-def label(lines: Iterable[str]) -> str:
+def label(lines: Iterable[str], end: str = r"\n") -> str:
     r"""A quoted label of these lines that shows every character as it is.
+
+    The lines are centred, or begin at the left where their end is ``\l``.
 
     What cannot be shown stands there as in Python source: a newline inside a line as ``\n``.
 
@@ -122,7 +127,8 @@ def label(lines: Iterable[str]) -> str:
     "a \"name\"\n<b> &amp; |{}"
     """
     shown = (_unprintable.sub(lambda found: repr(found[0])[1:-1], line) for line in lines)
-    return '"' + r"\n".join(line.translate(_special) for line in shown) + '"'
+    text = end.join(line.translate(_special) for line in shown)
+    return f'"{text}{end if end != chr(92) + "n" else ""}"'
 
 
 def _attributes(attributes: Mapping[str, str]) -> str:

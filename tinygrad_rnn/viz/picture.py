@@ -112,11 +112,13 @@ class Picture:
         root: everything, in its clusters.
         edges: between the boxes.
         scale: of the norms that edges carry, if they do.
+        downwards: whether it runs from the top to the bottom, not from left to right.
     """
 
     root: Cluster
     edges: list[Edge]
     scale: Scale | None = None
+    downwards: bool = False
 
 
 def arranged(boxes: Iterable[Box]) -> Cluster:

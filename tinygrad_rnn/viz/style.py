@@ -54,6 +54,12 @@ BOXES: dict[str, dict[str, str]] = {
     "step": {"fillcolor": "#d6e6f7", "color": "#2f6fb2", "margin": "0.16,0.12"},
     "module": {"fillcolor": "#eee8f6", "color": "#7b5aa6", "margin": "0.16,0.12"},
     "gap": {"style": "rounded,dashed"},
+    "listing": {
+        "fontname": "Courier,monospace",
+        "fillcolor": "#f7f9fb",
+        "color": "#8a9bb0",
+        "margin": "0.12,0.08",
+    },
     "weight tap": {"shape": "point", "width": "0.03", "fillcolor": "#c9a24a", "color": "#c9a24a"},
     "constant tap": {"shape": "point", "width": "0.03", "color": "#a8a8a8"},
     "data tap": {"shape": "point", "width": "0.03", "color": "#666666"},
@@ -66,6 +72,7 @@ BOXES: dict[str, dict[str, str]] = {
 EDGES: dict[str, dict[str, str]] = {
     "data": {},
     "state": {"color": "#2f6fb2", "penwidth": "1.5", "fontcolor": "#2f6fb2", "weight": "300"},
+    "kept": {"color": "#7b5aa6", "fontcolor": "#7b5aa6", "style": "dashed"},
     "spine": {"weight": "300"},
     "branch": {"weight": "14"},
     "data rail": {"arrowhead": "none", "weight": "12"},
