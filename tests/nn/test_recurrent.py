@@ -703,3 +703,47 @@ def test_lengths_that_cannot_be():
         nn.GRU(2, 3)(np.ones((4, 2)), lengths=[4])
     with pytest.raises(ValueError, match="from 1 to T = 0, got 1 for sequence 0"):
         nn.GRU(2, 3)(np.ones((0, 1, 2)), lengths=[1])
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "GRU before", "LSTM peepholes"])
+def test_a_layer_known_again_sees_what_has_changed(kind):
+    """Steps of layers are not traced anew at every call; whatever may differ has to be seen."""
+    name, *options = kind.split()
+    switches = {"before": {"reset_after": False}, "peepholes": {"peepholes": True}}
+    keywords = switches[options[0]] if options else {}
+    layer = getattr(tg.nn, name)(3, 3, dtype=np.float64, rng=0, **keywords)
+    x = tg.Tensor(np.random.default_rng(1).normal(size=(4, 2, 3)), requires_grad=True)
+
+    def outcome(unroll, **given):
+        layer.zero_grad()
+        x.grad = None
+        y, _ = layer(x, unroll=unroll, **given)
+        tg.sum(tg.sin(y)).backward()
+        return [y.numpy(), x.grad, *(p.grad for p in layer.parameters())]
+
+    def same(**given):
+        for mine, reference in zip(outcome(False, **given), outcome(True, **given), strict=True):
+            assert (mine is None) == (reference is None)
+            if mine is not None:
+                np.testing.assert_allclose(mine, reference, rtol=0, atol=1e-12)
+
+    same()
+    for parameter in layer.parameters():
+        parameter.data = parameter.data * 1.5
+    same()
+    same(lengths=[4, 2])
+    tied = layer.weight_hh_l0
+    layer.weight_ih_l0 = tied  # one matrix in two places, then two again
+    same()
+    layer.weight_ih_l0 = tg.nn.Parameter(tied.data * 0.5)
+    same()
+    layer.bias_hh_l0 = tg.Tensor(layer.bias_hh_l0.data)  # frozen
+    same()
+    layer.bias_ih_l0 = layer.bias_hh_l0
+    same()
+    with tg.no_grad():
+        np.testing.assert_allclose(
+            layer(x)[0].data, layer(x, unroll=True)[0].data, rtol=0, atol=1e-12
+        )
+    with tg.detect_anomaly():
+        same()

@@ -17,6 +17,7 @@ from numpy import ndarray
 from .. import graph, ops
 from ..graph import Value, attach
 from ..scan import scan
+from ..scan.call import Closed, flatten
 from ..tensor import Tensor
 from . import init
 from .cells import projected, weight_shapes
@@ -25,6 +26,21 @@ from .module import Module, Parameter, as_input, flags, floating, sized
 #: What goes from one step to the next: (h,) or (h, c).
 Carry: TypeAlias = tuple[Tensor, ...]
 Step: TypeAlias = Callable[[Carry, Tensor], tuple[Carry, Tensor]]
+
+
+def closed(step: Step, weights: dict[str, Any], *others: Any) -> Step:
+    """Say of a step that it depends on nothing but these, which lets ``scan`` know it again.
+
+    Args:
+        step: a function.
+        weights: Tensors, None, or tuples of these.
+        others: numbers, words and switches.
+    """
+    values: list[Any] = []
+    structure = flatten(tuple(weights.values()), values)
+    name = step.__code__, tuple(weights), structure, others
+    step.closed = Closed(name, tuple(values))  # type: ignore[attr-defined]
+    return step
 
 
 class Layered(Module):

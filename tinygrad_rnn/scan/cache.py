@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
+from typing import Any
 
 from .plan import Plan
 
@@ -19,7 +20,7 @@ class Cache:
     def __init__(self, size: int = 128):
         self._size = size
         self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
-        self._likely: OrderedDict[Hashable, Plan] = OrderedDict()
+        self._likely: OrderedDict[Hashable, tuple[Plan, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
     def find(self, key: Hashable) -> Plan | None:
@@ -36,15 +37,15 @@ class Cache:
                 self.plans.popitem(last=False)
             return plan
 
-    def likely(self, kind: Hashable) -> Plan | None:
-        """The plan that the last call of this kind had."""
+    def likely(self, kind: Hashable) -> tuple[Plan | None, Any]:
+        """The plan that the last call of this kind had, and what was noted with it."""
         with self._lock:
-            return self._likely.get(kind)
+            return self._likely.get(kind, (None, None))
 
-    def expect(self, kind: Hashable, plan: Plan) -> None:
+    def expect(self, kind: Hashable, plan: Plan, note: Any = None) -> None:
         """The next call of this kind is likely to have this plan."""
         with self._lock:
-            self._likely[kind] = plan
+            self._likely[kind] = plan, note
             self._likely.move_to_end(kind)
             while len(self._likely) > self._size:
                 self._likely.popitem(last=False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
 from ..graph import Value, attach, describe, numeric
+from .trace import Source
 
 
 class Call(NamedTuple):
@@ -22,6 +23,42 @@ class Call(NamedTuple):
     steps: int
     reverse: bool
     ends: ndarray | None  #: the last step of each sequence
+
+
+class Closed(NamedTuple):
+    """All that a step depends on beside its arguments, for steps of the library's own.
+
+    A user's step is run anew at every call, since it may have changed. One that has this as its
+    attribute ``closed`` need not be: a third of a short scan is saved.
+
+    Attributes:
+        name: what else the step depends on.
+        values: all Tensors that it reads.
+    """
+
+    name: Hashable
+    values: tuple[Value, ...]
+
+    def kind(self) -> Hashable:
+        """What two steps have in common that have one plan."""
+        places = [(id(x._data), id(x.node)) for x in self.values]
+        alike = None if len(set(places)) == len(places) else tuple(map(places.index, places))
+        avals = tuple([(x._data.shape, x._data.dtype, x.node is not None) for x in self.values])
+        return self.name, avals, alike
+
+    def order_of(self, sources: Sequence[Source]) -> tuple[int, ...] | None:
+        """Which of the values each source of a trace is; None if one is none of them."""
+        order = []
+        for source in sources:
+            found = [
+                i
+                for i, x in enumerate(self.values)
+                if x._data is source.original and x.node is source.node
+            ]
+            if not found:
+                return None
+            order.append(found[0])
+        return tuple(order)
 
 
 def looked_at(
@@ -114,4 +151,4 @@ def shown(structure: Any) -> str:
     return f"({', '.join(shown(part) for part in structure[1:])})"
 
 
-__all__ = ["Call", "as_value", "flatten", "looked_at", "shown", "unflatten", "within"]
+__all__ = ["Call", "Closed", "as_value", "flatten", "looked_at", "shown", "unflatten", "within"]

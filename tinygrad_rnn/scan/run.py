@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,10 @@ from ..graph import (
     traced,
 )
 from .cache import Cache
-from .call import Call, as_value, flatten, looked_at, shown, unflatten, within
+from .call import Call, Closed, as_value, flatten, looked_at, shown, unflatten, within
 from .follow import Follower
 from .plan import Plan, Step
-from .trace import Literal, Trace
+from .trace import Literal, Source, Trace, as_source
 
 
 def run(
@@ -201,11 +201,16 @@ def _traced(call: Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
 cache = Cache()
 
 
-def _planned(call: Call, recording: bool) -> tuple[Plan, Step, Any]:
-    """The plan of a call, built where there is none yet."""
+def _planned(call: Call, recording: bool) -> tuple[Plan, Sequence[Source], Any]:
+    """The plan of a call, built where there is none yet; what it reads from outside; y_t's
+    structure."""
     since = next_number()
     kind = _kind(call, recording)
-    plan = cache.likely(kind)
+    plan, order = cache.likely(kind)
+    closed: Closed | None = getattr(call.cell, "closed", None)
+    if plan is not None and closed is not None and order is not None:
+        slots = zip(plan.sources, order, strict=True)
+        return plan, [as_source(slot, closed.values[i]) for slot, i in slots], plan.ending[0]
     if plan is not None:
         follower = Follower(plan.expected, plan.symbols)
         step, structure = _traced(call, recording, follower)
@@ -214,13 +219,14 @@ def _planned(call: Call, recording: bool) -> tuple[Plan, Step, Any]:
     if plan is None:
         step, structure = _traced(call, recording, Trace())
         plan = cache.find(tuple(step.trace.key))
-    if plan is None or not plan.seen_before(step.trace.sources, since):
+    sources = step.trace.sources
+    if plan is None or not plan.seen_before(sources, since):
         again = _traced_twice(call, recording)
         if plan is None:
             plan = cache.add(tuple(again.trace.key), Plan(again, recording))
-        plan.remember(step.trace.sources)
-    cache.expect(kind, plan)
-    return plan, step, structure
+        plan.remember(sources)
+    cache.expect(kind, plan, None if closed is None else closed.order_of(sources))
+    return plan, sources, structure
 
 
 def _traced_twice(call: Call, recording: bool) -> Step:
@@ -233,11 +239,12 @@ def _traced_twice(call: Call, recording: bool) -> Step:
 
 def _kind(call: Call, recording: bool) -> Any:
     """What calls have in common that are likely to have one plan."""
+    closed: Closed | None = getattr(call.cell, "closed", None)
     code = getattr(call.cell, "__code__", type(call.cell))
     values = (*call.carries, *call.inputs)
     shapes = [x._data.shape for x in call.carries] + [x._data.shape[1:] for x in call.inputs]
     return (
-        code,
+        code if closed is None else closed.kind(),
         call.carry_structure,
         call.input_structure,
         tuple(shapes),
@@ -266,7 +273,7 @@ def _require_same(step: Step, again: Step, same: bool) -> None:
 
 def _replayed(call: Call) -> tuple[Any, Any]:
     recording = current().recording
-    plan, step, structure = _planned(call, recording)
+    plan, sources, structure = _planned(call, recording)
     if call.steps == 0:
         ys = [attach(np.empty((0, *shape), dtype), None) for shape, dtype in plan.output_avals]
         return (
@@ -277,11 +284,11 @@ def _replayed(call: Call) -> tuple[Any, Any]:
     if call.ends is not None:
         blocks.append(within(call.ends, call.steps))
     arrays = [x._data for x in call.carries]
-    constants = [source.array for source in step.trace.sources]
+    constants = [source.array for source in sources]
     new, stacked, kept = _forward(plan, call, constants, blocks, arrays)
     outputs: tuple[ndarray, ...] = (*new, *stacked)
     if plan.live.any:
-        node = _recorded(plan, call, step, outputs, blocks, kept)
+        node = _recorded(plan, call, sources, outputs, blocks, kept)
         values = [
             picked_from(node, i) if live else attach(output, None)
             for i, (output, live) in enumerate(zip(outputs, plan.live.outputs, strict=True))
@@ -328,7 +335,7 @@ def _forward(
 def _recorded(
     plan: Plan,
     call: Call,
-    step: Step,
+    sources: Sequence[Source],
     outputs: tuple[ndarray, ...],
     blocks: list[ndarray],
     kept: list[ndarray],
@@ -336,7 +343,7 @@ def _recorded(
     values = [*call.carries, *call.inputs]
     parents = [x.node if x.node is not None else x._label for x in values]
     arrays = [x._data for x in values]
-    for source in step.trace.sources:
+    for source in sources:
         parents.append(source.node if source.node is not None else source.label)
         arrays.append(source.array)
     keywords = {

@@ -96,6 +96,11 @@ class Source(NamedTuple):
     original: Any  #: what was passed to the operation; keeps its id from being used again
 
 
+def as_source(slot: int, x: Value) -> Source:
+    """A Tensor as what stands for a value of the step."""
+    return Source(slot, x._data, x.node, x._label if x.node is None else None, x._data)
+
+
 def frozen(constant: Any) -> Any:
     """A hashable stand-in for a constant: equal for constants that compute the same."""
     if isinstance(constant, Symbol):
@@ -328,4 +333,4 @@ def _stand_in(x: Symbol, rng: np.random.Generator) -> ndarray:
     return np.zeros(x.shape, x.dtype)
 
 
-__all__ = ["Instruction", "Literal", "Source", "Symbol", "Trace", "frozen"]
+__all__ = ["Instruction", "Literal", "Source", "Symbol", "Trace", "as_source", "frozen"]
