@@ -29,7 +29,7 @@ from numpy import ndarray
 
 from ..backprop import fuse
 from ..graph import Array, attach
-from ..ops.elementwise import _exp_limit
+from ..ops.elementwise import exp_limit
 from ..scan import scan
 from ..tensor import Tensor
 from .lstm_step import equations
@@ -106,7 +106,7 @@ def _bias(bias_ih: ndarray | None, bias_hh: ndarray | None) -> ndarray | None:
 
 def _sigmoid(z: ndarray) -> None:
     np.negative(z, z)
-    np.minimum(z, _exp_limit[z.dtype], out=z)
+    np.minimum(z, exp_limit[z.dtype], out=z)
     np.exp(z, z)
     np.add(z, 1, z)
     np.reciprocal(z, z)

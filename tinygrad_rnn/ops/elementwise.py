@@ -223,7 +223,7 @@ def cos(x: Array) -> Array:
 # 1 and the largest x whose exp is finite, rounded down, as arrays: NumPy needs longer to convert a
 # Python number than to multiply a hundred elements.
 _one: dict[Any, Any] = {np.dtype(t): np.array(1, t) for t in "efdgFDG"}
-_exp_limit: dict[Any, Any] = {
+exp_limit: dict[Any, Any] = {
     np.dtype(t): np.array(11 if t == "e" else 88 if t in "fF" else 709, t) for t in "efdgFDG"
 }
 
@@ -251,7 +251,7 @@ def sigmoid(x: Array) -> Array:
     """
     if x.dtype not in _one:  # integers, or bytes in foreign order
         x = x.astype(x.dtype.newbyteorder("=") if x.dtype.kind in "fc" else np.float64)
-    y = np.exp(np.minimum(-x, _exp_limit[x.dtype]))
+    y = np.exp(np.minimum(-x, exp_limit[x.dtype]))
     return np.reciprocal(y + _one[x.dtype])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..graph import table
-from ..ops.elementwise import _exp_limit
+from ..ops.elementwise import exp_limit
 from .values import Var, dense, is_elementwise, join
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _into_sigmoid(steps: Steps, v: Var, arguments: list[str], out: str) -> list[
             f"multiply({out}, {half}, {out})",
             f"add({out}, {half}, {out})",
         ]
-    limit = steps.writer.constant(_exp_limit[v.dtype])
+    limit = steps.writer.constant(exp_limit[v.dtype])
     one = steps.writer.constant(np.array(1, v.dtype))
     return [
         f"negative({arguments[0]}, {out})",
