@@ -77,10 +77,15 @@ def problems(draw):
     return inputs, live, through, options
 
 
-@given(problems(), st.integers(1, 40))
-def test_values_and_gradients_are_those_of_the_equations(problem, many):
+def varied(many, joined):
+    """Blocks of that many elements; x and h in one product, or apart."""
+    return mock.patch.multiple(module, _many=many, _joined=module._joined if joined else 0)
+
+
+@given(problems(), st.integers(1, 40), st.booleans())
+def test_values_and_gradients_are_those_of_the_equations(problem, many, joined):
     inputs, live, through, options = problem
-    with mock.patch.object(module, "_many", many):  # several blocks of steps
+    with varied(many, joined):
         found = run(by_hand, inputs, live, through, **options)
     same(found, run(in_a_loop, inputs, live, through, **options), 1e-10)
 
@@ -130,14 +135,14 @@ def test_second_derivatives(problem):
     same(twice(by_hand), twice(in_a_loop), 1e-9)
 
 
-@given(problems(), st.integers(1, 40))
-def test_without_a_graph_the_values_are_the_same(problem, many):
+@given(problems(), st.integers(1, 40), st.booleans())
+def test_without_a_graph_the_values_are_the_same(problem, many, joined):
     inputs, _, _, options = problem
     tensors = [None if a is None else tg.Tensor(a, requires_grad=True) for a in inputs]
     x, h, c, *parameters = tensors
     weights = {n: w for n, w in zip(NAMES, parameters, strict=True) if w is not None}
     (h_n, c_n), ys = by_hand(x, (h, c), weights, **options)
-    with tg.no_grad(), mock.patch.object(module, "_many", many):
+    with tg.no_grad(), varied(many, joined):
         (h_too, c_too), ys_too = by_hand(x, (h, c), weights, **options)
     for a, b in zip((ys, h_n, c_n), (ys_too, h_too, c_too), strict=True):
         assert not b.requires_grad

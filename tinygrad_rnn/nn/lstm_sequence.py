@@ -1,14 +1,15 @@
 """An LSTM over a whole sequence: the equations in a loop, and a hand-written version of one node.
 
-``scan`` runs any cell, this one too, in 1.4 to 2 times the time of PyTorch's own LSTM, and an LSTM
+``scan`` runs any cell, this one too, in 1.3 to 2 times the time of PyTorch's own LSTM, and an LSTM
 is what most people run. So its backward is written by hand a second time, now through time.
 ``tests/nn/test_lstm_sequence.py`` ties it to the equations, and whoever asks for the inside of the
 node (a picture, a second derivative, ``detect_anomaly``) gets the equations.
 
 What it gains by:
 
-* W_ih x_t of many steps is one product, before their loop; so are the gradients of x and of all
-  weights, after it.
+* One product per step: [h_{t-1}, x_t, 1] with [W_hh, W_ih, b]. Where these are large, W_ih x_t of
+  many steps comes first, as one product. The gradients of x and of all weights are products over
+  all steps.
 * The backward loop only multiplies and adds: every factor that does not depend on the incoming
   gradient is worked out before it, for many steps at a time (as many as stay in the cache).
 * The gates lie on an axis of their own, (4, N, H), so that operations run through memory in order,
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,14 +39,16 @@ from .lstm_step import equations
 # with c behind g, (i, f) * (g, c) is one product.
 _rows = (3, 0, 1, 2)
 _half = np.array(0.5, np.float32)
-_many = 1 << 14  # elements of h in as many steps as are worked on at a time
+_many = 1 << 14  #: elements of h in as many steps as are worked on at a time
+_joined = 1 << 18  #: elements of all weights up to which x_t and h_{t-1} go into one product
 
 
 class _Saved(NamedTuple):
     """What the backward reads, in the order of time."""
 
     blocks: ndarray  #: (T, 5, N, H): o_t, i_t, f_t, g_t, and the c before
-    hs: ndarray  #: (T + 1, N, H): every h, the first one included
+    rows: ndarray  #: (T + 1, N, H + ...): what was multiplied with the weights, h before and x_t
+    ys: ndarray  #: (T, N, H): h_t, 0 where a sequence is over
     c_n: ndarray  #: (N, H): the last c
     ended: ndarray | None  #: (T, N): where a sequence is over; None if none ever is
 
@@ -59,14 +62,15 @@ def _cut(rows: int, inner: int, columns: int) -> tuple[int, int]:
 
     OpenBLAS multiplies small matrices, of up to 10^6 multiplications, as they lie in memory. It
     first copies larger ones into an order that suits it, which a few rows do not pay back:
-    (32, 256) by (256, 1024) takes 1.6 times as long whole as in 16 pieces.
+    (32, 256) by (256, 1024) takes 1.6 times as long whole as in 16 pieces, (4, 512) by (512, 2048)
+    4 times.
     """
     limit = 1_000_000
     if rows * inner * columns <= limit:
         return 1, 1
     choices = [
         (p * q, -min(8 * (rows // p), columns // q), q, p)
-        for p in range(1, rows // 8 + 1)
+        for p in range(1, max(rows // 8, 1) + 1)
         for q in range(1, columns // 32 + 1)
         if rows % p == columns % q == 0 and (rows // p) * inner * (columns // q) <= limit
     ]
@@ -95,21 +99,19 @@ def _per_gate(weight: ndarray, q: int) -> ndarray:
     return made
 
 
-def _bias(bias_ih: ndarray | None, bias_hh: ndarray | None) -> ndarray | None:
-    """The sum of the two, (4, 1, H), to go with :func:`_per_gate`."""
-    if bias_ih is None or bias_hh is None:
-        bias = bias_hh if bias_ih is None else bias_ih
-    else:
-        bias = np.add(bias_ih, bias_hh)
-    return None if bias is None else _per_gate(bias[:, np.newaxis], 1)[:, 0, 0]
-
-
 def _sigmoid(z: ndarray) -> None:
     np.negative(z, z)
     np.minimum(z, exp_limit[z.dtype], out=z)
     np.exp(z, z)
     np.add(z, 1, z)
     np.reciprocal(z, z)
+
+
+def _where_over(ended: ndarray | None, in_order: slice, here: slice) -> Sequence[ndarray | None]:
+    """For each of these steps which sequences are over, (N, 1); None where none is."""
+    if ended is None:
+        return [None] * (here.stop - here.start)
+    return [over[:, np.newaxis] if over.any() else None for over in ended[in_order][here]]
 
 
 # ── forward ──────────────────────────────────────────────────────────────────────────────
@@ -139,88 +141,118 @@ def _forward(
         return (ys[:, 0], h[0], c[0]), saved
     T, N, D = x.shape
     H, dtype = h.shape[-1], x.dtype
-    single = dtype == np.float32
     in_order = slice(None, None, -1 if reverse else 1)
     ended = None if lengths is None else np.arange(T)[:, np.newaxis] >= lengths
-    many = max(1, min(T, _many // (N * H)))
-    blocks = np.empty((T if keep else many, 5, N, H), dtype)
-    hs = np.empty((T + 1, N, H), dtype)
-    h_in_order = hs[in_order]
-    h_in_order[0] = h
-    c_n = c.copy()
-    bias = _bias(bias_ih, bias_hh)
+    many = _as_many(T, N, H)
 
+    biases = [bias for bias in (bias_ih, bias_hh) if bias is not None]
+    joined = _is_joined(weight_ih, weight_hh)
+    parts = [weight_hh, weight_ih] if joined else [weight_hh]
+    parts += [sum(biases[1:], biases[0])[:, np.newaxis]] if biases else []
+    weight = np.concatenate(parts, 1)
+    K = weight.shape[1]
+    weight = _per_gate(weight, _cut(N, K, H)[1] if N > 1 else 1)
+    if not joined:
+        weight_x = _per_gate(weight_ih, _cut(N, D, H)[1] if N > 1 else 1)
+
+    kept = T if keep else many
+    blocks, rows = np.empty((kept, 5, N, H), dtype), np.empty((kept + 1, N, K), dtype)
+    if biases:
+        rows[:, :, -1] = 1
+    ys, h_n, c_n = np.empty((T, N, H), dtype), h.copy(), c.copy()
+    for start in range(0, T, many):
+        here = slice(start, min(start + many, T))
+        count, at = here.stop - start, start if keep else 0
+        block, row = blocks[in_order][at : at + count], rows[in_order][at : at + count + 1]
+        block[0, 4] = c_n
+        row[0, :, :H] = h_n
+        x_block = x[in_order][here]
+        if joined:
+            row[:-1, :, H : H + D] = x_block
+        elif N > 1:
+            p, q = _cut(N, D, H)
+            out = _pieces(block[:, :4], p, q)
+            np.matmul(_pieces(x_block, p, 1)[:, np.newaxis], weight_x, out)
+        else:  # the steps are the rows
+            np.matmul(x_block[:, 0], weight_x[:, 0, 0], block[:, :4, 0].swapaxes(0, 1))
+        _steps(block, row, c_n, weight, joined, _where_over(ended, in_order, here))
+        h_n[...] = row[-1, :, :H]
+        ys[in_order][here] = row[1:, :, :H]
+    if ended is not None:
+        ys[ended] = 0
+    return (ys, h_n, c_n), _Saved(blocks, rows, ys, c_n, ended) if keep else None
+
+
+def _steps(
+    block: ndarray,
+    row: ndarray,
+    c_n: ndarray,
+    weight: ndarray,
+    joined: bool,
+    over: Sequence[ndarray | None],
+) -> None:
+    """The steps of a block, one by one: fill in its gates, the h in ``row``, and the last c."""
+    N, K = row.shape[1:]
+    H, dtype = block.shape[-1], block.dtype
+    gates = block[:, :4]
     from_h = np.empty((4, N, H), dtype)
     product: Callable[..., Any]
+    targets: Iterable[ndarray]
     if N == 1:
-        p, q = 1, 1
         product = np.dot  # costs half of matmul
-        weight = np.ascontiguousarray(_per_gate(weight_hh, 1)[:, 0, 0].swapaxes(0, 1))
-        weight, h_pieces, target = weight.reshape(H, -1), h_in_order, from_h.reshape(1, -1)
+        weight = np.concatenate(list(weight[:, 0, 0]), 1)
+        factors = row
+        targets = gates.reshape(-1, 1, 4 * H) if joined else [from_h.reshape(1, 4 * H)] * len(block)
     else:
-        p, q = _cut(N, H, H)
-        product, weight = np.matmul, _per_gate(weight_hh, q)
-        h_pieces, target = _pieces(h_in_order, p, 1), _pieces(from_h, p, q)
-        p, q = _cut(N, D, H)
-    weight_x, x_in_order = _per_gate(weight_ih, q), x[in_order]
-
+        p, q = _cut(N, K, H)
+        product, factors = np.matmul, _pieces(row, p, 1)
+        targets = _pieces(gates, p, q) if joined else [_pieces(from_h, p, q)] * len(block)
+    single = dtype == np.float32
     add, multiply, tanh = np.add, np.multiply, np.tanh
     products = np.empty((2, N, H), dtype)
     i_g, f_c = products
     tanh_c = np.empty((N, H), dtype)
-    for start in range(0, T, many):
-        here = slice(start, start + many)
-        x_block = x_in_order[here]
-        block = blocks[in_order][here] if keep else blocks[: len(x_block)]
-        gates = block[:, :4]
-        if N == 1:  # the steps are the rows
-            np.matmul(x_block[:, 0], weight_x[:, 0, 0], gates[:, :, 0].swapaxes(0, 1))
-        else:
-            np.matmul(_pieces(x_block, p, 1)[:, np.newaxis], weight_x, _pieces(gates, p, q))
-        if bias is not None:
-            add(gates, bias, gates)
-        block[0, 4] = c_n
-        for z, oif, i_f, g_c, o, c_t, h_before, h_t, over in zip(
-            gates,
-            block[:, :3],
-            block[:, 1:3],
-            block[:, 3:],
-            block[:, 0],
-            [*block[1:, 4], c_n],
-            h_pieces[here],
-            h_in_order[start + 1 :],
-            _over(ended, in_order, here),
-            strict=False,
-        ):
-            product(h_before, weight, target)
+    for factor, target, z, oif, i_f, g_c, o, c_t, h_t, stands in zip(
+        factors[:-1],
+        targets,
+        gates,
+        block[:, :3],
+        block[:, 1:3],
+        block[:, 3:],
+        block[:, 0],
+        [*block[1:, 4], c_n],
+        row[1:, :, :H],
+        over,
+        strict=True,
+    ):
+        product(factor, weight, target)
+        if not joined:
             add(z, from_h, z)
-            if single:
-                tanh(z, z)
-                multiply(oif, _half, oif)
-                add(oif, _half, oif)
-            else:
-                _sigmoid(oif)
-                tanh(g_c[0], g_c[0])
-            if over is not None:
-                np.copyto(z, _standing, where=over)
-            multiply(i_f, g_c, products)
-            add(i_g, f_c, c_t)
-            tanh(c_t, tanh_c)
-            multiply(o, tanh_c, h_t)
-            if over is not None:
-                np.copyto(h_t, h_before.reshape(N, H), where=over)
-    ys = hs[:-1] if reverse else hs[1:]
-    if ended is not None:
-        ys = np.where(ended[:, :, np.newaxis], np.zeros((), dtype), ys)
-    outputs = ys, h_in_order[T].copy(), c_n
-    return outputs, _Saved(blocks, hs, c_n, ended) if keep else None
+        if single:
+            tanh(z, z)
+            multiply(oif, _half, oif)
+            add(oif, _half, oif)
+        else:
+            _sigmoid(oif)
+            tanh(g_c[0], g_c[0])
+        if stands is not None:
+            np.copyto(z, _standing, where=stands)
+        multiply(i_f, g_c, products)
+        add(i_g, f_c, c_t)
+        tanh(c_t, tanh_c)
+        multiply(o, tanh_c, h_t)
+        if stands is not None:
+            np.copyto(h_t, factor[..., :H].reshape(N, H), where=stands)
 
 
-def _over(ended: ndarray | None, in_order: slice, here: slice) -> list[ndarray | None]:
-    """For each of these steps which sequences are over, (N, 1); None where none is."""
-    if ended is None:
-        return [None] * (here.stop - here.start)
-    return [over[:, np.newaxis] if over.any() else None for over in ended[in_order][here]]
+def _as_many(T: int, N: int, H: int) -> int:
+    """How many steps are worked on at a time."""
+    return max(1, min(T, _many // (N * H)))
+
+
+def _is_joined(weight_ih: ndarray, weight_hh: ndarray) -> bool:
+    """Whether x_t and h_{t-1} meet their weights in one product."""
+    return weight_ih.size + weight_hh.size <= _joined
 
 
 # ── backward ─────────────────────────────────────────────────────────────────────────────
@@ -255,27 +287,23 @@ def _vjps(
     H, dtype = h.shape[-1], x.dtype
     in_order = slice(None, None, -1 if reverse else 1)
     g_z = np.empty((T, N, 4 * H), dtype)
-    g_bias = np.zeros(4 * H, dtype) if live[6] or live[7] else None
-    g_h, g_c = _through_time(gs, saved, g_z, g_bias, weight_hh, in_order)
-    rows = g_z.reshape(T * N, 4 * H)
-    g_x = None
+    g_h, g_c = _through_time(gs, saved, g_z, weight_hh, in_order)
+    g_x = g_ih = g_hh = g_bias = None
     if live[0]:
         g_x = np.empty((T, N, D), dtype)
         # A single sequence has its steps as rows.
-        rows_in, rows_out = (g_z, g_x) if N > 1 else (g_z.swapaxes(0, 1), g_x.swapaxes(0, 1))
-        p, q = _cut(rows_in.shape[1], 4 * H, D)
-        np.matmul(_pieces(rows_in, p, 1), _columns(weight_ih, q), _pieces(rows_out, p, q))
-    before = saved.hs[1:] if reverse else saved.hs[:-1]
-    return [
-        g_x,
-        g_h,
-        g_c,
-        None,
-        np.matmul(rows.T, x.reshape(T * N, D)) if live[4] else None,
-        np.matmul(rows.T, before.reshape(T * N, H)) if live[5] else None,
-        g_bias,
-        g_bias,
-    ]
+        z, out = (g_z, g_x) if N > 1 else (g_z.swapaxes(0, 1), g_x.swapaxes(0, 1))
+        p, q = _cut(z.shape[1], 4 * H, D)
+        np.matmul(_pieces(z, p, 1), _columns(weight_ih, q), _pieces(out, p, q))
+    columns = g_z.reshape(T * N, 4 * H).T
+    joined = _is_joined(weight_ih, weight_hh)
+    if any(live[4:]):
+        rows = saved.rows[1:] if reverse else saved.rows[:-1]
+        g_weights = np.matmul(columns, rows.reshape(T * N, -1))
+        g_hh, g_ih, g_bias = g_weights[:, :H], g_weights[:, H : H + D], g_weights[:, -1]
+    if live[4] and not joined:
+        g_ih = np.matmul(columns, x.reshape(T * N, D))
+    return [g_x, g_h, g_c, None, g_ih, g_hh, g_bias, g_bias]
 
 
 def _columns(weight: ndarray, q: int) -> ndarray:
@@ -288,7 +316,6 @@ def _through_time(
     gs: list[Any],
     saved: _Saved,
     g_z: ndarray,
-    g_bias: ndarray | None,
     weight_hh: ndarray,
     in_order: slice,
 ) -> tuple[ndarray, ndarray]:
@@ -300,7 +327,7 @@ def _through_time(
 
     What is multiplied with g_h or g_c is made of h = o tanh(c), i g and f c_before.
     """
-    blocks, hs, c_n, ended = saved
+    blocks, _, ys, c_n, ended = saved
     T, _, N, H = blocks.shape
     dtype = blocks.dtype
     g_ys, *last = gs
@@ -316,10 +343,10 @@ def _through_time(
     else:
         product, z_pieces = np.matmul, _pieces(in_rows, p, 1)
         weight, target = _columns(weight_hh, q), _pieces(g_h, p, q)
-    blocks, hs = blocks[in_order], hs[in_order]
+    blocks, ys = blocks[in_order], ys[in_order]
 
     add, multiply, subtract, tanh = np.add, np.multiply, np.subtract, np.tanh
-    many = max(1, min(T, _many // (N * H)))
+    many = _as_many(T, N, H)
     factors = np.empty((5, many, N, H), dtype)
     shared = np.empty((2, many, N, H), dtype)
     g_h_t, g_tanh = np.empty((2, N, H), dtype)
@@ -327,7 +354,7 @@ def _through_time(
         stop = min(start + many, T)
         here, count = slice(start, stop), stop - start
         o, i, f, g, c_before = (blocks[here, k] for k in range(5))
-        h = hs[start + 1 : stop + 1]
+        h = ys[here]
         from_o, from_tanh, from_i, from_f, from_g = factors[:, :count]
         tanh_c, i_g = shared[:, :count]
         tanh(blocks[start + 1 : stop, 4], tanh_c[:-1])
@@ -356,7 +383,7 @@ def _through_time(
             by_gate[::-1, :, 3],
             by_gate[::-1, :, :3].swapaxes(1, 2),
             z_pieces[here][::-1],
-            _over(ended, in_order, slice(start, stop))[::-1],
+            _where_over(ended, in_order, here)[::-1],
             strict=False,
         ):
             add(g_h, g_y, g_h_t)
@@ -368,8 +395,6 @@ def _through_time(
             product(z, weight, target)
             if over is not None:
                 np.copyto(g_h, g_h_t, where=over)
-        if g_bias is not None:
-            add(g_bias, add.reduce(in_rows[here], (0, 1)), g_bias)
     return g_h, g_c
 
 
@@ -427,10 +452,11 @@ def lstm_sequence(
         ``((h, c), ys)``, or None: for peepholes, projections, nothing to compute, and dtypes that
         are not all float32 or all float64.
     """
-    dtypes = {array.dtype.char for array in (x, *state, *weights.values())}
-    if not set(weights) <= set(_names) or 0 in x.shape or dtypes not in ({"f"}, {"d"}):
+    dtypes = {value._data.dtype.char for value in (x, *state, *weights.values())}
+    usual = all(name in _names for name in weights)
+    if not usual or 0 in x._data.shape or dtypes not in ({"f"}, {"d"}):
         return None
-    ends = None if lengths is None else attach(lengths, None)
+    ends = None if lengths is None else attach(lengths.copy(), None)
     parameters = (weights.get(name) for name in _names)
     ys, h, c = _directions[reverse](x, *state, ends, *parameters)
     return (h, c), ys
