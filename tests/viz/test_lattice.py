@@ -40,8 +40,8 @@ def text_boxes(svg: str) -> list[tuple[float, float, float, float, str]]:
         if title is not None:
             words = words.removeprefix(title.text or "")
         kind = text.get("class", "")
-        size = {"small": 9.5, "title": 14, "mono": 14}.get(kind, 11)
-        width = columns(words) * (8.4 if kind == "mono" else 0.56 * size)
+        size = {"small": 9.5, "title": 14, "mono": 18}.get(kind, 11)
+        width = columns(words) * (10.8 if kind == "mono" else 0.56 * size)
         x, y = float(text.get("x", 0)), float(text.get("y", 0))
         shift = {"start": 0.0, "middle": 0.5, "end": 1.0}[text.get("text-anchor", "start")]
         left = x - shift * width

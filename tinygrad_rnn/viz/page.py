@@ -167,7 +167,7 @@ body{margin:12px;font:14px Helvetica,Arial,sans-serif;background:#fff;color:#333
 .controls{display:flex;gap:12px;align-items:center;max-width:1000px}
 button{font:inherit;min-width:5em;padding:4px 10px}
 #frame{flex:1}#where{min-width:15em}.keys{margin:6px 0;font-size:12px;color:#666}
-.picture{overflow-x:auto}.off{visibility:hidden}
+.picture{overflow-x:auto}.picture svg{max-width:max(100%,900px);height:auto}.off{visibility:hidden}
 #now{fill:#888;opacity:.13;visibility:hidden;pointer-events:none}
 #tip{position:fixed;z-index:1;max-width:46em;padding:6px 9px;border-radius:4px;font-size:12px;
 white-space:pre-wrap;pointer-events:none;background:#222;color:#f4f4f4;overflow-wrap:anywhere}
@@ -176,6 +176,7 @@ white-space:pre-wrap;pointer-events:none;background:#222;color:#f4f4f4;overflow-
 max-width:46em;overflow-wrap:anywhere}
 @media (prefers-color-scheme:dark){body{background:#15181c;color:#d8dce2}.keys{color:#9aa3ad}
 #tip{background:#e8eaee;color:#111}}
+@page{size:landscape}
 @media print{.controls,.keys,#told,#tip,#now{display:none}.off{visibility:visible}
 .picture{overflow:visible}svg{width:100%;height:auto}}
 """

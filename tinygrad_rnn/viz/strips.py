@@ -12,7 +12,7 @@ from numpy import ndarray
 from .flow import State
 from .picture import Scale
 from .sheet import LEFT, RIGHT, Sheet, scale_of, ticks
-from .svg import HUES, columns, escaped, figure, number, shade, visible
+from .svg import HUES, columns, escaped, figure, number, shade, shortened, visible
 
 
 def times(sheet: Sheet) -> None:
@@ -27,6 +27,16 @@ def times(sheet: Sheet) -> None:
         f'<text class="small" x="{LEFT - 14}" y="{number(y)}" text-anchor="end">time step</text>'
     )
     sheet.y += 14
+    if sheet.flow.text is not None and sheet.lined:
+        sheet.y += 4
+        sheet.label(sheet.y - 4, "text")
+        for t, part in enumerate(sheet.flow.text):
+            words = escaped(shortened(part, max(int(sheet.pitch / 7.5), 1)))
+            sheet.add(
+                f'<text x="{number(sheet.x(t))}" y="{number(sheet.y)}" '
+                f'text-anchor="middle">{words}</text>'
+            )
+        sheet.y += 16
 
 
 def weights(sheet: Sheet) -> None:
@@ -166,7 +176,7 @@ def text(sheet: Sheet, text: Sequence[str]) -> None:
         f'<text x="16" y="{number(sheet.y + 8)}">how much each input mattered: the gradient '
         "that reached it</text>"
     )
-    sheet.y += 32
+    sheet.y += 36
     width = max(sheet.right + RIGHT, 720)
     part, sheet.y = shaded_text(text, norms, 20, sheet.y, width - 40, sheet.tags)
     sheet.add(part)
@@ -175,7 +185,7 @@ def text(sheet: Sheet, text: Sequence[str]) -> None:
 def shaded_text(
     text: Sequence[str], norms: ndarray, left: float, top: float, width: float, tags: object
 ) -> tuple[str, float]:
-    """Text in lines, each part shaded by a norm on a scale of its own.
+    """Text in lines, each part shaded by a norm: its bar's height is in proportion to that.
 
     Returns:
         The SVG, and the y below it.
@@ -186,19 +196,19 @@ def shaded_text(
     parts = []
     for t, (part, norm) in enumerate(zip(text, norms, strict=True)):
         shown = visible(part).replace(" ", "\u00a0") or "\u00a0"
-        wide = 8.6 * columns(shown) + (3 if len(part) > 1 else 0)
+        wide = 11 * columns(shown) + (4 if len(part) > 1 else 0)
         if x > left and x + wide > left + width:
-            x, y = left, y + 26
+            x, y = left, y + 52
         shown_shade = shade(scale, float(norm)) if not math.isnan(norm) else "z"
         key = tags(None, f"x{t}") if callable(tags) else ""
-        tall = 2 + 5 * (scale.fraction(float(norm)) if shown_shade.isdigit() else 0)
+        tall = max(20 * float(norm) / high, 1) if shown_shade.isdigit() else 1
         parts.append(
             f'<g{key}><rect class="f{shown_shade}" opacity="0.3" x="{number(x)}" '
-            f'y="{number(y - 14)}" width="{number(wide)}" height="18"/>'
-            f'<rect class="f{shown_shade}" x="{number(x)}" y="{number(y + 4)}" '
+            f'y="{number(y - 18)}" width="{number(wide)}" height="24"/>'
+            f'<rect class="f{shown_shade}" x="{number(x)}" y="{number(y + 6)}" '
             f'width="{number(wide)}" height="{number(tall)}"/>'
             f'<text class="mono" x="{number(x + wide / 2)}" y="{number(y)}" '
             f'text-anchor="middle">{escaped(shown)}</text></g>'
         )
         x += wide
-    return "".join(parts), y + 22
+    return "".join(parts), y + 36

@@ -55,7 +55,7 @@ def stylesheet(widest: float) -> str:
     return (
         f"text{{font-family:{style.FONT};font-size:11px;fill:#333}}.bg{{fill:#fff}}"
         ".title{font-size:14px;font-weight:bold}.small{font-size:9.5px;fill:#666}"
-        ".mono{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:14px}"
+        ".mono{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:18px}"
         ".guide{stroke:#eceef1}.axis{stroke:#c3c8ce;fill:none}.fwd{stroke:#6d7680;fill:none}"
         ".head{fill:#6d7680}.node{fill:#fff;stroke:#6d7680}.cut{stroke:#d00000;stroke-width:2.5}"
         ".cut,.line{fill:none}.line{stroke-width:1.8}.gate{stroke:#333;stroke-dasharray:4 3}"
