@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from typing import Any
@@ -189,6 +190,17 @@ def test_the_svg_is_small_and_soon_there(T: int, seconds: float, size: int) -> N
 
 def test_the_same_graph_gives_the_same_picture() -> None:
     assert tg.gradient_flow(nets.lstm(7)).svg() == tg.gradient_flow(nets.lstm(7)).svg()
+
+
+def test_its_style_is_its_own() -> None:
+    """A notebook puts many pictures into one page: each rule is for this picture alone."""
+    for svg in (tg.gradient_flow(nets.rnn(3)).svg(), tg.gradient_flow(nets.rnn(90)).svg()):
+        scope = parsed(svg).get("class")
+        rules = re.sub(r"@media \([^)]*\)\{", "", parsed(svg).find(f"{SVG}style").text)
+        selectors = [part for rule in re.findall(r"([^{}]+)\{", rules) for part in rule.split(",")]
+        assert len(selectors) > 100
+        assert all(selector.startswith(f".{scope} ") for selector in selectors)
+    assert scope != parsed(tg.gradient_flow(nets.rnn(3)).svg()).get("class")  # other widths
 
 
 # ── any text ─────────────────────────────────────────────────────────────────────────────

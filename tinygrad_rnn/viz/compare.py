@@ -12,7 +12,7 @@ import numpy as np
 from .flow import GradientFlow, write
 from .picture import Scale
 from .sheet import scale_of, ticks
-from .svg import HUES, escaped, figure, number, shade, shortened, stylesheet
+from .svg import HUES, document, escaped, figure, number, shade, shortened
 
 _left, _width, _tall = 64.0, 560.0, 220.0
 _map, _gap = 210.0, 44.0
@@ -137,13 +137,7 @@ class _Drawer:
         self._curves()
         if self.jacobians:
             self._maps()
-        size = f"{number(self.width)} {number(self.y)}"
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" '
-            f'width="{number(self.width)}" height="{number(self.y)}" role="img" '
-            f'aria-label="gradient flows compared"><style>{stylesheet(4)}</style>'
-            f'<rect class="bg" width="100%" height="100%"/>{"".join(self.parts)}</svg>'
-        )
+        return document(self.width, self.y, "gradient flows compared", 4, "".join(self.parts))
 
     def words(self, x: float, y: float, text: str, kind: str = "small", at: str = "start") -> None:
         self.parts.append(

@@ -350,7 +350,8 @@ class GradientFlow:
         """Write the picture (``.svg``) or the page (``.html``).
 
         The page is one file that needs nothing else, no network either: a slider and a button
-        play the forward sweep and then the backward sweep, step by step.
+        play the forward sweep and then the backward sweep, step by step. A notebook plays it by
+        ``IPython.display.IFrame("flow.html", 1200, 800)``.
 
         Raises:
             ValueError: another suffix.

@@ -19,7 +19,7 @@ import numpy as np
 from . import strips
 from .flow import GradientFlow, State
 from .sheet import LEFT, RIGHT, TOP, Sheet
-from .svg import escaped, figure, number, shade, shortened, stylesheet
+from .svg import document, escaped, figure, number, shade, shortened
 from .turns import Loop
 
 
@@ -79,14 +79,9 @@ class _Drawer(Sheet):
         width = max(self.right + RIGHT, 720)
         height = self.y + 14
         head = self._head(width)
-        body = "".join(self.parts)
-        svg = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {number(width)} '
-            f'{number(height)}" width="{number(width)}" height="{number(height)}" role="img" '
-            f'aria-label="gradient flow through {self.flow.T} time steps">'
-            f"<style>{stylesheet(9 if self.roomy else self.pitch * 0.4)}</style>"
-            f'<rect class="bg" width="100%" height="100%"/>{head}{body}</svg>'
-        )
+        words = f"gradient flow through {self.flow.T} time steps"
+        widest = 9 if self.roomy else self.pitch * 0.4
+        svg = document(width, height, words, widest, head + "".join(self.parts))
         turns = [*self.order, None, *self.order[::-1]]
         return Lattice(svg, self.pitch, list(turns))
 

@@ -7,6 +7,7 @@ colours run from light to dark besides from orange to blue, so that nothing rest
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 FONT = "Helvetica,Arial,sans-serif"
 INK = "#222222"
@@ -107,9 +108,14 @@ BROKEN = {"color": "#d00000", "penwidth": "5", "style": "dashed"}
 
 def gradient(fraction: float) -> dict[str, str]:
     """Colour and width at a fraction (0 to 1) of the way from the smallest norm to the largest."""
-    at = fraction * (len(GRADIENT) - 1)
-    low = min(math.floor(at), len(GRADIENT) - 2)
-    ends = [[int(GRADIENT[low + k][i : i + 2], 16) for i in (1, 3, 5)] for k in (0, 1)]
-    mixed = (round(a + (b - a) * (at - low)) for a, b in zip(*ends, strict=True))
     width = NARROWEST + (WIDEST - NARROWEST) * fraction
-    return {"color": "#{:02x}{:02x}{:02x}".format(*mixed), "penwidth": f"{width:.2f}"}
+    return {"color": mixed(GRADIENT, fraction), "penwidth": f"{width:.2f}"}
+
+
+def mixed(ramp: Sequence[str], fraction: float) -> str:
+    """The colour at a fraction (0 to 1) of the way along a ramp."""
+    at = fraction * (len(ramp) - 1)
+    low = min(math.floor(at), len(ramp) - 2)
+    ends = [[int(ramp[low + k][i : i + 2], 16) for i in (1, 3, 5)] for k in (0, 1)]
+    parts = (round(a + (b - a) * (at - low)) for a, b in zip(*ends, strict=True))
+    return "#{:02x}{:02x}{:02x}".format(*parts)

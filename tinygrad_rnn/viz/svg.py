@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import unicodedata
+from collections.abc import Mapping, Sequence
 
 from . import style
 from .picture import Scale
@@ -29,44 +30,86 @@ def shade(scale: Scale, norm: float) -> str:
     return str(round(scale.fraction(norm) * (SHADES - 1)))
 
 
-def _mixed(ramp: tuple[str, ...], fraction: float) -> str:
-    at = fraction * (len(ramp) - 1)
-    low = min(math.floor(at), len(ramp) - 2)
-    ends = [[int(ramp[low + k][i : i + 2], 16) for i in (1, 3, 5)] for k in (0, 1)]
-    mixed = (round(a + (b - a) * (at - low)) for a, b in zip(*ends, strict=True))
-    return "#{:02x}{:02x}{:02x}".format(*mixed)
+def document(width: float, height: float, words: str, widest: float, body: str) -> str:
+    """A picture: its parts on a background.
+
+    Args:
+        width, height: of the picture.
+        words: that tell what it shows.
+        widest: the width of the line of the largest norm.
+        body: the parts. ``f7`` fills with a shade, ``l7`` is a line of its colour and width, ``m7``
+            one of half the width.
+    """
+    # A notebook puts all pictures into one page, where a style is everybody's.
+    scope = f"flow{widest * 10:.0f}"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {number(width)} {number(height)}" '
+        f'width="{number(width)}" height="{number(height)}" role="img" class="{scope}" '
+        f'aria-label="{escaped(words)}"><style>{_stylesheet(f".{scope}", widest)}</style>'
+        f'<rect class="bg" width="100%" height="100%"/>{body}</svg>'
+    )
 
 
-def stylesheet(widest: float) -> str:
-    """The colours: ``f7`` fills with a shade, ``l7`` is a line of its colour and width, ``m7`` one
-    of half the width."""
-    light = [_mixed(style.GRADIENT, k / (SHADES - 1)) for k in range(SHADES)]
-    dark = [_mixed(_dark, k / (SHADES - 1)) for k in range(SHADES)]
+def _stylesheet(scope: str, widest: float) -> str:
     narrow = min(0.8, widest)
-
-    def shades(colours: list[str]) -> str:
-        return "".join(f".f{k}{{fill:{c}}}.l{k},.m{k}{{stroke:{c}}}" for k, c in enumerate(colours))
-
-    widths = "".join(
-        f".{line}{k}{{stroke-width:{narrow + (most - narrow) * k / (SHADES - 1):.2f}}}"
+    widths = {
+        f".{line}{k}": f"stroke-width:{narrow + (most - narrow) * k / (SHADES - 1):.2f}"
         for line, most in (("l", widest), ("m", max(widest / 2, narrow)))
         for k in range(SHADES)
-    )
-    return (
-        f"text{{font-family:{style.FONT};font-size:11px;fill:#333}}.bg{{fill:#fff}}"
-        ".title{font-size:14px;font-weight:bold}.small{font-size:9.5px;fill:#666}"
-        ".mono{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:18px}"
-        ".guide{stroke:#eceef1}.axis{stroke:#c3c8ce;fill:none}.fwd{stroke:#6d7680;fill:none}"
-        ".head{fill:#6d7680}.node{fill:#fff;stroke:#6d7680}.cut{stroke:#d00000;stroke-width:2.5}"
-        ".cut,.line{fill:none}.line{stroke-width:1.8}.gate{stroke:#333;stroke-dasharray:4 3}"
-        ".back{fill:none}.cell{shape-rendering:crispEdges}"
-        ".fz{fill:#d5d9de}.lz,.mz{stroke:#b9bfc6;stroke-dasharray:2 3}"
-        ".fx{fill:#d00000}.lx,.mx{stroke:#d00000;stroke-width:3;stroke-dasharray:5 3}"
-        f"{shades(light)}{widths}"
-        "@media (prefers-color-scheme:dark){text{fill:#d8dce2}.bg{fill:#15181c}"
-        ".small{fill:#9aa3ad}.guide{stroke:#23282e}.axis{stroke:#4a525b}.fwd{stroke:#8b96a2}"
-        ".head{fill:#8b96a2}.node{fill:#15181c;stroke:#8b96a2}.gate{stroke:#e3e6ea}"
-        f".cut{{stroke:#ff5f5f}}.fz{{fill:#353c44}}.lz,.mz{{stroke:#59626c}}{shades(dark)}}}"
+    }
+    light = {**_light, **_shades(style.GRADIENT), **widths}
+    dark = {**_darker, **_shades(_dark)}
+    return f"{_rules(scope, light)}@media (prefers-color-scheme:dark){{{_rules(scope, dark)}}}"
+
+
+_light = {
+    "text": f"font-family:{style.FONT};font-size:11px;fill:#333",
+    ".bg": "fill:#fff",
+    ".title": "font-size:14px;font-weight:bold",
+    ".small": "font-size:9.5px;fill:#666",
+    ".mono": "font-family:ui-monospace,Menlo,Consolas,monospace;font-size:18px",
+    ".guide": "stroke:#eceef1",
+    ".axis": "stroke:#c3c8ce;fill:none",
+    ".fwd": "stroke:#6d7680;fill:none",
+    ".head": "fill:#6d7680",
+    ".node": "fill:#fff;stroke:#6d7680",
+    ".cut": "stroke:#d00000;stroke-width:2.5;fill:none",
+    ".line": "stroke-width:1.8;fill:none",
+    ".gate": "stroke:#333;stroke-dasharray:4 3",
+    ".back": "fill:none",
+    ".cell": "shape-rendering:crispEdges",
+    ".fz": "fill:#d5d9de",
+    ".lz,.mz": "stroke:#b9bfc6;stroke-dasharray:2 3",
+    ".fx": "fill:#d00000",
+    ".lx,.mx": "stroke:#d00000;stroke-width:3;stroke-dasharray:5 3",
+}
+_darker = {
+    "text": "fill:#d8dce2",
+    ".bg": "fill:#15181c",
+    ".small": "fill:#9aa3ad",
+    ".guide": "stroke:#23282e",
+    ".axis": "stroke:#4a525b",
+    ".fwd": "stroke:#8b96a2",
+    ".head": "fill:#8b96a2",
+    ".node": "fill:#15181c;stroke:#8b96a2",
+    ".gate": "stroke:#e3e6ea",
+    ".cut": "stroke:#ff5f5f",
+    ".fz": "fill:#353c44",
+    ".lz,.mz": "stroke:#59626c",
+}
+
+
+def _shades(ramp: Sequence[str]) -> dict[str, str]:
+    colours = [style.mixed(ramp, k / (SHADES - 1)) for k in range(SHADES)]
+    return {f".f{k}": f"fill:{c}" for k, c in enumerate(colours)} | {
+        f".l{k},.m{k}": f"stroke:{c}" for k, c in enumerate(colours)
+    }
+
+
+def _rules(scope: str, rules: Mapping[str, str]) -> str:
+    return "".join(
+        f"{','.join(f'{scope} {part}' for part in selector.split(','))}{{{look}}}"
+        for selector, look in rules.items()
     )
 
 
