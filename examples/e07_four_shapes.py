@@ -73,7 +73,10 @@ class OneToMany(tg.nn.Module):
 
 
 class ManyToOne(tg.nn.Module):
-    """Words (T, N) in, a vector (N, outputs) out."""
+    """Words (T, N) in, a vector (N, outputs) out.
+
+    END before the first word is no input at all: without biases the state stays 0 until then.
+    """
 
     def __init__(self, words: int, outputs: int, rng: np.random.Generator):
         self.embedding = tg.nn.Embedding(words, 16, rng=rng)
@@ -83,7 +86,7 @@ class ManyToOne(tg.nn.Module):
     def forward(self, words: Any) -> tg.Tensor:
         h = None
         for _, word in tg.steps(words):
-            h = self.cell(self.embedding(word), h)
+            h = self.cell(self.embedding(word) * (word != END)[:, None], h)
         return self.out(h)
 
 
