@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.scan.plan import Plan
 
 
 def rnn() -> tg.Tensor:
@@ -50,6 +51,21 @@ def layers() -> dict[str, tg.nn.Module]:
     }
 
 
+def plan() -> Plan:
+    """How scan runs a cell with one gate, h_t = f_t h_{t-1} + (1 - f_t) n_t."""
+    rng = np.random.default_rng(0)
+    W = tg.Tensor(rng.normal(size=(8, 3)), requires_grad=True, name="W")
+    U = tg.Tensor(rng.normal(size=(8, 4)), requires_grad=True, name="U")
+
+    def cell(h: tg.Tensor, x_t: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
+        f, n = tg.split(tg.linear(x_t, W) + tg.linear(h, U), 2, -1)
+        f = tg.sigmoid(f)
+        h = f * h + (1 - f) * tg.tanh(n)
+        return h, h
+
+    return tg.scan_plan(cell, np.zeros((16, 4)), rng.normal(size=(100, 16, 3)))
+
+
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tg.draw(rnn(), grads=True).render(outfile=folder / "rnn.svg", cleanup=True)
@@ -59,6 +75,7 @@ def main(folder: Path) -> None:
     tg.gradient_flow(last_state(nets["LSTM"], 16)).save(folder / "lstm_flow.svg")
     flows = {name: tg.gradient_flow(last_state(net, 32)) for name, net in nets.items()}
     tg.compare(flows).save(folder / "compare.svg")
+    tg.draw(plan()).render(outfile=folder / "scan_plan.svg", cleanup=True)
     for path in sorted(folder.glob("*.svg")):
         print(f"wrote {path}")
 
