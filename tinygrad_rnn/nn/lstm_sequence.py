@@ -86,17 +86,27 @@ def _pieces(x: ndarray, p: int, q: int) -> ndarray:
     return x.reshape(*axes, p, n // p, q, k // q).swapaxes(-3, -2)
 
 
-def _per_gate(weight: ndarray, q: int) -> ndarray:
-    """(4H, K) as (4, 1, q, K, H/q): what (n, K) is multiplied with for each gate, in q pieces."""
-    K, width = weight.shape[1], len(weight) // 4 // q
-    made = np.empty((4, 1, q, K, width), weight.dtype)
-    pieces = weight.reshape(4, q, width, K)
-    for gate, row in enumerate(_rows):
-        for piece in range(q):
-            made[gate, 0, piece] = pieces[row, piece].T
-    if made.dtype == np.float32:
-        np.multiply(made[:3], _half, made[:3])
-    return made
+def _arranged(weight: ndarray, N: int) -> ndarray:
+    """A weight (4H, K) as what N rows (N, K) are multiplied with, so that the gates come apart.
+
+    (4, 1, q, K, H/q), q pieces for each gate; (K, 4H) for a single row, whose gates lie one behind
+    the other anyway.
+    """
+    H, K = len(weight) // 4, weight.shape[1]
+    if N == 1:
+        by_row = weight.reshape(4, H, K)[list(_rows)].reshape(4 * H, K).T.copy()
+        halves = by_row[:, : 3 * H]
+    else:
+        _, q = _cut(N, K, H)
+        pieces = weight.reshape(4, q, H // q, K).swapaxes(2, 3)
+        by_row = np.empty((4, 1, q, K, H // q), weight.dtype)
+        for gate, row in enumerate(_rows):
+            for piece in range(q):
+                by_row[gate, 0, piece] = pieces[row, piece]
+        halves = by_row[:3]
+    if weight.dtype == np.float32:
+        np.multiply(halves, _half, halves)
+    return by_row
 
 
 def _sigmoid(z: ndarray) -> None:
@@ -151,9 +161,7 @@ def _forward(
     parts += [sum(biases[1:], biases[0])[:, np.newaxis]] if biases else []
     weight = np.concatenate(parts, 1)
     K = weight.shape[1]
-    weight = _per_gate(weight, _cut(N, K, H)[1] if N > 1 else 1)
-    if not joined:
-        weight_x = _per_gate(weight_ih, _cut(N, D, H)[1] if N > 1 else 1)
+    weight, weight_x = _arranged(weight, N), None if joined else _arranged(weight_ih, N)
 
     kept = T if keep else many
     blocks, rows = np.empty((kept, 5, N, H), dtype), np.empty((kept + 1, N, K), dtype)
@@ -166,21 +174,26 @@ def _forward(
         block, row = blocks[in_order][at : at + count], rows[in_order][at : at + count + 1]
         block[0, 4] = c_n
         row[0, :, :H] = h_n
-        x_block = x[in_order][here]
-        if joined:
-            row[:-1, :, H : H + D] = x_block
-        elif N > 1:
-            p, q = _cut(N, D, H)
-            out = _pieces(block[:, :4], p, q)
-            np.matmul(_pieces(x_block, p, 1)[:, np.newaxis], weight_x, out)
-        else:  # the steps are the rows
-            np.matmul(x_block[:, 0], weight_x[:, 0, 0], block[:, :4, 0].swapaxes(0, 1))
+        if weight_x is None:
+            row[:-1, :, H : H + D] = x[in_order][here]
+        else:
+            _products(x[in_order][here], weight_x, block[:, :4])
         _steps(block, row, c_n, weight, joined, _where_over(ended, in_order, here))
         h_n[...] = row[-1, :, :H]
         ys[in_order][here] = row[1:, :, :H]
     if ended is not None:
         ys[ended] = 0
     return (ys, h_n, c_n), _Saved(blocks, rows, ys, c_n, ended) if keep else None
+
+
+def _products(x: ndarray, weight: ndarray, out: ndarray) -> None:
+    """The products of x (T, N, D) with an arranged weight, (T, 4, N, H)."""
+    T, N, D = x.shape
+    if N == 1:  # the steps are the rows
+        np.matmul(x[:, 0], weight, out.reshape(T, -1))
+    else:
+        p, q = _cut(N, D, out.shape[-1])
+        np.matmul(_pieces(x, p, 1)[:, np.newaxis], weight, _pieces(out, p, q))
 
 
 def _steps(
@@ -200,7 +213,6 @@ def _steps(
     targets: Iterable[ndarray]
     if N == 1:
         product = np.dot  # costs half of matmul
-        weight = np.concatenate(list(weight[:, 0, 0]), 1)
         factors = row
         targets = gates.reshape(-1, 1, 4 * H) if joined else [from_h.reshape(1, 4 * H)] * len(block)
     else:
@@ -291,10 +303,11 @@ def _vjps(
     g_x = g_ih = g_hh = g_bias = None
     if live[0]:
         g_x = np.empty((T, N, D), dtype)
-        # A single sequence has its steps as rows.
-        z, out = (g_z, g_x) if N > 1 else (g_z.swapaxes(0, 1), g_x.swapaxes(0, 1))
-        p, q = _cut(z.shape[1], 4 * H, D)
-        np.matmul(_pieces(z, p, 1), _columns(weight_ih, q), _pieces(out, p, q))
+        if N == 1:
+            np.matmul(g_z[:, 0], weight_ih, g_x[:, 0])
+        else:
+            p, q = _cut(N, 4 * H, D)
+            np.matmul(_pieces(g_z, p, 1), _columns(weight_ih, q), _pieces(g_x, p, q))
     columns = g_z.reshape(T * N, 4 * H).T
     joined = _is_joined(weight_ih, weight_hh)
     if any(live[4:]):
