@@ -111,6 +111,7 @@ class Rails:
         self.at: dict[Turn, dict[Role, Node]] = {}
         for turn, members in self.members.items():
             self._give_roles(turn, members)
+        self.leaving = {node: kind for node in self.turn if (kind := self._leaves_as(node))}
         self.states = self._order(self._find("state"))
         self.rail_of = {node: rail for rail in self.states for node in rail.nodes.values()}
         for rail in self.states:
@@ -135,18 +136,21 @@ class Rails:
         recurrent: set[Loop] = set()
         for node, place in places.items():
             for parent in node.parents:
-                before = places.get(parent) if isinstance(parent, Node) else None
-                for a, b in zip(before or (), place, strict=False):
-                    if a is not b:
-                        if a.loop is b.loop:
-                            recurrent.add(a.loop)
-                        break
-        found = {}
-        for node, place in places.items():
-            if place and node.scope.sweep == 0:
-                crossed = [turn for turn in place if turn.loop in recurrent]
-                found[node] = (crossed or place[-1:])[0]
-        return found
+                before = places.get(parent, place) if isinstance(parent, Node) else place
+                if before is not place:
+                    for a, b in zip(before, place, strict=False):
+                        if a is not b:
+                            if a.loop is b.loop:
+                                recurrent.add(a.loop)
+                            break
+        shown = {
+            place: ([turn for turn in place if turn.loop in recurrent] or place[-1:])[0]
+            for place in set(places.values())
+            if place
+        }
+        return {
+            node: shown[place] for node, place in places.items() if place and node.scope.sweep == 0
+        }
 
     def _accumulators(self) -> set[Node]:
         """``loss = loss + loss_t`` in a loop is a sum after it: no state, but the way out."""
@@ -194,17 +198,21 @@ class Rails:
     def _leaves_as(self, node: Node) -> str | None:
         """What becomes of a value: "state", "output", or None if it stays in its step."""
         turn = self.turn[node]
-        users = [self.turn.get(user) for user, _ in self.users[node]]
-        if any(other is not None and _next(turn, other) for other in users):
-            return "state"
-        stays = node is not self.output and all(other is turn for other in users)
-        return None if stays else "output"
+        kind = "output" if node is self.output else None
+        for user, _ in self.users[node]:
+            other = self.turn.get(user)
+            if other is not None and _next(turn, other):
+                return "state"
+            if other is not turn:
+                kind = "output"
+        return kind
 
     def _find(self, kind: str) -> list[Rail]:
         """The rails of the values that become this."""
         found: dict[tuple[Loop, Role], Rail] = {}
-        for node, turn in self.turn.items():
-            if self._leaves_as(node) == kind and not (kind == "output" and node in self.rail_of):
+        for node, leaves_as in self.leaving.items():
+            if leaves_as == kind and not (kind == "output" and node in self.rail_of):
+                turn = self.turn[node]
                 key = (turn.loop, self.role[node])
                 if key not in found:
                     found[key] = Rail(turn.loop, kind, {})
@@ -408,18 +416,20 @@ class Rails:
     # ── from loop to loop ────────────────────────────────────────────────────────────────
 
     def _feeding(self) -> dict[Loop | None, list[Loop]]:
-        reach: dict[Node, frozenset[Loop]] = {}
+        reach: dict[Any, set[Loop]] = {}
         fed: dict[Loop | None, dict[Loop, None]] = defaultdict(dict)
         for node in self.nodes:
             turn = self.turn.get(node)
             found: set[Loop] = set()
             for parent in node.parents:
-                if isinstance(parent, Node):
-                    below = self.turn.get(parent)
-                    found |= {below.loop} if below is not None else reach.get(parent, frozenset())
+                below = self.turn.get(parent) if isinstance(parent, Node) else None
+                if below is None:
+                    found.update(reach.get(parent, ()))
+                elif below is not turn:
+                    found.add(below.loop)
             if turn is None:
-                reach[node] = frozenset(found)
-            else:
+                reach[node] = found
+            elif found:
                 fed[turn.loop].update(dict.fromkeys(found - {turn.loop}))
         top = self.turn.get(self.output)
         ends = {top.loop} if top is not None else reach[self.output]
