@@ -25,7 +25,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.arguments import whole
 from tinygrad_rnn.demo import manual
 from tinygrad_rnn.progress import Progress
-from tinygrad_rnn.text import Vocabulary
+from tinygrad_rnn.text import Streams, Vocabulary, bits_per_character, bptt_step
 from tinygrad_rnn.viz.curve import HEIGHT, WIDTH
 from tinygrad_rnn.viz.style import FONT, INK
 
@@ -143,6 +143,44 @@ def characters() -> tuple[Vocabulary, np.ndarray, np.ndarray]:
     ids = vocabulary.encode(text)
     cut = len(ids) * 9 // 10
     return vocabulary, ids[:cut], ids[cut:]
+
+
+def learn(
+    model: tg.nn.Module,
+    windows: Streams,
+    steps: int,
+    lr: float,
+    test: Streams,
+    every: int,
+) -> list[tuple[int, float]]:
+    """Truncated BPTT over window after window, the state carried along, again and again.
+
+    Adam, with a rate that falls along half a cosine; gradients are clipped to a norm of 1.
+
+    Args:
+        model: ``model(ids, state) -> (logits, state)``.
+        windows: of the text to learn.
+        steps: how many, one a window.
+        lr: the rate at first.
+        test: another text.
+        every: after how many steps each it is measured.
+
+    Returns:
+        Pairs of how many steps were made, and the bits per id of ``test`` then.
+    """
+    optimizer = tg.optim.Adam(model.parameters(), lr=lr)
+    state, measured = None, []
+    with Progress(steps, "training") as progress:
+        for k in range(steps):
+            optimizer.lr = tg.optim.cosine_lr(k, lr, steps)
+            before = state if k % len(windows) else None
+            loss, state = bptt_step(model, optimizer, windows[k % len(windows)], before, max_norm=1)
+            progress.update(k + 1, bits=loss / math.log(2))
+            if (k + 1) % every == 0:
+                model.eval()
+                measured.append((k + 1, bits_per_character(model, test)))
+                model.train()
+    return measured
 
 
 class CharacterRNN(tg.nn.Module):
