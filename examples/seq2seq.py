@@ -21,7 +21,7 @@ class Seq2seq(tg.nn.Module):
     """Read a sequence of symbols, then write one of L symbols.
 
         encoder     h_t, c_t = LSTM(E x_t, h_{t-1}, c_{t-1})        t = 1..T
-        decoder     s_k, d_k = LSTM(D y_{k-1}, s_{k-1}, d_{k-1})    k = 1..L, from s_0, d_0 = h_T, c_T
+        decoder     s_k, d_k = LSTM(D y_{k-1}, s_{k-1}, d_{k-1})    k = 1..L; s_0, d_0 = h_T, c_T
         y_k         ~ softmax(V s_k)
 
     All that the decoder knows of the input is what h_T and c_T hold. With attention it looks at all
