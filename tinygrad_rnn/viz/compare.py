@@ -15,7 +15,7 @@ from .sheet import scale_of, ticks
 from .svg import HUES, document, escaped, figure, number, shade, shortened
 
 _left, _width, _tall = 64.0, 560.0, 220.0
-_map, _gap = 210.0, 44.0
+_largest_map, _smallest_map, _gap = 210.0, 150.0, 44.0
 _dashes = ("", "7 3", "2 3", "9 3 2 3")
 
 
@@ -132,6 +132,8 @@ class _Drawer:
         self.parts: list[str] = []
         self.y = 0.0
         self.width = _left + _width + 220
+        room = (self.width - 40) / max(len(self.jacobians), 1) - _gap
+        self.map = min(max(room, _smallest_map), _largest_map)
 
     def svg(self) -> str:
         self._curves()
@@ -220,24 +222,24 @@ class _Drawer:
         )
         self.words(656, self.y + 23, "vanished")
         self.y += 58
-        most = max(1, int((self.width - 40) // (_map + _gap)))
+        most = max(1, int((self.width - 40) // (self.map + _gap)))
         names = list(self.jacobians)
         for start in range(0, len(names), most):
             for place, name in enumerate(names[start : start + most]):
-                self._map(_left - 20 + place * (_map + _gap), name, scale)
-            self.y += _map + 46
+                self._map(_left - 20 + place * (self.map + _gap), name, scale)
+            self.y += self.map + 46
         self.y += 4
 
     def _map(self, left: float, name: str, scale: Scale) -> None:
         steps, norms = self.jacobians[name]
         top = self.y + 14
-        across = _map / norms.shape[1]
+        across = self.map / norms.shape[1]
         # A row stands for itself and for the ones left out before it.
         edges = np.concatenate([[0], steps + 1]) * across
         self.words(left, self.y + 6, shortened(name, 30), "")
         self.parts.append(
-            f'<rect class="node" x="{number(left)}" y="{number(top)}" width="{number(_map)}" '
-            f'height="{number(_map)}"/>'
+            f'<rect class="node" x="{number(left)}" y="{number(top)}" width="{number(self.map)}" '
+            f'height="{number(self.map)}"/>'
         )
         for r in range(len(steps)):
             s = 0
@@ -251,7 +253,7 @@ class _Drawer:
                     )
                 s += count
         for t in ticks(norms.shape[1], across):
-            self.words(left + (t + 0.5) * across, top + _map + 11, str(t), at="middle")
+            self.words(left + (t + 0.5) * across, top + self.map + 11, str(t), at="middle")
             if (t + 0.5) * across > 8:
                 self.words(left - 4, top + (t + 0.5) * across + 3, str(t), at="end")
 
