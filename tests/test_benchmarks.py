@@ -170,7 +170,8 @@ def test_a_file_without_its_place_for_tables_is_left_alone(tmp_path: Path, text:
 
 def test_the_readme_has_a_place_for_tables() -> None:
     text = table.README.read_text(encoding="utf-8")
-    assert (text.count(table.BEGIN), text.count(table.END)) == (1, 1)
+    for marker in (table.BEGIN, table.END, *table.PICTURES):
+        assert text.count(marker) == 1
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────
@@ -189,6 +190,25 @@ def test_the_command_prints_counts_and_writes(
     text = path.read_text(encoding="utf-8")
     assert table.markdown(FIGURES) in text
     assert f"numpy {np.__version__}" in text
+
+
+def test_the_table_of_pictures_stands_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = Figure(Table.PICTURES, "a picture", 0.5, "s", 1)
+    monkeypatch.setitem(command.SUITE, "pictures", lambda rounds: iter([drawn]))
+    path = tmp_path / "README.md"
+    begin, end = table.PICTURES
+    path.write_text(f"{page('old')}{begin}\n{end}\n", encoding="utf-8")
+    assert command.main(["pictures", "--readme", str(path)]) == 0
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(page("old"))
+    assert "| a picture | 0.50 s | 1 s |" in text.partition(begin)[2]
+    monkeypatch.setattr(command, "SUITE", {"all": lambda rounds: iter([*FIGURES, drawn])})
+    assert command.main(["--readme", str(path)]) == 1
+    text = path.read_text(encoding="utf-8")
+    assert table.markdown(FIGURES) in text.partition(begin)[0]
+    assert text.count("a picture") == 1
 
 
 @pytest.mark.parametrize("arguments", [["no such part"], ["scan", "--readme"]])

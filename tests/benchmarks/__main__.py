@@ -4,6 +4,7 @@ python -m tests.benchmarks                  all of it, less than ten minutes
 python -m tests.benchmarks scan memory      these parts alone
 python -m tests.benchmarks --rounds 3       faster, and less sure
 python -m tests.benchmarks --readme         all of it, and its tables into README.md
+python -m tests.benchmarks pictures --readme    the table beside the pictures
 
 One line for each figure, with its bar and whether it is met. A ratio is ours / theirs: below 1 we
 are faster, or take less. The exit code is 1 if a bar is missed. Peers (all optional): torch, jax,
@@ -25,9 +26,10 @@ from .engine import import_time, long_chain, lstm_loops, overhead
 from .growth import growth
 from .memory import checkpoints, memory
 from .peers import versions
+from .pictures import pictures
 from .plans import plans
 from .scan import against_peers
-from .table import MISSED, README, Figure, Table, markdown, write
+from .table import MISSED, PICTURES, README, Figure, Table, markdown, write
 
 SUITE: dict[str, Callable[[int], Iterator[Figure]]] = {
     "scan": against_peers,
@@ -39,6 +41,7 @@ SUITE: dict[str, Callable[[int], Iterator[Figure]]] = {
     "loops": lstm_loops,
     "chain": long_chain,
     "import": import_time,
+    "pictures": pictures,
 }
 
 
@@ -93,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = set(options.names) - set(SUITE)
     if unknown:
         parser.error(f"no part called {', '.join(sorted(unknown))}; there are {', '.join(SUITE)}")
-    if options.names and options.readme:
+    if options.names not in ([], ["pictures"]) and options.readme:
         parser.error("the README shows all parts, from one run; leave out the names")
     print(machine(), flush=True)
     figures: list[Figure] = []
@@ -106,7 +109,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     missed = sum(figure.missed for figure in figures)
     print(f"\n{missed} of {sum(figure.bar is not None for figure in figures)} bars missed")
     if options.readme:
-        write(options.readme, tables(figures))
+        pictured = [figure for figure in figures if figure.table is Table.PICTURES]
+        if not options.names:
+            write(options.readme, tables([f for f in figures if f.table is not Table.PICTURES]))
+        if pictured:
+            heading = f"{Table.PICTURES.value}\n\n{markdown(pictured)}\n\n"
+            write(options.readme, f"{heading}Measured on: {machine()}.", PICTURES)
         print(f"wrote {options.readme}")
     return 1 if missed else 0
 

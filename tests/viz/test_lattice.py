@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
 from typing import Any
 from xml.etree import ElementTree
@@ -172,20 +171,12 @@ def test_the_text_is_shaded_by_what_mattered() -> None:
     assert [g[2].text for g in groups] == ["a", "\u00a0", "b"]
 
 
-# ── small and fast ───────────────────────────────────────────────────────────────────────
+# ── small, and always the same ───────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("T", "seconds", "size"), [(64, 0.05, 150_000), (1000, 0.5, 1_000_000)])
-def test_the_svg_is_small_and_soon_there(T: int, seconds: float, size: int) -> None:
-    loss = nets.lstm(T)
-    flow = tg.gradient_flow(loss)
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        svg = flow.svg()
-        times.append(time.perf_counter() - start)
-    assert min(times) < seconds
-    assert len(svg.encode()) < size
+@pytest.mark.parametrize(("T", "size"), [(64, 150_000), (1000, 1_000_000)])
+def test_the_svg_is_small(T: int, size: int) -> None:
+    assert len(tg.gradient_flow(nets.lstm(T)).svg().encode()) < size
 
 
 def test_the_same_graph_gives_the_same_picture() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -416,7 +417,10 @@ class _Drawer(Sheet):
     # ── inputs, times, weights, bars ─────────────────────────────────────────────────────
 
     def _input_row(self) -> None:
-        given = {turn.t: inputs for turn, inputs in self.rails.inputs.items() if inputs}
+        loops_at = defaultdict(list)
+        for turn in self.rails.inputs:
+            loops_at[turn.t].append(turn.loop)
+        given = {turn.t for turn, inputs in self.rails.inputs.items() if inputs}
         if not given:
             return
         self.label(self.input_y - 2, "input", self._input_names())
@@ -433,8 +437,7 @@ class _Drawer(Sheet):
             if not self.lined:
                 x, y = number(self.x(t) - self.pitch / 2), number(self.input_y - 5.5)
                 size = f'width="{self.pitch:.2f}" height="11"'
-            loops = [turn.loop for turn in self.rails.inputs if turn.t == t]
-            forth = min(self.forth[loop, t] for loop in loops)
+            forth = min(self.forth[loop, t] for loop in loops_at[t])
             norm = float(self.flow.inputs[t])
             if self.lined:
                 tags = self.tags(forth, f"x{t}")
@@ -443,7 +446,7 @@ class _Drawer(Sheet):
                 # A constant: no gradient comes here, which is not to look like a vanished one.
                 self.add(f'<rect class="bg" x="{x}" y="{y}" {size}{self.tags(forth, f"x{t}")}/>')
             if not math.isnan(norm):
-                back = max(self.back[loop, t] for loop in loops)
+                back = max(self.back[loop, t] for loop in loops_at[t])
                 shown = shade(self.scale, norm)
                 self.add(
                     f'<rect class="f{shown}" x="{x}" y="{y}" {size}{self.tags(back, f"x{t}")}/>'

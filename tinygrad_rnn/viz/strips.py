@@ -53,10 +53,9 @@ def weights(sheet: Sheet) -> None:
     tall = 22.0
     unit = tall / max(largest, 1e-12)
     wide = max(min(sheet.pitch * 0.5, 26), sheet.pitch * 0.8 if not sheet.lined else 0)
-    last = {
-        t: max(sheet.back[key] for key in sheet.order if key[1] == t)
-        for t in {key[1] for key in sheet.order}
-    }
+    last: dict[int, int] = {}
+    for loop, t in sheet.order:
+        last[t] = max(sheet.back[loop, t], last.get(t, 0))
     for n, weight in enumerate(weights):
         low = [p for p in weight.parts if math.isfinite(p)]
         y = sheet.y + tall
