@@ -1,7 +1,7 @@
 """The pictures of the README, made anew: python examples/pictures.py
 
 Each is a few lines, to be copied and changed. They go to examples/pictures/, or to the folder named
-on the command line.
+on the command line. Some seconds, most of them to teach an LSTM to remember a letter.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.scan.plan import Plan
+from tinygrad_rnn.viz import GradientFlow
+
+LETTERS = ":abcdefghijklmnopqrstuvwxyz"
+TEXT = "q:gjmoxvabtrnce:"  # to be continued with the letter behind the first colon
 
 
 def rnn() -> tg.Tensor:
@@ -31,24 +35,63 @@ def rnn() -> tg.Tensor:
     return loss
 
 
-def last_state(layer: tg.nn.Module, T: int) -> tg.Tensor:
+def opened(lstm: tg.nn.LSTM, bias: float) -> tg.nn.LSTM:
+    """The LSTM with another bias of its forget gates: the larger, the longer it remembers."""
+    H = lstm.hidden_size
+    biases = lstm.bias_ih_l0.numpy()
+    biases[H : 2 * H] = bias
+    lstm.bias_ih_l0.data = biases
+    return lstm
+
+
+def layers() -> dict[str, tg.nn.Module]:
+    """One of each kind, of the same size, as they are before training."""
+    return {
+        "RNN": tg.nn.RNN(8, 16, rng=0),
+        "GRU": tg.nn.GRU(8, 16, rng=0),
+        "LSTM": tg.nn.LSTM(8, 16, rng=0),
+        "LSTM, forget bias 3": opened(tg.nn.LSTM(8, 16, rng=0), 3),
+    }
+
+
+def last_state(layer: tg.nn.Module, T: int = 16) -> tg.Tensor:
     """A loss that looks at the end of T steps only: what the start gets has to come all the way."""
     x = np.random.default_rng(1).normal(size=(T, 1, 8))
     y, _ = layer(x, unroll=True)
     return tg.sum(y[-1] * y[-1])
 
 
-def layers() -> dict[str, tg.nn.Module]:
-    """One of each kind, of the same size; the LSTM with the usual forget-gate bias of 1."""
-    lstm = tg.nn.LSTM(8, 16, rng=0, dtype=np.float64)
-    bias = lstm.bias_ih_l0.numpy()
-    bias[16:32] = 1
-    lstm.bias_ih_l0.data = bias
-    return {
-        "RNN": tg.nn.RNN(8, 16, rng=0, dtype=np.float64),
-        "GRU": tg.nn.GRU(8, 16, rng=0, dtype=np.float64),
-        "LSTM": lstm,
-    }
+class Recall(tg.nn.Module):
+    """Reads letters, and scores what comes behind them."""
+
+    def __init__(self, rng: int):
+        self.embedding = tg.nn.Embedding(27, 8, rng=rng)
+        self.recurrent = opened(tg.nn.LSTM(8, 32, rng=rng), 2)
+        self.output = tg.nn.Linear(32, 27, rng=rng)
+
+    def forward(self, ids: np.ndarray, *, unroll: bool = False) -> tg.Tensor:
+        y, _ = self.recurrent(self.embedding(ids), unroll=unroll)
+        return self.output(y[-1])
+
+
+def recall(seed: int = 0, steps: int = 600) -> GradientFlow:
+    """An LSTM is taught to repeat the letter behind the first colon: what does it look back at?"""
+    rng = np.random.default_rng(seed)
+    model = Recall(seed)
+    optimizer = tg.optim.Adam(model.parameters(), 0.01)
+    for _ in range(steps):
+        ids = rng.integers(1, 27, (len(TEXT), 32))
+        ids[1] = ids[-1] = 0
+        model.zero_grad()
+        tg.nn.cross_entropy(model(ids), ids[2]).backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1)
+        optimizer.step()
+    ids = np.array([LETTERS.index(letter) for letter in TEXT])
+    logits = model(ids[:, None], unroll=True)[0]
+    said = int(logits.data.argmax())
+    logit = logits[said]
+    logit.name = f"logit of {LETTERS[said]!r}"
+    return tg.gradient_flow(logit, text=list(TEXT))
 
 
 def plan() -> Plan:
@@ -68,16 +111,25 @@ def plan() -> Plan:
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    tg.draw(rnn(), grads=True).render(outfile=folder / "rnn.svg", cleanup=True)
     nets = layers()
-    cells = tg.draw(last_state(nets["LSTM"], 4), detail="cell", grads=True)
-    cells.render(outfile=folder / "lstm_cells.svg", cleanup=True)
-    tg.gradient_flow(last_state(nets["LSTM"], 16)).save(folder / "lstm_flow.svg")
-    flows = {name: tg.gradient_flow(last_state(net, 32)) for name, net in nets.items()}
-    tg.compare(flows).save(folder / "compare.svg")
-    tg.draw(plan()).render(outfile=folder / "scan_plan.svg", cleanup=True)
-    for path in sorted(folder.glob("*.svg")):
-        print(f"wrote {path}")
+    graphs = {
+        "rnn": tg.draw(rnn(), grads=True),
+        "lstm_cells": tg.draw(last_state(nets["LSTM"], 4), detail="cell", grads=True),
+        "scan_plan": tg.draw(plan()),
+    }
+    flows = {name: tg.gradient_flow(last_state(net)) for name, net in nets.items()}
+    drawn = {
+        "rnn_flow": flows["RNN"],
+        "lstm_flow": flows["LSTM, forget bias 3"],
+        "compare": tg.compare(flows),
+        "recall": recall(),
+    }
+    for name, graph in graphs.items():
+        graph.render(outfile=folder / f"{name}.svg", cleanup=True)
+    for name, picture in drawn.items():
+        picture.save(folder / f"{name}.svg")
+    for name in (*graphs, *drawn):
+        print(f"wrote {folder / name}.svg")
 
 
 if __name__ == "__main__":
