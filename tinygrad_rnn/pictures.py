@@ -15,6 +15,7 @@ import numpy as np
 from . import nn, ops
 from .arguments import Unusable, whole
 from .graph import Value
+from .io import replacing
 from .train import load_model
 
 CELLS: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -181,14 +182,15 @@ def _draw_graph(loss: Value, args: argparse.Namespace, out: Path) -> None:
         max_steps=args.max_steps,
     )
     suffix = out.suffix.lower()
-    if suffix in (".dot", ".gv"):
-        out.write_text(drawing.source, encoding="utf-8")
-        return
     try:
-        picture = drawing.pipe(format=suffix[1:])
+        if suffix in (".dot", ".gv"):
+            picture = drawing.source.encode()
+        else:
+            picture = drawing.pipe(format=suffix[1:])
     except ValueError as error:
         reason = str(error).partition(" (must")[0]  # what follows is a list of sixty formats
         raise Unusable(f"cannot draw {out}: {reason}; .svg, .dot, .png and .pdf are") from error
     except RuntimeError as error:
         raise Unusable(f"cannot draw {out}: {error}") from error
-    out.write_bytes(picture)
+    with replacing(out) as file:
+        file.write(picture)

@@ -101,7 +101,7 @@ def test_bad_usage_is_one_line(checkpoint: Path, tmp_path: Path, capsys: Any) ->
         ([checkpoint, "--text", "a", "--target", "Q"], "--target has characters"),
         ([checkpoint, "--text", "a", "--target", "at"], "expected one symbol, 'at' has 2"),
         ([tmp_path / "no.npz", "--text", "a"], "no.npz: No such file"),
-        (["--flow", "-o", tmp_path / "no" / "x.svg"], "No such file"),
+        (["--flow", "-o", tmp_path / "no" / "x.svg"], "there is no folder"),
     ):
         where = [] if "-o" in arguments else ["-o", out]
         assert draw(*arguments, *where) == 2

@@ -20,6 +20,7 @@ from numpy import ndarray
 
 from ..backprop import expanded, sweep
 from ..graph import Node, Value
+from ..io import replacing
 from .gradients import together
 from .rails import Rail, Rails
 from .shares import Summary, contribution, shares
@@ -366,14 +367,15 @@ def write(path: str | os.PathLike[str], kinds: dict[str, Any]) -> None:
     make = kinds.get(path.suffix.lower())
     if make is None:
         raise ValueError(f"save: expected a file named {' or '.join(kinds)}, got {str(path)!r}")
-    path.write_text(make(), encoding="utf-8")
+    with replacing(path) as file:
+        file.write(make().encode())
 
 
 def _checked(text: Sequence[str], T: int) -> list[str]:
     parts = list(text)
     if len(parts) != T or not all(isinstance(part, str) for part in parts):
         raise ValueError(
-            f"gradient_flow: expected text as one string for each of the {T} time steps, got "
+            f"expected text as one string for each of the {T} time steps, got "
             f"{len(parts)}: {text!r:.60}"
         )
     return parts
