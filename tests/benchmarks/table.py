@@ -37,7 +37,10 @@ class Table(Enum):
         "100,16,64,64, the mean of three doublings):"
     )
     ENGINE = "The engine:"
-    PICTURES = "Pictures of an unrolled LSTM, in processor time, the least of the rounds:"
+    PICTURES = (
+        "Pictures of an unrolled LSTM (processor time without garbage collection, the least of "
+        "the rounds):"
+    )
 
 
 @dataclass(frozen=True)
