@@ -29,6 +29,8 @@ from tinygrad_rnn.text import Streams, Vocabulary, bits_per_character, bptt_step
 from tinygrad_rnn.viz.curve import HEIGHT, WIDTH
 from tinygrad_rnn.viz.style import FONT, INK
 
+from .svg import colours
+
 
 @dataclass(frozen=True)
 class Result:
@@ -275,9 +277,7 @@ def stacked(path: Path, charts: Sequence[str]) -> None:
 
 
 def _colour(fraction: float) -> str:
-    end = (178, 24, 43) if fraction > 0 else (33, 102, 172)
-    share = min(1.0, abs(fraction))
-    return "#" + "".join(f"{round(255 + (c - 255) * share):02x}" for c in end)
+    return "#" + "".join(f"{round(255 * c):02x}" for c in colours(np.array(fraction)).tolist())
 
 
 def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:

@@ -72,6 +72,12 @@ def image(x: float, y: float, scale: int, pixels: np.ndarray) -> str:
     )
 
 
+def colours(values: np.ndarray) -> np.ndarray:
+    """Blue at -1, white at 0 and red at 1, for numbers (...): (..., 3), as ``image`` takes them."""
+    ends = np.where(values[..., None] > 0, (178, 24, 43), (33, 102, 172)) / 255
+    return 1 + (ends - 1) * np.minimum(1, np.abs(values))[..., None]
+
+
 def _png(levels: np.ndarray) -> bytes:
     """The PNG file of (H, W, 3) bytes.
 
