@@ -5,12 +5,13 @@ What e30_addition and e31_dates share.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.text import Vocabulary
 
 from .common import fit
 
@@ -27,10 +28,11 @@ class Seq2seq(tg.nn.Module):
     All that the decoder knows of the input is what h_T and c_T hold. With attention it looks at all
     h_t again before each symbol:
 
-        a_kt        = exp(s_k . W h_t) / sum_r exp(s_k . W h_r)
+        e_kt        = s_k . W h_t / sqrt(hidden)
+        a_kt        = exp(e_kt) / sum_r exp(e_kr)
         y_k         ~ softmax(V tanh(U [s_k, sum_t a_kt h_t]))
 
-    Both LSTMs begin with a forget bias of 1.
+    E and D embed each symbol in 32 numbers. Both LSTMs begin with a forget bias of 1.
 
     Args:
         inputs: how many symbols there are to read.
@@ -41,7 +43,7 @@ class Seq2seq(tg.nn.Module):
         rng: a generator.
 
     Source: Sutskever, Vinyals and Le, arXiv:1409.3215; attention: Luong, Pham and Manning,
-    arXiv:1508.04025, eq. 5 to 8.
+    arXiv:1508.04025, eq. 5 to 8; divided by sqrt(hidden): Vaswani et al., arXiv:1706.03762, eq. 1.
     """
 
     def __init__(
@@ -60,9 +62,10 @@ class Seq2seq(tg.nn.Module):
         for lstm in (self.encoder, self.decoder):
             lstm.bias_ih_l0.data = tg.nn.init.forget_bias(4 * hidden)
         self.out = tg.nn.Linear(hidden, outputs, rng=rng)
-        if attention:
+        self.attention = None
+        if attention:  # drawn last: all before is the same with and without
             self.join = tg.nn.Linear(2 * hidden, hidden, rng=rng)
-        self.attention = tg.nn.Attention(hidden, kind="general", rng=rng) if attention else None
+            self.attention = tg.nn.Attention(hidden, kind="general", scaled=True, rng=rng)
 
     def forward(self, x: np.ndarray, lengths: Any, y: np.ndarray) -> tg.Tensor:
         """Teacher forcing: the scores (L, N, outputs) of every y_k, given the true ones before it.
@@ -140,6 +143,11 @@ def train(
 
     fit(loss, optimizer, steps, max_norm=1.0, until=until)
     return measured
+
+
+def columns(symbols: Vocabulary, texts: Sequence[str]) -> np.ndarray:
+    """Texts of equal length as ids (T, N), one to a column."""
+    return symbols.encode("".join(texts)).reshape(len(texts), -1).T
 
 
 def exact(model: Seq2seq, test: Batch) -> np.ndarray:
