@@ -1,5 +1,7 @@
 """NumPy's functions on Tensors: they find our rules, or say that there is none."""
 
+import operator
+
 import numpy as np
 import pytest
 
@@ -273,6 +275,21 @@ def test_the_plain_array_of_a_live_tensor_is_refused():
     with pytest.raises(TypeError):
         array[:] = x
     assert array.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "operation", [operator.add, operator.mul, operator.truediv, operator.matmul]
+)
+def test_masked_arrays_are_refused_on_either_side(operation):
+    # np.ma takes what it finds in an operand's _data for its array: no tensor may have one.
+    masked = np.ma.MaskedArray([1.0, 2.0, 3.0], [0, 1, 0])
+    x = live(np.ones(3))
+    with pytest.raises(TypeError, match=r"would (lose its mask|drop its gradient)"):
+        operation(masked, x)
+    with pytest.raises(TypeError, match=r"MaskedArray would lose its mask.*filled\(0\)"):
+        operation(x, masked)
+    with pytest.raises(TypeError, match="Tensor: a MaskedArray"):
+        tg.Tensor(masked)
 
 
 def test_the_plain_array_of_a_constant_is_read_only_or_a_copy():

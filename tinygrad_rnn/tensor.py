@@ -56,11 +56,11 @@ class Tensor(Value):
         name: str | None = None,
     ):
         if isinstance(data, Value):
-            data = data._data
+            data = data._array
         array = np.array(numeric(data, "Tensor"), dtype=dtype)
         numeric(array, "Tensor")
         # Big-endian floats, as old file formats hold them, would become native in the first op.
-        self._data = array.astype(array.dtype.newbyteorder("="), copy=False)
+        self._array = array.astype(array.dtype.newbyteorder("="), copy=False)
         self.node = None
         self.name = name
         self.requires_grad = requires_grad
@@ -73,18 +73,18 @@ class Tensor(Value):
 
         What was recorded before keeps the old array: no pending backward notices.
         """
-        view = self._data.view()
+        view = self._array.view()
         view.flags.writeable = False
         return view
 
     @data.setter
     def data(self, data: Any) -> None:
-        array = np.array(data._data if isinstance(data, Value) else data)
-        if array.shape != self._data.shape or array.dtype != self._data.dtype:
+        array = np.array(data._array if isinstance(data, Value) else data)
+        if array.shape != self._array.shape or array.dtype != self._array.dtype:
             raise ValueError(
                 f"data: expected {graph.describe(self)} as before, got {graph.describe(array)}"
             )
-        self._data = array
+        self._array = array
         if self.node is not None and self.node.is_leaf:
             self.node.output = array
 
@@ -101,7 +101,7 @@ class Tensor(Value):
             return
         if self.node is None:
             raise ValueError("grad: this tensor does not require grad")
-        array = np.array(grad._data if isinstance(grad, Value) else numeric(grad, "grad"))
+        array = np.array(grad._array if isinstance(grad, Value) else numeric(grad, "grad"))
         if array.shape != self.shape:
             raise ValueError(f"grad: expected shape {self.shape}, got {array.shape}")
         self.node.grad = array.astype(self.dtype, copy=False)
@@ -120,7 +120,7 @@ class Tensor(Value):
         if requires_grad:
             if self.dtype.kind != "f":
                 raise TypeError(f"only tensors of floats can require grad, got {self.dtype}")
-            self.node = graph.leaf(self._data, self._label)
+            self.node = graph.leaf(self._array, self._label)
         else:
             assert self.node is not None
             if not self.node.is_leaf:
@@ -143,19 +143,19 @@ class Tensor(Value):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._data.shape
+        return self._array.shape
 
     @property
     def ndim(self) -> int:
-        return self._data.ndim
+        return self._array.ndim
 
     @property
     def size(self) -> int:
-        return self._data.size
+        return self._array.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self._data.dtype
+        return self._array.dtype
 
     @property
     def T(self) -> Tensor:
@@ -171,7 +171,7 @@ class Tensor(Value):
 
     def numpy(self) -> ndarray:
         """A copy of the data as an ndarray."""
-        return self._data.copy()
+        return self._array.copy()
 
     def item(self) -> Any:
         """The only element, as a Python number.
@@ -181,11 +181,11 @@ class Tensor(Value):
         """
         if self.size != 1:
             raise ValueError(f"item: expected a single element, got shape {self.shape}")
-        return self._data.item()
+        return self._array.item()
 
     def detach(self) -> Tensor:
         """The same numbers as a constant: no gradient passes."""
-        constant = graph.attach(self._data, None)
+        constant = graph.attach(self._array, None)
         constant._label = self.name
         return constant  # type: ignore[return-value]
 
@@ -215,7 +215,7 @@ class Tensor(Value):
     # ── Python's protocols ───────────────────────────────────────────────────────────────
 
     def __repr__(self) -> str:
-        body = np.array2string(self._data, separator=", ", prefix="Tensor(")
+        body = np.array2string(self._array, separator=", ", prefix="Tensor(")
         dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
         name = f", name={self.name!r}" if self.name else ""
         live = ", requires_grad=True" if self.requires_grad else ""
@@ -223,12 +223,12 @@ class Tensor(Value):
 
     def __format__(self, spec: str) -> str:
         """A 0-d tensor is formatted like its number: ``f"{loss:.3f}"``."""
-        return format(self._data, spec) if spec else str(self)
+        return format(self._array, spec) if spec else str(self)
 
     def __len__(self) -> int:
         if self.ndim == 0:
             raise TypeError("len() of a 0-d tensor")
-        return len(self._data)
+        return len(self._array)
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.ndim == 0:
@@ -236,7 +236,7 @@ class Tensor(Value):
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
-        return bool(self._data)
+        return bool(self._array)
 
     def __float__(self) -> float:
         return float(self.item())
@@ -245,10 +245,10 @@ class Tensor(Value):
         return int(self.item())
 
     def __index__(self) -> int:
-        return self._data.__index__()
+        return self._array.__index__()
 
     def __contains__(self, x: Any) -> bool:
-        return bool((self._data == (x._data if isinstance(x, Value) else x)).any())
+        return bool((self._array == (x._array if isinstance(x, Value) else x)).any())
 
     def __setitem__(self, index: Any, x: Any) -> None:
         raise TypeError(
@@ -349,7 +349,7 @@ class Tensor(Value):
     # ── NumPy's protocols ────────────────────────────────────────────────────────────────
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
-        array = self._data.view()
+        array = self._array.view()
         if self.requires_grad:
             raise TypeError(
                 "NumPy asked for the plain array of a tensor that requires grad, which would drop "
@@ -409,7 +409,7 @@ def _rebuild(
 
 
 def _plain(x: Any) -> Any:
-    return x._data if isinstance(x, Value) else x
+    return x._array if isinstance(x, Value) else x
 
 
 def _constant(function: Callable[..., Any]) -> Callable[..., Any]:

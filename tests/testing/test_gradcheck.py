@@ -167,7 +167,7 @@ def test_a_function_that_is_not_deterministic():
 
 def test_a_function_that_writes_into_its_inputs():
     def f(x, y):
-        y._data[0] += 1
+        y._array[0] += 1
         return x * y
 
     assert "changes its input 1" in failure(f, (x4, x4))

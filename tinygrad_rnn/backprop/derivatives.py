@@ -29,7 +29,7 @@ from .reverse import sweep
 
 def _seed(output: Value, grad: Any, where: str, example: str) -> Any:
     """The cotangent to start from: 1 for a scalar, else what the caller gave."""
-    data = output._data
+    data = output._array
     if grad is None:
         if data.size != 1:
             raise ValueError(
@@ -38,7 +38,7 @@ def _seed(output: Value, grad: Any, where: str, example: str) -> Any:
             )
         return np.ones(data.shape, data.dtype)
     if isinstance(grad, Value):
-        shape, seed = grad._data.shape, grad._data
+        shape, seed = grad._array.shape, grad._array
     else:
         seed = numeric(grad, where)
         shape = seed.shape
@@ -122,7 +122,7 @@ def grad(
 
 def _as_result(cotangent: Any, x: Value) -> Value:
     if cotangent is None:
-        return attach(np.zeros_like(x._data), None)
+        return attach(np.zeros_like(x._array), None)
     return cotangent if isinstance(cotangent, Value) else attach(np.array(cotangent), None)
 
 
@@ -135,7 +135,7 @@ def _variable(x: Any, where: str) -> Value:
         with enable_grad():  # what is computed here is differentiated even under no_grad
             copy: Value = ops.positive(x)
         return copy
-    array = x._data if isinstance(x, Value) else np.array(numeric(x, where))
+    array = x._array if isinstance(x, Value) else np.array(numeric(x, where))
     if array.dtype.kind != "f":
         raise TypeError(f"{where}: only floats have a derivative, got {array.dtype}")
     return attach(array, leaf(array))
@@ -151,7 +151,7 @@ def _settled(result: Value, own: set[Node | None]) -> Value:
     if node is None:
         return result
     leads_elsewhere = any(n.is_leaf and n not in own for n in ancestors([node]))
-    return result if leads_elsewhere and current().recording else attach(result._data, None)
+    return result if leads_elsewhere and current().recording else attach(result._array, None)
 
 
 def value_and_grad(f: Callable[..., Value]) -> Callable[..., tuple[Value, Value]]:
@@ -213,7 +213,7 @@ def jvp(f: Callable[[Any], Value], x: Any, v: Any) -> Value:
     x = _variable(x, "jvp")
     with enable_grad():
         y = _value(f(x))
-        zeros = np.zeros_like(y._data)
+        zeros = np.zeros_like(y._array)
         u = attach(zeros, leaf(zeros))
         pulled = grad(y, x, u, create_graph=True)
         pushed = grad(pulled, u, _direction(v, x, "jvp"), create_graph=True)
@@ -222,8 +222,8 @@ def jvp(f: Callable[[Any], Value], x: Any, v: Any) -> Value:
 
 def _direction(v: Any, x: Value, where: str) -> Any:
     shape = ops.shape_of(v)
-    if shape != x._data.shape:
-        raise ValueError(f"{where}: expected a direction of shape {x._data.shape}, got {shape}")
+    if shape != x._array.shape:
+        raise ValueError(f"{where}: expected a direction of shape {x._array.shape}, got {shape}")
     return v
 
 
@@ -250,14 +250,14 @@ def jacobian(f: Callable[[Any], Value], x: Any) -> Value:
     x = _variable(x, "jacobian")
     with enable_grad():
         y = _value(f(x))
-        shape = y._data.shape + x._data.shape
+        shape = y._array.shape + x._array.shape
         rows = []
-        for i in range(y._data.size):
-            one = np.zeros(y._data.size, y._data.dtype)
+        for i in range(y._array.size):
+            one = np.zeros(y._array.size, y._array.dtype)
             one[i] = 1
-            rows.append(grad(y, x, one.reshape(y._data.shape), create_graph=True))
+            rows.append(grad(y, x, one.reshape(y._array.shape), create_graph=True))
         if not rows:
-            return attach(np.zeros(shape, x._data.dtype), None)
+            return attach(np.zeros(shape, x._array.dtype), None)
         result = ops.reshape(ops.stack(rows), shape)
     return _settled(result, {x.node})
 

@@ -73,7 +73,7 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
         return f(*args)
     # What f will be given again: arrays that nobody else can write into, places in the graph.
     kept = tuple(
-        attach(a._data, a.node)
+        attach(a._array, a.node)
         if isinstance(a, Value)
         else a.copy()
         if isinstance(a, ndarray)
@@ -83,13 +83,13 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     results, outputs, border = _run(f, kept)
     if not border:
         return results
-    saved = tuple(y._data for y in outputs)
+    saved = tuple(y._array for y in outputs)
 
     def again(node: Node) -> list[Value]:
         # The node may have been recorded anew, on what its inputs were expanded into.
         place = dict(zip(border, node.parents, strict=True))
         args = tuple(
-            attach(a._data, place.get(a.node, a.node)) if isinstance(a, Value) else a  # type: ignore[arg-type]
+            attach(a._array, place.get(a.node, a.node)) if isinstance(a, Value) else a  # type: ignore[arg-type]
             for a in kept
         )
         _, outputs_again, border_again = _run(f, args)
@@ -131,7 +131,7 @@ def _require_same(
 ) -> None:
     same = len(saved) == len(again) and all(
         a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-        for a, b in zip(saved, (y._data for y in again), strict=False)
+        for a, b in zip(saved, (y._array for y in again), strict=False)
     )
     if not same or border != border_again:
         raise ValueError(
@@ -185,7 +185,7 @@ def fuse(
         recorded = False
         for x in inputs:
             if isinstance(x, Value):
-                arrays.append(x._data)
+                arrays.append(x._array)
                 parents.append(x.node or x._label)
                 recorded = recorded or x.node is not None
             elif x is None:

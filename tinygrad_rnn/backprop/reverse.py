@@ -360,7 +360,7 @@ def _fitted(contribution: Any, index: int, node: Node) -> Any:
 
 def _check_cotangent(contribution: Any, g: Any, node: Node) -> None:
     assert node.primitive is not None
-    array, incoming = (v._data if isinstance(v, Value) else v for v in (contribution, g))
+    array, incoming = (v._array if isinstance(v, Value) else v for v in (contribution, g))
     inputs: list[Any] = [incoming] if isinstance(incoming, ndarray) else []
     inputs += [x for x in node.arrays if isinstance(x, (ndarray, int, float))]
     check_finite(array, inputs, node.primitive, node.scope, "in its backward")
@@ -370,6 +370,6 @@ def _check_sum(held: Any, contribution: Any, node: Node) -> None:
     """Two finite cotangents may overflow where they meet."""
     assert node.primitive is not None
     if held is not None:
-        summands = [v._data if isinstance(v, Value) else v for v in (held, contribution)]
+        summands = [v._array if isinstance(v, Value) else v for v in (held, contribution)]
         total = np.asarray(summands[0] + summands[1])
         check_finite(total, summands, node.primitive, node.scope, "where its backward adds up")

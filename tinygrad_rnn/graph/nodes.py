@@ -93,9 +93,9 @@ class Value:
     keeps its name in ``_label`` so that pictures can show it.
     """
 
-    __slots__ = ("__weakref__", "_data", "_label", "node")
+    __slots__ = ("__weakref__", "_array", "_label", "node")
 
-    _data: ndarray
+    _array: ndarray
     _label: str | None
     node: Node | None
 

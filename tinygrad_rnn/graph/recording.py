@@ -125,7 +125,7 @@ def set_tensor_class(cls: type[Value]) -> None:
 def attach(array: Any, node: Node | None) -> Value:
     """A Tensor of this array at this place in the graph."""
     value = _new(_Tensor)
-    value._data = array
+    value._array = array
     value._label = None
     value.node = node
     return value
@@ -174,7 +174,7 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
     for x in inputs:
         if isinstance(x, Value):
             tensors = True
-            arrays.append(x._data)
+            arrays.append(x._array)
             node = x.node
             if node is None:
                 parents.append(x._label)
@@ -213,7 +213,7 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
     if state.anomaly:
         check_finite(output, arrays, primitive, state.scope, "in its output", keywords)
     result: Value = _new(_Tensor)
-    result._data = output
+    result._array = output
     result._label = None
     if record_it:
         require_rules(primitive, parents)
@@ -244,7 +244,7 @@ def unary(op: Primitive, forward: Callable[[Any], Any]) -> Callable[..., Array]:
         node = x.node
         if node is None or not state.plain:
             return apply(op, (x,), _no_keywords)
-        array = x._data
+        array = x._array
         try:
             output = forward(array)
         except (ValueError, TypeError) as error:
@@ -252,7 +252,7 @@ def unary(op: Primitive, forward: Callable[[Any], Any]) -> Callable[..., Array]:
         if type(output) is not ndarray:
             output = _asarray(output)
         result: Value = _new(_Tensor)
-        result._data = output
+        result._array = output
         result.node = made = _new(Node)
         made.primitive = op
         made.parents = (node,)
@@ -275,8 +275,8 @@ def binary(op: Primitive, forward: Callable[[Any, Any], Any]) -> Callable[..., A
         y_node = y.node
         if (x_node is None and y_node is None) or not state.plain:
             return apply(op, (x, y), _no_keywords)
-        x_array = x._data
-        y_array = y._data
+        x_array = x._array
+        y_array = y._array
         try:
             output = forward(x_array, y_array)
         except (ValueError, TypeError, IndexError) as error:
@@ -284,7 +284,7 @@ def binary(op: Primitive, forward: Callable[[Any, Any], Any]) -> Callable[..., A
         if type(output) is not ndarray:
             output = _asarray(output)
         result: Value = _new(_Tensor)
-        result._data = output
+        result._array = output
         result.node = made = _new(Node)
         made.primitive = op
         made.parents = (x_node or x._label, y_node or y._label)
@@ -309,13 +309,18 @@ def numeric(x: Any, where: Primitive | str) -> ndarray:
         raise TypeError(
             f"{name}: expected real numbers, got {type(x).__name__} of dtype {array.dtype}"
         )
+    if array is not x and isinstance(x, ndarray) and hasattr(x, "mask"):
+        name = where if isinstance(where, str) else where.name
+        raise TypeError(
+            f"{name}: a {type(x).__name__} would lose its mask; fill it first, with x.filled(0)"
+        )
     return array
 
 
 def describe(x: Any) -> str:
     """``float32 (3, 4)``: how an error message shows an operand."""
     if isinstance(x, Value):
-        x = x._data
+        x = x._array
     return f"{x.dtype} {x.shape}" if isinstance(x, ndarray) else repr(x)
 
 

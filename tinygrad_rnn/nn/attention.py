@@ -299,7 +299,7 @@ def _readable(mask: Any, lengths: Any, shape: tuple[int, ...]) -> ndarray | None
     """Which places (N, T) or (T,) may be read, as an array of our own; None for all."""
     readable = None
     if mask is not None:
-        readable = np.array(mask._data if isinstance(mask, Value) else mask)
+        readable = np.array(mask._array if isinstance(mask, Value) else mask)
         if readable.dtype != np.bool_:
             raise TypeError(f"Attention: expected a mask of booleans, got {readable.dtype}")
         if readable.shape != shape:
@@ -307,7 +307,7 @@ def _readable(mask: Any, lengths: Any, shape: tuple[int, ...]) -> ndarray | None
                 f"Attention: expected mask {shape}, got {readable.shape}{graph.current().scope}"
             )
     if lengths is not None:
-        counts = np.asarray(lengths._data if isinstance(lengths, Value) else lengths)
+        counts = np.asarray(lengths._array if isinstance(lengths, Value) else lengths)
         if counts.dtype.kind not in "iu":
             raise TypeError(f"Attention: expected lengths of integers, got {counts.dtype}")
         if counts.shape != shape[:-1] or len(shape) == 1:

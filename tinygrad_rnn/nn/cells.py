@@ -194,8 +194,8 @@ class _Cell(Module):
             setattr(self, name, Parameter(init.uniform(shape, bound, dtype=dtype, rng=rng)))
 
     def _input(self, given: Any) -> Tensor:
-        x = as_input(type(self).__name__, "x", given, self.weight_ih._data.dtype)
-        shape = x._data.shape
+        x = as_input(type(self).__name__, "x", given, self.weight_ih._array.dtype)
+        shape = x._array.shape
         if not 1 <= len(shape) <= 2 or shape[-1] != self.input_size:
             raise ValueError(
                 f"{type(self).__name__}: expected x (N, {self.input_size}) or "
@@ -205,11 +205,11 @@ class _Cell(Module):
 
     def _state(self, name: str, given: Any, x: Tensor, size: int) -> Tensor:
         """h or c, of the batch that x has and of this length; zeros where none is given."""
-        expected = (*x._data.shape[:-1], size)
+        expected = (*x._array.shape[:-1], size)
         if given is None:
             return attach(np.zeros(expected, self.weight_ih.dtype), None)  # type: ignore[return-value]
-        state = as_input(type(self).__name__, name, given, self.weight_ih._data.dtype)
-        if state._data.shape != expected:
+        state = as_input(type(self).__name__, name, given, self.weight_ih._array.dtype)
+        if state._array.shape != expected:
             raise ValueError(
                 f"{type(self).__name__}: expected {name} {expected} to go with x {x.shape}, "
                 f"got {state.shape}{graph.current().scope}"

@@ -128,7 +128,7 @@ def _class_weights(weight: Array, classes: int, dtype: np.dtype[Any]) -> ndarray
     if isinstance(weight, Value):
         if weight.node is not None:
             raise TypeError("cross_entropy: weight is a constant, got a Tensor that requires grad")
-        weight = weight._data
+        weight = weight._array
     array = numeric(weight, "cross_entropy: weight").astype(dtype)
     if array.shape != (classes,):
         raise ValueError(f"cross_entropy: expected weight ({classes},), got {array.shape}")
@@ -136,7 +136,7 @@ def _class_weights(weight: Array, classes: int, dtype: np.dtype[Any]) -> ndarray
 
 
 def _class_indices(target: Array, shape: tuple[int, ...], batch: tuple[int, ...]) -> ndarray:
-    ids: ndarray = target._data if isinstance(target, Value) else target
+    ids: ndarray = target._array if isinstance(target, Value) else target
     if ids.dtype.kind == "b":
         raise TypeError("cross_entropy: expected class indices (integers), got booleans")
     if ids.shape != batch:
@@ -210,7 +210,7 @@ def binary_cross_entropy_with_logits(x: Array, y: Array, reduction: str = "mean"
     where = "binary_cross_entropy_with_logits"
     _known(reduction, where)
     x, y = _compared(x, y, where)
-    targets: ndarray = y._data if isinstance(y, Value) else y
+    targets: ndarray = y._array if isinstance(y, Value) else y
     outside = targets[~((targets >= 0) & (targets <= 1))]
     if outside.size:
         raise ValueError(f"{where}: expected targets from 0 to 1, got {outside[0]}")

@@ -439,9 +439,9 @@ def lstm_sequence(
         ``((h, c), ys)``, or None: for peepholes, projections, nothing to compute, and dtypes that
         are not all float32 or all float64.
     """
-    dtypes = {value._data.dtype.char for value in (x, *state, *weights.values())}
+    dtypes = {value._array.dtype.char for value in (x, *state, *weights.values())}
     usual = all(name in _names for name in weights)
-    if not usual or 0 in x._data.shape or dtypes not in ({"f"}, {"d"}):
+    if not usual or 0 in x._array.shape or dtypes not in ({"f"}, {"d"}):
         return None
     ends = None if lengths is None else attach(lengths.copy(), None)
     parameters = (weights.get(name) for name in _names)

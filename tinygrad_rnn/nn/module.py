@@ -151,7 +151,7 @@ class Module:
             if name in missing:
                 continue
             given = state[name]
-            array = numeric(given._data if isinstance(given, Value) else given, name)
+            array = numeric(given._array if isinstance(given, Value) else given, name)
             if array.shape != parameter.shape:
                 raise ValueError(
                     f"load_state_dict: {name} has shape {parameter.shape}, got {array.shape}"
@@ -256,7 +256,7 @@ def as_input(where: str, name: str, x: Any, dtype: np.dtype[Any]) -> Tensor:
         TypeError: a Tensor of another dtype, or something that is not real numbers.
     """
     if isinstance(x, Value):
-        if x._data.dtype is not dtype and x._data.dtype != dtype:
+        if x._array.dtype is not dtype and x._array.dtype != dtype:
             raise TypeError(
                 f"{where}: expected {name} of dtype {dtype}, got a Tensor {describe(x)}; "
                 f"use astype{graph.current().scope}"

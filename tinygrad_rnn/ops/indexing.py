@@ -47,7 +47,7 @@ def _constant_part(part: Any) -> Any:
     if _is_constant(part) or isinstance(part, (int, np.generic)):
         return part
     if isinstance(part, Value):
-        return part._data
+        return part._array
     if isinstance(part, slice):
         ends = (part.start, part.stop, part.step)
         return slice(*[None if end is None else operator.index(end) for end in ends])
@@ -152,7 +152,7 @@ def take(x: Array, indices: Any, axis: int | None = None) -> Array:
         indices = indices.astype(np.intp)
     if axis is None:
         return getitem(reshape(x, (-1,)), indices)
-    ndim = np.ndim(x._data if isinstance(x, Value) else x)
+    ndim = np.ndim(x._array if isinstance(x, Value) else x)
     if not -ndim <= axis < ndim:
         raise IndexError(f"take: axis {axis} is out of range for {ndim} dimensions")
     axis %= ndim

@@ -254,7 +254,7 @@ def dropout(
         raise ValueError(f"dropout: expected a probability p from 0 to 1, got {p}")
     if not training or p == 0:
         return x if isinstance(x, Value) else np.asarray(x)
-    array: ndarray = x._data if isinstance(x, Value) else np.asarray(x)
+    array: ndarray = x._array if isinstance(x, Value) else np.asarray(x)
     dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
     if current().tracing is not None and not isinstance(rng, (int, np.integer)):
         raise TypeError(

@@ -21,7 +21,7 @@ Axes = int | tuple[int, ...] | None
 
 def shape_of(x: Array) -> tuple[int, ...]:
     """The shape of a Tensor, an array or anything ``np.asarray`` takes."""
-    return x._data.shape if isinstance(x, Value) else np.shape(x)
+    return x._array.shape if isinstance(x, Value) else np.shape(x)
 
 
 # ── one array in, the same elements out ──────────────────────────────────────────────────

@@ -41,9 +41,9 @@ class Closed(NamedTuple):
 
     def kind(self) -> Hashable:
         """What two steps have in common that have one plan."""
-        places = [(id(x._data), id(x.node)) for x in self.values]
+        places = [(id(x._array), id(x.node)) for x in self.values]
         alike = None if len(set(places)) == len(places) else tuple(map(places.index, places))
-        avals = tuple([(x._data.shape, x._data.dtype, x.node is not None) for x in self.values])
+        avals = tuple([(x._array.shape, x._array.dtype, x.node is not None) for x in self.values])
         return self.name, avals, alike
 
     def order_of(self, sources: Sequence[Source]) -> tuple[int, ...] | None:
@@ -53,7 +53,7 @@ class Closed(NamedTuple):
             found = [
                 i
                 for i, x in enumerate(self.values)
-                if x._data is source.original and x.node is source.node
+                if x._array is source.original and x.node is source.node
             ]
             if not found:
                 return None
@@ -77,11 +77,11 @@ def looked_at(
             "scan: expected xs (T, ...), which says how many steps there are; got none"
         )
     for x in inputs:
-        if x._data.ndim == 0:
+        if x._array.ndim == 0:
             raise ValueError(f"scan: expected xs (T, ...), got {describe(x)}")
-    steps = {len(x._data) for x in inputs}
+    steps = {len(x._array) for x in inputs}
     if len(steps) > 1:
-        shapes = ", ".join(str(x._data.shape) for x in inputs)
+        shapes = ", ".join(str(x._array.shape) for x in inputs)
         raise ValueError(f"scan: all xs must have the same number of steps, got shapes {shapes}")
     (T,) = steps
     ends = None if lengths is None else _ends(lengths, T, carries, inputs)
@@ -89,7 +89,7 @@ def looked_at(
 
 
 def _ends(lengths: Any, T: int, carries: list[Any], inputs: list[Any]) -> ndarray | None:
-    array = np.asarray(lengths._data if isinstance(lengths, Value) else lengths)
+    array = np.asarray(lengths._array if isinstance(lengths, Value) else lengths)
     if array.dtype.kind not in "iu":
         raise TypeError(f"scan: expected integers as lengths, got {array.dtype}")
     if array.ndim != 1:
@@ -100,7 +100,7 @@ def _ends(lengths: Any, T: int, carries: list[Any], inputs: list[Any]) -> ndarra
     N = len(array)
     for name, values, axis in (("carry", carries, 0), ("xs", inputs, 1)):
         for x in values:
-            if x._data.ndim <= axis or x._data.shape[axis] != N:
+            if x._array.ndim <= axis or x._array.shape[axis] != N:
                 raise ValueError(
                     f"scan: with lengths ({N},), axis {axis} of every {name} must be the batch; "
                     f"got {describe(x)}"

@@ -110,7 +110,7 @@ class Follower(Trace):
         if primitive is not expected.primitive or len(inputs) != len(operands):
             return None
         x = inputs[expected.traced]
-        if not isinstance(x, Value) or type(x._data) is not Symbol:
+        if not isinstance(x, Value) or type(x._array) is not Symbol:
             return None
         parents: list[Any] = []
         arrays: list[Any] = []
@@ -122,8 +122,8 @@ class Follower(Trace):
                 arrays.append(x)
                 parents.append(None)
             else:
-                if isinstance(x, Value) and type(x._data) is Symbol:
-                    symbol, node = x._data, x.node
+                if isinstance(x, Value) and type(x._array) is Symbol:
+                    symbol, node = x._array, x.node
                     if symbol.owner is not self.owner:
                         refuse()
                 elif x is None or type(x) in python_scalars:

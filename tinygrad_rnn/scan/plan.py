@@ -55,7 +55,7 @@ class Plan:
         scope = current().scope
         self.depth = len(scope.path), len(scope.steps)
         self._seen: tuple[Any, ...] = ()
-        self.output_avals = tuple((y._data.shape, y._data.dtype) for y in step.outputs)
+        self.output_avals = tuple((y._array.shape, y._array.dtype) for y in step.outputs)
         self._lock = threading.Lock()
         self._backward: dict[Any, _Backward] = {}
         self.live = _live(step) if recording else _nothing_live(step)
@@ -82,7 +82,7 @@ class Plan:
         trace.forget()
 
     def _slots(self, values: Sequence[Any]) -> list[int]:
-        return [y._data.slot for y in values]
+        return [y._array.slot for y in values]
 
     def _forward_loop(self, kept: list[Var]) -> Loop:
         step, values = self.step, self._values
@@ -125,8 +125,8 @@ class Plan:
                 if y.node is None or not (has_cotangent or (i < n and carry_live[i])):
                     slots.append(None)
                     continue
-                g = trace.given(y._data.shape, y._data.dtype, False)
-                slots.append(g._data.slot)  # type: ignore[attr-defined]
+                g = trace.given(y._array.shape, y._array.dtype, False)
+                slots.append(g._array.slot)  # type: ignore[attr-defined]
                 seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
             reached = [
                 leaf
@@ -239,12 +239,12 @@ def _live(step: Step) -> _Live:
             ):
                 live.add(instruction.slot)
         for old, new in zip(step.carries, step.new_carries, strict=True):
-            if new.node is not None and new._data.slot in live:
+            if new.node is not None and new._array.slot in live:
                 live.add(old)
         if len(live) == before:
             break
     outputs = [
-        y.node is not None and y._data.slot in live for y in (*step.new_carries, *step.outputs)
+        y.node is not None and y._array.slot in live for y in (*step.new_carries, *step.outputs)
     ]
     return _Live(tuple(slot in live for slot in step.carries), tuple(inputs), tuple(outputs))
 
@@ -292,8 +292,8 @@ class _Backward:
         translate(builder, trace.instructions, symbols, values)
 
         def value(cotangent: Any) -> Var:
-            self._read(cotangent._data.slot, forward, builder, saved, values)
-            return values[cotangent._data.slot]
+            self._read(cotangent._array.slot, forward, builder, saved, values)
+            return values[cotangent._array.slot]
 
         new_carries = []
         for i, carry in zip(self.carries, carries, strict=True):

@@ -80,35 +80,35 @@ def _one_step(
     new = [as_value(x, "scan: carry") for x in new]
     outputs = [as_value(y, "scan: y_t") for y in outputs]
     for i, (before, after) in enumerate(zip(carries, new, strict=True)):
-        if before._data.shape != after._data.shape or before._data.dtype != after._data.dtype:
-            kind = ValueError if before._data.shape != after._data.shape else TypeError
+        if before._array.shape != after._array.shape or before._array.dtype != after._array.dtype:
+            kind = ValueError if before._array.shape != after._array.shape else TypeError
             raise kind(
                 f"scan: the cell turned part {i} of the carry from {_aval(before)} into "
                 f"{_aval(after)}; it must keep shape and dtype{current().scope}"
             )
     if valid is not None:
-        N = len(valid._data)
+        N = len(valid._array)
         for i, y in enumerate(outputs):
-            if y._data.ndim == 0 or len(y._data) != N:
+            if y._array.ndim == 0 or len(y._array) != N:
                 raise ValueError(
                     f"scan: with lengths ({N},), axis 0 of every y_t must be the batch; part {i} "
                     f"of it is {_aval(y)}{current().scope}"
                 )
         new = [ops.where(_over(valid, x), x, h) for x, h in zip(new, carries, strict=True)]
         outputs = [
-            ops.where(_over(valid, y), y, False if y._data.dtype == np.bool_ else 0)
+            ops.where(_over(valid, y), y, False if y._array.dtype == np.bool_ else 0)
             for y in outputs
         ]
     return new, outputs, structure
 
 
 def _aval(x: Value) -> str:
-    return f"{x._data.dtype} {x._data.shape}"
+    return f"{x._array.dtype} {x._array.shape}"
 
 
 def _over(valid: Value, x: Value) -> Value:
     """The mask (N,) against x (N, ...)."""
-    return ops.reshape(valid, (len(valid._data),) + (1,) * (x._data.ndim - 1))  # type: ignore[no-any-return]
+    return ops.reshape(valid, (len(valid._array),) + (1,) * (x._array.ndim - 1))  # type: ignore[no-any-return]
 
 
 # ── step by step ─────────────────────────────────────────────────────────────────────────
@@ -164,25 +164,24 @@ def _traced(call: Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
     with traced(trace.apply, recording=recording):
         carries = []
         for x in call.carries:
-            floats = recording and x._data.dtype.kind == "f"
-            carries.append(
-                trace.given(x._data.shape, x._data.dtype, floats, recording and x.node is not None)
-            )
+            floats = recording and x._array.dtype.kind == "f"
+            live = recording and x.node is not None
+            carries.append(trace.given(x._array.shape, x._array.dtype, floats, live))
         inputs = []
         for x in call.inputs:
             live = recording and x.node is not None
-            inputs.append(trace.given(x._data.shape[1:], x._data.dtype, live, live))
+            inputs.append(trace.given(x._array.shape[1:], x._array.dtype, live, live))
         valid = None
         if call.ends is not None:
             valid = trace.given((len(call.ends),), np.dtype(np.bool_), False)
         new, outputs, structure = _one_step(call, carries, inputs, valid)
         new, outputs = [trace.value(x) for x in new], [trace.value(y) for y in outputs]
-    slots = [x._data.slot for x in inputs]  # type: ignore[attr-defined]
+    slots = [x._array.slot for x in inputs]  # type: ignore[attr-defined]
     if valid is not None:
-        slots.append(valid._data.slot)  # type: ignore[attr-defined]
+        slots.append(valid._array.slot)  # type: ignore[attr-defined]
     step = Step(
         trace,
-        tuple(x._data.slot for x in carries),  # type: ignore[attr-defined]
+        tuple(x._array.slot for x in carries),  # type: ignore[attr-defined]
         tuple(slots),
         tuple(new),
         tuple(outputs),
@@ -190,7 +189,7 @@ def _traced(call: Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
     trace.key.append(
         (
             structure,
-            tuple(x._data.slot for x in (*new, *outputs)),
+            tuple(x._array.slot for x in (*new, *outputs)),
             tuple(x.node is not None for x in (*new, *outputs)),
             recording,
         )
@@ -242,13 +241,13 @@ def _kind(call: Call, recording: bool) -> Any:
     closed: Closed | None = getattr(call.cell, "closed", None)
     code = getattr(call.cell, "__code__", type(call.cell))
     values = (*call.carries, *call.inputs)
-    shapes = [x._data.shape for x in call.carries] + [x._data.shape[1:] for x in call.inputs]
+    shapes = [x._array.shape for x in call.carries] + [x._array.shape[1:] for x in call.inputs]
     return (
         code if closed is None else closed.kind(),
         call.carry_structure,
         call.input_structure,
         tuple(shapes),
-        tuple([(x._data.dtype, x.node is not None) for x in values]),
+        tuple([(x._array.dtype, x.node is not None) for x in values]),
         call.ends is None,
         recording,
     )
@@ -283,7 +282,7 @@ def _replayed(call: Call) -> tuple[Any, Any]:
     blocks = [_block(x, call) for x in call.inputs]
     if call.ends is not None:
         blocks.append(within(call.ends, call.steps))
-    arrays = [x._data for x in call.carries]
+    arrays = [x._array for x in call.carries]
     constants = [source.array for source in sources]
     new, stacked, kept = _forward(plan, call, constants, blocks, arrays)
     outputs: tuple[ndarray, ...] = (*new, *stacked)
@@ -305,9 +304,9 @@ def _replayed(call: Call) -> tuple[Any, Any]:
 def _block(x: Value, call: Call) -> ndarray:
     """An input of all steps; past the end of a sequence its last x_t again."""
     if call.ends is None:
-        return x._data
+        return x._array
     nearest = np.minimum(np.arange(call.steps)[:, np.newaxis], call.ends)
-    block: ndarray = x._data[nearest, np.arange(len(call.ends))]
+    block: ndarray = x._array[nearest, np.arange(len(call.ends))]
     return block
 
 
@@ -342,7 +341,7 @@ def _recorded(
 ) -> Node:
     values = [*call.carries, *call.inputs]
     parents = [x.node if x.node is not None else x._label for x in values]
-    arrays = [x._data for x in values]
+    arrays = [x._array for x in values]
     for source in sources:
         parents.append(source.node if source.node is not None else source.label)
         arrays.append(source.array)
@@ -420,7 +419,7 @@ def _expanded(node: Node) -> list[Value]:
                 if isinstance(operand, Literal)
                 else slots[operand]
                 if through or slots[operand].node is None
-                else attach(slots[operand]._data, None)
+                else attach(slots[operand]._array, None)
                 for operand, through in zip(instruction.operands, instruction.parents, strict=True)
             ]
             inner = instruction.node
@@ -442,8 +441,8 @@ def _expanded(node: Node) -> list[Value]:
 
 def _at(slots: dict[int, Value], x: Any) -> Value:
     """The value of a step that x stands for; without its place in the graph where x has none."""
-    made = slots[x._data.slot]
-    return made if x.node is not None or made.node is None else attach(made._data, None)
+    made = slots[x._array.slot]
+    return made if x.node is not None or made.node is None else attach(made._array, None)
 
 
 _scan = Primitive("scan", run, _vjps, expand=_expanded)

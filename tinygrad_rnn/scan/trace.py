@@ -98,7 +98,7 @@ class Source(NamedTuple):
 
 def as_source(slot: int, x: Value) -> Source:
     """A Tensor as what stands for a value of the step."""
-    return Source(slot, x._data, x.node, x._label if x.node is None else None, x._data)
+    return Source(slot, x._array, x.node, x._label if x.node is None else None, x._array)
 
 
 def frozen(constant: Any) -> Any:
@@ -179,7 +179,7 @@ class Trace:
     def constant(self, x: Any) -> tuple[Symbol, Node | None]:
         """A value that is the same at every step: a closed-over Tensor, array or number."""
         if isinstance(x, Value):
-            original, node = x._data, x.node
+            original, node = x._array, x.node
             label = x._label if node is None else None
             array = original
         else:
@@ -201,8 +201,8 @@ class Trace:
 
     def value(self, x: Any) -> Value:
         """Anything that a step returned, as one of its values."""
-        if isinstance(x, Value) and type(x._data) is Symbol:
-            if x._data.owner not in self.owners:
+        if isinstance(x, Value) and type(x._array) is Symbol:
+            if x._array.owner not in self.owners:
                 refuse()
             return x
         return attach(*self.constant(x))
@@ -256,8 +256,8 @@ class Trace:
                 parents.append(None)
                 through.append(False)
                 continue
-            if isinstance(x, Value) and type(x._data) is Symbol:
-                symbol, node = x._data, x.node
+            if isinstance(x, Value) and type(x._array) is Symbol:
+                symbol, node = x._array, x.node
                 if symbol.owner is not self.owner and symbol.owner not in self.owners:
                     refuse()
             else:
@@ -285,7 +285,7 @@ class Trace:
 
 def any_traced(inputs: Sequence[Any]) -> bool:
     for x in inputs:  # noqa: SIM110 - a generator would cost more than the loop
-        if isinstance(x, Value) and type(x._data) is Symbol:
+        if isinstance(x, Value) and type(x._array) is Symbol:
             return True
     return False
 

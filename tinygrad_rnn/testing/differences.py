@@ -38,7 +38,7 @@ def live(array: ndarray) -> Value:
 
 def value_of(y: Any) -> ndarray:
     """The array of a Tensor, or of what should have been one."""
-    return y._data if isinstance(y, Value) else np.asarray(y)
+    return y._array if isinstance(y, Value) else np.asarray(y)
 
 
 def evaluate(f: Callable[..., Any], arrays: Iterable[ndarray]) -> ndarray:
@@ -65,7 +65,7 @@ def pull(
         raise AssertionError("no gradient: the output is not connected to the inputs")
     found = sweep({y.node: cotangent}, {x.node for x in inputs if x.node is not None})
     zeros = (np.zeros(x.shape, x.dtype) for x in arrays)
-    return y._data, [
+    return y._array, [
         found.get(x.node, zero) if x.node is not None else zero
         for x, zero in zip(inputs, zeros, strict=True)
     ]

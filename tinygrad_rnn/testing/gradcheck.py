@@ -109,14 +109,14 @@ def gradgradcheck(
     outputs = _outputs(f(*(_constant(x.copy()) for x in arrays)), "gradgradcheck")
     if grad_outputs is None:
         rng = np.random.default_rng(0)
-        cotangents = [rng.standard_normal(y._data.shape) for y in outputs]
+        cotangents = [rng.standard_normal(y._array.shape) for y in outputs]
     else:
         given = grad_outputs if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
         cotangents = [_float64(u, "gradgradcheck: grad_outputs") for u in given]
-        if [u.shape for u in cotangents] != [y._data.shape for y in outputs]:
+        if [u.shape for u in cotangents] != [y._array.shape for y in outputs]:
             raise ValueError(
                 f"gradgradcheck: expected grad_outputs of shape "
-                f"{', '.join(str(y._data.shape) for y in outputs)}, got "
+                f"{', '.join(str(y._array.shape) for y in outputs)}, got "
                 f"{', '.join(str(u.shape) for u in cotangents)}"
             )
 
@@ -133,7 +133,7 @@ def gradgradcheck(
     where, what = "gradgradcheck", "gradient of the gradient"
     # A gradient that is zero, as that of sum(softmax(x)), comes out of numbers of this size.
     magnitude = max(
-        float(np.max(np.abs(y._data), initial=0) * np.max(np.abs(u), initial=0))
+        float(np.max(np.abs(y._array), initial=0) * np.max(np.abs(u), initial=0))
         for y, u in zip(outputs, cotangents, strict=True)
     )
     values = [*arrays, *cotangents]
@@ -150,7 +150,7 @@ def _read(inputs: Any, where: str) -> tuple[list[ndarray], list[bool]]:
     constant_tensors: list[int] = []
     checked: list[bool] = []
     for i, x in enumerate(given):
-        array = np.array(x._data if isinstance(x, Value) else numeric(x, f"{where}: input {i}"))
+        array = np.array(x._array if isinstance(x, Value) else numeric(x, f"{where}: input {i}"))
         is_float = array.dtype.kind == "f"
         if is_float and isinstance(x, Value) and x.node is None:
             constant_tensors.append(i)
@@ -171,7 +171,7 @@ def _read(inputs: Any, where: str) -> tuple[list[ndarray], list[bool]]:
 
 
 def _float64(x: Any, where: str) -> ndarray:
-    array = np.array(x._data if isinstance(x, Value) else numeric(x, where))
+    array = np.array(x._array if isinstance(x, Value) else numeric(x, where))
     if array.dtype != np.float64:
         raise TypeError(f"{where} is {describe(array)}; differences need float64")
     return array
@@ -180,7 +180,7 @@ def _float64(x: Any, where: str) -> ndarray:
 def _outputs(result: Any, where: str) -> list[Value]:
     """The Tensors of float64 in what f returned, out of nested tuples."""
     if isinstance(result, Value):
-        if result._data.dtype != np.float64:
+        if result._array.dtype != np.float64:
             raise TypeError(
                 f"{where}: expected f to return float64, got {describe(result)}; does it convert, "
                 "or return indices or booleans?"
@@ -215,16 +215,16 @@ def _check(
         before = [x.copy() for x in values]
         outputs = _outputs(f(*xs), where)
         for i, (x, given, copy) in enumerate(zip(xs, values, before, strict=True)):
-            if x._data is not given or given.tobytes() != copy.tobytes():
+            if x._array is not given or given.tobytes() != copy.tobytes():
                 raise AssertionError(f"{where}: f changes its input {i}; it must leave it as it is")
         return xs, outputs
 
     def flat(*values: ndarray) -> ndarray:
         _, outputs = outputs_of(*values)
-        return np.concatenate([y._data.ravel() for y in outputs])
+        return np.concatenate([y._array.ravel() for y in outputs])
 
     xs, outputs = outputs_of(*arrays)
-    here = np.concatenate([y._data.ravel() for y in outputs])
+    here = np.concatenate([y._array.ravel() for y in outputs])
     again = flat(*arrays)
     if here.tobytes() != again.tobytes():
         gap = float(np.max(np.abs(here - again))) if here.shape == again.shape else np.inf
@@ -239,7 +239,7 @@ def _check(
         )
     wanted = [i for i, check in enumerate(checked) if check]
     analytic = _analytic([xs[i] for i in wanted], outputs)
-    shapes = [y._data.shape for y in outputs]
+    shapes = [y._array.shape for y in outputs]
     for i, jacobian in zip(wanted, analytic, strict=True):
         x = arrays[i]
         differences = NumericJacobian(flat, arrays, i, eps, magnitude)
@@ -276,12 +276,12 @@ def _analytic(xs: Sequence[Value], outputs: Sequence[Value]) -> list[ndarray]:
     """For each input its Jacobian (m, n): one sweep for each element of the outputs."""
     rows: list[list[ndarray]] = [[] for _ in xs]
     for y in outputs:
-        for k in range(y._data.size):
-            one = np.zeros(y._data.shape)
+        for k in range(y._array.size):
+            one = np.zeros(y._array.shape)
             one.flat[k] = 1
             for row, dx in zip(rows, grad(y, xs, one), strict=True):
-                row.append(dx._data.ravel())
-    return [np.array(row).reshape(len(row), x._data.size) for row, x in zip(rows, xs, strict=True)]
+                row.append(dx._array.ravel())
+    return [np.array(row).reshape(len(row), x._array.size) for row, x in zip(rows, xs, strict=True)]
 
 
 __all__ = ["gradcheck", "gradgradcheck"]

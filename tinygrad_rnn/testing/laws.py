@@ -110,12 +110,12 @@ def second_order(case: Case, rng: np.random.Generator) -> None:
 
     tolerance = exact if case.analytic else measured
     rounding = _rounding(case, u, y) + sum(
-        _rounding(case, weight, g._data) for g, weight in zip(gradients, w, strict=True)
+        _rounding(case, weight, g._array) for g, weight in zip(gradients, w, strict=True)
     )
     for i in range(len(case.arrays)):
         v = _direction_in(case, i, rng)
         moved = _push_rules(case, u, v)
-        left = for_inputs[i]._data * v[i]
+        left = for_inputs[i]._array * v[i]
         right = [weight * d for weight, d in zip(w, moved, strict=True)]
         _require_equal(
             np.sum(left),
@@ -126,7 +126,7 @@ def second_order(case: Case, rng: np.random.Generator) -> None:
             f"input {i}: the gradient of the gradient and the rules' own derivative",
         )
     jw = _push(case, w)
-    _require_same(for_cotangent._data, jw, "d/du <w, J' u> and J w", rounding, tolerance)
+    _require_same(for_cotangent._array, jw, "d/du <w, J' u> and J w", rounding, tolerance)
 
 
 # ── it does not depend on how one asks ───────────────────────────────────────────────────
@@ -147,7 +147,7 @@ def any_subset(case: Case, rng: np.random.Generator) -> None:
                 found = _gradients(case.f(*inputs), [inputs[i] for i in chosen], u)
                 for i, g in zip(chosen, found, strict=True):
                     what = f"input {i}: its gradient alone and with all live"
-                    _require_same(g._data, expected[i], what, rounding)
+                    _require_same(g._array, expected[i], what, rounding)
 
 
 def every_sweep(case: Case, rng: np.random.Generator) -> None:
@@ -157,12 +157,12 @@ def every_sweep(case: Case, rng: np.random.Generator) -> None:
     y = case.f(*inputs)
     plain = grad(y, inputs, u)
     for i, (g, e) in enumerate(zip(plain, expected, strict=True)):
-        _require_same(g._data, e, f"input {i}: two sweeps", rounding)
+        _require_same(g._array, e, f"input {i}: two sweeps", rounding)
     if case.second_order:
         recorded = grad(y, inputs, u, create_graph=True)
         for i, (g, e) in enumerate(zip(recorded, expected, strict=True)):
             what = f"input {i}: its gradient with create_graph and without"
-            _require_same(g._data, e, what, rounding)
+            _require_same(g._array, e, what, rounding)
     for times in (1, 2):
         backward(y, u)
         for i, (x, e) in enumerate(zip(inputs, expected, strict=True)):
@@ -223,17 +223,17 @@ def float32(case: Case, rng: np.random.Generator) -> None:
     inputs: list[Any] = [live(x) for x in arrays]
     y = case.f(*inputs)
     if case.keeps_dtype:
-        if y._data.dtype != np.float32:
-            raise AssertionError(f"float32 in, {y._data.dtype} out")
+        if y._array.dtype != np.float32:
+            raise AssertionError(f"float32 in, {y._array.dtype} out")
         size = _rounding(case, np.ones(1), value)
-        _require_same(y._data, value, "the value in float32 and in float64", size, single)
+        _require_same(y._array, value, "the value in float32 and in float64", size, single)
     for create_graph in (False, True) if case.second_order else (False,):
         found = grad(y, inputs, u, create_graph=create_graph)
         for i, (g, e) in enumerate(zip(found, expected, strict=True)):
-            if g._data.dtype != np.float32:
-                raise AssertionError(f"input {i}: float32, but its gradient is {g._data.dtype}")
+            if g._array.dtype != np.float32:
+                raise AssertionError(f"input {i}: float32, but its gradient is {g._array.dtype}")
             what = f"input {i}: its gradient in float32 and float64"
-            _require_same(g._data, e, what, rounding, single)
+            _require_same(g._array, e, what, rounding, single)
 
 
 def python_numbers(case: Case, rng: np.random.Generator) -> None:
@@ -264,7 +264,7 @@ def python_numbers(case: Case, rng: np.random.Generator) -> None:
             _require_same(value_of(again), value_of(y), f"the value {what}", rounding, tolerance)
             for i, g, e in zip(wanted, found, expected, strict=True):
                 what_of = f"input {i}: its gradient {what}"
-                _require_same(g._data, e._data, what_of, rounding, tolerance)
+                _require_same(g._array, e._array, what_of, rounding, tolerance)
 
 
 # ── one value in several places ──────────────────────────────────────────────────────────
@@ -290,7 +290,7 @@ def same_value_twice(case: Case, rng: np.random.Generator) -> None:
         inputs = [both if k in (i, j) else attach(x, None) for k, x in enumerate(arrays)]
         together = grad(case.f(*inputs), both, u)
         what = f"one tensor as inputs {i} and {j}"
-        _require_same(together._data, apart[i] + apart[j], what, _rounding(case, u, y))
+        _require_same(together._array, apart[i] + apart[j], what, _rounding(case, u, y))
 
 
 def fan_out(case: Case, rng: np.random.Generator) -> None:
@@ -306,10 +306,10 @@ def fan_out(case: Case, rng: np.random.Generator) -> None:
     once, again = (ops.add(beside, case.f(*inputs)), ops.add(case.f(*inputs), beside))
     z = ops.add(once, ops.multiply(again, 2.0))
     *found, for_beside = grad(z, [*inputs, beside], u)
-    _require_same(for_beside._data, 3 * u, "the cotangent of what is added to f", 0.0)
+    _require_same(for_beside._array, 3 * u, "the cotangent of what is added to f", 0.0)
     for i, (g, e) in enumerate(zip(found, expected, strict=True)):
         what = f"input {i}: the gradients of f(x) + 2 f(x) and of 3 f(x)"
-        _require_same(g._data, 3 * e, what, rounding)
+        _require_same(g._array, 3 * e, what, rounding)
 
 
 # ── nothing is written into, nothing is shared ───────────────────────────────────────────
@@ -319,10 +319,10 @@ def untouched(case: Case, rng: np.random.Generator) -> None:
     """Neither forward nor a rule writes into the inputs, the output or the cotangent."""
     inputs = [live(x.copy()) for x in case.arrays]
     y = case.f(*inputs)
-    _require_untouched([x._data for x in inputs], case.arrays, "forward writes into input")
+    _require_untouched([x._array for x in inputs], case.arrays, "forward writes into input")
     # Whole arrays: writing through a view of a broadcast result would fail by itself.
-    u = _random_like(y._data, rng)
-    held = [x._data for x in inputs] + [y._data, u]
+    u = _random_like(y._array, rng)
+    held = [x._array for x in inputs] + [y._array, u]
     before = [array.copy() for array in held]
     sweep({y.node: u}, {x.node for x in inputs if x.node is not None})
     places = [f"input {i}" for i in range(len(inputs))] + ["its output", "its cotangent"]
@@ -337,8 +337,8 @@ def not_aliased(case: Case, rng: np.random.Generator) -> None:
     y = case.f(*inputs)
     backward(y, u)
     held = [(f".grad of input {i}", x.grad) for i, x in enumerate(inputs) if x.grad is not None]
-    held += [(f"grad for input {i}", g._data) for i, g in enumerate(grad(y, inputs, u))]
-    others = [*((f"input {i}", x) for i, x in enumerate(case.arrays)), ("output", y._data)]
+    held += [(f"grad for input {i}", g._array) for i, g in enumerate(grad(y, inputs, u))]
+    others = [*((f"input {i}", x) for i, x in enumerate(case.arrays)), ("output", y._array)]
     others.append(("cotangent", u))
     pairs = itertools.chain(itertools.combinations(held, 2), itertools.product(held, others))
     for (name, array), (other_name, other) in pairs:
@@ -390,15 +390,15 @@ def broken_point(row: Row) -> Exception | None:
         try:
             with np.errstate(all="ignore"):
                 y = (point.f or row.function)(*inputs)
-                found = grad(y, inputs, np.full(y._data.shape, 3.0))
+                found = grad(y, inputs, np.full(y._array.shape, 3.0))
             for i, (g, expected) in enumerate(zip(found, point.gradients, strict=True)):
-                if not np.allclose(g._data, 3 * np.array(expected), rtol=1e-12, atol=1e-300):
+                if not np.allclose(g._array, 3 * np.array(expected), rtol=1e-12, atol=1e-300):
                     raise AssertionError(
                         f"at {point.inputs} the gradient of 3 x the sum for input {i} should "
-                        f"be 3 x {expected}, is {g._data.tolist()}"
+                        f"be 3 x {expected}, is {g._array.tolist()}"
                     )
-                if g._data.dtype != np.float64:
-                    raise AssertionError(f"at {point.inputs} the gradient is {g._data.dtype}")
+                if g._array.dtype != np.float64:
+                    raise AssertionError(f"at {point.inputs} the gradient is {g._array.dtype}")
         except Exception as error:
             return error
     return None

@@ -135,7 +135,7 @@ def _without_last(r: Any) -> Any:
 
 
 def _detached(x: Any) -> Any:
-    return attach(x._data, None) if isinstance(x, Value) else x
+    return attach(x._array, None) if isinstance(x, Value) else x
 
 
 def _with_cotangent(change: Callable[[Any], Any]) -> Spoil:
@@ -199,7 +199,7 @@ _on_arrays: dict[str, Spoil] = {
 
 
 def _data(x: Any) -> Any:
-    return x._data if isinstance(x, Value) else x
+    return x._array if isinstance(x, Value) else x
 
 
 class _IfApplicable:

@@ -160,7 +160,7 @@ def case_of(op: Callable[..., Any], example: Any, second_order: bool = True) -> 
     rules = primitive.vjps if isinstance(primitive, Primitive) else None
     arrays: dict[int, ndarray] = {}
     for i, x in enumerate(inputs):
-        array = np.array(x._data if isinstance(x, Value) else numeric(x, f"check_op: {name}"))
+        array = np.array(x._array if isinstance(x, Value) else numeric(x, f"check_op: {name}"))
         has_rule = not isinstance(rules, tuple) or i >= len(rules) or rules[i] is not None
         if array.dtype.kind == "f" and has_rule:
             arrays[i] = array.astype(np.float64)
@@ -281,7 +281,7 @@ def found_examples(op: Callable[..., Any], arity: int, seed: int) -> Iterator[tu
 def _accepted(op: Callable[..., Any], example: Sequence[Any]) -> bool:
     try:
         with np.errstate(all="ignore"):
-            y = op(*(attach(x, None) for x in example))._data
+            y = op(*(attach(x, None) for x in example))._array
     except Exception:  # not for this operation
         return False
     return bool(y.dtype.kind == "f" and np.isfinite(y).all())

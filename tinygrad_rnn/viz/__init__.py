@@ -115,10 +115,10 @@ def _node(y: Value, index: int, grads: bool) -> Node:
             f"draw: {which} has no graph; compute it outside of no_grad() from a tensor with "
             "requires_grad=True"
         )
-    if grads and y._data.size != 1:
+    if grads and y._array.size != 1:
         raise ValueError(
             f"draw: grads=True needs a scalar to differentiate, {which} has shape "
-            f"{y._data.shape}; draw a loss, or its sum()"
+            f"{y._array.shape}; draw a loss, or its sum()"
         )
     return y.node
 

@@ -413,9 +413,9 @@ def _output(loss: Any, where: str) -> Node:
             f"{where}: this tensor has no graph; compute it outside of no_grad() from a tensor "
             "with requires_grad=True"
         )
-    if loss._data.size != 1:
+    if loss._array.size != 1:
         raise ValueError(
-            f"{where}: expected a scalar to differentiate, got shape {loss._data.shape}; use a "
+            f"{where}: expected a scalar to differentiate, got shape {loss._array.shape}; use a "
             "loss, or one element"
         )
     try:
