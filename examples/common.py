@@ -157,7 +157,8 @@ def learn(
 ) -> list[tuple[int, float]]:
     """Truncated BPTT over window after window, the state carried along, again and again.
 
-    Adam, with a rate that falls along half a cosine; gradients are clipped to a norm of 1.
+    Adam, with a rate that falls along half a cosine; gradients are clipped to a norm of 1. The
+    model is left as it is used, without dropout.
 
     Args:
         model: ``model(ids, state) -> (logits, state)``.
@@ -176,12 +177,12 @@ def learn(
         for k in range(steps):
             optimizer.lr = tg.optim.cosine_lr(k, lr, steps)
             before = state if k % len(windows) else None
+            model.train()
             loss, state = bptt_step(model, optimizer, windows[k % len(windows)], before, max_norm=1)
             progress.update(k + 1, bits=loss / math.log(2))
+            model.eval()
             if (k + 1) % every == 0:
-                model.eval()
                 measured.append((k + 1, bits_per_character(model, test)))
-                model.train()
     return measured
 
 
