@@ -233,6 +233,7 @@ def require_rules(primitive: Primitive, parents: list[Node | str | None]) -> Non
             raise TypeError(
                 f"{primitive.name}: its argument {i} has no derivative, but came with a gradient "
                 "to be computed; pass x.detach() if it is meant as a constant"
+                f"{current().scope}"
             )
 
 

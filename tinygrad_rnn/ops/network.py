@@ -148,16 +148,18 @@ def conv2d(
     if len(shape) != 4 or len(kernels) != 4:
         raise ValueError(
             f"conv2d: expected x (N, C, H, W) and W (O, C / groups, kh, kw), "
-            f"got {shape} and {kernels}"
+            f"got {shape} and {kernels}{current().scope}"
         )
     outputs, per_group, *size = kernels
     if groups < 1 or outputs % groups or shape[1] != per_group * groups:
         raise ValueError(
             f"conv2d: x has {shape[1]} channels and W {kernels} wants {per_group} in each of "
-            f"{groups} groups"
+            f"{groups} groups{current().scope}"
         )
     if b is not None and shape_of(b) != (outputs,):
-        raise ValueError(f"conv2d: expected b of shape ({outputs},), got {shape_of(b)}")
+        raise ValueError(
+            f"conv2d: expected b of shape ({outputs},), got {shape_of(b)}{current().scope}"
+        )
     kernel = (size[0], size[1])
     stride, dilation = pair(stride, "conv2d: stride", 1), pair(dilation, "conv2d: dilation", 1)
     height, width = pair(padding, "conv2d: padding", 0)
@@ -186,7 +188,9 @@ def _require_room(
     name: str, shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair
 ) -> None:
     if min(_window_counts(shape, kernel, stride, dilation)) < 1:
-        raise ValueError(f"{name}: a {kernel} kernel does not fit into an image of {shape[-2:]}")
+        raise ValueError(
+            f"{name}: a {kernel} kernel does not fit into an image of {shape[-2:]}{current().scope}"
+        )
 
 
 def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Array:
@@ -210,7 +214,9 @@ def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0)
     """
     shape = shape_of(x)
     if len(shape) not in (3, 4):
-        raise ValueError(f"max_pool2d: expected x (N, C, H, W) or (C, H, W), got {shape}")
+        raise ValueError(
+            f"max_pool2d: expected x (N, C, H, W) or (C, H, W), got {shape}{current().scope}"
+        )
     kernel = pair(kernel_size, "max_pool2d: kernel_size", 1)
     stride = kernel if stride is None else pair(stride, "max_pool2d: stride", 1)
     height, width = pair(padding, "max_pool2d: padding", 0)
@@ -297,11 +303,14 @@ def layer_norm(
     normalized = tuple(np.ravel(normalized_shape).tolist())
     shape = shape_of(x)
     if not normalized or shape[-len(normalized) :] != normalized:
-        raise ValueError(f"layer_norm: expected x (..., {normalized}), got {shape}")
+        raise ValueError(
+            f"layer_norm: expected x (..., {normalized}), got {shape}{current().scope}"
+        )
     for name, parameter in (("weight", weight), ("bias", bias)):
         if parameter is not None and shape_of(parameter) != normalized:
             raise ValueError(
                 f"layer_norm: expected {name} of shape {normalized}, got {shape_of(parameter)}"
+                f"{current().scope}"
             )
     axes = tuple(range(-len(normalized), 0))
     centred = subtract(x, mean(x, axes, True))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, ForEach, Primitive, apply, differentiable, table
+from ..graph import Array, ForEach, Primitive, apply, current, differentiable, table
 from .reductions import sum as sum_
 from .shaping import alike, broadcast_to, expand_dims, reshape, shape_of, sum_to, swapaxes
 
@@ -63,7 +63,13 @@ def matmul(x: Array, y: Array) -> Array:
     >>> matmul([[1.0, 2.0]], [[3.0], [4.0]])
     array([[11.]])
     """
-    return np.matmul(x, y)
+    try:
+        return np.matmul(x, y)
+    except ValueError as error:  # in the words of gufuncs
+        shapes = f"{np.shape(x)} and {np.shape(y)}"
+        raise ValueError(
+            f"expected (..., n, k) or (k,) times (..., k, m) or (k,), got {shapes}"
+        ) from error
 
 
 @differentiable(
@@ -198,5 +204,8 @@ def einsum(subscripts: str, *operands: Array) -> Array:
     """
     if not isinstance(subscripts, str):
         raise TypeError(f"einsum: expected subscripts (str), got {type(subscripts).__name__}")
-    names, result = _explicit(subscripts, [shape_of(x) for x in operands])
+    try:
+        names, result = _explicit(subscripts, [shape_of(x) for x in operands])
+    except ValueError as error:
+        raise ValueError(f"{error}{current().scope}") from None
     return apply(_einsum, operands, {"operands": tuple(names), "result": result})

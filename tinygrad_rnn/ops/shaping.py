@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, Value, differentiable, nondifferentiable, variadic
+from ..graph import Array, Value, current, differentiable, nondifferentiable, variadic
 from .indexing import getitem
 
 Axes = int | tuple[int, ...] | None
@@ -272,7 +272,7 @@ def split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     """
     shape = shape_of(x)
     if not -len(shape) <= axis < len(shape):
-        raise ValueError(f"split: axis {axis} is out of range for shape {shape}")
+        raise ValueError(f"split: axis {axis} is out of range for shape {shape}{current().scope}")
     axis %= len(shape)
     n = shape[axis]
     if type(indices_or_sections) is int or np.ndim(indices_or_sections) == 0:
@@ -280,6 +280,7 @@ def split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
         if sections < 1 or n % sections:
             raise ValueError(
                 f"split: axis {axis} of length {n} cannot be cut into {sections} equal parts"
+                f"{current().scope}"
             )
         bounds = [i * (n // sections) for i in range(1, sections)]
     else:
@@ -324,4 +325,12 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: fl
     widths = np.asarray(pad_width)
     if widths.dtype.kind not in "iu":
         raise TypeError(f"pad: expected integers as pad_width, got {pad_width!r}")
-    return _pad(x, np.broadcast_to(widths, (len(shape_of(x)), 2)), constant_values)
+    axes = len(shape_of(x))
+    try:
+        widths = np.broadcast_to(widths, (axes, 2))
+    except ValueError:
+        raise ValueError(
+            f"pad: expected n, (before, after) or {axes} such pairs, got {pad_width!r}"
+            f"{current().scope}"
+        ) from None
+    return _pad(x, widths, constant_values)
