@@ -13,9 +13,9 @@ each other has to go through r = 20 numbers, and so has the answer.
 Speech is generated (see formants.py): three formants glide from phone to phone, by speakers of whom
 each has a vocal tract, a loudness and a microphone of its own; nobody in the test was heard in
 training. One frame cannot show what a phone is: while a stop lasts, nothing sounds; a nasal is a
-murmur; and a "w" is a "uw" in passing. An MLP of as many parameters, on single frames, shows how far
-one gets without memory. The answers come five frames late, which lets a net that reads forward hear
-a little of what follows.
+murmur; and a "w" is a "uw" in passing. An MLP of as many parameters, on single frames, shows how
+far one gets without memory. The answers come five frames late, which lets a net that reads forward
+hear a little of what follows.
 
 The three nets see the same frames in the same steps. In the paper, with millions of parameters, the
 projection gains accuracy. Here it neither gains nor loses any: 2.75 times the cells, about as many

@@ -5,11 +5,11 @@ its formants, want to be, and how loud it is; the mouth opens and closes at once
 time. So formants glide between phones, and what a stop is (nothing sounds while it lasts) can only
 be heard in how the vowels around it end and begin.
 
-    F_k(t)  = s mean of the targets of F_k around t             s: how short the vocal tract is
-    H(f)    = product over k of 1 / |1 - (f / F_k)^2 + j B_k f / F_k^2|
-    x(t, f) = log(g(f) L(t)^2 H(f)^2 + floor) + noise           g: loudness and tilt of the speaker
+    F_k(t)    = s times the geometric mean of its targets around t  s: how short the vocal tract is
+    |H(t, f)| = product over k of 1 / |1 - (f / F_k)^2 + j B_k f / F_k^2|
+    x(t, f)   = log(g(f) L(t) |H(t, f)|^2 + floor) + noise          L: of the phone, g: of the voice
 
-There is no pitch: a channel of a filter bank is wider than what lies between two harmonics.
+There is no pitch: heard are the resonances alone, not the harmonics of a voice.
 
 Sources: the vowels: about what men said on average to Peterson and Barney, "Control Methods Used in
 a Study of the Vowels", JASA 24 (1952), table II; the rest is rounder: the second formant that a
@@ -52,10 +52,10 @@ KINDS = {"vowels": 10, "stops": 3, "nasals": 3, "glides": 4}
 VOWELS = KINDS["vowels"]
 
 CHANNELS = 16
-BANDWIDTHS = (90.0, 130.0, 190.0)  # Hz, of the formants; those of a filter are in them
+BANDWIDTHS = (90.0, 130.0, 190.0)  # Hz, B_k of the formants
 LASTS = {"vowel": (8, 17), "consonant": (5, 11)}  # frames of 10 ms: at least, less than
 GLIDE = 9  # frames over which the targets are averaged
-SHORTEST_TRACT = 1.35  # a child's formants lie so much higher than a man's
+SHORTEST_TRACT = 1.35  # by this a child's formants lie higher than a man's
 FLOOR, NOISE = -25.0, 3.0  # decibels
 
 
@@ -90,12 +90,13 @@ def speech(T: int, count: int, rng: np.random.Generator) -> Speech:
         rng.integers(*LASTS["consonant"], size=vowel.shape),
     )
     ends = lasts.cumsum(1) - rng.integers(5, size=(count, 1))  # the first one has begun before
-    which = (np.arange(T)[:, None, None] >= ends).sum(-1)
-    phones = said[np.arange(count), which]
+    who, which = np.arange(count), (np.arange(T)[:, None, None] >= ends).sum(-1)
+    phones = said[who, which]
 
     targets = np.log([row[:3] for row in PHONES.values()])[said]
     targets = targets + rng.normal(0, 0.05, size=targets.shape)  # nobody says it twice alike
-    formants = np.exp(_averaged(targets[np.arange(count), which]) + _tract(count, rng))
+    shorter = rng.uniform(0, np.log(SHORTEST_TRACT), size=(count, 1))
+    formants = np.exp(shorter + _averaged(targets[who, which]))
     loudness = np.array([row[3] for row in PHONES.values()])[phones][..., None]
     frames = _heard(formants, loudness + _voice(count, rng))
     noise = NOISE * rng.standard_normal(frames.shape, dtype=np.float32)
@@ -109,11 +110,6 @@ def _averaged(track: np.ndarray) -> np.ndarray:
     padded = np.pad(track, ((half, half), (0, 0), (0, 0)), mode="edge")
     moved = (w * padded[k : k + len(track)] for k, w in enumerate(weights / weights.sum()))
     return sum(moved, start=np.zeros_like(track))
-
-
-def _tract(count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, 1) the log of how much higher than a man's the formants of each speaker lie."""
-    return rng.uniform(0, np.log(SHORTEST_TRACT), size=(count, 1))
 
 
 def _voice(count: int, rng: np.random.Generator) -> np.ndarray:
