@@ -13,9 +13,9 @@ most frequent count as one, "?". It is cut into 8 streams that are read side by 
 time (truncated BPTT): gradients go back to the beginning of a window, the state comes from the
 window before.
 
-Beside the nets stand models that count; they know no, one or two words before the next. All nets
-make the same number of steps, and a second or third layer does not pay by then: the deeper, the
-slower a net learns, and 67,000 words are few.
+Beside the nets stand models that count: the unigram model knows no word before the next one, the
+bigram model one, the trigram model two. All nets make the same number of steps, and by then a
+second or third layer has not paid: the deeper a net, the more slowly it learns.
 
 What the state is worth shows when it is taken away: set to 0 after every k words, it knows k of
 them at most. (With k = 1 such a net is a bigram model, and worse than the one that counts: it has
@@ -55,8 +55,8 @@ from .common import Result, arguments, characters, learn, stacked
 
 SEED = "000 RNN 언어 모델 (also 001: Truncated BPTT, Multilayer RNN, LSTM)"
 BAR = (
-    "perplexity on held-out words: RNN < bigram model, LSTM < trigram model, LSTM < RNN with one "
-    "layer and with two; the longer the state is kept, the better; a character LSTM <= 2.1 bits"
+    "perplexity on held-out words, one layer: RNN < bigram model, LSTM < trigram model, LSTM < RNN; "
+    "two layers: LSTM < RNN; the longer the state is kept, the better; a character LSTM <= 2.1 bits"
 )
 WORDS, UNITS = 1000, 128
 DROPOUT = 0.6  # in all: L layers have L + 1 places for it
