@@ -1,0 +1,126 @@
+"""Strings of two grammars, and after every symbol of theirs those that may come next.
+
+    Reber, embedded    B T r r r r T E  or  B P r r r r P E    with four Reber strings r inside
+    brackets           ( ) [ ] { }, each closed by its own kind, nested up to a depth
+
+The first asks for one thing to be kept for long: T or P, the second symbol, comes again at the end,
+and nothing between tells which it was. The second asks for a stack.
+
+Sources: the embedded grammar: Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural
+Computation 9 (1997), sec. 5.1, with one string inside; Reber's: "Implicit learning of artificial
+grammars", Journal of Verbal Learning and Verbal Behavior 6 (1967).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+REBER = "BTPSXVE"
+BRACKETS = "([{)]}"
+
+#: Of Reber's grammar: from each state the symbols that lead on, and the state that each leads to.
+ARROWS = (
+    {"B": 1},
+    {"T": 2, "P": 3},
+    {"S": 2, "X": 4},
+    {"T": 3, "V": 5},
+    {"X": 3, "S": 6},
+    {"P": 4, "V": 6},
+    {"E": None},
+)
+
+
+class Strings(NamedTuple):
+    """Strings of a grammar, side by side.
+
+    Args:
+        ids: (T, N) their symbols.
+        legal: (T, N, V) 1 for each symbol that may come next, else 0.
+        lengths: (N,) how many symbols each has; what stands after them counts for nothing.
+    """
+
+    ids: np.ndarray
+    legal: np.ndarray
+    lengths: np.ndarray
+
+    @property
+    def within(self) -> np.ndarray:
+        """(T, N) whether a string has that many symbols."""
+        return np.arange(len(self.ids))[:, None] < self.lengths
+
+    def some(self, which: np.ndarray) -> Strings:
+        """These strings, cut to the longest of them."""
+        T = self.lengths[which].max()
+        return Strings(self.ids[:T, which], self.legal[:T, which], self.lengths[which])
+
+
+def reber(rng: np.random.Generator, count: int, inner: int = 4) -> Strings:
+    """Different strings of the embedded grammar, the last E left out: it is only predicted.
+
+    Args:
+        rng: draws every choice evenly.
+        count: how many strings.
+        inner: how many Reber strings stand inside of each.
+    """
+    drawn: dict[str, list[str]] = {}
+    while len(drawn) < count:
+        string, choices = _embedded(rng, inner)
+        drawn[string] = choices
+    lengths = np.array([len(string) - 1 for string in drawn])
+    ids = np.zeros((lengths.max(), count), int)
+    legal = np.zeros((*ids.shape, len(REBER)), np.float32)
+    for n, (string, choices) in enumerate(drawn.items()):
+        for t in range(lengths[n]):
+            ids[t, n] = REBER.index(string[t])
+            legal[t, n, [REBER.index(symbol) for symbol in choices[t + 1]]] = 1
+    return Strings(ids, legal, lengths)
+
+
+def _embedded(rng: np.random.Generator, inner: int) -> tuple[str, list[str]]:
+    """A string, and for each of its symbols those that it was chosen from."""
+    outer = "TP"[rng.integers(2)]
+    string, choices = "B" + outer, ["B", "TP"]
+    for _ in range(inner):
+        state = 0
+        while state is not None:
+            choices.append("".join(ARROWS[state]))
+            string += choices[-1][rng.integers(len(choices[-1]))]
+            state = ARROWS[state][string[-1]]
+    return string + outer + "E", [*choices, outer, "E"]
+
+
+def brackets(rng: np.random.Generator, T: int, count: int, depth: int) -> Strings:
+    """Balanced strings of three kinds of brackets.
+
+    A bracket opens with probability 0.6: always where none is open, never where ``depth`` are, nor
+    where what is open takes all of the rest to close. So the depth goes up and down in the same way
+    at every length, and long strings are no deeper than short ones; but mostly they are deep, and
+    what was opened first stays open for long. Legal is what keeps to the depth; the end of a
+    string, which nothing announces, does not count.
+
+    Args:
+        rng: draws.
+        T: how many brackets in a string, an even number.
+        count: how many strings.
+        depth: how many brackets may be open at a time.
+    """
+    ids, legal = np.empty((T, count), int), np.zeros((T, count, len(BRACKETS)), np.float32)
+    stack, height = np.zeros((count, depth), int), np.zeros(count, int)
+    each = np.arange(count)
+    for t in range(T):
+        most = np.minimum(depth, T - t)
+        opens = (height == 0) | ((rng.random(count) < 0.6) & (height < most))
+        kind = np.where(opens, rng.integers(3, size=count), stack[each, height - 1])
+        stack[each[opens], height[opens]] = kind[opens]
+        ids[t] = np.where(opens, kind, 3 + kind)
+        height += np.where(opens, 1, -1)
+        legal[t, height < depth, :3] = 1
+        legal[t, each, 3 + stack[each, height - 1]] = height > 0
+    return Strings(ids, legal, np.full(count, T))
+
+
+def depths(strings: Strings) -> np.ndarray:
+    """(T, N) how many brackets are open after each."""
+    return np.where(strings.ids < 3, 1, -1).cumsum(axis=0)
