@@ -165,3 +165,5 @@ def test_pieces_cover_the_product(rows: int, inner: int, columns: int) -> None:
     np.matmul(blas.pieces(x, p, 1), blas.pieces(y, 1, q), blas.pieces(out, p, q))
     assert (out == inner).all()
     assert (blas.product_of_rows(x[np.newaxis], y) == inner).all()
+    assert (blas.product(x, y) == inner).all()
+    assert (blas.product(x[0], y) == inner).all()

@@ -21,6 +21,7 @@ from numpy import ndarray
 from .. import ops
 from ..backprop import Later, fuse
 from ..graph import Array
+from ..scan.blas import product
 from ..tensor import Tensor
 
 
@@ -184,8 +185,8 @@ def _backward(
     np.multiply(by_gate, slope, out=_by_gate(g_gates))
     _, to_weight, to_bias = ops.linear.primitive.vjps  # type: ignore[attr-defined]
     return [
-        np.matmul(g_gates, weight_ih) if live[0] else None,
-        np.matmul(g_gates, weight_hh) if live[1] else None,
+        product(g_gates, weight_ih) if live[0] else None,
+        product(g_gates, weight_hh) if live[1] else None,
         np.multiply(g_c_t, f) if live[2] else None,
         Later(to_weight, g_gates, x, (weight_ih, bias_ih)),
         Later(to_weight, g_gates, h, (weight_hh, bias_hh)),

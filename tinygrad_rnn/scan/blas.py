@@ -39,6 +39,16 @@ def pieces(x: ndarray, p: int, q: int) -> ndarray:
     return x.reshape(*axes, p, n // p, q, k // q).swapaxes(-3, -2)
 
 
+def product(x: ndarray, matrix: ndarray) -> ndarray:
+    """x @ matrix for x (n, k), or a vector (k,)."""
+    p, q = cut(len(x), *matrix.shape) if x.ndim == 2 else (1, 1)
+    if p == q == 1:
+        return np.matmul(x, matrix)
+    y = np.empty((len(x), matrix.shape[1]), x.dtype)
+    np.matmul(pieces(x, p, 1), pieces(matrix, 1, q), pieces(y, p, q))
+    return y
+
+
 @functools.lru_cache(1024)
 def _rows_at_a_time(rows: int, inner: int, columns: int) -> int:
     """How many of many rows to multiply at a time with one matrix; 0 for all."""
@@ -58,4 +68,4 @@ def product_of_rows(x: ndarray, matrix: ndarray) -> ndarray:
     return y.reshape(steps, n, matrix.shape[1])
 
 
-__all__ = ["cut", "pieces", "product_of_rows"]
+__all__ = ["cut", "pieces", "product", "product_of_rows"]
