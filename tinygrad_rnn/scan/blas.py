@@ -42,10 +42,12 @@ def pieces(x: ndarray, p: int, q: int) -> ndarray:
 def product(x: ndarray, matrix: ndarray) -> ndarray:
     """x @ matrix for x (n, k), or a vector (k,)."""
     p, q = cut(len(x), *matrix.shape) if x.ndim == 2 else (1, 1)
+    y: ndarray
     if p == q == 1:
-        return np.matmul(x, matrix)
-    y = np.empty((len(x), matrix.shape[1]), x.dtype)
-    np.matmul(pieces(x, p, 1), pieces(matrix, 1, q), pieces(y, p, q))
+        y = np.matmul(x, matrix)
+    else:
+        y = np.empty((len(x), matrix.shape[1]), x.dtype)
+        np.matmul(pieces(x, p, 1), pieces(matrix, 1, q), pieces(y, p, q))
     return y
 
 
