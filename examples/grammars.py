@@ -96,9 +96,9 @@ def brackets(rng: np.random.Generator, T: int, count: int, depth: int) -> String
 
     A bracket opens with probability 0.6: always where none is open, never where ``depth`` are, nor
     where what is open takes all of the rest to close. So the depth goes up and down in the same way
-    at every length, and long strings are no deeper than short ones; but mostly they are deep, and
-    what was opened first stays open for long. Legal is what keeps to the depth; the end of a
-    string, which nothing announces, does not count.
+    at every length (up to 4, it is 2.4 on average in strings of 100, 2.5 in strings of 400); and
+    being deep as a rule, it leaves what was opened first open for long. Legal is what keeps to the
+    depth; the end of a string, which nothing announces, does not count.
 
     Args:
         rng: draws.
