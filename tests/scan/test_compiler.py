@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.scan import blas, loop, packing, run, steps
+from tinygrad_rnn.scan import blas, find, loop, packing, steps
 from tinygrad_rnn.scan.cache import Cache
 from tinygrad_rnn.testing import strategies
 
@@ -29,7 +29,7 @@ def sizes(late: int, packed: int, copied: int, small: int) -> Iterator[None]:
         (packing, "LARGEST"): packed,
         (packing, "LARGEST_COPIED"): copied,
         (steps, "SMALL"): small,
-        (run, "cache"): Cache(),
+        (find, "cache"): Cache(),
     }
     before = {(module, name): getattr(module, name) for module, name in chosen}
     try:
@@ -134,7 +134,7 @@ def test_gates_are_one_call() -> None:
     zeros = tg.Tensor(np.zeros((1, 3)))
     with sizes(*decisions["as for small values"]):
         tg.scan(step, (zeros, zeros), np.ones((4, 1, 2)))
-        (plan,) = run.cache.plans.values()
+        (plan,) = find.cache.plans.values()
     lines = [str(line) for line in plan.forward.listing if line.section == "step"]
     assert sum("@" in line for line in lines) == 1
     assert sum("tanh" in line or "sigmoid" in line for line in lines) <= 3

@@ -12,7 +12,8 @@ The files, in the order in which to read them:
    done in one call; ``memory`` decides what memory is used again.
 5. ``batching``, ``blas``, ``blocks``: the NumPy that this code calls; ``listing``: the same code
    for people.
-6. ``call``, ``run``: one call of ``scan``, from its arguments to a node of the graph.
+6. ``call``: the arguments of one call of ``scan``; ``unroll``: the loop as it is written; ``find``:
+   the plan for it; ``run``: from there to a node of the graph, and back.
 
 They are imported when a scan is first called.
 """

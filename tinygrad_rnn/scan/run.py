@@ -1,8 +1,8 @@
-"""Running a scan: trace the step, find the plan, replay it, record it."""
+"""Running a scan: replay its plan, record it as one node, and its backward."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,13 @@ from ..graph import (
     attach,
     current,
     in_scope,
-    next_number,
     record,
-    traced,
 )
-from .cache import Cache
-from .call import Call, Closed, as_value, flatten, looked_at, shown, unflatten, within
-from .follow import Follower
-from .plan import Plan, Step
-from .trace import Literal, Source, Trace, as_source
+from .call import Call, looked_at, unflatten, within
+from .find import plan_of, traced_twice
+from .plan import Plan
+from .trace import Literal, Source
+from .unroll import element, times, unrolled
 
 
 def run(
@@ -40,7 +38,7 @@ def run(
     call = looked_at(cell, carry, xs, reverse, lengths)
     state = current()
     if (unroll or state.anomaly or state.tracing is not None) and call.steps:
-        return _unrolled(call)
+        return unrolled(call)
     return _replayed(call)
 
 
@@ -49,230 +47,15 @@ def planned(
 ) -> Plan:
     """The plan that :func:`run` would replay, made anew: in the names of these very values."""
     recording = current().recording
-    return Plan(_traced_twice(looked_at(cell, carry, xs, reverse, lengths), recording), recording)
+    return Plan(traced_twice(looked_at(cell, carry, xs, reverse, lengths), recording), recording)
 
 
-# ── one step ─────────────────────────────────────────────────────────────────────────────
-
-
-def _one_step(
-    call: Call, carries: list[Value], inputs: list[Value], valid: Value | None
-) -> tuple[list[Any], list[Any], Any]:
-    """Run the cell; returns the new carries, the outputs and the structure of the latter."""
-    result = call.cell(
-        unflatten(call.carry_structure, iter(carries)),
-        unflatten(call.input_structure, iter(inputs)),
-    )
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise ValueError(
-            f"scan: expected the cell to return (carry, y_t), got {type(result).__name__}"
-            f"{current().scope}"
-        )
-    new: list[Any] = []
-    if flatten(result[0], new) != call.carry_structure:
-        raise ValueError(
-            "scan: the cell returned a carry of another structure than it was given: expected "
-            f"{shown(call.carry_structure)}, got {shown(flatten(result[0], []))}"
-            f"{current().scope}"
-        )
-    outputs: list[Any] = []
-    structure = flatten(result[1], outputs)
-    new = [as_value(x, "scan: carry") for x in new]
-    outputs = [as_value(y, "scan: y_t") for y in outputs]
-    for i, (before, after) in enumerate(zip(carries, new, strict=True)):
-        if before._array.shape != after._array.shape or before._array.dtype != after._array.dtype:
-            kind = ValueError if before._array.shape != after._array.shape else TypeError
-            raise kind(
-                f"scan: the cell turned part {i} of the carry from {_aval(before)} into "
-                f"{_aval(after)}; it must keep shape and dtype{current().scope}"
-            )
-    if valid is not None:
-        N = len(valid._array)
-        for i, y in enumerate(outputs):
-            if y._array.ndim == 0 or len(y._array) != N:
-                raise ValueError(
-                    f"scan: with lengths ({N},), axis 0 of every y_t must be the batch; part {i} "
-                    f"of it is {_aval(y)}{current().scope}"
-                )
-        new = [ops.where(_over(valid, x), x, h) for x, h in zip(new, carries, strict=True)]
-        outputs = [
-            ops.where(_over(valid, y), y, False if y._array.dtype == np.bool_ else 0)
-            for y in outputs
-        ]
-    return new, outputs, structure
-
-
-def _aval(x: Value) -> str:
-    return f"{x._array.dtype} {x._array.shape}"
-
-
-def _over(valid: Value, x: Value) -> Value:
-    """The mask (N,) against x (N, ...)."""
-    return ops.reshape(valid, (len(valid._array),) + (1,) * (x._array.ndim - 1))  # type: ignore[no-any-return]
-
-
-# ── step by step ─────────────────────────────────────────────────────────────────────────
-
-
-def _unrolled(call: Call) -> tuple[Any, Any]:
-    """The loop as it is written, every operation recorded."""
-    carries = call.carries
-    outputs: list[list[Any]] = []
-    structure: Any = None
-    valid_at = within(call.ends, call.steps)
-    for t in _times(call.steps, call.reverse):
-        masked = valid_at is not None and not valid_at[t].all()
-        inputs = [_element(x, call.ends if masked else None, t) for x in call.inputs]
-        valid = attach(valid_at[t], None) if masked else None
-        carries, ys, structure = _one_step(call, carries, inputs, valid)
-        outputs.append(ys)
-    if call.reverse:
-        outputs.reverse()
-    stacked = [ops.stack(ys) for ys in zip(*outputs, strict=True)]
-    return (
-        unflatten(call.carry_structure, iter(carries)),
-        unflatten(structure, iter(stacked)),
-    )
-
-
-def _times(steps: int, reverse: bool) -> Iterator[int]:
-    """The steps in their order, each of them tagging what is computed in it."""
-    for t, _ in graph.steps(range(steps), reverse=reverse):
-        yield t
-
-
-def _element(x: Value, ends: ndarray | None, t: int) -> Any:
-    """x_t; of a sequence that is over its last one again, which the step has proved to take."""
-    if ends is None:
-        x_t = ops.getitem(x, t)
-    else:
-        x_t = ops.getitem(x, (np.minimum(t, ends), np.arange(len(ends))))
-    name = x._label if x.node is None else x.node.name
-    if name is not None:
-        if x_t.node is None:
-            x_t._label = f"{name}[{t}]"
-        else:
-            x_t.node.name = f"{name}[{t}]"
-    return x_t
-
-
-# ── traced ───────────────────────────────────────────────────────────────────────────────
-
-
-def _traced(call: Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
-    """Run the cell once on values without numbers; also returns the structure of y_t."""
-    with traced(trace.apply, recording=recording):
-        carries = []
-        for x in call.carries:
-            floats = recording and x._array.dtype.kind == "f"
-            live = recording and x.node is not None
-            carries.append(trace.given(x._array.shape, x._array.dtype, floats, live))
-        inputs = []
-        for x in call.inputs:
-            live = recording and x.node is not None
-            inputs.append(trace.given(x._array.shape[1:], x._array.dtype, live, live))
-        valid = None
-        if call.ends is not None:
-            valid = trace.given((len(call.ends),), np.dtype(np.bool_), False)
-        new, outputs, structure = _one_step(call, carries, inputs, valid)
-        new, outputs = [trace.value(x) for x in new], [trace.value(y) for y in outputs]
-    slots = [x._array.slot for x in inputs]  # type: ignore[attr-defined]
-    if valid is not None:
-        slots.append(valid._array.slot)  # type: ignore[attr-defined]
-    step = Step(
-        trace,
-        tuple(x._array.slot for x in carries),  # type: ignore[attr-defined]
-        tuple(slots),
-        tuple(new),
-        tuple(outputs),
-    )
-    trace.key.append(
-        (
-            structure,
-            tuple(x._array.slot for x in (*new, *outputs)),
-            tuple(x.node is not None for x in (*new, *outputs)),
-            recording,
-        )
-    )
-    return step, structure
-
-
-cache = Cache()
-
-
-def _planned(call: Call, recording: bool) -> tuple[Plan, Sequence[Source], Any]:
-    """The plan of a call, built where there is none yet; what it reads from outside; y_t's
-    structure."""
-    since = next_number()
-    kind = _kind(call, recording)
-    plan, order = cache.likely(kind)
-    closed: Closed | None = getattr(call.cell, "closed", None)
-    if plan is not None and closed is not None and order is not None:
-        slots = zip(plan.sources, order, strict=True)
-        return plan, [as_source(slot, closed.values[i]) for slot, i in slots], plan.ending[0]
-    if plan is not None:
-        follower = Follower(plan.expected, plan.symbols)
-        step, structure = _traced(call, recording, follower)
-        if not follower.finished or follower.key[-1] != plan.ending:
-            plan = None
-    if plan is None:
-        step, structure = _traced(call, recording, Trace())
-        plan = cache.find(tuple(step.trace.key))
-    sources = step.trace.sources
-    if plan is None or not plan.seen_before(sources, since):
-        again = _traced_twice(call, recording)
-        if plan is None:
-            plan = cache.add(tuple(again.trace.key), Plan(again, recording))
-        plan.remember(sources)
-    cache.expect(kind, plan, None if closed is None else closed.order_of(sources))
-    return plan, sources, structure
-
-
-def _traced_twice(call: Call, recording: bool) -> Step:
-    """The step; whatever it makes of closed-over values or of nothing has to be the same again."""
-    first, _ = _traced(call, recording, Trace())
-    again, _ = _traced(call, recording, Trace())
-    _require_same(first, again, first.trace.key == again.trace.key)
-    return again
-
-
-def _kind(call: Call, recording: bool) -> Any:
-    """What calls have in common that are likely to have one plan."""
-    closed: Closed | None = getattr(call.cell, "closed", None)
-    code = getattr(call.cell, "__code__", type(call.cell))
-    values = (*call.carries, *call.inputs)
-    shapes = [x._array.shape for x in call.carries] + [x._array.shape[1:] for x in call.inputs]
-    return (
-        code if closed is None else closed.kind(),
-        call.carry_structure,
-        call.input_structure,
-        tuple(shapes),
-        tuple([(x._array.dtype, x.node is not None) for x in values]),
-        call.ends is None,
-        recording,
-    )
-
-
-def _require_same(step: Step, again: Step, same: bool) -> None:
-    if same:
-        for first, second in zip(step.trace.sources, again.trace.sources, strict=True):
-            a, b = first.array, second.array
-            if a is not b and a.tobytes() != b.tobytes():
-                same = False
-    if not same:
-        raise TypeError(
-            "scan: the step does something else when it is run again (random numbers? a counter?), "
-            "but it is traced once for all time steps; pass unroll=True, or draw random numbers "
-            "outside of the step"
-        )
-
-
-# ── replayed ─────────────────────────────────────────────────────────────────────────────
+# ── forward ──────────────────────────────────────────────────────────────────────────────
 
 
 def _replayed(call: Call) -> tuple[Any, Any]:
     recording = current().recording
-    plan, sources, structure = _planned(call, recording)
+    plan, sources, structure = plan_of(call, recording)
     if call.steps == 0:
         ys = [attach(np.empty((0, *shape), dtype), None) for shape, dtype in plan.output_avals]
         return (
@@ -355,6 +138,9 @@ def _recorded(
     return record(_scan, tuple(parents), tuple(arrays), outputs, keywords, current().scope)
 
 
+# ── backward ─────────────────────────────────────────────────────────────────────────────
+
+
 def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     """The cotangents of carries, inputs and closed-over values."""
     keywords = node.keywords
@@ -393,6 +179,9 @@ def _within_ends(g: ndarray, ends: ndarray) -> ndarray:
     return np.where(valid.reshape(valid.shape + (1,) * (g.ndim - 2)), g, np.zeros((), g.dtype))
 
 
+# ── the same, op by op ───────────────────────────────────────────────────────────────────
+
+
 def _expanded(node: Node) -> list[Value]:
     """The scan again, op by op, at the places of the node's parents."""
     keywords = node.keywords
@@ -406,11 +195,11 @@ def _expanded(node: Node) -> list[Value]:
     known = dict(zip(plan.sources, values[n + m :], strict=True))
     valid_at = within(ends, T)
     ys: list[list[Value]] = []
-    for t in _times(T, reverse):
+    for t in times(T, reverse):
         now = current().scope
         slots = dict(known)
         slots.update(zip(step.carries, carries, strict=True))
-        slots.update(zip(step.inputs[:m], (_element(x, ends, t) for x in inputs), strict=True))
+        slots.update(zip(step.inputs[:m], (element(x, ends, t) for x in inputs), strict=True))
         if valid_at is not None:
             slots[step.inputs[m]] = attach(valid_at[t], None)
         for instruction in plan.instructions:

@@ -1,0 +1,126 @@
+"""From a call to its plan: run the step on values without numbers, and find what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..graph import next_number, traced
+from .cache import Cache
+from .call import Call, Closed
+from .follow import Follower
+from .plan import Plan, Step
+from .trace import Source, Trace, as_source
+from .unroll import one_step
+
+cache = Cache()  # of immutable plans, for all threads
+
+
+def _traced(call: Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
+    """Run the cell once on values without numbers; also returns the structure of y_t."""
+    with traced(trace.apply, recording=recording):
+        carries = []
+        for x in call.carries:
+            floats = recording and x._array.dtype.kind == "f"
+            live = recording and x.node is not None
+            carries.append(trace.given(x._array.shape, x._array.dtype, floats, live))
+        inputs = []
+        for x in call.inputs:
+            live = recording and x.node is not None
+            inputs.append(trace.given(x._array.shape[1:], x._array.dtype, live, live))
+        valid = None
+        if call.ends is not None:
+            valid = trace.given((len(call.ends),), np.dtype(np.bool_), False)
+        new, outputs, structure = one_step(call, carries, inputs, valid)
+        new, outputs = [trace.value(x) for x in new], [trace.value(y) for y in outputs]
+    slots = [x._array.slot for x in inputs]  # type: ignore[attr-defined]
+    if valid is not None:
+        slots.append(valid._array.slot)  # type: ignore[attr-defined]
+    step = Step(
+        trace,
+        tuple(x._array.slot for x in carries),  # type: ignore[attr-defined]
+        tuple(slots),
+        tuple(new),
+        tuple(outputs),
+    )
+    trace.key.append(
+        (
+            structure,
+            tuple(x._array.slot for x in (*new, *outputs)),
+            tuple(x.node is not None for x in (*new, *outputs)),
+            recording,
+        )
+    )
+    return step, structure
+
+
+def plan_of(call: Call, recording: bool) -> tuple[Plan, Sequence[Source], Any]:
+    """The plan of a call, built where there is none yet; what it reads from outside; y_t's
+    structure."""
+    since = next_number()
+    kind = _kind(call, recording)
+    plan, order = cache.likely(kind)
+    closed: Closed | None = getattr(call.cell, "closed", None)
+    if plan is not None and closed is not None and order is not None:
+        slots = zip(plan.sources, order, strict=True)
+        return plan, [as_source(slot, closed.values[i]) for slot, i in slots], plan.ending[0]
+    if plan is not None:
+        follower = Follower(plan.expected, plan.symbols)
+        step, structure = _traced(call, recording, follower)
+        if not follower.finished or follower.key[-1] != plan.ending:
+            plan = None
+    if plan is None:
+        step, structure = _traced(call, recording, Trace())
+        plan = cache.find(tuple(step.trace.key))
+    sources = step.trace.sources
+    if plan is None or not plan.seen_before(sources, since):
+        again = traced_twice(call, recording)
+        if plan is None:
+            plan = cache.add(tuple(again.trace.key), Plan(again, recording))
+        plan.remember(sources)
+    cache.expect(kind, plan, None if closed is None else closed.order_of(sources))
+    return plan, sources, structure
+
+
+def traced_twice(call: Call, recording: bool) -> Step:
+    """The step; whatever it makes of closed-over values or of nothing has to be the same again."""
+    first, _ = _traced(call, recording, Trace())
+    again, _ = _traced(call, recording, Trace())
+    _require_same(first, again, first.trace.key == again.trace.key)
+    return again
+
+
+def _kind(call: Call, recording: bool) -> Any:
+    """What calls have in common that are likely to have one plan."""
+    closed: Closed | None = getattr(call.cell, "closed", None)
+    code = getattr(call.cell, "__code__", type(call.cell))
+    values = (*call.carries, *call.inputs)
+    shapes = [x._array.shape for x in call.carries] + [x._array.shape[1:] for x in call.inputs]
+    return (
+        code if closed is None else closed.kind(),
+        call.carry_structure,
+        call.input_structure,
+        tuple(shapes),
+        tuple([(x._array.dtype, x.node is not None) for x in values]),
+        call.ends is None,
+        recording,
+    )
+
+
+def _require_same(step: Step, again: Step, same: bool) -> None:
+    if same:
+        for first, second in zip(step.trace.sources, again.trace.sources, strict=True):
+            a, b = first.array, second.array
+            if a is not b and a.tobytes() != b.tobytes():
+                same = False
+    if not same:
+        raise TypeError(
+            "scan: the step does something else when it is run again (random numbers? a counter?), "
+            "but it is traced once for all time steps; pass unroll=True, or draw random numbers "
+            "outside of the step"
+        )
+
+
+__all__ = ["cache", "plan_of", "traced_twice"]
