@@ -30,14 +30,14 @@ SHAPES = ("circle", "square", "triangle", "cross")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-def cnn(rng: np.random.Generator) -> tg.nn.Sequential:
-    """Scenes (N, 3, SIZE, SIZE) to what is seen at 5 x 5 places, (N, 32, 5, 5).
+def cnn(rng: np.random.Generator, channels: int = 3) -> tg.nn.Sequential:
+    """Scenes (N, channels, SIZE, SIZE) to what is seen at 5 x 5 places, (N, 32, 5, 5).
 
     Each place looks at 7 x 7 pixels.
     """
     return tg.nn.Sequential(
-        tg.nn.LayerNorm((3, SIZE, SIZE), elementwise_affine=False),
-        tg.nn.Conv2d(3, 16, 3, stride=2, padding=1, rng=rng),
+        tg.nn.LayerNorm((channels, SIZE, SIZE), elementwise_affine=False),
+        tg.nn.Conv2d(channels, 16, 3, stride=2, padding=1, rng=rng),
         tg.relu,
         tg.nn.Conv2d(16, 32, 3, stride=2, padding=1, rng=rng),
         tg.relu,
@@ -70,7 +70,10 @@ class Scene(NamedTuple):
 
 
 def scene(
-    things: Sequence[tuple[str, str]], rng: np.random.Generator, digits: Digits | None = None
+    things: Sequence[tuple[str, str]],
+    rng: np.random.Generator,
+    digits: Digits | None = None,
+    grid: int = 1,
 ) -> Scene:
     """One or two things, by colour and kind, at places drawn at random.
 
@@ -80,9 +83,12 @@ def scene(
         things: the first one comes first.
         rng: a generator.
         digits: the images of kinds that are digits.
+        grid: corners are multiples of so many pixels.
     """
     image, placed = np.zeros((3, SIZE, SIZE), np.float32), []
-    for (colour, kind), (x, y) in zip(things, _corners(len(things), rng).tolist(), strict=True):
+    for (colour, kind), (x, y) in zip(
+        things, _corners(len(things), rng, grid).tolist(), strict=True
+    ):
         if kind in DIGITS:
             likely = np.flatnonzero(digits.labels == DIGITS.index(kind))
             mask = digits.images[rng.choice(likely)]
@@ -109,10 +115,10 @@ def _mask(shape: str, size: int) -> np.ndarray:
     return np.pad(inside, (first, rest)).astype(np.float32)
 
 
-def _corners(count: int, rng: np.random.Generator) -> np.ndarray:
+def _corners(count: int, rng: np.random.Generator, grid: int) -> np.ndarray:
     """(count, 2) upper left corners x, y of one or two things."""
     while True:
-        corners = rng.integers(SIZE - THING + 1, size=(count, 2))
+        corners = grid * rng.integers((SIZE - THING) // grid + 1, size=(count, 2))
         if count == 1:
             return corners
         across, down = np.abs(corners[1] - corners[0])
