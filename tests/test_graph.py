@@ -666,6 +666,12 @@ def test_the_sum_of_two_cotangents_is_checked():
         y = tg.stack([x * 1e308, x * 1e308])
         with pytest.raises(FloatingPointError, match="multiply: Inf where its backward adds up"):
             y.backward([[1.0], [1.0]])
+        for y, name in (
+            (tg.stack([x[0], x[0]]), "getitem"),
+            (tg.embedding([0, 0], x.reshape(1, 1)), "embedding"),
+        ):
+            with pytest.raises(FloatingPointError, match=f"^{name}: Inf where its backward adds"):
+                y.backward(np.full(y.shape, 1.5e308))
 
 
 def test_indexing_is_checked_too():

@@ -101,7 +101,7 @@ def sweep(
                 _add_to_slot(pending, node, g)
                 continue
             if primitive.add_into is not None and not differentiable:
-                _add_into(pending, owned, needed, node, g)
+                _add_into(pending, owned, needed, node, g, anomaly)
                 continue
             if primitive.expand is not None:
                 live = [
@@ -304,7 +304,12 @@ def _accumulate(
 
 
 def _add_into(
-    pending: dict[Node, Any], owned: set[Node], needed: set[Node] | None, node: Node, g: Any
+    pending: dict[Node, Any],
+    owned: set[Node],
+    needed: set[Node] | None,
+    node: Node,
+    g: Any,
+    anomaly: bool,
 ) -> None:
     """Add a cotangent straight into its part of the input's: ``x[t]`` costs O(1), not O(T)."""
     primitive = node.primitive
@@ -316,7 +321,11 @@ def _add_into(
                 held = pending.get(parent)
                 pending[parent] = np.zeros(x.shape, x.dtype) if held is None else np.array(held)
                 owned.add(parent)
-            primitive.add_into(pending[parent], g, *node.arrays, **node.keywords)
+            total = pending[parent]
+            before = total.copy() if anomaly else None
+            primitive.add_into(total, g, *node.arrays, **node.keywords)
+            if anomaly:
+                check_finite(total, (before, g), primitive, node.scope, _adding)
 
 
 def _add_to_slot(pending: dict[Node, Any], node: Node, g: Any) -> None:
@@ -332,7 +341,7 @@ def _fitted(contribution: Any, index: int, node: Node) -> Any:
     """A cotangent in its input's shape and dtype: the one place where they are un-broadcast."""
     primitive, x = node.primitive, node.arrays[index]
     assert primitive is not None
-    where = f"{primitive.name}: its rule for argument {index}"
+    where = f"{primitive}: its rule for argument {index}"
     if not isinstance(contribution, Value):
         array = np.asarray(contribution)
         # Complex numbers are in a graph only where a derivative is measured by a complex step.
@@ -366,10 +375,13 @@ def _check_cotangent(contribution: Any, g: Any, node: Node) -> None:
     check_finite(array, inputs, node.primitive, node.scope, "in its backward")
 
 
+_adding = "where its backward adds up"
+
+
 def _check_sum(held: Any, contribution: Any, node: Node) -> None:
     """Two finite cotangents may overflow where they meet."""
     assert node.primitive is not None
     if held is not None:
         summands = [v._array if isinstance(v, Value) else v for v in (held, contribution)]
         total = np.asarray(summands[0] + summands[1])
-        check_finite(total, summands, node.primitive, node.scope, "where its backward adds up")
+        check_finite(total, summands, node.primitive, node.scope, _adding)

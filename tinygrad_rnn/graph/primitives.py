@@ -120,19 +120,17 @@ def _general(op: Primitive, forward: Callable[..., Any], arity: int) -> Callable
 
     def bound(args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         if len(args) > len(names):
-            raise TypeError(f"{op.name}: expected at most {len(names)} arguments, got {len(args)}")
+            raise TypeError(f"{op}: expected at most {len(names)} arguments, got {len(args)}")
         given = {**dict(zip(names, args, strict=False)), **keywords}
         for name in keywords:
             if name not in names:
-                raise TypeError(
-                    f"{op.name}: unexpected argument {name!r}; it takes {', '.join(names)}"
-                )
+                raise TypeError(f"{op}: unexpected argument {name!r}; it takes {', '.join(names)}")
             if name in names[: len(args)]:
-                raise TypeError(f"{op.name}: got {name!r} by position and by name")
+                raise TypeError(f"{op}: got {name!r} by position and by name")
         given = {**defaults, **given}
         for name in names:
             if name not in given:
-                raise TypeError(f"{op.name}: missing argument {name!r}")
+                raise TypeError(f"{op}: missing argument {name!r}")
         return tuple(given[name] for name in arrays), {name: given[name] for name in constants}
 
     def call(*args: Any, **keywords: Any) -> Array:
@@ -199,7 +197,7 @@ def primitive(
     def call(*args: Any, **keywords: Any) -> Array:
         if len(args) != arity:
             raise TypeError(
-                f"{op.name}: expected {arity} array argument{'s' * (arity != 1)} by position "
+                f"{op}: expected {arity} array argument{'s' * (arity != 1)} by position "
                 f"(it has that many rules) and constants by keyword, got {len(args)}"
             )
         return apply(op, args, {**parameters, **keywords})

@@ -58,7 +58,7 @@ class Primitive:
     """An operation and its derivatives: one row of the table of rules.
 
     Attributes:
-        name: what pictures and errors call it.
+        name: its place in the table; ``str()`` is what errors call it.
         forward: ``forward(*arrays, **keywords) -> array``, plain NumPy.
         vjps: for each array argument its rule ``vjp(g, out, *inputs, **keywords)``, the
             cotangent of that input given the cotangent ``g`` of the output (the product of g
@@ -101,6 +101,9 @@ class Primitive:
 
     def __repr__(self) -> str:
         return f"<Primitive {self.name}>"
+
+    def __str__(self) -> str:
+        return self.name.lstrip("_")  # _pad is what of pad has a rule
 
 
 #: Every primitive of the library by name. Users' own (``tg.primitive``) do not enter it.
@@ -201,7 +204,7 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
                     arrays[i] = arrays[i].copy()
     for key, constant in keywords.items():
         if isinstance(constant, Value):
-            raise TypeError(f"{primitive.name}: {key} must be a constant, got a Tensor")
+            raise TypeError(f"{primitive}: {key} must be a constant, got a Tensor")
         if record_it and isinstance(constant, _writable):
             keywords = {**keywords, key: copy.deepcopy(constant)}
     try:
@@ -231,7 +234,7 @@ def require_rules(primitive: Primitive, parents: list[Node | str | None]) -> Non
         i += 1
         if type(parent) is Node and primitive.vjps[i] is None:
             raise TypeError(
-                f"{primitive.name}: its argument {i} has no derivative, but came with a gradient "
+                f"{primitive}: its argument {i} has no derivative, but came with a gradient "
                 "to be computed; pass x.detach() if it is meant as a constant"
                 f"{current().scope}"
             )
@@ -306,14 +309,12 @@ def numeric(x: Any, where: Primitive | str) -> ndarray:
     """``np.asarray`` for what may enter a graph: floats, integers and booleans."""
     array = _asarray(x)
     if array.dtype.kind not in "fiub":
-        name = where if isinstance(where, str) else where.name
         raise TypeError(
-            f"{name}: expected real numbers, got {type(x).__name__} of dtype {array.dtype}"
+            f"{where}: expected real numbers, got {type(x).__name__} of dtype {array.dtype}"
         )
     if array is not x and isinstance(x, ndarray) and hasattr(x, "mask"):
-        name = where if isinstance(where, str) else where.name
         raise TypeError(
-            f"{name}: a {type(x).__name__} would lose its mask; fill it first, with x.filled(0)"
+            f"{where}: a {type(x).__name__} would lose its mask; fill it first, with x.filled(0)"
         )
     return array
 
@@ -331,7 +332,7 @@ def explained(
     """The same kind of exception, saying which operation failed, on what, and where."""
     kind = next(k for k in (IndexError, TypeError, ValueError) if isinstance(error, k))
     operands = ", ".join(describe(x) for x in arrays)
-    return kind(f"{primitive.name}: {error} [operands: {operands}]{scope}")
+    return kind(f"{primitive}: {error} [operands: {operands}]{scope}")
 
 
 def check_finite(
@@ -351,6 +352,5 @@ def check_finite(
     if nan or all(np.isfinite(x).all() for x in (*inputs, *constants)):
         shapes = " and ".join(str(np.shape(x)) for x in inputs)
         raise FloatingPointError(
-            f"{primitive.name}: {'NaN' if nan else 'Inf'} {what} from inputs of shape {shapes}"
-            f"{scope}"
+            f"{primitive}: {'NaN' if nan else 'Inf'} {what} from inputs of shape {shapes}{scope}"
         )
