@@ -25,10 +25,16 @@ The scenes show one or two coloured things, shapes or digits of scikit-learn, on
     green seven <END>
     red circle left of blue three <END>
 
-Each colour is never seen with one of the shapes and one of the digits. Two things let the net name
-such things nevertheless. Form is seen in grey, and colour apart: one CNN for both learns each form
-anew in each colour. And labels are smoothed: else the net learns, while it does not know the
-forms, that what is red is no circle, and nothing ever corrects that.
+What is scored are other scenes, of the same digits; those of digits that were not trained on are
+counted apart. Each colour is never seen with one of the shapes and one of the digits: there is no
+red circle among the scenes of the training. Two things let soft and hard attention name one:
+
+    form is seen in grey, and colour apart      one CNN for both learns each form in each colour
+    labels are smoothed                         while a net does not know the forms yet, it learns
+                                                that what is red is no circle, and it is never told
+                                                otherwise; smoothed labels do tell it
+
+With seed 100 98 % of such scenes were right, 49 % with one CNN, and 68 % without smoothing.
 
 Seed: 001, Image Captioning, and 1-1 with Attention.
 
@@ -63,7 +69,7 @@ BAR = (
 
 WORDS = Vocabulary(["<END>", "left", "of", "above", *COLOURS, *SHAPES, *DIGITS])
 END = int(WORDS.encode(["<END>"])[0])  # it also stands before the first word
-LONGEST = 7  # words of a caption, and END behind or among them
+LONGEST = 7  # words of a caption, END among them
 NEVER = {*zip(COLOURS, SHAPES, strict=True), *zip(COLOURS, DIGITS[:4], strict=True)}
 PLACES, PIXELS = 5, SIZE // 5  # along an axis: how many, and how many pixels each
 BATCH = 64
@@ -123,14 +129,16 @@ class Captioner(tg.nn.Module):
 
     def forward(self, pictures: np.ndarray, before: np.ndarray) -> tuple[tg.Tensor, ...]:
         """The scores, and what ``see`` gives beside z_t at every step."""
-        step, h = partial(self.step, self.see(pictures)), np.zeros((len(pictures), 128), "f")
-        # A draw is made step by step: it looks at numbers.
+        step = partial(self.step, self.see(pictures))
+        h = np.zeros((len(pictures), 128), np.float32)
+        # A draw looks at numbers: such steps are made one by one.
         _, (h, *looked) = tg.scan(step, h, self.embedding(before), unroll=self.hard)
         return self.out(h), *looked
 
     def write(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """The likeliest words, one by one, (LONGEST, N); and a (LONGEST, N, 25) of attention."""
-        h, said, maps = np.zeros((len(pictures), 128), "f"), [np.full(len(pictures), END)], []
+        h = np.zeros((len(pictures), 128), np.float32)
+        said, maps = [np.full(len(pictures), END)], []
         with tg.no_grad():
             look = self.see(pictures)
             for _ in range(LONGEST):
@@ -245,7 +253,7 @@ def picture(path: Path, of: Data, rows: dict[str, tuple[np.ndarray, np.ndarray]]
                 colour = INK if word == of.words[t, n] else WRONG
                 middle = x + scale * SIZE / 2
                 parts.append(text(middle, y + high - 12, WORDS.symbols[word], fill=colour))
-    title = "Where it looks for each word: scenes that were not trained on (red: wrong)"
+    title = "Where the net looks for each word; what it names it never saw together (red: wrong)"
     bottom = top + len(of.pictures) * (len(rows) * high + 14)
     page(path, left + 12 + wide * (LONGEST + 1) + 10, bottom, title, parts)
 
