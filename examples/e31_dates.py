@@ -78,7 +78,7 @@ def each(days: np.ndarray) -> Batch:
 # ── measured ─────────────────────────────────────────────────────────────────────────────
 
 
-def learn(attention: bool, seed: int, steps: int) -> tuple[Seq2seq, Curve, Batch]:
+def learn(attention: bool, seed: int, steps: int, every: int) -> tuple[Seq2seq, Curve, Batch]:
     """A net, the percentage of the test it had right over the steps, and the test."""
     weights, held_out, draws = np.random.default_rng(seed).spawn(3)
     model = Seq2seq(len(READ), len(WRITTEN), ANSWER, HIDDEN, attention, weights)
@@ -88,7 +88,7 @@ def learn(attention: bool, seed: int, steps: int) -> tuple[Seq2seq, Curve, Batch
     def batch() -> Batch:
         return questions(draws.choice(training, BATCH), draws.integers(len(FORMATS), size=BATCH))
 
-    return model, train(model, batch, steps, RATE, test, every=steps // 10), test
+    return model, train(model, batch, steps, RATE, test, every), test
 
 
 def alignment(x: float, y: float, read: str, wrote: str, a: np.ndarray) -> list[str]:
@@ -127,26 +127,28 @@ def picture(path: Path, measured: dict[str, Curve], model: Seq2seq, test: Batch)
 def main(argv: Sequence[str] | None = None) -> Result:
     args = arguments(argv, __spec__.name, __doc__)
     steps, longer = (120, 240) if args.quick else (250, 1000)
-    model, looking, test = learn(True, args.seed, steps)
-    without, blind, _ = learn(False, args.seed, steps)
-    _, patient, _ = learn(False, args.seed, longer)
+    model, looking, test = learn(True, args.seed, steps, steps // 10)
+    without, blind, _ = learn(False, args.seed, steps, steps // 10)
+    _, patient, _ = learn(False, args.seed, longer, steps // 5)
 
-    first = date.fromordinal(1)
+    day = date(1998, 3, 27)
     print(f"{'right':<32}{'attention':>10}{'none':>10}")
     by_format = [exact(net, test).reshape(-1, len(FORMATS)).mean(0) for net in (model, without)]
     for k, written in enumerate(FORMATS):
-        print(f"{written.format(first):<32}" + "".join(f"{right[k]:10.1%}" for right in by_format))
+        print(f"{written.format(day):<32}" + "".join(f"{right[k]:10.1%}" for right in by_format))
 
     measured = {"attention": looking, "none": blind, f"none, {longer:,} steps": patient}
     picture(args.out / "e31_dates.svg", measured, model, test)
     attention, none, late = (line[-1][1] for line in measured.values())
-    least, ahead = (50, 30) if args.quick else (99.5, 8)
+    none = max(none, dict(patient)[steps])  # its rate is higher then: whichever net is better
+    least, ahead = (50, 20) if args.quick else (99.5, 8)
     return Result(
         measured=f"after {steps:,} steps attention {attention:.1f}%, none {none:.1f}%; none after "
         f"{longer:,} steps {late:.1f}%",
         checks={
             f"attention: at least {least} % of unseen days exact": attention >= least,
-            f"at least {ahead} points over none after as many steps": attention >= none + ahead,
+            f"at least {ahead} points over the better net without, at equal steps": attention
+            >= none + ahead,
             "none goes on learning: more with more steps": late > none,
         },
     ).report()
