@@ -82,8 +82,8 @@ def learn(attention: bool, seed: int, steps: int, every: int) -> tuple[Seq2seq, 
     """A net, the percentage of the test it had right over the steps, and the test."""
     weights, held_out, draws = np.random.default_rng(seed).spawn(3)
     model = Seq2seq(len(READ), len(WRITTEN), ANSWER, HIDDEN, attention, weights)
-    unseen = held_out.choice(DAYS, 300, replace=False)
-    test, training = each(unseen), np.setdiff1d(DAYS, unseen)
+    unseen = held_out.choice(len(DAYS), 300, replace=False)
+    test, training = each(DAYS[unseen]), np.delete(DAYS, unseen)
 
     def batch() -> Batch:
         return questions(draws.choice(training, BATCH), draws.integers(len(FORMATS), size=BATCH))
