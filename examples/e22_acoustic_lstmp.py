@@ -163,11 +163,9 @@ def milliseconds(model: tg.nn.Module, of: Speech) -> float:
     return 1000 * least
 
 
-def by_kind(hits: np.ndarray, phones: np.ndarray) -> dict[str, float]:
-    """The share of right frames among those of each kind of phone."""
-    ends = np.cumsum(list(KINDS.values()))
-    kind = np.searchsorted(ends, phones, side="right")
-    return {name: float(hits[kind == k].mean()) for k, name in enumerate(KINDS)}
+def kind(phones: np.ndarray) -> np.ndarray:
+    """Which of KINDS each phone is of, from 0."""
+    return np.searchsorted(np.cumsum(list(KINDS.values())), phones, side="right")
 
 
 def picture(path: Path, heard: Speech, likely: dict[str, np.ndarray], chart: str) -> None:
@@ -220,12 +218,13 @@ def main(argv: Sequence[str] | None = None) -> Result:
     models = nets(np.random.default_rng(weights))
     sizes = {name: sum(p.size for p in net.parameters()) for name, net in models.items()}
 
+    of_kind = kind(unseen.phones[:-DELAY])
     curve, hits, kinds, ms = {}, {}, {}, {}
-    print(f"{'':<8}parameters  ms a step      all" + "".join(f"{kind:>9}" for kind in KINDS))
+    print(f"{'':<8}parameters  ms a step      all" + "".join(f"{of:>9}" for of in KINDS))
     for name, net in models.items():
         curve[name] = train(net, training, steps, measured, few)
         hits[name] = right(net, unseen)
-        kinds[name] = by_kind(hits[name], unseen.phones[:-DELAY])
+        kinds[name] = {of: float(hits[name][of_kind == k].mean()) for k, of in enumerate(KINDS)}
         ms[name] = milliseconds(net, batch)
         print(
             f"{name:<8}{sizes[name]:>10,}{ms[name]:>11.1f}{hits[name].mean():>9.1%}"
@@ -234,15 +233,16 @@ def main(argv: Sequence[str] | None = None) -> Result:
         )
     share = {name: float(hit.mean()) for name, hit in hits.items()}
     by_speaker = 100 * (hits["LSTMP"].mean(0) - hits["LSTM"].mean(0))
-    gain, error = by_speaker.mean(), by_speaker.std() / np.sqrt(speakers)
+    gain, error = float(by_speaker.mean()), float(by_speaker.std() / np.sqrt(speakers))
     print(
         f"LSTMP over LSTM: {gain:+.2f} points, standard error {error:.2f} over {speakers} speakers"
     )
 
-    one = unseen.frames[:, :1]
+    shown = int(np.argmax([len(np.unique(said)) for said in of_kind.T]))  # most kinds
+    one = unseen.frames[:, [shown]]
     picture(
         args.out / "e22_acoustic_lstmp.svg",
-        Speech(one[:, 0], unseen.phones[:, 0]),
+        Speech(one[:, 0], unseen.phones[:, shown]),
         {name: posteriors(net, one)[:, 0] for name, net in models.items()},
         curves("Learning", "% of the frames of unseen speakers that are right", curve),
     )
