@@ -55,7 +55,7 @@ from .common import Result, arguments, characters, learn, stacked
 
 SEED = "000 RNN 언어 모델 (also 001: Truncated BPTT, Multilayer RNN, LSTM)"
 BAR = (
-    "perplexity on held-out words, one layer: RNN < bigram model, LSTM < trigram model, LSTM < RNN; "
+    "perplexity on held-out words: one layer: RNN < bigram model, LSTM < trigram model; one and "
     "two layers: LSTM < RNN; the longer the state is kept, the better; a character LSTM <= 2.1 bits"
 )
 WORDS, UNITS = 1000, 128
