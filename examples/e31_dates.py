@@ -126,10 +126,10 @@ def picture(path: Path, measured: dict[str, Curve], model: Seq2seq, test: Batch)
 
 def main(argv: Sequence[str] | None = None) -> Result:
     args = arguments(argv, __spec__.name, __doc__)
-    steps, longer = (120, 240) if args.quick else (250, 1000)
-    model, looking, test = learn(True, args.seed, steps, steps // 10)
-    without, blind, _ = learn(False, args.seed, steps, steps // 10)
-    _, patient, _ = learn(False, args.seed, longer, steps // 5)
+    steps, longer, every = (120, 240, 40) if args.quick else (250, 1000, 25)
+    model, looking, test = learn(True, args.seed, steps, every)
+    without, blind, _ = learn(False, args.seed, steps, every)
+    _, patient, _ = learn(False, args.seed, longer, every)
 
     day = date(1998, 3, 27)
     print(f"{'right':<32}{'attention':>10}{'none':>10}")
