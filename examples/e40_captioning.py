@@ -34,8 +34,6 @@ red circle among the scenes of the training. Two things let soft and hard attent
                                                 that what is red is no circle, and it is never told
                                                 otherwise; smoothed labels do tell it
 
-With seed 100 98 % of such scenes were right, 49 % with one CNN, and 68 % without smoothing.
-
 Seed: 001, Image Captioning, and 1-1 with Attention.
 
 Source: Xu et al., "Show, Attend and Tell", arXiv:1502.03044, section 3.1, and 4.1 for the
@@ -88,7 +86,7 @@ class Captioner(tg.nn.Module):
     def __init__(self, looks: str, rng: np.random.Generator):
         self.hard = looks == "hard attention"
         self.form = tg.nn.Sequential(
-            cnn(rng, channels=1), tg.nn.Conv2d(32, 64, 3, padding=1, rng=rng), tg.relu
+            cnn(rng, channels=1, features=96), tg.nn.Conv2d(96, 64, 1, rng=rng), tg.relu
         )
         self.norm = tg.nn.LayerNorm(64, elementwise_affine=False)
         self.colour = tg.nn.Conv2d(3, 8, PIXELS, stride=PIXELS, rng=rng)
@@ -261,7 +259,8 @@ def picture(path: Path, of: Data, rows: dict[str, tuple[np.ndarray, np.ndarray]]
 def main(argv: Sequence[str] | None = None) -> Result:
     args = arguments(argv, __spec__.name, __doc__)
     count, tests = (4000, 500) if args.quick else (16000, 2000)
-    steps = {"image vector": 1200, "soft attention": 1200, "hard attention": 1200}
+    rates = {"image vector": 0.002, "soft attention": 0.005, "hard attention": 0.003}
+    steps = dict.fromkeys(rates, 1200)
     if args.quick:
         steps = {"image vector": 50, "soft attention": 300, "hard attention": 50}
     drawn, weights, draws = np.random.default_rng(args.seed).spawn(3)
@@ -281,7 +280,7 @@ def main(argv: Sequence[str] | None = None) -> Result:
     for looks, net in nets.items():
         if net.hard:
             net.load_state_dict(nets["soft attention"].state_dict())
-        train(net, data, steps[looks], 0.003 if net.hard else 0.005, draws)
+        train(net, data, steps[looks], rates[looks], draws)
 
     wrote = {
         looks: {name: net.write(of.pictures) for name, of in tested.items()}

@@ -30,8 +30,8 @@ SHAPES = ("circle", "square", "triangle", "cross")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-def cnn(rng: np.random.Generator, channels: int = 3) -> tg.nn.Sequential:
-    """Scenes (N, channels, SIZE, SIZE) to what is seen at 5 x 5 places, (N, 32, 5, 5).
+def cnn(rng: np.random.Generator, channels: int = 3, features: int = 32) -> tg.nn.Sequential:
+    """Scenes (N, channels, SIZE, SIZE) to what is seen at 5 x 5 places, (N, features, 5, 5).
 
     Each place looks at 7 x 7 pixels.
     """
@@ -39,7 +39,7 @@ def cnn(rng: np.random.Generator, channels: int = 3) -> tg.nn.Sequential:
         tg.nn.LayerNorm((channels, SIZE, SIZE), elementwise_affine=False),
         tg.nn.Conv2d(channels, 16, 3, stride=2, padding=1, rng=rng),
         tg.relu,
-        tg.nn.Conv2d(16, 32, 3, stride=2, padding=1, rng=rng),
+        tg.nn.Conv2d(16, features, 3, stride=2, padding=1, rng=rng),
         tg.relu,
     )
 
