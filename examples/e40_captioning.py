@@ -27,12 +27,15 @@ The scenes show one or two coloured things, shapes or digits of scikit-learn, on
 
 What is scored are other scenes, of the same digits; those of digits that were not trained on are
 counted apart. Each colour is never seen with one of the shapes and one of the digits: there is no
-red circle among the scenes of the training. Two things let soft and hard attention name one:
+red circle among the scenes of the training. Two things let attention name one all the same:
 
     form is seen in grey, and colour apart      one CNN for both learns each form in each colour
     labels are smoothed                         while a net does not know the forms yet, it learns
-                                                that what is red is no circle, and it is never told
-                                                otherwise; smoothed labels do tell it
+                                                that what is red is no circle; smoothed labels
+                                                rate all wrong words alike, and it unlearns that
+
+Of such scenes soft attention gets 99 % right with seeds 100 and 101. It is 60 % with one CNN (seed
+100), and 99 % and 84 % without smoothing.
 
 Seed: 001, Image Captioning, and 1-1 with Attention.
 
