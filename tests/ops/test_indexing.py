@@ -189,7 +189,7 @@ def test_place_adds_and_lists_count():
     assert tg.place([1.0, 2.0], [1, 1], (3,)).tolist() == [0.0, 3.0, 0.0]
     y = tg.place(live([1.0, 2.0]), slice(0, 2), [2])
     assert y.numpy().tolist() == [1.0, 2.0]
-    with pytest.raises(ValueError, match="^place: "):
+    with pytest.raises(ValueError, match=r"^place: "):
         tg.place(live([1.0, 2.0]), slice(0, 3), (3,))
 
 
