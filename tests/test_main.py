@@ -1,6 +1,7 @@
 """The command line: what it prints, where, and with which exit code."""
 
 import builtins
+import functools
 import os
 import re
 import signal
@@ -250,6 +251,8 @@ def test_on_a_terminal_there_is_a_bar_and_ctrl_c_ends_it_cleanly(tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=slave,
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        # A shell's background jobs, this test may be one, ignore it.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     os.close(slave)
     seen = b""
