@@ -10,7 +10,7 @@ import copy
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 from numpy import ndarray
@@ -22,6 +22,9 @@ from .scopes import Scope, current
 #: Which of the two comes out depends on what went in, which Python's types cannot say.
 Array: TypeAlias = Any
 Rule: TypeAlias = Callable[..., Array]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _new = object.__new__
 _asarray = np.asarray
@@ -333,6 +336,22 @@ def explained(
     kind = next(k for k in (IndexError, TypeError, ValueError) if isinstance(error, k))
     operands = ", ".join(describe(x) for x in arrays)
     return kind(f"{primitive}: {error} [operands: {operands}]{scope}")
+
+
+def located(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Let a function of several operations say where it failed, as each of them does."""
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **keywords: _P.kwargs) -> _R:
+        try:
+            return function(*args, **keywords)
+        except (ValueError, TypeError, IndexError) as error:
+            scope = str(current().scope)
+            if not str(error).endswith(scope):
+                error.args = (f"{error}{scope}",)
+            raise
+
+    return call
 
 
 def check_finite(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, Value, differentiable
+from ..graph import Array, Value, differentiable, located
 
 _basic = frozenset({int, type(None), type(Ellipsis)})
 
@@ -129,6 +129,7 @@ def place(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     return _place(x, index=_constant(index), shape=tuple(shape))
 
 
+@located
 def take(x: Array, indices: Any, axis: int | None = None) -> Array:
     """The elements, or slices along an axis, at the given indices, as ``np.take``.
 

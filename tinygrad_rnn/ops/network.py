@@ -13,7 +13,7 @@ import numpy as np
 from numpy import ndarray
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..graph import Array, Value, current, differentiable
+from ..graph import Array, Value, current, differentiable, located
 from .elementwise import add, multiply, sqrt, square, subtract
 from .products import matmul
 from .reductions import max as max_
@@ -108,6 +108,7 @@ def unwindow(y: Array, shape: tuple[int, ...], kernel: Pair, stride: Pair, dilat
     return x
 
 
+@located
 def conv2d(
     x: Array,
     W: Array,
@@ -148,18 +149,16 @@ def conv2d(
     if len(shape) != 4 or len(kernels) != 4:
         raise ValueError(
             f"conv2d: expected x (N, C, H, W) and W (O, C / groups, kh, kw), "
-            f"got {shape} and {kernels}{current().scope}"
+            f"got {shape} and {kernels}"
         )
     outputs, per_group, *size = kernels
     if groups < 1 or outputs % groups or shape[1] != per_group * groups:
         raise ValueError(
             f"conv2d: x has {shape[1]} channels and W {kernels} wants {per_group} in each of "
-            f"{groups} groups{current().scope}"
+            f"{groups} groups"
         )
     if b is not None and shape_of(b) != (outputs,):
-        raise ValueError(
-            f"conv2d: expected b of shape ({outputs},), got {shape_of(b)}{current().scope}"
-        )
+        raise ValueError(f"conv2d: expected b of shape ({outputs},), got {shape_of(b)}")
     kernel = (size[0], size[1])
     stride, dilation = pair(stride, "conv2d: stride", 1), pair(dilation, "conv2d: dilation", 1)
     height, width = pair(padding, "conv2d: padding", 0)
@@ -188,11 +187,10 @@ def _require_room(
     name: str, shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair
 ) -> None:
     if min(_window_counts(shape, kernel, stride, dilation)) < 1:
-        raise ValueError(
-            f"{name}: a {kernel} kernel does not fit into an image of {shape[-2:]}{current().scope}"
-        )
+        raise ValueError(f"{name}: a {kernel} kernel does not fit into an image of {shape[-2:]}")
 
 
+@located
 def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Array:
     """The largest element of each window; the gradient goes to the first one that is largest.
 
@@ -214,9 +212,7 @@ def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0)
     """
     shape = shape_of(x)
     if len(shape) not in (3, 4):
-        raise ValueError(
-            f"max_pool2d: expected x (N, C, H, W) or (C, H, W), got {shape}{current().scope}"
-        )
+        raise ValueError(f"max_pool2d: expected x (N, C, H, W) or (C, H, W), got {shape}")
     kernel = pair(kernel_size, "max_pool2d: kernel_size", 1)
     stride = kernel if stride is None else pair(stride, "max_pool2d: stride", 1)
     height, width = pair(padding, "max_pool2d: padding", 0)
@@ -235,6 +231,7 @@ def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0)
 # ── dropout and normalisation ────────────────────────────────────────────────────────────
 
 
+@located
 def dropout(
     x: Array, p: float = 0.5, training: bool = True, rng: np.random.Generator | int | None = None
 ) -> Array:
@@ -266,13 +263,14 @@ def dropout(
         raise TypeError(
             "dropout: in a step that scan traces, one draw would serve every time step; pass "
             "unroll=True to scan, or draw the mask outside of the step (or give a seed as rng: "
-            f"the same mask at every step){current().scope}"
+            "the same mask at every step)"
         )
     kept = np.random.default_rng(rng).random(array.shape) >= p
     scale = 0 if p == 1 else 1 / (1 - p)
     return multiply(x, kept.astype(dtype) * dtype.type(scale))
 
 
+@located
 def layer_norm(
     x: Array,
     normalized_shape: int | tuple[int, ...],
@@ -303,14 +301,11 @@ def layer_norm(
     normalized = tuple(np.ravel(normalized_shape).tolist())
     shape = shape_of(x)
     if not normalized or shape[-len(normalized) :] != normalized:
-        raise ValueError(
-            f"layer_norm: expected x (..., {normalized}), got {shape}{current().scope}"
-        )
+        raise ValueError(f"layer_norm: expected x (..., {normalized}), got {shape}")
     for name, parameter in (("weight", weight), ("bias", bias)):
         if parameter is not None and shape_of(parameter) != normalized:
             raise ValueError(
                 f"layer_norm: expected {name} of shape {normalized}, got {shape_of(parameter)}"
-                f"{current().scope}"
             )
     axes = tuple(range(-len(normalized), 0))
     centred = subtract(x, mean(x, axes, True))

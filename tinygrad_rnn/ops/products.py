@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, ForEach, Primitive, apply, current, differentiable, table
+from ..graph import Array, ForEach, Primitive, apply, differentiable, located, table
 from .reductions import sum as sum_
 from .shaping import alike, broadcast_to, expand_dims, reshape, shape_of, sum_to, swapaxes
 
@@ -186,6 +186,7 @@ def _einsum_forward(*xs: Array, operands: Any, result: str) -> Array:
 _einsum = table["einsum"] = Primitive("einsum", _einsum_forward, ForEach(_einsum_rule))
 
 
+@located
 def einsum(subscripts: str, *operands: Array) -> Array:
     """Einstein's summation: ``einsum("ij,jk->ik", x, y)`` is ``z_ik = sum_j x_ij y_jk``.
 
@@ -204,8 +205,5 @@ def einsum(subscripts: str, *operands: Array) -> Array:
     """
     if not isinstance(subscripts, str):
         raise TypeError(f"einsum: expected subscripts (str), got {type(subscripts).__name__}")
-    try:
-        names, result = _explicit(subscripts, [shape_of(x) for x in operands])
-    except ValueError as error:
-        raise ValueError(f"{error}{current().scope}") from None
+    names, result = _explicit(subscripts, [shape_of(x) for x in operands])
     return apply(_einsum, operands, {"operands": tuple(names), "result": result})

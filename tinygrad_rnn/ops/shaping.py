@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, Value, current, differentiable, nondifferentiable, variadic
+from ..graph import Array, Value, differentiable, located, nondifferentiable, variadic
 from .indexing import getitem
 
 Axes = int | tuple[int, ...] | None
@@ -132,6 +132,7 @@ def _as_constant(x: Array, *, dtype: Any) -> Array:
     return x.astype(dtype)
 
 
+@located
 def astype(x: Array, dtype: Any) -> Array:
     """The same numbers in another dtype; the gradient comes back in the old one.
 
@@ -257,6 +258,7 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     return _stack(tuple(arrays), axis=axis)
 
 
+@located
 def split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     """x cut along an axis into equal parts, or before each of the given indices.
 
@@ -272,7 +274,7 @@ def split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     """
     shape = shape_of(x)
     if not -len(shape) <= axis < len(shape):
-        raise ValueError(f"split: axis {axis} is out of range for shape {shape}{current().scope}")
+        raise ValueError(f"split: axis {axis} is out of range for shape {shape}")
     axis %= len(shape)
     n = shape[axis]
     if type(indices_or_sections) is int or np.ndim(indices_or_sections) == 0:
@@ -280,7 +282,6 @@ def split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
         if sections < 1 or n % sections:
             raise ValueError(
                 f"split: axis {axis} of length {n} cannot be cut into {sections} equal parts"
-                f"{current().scope}"
             )
         bounds = [i * (n // sections) for i in range(1, sections)]
     else:
@@ -304,6 +305,7 @@ def _pad(x: Array, pad_width: ndarray, constant_values: float) -> Array:
     return np.pad(x, pad_width, constant_values=constant_values)
 
 
+@located
 def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: float = 0) -> Array:
     """x with constants added around it, as ``np.pad``.
 
@@ -331,6 +333,5 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: fl
     except ValueError:
         raise ValueError(
             f"pad: expected n, (before, after) or {axes} such pairs, got {pad_width!r}"
-            f"{current().scope}"
         ) from None
     return _pad(x, widths, constant_values)
