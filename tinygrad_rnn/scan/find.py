@@ -60,9 +60,9 @@ def plan_of(call: Call, recording: bool) -> tuple[Plan, Sequence[Source], Any]:
     """The plan of a call, built where there is none yet; what it reads from outside; y_t's
     structure."""
     since = next_number()
-    kind = _kind(call, recording)
-    plan, order = cache.likely(kind)
     closed: Closed | None = getattr(call.cell, "closed", None)
+    kind = _kind(call, closed, recording)
+    plan, order = cache.likely(kind)
     if plan is not None and closed is not None and order is not None:
         slots = zip(plan.sources, order, strict=True)
         return plan, [as_source(slot, closed.values[i]) for slot, i in slots], plan.ending[0]
@@ -92,9 +92,8 @@ def traced_twice(call: Call, recording: bool) -> Step:
     return again
 
 
-def _kind(call: Call, recording: bool) -> Any:
+def _kind(call: Call, closed: Closed | None, recording: bool) -> Any:
     """What calls have in common that are likely to have one plan."""
-    closed: Closed | None = getattr(call.cell, "closed", None)
     code = getattr(call.cell, "__code__", type(call.cell))
     values = (*call.carries, *call.inputs)
     shapes = [x._array.shape for x in call.carries] + [x._array.shape[1:] for x in call.inputs]

@@ -51,8 +51,7 @@ def _parts(
     for part in cluster.parts:
         if isinstance(part, Box):
             ids[part] = f"n{len(ids)}"
-            end = r"\l" if part.kind == "listing" else r"\n"
-            text = {"label": label([part.title, *part.lines], end)}
+            text = {"label": label([part.title, *part.lines], left=part.kind == "listing")}
             yield f"{indent}{ids[part]}{_attributes({**text, **style.BOXES[part.kind]})}\n"
         else:
             yield f"{indent}subgraph cluster_{next(numbers)} {{\n"
@@ -116,10 +115,10 @@ _unprintable = re.compile(
 _special = str.maketrans({"\\": "\\\\", '"': '\\"', "&": "&amp;"})
 
 
-def label(lines: Iterable[str], end: str = r"\n") -> str:
+def label(lines: Iterable[str], left: bool = False) -> str:
     r"""A quoted label of these lines that shows every character as it is.
 
-    The lines are centred, or begin at the left where their end is ``\l``.
+    The lines are centred, or begin at the left.
 
     What cannot be shown stands there as in Python source: a newline inside a line as ``\n``.
 
@@ -127,8 +126,9 @@ def label(lines: Iterable[str], end: str = r"\n") -> str:
     "a \"name\"\n<b> &amp; |{}"
     """
     shown = (_unprintable.sub(lambda found: repr(found[0])[1:-1], line) for line in lines)
-    text = end.join(line.translate(_special) for line in shown)
-    return f'"{text}{end if end != chr(92) + "n" else ""}"'
+    lines = [line.translate(_special) for line in shown]
+    text = "".join(rf"{line}\l" for line in lines) if left else r"\n".join(lines)
+    return f'"{text}"'
 
 
 def _attributes(attributes: Mapping[str, str]) -> str:
