@@ -13,6 +13,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.scan.plan import Plan
+from tinygrad_rnn.text import LanguageModel
 from tinygrad_rnn.viz import GradientFlow
 
 LETTERS = ":abcdefghijklmnopqrstuvwxyz"
@@ -61,35 +62,24 @@ def last_state(layer: tg.nn.Module, T: int = 16) -> tg.Tensor:
     return tg.sum(y[-1] * y[-1])
 
 
-class Recall(tg.nn.Module):
-    """Reads letters, and scores what comes behind them."""
-
-    def __init__(self, rng: int):
-        self.embedding = tg.nn.Embedding(27, 8, rng=rng)
-        self.recurrent = opened(tg.nn.LSTM(8, 32, rng=rng), 2)
-        self.output = tg.nn.Linear(32, 27, rng=rng)
-
-    def forward(self, ids: np.ndarray, *, unroll: bool = False) -> tg.Tensor:
-        y, _ = self.recurrent(self.embedding(ids), unroll=unroll)
-        return self.output(y[-1])
-
-
 def recall(seed: int = 0, steps: int = 600) -> GradientFlow:
     """An LSTM is taught to repeat the letter behind the first colon: what does it look back at?"""
     rng = np.random.default_rng(seed)
-    model = Recall(seed)
+    model = LanguageModel(len(LETTERS), 8, 32, rng=seed)
+    opened(model.recurrent, 2)
     optimizer = tg.optim.Adam(model.parameters(), 0.01)
     for _ in range(steps):
         ids = rng.integers(1, 27, (len(TEXT), 32))
         ids[1] = ids[-1] = 0
         model.zero_grad()
-        tg.nn.cross_entropy(model(ids), ids[2]).backward()
+        logits, _ = model(ids)
+        tg.nn.cross_entropy(logits[-1], ids[2]).backward()
         tg.optim.clip_grad_norm_(model.parameters(), 1)
         optimizer.step()
     ids = np.array([LETTERS.index(letter) for letter in TEXT])
-    logits = model(ids[:, None], unroll=True)[0]
-    said = int(logits.data.argmax())
-    logit = logits[said]
+    logits, _ = model(ids[:, None], unroll=True)
+    said = int(logits[-1, 0].data.argmax())
+    logit = logits[-1, 0, said]
     logit.name = f"logit of {LETTERS[said]!r}"
     return tg.gradient_flow(logit, text=list(TEXT))
 
