@@ -16,7 +16,6 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +26,8 @@ from tinygrad_rnn.demo import manual
 from tinygrad_rnn.progress import Progress
 from tinygrad_rnn.text import Streams, Vocabulary, bits_per_character, bptt_step
 from tinygrad_rnn.viz.curve import HEIGHT, WIDTH
-from tinygrad_rnn.viz.style import FONT, INK
 
-from .svg import colours
+from .svg import colours, inset, page, text
 
 
 @dataclass(frozen=True)
@@ -135,6 +133,43 @@ def fit(
     return curve
 
 
+def descend(
+    model: tg.nn.Module,
+    loss: Callable[[], tg.Tensor],
+    steps: int,
+    lr: float,
+    measure: Callable[[], float] | None = None,
+    every: int = 1,
+) -> list[tuple[int, float]]:
+    """``fit`` by Adam: the rate falls along half a cosine, gradients are clipped to a norm of 1.
+
+    Args:
+        model: of the parameters.
+        loss: of a step.
+        steps: how many.
+        lr: the rate at first.
+        measure: of the model as it is, for the curve.
+        every: after how many steps each it is asked.
+
+    Returns:
+        Pairs of how many steps were made, and what ``measure`` said then.
+    """
+    optimizer = tg.optim.Adam(model.parameters(), lr=lr)
+    measured = []
+
+    def falling(k: int) -> tg.Tensor:
+        optimizer.lr = tg.optim.cosine_lr(k, lr, steps)
+        return loss()
+
+    def until(done: int) -> bool:  # never: it only measures
+        if measure is not None and done % every == 0:
+            measured.append((done, measure()))
+        return False
+
+    fit(falling, optimizer, steps, max_norm=1.0, until=until)
+    return measured
+
+
 def characters() -> tuple[Vocabulary, np.ndarray, np.ndarray]:
     """Real text, the Python manual: its characters, the ids of nine tenths, and the rest held out.
 
@@ -234,17 +269,17 @@ def heat_map(
     most = max(len(columns) for _, columns, _ in panels.values())
     longest = max(len(c) for _, columns, _ in panels.values() for c in columns)
     wide = max(14, 8 * longest, min(high, 900 // most))
-    width = max(left + wide * most + 30, 9 * len(title))
+    width = left + wide * most + 30
     parts, y = [], top
     for name, (rows, columns, values) in panels.items():
         largest = float(np.abs(values).max()) or 1.0
         scale = f"white 0, red {largest:.2f}" + (
             "" if values.min() >= 0 else f", blue {-largest:.2f}"
         )
-        parts.append(_text(left, y - 26, f"{name} ({scale})", "start"))
-        parts += [_text(left + wide * (j + 0.5), y - 7, c) for j, c in enumerate(columns)]
+        parts.append(text(left, y - 26, f"{name} ({scale})", "start"))
+        parts += [text(left + wide * (j + 0.5), y - 7, c) for j, c in enumerate(columns)]
         for i, row in enumerate(rows):
-            parts.append(_text(left - 8, y + high * (i + 0.5) + 4, row, "end"))
+            parts.append(text(left - 8, y + high * (i + 0.5) + 4, row, "end"))
             for j, value in enumerate(values[i].tolist()):
                 parts.append(
                     f'<rect x="{left + wide * j}" y="{y + high * i}" width="{wide}" '
@@ -252,22 +287,12 @@ def heat_map(
                     f"<title>{value:.3f}</title></rect>"
                 )
         y += high * len(rows) + between
-    height = y - between + 20
-    path.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" font-family="{FONT}" font-size="12" fill="{INK}">\n'
-        f'<rect width="{width}" height="{height}" fill="white"/>\n'
-        f'<text x="16" y="24" font-size="15">{escape(title)}</text>\n'
-        + "\n".join(parts)
-        + "\n</svg>\n",
-        encoding="utf-8",
-    )
-    print(f"wrote     {path}")
+    page(path, width, y - between + 20, title, parts)
 
 
 def stacked(path: Path, charts: Sequence[str]) -> None:
     """Charts of ``tinygrad_rnn.viz.curve``, one below the other in one SVG file."""
-    parts = [chart.replace("<svg ", f'<svg y="{HEIGHT * k}" ', 1) for k, chart in enumerate(charts)]
+    parts = [inset(chart, HEIGHT * k) for k, chart in enumerate(charts)]
     height = HEIGHT * len(charts)
     path.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
@@ -279,7 +304,3 @@ def stacked(path: Path, charts: Sequence[str]) -> None:
 
 def _colour(fraction: float) -> str:
     return "#" + "".join(f"{round(255 * c):02x}" for c in colours(np.array(fraction)).tolist())
-
-
-def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(text)}</text>'

@@ -36,7 +36,7 @@ import numpy as np
 import tinygrad_rnn as tg
 from tinygrad_rnn.text import Vocabulary
 
-from .common import Result, arguments, fit
+from .common import Result, arguments, descend
 from .e08_moving_digits import DIRECTIONS, Video
 from .svg import page, text
 
@@ -211,15 +211,13 @@ def learned(
         rng: draws what is held out, and the batches.
     """
     held_out, training = np.split(rng.permutation(y.shape[1]), [y.shape[1] // 5])
-    optimizer = tg.optim.Adam(model.parameters(), lr=0.005)
 
-    def loss(k: int) -> tg.Tensor:
-        optimizer.lr = tg.optim.cosine_lr(k, 0.005, steps)
+    def loss() -> tg.Tensor:
         batch = rng.choice(training, 64)
         truth = y[:, batch]
         return tg.nn.cross_entropy(tg.concatenate(net(x[..., batch], truth)), truth.reshape(-1))
 
-    fit(loss, optimizer, steps, max_norm=1.0)
+    descend(model, loss, steps, 0.005)
     with tg.no_grad():
         said = np.stack([scores.data.argmax(-1) for scores in net(x[..., held_out])])
     return float((said == y[:, held_out]).all(axis=0).mean())

@@ -29,7 +29,7 @@ import numpy as np
 import tinygrad_rnn as tg
 from tinygrad_rnn.viz.style import INK
 
-from .common import Result, arguments, fit
+from .common import Result, arguments, descend
 from .digits import Digits, digits
 from .svg import WRONG, border, image, page, text
 
@@ -106,10 +106,7 @@ def alone(of: Films) -> Films:
 
 
 def train(model: Video, draw: Callable[[], Films], steps: int) -> None:
-    optimizer = tg.optim.Adam(model.parameters(), lr=0.003)
-
-    def loss(k: int) -> tg.Tensor:
-        optimizer.lr = tg.optim.cosine_lr(k, 0.003, steps)
+    def loss() -> tg.Tensor:
         film = draw()
         digit, direction = model(film.frames)
         losses = [
@@ -118,7 +115,7 @@ def train(model: Video, draw: Callable[[], Films], steps: int) -> None:
         ]
         return tg.mean(tg.stack(losses))
 
-    fit(loss, optimizer, steps, max_norm=1.0)
+    descend(model, loss, steps, 0.003)
 
 
 def labels(model: Video, of: Films) -> tuple[np.ndarray, np.ndarray]:

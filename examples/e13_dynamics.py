@@ -23,10 +23,7 @@ takes seconds; --quick looks at fewer starts.
 
 from __future__ import annotations
 
-import base64
 import math
-import struct
-import zlib
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
@@ -34,10 +31,11 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.viz.style import FONT, GRADIENT, INK
+from tinygrad_rnn.viz.style import FONT, GRADIENT, INK, mixed
 from tinygrad_rnn.viz.svg import HUES
 
 from .common import Result, arguments
+from .svg import png, text
 
 SEED = "002 끌개(attractor)와 source, 역학계"
 BAR = (
@@ -231,9 +229,9 @@ def draw(
         for k in range(128)
     ]
     parts.append(
-        _text(40, height - 10, "1e-4 and less", "start") + _text(296, height - 10, "1e4", "end")
+        text(40, height - 10, "1e-4 and less", "start") + text(296, height - 10, "1e4", "end")
     )
-    parts.append(_text(310, height - 25, "the maps: h_0 from -1.5 to 1.5 in both units", "start"))
+    parts.append(text(310, height - 25, "the maps: h_0 from -1.5 to 1.5 in both units", "start"))
     path.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="{FONT}" font-size="11" fill="{INK}">'
@@ -252,7 +250,7 @@ def _plot(
     across: tuple[float, float],
     up: tuple[float, float],
 ) -> str:
-    parts = [_text(0, -8, title, "start"), _frame("none")]
+    parts = [text(0, -8, title, "start"), _frame("none")]
     for k, (name, (xs, ys)) in enumerate(curves.items()):
         points = " ".join(
             f"{SIZE * (x - across[0]) / (across[1] - across[0]):.1f},"
@@ -264,31 +262,17 @@ def _plot(
             + f'<text x="{42 * k}" y="{SIZE + 28}" fill="{HUES[k]}">{escape(name)}</text>'
         )
     for value, y in ((up[1], 4), (up[0], SIZE)):
-        parts.append(_text(-5, y, f"{value:g}", "end"))
-    parts.append(_text(0, SIZE + 13, f"{across[0]:g}") + _text(SIZE, SIZE + 13, f"{across[1]:g}"))
+        parts.append(text(-5, y, f"{value:g}", "end"))
+    parts.append(text(0, SIZE + 13, f"{across[0]:g}") + text(SIZE, SIZE + 13, f"{across[1]:g}"))
     return "".join(parts)
 
 
 def _image(title: str, rgb: np.ndarray) -> str:
     """An array (rows, columns, 3) as a PNG within the SVG."""
-    rows, columns, _ = rgb.shape
-    lines = b"".join(b"\0" + row.astype(np.uint8).tobytes() for row in rgb)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    png = (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, 2, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(lines, 9))
-        + chunk(b"IEND", b"")
-    )
     return (
-        _text(0, -8, title, "start")
+        text(0, -8, title, "start")
         + f'<image width="{SIZE}" height="{SIZE}" style="image-rendering:pixelated" '
-        + f'href="data:image/png;base64,{base64.b64encode(png).decode()}"/>'
+        + f'href="{png(rgb.astype(np.uint8))}"/>'
         + _frame("none")
     )
 
@@ -303,24 +287,13 @@ def _dot(x: float, y: float, colour: str) -> str:
     return f'<circle cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="4" fill="{colour}" stroke="{INK}"/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
 def _rgb(colour: str) -> list[int]:
     return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
 
 
 def _ramp(fraction: float) -> str:
     """From white, where the gradient has vanished, through the library's colours of gradients."""
-    ramp = ["#ffffff", *GRADIENT]
-    at = fraction * (len(ramp) - 1)
-    low = min(int(at), len(ramp) - 2)
-    mixed = (
-        round(a + (b - a) * (at - low))
-        for a, b in zip(_rgb(ramp[low]), _rgb(ramp[low + 1]), strict=True)
-    )
-    return "#{:02x}{:02x}{:02x}".format(*mixed)
+    return mixed(("#ffffff", *GRADIENT), fraction)
 
 
 if __name__ == "__main__":

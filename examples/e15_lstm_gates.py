@@ -56,7 +56,7 @@ from tinygrad_rnn.backprop import expanded
 from tinygrad_rnn.graph import ancestors
 from tinygrad_rnn.text import LanguageModel, Streams, Vocabulary
 
-from .common import Result, arguments, characters, fit, learn
+from .common import Result, arguments, characters, descend, learn
 from .grammars import BRACKETS, REBER, Strings, brackets, depths, reber
 from .svg import border, colours, image, page, text
 
@@ -100,18 +100,15 @@ def trained(name: str, task: Task, steps: int, rng: np.random.Generator) -> Lang
     model = LanguageModel(V, V, units, cell=cell, rng=rng)
     if cell == "lstm":
         model.recurrent.bias_ih_l0.data = tg.nn.init.forget_bias(4 * units, task.forget)
-    rate = task.rates[cell]
-    optimizer = tg.optim.Adam(model.parameters(), lr=rate)
 
-    def loss(k: int) -> tg.Tensor:
-        optimizer.lr = tg.optim.cosine_lr(k, rate, steps)
+    def loss() -> tg.Tensor:
         strings = task.draw()
         logits, _ = model(strings.ids)
         return tg.nn.binary_cross_entropy_with_logits(
             logits[strings.within], strings.legal[strings.within]
         )
 
-    fit(loss, optimizer, steps, max_norm=1.0)
+    descend(model, loss, steps, task.rates[cell])
     return model
 
 

@@ -29,7 +29,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
-from .common import Result, arguments, fit, heat_map
+from .common import Result, arguments, descend, heat_map
 
 SEED = "003 양방향 RNN (Bidirectional): 이전, 이후 상태까지 고려"
 BAR = "forward alone cannot pass 75 %; both directions >= 99.5 % at the same number of units"
@@ -63,14 +63,11 @@ def tags(x: np.ndarray) -> np.ndarray:
 
 
 def train(model: Tagger, rng: np.random.Generator, steps: int) -> None:
-    optimizer = tg.optim.Adam(model.parameters(), lr=0.005)
-
-    def loss(k: int) -> tg.Tensor:
-        optimizer.lr = tg.optim.cosine_lr(k, 0.005, steps)
+    def loss() -> tg.Tensor:
         x = rng.integers(10, size=(T, BATCH))
         return tg.nn.cross_entropy(model(x).reshape(-1, 2), tags(x).reshape(-1))
 
-    fit(loss, optimizer, steps, max_norm=1.0)
+    descend(model, loss, steps, 0.005)
 
 
 # ── measured ─────────────────────────────────────────────────────────────────────────────

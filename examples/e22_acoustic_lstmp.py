@@ -39,9 +39,9 @@ import numpy as np
 import tinygrad_rnn as tg
 from tinygrad_rnn.viz.curve import HEIGHT, curves
 
-from .common import Result, arguments, fit
+from .common import Result, arguments, descend
 from .formants import CHANNELS, KINDS, NAMES, Speech, speech
-from .svg import WRONG, border, image, page, text
+from .svg import WRONG, border, image, inset, page, text
 
 SEED = "002 Large Scale Acoustic Modeling (2014): 이전의 activation이 현재 시점에 영향을 주는 cycle"
 BAR = (
@@ -124,21 +124,15 @@ def train(
     Returns:
         Pairs of how many steps were made, and the percentage of ``unseen`` that is right then.
     """
-    optimizer = tg.optim.Adam(model.parameters(), lr=LR)
     rng = np.random.default_rng(seed)
-    curve = []
-
-    def loss(k: int) -> tg.Tensor:
-        optimizer.lr = tg.optim.cosine_lr(k, LR, steps)
-        return cross_entropy(model, speech(T, BATCH, rng))
-
-    def until(done: int) -> bool:
-        if done % (steps // measured) == 0:
-            curve.append((done, 100 * float(right(model, unseen).mean())))
-        return False
-
-    fit(loss, optimizer, steps, max_norm=1.0, until=until)
-    return curve
+    return descend(
+        model,
+        lambda: cross_entropy(model, speech(T, BATCH, rng)),
+        steps,
+        LR,
+        lambda: 100 * float(right(model, unseen).mean()),
+        steps // measured,
+    )
 
 
 def posteriors(model: tg.nn.Module, frames: np.ndarray) -> np.ndarray:
@@ -202,7 +196,7 @@ def picture(path: Path, heard: Speech, likely: dict[str, np.ndarray], chart: str
                 x, row = left + scale * begin, y + scale * int(phones[begin])
                 parts.append(border(x, row, scale * (end - begin), scale, WRONG))
         y += scale * len(NAMES) + 36
-    parts.append(chart.replace("<svg ", f'<svg y="{y - 16}" ', 1))
+    parts.append(inset(chart, y - 16))
     title = (
         "A speaker never heard before, and the phone of every frame (outlined in red: the truth)"
     )

@@ -37,7 +37,7 @@ from tinygrad_rnn.viz.curve import HEIGHT, WIDTH, Curve, curves
 
 from .common import Result, arguments
 from .seq2seq import Batch, Seq2seq, columns, exact, train
-from .svg import border, image, page, text
+from .svg import border, image, inset, page, text
 
 SEED = "001 Sequence to Sequence => Machine Translation (기계번역), Attention"
 BAR = (
@@ -109,7 +109,7 @@ def alignment(x: float, y: float, read: str, wrote: str, a: np.ndarray) -> list[
 def picture(path: Path, measured: dict[str, Curve], model: Seq2seq, test: Batch) -> None:
     """The curves of all runs, and where the model looked at the first day of the test."""
     chart = curves("Days never seen: all ten characters right", "% of the answers", measured)
-    parts = [chart.replace("<svg ", '<svg y="40" ', 1)]
+    parts = [inset(chart, 40)]
     parts.append(
         text(16, 60 + HEIGHT, "Where it looks (across) for what it writes (down)", "start")
     )

@@ -57,7 +57,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.text import Vocabulary
 from tinygrad_rnn.viz.style import INK
 
-from .common import Result, arguments, fit
+from .common import Result, arguments, descend
 from .digits import Digits, digits
 from .scenes import COLOURS, DIGITS, SHAPES, SIZE, THING, Scene, cnn, scene
 from .svg import WRONG, border, image, page, text
@@ -194,12 +194,10 @@ def encoded(scenes: Sequence[Scene]) -> Data:
 
 
 def train(model: Captioner, data: Data, steps: int, lr: float, rng: np.random.Generator) -> None:
-    optimizer = tg.optim.Adam(model.parameters(), lr=lr)
     baseline: Any = None
 
-    def loss(k: int) -> tg.Tensor:
+    def loss() -> tg.Tensor:
         nonlocal baseline
-        optimizer.lr = tg.optim.cosine_lr(k, lr, steps)
         n = rng.integers(len(data.pictures), size=BATCH)
         words = data.words[:, n]
         before = np.concatenate([np.full((1, BATCH), END), words[:-1]])
@@ -214,7 +212,7 @@ def train(model: Captioner, data: Data, steps: int, lr: float, rng: np.random.Ge
         baseline = mean if baseline is None else 0.9 * baseline + 0.1 * mean
         return (losses + (rest - baseline) * looked[1]).mean()
 
-    fit(loss, optimizer, steps, max_norm=1.0)
+    descend(model, loss, steps, lr)
 
 
 def exact(said: np.ndarray, of: Data) -> float:

@@ -33,7 +33,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.text import Vocabulary
 from tinygrad_rnn.viz.style import INK
 
-from .common import Result, arguments, fit
+from .common import Result, arguments, descend
 from .scenes import COLOURS, SHAPES, SIZE, Scene, cnn, scene
 from .svg import WRONG, image, page, text
 
@@ -133,15 +133,12 @@ def scores(model: Answerer, data: Data, n: np.ndarray | slice, sees: bool) -> tg
 
 
 def train(model: Answerer, data: Data, sees: bool, steps: int, rng: np.random.Generator) -> None:
-    optimizer = tg.optim.Adam(model.parameters(), lr=0.008)
-
-    def loss(k: int) -> tg.Tensor:
-        optimizer.lr = tg.optim.cosine_lr(k, 0.008, steps)
+    def loss() -> tg.Tensor:
         n = rng.integers(len(data.answers), size=BATCH)
         logits = scores(model, data, n, sees)
         return tg.nn.cross_entropy(logits.reshape(4 * BATCH, -1), data.answers[n].reshape(-1))
 
-    fit(loss, optimizer, steps, max_norm=1.0)
+    descend(model, loss, steps, 0.008)
 
 
 def picture(path: Path, asked: Sequence[Asked], said: Sequence[Sequence[str]]) -> None:

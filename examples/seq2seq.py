@@ -13,7 +13,7 @@ import numpy as np
 import tinygrad_rnn as tg
 from tinygrad_rnn.text import Vocabulary
 
-from .common import fit
+from .common import descend
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
@@ -127,22 +127,13 @@ def train(
     Returns:
         Pairs of how many steps were made, and the percentage of ``test`` that is exact then.
     """
-    optimizer = tg.optim.Adam(model.parameters(), lr=lr)
-    measured = []
 
-    def loss(k: int) -> tg.Tensor:
-        optimizer.lr = tg.optim.cosine_lr(k, lr, steps)
+    def loss() -> tg.Tensor:
         x, lengths, y = batch()
         scores = model(x, lengths, y)
         return tg.nn.cross_entropy(scores.reshape(-1, scores.shape[-1]), y.reshape(-1))
 
-    def until(done: int) -> bool:  # never: it only measures
-        if done % every == 0:
-            measured.append((done, 100 * float(exact(model, test).mean())))
-        return False
-
-    fit(loss, optimizer, steps, max_norm=1.0, until=until)
-    return measured
+    return descend(model, loss, steps, lr, lambda: 100 * float(exact(model, test).mean()), every)
 
 
 def columns(symbols: Vocabulary, texts: Sequence[str]) -> np.ndarray:

@@ -64,12 +64,16 @@ def image(x: float, y: float, scale: int, pixels: np.ndarray) -> str:
         pixels if pixels.ndim == 3 else pixels[..., None], (*pixels.shape[:2], 3)
     )
     levels = np.rint(255 * np.clip(colours, 0, 1)).astype(np.uint8)
-    data = base64.b64encode(_png(levels.repeat(scale, 0).repeat(scale, 1))).decode("ascii")
     height, width = (scale * n for n in pixels.shape[:2])
     return (
         f'<image x="{x:g}" y="{y:g}" width="{width}" height="{height}" '
-        f'href="data:image/png;base64,{data}"/>'
+        f'href="{png(levels.repeat(scale, 0).repeat(scale, 1))}"/>'
     )
+
+
+def inset(chart: str, y: float) -> str:
+    """The text of an SVG file as a part of another one, moved down to y."""
+    return chart.replace("<svg ", f'<svg y="{y:g}" ', 1)
 
 
 def colours(values: np.ndarray) -> np.ndarray:
@@ -78,8 +82,8 @@ def colours(values: np.ndarray) -> np.ndarray:
     return 1 + (ends - 1) * np.minimum(1, np.abs(values))[..., None]
 
 
-def _png(levels: np.ndarray) -> bytes:
-    """The PNG file of (H, W, 3) bytes.
+def png(levels: np.ndarray) -> str:
+    """A picture of (H, W, 3) bytes as a URL that holds all of it.
 
     Source: https://www.w3.org/TR/png, sections 5 (chunks), 9 (filter 0) and 10 (zlib).
     """
@@ -91,6 +95,7 @@ def _png(levels: np.ndarray) -> bytes:
 
     rows = b"".join(b"\0" + row.tobytes() for row in levels)
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
+    file = b"\x89PNG\r\n\x1a\n" + b"".join(
         [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows, 9)), chunk(b"IEND", b"")]
     )
+    return f"data:image/png;base64,{base64.b64encode(file).decode('ascii')}"
