@@ -14,6 +14,7 @@ Everything else in the library is a walk over these nodes: backward sends cotang
 ``parents`` from the newest node to the oldest, drawing prints the very same list.
 """
 
+from .batching import BatchRule, Blocks, Operand
 from .nodes import Node, Value, ancestors, next_number
 from .primitives import differentiable, elementwise, nondifferentiable, primitive, variadic
 from .recording import (
@@ -21,6 +22,7 @@ from .recording import (
     ForEach,
     Primitive,
     Rule,
+    Traits,
     apply,
     attach,
     check_finite,
@@ -50,11 +52,15 @@ from .scopes import (
 
 __all__ = [
     "Array",
+    "BatchRule",
+    "Blocks",
     "ForEach",
     "Node",
+    "Operand",
     "Primitive",
     "Rule",
     "Scope",
+    "Traits",
     "Value",
     "ancestors",
     "apply",

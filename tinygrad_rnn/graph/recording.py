@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 from numpy import ndarray
 
+from .batching import BatchRule, Blocks, Operand, batch_elementwise
 from .nodes import Node, Value, next_number
 from .scopes import Scope, current
 
@@ -22,6 +23,8 @@ from .scopes import Scope, current
 #: Which of the two comes out depends on what went in, which Python's types cannot say.
 Array: TypeAlias = Any
 Rule: TypeAlias = Callable[..., Array]
+View: TypeAlias = bool | Literal["maybe"]
+Linear: TypeAlias = tuple[tuple[int, ...], ...] | Literal["all", "each"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -57,8 +60,16 @@ def same(g: Array, *_: Any) -> Array:
     return g
 
 
+class Traits(TypedDict, total=False):
+    """What the decorators hand on to :class:`Primitive` as it is."""
+
+    batch: BatchRule
+    view: View | Callable[[dict[str, Any]], View]
+    linear: Linear | Callable[[dict[str, Any]], Linear]
+
+
 class Primitive:
-    """An operation and its derivatives: one row of the table of rules.
+    """An operation and all that is known about it: one row of the table of rules.
 
     Attributes:
         name: its place in the table; ``str()`` is what errors call it.
@@ -78,9 +89,28 @@ class Primitive:
             if any, is one function ``(node, g)`` that gives the cotangents of all inputs.
         rowwise: each row of the first argument meets the same other arguments (a weight matrix,
             a bias) by itself, so that their cotangents may be computed from stacked rows.
+        batch_rule: how it runs on blocks (T, ...), see :meth:`batch`. An elementwise operation
+            needs none of its own.
+        view: whether its output shares memory with its first argument: True (always), False
+            (never), "maybe", or a function of the keywords that says which, see :meth:`is_view`.
+        linear: in which of its arguments it is linear, see :meth:`is_linear_in`. A tuple of groups
+            (of argument numbers), ``"all"`` for one group of all arguments, ``"each"`` for
+            every argument by itself, or a function of the keywords that gives one of these.
     """
 
-    __slots__ = ("add_into", "arity", "elementwise", "expand", "forward", "name", "rowwise", "vjps")
+    __slots__ = (
+        "add_into",
+        "arity",
+        "batch_rule",
+        "elementwise",
+        "expand",
+        "forward",
+        "linear",
+        "name",
+        "rowwise",
+        "view",
+        "vjps",
+    )
 
     def __init__(
         self,
@@ -92,6 +122,9 @@ class Primitive:
         add_into: Callable[..., None] | None = None,
         expand: Callable[[Node], Sequence[Value]] | None = None,
         rowwise: bool = False,
+        batch: BatchRule | None = None,
+        view: View | Callable[[dict[str, Any]], View] = False,
+        linear: Linear | Callable[[dict[str, Any]], Linear] = (),
     ):
         self.name = name
         self.forward = forward
@@ -100,7 +133,59 @@ class Primitive:
         self.add_into = add_into
         self.expand = expand
         self.rowwise = rowwise
+        if batch is None and elementwise:
+            batch = functools.partial(batch_elementwise, forward)
+        self.batch_rule = batch
+        self.view = view
+        self.linear = linear
         self.arity = 0
+
+    def batch(self, keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:
+        """The operation on blocks: one call for all time steps; None where it cannot.
+
+        The batch rule ``rule(keywords, operands)`` returns one of three: a function of the
+        operands that gives the block of outputs; a dict of keywords, with which the operation
+        itself does that; or None. At least one operand is a block.
+
+        Args:
+            keywords: the operation's other arguments, those of one time step.
+            operands: for each array argument its shape at one step and whether it is a block.
+
+        Returns:
+            A function ``f(*arrays) -> (T, ...)``, where arrays are blocks for the operands that
+            say ``over_time``. What it returns may be a view of a block.
+        """
+        made = None if self.batch_rule is None else self.batch_rule(keywords, operands)
+        if isinstance(made, dict):
+            return functools.partial(self.forward, **made) if made else self.forward
+        return made
+
+    def is_view(self, keywords: dict[str, Any]) -> View:
+        """Whether the output shares memory with the first argument, however that is strided.
+
+        True: always, so that it costs nothing to make it again. False: never. "maybe": it depends
+        on the strides (reshape), or nobody knows (a user's own operation; any argument then).
+        A 0-d output may be a copy even so: NumPy makes scalars of these.
+        """
+        return self.view(keywords) if callable(self.view) else self.view
+
+    def is_linear_in(
+        self, arguments: Collection[int], keywords: dict[str, Any], given: Collection[int]
+    ) -> bool:
+        """Whether sums may be taken before the operation in the place of after it.
+
+            sum_t f(..., x_t, ...) = f(..., sum_t x_t, ...)
+
+        Args:
+            arguments: the numbers of those that depend on t, all of them summed.
+            keywords: the operation's other arguments.
+            given: the numbers of all array arguments that are not None.
+        """
+        linear = self.linear(keywords) if callable(self.linear) else self.linear
+        if linear == "each":
+            return len(arguments) == 1
+        groups = [given] if linear == "all" else linear
+        return any(set(arguments) == set(given).intersection(group) for group in groups)
 
     def __repr__(self) -> str:
         return f"<Primitive {self.name}>"

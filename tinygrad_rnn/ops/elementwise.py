@@ -21,43 +21,43 @@ from ..graph import Array, elementwise, nondifferentiable, same
 # ── comparisons and the like: piecewise constant, so they carry no gradient ──────────────
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def equal(x: Array, y: Array) -> Array:
     """``x == y`` element by element, as booleans."""
     return np.equal(x, y)
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def not_equal(x: Array, y: Array) -> Array:
     """``x != y`` element by element, as booleans."""
     return np.not_equal(x, y)
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def less(x: Array, y: Array) -> Array:
     """``x < y`` element by element, as booleans."""
     return np.less(x, y)
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def less_equal(x: Array, y: Array) -> Array:
     """``x <= y`` element by element, as booleans."""
     return np.less_equal(x, y)
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def greater(x: Array, y: Array) -> Array:
     """``x > y`` element by element, as booleans."""
     return np.greater(x, y)
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def greater_equal(x: Array, y: Array) -> Array:
     """``x >= y`` element by element, as booleans."""
     return np.greater_equal(x, y)
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def sign(x: Array) -> Array:
     """-1, 0 or 1: the sign of each element. Its derivative is 0, and it carries none."""
     return np.sign(x)
@@ -66,7 +66,7 @@ def sign(x: Array) -> Array:
 # ── arithmetic ───────────────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.add, same, same)
+@elementwise(np.add, same, same, linear="all")
 def add(x: Array, y: Array) -> Array:
     """``z = x + y``; dz/dx = dz/dy = 1.
 
@@ -75,7 +75,7 @@ def add(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.subtract, same, lambda g, z, x, y: -g)
+@elementwise(np.subtract, same, lambda g, z, x, y: -g, linear="all")
 def subtract(x: Array, y: Array) -> Array:
     """``z = x - y``; dz/dx = 1, dz/dy = -1.
 
@@ -84,7 +84,7 @@ def subtract(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x)
+@elementwise(np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, linear="each")
 def multiply(x: Array, y: Array) -> Array:
     """``z = x y``; dz/dx = y, dz/dy = x.
 
@@ -93,7 +93,7 @@ def multiply(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y)
+@elementwise(np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y, linear=((0,),))
 def divide(x: Array, y: Array) -> Array:
     """``z = x / y``; dz/dx = 1 / y, dz/dy = -x / y^2 = -z / y.
 
@@ -125,7 +125,7 @@ def power(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.positive, same)
+@elementwise(np.positive, same, linear="all")
 def positive(x: Array) -> Array:
     """``y = +x``; dy/dx = 1.
 
@@ -134,7 +134,7 @@ def positive(x: Array) -> Array:
     """
 
 
-@elementwise(np.negative, lambda g, y, x: -g)
+@elementwise(np.negative, lambda g, y, x: -g, linear="all")
 def negative(x: Array) -> Array:
     """``y = -x``; dy/dx = -1.
 
@@ -336,6 +336,7 @@ def clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
     None,
     lambda g, z, condition, x, y: where(condition, g, 0),
     lambda g, z, condition, x, y: where(condition, 0, g),
+    linear=((1, 2),),
 )
 def where(condition: Array, x: Array, y: Array) -> Array:
     """``z = x where condition else y``; each gets the gradient of the elements it gave.

@@ -13,6 +13,8 @@ import functools
 import numpy as np
 from numpy import ndarray
 
+from ..ops.products import product_of_rows
+
 _limit = 1_000_000
 
 
@@ -49,25 +51,6 @@ def product(x: ndarray, matrix: ndarray) -> ndarray:
         y = np.empty((len(x), matrix.shape[1]), x.dtype)
         np.matmul(pieces(x, p, 1), pieces(matrix, 1, q), pieces(y, p, q))
     return y
-
-
-@functools.lru_cache(1024)
-def _rows_at_a_time(rows: int, inner: int, columns: int) -> int:
-    """How many of many rows to multiply at a time with one matrix; 0 for all."""
-    most = min(64, _limit // max(1, inner * columns))
-    return max((n for n in range(8, most + 1) if rows % n == 0), default=0)
-
-
-def product_of_rows(x: ndarray, matrix: ndarray) -> ndarray:
-    """x @ matrix for x (T, n, k), as one product of T n rows or of a few rows at a time."""
-    steps, n, k = x.shape
-    rows = steps * n
-    few = _rows_at_a_time(rows, k, matrix.shape[1]) if matrix.dtype.char in "fd" else 0
-    if few and few < rows:
-        y: ndarray = np.matmul(x.reshape(-1, few, k), np.ascontiguousarray(matrix))
-    else:
-        y = np.matmul(x.reshape(rows, k), matrix)
-    return y.reshape(steps, n, matrix.shape[1])
 
 
 __all__ = ["cut", "pieces", "product", "product_of_rows"]

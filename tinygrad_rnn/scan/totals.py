@@ -23,24 +23,6 @@ _add, _multiply, _matmul, _einsum = (
 )
 _sum, _sum_to, _rows_added = table["sum"], table["sum_to"], table["_rows_added"]
 
-#: Sums may be taken before these, of one array and linear in it.
-_linear = frozenset(
-    table[name]
-    for name in (
-        "reshape",
-        "transpose",
-        "swapaxes",
-        "moveaxis",
-        "squeeze",
-        "expand_dims",
-        "flip",
-        "negative",
-        "broadcast_to",
-        "_place",
-        "_getitem",
-    )
-)
-
 
 class Totals:
     """Writes sums over time."""
@@ -74,11 +56,17 @@ class Totals:
         alike = all(y.shape == v.shape and y.dtype == v.dtype for y in v.inputs)
         if op is _add and alike and len(v.inputs) == 2:
             return f"{self.of(x)} + {self.of(v.inputs[1])}"
-        if op in _linear and len(v.inputs) == 1 and x.level > CONSTANT:
-            f = writer.constant(once(v), f"{op.name.strip('_')}_")
-            return f"{f}({self.of(x)})"
         if op in (_sum, _sum_to) and x.dtype == v.dtype:
             return self._sum_of_all(v, x)
+        if (
+            len(v.args) == 1
+            and x.level > CONSTANT
+            and x.dtype == v.dtype
+            and v.dtype.kind == "f"
+            and op.is_linear_in({0}, v.keywords, {0})
+        ):
+            f = writer.constant(once(v), f"{op.name.strip('_')}_")
+            return f"{f}({self.of(x)})"
         if op is _matmul and all(type(a) is Var and len(a.shape) == 2 for a in v.args):
             return self._product(*v.inputs)
         if op is _rows_added and all(a.level > CONSTANT for a in v.inputs):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Primitive, table
+from ..ops.indexing import is_basic, parts_of
 
 CONSTANT, SEQUENCE, LOOP = 0, 1, 2
 #: The dtypes that BLAS and fast ufuncs know.
@@ -30,28 +31,6 @@ def _join(parts: Sequence[Any], indices: Sequence[Any], shape: tuple[int, ...]) 
     for part, index in zip(parts, indices, strict=True):
         out[index] = part
     return out
-
-
-def parts_of(index: Any) -> tuple[Any, ...]:
-    """What an index says of each axis."""
-    return index if isinstance(index, tuple) else (index,)
-
-
-#: Primitives whose output is a view of their input: it costs nothing to make it again.
-views = frozenset(
-    table[name]
-    for name in (
-        "reshape",
-        "transpose",
-        "swapaxes",
-        "moveaxis",
-        "squeeze",
-        "expand_dims",
-        "flip",
-        "broadcast_to",
-        "windows",
-    )
-)
 
 
 class Var:
@@ -85,22 +64,15 @@ class Var:
 
     @property
     def is_view(self) -> bool:
-        if self.op in views:
-            return True
-        return self.op is table["_getitem"] and is_basic(self.keywords["index"])
+        """Whether it costs nothing to make it again from its input."""
+        # The compiler keeps its arrays contiguous, so that reshaping them copies nothing.
+        return self.op is not None and (
+            self.op is table["reshape"] or self.op.is_view(self.keywords) is True
+        )
 
     def __repr__(self) -> str:
         name = "input" if self.op is None else self.op.name
         return f"<v{self.number} {name} {self.shape} level {self.level}>"
-
-
-def is_basic(index: Any) -> bool:
-    """Whether indexing gives a view: no arrays, and no integers that are arrays in disguise."""
-    kinds = (int, np.integer, slice, type(None), type(Ellipsis))
-    return all(
-        isinstance(part, kinds) and not isinstance(part, (bool, np.bool_))
-        for part in parts_of(index)
-    )
 
 
 def level(x: Any) -> int:
@@ -123,3 +95,20 @@ def is_elementwise(v: Var) -> bool:
 def is_float(x: Any) -> bool:
     """Whether an operand is real-valued, or a number that takes the dtype of the other one."""
     return x.dtype.kind == "f" if type(x) is Var else type(x) is not bool
+
+
+__all__ = [
+    "CONSTANT",
+    "LOOP",
+    "SEQUENCE",
+    "Var",
+    "by_level",
+    "dense",
+    "filled",
+    "is_basic",
+    "is_elementwise",
+    "is_float",
+    "join",
+    "level",
+    "parts_of",
+]
