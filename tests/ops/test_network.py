@@ -265,7 +265,7 @@ def test_windows_and_their_transpose(stride, dilation):
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.bool_])
-def test_padding_never_wins_among_integers(dtype: Any) -> None:
+def test_padding_never_wins_among_integers(dtype):
     x = np.array([[[0, 1], [1, 0]]]).astype(dtype)
     for pooled in (tg.max_pool2d(x, 2, 1, 1), tg.max_pool2d(tg.Tensor(x), 2, 1, 1).numpy()):
         assert pooled.dtype == dtype
