@@ -18,6 +18,9 @@ from .batching import BatchRule, Blocks, Operand
 from .nodes import Node, Value, ancestors, next_number
 from .primitives import differentiable, elementwise, nondifferentiable, primitive, variadic
 from .recording import (
+    ALL,
+    OUT,
+    Argument,
     Array,
     ForEach,
     Primitive,
@@ -51,6 +54,9 @@ from .scopes import (
 )
 
 __all__ = [
+    "ALL",
+    "OUT",
+    "Argument",
     "Array",
     "BatchRule",
     "Blocks",

@@ -180,7 +180,7 @@ def primitive(
     name: str | None = None,
     elementwise: bool = False,
     batch: BatchRule | None = None,
-    view: View | Callable[[dict[str, Any]], View] = "maybe",
+    view: View | Callable[[dict[str, Any]], View] = "unknown",
     linear: Linear | Callable[[dict[str, Any]], Linear] = (),
 ) -> Callable[..., Array]:
     """Make a differentiable operation of your own out of a NumPy function and its rules.
@@ -200,8 +200,8 @@ def primitive(
         batch: how ``scan`` calls it once for all time steps in the place of once for each,
             ``batch(keywords, operands)``; see :meth:`Primitive.batch`. Where ``elementwise``,
             this needs not be said.
-        view: whether the output shares memory with the first input: True, False or "maybe", or a
-            function of the keywords that says which.
+        view: whether the output shares memory with the first input: True, False, "maybe" (it
+            depends on its strides), "unknown", or a function of the keywords that says which.
         linear: the groups of arguments in which ``forward`` is linear; see
             :meth:`Primitive.is_linear_in`.
 

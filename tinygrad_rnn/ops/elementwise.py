@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, elementwise, nondifferentiable, same
+from ..graph import OUT, Argument, Array, elementwise, nondifferentiable, same
 
 # ── comparisons and the like: piecewise constant, so they carry no gradient ──────────────
 
@@ -66,7 +66,7 @@ def sign(x: Array) -> Array:
 # ── arithmetic ───────────────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.add, same, same, linear="all")
+@elementwise(np.add, same, same, linear="all", symbol="+")
 def add(x: Array, y: Array) -> Array:
     """``z = x + y``; dz/dx = dz/dy = 1.
 
@@ -75,7 +75,7 @@ def add(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.subtract, same, lambda g, z, x, y: -g, linear="all")
+@elementwise(np.subtract, same, lambda g, z, x, y: -g, linear="all", symbol="-")
 def subtract(x: Array, y: Array) -> Array:
     """``z = x - y``; dz/dx = 1, dz/dy = -1.
 
@@ -84,7 +84,9 @@ def subtract(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, linear="each")
+@elementwise(
+    np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, linear="each", symbol="*"
+)
 def multiply(x: Array, y: Array) -> Array:
     """``z = x y``; dz/dx = y, dz/dy = x.
 
@@ -93,7 +95,9 @@ def multiply(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y, linear=((0,),))
+@elementwise(
+    np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -(g / y) * z, linear=((0,),), symbol="/"
+)
 def divide(x: Array, y: Array) -> Array:
     """``z = x / y``; dz/dx = 1 / y, dz/dy = -x / y^2 = -z / y.
 
@@ -134,7 +138,7 @@ def positive(x: Array) -> Array:
     """
 
 
-@elementwise(np.negative, lambda g, y, x: -g, linear="all")
+@elementwise(np.negative, lambda g, y, x: -g, linear="all", symbol="-")
 def negative(x: Array) -> Array:
     """``y = -x``; dy/dx = -1.
 
@@ -182,7 +186,7 @@ def log1p(x: Array) -> Array:
     """
 
 
-@elementwise(np.sqrt, lambda g, y, x: g * 0.5 / y)
+@elementwise(np.sqrt, lambda g, y, x: g * (0.5 / y))
 def sqrt(x: Array) -> Array:
     """``y = x^(1/2)``; dy/dx = 1 / (2 y).
 
@@ -200,7 +204,7 @@ def square(x: Array) -> Array:
     """
 
 
-@elementwise(np.sin, lambda g, y, x: g * cos(x))
+@elementwise(np.sin, lambda g, y, x: g * cos(x), range=(-1, 1))
 def sin(x: Array) -> Array:
     """``y = sin x`` (x in radians); dy/dx = cos x.
 
@@ -209,7 +213,7 @@ def sin(x: Array) -> Array:
     """
 
 
-@elementwise(np.cos, lambda g, y, x: -g * sin(x))
+@elementwise(np.cos, lambda g, y, x: -g * sin(x), range=(-1, 1))
 def cos(x: Array) -> Array:
     """``y = cos x`` (x in radians); dy/dx = -sin x.
 
@@ -228,7 +232,7 @@ exp_limit: dict[Any, Any] = {
 }
 
 
-@elementwise(np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y))
+@elementwise(np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y), range=(-1, 1))
 def tanh(x: Array) -> Array:
     """``y = tanh x``, between -1 and 1; dy/dx = 1 - y^2.
 
@@ -239,7 +243,13 @@ def tanh(x: Array) -> Array:
     """
 
 
-@elementwise(lambda g, y, x: g * y * (_one[y.dtype] - y))
+def _sigmoid_written_out(x: Array) -> Array:
+    return 1.0 / (exp(-x) + 1.0)
+
+
+@elementwise(
+    lambda g, y, x: g * (y * (_one[y.dtype] - y)), written_out=_sigmoid_written_out, range=(0, 1)
+)
 def sigmoid(x: Array) -> Array:
     """``y = 1 / (1 + e^-x)``, between 0 and 1; dy/dx = y (1 - y).
 
@@ -251,11 +261,14 @@ def sigmoid(x: Array) -> Array:
     """
     if x.dtype not in _one:  # integers, or bytes in foreign order
         x = x.astype(x.dtype.newbyteorder("=") if x.dtype.kind in "fc" else np.float64)
-    y = np.exp(np.minimum(-x, exp_limit[x.dtype]))
-    return np.reciprocal(y + _one[x.dtype])
+    if x.dtype.kind == "c":  # a complex e^-x that overflows is no number
+        return np.reciprocal(np.exp(np.minimum(-x, exp_limit[x.dtype])) + _one[x.dtype])
+    with np.errstate(over="ignore"):  # e^-x = Inf gives 0, which is right
+        y = np.exp(-x)
+    return np.divide(_one[x.dtype], y + _one[x.dtype])
 
 
-@elementwise(lambda g, y, x: g * greater(x, 0))
+@elementwise(lambda g, y, x: g * greater(x, 0), written_out=lambda x: maximum(x, 0.0))
 def relu(x: Array) -> Array:
     """``y = max(x, 0)``; dy/dx = 1 where x > 0, else 0 (at 0 too).
 
@@ -337,6 +350,10 @@ def clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
     lambda g, z, condition, x, y: where(condition, g, 0),
     lambda g, z, condition, x, y: where(condition, 0, g),
     linear=((1, 2),),
+    into=lambda constants: [
+        (np.copyto, OUT, Argument(2)),
+        (np.copyto, OUT, Argument(1), "same_kind", Argument(0)),
+    ],
 )
 def where(condition: Array, x: Array, y: Array) -> Array:
     """``z = x where condition else y``; each gets the gradient of the elements it gave.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, Operand, differentiable, nondifferentiable
+from ..graph import OUT, Argument, Array, Operand, differentiable, nondifferentiable
 from .blocks import alone, along_axes
 from .elementwise import exp
 from .shaping import Axes, broadcast_to, flip, reshape
@@ -38,6 +38,9 @@ def _count(x: Array, axis: Axes) -> int:
     lambda g, y, x, axis, keepdims: broadcast_to(_kept(g, x, axis), x.shape),
     batch=along_axes,
     linear="all",
+    into=lambda constants: [
+        (np.add.reduce, Argument(0), constants["axis"], None, OUT, constants["keepdims"])
+    ],
 )
 def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = sum_i x_i``; every element gets the gradient of its sum.
@@ -62,6 +65,7 @@ def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     ),
     batch=along_axes,
     linear="all",
+    written_out=lambda x, axis, keepdims: sum(x, axis, keepdims) / float(_count(x, axis)),
 )
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = (1/n) sum_i x_i``; every element gets 1/n of the gradient of its mean.

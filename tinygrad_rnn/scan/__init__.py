@@ -4,15 +4,12 @@ The files, in the order in which to read them:
 
 1. ``trace``: a step runs once on arrays without numbers, and what it does is written down;
    ``follow``: later calls only look whether it still does that.
-2. ``values``, ``algebra``, ``columns``: its operations become values, regrouped so that little
-   waits for the carry.
-3. ``plan``: the backward of a step, and what its forward has to keep; ``cache``.
-4. ``loop``: values become the code of a loop over time; ``totals`` writes the sums after it,
-   ``steps`` what runs at every step, ``into`` single operations, ``packing`` and ``packs`` those
-   done in one call; ``memory`` decides what memory is used again.
-5. ``batching``, ``blas``, ``blocks``: the NumPy that this code calls; ``listing``: the same code
-   for people.
-6. ``call``: the arguments of one call of ``scan``; ``unroll``: the loop as it is written; ``find``:
+2. ``ir``: what it did as a program of values, and what a program may be.
+3. ``derive``: that program, and the program of its backward, from the operations' own rules.
+4. ``passes``: a program becomes one that does the same in less time.
+5. ``backends``: a program becomes a function. ``names`` and ``listing`` show it to people.
+6. ``plan``: all of this for one step; ``cache`` keeps plans.
+7. ``call``: the arguments of one call of ``scan``; ``unroll``: the loop as it is written; ``find``:
    the plan for it; ``run``: from there to a node of the graph, and back.
 
 They are imported when a scan is first called.

@@ -151,7 +151,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     if ends is not None:
         wanted.insert(n + m - 1, False)  # the mask
     backward = plan.backward(tuple(g is not None for g in gs), tuple(wanted))
-    constants = [*backward.constants, *[kept[i] for i in backward.fixed]]
+    constants = [*backward.arrays, *[kept[i] for i in backward.fixed]]
     sequences = [np.asarray(gs[n + i]) for i in backward.outputs]
     sequences += [kept[i] for i in backward.moving]
     carries = [

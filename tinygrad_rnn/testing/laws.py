@@ -367,7 +367,7 @@ def _computed(node: Node, arrays: Sequence[Any]) -> ndarray:
 def _require_view(node: Node) -> None:
     assert node.primitive is not None
     said = node.primitive.is_view(node.keywords)
-    if said == "maybe" or node.output.ndim == 0 or not node.output.size:
+    if said in ("maybe", "unknown") or node.output.ndim == 0 or not node.output.size:
         return
     for again in _layouts.values():
         arrays: list[Any] = [again(x) if isinstance(x, ndarray) else x for x in node.arrays]
