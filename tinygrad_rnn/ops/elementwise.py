@@ -21,43 +21,43 @@ from ..graph import OUT, Argument, Array, elementwise, nondifferentiable, same
 # ── comparisons and the like: piecewise constant, so they carry no gradient ──────────────
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="equal")
 def equal(x: Array, y: Array) -> Array:
     """``x == y`` element by element, as booleans."""
     return np.equal(x, y)
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="not_equal")
 def not_equal(x: Array, y: Array) -> Array:
     """``x != y`` element by element, as booleans."""
     return np.not_equal(x, y)
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="less")
 def less(x: Array, y: Array) -> Array:
     """``x < y`` element by element, as booleans."""
     return np.less(x, y)
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="less_equal")
 def less_equal(x: Array, y: Array) -> Array:
     """``x <= y`` element by element, as booleans."""
     return np.less_equal(x, y)
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="greater")
 def greater(x: Array, y: Array) -> Array:
     """``x > y`` element by element, as booleans."""
     return np.greater(x, y)
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="greater_equal")
 def greater_equal(x: Array, y: Array) -> Array:
     """``x >= y`` element by element, as booleans."""
     return np.greater_equal(x, y)
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="sign")
 def sign(x: Array) -> Array:
     """-1, 0 or 1: the sign of each element. Its derivative is 0, and it carries none."""
     return np.sign(x)
@@ -66,7 +66,7 @@ def sign(x: Array) -> Array:
 # ── arithmetic ───────────────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.add, same, same, linear="all", symbol="+")
+@elementwise(np.add, same, same, linear="all", symbol="+", scalar="add")
 def add(x: Array, y: Array) -> Array:
     """``z = x + y``; dz/dx = dz/dy = 1.
 
@@ -75,7 +75,9 @@ def add(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.subtract, same, lambda g, z, x, y: -g, linear="all", symbol="-")
+@elementwise(
+    np.subtract, same, lambda g, z, x, y: -g, linear="all", symbol="-", scalar="subtract"
+)
 def subtract(x: Array, y: Array) -> Array:
     """``z = x - y``; dz/dx = 1, dz/dy = -1.
 
@@ -85,7 +87,12 @@ def subtract(x: Array, y: Array) -> Array:
 
 
 @elementwise(
-    np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, linear="each", symbol="*"
+    np.multiply,
+    lambda g, z, x, y: g * y,
+    lambda g, z, x, y: g * x,
+    linear="each",
+    symbol="*",
+    scalar="multiply",
 )
 def multiply(x: Array, y: Array) -> Array:
     """``z = x y``; dz/dx = y, dz/dy = x.
@@ -96,7 +103,12 @@ def multiply(x: Array, y: Array) -> Array:
 
 
 @elementwise(
-    np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -(g / y) * z, linear=((0,),), symbol="/"
+    np.divide,
+    lambda g, z, x, y: g / y,
+    lambda g, z, x, y: -(g / y) * z,
+    linear=((0,),),
+    symbol="/",
+    scalar="divide",
 )
 def divide(x: Array, y: Array) -> Array:
     """``z = x / y``; dz/dx = 1 / y, dz/dy = -x / y^2 = -z / y.
@@ -120,7 +132,7 @@ def _power_of_exponent(g: Array, z: Array, x: Array, y: Array) -> Array:
     return g * z * log(where(flat, 1, x))
 
 
-@elementwise(np.power, _power_of_base, _power_of_exponent)
+@elementwise(np.power, _power_of_base, _power_of_exponent, scalar="power")
 def power(x: Array, y: Array) -> Array:
     """``z = x^y``; dz/dx = y x^(y-1), dz/dy = z log x (0 at x = 0 for y >= 0).
 
@@ -129,7 +141,7 @@ def power(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.positive, same, linear="all")
+@elementwise(np.positive, same, linear="all", scalar="positive")
 def positive(x: Array) -> Array:
     """``y = +x``; dy/dx = 1.
 
@@ -138,7 +150,7 @@ def positive(x: Array) -> Array:
     """
 
 
-@elementwise(np.negative, lambda g, y, x: -g, linear="all", symbol="-")
+@elementwise(np.negative, lambda g, y, x: -g, linear="all", symbol="-", scalar="negative")
 def negative(x: Array) -> Array:
     """``y = -x``; dy/dx = -1.
 
@@ -147,7 +159,7 @@ def negative(x: Array) -> Array:
     """
 
 
-@elementwise(np.abs, lambda g, y, x: g * sign(x))
+@elementwise(np.abs, lambda g, y, x: g * sign(x), scalar="absolute")
 def abs(x: Array) -> Array:
     """``y = |x|``; dy/dx = sign x, and 0 at 0.
 
@@ -159,7 +171,7 @@ def abs(x: Array) -> Array:
 # ── exponentials, roots and circular functions ───────────────────────────────────────────
 
 
-@elementwise(np.exp, lambda g, y, x: g * y)
+@elementwise(np.exp, lambda g, y, x: g * y, scalar="exp")
 def exp(x: Array) -> Array:
     """``y = e^x``; dy/dx = y.
 
@@ -168,7 +180,7 @@ def exp(x: Array) -> Array:
     """
 
 
-@elementwise(np.log, lambda g, y, x: g / x)
+@elementwise(np.log, lambda g, y, x: g / x, scalar="log")
 def log(x: Array) -> Array:
     """``y = ln x``; dy/dx = 1 / x.
 
@@ -177,7 +189,7 @@ def log(x: Array) -> Array:
     """
 
 
-@elementwise(np.log1p, lambda g, y, x: g / (1 + x))
+@elementwise(np.log1p, lambda g, y, x: g / (1 + x), scalar="log1p")
 def log1p(x: Array) -> Array:
     """``y = ln(1 + x)``, accurate for small x; dy/dx = 1 / (1 + x).
 
@@ -186,7 +198,7 @@ def log1p(x: Array) -> Array:
     """
 
 
-@elementwise(np.sqrt, lambda g, y, x: g * (0.5 / y))
+@elementwise(np.sqrt, lambda g, y, x: g * (0.5 / y), scalar="sqrt")
 def sqrt(x: Array) -> Array:
     """``y = x^(1/2)``; dy/dx = 1 / (2 y).
 
@@ -195,7 +207,7 @@ def sqrt(x: Array) -> Array:
     """
 
 
-@elementwise(np.square, lambda g, y, x: g * (2 * x))
+@elementwise(np.square, lambda g, y, x: g * (2 * x), scalar="square")
 def square(x: Array) -> Array:
     """``y = x^2``; dy/dx = 2 x.
 
@@ -204,7 +216,7 @@ def square(x: Array) -> Array:
     """
 
 
-@elementwise(np.sin, lambda g, y, x: g * cos(x), range=(-1, 1))
+@elementwise(np.sin, lambda g, y, x: g * cos(x), range=(-1, 1), scalar="sin")
 def sin(x: Array) -> Array:
     """``y = sin x`` (x in radians); dy/dx = cos x.
 
@@ -213,7 +225,7 @@ def sin(x: Array) -> Array:
     """
 
 
-@elementwise(np.cos, lambda g, y, x: -g * sin(x), range=(-1, 1))
+@elementwise(np.cos, lambda g, y, x: -g * sin(x), range=(-1, 1), scalar="cos")
 def cos(x: Array) -> Array:
     """``y = cos x`` (x in radians); dy/dx = -sin x.
 
@@ -232,7 +244,9 @@ exp_limit: dict[Any, Any] = {
 }
 
 
-@elementwise(np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y), range=(-1, 1))
+@elementwise(
+    np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y), range=(-1, 1), scalar="tanh"
+)
 def tanh(x: Array) -> Array:
     """``y = tanh x``, between -1 and 1; dy/dx = 1 - y^2.
 
@@ -248,7 +262,10 @@ def _sigmoid_written_out(x: Array) -> Array:
 
 
 @elementwise(
-    lambda g, y, x: g * (y * (_one[y.dtype] - y)), written_out=_sigmoid_written_out, range=(0, 1)
+    lambda g, y, x: g * (y * (_one[y.dtype] - y)),
+    written_out=_sigmoid_written_out,
+    range=(0, 1),
+    scalar="sigmoid",
 )
 def sigmoid(x: Array) -> Array:
     """``y = 1 / (1 + e^-x)``, between 0 and 1; dy/dx = y (1 - y).
@@ -297,6 +314,7 @@ def softplus(x: Array) -> Array:
     np.maximum,
     lambda g, z, x, y: g * greater(x, y) + g * 0.5 * equal(x, y),
     lambda g, z, x, y: g * less(x, y) + g * 0.5 * equal(x, y),
+    scalar="maximum",
 )
 def maximum(x: Array, y: Array) -> Array:
     """``z = max(x, y)`` element by element; the larger one gets the gradient, at a tie half each.
@@ -310,6 +328,7 @@ def maximum(x: Array, y: Array) -> Array:
     np.minimum,
     lambda g, z, x, y: g * less(x, y) + g * 0.5 * equal(x, y),
     lambda g, z, x, y: g * greater(x, y) + g * 0.5 * equal(x, y),
+    scalar="minimum",
 )
 def minimum(x: Array, y: Array) -> Array:
     """``z = min(x, y)`` element by element; the smaller one gets the gradient, at a tie half each.
@@ -350,6 +369,7 @@ def clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
     lambda g, z, condition, x, y: where(condition, g, 0),
     lambda g, z, condition, x, y: where(condition, 0, g),
     linear=((1, 2),),
+    scalar="where",
     into=lambda constants: [
         (np.copyto, OUT, Argument(2)),
         (np.copyto, OUT, Argument(1), "same_kind", Argument(0)),
