@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable
 from typing import NamedTuple
 
 from .engine import Compiled, target
@@ -176,10 +177,251 @@ _compiled: dict[str, Compiled] = {}
 
 def address(kernel: Kernel) -> int:
     """Where a kernel lies in memory; it is compiled when it is first asked for, and kept."""
+    return _address(kernel.name, lambda module: write_kernel(module, kernel), {})
+
+
+def _address(name: str, write: Callable[[Module], None], imported: dict[str, int]) -> int:
     with _lock:
-        found = _compiled.get(kernel.name)
+        found = _compiled.get(name)
         if found is None:
             module = Module(target().attributes)
-            write_kernel(module, kernel)
-            found = _compiled[kernel.name] = Compiled(str(module), [kernel.name])
-        return found.addresses[kernel.name]
+            write(module)
+            found = _compiled[name] = Compiled(str(module), [name], imported)
+        return found.addresses[name]
+
+
+# ── packing, and products too large for a cache ──────────────────────────────────────────
+
+#: Columns of B that are packed at a time, and rows of A: a block of each stays in the second cache.
+COLUMNS, ROWS = 512, 96
+
+PACK_PARAMETERS = (
+    "i64 %inner",
+    "i64 %columns",
+    "ptr %b",
+    "i64 %b_row",
+    "i64 %b_column",
+    "ptr noalias %packed",
+)
+
+
+def pack_name(kind: str, vectors: int, lanes: int) -> str:
+    return f"pack_{kind}_{vectors}x{lanes}"
+
+
+def packed_size(inner: int, columns: int, vectors: int, lanes: int) -> int:
+    """Elements of a packed matrix: its last panel is filled up with zeros."""
+    width = vectors * lanes
+    return inner * -(-columns // width) * width
+
+
+def write_pack(module: Module, kind: str, vectors: int, lanes: int) -> None:
+    """Lay out a matrix (inner, columns) in panels."""
+    f = module.function(pack_name(kind, vectors, lanes), PACK_PARAMETERS)
+    v = Lanes(f, lanes)
+    width = vectors * lanes
+    if lanes > 1:
+        offsets = v.do(
+            "mul",
+            "i64",
+            f"<{', '.join(f'i64 {i}' for i in range(lanes))}>",
+            v.spread("%b_column", "i64"),
+        )
+    in_rows = f.let("icmp eq i64 %b_column, 1")
+    with f.loop(0, "%columns", width, stem="j") as j:
+        panel_at = f.pointer(kind, "%packed", f.times(j.i, "%inner"))
+        column = f.pointer(kind, "%b", f.times(j.i, "%b_column"))
+        left = f.let(f"sub i64 %columns, {j.i}")
+        masks = [v.mask(n * lanes, left) for n in range(vectors)]
+        with f.loop(0, "%inner", stem="k") as k:
+            row = f.pointer(kind, column, f.times(k.i, "%b_row"))
+            to = f.pointer(kind, panel_at, f.times(k.i, width))
+            if lanes == 1:
+                for n in range(vectors):
+                    inside = f.let(f"icmp sgt i64 {left}, {n}")
+                    at = f.pointer(kind, row, f.times("%b_column", n))
+                    at = f.let(f"select i1 {inside}, ptr {at}, ptr {row}")
+                    x = v.select(inside, kind, v.load(kind, at, 1, None), v.all(0, kind))
+                    v.store(kind, x, f.pointer(kind, to, n), 1, None)
+            else:
+                _pack_row(f, v, kind, vectors, in_rows, row, to, masks, offsets)
+
+
+def _pack_row(
+    f: Function,
+    v: Lanes,
+    kind: str,
+    vectors: int,
+    in_rows: str,
+    row: str,
+    to: str,
+    masks: list[str | None],
+    offsets: str,
+) -> None:
+    by_row, by_column, done = (f.fresh(x) for x in ("row", "column", "done"))
+    f.write(f"br i1 {in_rows}, label %{by_row}, label %{by_column}")
+    f.place(by_row)
+    for n in range(vectors):
+        x = v.load(kind, f.pointer(kind, row, n * v.width), 1, masks[n])
+        v.store(kind, x, f.pointer(kind, to, n * v.width), 1, None)
+    f.write(f"br label %{done}")
+    f.place(by_column)
+    for n in range(vectors):
+        at = f.pointer(kind, row, f.times("%b_column", n * v.width))
+        x = v.load_each(kind, at, offsets, masks[n])
+        v.store(kind, x, f.pointer(kind, to, n * v.width), 1, None)
+    f.write(f"br label %{done}")
+    f.place(done)
+
+
+class Large(NamedTuple):
+    """A product whose rows, inner axis and columns are known when it runs."""
+
+    kind: str
+    rows: int  #: of its kernel
+    vectors: int
+    lanes: int
+
+    @property
+    def name(self) -> str:
+        return f"large_{self.kind}_{self.rows}x{self.vectors}x{self.lanes}"
+
+    @property
+    def kernels(self) -> list[Kernel]:
+        """Its kernel, and smaller ones for the rows that are left over."""
+        sizes = [self.rows, *(n for n in (4, 2, 1) if n < self.rows)]
+        return [Kernel(self.kind, n, self.vectors, self.lanes) for n in sizes]
+
+    @property
+    def scratch(self) -> int:
+        """The bytes that it needs to work in."""
+        return SIZES[self.kind] * (BLOCK * COLUMNS + BLOCK * ROWS)
+
+
+LARGE_PARAMETERS = (
+    "i64 %rows",
+    "i64 %inner",
+    "i64 %columns",
+    "ptr %a",
+    "i64 %a_row",
+    "i64 %a_column",
+    "ptr %b",
+    "i64 %b_row",
+    "i64 %b_column",
+    "ptr %start",
+    "i64 %start_row",
+    "ptr %c",
+    "i64 %c_row",
+    "ptr %scratch",
+)
+
+
+def write_large(module: Module, large: Large) -> None:
+    """Blocks of B, packed, times blocks of A, which are packed too where A is transposed."""
+    kind, vectors, lanes = large.kind, large.vectors, large.lanes
+    width = vectors * lanes
+    f = module.function(large.name, LARGE_PARAMETERS)
+    pack = pack_name(kind, vectors, lanes)
+    module.declare(pack, "void", [p.split(" %")[0] for p in PACK_PARAMETERS])
+    for kernel in large.kernels:
+        declare(module, kernel)
+    a_packed = f.pointer(kind, "%scratch", BLOCK * COLUMNS)
+    transposed = f.let("icmp eq i64 %a_row, 1")
+    one_column = f.let("icmp ne i64 %a_column, 1")
+    transposed = f.let(f"and i1 {transposed}, {one_column}")
+    v = Lanes(f, lanes)
+    with f.loop(0, "%columns", COLUMNS, stem="n") as n:
+        columns = f.least(COLUMNS, f.let(f"sub i64 %columns, {n.i}"))
+        with f.loop(0, "%inner", BLOCK, stem="m") as m:
+            inner = f.least(BLOCK, f.let(f"sub i64 %inner, {m.i}"))
+            b = f.pointer(kind, "%b", f.times(m.i, "%b_row"), f.times(n.i, "%b_column"))
+            f.write(
+                f"call void @{pack}(i64 {inner}, i64 {columns}, ptr {b}, i64 %b_row, "
+                f"i64 %b_column, ptr %scratch)"
+            )
+            first = f.let(f"icmp eq i64 {m.i}, 0")
+            with f.loop(0, "%rows", ROWS, stem="r") as r:
+                rows = f.least(ROWS, f.let(f"sub i64 %rows, {r.i}"))
+                a = f.pointer(kind, "%a", f.times(r.i, "%a_row"), f.times(m.i, "%a_column"))
+                by_row, by_column, ready = (f.fresh(x) for x in ("rows", "columns", "ready"))
+                f.write(f"br i1 {transposed}, label %{by_column}, label %{by_row}")
+                f.place(by_column)
+                with f.loop(0, inner, stem="k") as k:
+                    source = f.pointer(kind, a, f.times(k.i, "%a_column"))
+                    to = f.pointer(kind, a_packed, f.times(k.i, ROWS))
+                    with f.loop(0, rows, lanes) as i:
+                        mask = v.mask(i.i, rows)
+                        x = v.load(kind, f.pointer(kind, source, i.i), 1, mask)
+                        v.store(kind, x, f.pointer(kind, to, i.i), 1, mask)
+                end = f.label
+                f.write(f"br label %{ready}")
+                f.place(by_row)
+                f.write(f"br label %{ready}")
+                f.place(ready)
+                at, row, column = (
+                    f.let(f"phi {t} [ {packed}, %{end} ], [ {plain}, %{by_row} ]")
+                    for t, packed, plain in (
+                        ("ptr", a_packed, a),
+                        ("i64", "1", "%a_row"),
+                        ("i64", str(ROWS), "%a_column"),
+                    )
+                )
+                with f.loop(0, columns, width, stem="j") as j:
+                    left = f.let(f"sub i64 {columns}, {j.i}")
+                    panel_at = f.pointer(kind, "%scratch", f.times(j.i, inner))
+                    across = f.add(n.i, j.i)
+                    to = f.pointer(kind, "%c", f.times(r.i, "%c_row"), across)
+                    from_start = f.pointer(
+                        kind, "%start", f.times(r.i, "%start_row"), across
+                    )
+                    none = f.let("icmp eq ptr %start, null")
+                    begin = f.let(f"select i1 {none}, ptr null, ptr {from_start}")
+                    begin = f.let(f"select i1 {first}, ptr {begin}, ptr {to}")
+                    begin_row = f.let(f"select i1 {first}, i64 %start_row, i64 %c_row")
+                    none = f.let(f"icmp eq ptr {begin}, null")
+                    done: str | int = 0
+                    for kernel in large.kernels:
+                        stop = f.let(f"sub i64 {rows}, {kernel.rows - 1}")
+                        with f.loop(done, stop, kernel.rows) as i:
+                            place = f.pointer(kind, begin, f.times(i.i, begin_row))
+                            place = f.let(f"select i1 {none}, ptr null, ptr {place}")
+                            f.write(
+                                call(
+                                    kernel,
+                                    inner,
+                                    (f.pointer(kind, at, f.times(i.i, row)), row, column),
+                                    panel_at,
+                                    (place, begin_row),
+                                    (f.pointer(kind, to, f.times(i.i, "%c_row")), "%c_row"),
+                                    left,
+                                )
+                            )
+                        done = i.i
+
+
+def call(
+    kernel: Kernel,
+    inner: str | int,
+    a: tuple[str, str | int, str | int],
+    packed: str,
+    start: tuple[str, str | int],
+    c: tuple[str, str | int],
+    columns: str | int,
+) -> str:
+    """The instruction that runs a kernel."""
+    return (
+        f"call void @{kernel.name}(i64 {inner}, ptr {a[0]}, i64 {a[1]}, i64 {a[2]}, ptr {packed}, "
+        f"ptr {start[0]}, i64 {start[1]}, ptr {c[0]}, i64 {c[1]}, i64 {columns})"
+    )
+
+
+def pack_address(kind: str, vectors: int, lanes: int) -> int:
+    name = pack_name(kind, vectors, lanes)
+    return _address(name, lambda module: write_pack(module, kind, vectors, lanes), {})
+
+
+def large_address(large: Large) -> int:
+    imported = {kernel.name: address(kernel) for kernel in large.kernels}
+    pack = pack_name(large.kind, large.vectors, large.lanes)
+    imported[pack] = pack_address(large.kind, large.vectors, large.lanes)
+    return _address(large.name, lambda module: write_large(module, large), imported)
