@@ -20,7 +20,7 @@ from typing import Any
 
 from . import ops
 from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad
-from .graph import detect_anomaly, no_grad, primitive, scope, steps
+from .graph import backend, detect_anomaly, no_grad, primitive, scope, steps
 from .ops import *  # noqa: F403
 from .scan import scan, scan_plan
 from .tensor import Tensor
@@ -51,6 +51,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Tensor",
+    "backend",
     "checkpoint",
     "detect_anomaly",
     "grad",

@@ -42,7 +42,9 @@ from .recording import (
     table,
 )
 from .scopes import (
+    BACKENDS,
     Scope,
+    backend,
     current,
     detect_anomaly,
     enable_grad,
@@ -55,6 +57,7 @@ from .scopes import (
 
 __all__ = [
     "ALL",
+    "BACKENDS",
     "OUT",
     "Argument",
     "Array",
@@ -71,6 +74,7 @@ __all__ = [
     "ancestors",
     "apply",
     "attach",
+    "backend",
     "check_finite",
     "current",
     "describe",

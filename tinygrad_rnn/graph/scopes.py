@@ -58,10 +58,11 @@ class _State:
     """What one thread is doing: does it record, does it check for NaN, and in which scope.
 
     While a step is traced (``scan``), ``tracing`` is the function that takes the place of
-    ``apply`` for every operation on Tensors; else None.
+    ``apply`` for every operation on Tensors; else None. ``backend`` is the one that ``scan`` was
+    told to use.
     """
 
-    __slots__ = ("anomaly", "plain", "recording", "scope", "tracing")
+    __slots__ = ("anomaly", "backend", "plain", "recording", "scope", "tracing")
 
     def __init__(
         self,
@@ -69,11 +70,13 @@ class _State:
         anomaly: bool,
         scope: Scope,
         tracing: Callable[..., Any] | None = None,
+        backend: str | None = None,
     ):
         self.recording = recording
         self.anomaly = anomaly
         self.scope = scope
         self.tracing = tracing
+        self.backend = backend
         # The short paths of unary and binary operations serve this mode only.
         self.plain = recording and not anomaly and tracing is None
 
@@ -86,7 +89,9 @@ current = _state.get
 
 
 @contextmanager
-def _switched(*, recording: bool | None = None, anomaly: bool | None = None) -> Iterator[None]:
+def _switched(
+    *, recording: bool | None = None, anomaly: bool | None = None, backend: str | None = None
+) -> Iterator[None]:
     before = current()
     _state.set(
         _State(
@@ -94,6 +99,7 @@ def _switched(*, recording: bool | None = None, anomaly: bool | None = None) -> 
             before.anomaly if anomaly is None else anomaly,
             before.scope,
             before.tracing,
+            before.backend if backend is None else backend,
         )
     )
     try:
@@ -131,7 +137,7 @@ def enable_grad() -> Iterator[None]:
 def traced(tracing: Callable[..., Any] | None, *, recording: bool) -> Iterator[None]:
     """Send every operation on Tensors to ``tracing``; None: run them as usual again."""
     before = current()
-    _state.set(_State(recording, False, before.scope, tracing))
+    _state.set(_State(recording, False, before.scope, tracing, before.backend))
     try:
         yield
     finally:
@@ -159,11 +165,45 @@ def detect_anomaly() -> Iterator[None]:
         yield
 
 
+BACKENDS = ("auto", "numpy", "native")
+
+
+@contextmanager
+def backend(name: str) -> Iterator[None]:
+    """Choose what runs the scans inside the block: NumPy, or machine code.
+
+    A context manager and a decorator; it holds for the current thread and ends with the block,
+    exceptions included. Outside of every block the environment variable ``TINYGRAD_RNN_BACKEND``
+    counts; without it, "auto".
+
+    Args:
+        name: "numpy" calls NumPy for each operation; "native" compiles a step by llvmlite (the
+            extra ``[native]``); "auto" is native where llvmlite is installed and every operation of
+            the step can be compiled, else NumPy. ``print(tg.scan_plan(...))`` says which it is.
+
+    Raises:
+        ValueError: another name.
+        RuntimeError: from a scan within a "native" block that cannot be compiled; it says why.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> with tg.backend("numpy"):
+    ...     h, ys = tg.scan(lambda h, x: (h + x, h), np.zeros(2), np.ones((3, 2)))
+    >>> h
+    Tensor([3., 3.])
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {name!r}")
+    with _switched(backend=name):
+        yield
+
+
 @contextmanager
 def in_scope(place: Scope) -> Iterator[None]:
     """Record as if in the given scope: a rule belongs to the step of what it differentiates."""
     before = current()
-    _state.set(_State(before.recording, before.anomaly, place, before.tracing))
+    _state.set(
+        _State(before.recording, before.anomaly, place, before.tracing, before.backend)
+    )
     try:
         yield
     finally:
@@ -199,7 +239,9 @@ class scope:
         self._before.append(before)
         outer = before.scope
         inner = Scope((*outer.path, self._name), outer.steps, outer.sweep)
-        _state.set(_State(before.recording, before.anomaly, inner, before.tracing))
+        _state.set(
+            _State(before.recording, before.anomaly, inner, before.tracing, before.backend)
+        )
 
     def __exit__(
         self,
@@ -239,7 +281,7 @@ def steps(xs: Any, *, reverse: bool = False) -> Iterator[tuple[int, Any]]:
             # The tag comes before the element: reading x_t = xs[t] belongs to its step too.
             inner = Scope(outer.path, (*outer.steps, (loop, t)), outer.sweep)
             now = current()  # whoever calls next() himself may do so inside no_grad
-            _state.set(_State(now.recording, now.anomaly, inner, now.tracing))
+            _state.set(_State(now.recording, now.anomaly, inner, now.tracing, now.backend))
             try:
                 x_t = next(iterator)
             except StopIteration:
@@ -251,7 +293,7 @@ def steps(xs: Any, *, reverse: bool = False) -> Iterator[tuple[int, Any]]:
         # A generator that somebody kept may be closed much later, in the middle of another scope.
         now = current()
         if any(open_loop == loop for open_loop, _ in now.scope.steps):
-            _state.set(_State(now.recording, now.anomaly, outer, now.tracing))
+            _state.set(_State(now.recording, now.anomaly, outer, now.tracing, now.backend))
 
 
 def _name_element(x_t: Value, xs: Value, t: int) -> None:

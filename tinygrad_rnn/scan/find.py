@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import next_number, traced
+from .backends import wanted
 from .cache import Cache
 from .call import Call, Closed
 from .follow import Follower
@@ -51,6 +52,7 @@ def _traced(call: Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
             tuple(x._array.slot for x in (*new, *outputs)),
             tuple(x.node is not None for x in (*new, *outputs)),
             recording,
+            wanted(),
         )
     )
     return step, structure
@@ -105,6 +107,7 @@ def _kind(call: Call, closed: Closed | None, recording: bool) -> Any:
         tuple([(x._array.dtype, x.node is not None) for x in values]),
         call.ends is None,
         recording,
+        wanted(),
     )
 
 
