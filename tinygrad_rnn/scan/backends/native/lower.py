@@ -95,6 +95,7 @@ class Lowering:
         self.scratch: dict[Memory, int] = {}
         self.batch_of: dict[Value, int] = {}
         self.batches: list[Batch] = []
+        self.steps = -1
         self.readers = _readers(program)
         self._assign_batches()
         self.given: dict[Value, Place] = {}
@@ -129,8 +130,24 @@ class Lowering:
         self.steps = first
         for v in program.after:
             self._assign(v)
+        #: Results that are views of something, and the batch that copies each.
+        self.copied_in: dict[Value, int] = {}
+        for v in (*program.stacked, *program.kept, *program.totals):
+            if is_view(v):
+                self.copied_in[v] = self._copied_in(v)
+
+    def _copied_in(self, v: Value) -> int:
+        at = self.batch_of.get(root(v))
+        if at is None and v.varies:
+            return self.steps
+        if at is None or self.batches[at].kind == "product":
+            self.batches.append(Batch("each" if v.varies else "once"))
+            return len(self.batches) - 1
+        return at
 
     def _assign(self, v: Value) -> None:
+        if is_view(v):
+            return  # it is made wherever it is read
         kind = "each" if v.varies else "once"
         if is_large(v) or v.op is total_matmul:
             kind = "product"
@@ -139,8 +156,10 @@ class Lowering:
         if kind != "product" and self._joins_product(v):
             return
         least = 0
-        for x in v.inputs:
+        for x in map(root, v.inputs):
             at = self.batch_of.get(x)
+            if x in self.program.carries:
+                at = self.steps
             if at is None:
                 continue
             same = self.batches[at].kind
@@ -244,6 +263,12 @@ class Lowering:
                         self._elsewhere.add(x)
                     if x in self.batch_of and self.batch_of[x] != i:
                         self._elsewhere.add(x)
+        for v in program.new_carries:
+            if self.batch_of.get(root(v)) != self.steps:
+                self._elsewhere.add(root(v))
+        for v, at in self.copied_in.items():
+            if self.batch_of.get(root(v), self.steps) != at:
+                self._elsewhere.add(root(v))
         wanted = {*program.stacked, *program.kept}
         self.ends: list[Memory] = []  # where the last carries go
         self.new_carries: list[Result] = []
@@ -261,7 +286,7 @@ class Lowering:
             self.ends.append(end)
             self.new_carries.append(given)
         self.results: dict[Value, Result] = {}
-        self.copies: list[tuple[Value, Place]] = []  # results that are views of something
+        self.copies: list[tuple[Value, Place]] = []
         for v in (*program.stacked, *program.kept, *program.totals):
             if v not in self.results:
                 self.results[v] = self._result(v)
@@ -578,22 +603,10 @@ class _BatchWriter:
                 self.product(item)
             else:
                 self.assemble(item.made)
-        for v, place in self.lowering.copies:
-            if self.is_here(v):
+        lowering = self.lowering
+        for v, place in lowering.copies:
+            if lowering.copied_in[v] == self.number:
                 self.copy(self.read(v), place)
-
-    def is_here(self, v: Value) -> bool:
-        """Whether a result that is a view is copied in this batch."""
-        source = root(v)
-        at = self.lowering.batch_of.get(source)
-        if at is None or self.lowering.batches[at].kind == "product":
-            wanted = self.lowering.steps if v.varies else None
-            if at is not None and v.varies:
-                raise Unsupported("a view of a large product is wanted")
-            return self.number == wanted if v.varies else self.number == len(
-                self.lowering.batches
-            ) - 1
-        return at == self.number
 
     def comment(self, item: Item) -> None:
         names = self.lowering.names
