@@ -11,16 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..graph import Primitive, Value, attach, current, record
+from ..graph import Primitive, Value, attach, current, python_scalars, record
 from .trace import (
     Literal,
     Symbol,
     Trace,
     any_traced,
     frozen,
-    new_array,
-    no_numbers,
-    python_scalars,
     refuse,
 )
 
@@ -84,6 +81,8 @@ class Follower(Trace):
         """Whether the step did all that was expected, and nothing else."""
         if not self.same or self._position != len(self._expected):
             return False
+        if len(self.symbols) != len(self._expected_symbols):
+            return False  # it returns what was not met before
         for source in self.sources:
             array, expected = source.array, self._expected_symbols[source.slot]
             if array.shape != expected.shape or array.dtype != expected.dtype:
@@ -110,7 +109,7 @@ class Follower(Trace):
         if primitive is not expected.primitive or len(inputs) != len(operands):
             return None
         x = inputs[expected.traced]
-        if not isinstance(x, Value) or type(x._array) is not Symbol:
+        if not isinstance(x, Value) or type(x._array) is not Symbol:  # type: ignore[comparison-overlap]
             return None
         parents: list[Any] = []
         arrays: list[Any] = []
@@ -139,11 +138,8 @@ class Follower(Trace):
         if (keywords or expected.keywords) and not _alike(keywords, expected.keywords):
             return None
         self._position += 1
-        shape = expected.shape
-        made: Symbol = new_array(Symbol, shape, expected.dtype, no_numbers, 0, (0,) * len(shape))
-        made.slot = len(self.symbols)
-        made.owner = self.owner
-        made.aval = expected.aval
+        slot = len(self.symbols)
+        made = Symbol(expected.shape, expected.dtype, slot, self.owner, expected.aval)
         self.symbols.append(made)
         if not expected.recorded:
             return attach(made, None)

@@ -46,6 +46,7 @@ class Plan:
 
     def __init__(self, step: Step, recording: bool):
         trace = step.trace
+        trace.close()
         self.step = step
         self.instructions: tuple[Instruction, ...] = tuple(trace.instructions)
         self.sources: tuple[int, ...] = tuple(source.slot for source in trace.sources)
@@ -280,14 +281,15 @@ class _Backward:
             assert slot is not None
             values[slot] = given(symbols[slot].shape, symbols[slot].dtype, SEQUENCE, labels[i])
             sequences.append(values[slot])
-        self.carries = [i for i in range(n) if seeds[i] is not None]
+        # A carry may have a cotangent though the new carry, a constant say, has none to pass on.
+        self.carries = [i for i in range(n) if (seeds[i], cotangents[i]) != (None, None)]
         carries = []
         labels = _numbered("dh", "", n)
         for i in self.carries:
-            slot = seeds[i]
-            assert slot is not None
-            values[slot] = given(symbols[slot].shape, symbols[slot].dtype, LOOP, labels[i])
-            carries.append(values[slot])
+            slot, symbol = seeds[i], symbols[step.carries[i]]
+            carries.append(given(symbol.shape, symbol.dtype, LOOP, labels[i]))
+            if slot is not None:
+                values[slot] = carries[-1]
         self._read_forward(forward, builder, saved, trace, values)
         translate(builder, trace.instructions, symbols, values)
 
