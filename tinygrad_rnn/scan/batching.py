@@ -187,6 +187,14 @@ def _embedding(op: Primitive, keywords: dict[str, Any], operands: Sequence[Opera
     return None if operands[1].over_time else op.forward
 
 
+def _gather(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand]) -> Any:
+    """Rows of one table, at places of every step."""
+    x, *ids = operands
+    if x.over_time or keywords["pattern"] != (indexing.PLACE,) or not ids[0].over_time:
+        return None
+    return lambda table, places: table[places]
+
+
 # ── products ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -266,8 +274,12 @@ def _joining(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand
 _rules: dict[Primitive, Rule] = {
     op: _elementwise for op in table.values() if op.elementwise and op.name in elementwise.__dict__
 }
-for _comparison in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "sign"):
-    _rules[_of(getattr(elementwise, _comparison))] = _elementwise
+_constants = (
+    "equal not_equal less less_equal greater greater_equal sign isnan isinf isfinite floor invert "
+    "logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor"
+)
+for _name in _constants.split():
+    _rules[_of(getattr(elementwise, _name))] = _elementwise
 _makers: dict[str, Callable[..., Any]] = {
     "reshape": _reshape,
     "transpose": _transpose,
@@ -292,6 +304,7 @@ _rules[_of(reductions._first_place)] = _reduction
 _rules[table["matmul"]] = _matmul
 _rules[table["einsum"]] = _einsum
 _rules[table["embedding"]] = _embedding
+_rules[table["_gather"]] = _gather
 _rules[table["_concatenate"]] = _rules[table["_stack"]] = _joining
 
 
