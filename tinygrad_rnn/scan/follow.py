@@ -28,7 +28,6 @@ class Expected(NamedTuple):
     primitive: Primitive
     operands: tuple[int | Literal, ...]
     through: tuple[bool, ...]
-    traced: int  #: which operand, the first one, depends on the step
     keywords: dict[str, Any]
     recorded: bool
     shape: tuple[int, ...]
@@ -38,17 +37,14 @@ class Expected(NamedTuple):
 
 def expected(trace: Trace) -> tuple[Expected, ...]:
     """What a trace did, for a :class:`Follower`."""
-    outside = {source.slot for source in trace.sources}
     made = []
     for step in trace.instructions:
-        slots = [i for i, x in enumerate(step.operands) if type(x) is int and x not in outside]
         output = trace.symbols[step.slot]
         made.append(
             Expected(
                 step.primitive,
                 step.operands,
                 step.through,
-                slots[0],
                 step.keywords,
                 step.node is not None,
                 output.shape,
@@ -108,8 +104,7 @@ class Follower(Trace):
         operands = expected.operands
         if primitive is not expected.primitive or len(inputs) != len(operands):
             return None
-        x = inputs[expected.traced]
-        if not isinstance(x, Value) or type(x._array) is not Symbol:  # type: ignore[comparison-overlap]
+        if not any_traced(inputs):
             return None
         parents: list[Any] = []
         arrays: list[Any] = []
@@ -121,7 +116,7 @@ class Follower(Trace):
                 arrays.append(x)
                 parents.append(None)
             else:
-                if isinstance(x, Value) and type(x._array) is Symbol:
+                if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
                     symbol, node = x._array, x.node
                     if symbol.owner is not self.owner:
                         refuse()
