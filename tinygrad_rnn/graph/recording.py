@@ -150,7 +150,7 @@ class Primitive:
         expand: Callable[[Node], Sequence[Value]] | None = None,
         rowwise: bool = False,
         batch: BatchRule | None = None,
-        view: View | Callable[[dict[str, Any]], View] = False,
+        view: View | Callable[[dict[str, Any]], View] = "unknown",
         linear: Linear | Callable[[dict[str, Any]], Linear] = (),
         written_out: Callable[..., Array] | None = None,
         into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]] | None = None,

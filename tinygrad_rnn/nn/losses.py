@@ -175,7 +175,10 @@ def _checked_probabilities(y: ndarray) -> ndarray:
 # The numbers of a traced step are looked at when it runs: by these, which hand them on.
 _within = Primitive("cross_entropy", _checked_indices, None)
 _probabilities = Primitive(
-    "binary_cross_entropy_with_logits", _checked_probabilities, (same,), elementwise=True
+    "binary_cross_entropy_with_logits",
+    _checked_probabilities,
+    (same,),
+    elementwise=True,
 )
 
 

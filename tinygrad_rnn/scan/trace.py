@@ -320,7 +320,7 @@ class Trace:
 
 
 #: Between a closed-over Tensor and the step that reads it: a derivative within the step passes.
-_enter = Primitive("enter", lambda x: x, (same,))
+_enter = Primitive("enter", lambda x: x, (same,), elementwise=True, view=True)
 
 
 def _entry(made: Symbol, node: Node) -> Node:
