@@ -212,7 +212,7 @@ def log1p(x: Array) -> Array:
     """
 
 
-@elementwise(np.sqrt, lambda g, y, x: g * (0.5 / y))
+@elementwise(np.sqrt, lambda g, y, x: g * 0.5 / y)
 def sqrt(x: Array) -> Array:
     """``y = x^(1/2)``; dy/dx = 1 / (2 y).
 
