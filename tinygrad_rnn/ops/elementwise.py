@@ -122,7 +122,7 @@ def multiply(x: Array, y: Array) -> Array:
 
 
 @elementwise(
-    np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -(g / y) * z, linear=((0,),), symbol="/"
+    np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y, linear=((0,),), symbol="/"
 )
 def divide(x: Array, y: Array) -> Array:
     """``z = x / y``; dz/dx = 1 / y, dz/dy = -x / y^2 = -z / y.
