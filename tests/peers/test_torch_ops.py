@@ -562,9 +562,12 @@ def test_values_first_and_second_gradients(row: Row) -> None:
 
 
 def test_the_table_has_every_operation() -> None:
-    without_gradient = {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
-    helpers = {"sign", "place", "shape_of", "sum_to", "windows", "unwindow"}
-    wanted = set(tg.ops.__all__) - without_gradient - helpers
+    def has_gradient(name: str) -> bool:
+        op = getattr(getattr(tg.ops, name), "primitive", None)
+        return op is None or op.vjps is not None
+
+    helpers = {"place", "shape_of", "sum_to", "windows", "unwindow"}
+    wanted = {name for name in tg.ops.__all__ if has_gradient(name)} - helpers
     assert {row.op for row in TABLE} >= wanted
 
 

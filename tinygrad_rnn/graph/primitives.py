@@ -48,6 +48,7 @@ def elementwise(
     recurrent net spends its time on.
     """
 
+    traits.setdefault("view", False)
     ufunc, vjps = (rules[0], rules[1:]) if isinstance(rules[0], np.ufunc) else (None, rules)
 
     def decorate(described: Callable[..., Any]) -> Callable[..., Array]:
@@ -69,6 +70,8 @@ def differentiable(
     arguments of the decorator are attributes of the :class:`Primitive`.
     """
 
+    traits.setdefault("view", False)
+
     def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
         op = Primitive(
             forward.__name__, forward, vjps, add_into=add_into, rowwise=rowwise, **traits
@@ -82,6 +85,8 @@ def nondifferentiable(
     *, elementwise: bool = False, **traits: Unpack[Traits]
 ) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
     """Make an operation of a piecewise constant function: it gives Tensors without a graph."""
+
+    traits.setdefault("view", False)
 
     def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
         op = Primitive(forward.__name__, forward, None, elementwise=elementwise, **traits)
@@ -104,6 +109,8 @@ def variadic(
     The rule is ``rule(index, g, out, *inputs, **keywords)``. What comes out is called with the
     list as its first argument, as ``np.concatenate`` is.
     """
+
+    traits.setdefault("view", False)
 
     def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
         op = Primitive(forward.__name__, forward, ForEach(rule), **traits)

@@ -12,6 +12,7 @@ where shapes do not broadcast and TypeError for what is not a real number.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,31 @@ def sign(x: Array) -> Array:
     return np.sign(x)
 
 
+def _constant(ufunc: np.ufunc, says: str) -> Callable[..., Array]:
+    """An operation of NumPy's without a derivative."""
+
+    def forward(*xs: Array) -> Array:
+        return ufunc(*xs)
+
+    forward.__name__ = ufunc.__name__
+    forward.__doc__ = f"``np.{ufunc.__name__}``: {says} It carries no gradient."
+    return nondifferentiable(elementwise=True)(forward)
+
+
+isnan = _constant(np.isnan, "whether each element is NaN.")
+isinf = _constant(np.isinf, "whether each element is Inf or -Inf.")
+isfinite = _constant(np.isfinite, "whether each element is neither NaN nor infinite.")
+floor = _constant(np.floor, "the largest integer that is no larger, of each element.")
+logical_and = _constant(np.logical_and, "x and y, element by element, as booleans.")
+logical_or = _constant(np.logical_or, "x or y, element by element, as booleans.")
+logical_xor = _constant(np.logical_xor, "either x or y, element by element, as booleans.")
+logical_not = _constant(np.logical_not, "not x, element by element, as booleans.")
+bitwise_and = _constant(np.bitwise_and, "``x & y`` of booleans or integers.")
+bitwise_or = _constant(np.bitwise_or, "``x | y`` of booleans or integers.")
+bitwise_xor = _constant(np.bitwise_xor, "``x ^ y`` of booleans or integers.")
+invert = _constant(np.invert, "``~x`` of booleans or integers.")
+
+
 # ── arithmetic ───────────────────────────────────────────────────────────────────────────
 
 
@@ -105,7 +131,7 @@ def multiply(x: Array, y: Array) -> Array:
 @elementwise(
     np.divide,
     lambda g, z, x, y: g / y,
-    lambda g, z, x, y: -(g / y) * z,
+    lambda g, z, x, y: -g * z / y,
     linear=((0,),),
     symbol="/",
     scalar="divide",
@@ -198,7 +224,7 @@ def log1p(x: Array) -> Array:
     """
 
 
-@elementwise(np.sqrt, lambda g, y, x: g * (0.5 / y), scalar="sqrt")
+@elementwise(np.sqrt, lambda g, y, x: g * 0.5 / y, scalar="sqrt")
 def sqrt(x: Array) -> Array:
     """``y = x^(1/2)``; dy/dx = 1 / (2 y).
 

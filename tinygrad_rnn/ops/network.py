@@ -239,9 +239,9 @@ def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0)
 
 def _least(dtype: np.dtype[Any]) -> Any:
     """What no number of this dtype is less than."""
-    if dtype.kind == "f":
-        return -np.inf
-    return False if dtype.kind == "b" else np.iinfo(dtype).min
+    if dtype.kind == "b":
+        return False
+    return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
 
 
 # ── dropout and normalisation ────────────────────────────────────────────────────────────

@@ -64,10 +64,12 @@ def _product_in_pieces(x: ndarray, y: ndarray, p: int) -> ndarray:
 
 
 #: A matrix (k, m) as pieces (1, q, k, m/q), each with its rows one behind the other.
-in_pieces = Primitive("in_pieces", lambda y, q: np.ascontiguousarray(pieces(y, 1, q)), None)
+in_pieces = Primitive(
+    "in_pieces", lambda y, q: np.ascontiguousarray(pieces(y, 1, q)), None, view="maybe"
+)
 
 #: x (n, k) times a matrix that comes in pieces: (n, m), from p pieces of x.
-product_in_pieces = Primitive("product_in_pieces", _product_in_pieces, None)
+product_in_pieces = Primitive("product_in_pieces", _product_in_pieces, None, view=False)
 
 
 __all__ = [

@@ -143,7 +143,7 @@ class Backward:
     Args:
         forward: what it is the backward of.
         live: where gradients flow.
-        given: which new carries and outputs come with a cotangent from outside.
+        seeded: which new carries and outputs have a cotangent, from outside or from the step after.
         wanted: of which carries, inputs and sources the cotangent is wanted.
 
     Attributes:
@@ -159,12 +159,12 @@ class Backward:
     """
 
     def __init__(
-        self, forward: Forward, live: Live, given: tuple[bool, ...], wanted: tuple[bool, ...]
+        self, forward: Forward, live: Live, seeded: tuple[bool, ...], wanted: tuple[bool, ...]
     ):
         step = forward.step
         n, m = len(step.carries), len(step.inputs)
         trace = Trace(step.trace)
-        seeds, cotangents = _swept(trace, step, live, given, wanted)
+        seeds, cotangents = _swept(trace, step, live, seeded, wanted)
         self._forward = forward
         self._builder = Builder(start=forward.builder.last)
         self._values: dict[int, Any] = {}
@@ -273,7 +273,7 @@ class Backward:
 
 
 def _swept(
-    trace: Trace, step: Step, live: Live, given: tuple[bool, ...], wanted: tuple[bool, ...]
+    trace: Trace, step: Step, live: Live, seeded: tuple[bool, ...], wanted: tuple[bool, ...]
 ) -> tuple[list[int | None], list[Any | None]]:
     """Run the rules on traced values: the slots of the seeds, and the cotangents they lead to."""
     outputs = [*step.new_carries, *step.outputs]
@@ -285,9 +285,8 @@ def _swept(
     seeds: dict[Node, Any] = {}
     slots: list[int | None] = []
     with traced(trace.apply, recording=False):
-        for i, (y, has_cotangent) in enumerate(zip(outputs, given, strict=True)):
-            # The cotangent of a carry comes from the step after, if not from outside.
-            if y.node is None or not (has_cotangent or (i < n and live.carries[i])):
+        for y, has_cotangent in zip(outputs, seeded, strict=True):
+            if y.node is None or not has_cotangent:
                 slots.append(None)
                 continue
             g = trace.given(y._array.shape, y._array.dtype, False)

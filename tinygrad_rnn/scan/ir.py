@@ -106,7 +106,7 @@ class OverTime(Primitive):
     __slots__ = ("formula",)
 
     def __init__(self, name: str, formula: str, forward: Callable[..., Any]):
-        super().__init__(name, forward, None)
+        super().__init__(name, forward, None, view=False)
         self.formula = formula
 
 
@@ -126,10 +126,10 @@ def _join(*parts: Any, indices: Sequence[Any], shape: tuple[int, ...]) -> Any:
 
 
 #: Parts laid into zeros, in places that do not overlap: a sum of ``place`` without the sum.
-join = Primitive("join", _join, None)
+join = Primitive("join", _join, None, view=False)
 
 #: An array of one number.
-filled = Primitive("filled", np.full, None)
+filled = Primitive("filled", np.full, None, view=False)
 
 #: The same array with its rows one behind the other, as BLAS and NumPy's loops are fastest.
 contiguous = Primitive(

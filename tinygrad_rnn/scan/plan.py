@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy import ndarray
 
-from ..graph import current
+from ..graph import ancestors, current
 from .backends import Loop, wanted
 from .backends import compiled as made_to_run
 from .derive import Backward, Forward, Step, live_in, nothing_live
@@ -31,6 +31,7 @@ class Plan:
 
     def __init__(self, step: Step, recording: bool):
         trace = step.trace
+        trace.close()
         self.step = step
         self.instructions: tuple[Instruction, ...] = tuple(trace.instructions)
         self.sources: tuple[int, ...] = tuple(source.slot for source in trace.sources)
@@ -44,6 +45,7 @@ class Plan:
         self._wanted = wanted()
         self._lock = threading.Lock()
         self._backward: dict[Any, BackwardLoop] = {}
+        self._reached: dict[tuple[bool, ...], tuple[bool, ...]] = {}
         self.live = live_in(step) if recording else nothing_live(step)
         self._forward = Forward(step)
         self._kept: list[Value] = []
@@ -55,19 +57,50 @@ class Plan:
         program = self._forward.program(self._kept)
         self.forward, self.reason = compiled(program, {}, self._wanted)
         if whole is not None:
-            self._backward[every, self.live.inputs] = BackwardLoop(whole, self)
+            self._backward[every, self.live.inputs, False] = BackwardLoop(whole, self)
         trace.forget()
 
-    def backward(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> BackwardLoop:
-        """The backward loop for these cotangents of the outputs and of these inputs."""
+    def backward(
+        self, given: tuple[bool, ...], wanted: tuple[bool, ...], exactly: bool = False
+    ) -> BackwardLoop:
+        """The backward loop for these cotangents of the outputs and of these inputs.
+
+        A carry may get a cotangent from the step after it though none is given from outside: at
+        the last step zeros then stand in its place. With ``exactly`` none does: only what is given
+        has a cotangent at any step.
+        """
+        key = given, wanted, exactly
         with self._lock:
-            found = self._backward.get((given, wanted))
+            found = self._backward.get(key)
             if found is None:
                 if len(self._backward) >= 64:
                     self._backward.clear()
-                derived = Backward(self._forward, self.live, given, wanted)
-                found = self._backward[given, wanted] = BackwardLoop(derived, self)
+                seeded = given if exactly else self._seeded(given)
+                derived = Backward(self._forward, self.live, seeded, wanted)
+                found = self._backward[key] = BackwardLoop(derived, self)
             return found
+
+    def reached(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
+        """Which carries have a cotangent if these new carries and outputs have one."""
+        found = self._reached.get(given)
+        if found is None:
+            outputs = (*self.step.new_carries, *self.step.outputs)
+            nodes = [y.node for y, has in zip(outputs, given, strict=True) if has and y.node]
+            before = set(ancestors(nodes))
+            leaves = [self.step.trace.leaves.get(slot) for slot in self.step.carries]
+            pairs = zip(self.live.carries, leaves, strict=True)
+            found = self._reached[given] = tuple(live and leaf in before for live, leaf in pairs)
+        return found
+
+    def _seeded(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
+        """Which new carries and outputs have a cotangent at some step."""
+        n = len(self.step.carries)
+        while True:
+            pairs = zip(given[:n], self.reached(given), strict=True)
+            seeded = (*[a or b for a, b in pairs], *given[n:])
+            if seeded == given:
+                return given
+            given = seeded
 
     # A value that comes from outside may have been made within the step, of random numbers say,
     # unless it was in the graph before, or it is the very array of an earlier call.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...graph import table
-from ...ops.indexing import _rows_added
+from ...ops.indexing import PLACE
 from ..ir import (
     Builder,
     Program,
@@ -31,6 +31,7 @@ from ..ir import (
 
 _multiply, _matmul, _einsum = table["multiply"], table["matmul"], table["einsum"]
 _sum, _sum_to = table["sum"], table["sum_to"]
+_rows_added, _scatter = table["_rows_added"], table["_scatter"]
 
 
 def totals(program: Program) -> Program:
@@ -85,7 +86,8 @@ class _Totals:
             return self.sum_of_all(v)
         if op is _einsum and all(type(a) is Value and a.varies for a in v.args):
             return self.build.plain(total_einsum, v.args, v.keywords, v.shape, v.dtype)
-        if op is _rows_added.primitive and all(x.varies for x in v.inputs):  # type: ignore[attr-defined]
+        rows = op is _rows_added or (op is _scatter and v.keywords["pattern"] == (PLACE,))
+        if rows and all(x.varies for x in v.inputs):
             keywords = {"op": op, "keywords": v.keywords}
             return self.build.plain(total_applied, v.args, keywords, v.shape, v.dtype)
         return self.linear(v)

@@ -493,7 +493,8 @@ class _BatchWriter:
         base = self.base(memory)
         if not place.when:
             return f.pointer(memory.kind, base, place.offset)
-        assert self.step_top is not None
+        if self.step_top is None:
+            raise Unsupported("all steps of a view that has to be copied")
         slot: str | int
         if memory.slots == "two":
             slot = f.let(f"and i64 {self.turn}, 1")

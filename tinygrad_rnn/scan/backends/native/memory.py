@@ -85,7 +85,7 @@ def padded(shape: tuple[int, ...], kind: str) -> tuple[int, tuple[int, ...]]:
     return row * shape[0], (row, 1)
 
 
-_getitem = table["_getitem"]
+_getitem, _einsum = table["_getitem"], table["einsum"]
 
 
 def view(place: Place, v: Value) -> Place | None:
@@ -130,6 +130,8 @@ def is_view(v: Value) -> bool:
     if v.op is None or v.op.is_view(v.keywords) not in (True, "maybe") or len(v.inputs) != 1:
         return False
     (x,) = v.inputs
+    if v.op is _einsum and set(v.keywords["operands"][0]) != set(v.keywords["result"]):
+        return False  # it sums
     return kind_of(x.dtype) is not None
 
 
