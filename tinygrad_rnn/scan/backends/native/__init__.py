@@ -57,13 +57,31 @@ class NativeLoop:
         target()
         self.program = lowered(program)
         self.names = Names(self.program, given, start=start)
-        self._lowering = lowering = Lowering(self.program, self.names)
+        lowering = Lowering(self.program, self.names)
         self.source = str(lowering.module)
         self._compiled = Compiled(self.source, ["run"], lowering.imported)
         word = ctypes.c_int64
         self._run = self._compiled.function("run", [ctypes.c_void_p, word, word])
-        count = 1 + lowering.arguments
-        self._addresses = word * count
+        self._addresses = word * (1 + lowering.arguments)
+        self._scratch_bytes = lowering.scratch_bytes
+        #: The arrays to make: shape and dtype, and how many more than T slots; None for one slot.
+        more = {"one": None, "T": 0, "T + 1": 1}
+        self._made = [(x.shape, x.dtype, more[x.slots]) for x in lowering.made]
+        self._results = [
+            [(x.argument + 1, x.part) for x in results]
+            for results in (
+                lowering.new_carries,
+                lowering.stacked,
+                lowering.totals,
+                lowering.kept,
+            )
+        ]
+        self._given = {x.argument + 1 for results in self._all(lowering) for x in results if x.given}
+        self._repeated = [i for i, x in enumerate(lowering.stacked) if x.slots == "one"]
+
+    @staticmethod
+    def _all(lowering: Lowering) -> list[list[Result]]:
+        return [lowering.new_carries, lowering.stacked, lowering.totals, lowering.kept]
 
     def __call__(
         self,
@@ -73,36 +91,28 @@ class NativeLoop:
         sequences: Sequence[ndarray],
         carries: Sequence[ndarray],
     ) -> Any:
-        lowering = self._lowering
-        given = [*constants, *sequences, *carries]
-        arrays = [empty(lowering.scratch_bytes(steps), np.uint8)]
-        arrays += [np.ascontiguousarray(x) for x in given]
-        for result in lowering.made:
-            lead = {"one": (), "T": (steps,), "T + 1": (steps + 1,)}[result.slots]
-            arrays.append(empty((*lead, *result.shape), result.dtype))
+        given = (*constants, *sequences, *carries)
+        arrays = [empty(self._scratch_bytes(steps), np.uint8), *map(np.ascontiguousarray, given)]
+        for shape, dtype, more in self._made:
+            arrays.append(empty(shape if more is None else (steps + more, *shape), dtype))
         self._run(self._addresses(*map(id, arrays)), steps, reverse)
-
-        def result(x: Result) -> ndarray:
-            if x.given:
-                return given[x.argument]
-            found = arrays[x.argument + 1]
-            if x.part:
-                first = (x.part == "new") != reverse
-                found = found[1:] if first else found[:-1]
-            return found
-
-        stacked = []
-        for x in lowering.stacked:
-            found = result(x)
-            if x.slots == "one":
-                found = np.broadcast_to(found, (steps, *found.shape)).copy()
-            stacked.append(found)
-        return (
-            [result(x) for x in lowering.new_carries],
-            stacked,
-            [result(x) for x in lowering.totals],
-            [result(x) for x in lowering.kept],
-        )
+        for i in self._given:
+            arrays[i] = given[i - 1]
+        found = [
+            [
+                arrays[i]
+                if not part
+                else arrays[i][1:]
+                if (part == "new") != reverse
+                else arrays[i][:-1]
+                for i, part in results
+            ]
+            for results in self._results
+        ]
+        for i in self._repeated:
+            x = found[1][i]
+            found[1][i] = np.broadcast_to(x, (steps, *x.shape)).copy()
+        return found
 
 
 __all__ = ["NativeLoop", "Unavailable", "Unsupported"]

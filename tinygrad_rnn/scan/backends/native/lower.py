@@ -106,6 +106,7 @@ class Lowering:
         self.packed: dict[Any, Memory] = {}
         self.items = [self._items(i) for i in range(len(self.batches))]
         self._place_made()
+        self.shared = self.blocks()
         for i in range(len(self.batches)):
             _BatchWriter(self, i).write()
         run = self.module.function("run", PARAMETERS)
@@ -247,6 +248,18 @@ class Lowering:
             self.scratch[memory] = self.static
             self.static += -(-memory.size * (2 if slots == "two" else 1) // 64) * 64
         return memory
+
+    def blocks(self) -> list[Memory]:
+        """Scratch memory that one large product after the other works in."""
+        most = [0, 0]
+        for batch, items in zip(self.batches, self.items, strict=True):
+            if batch.kind == "product":
+                (item,) = items
+                assert isinstance(item, Product)
+                large, inner = large_of(item)
+                sizes = large.scratch(inner, item.made.shape[-1])
+                most = [max(a, b * SIZES[large.kind]) for a, b in zip(most, sizes, strict=True)]
+        return [self.scratch_memory(f"block_{x}", "i8", n) for x, n in zip("ba", most, strict=True)]
 
     def read_elsewhere(self, v: Value) -> bool:
         """Whether a value of the steps, or a carry, is read after them."""
@@ -790,17 +803,13 @@ class _BatchWriter:
         x, y = item.product.inputs if len(item.product.inputs) == 2 else item.product.args
         kind = _kind(v)
         summed = item.product.op is total_matmul
-        columns = v.shape[-1]
-        rows = math.prod(v.shape[:-1])
-        vectors, lanes = products.panel(kind, max(rows, 8), columns)
-        sizes = products.cut(rows, products.most_rows(vectors))
-        kernel = sizes[0] if len(sizes) > 1 or rows >= 6 else min(8, products.most_rows(vectors))
-        large = Large(kind, kernel, vectors, lanes)
+        columns, rows = v.shape[-1], math.prod(v.shape[:-1])
+        large, _ = large_of(item)
         lowering.module.declare(
             large.name, "void", [p.split(" %")[0] for p in products.LARGE_PARAMETERS]
         )
         lowering.imported[large.name] = products.large_address(large)
-        scratch = self.base(lowering.scratch_memory(f.fresh("blocks"), "i8", large.scratch))
+        scratch = ", ".join(f"ptr {self.base(memory)}" for memory in lowering.shared)
         a, b, c = self.read(x), self.read(y), lowering.homes[v][0]
         start, start_row = "null", 0
         if item.start is not None:
@@ -874,8 +883,19 @@ class _BatchWriter:
         self.f.write(
             f"call void @{large.name}(i64 {rows}, i64 {inner}, i64 {columns}, "
             f"ptr {a[0]}, i64 {a[1]}, i64 {a[2]}, ptr {b[0]}, i64 {b[1]}, i64 {b[2]}, "
-            f"ptr {start[0]}, i64 {start[1]}, ptr {c[0]}, i64 {c[1]}, ptr {scratch})"
+            f"ptr {start[0]}, i64 {start[1]}, ptr {c[0]}, i64 {c[1]}, {scratch})"
         )
+
+
+def large_of(item: Product) -> tuple[Large, int | None]:
+    """The kernel of a large product, and the length of its inner axis where that is known."""
+    v, y = item.made, item.product.args[1]
+    kind, rows = _kind(v), math.prod(v.shape[:-1])
+    vectors, lanes = products.panel(kind, max(rows, 8), v.shape[-1])
+    sizes = products.cut(rows, products.most_rows(vectors))
+    kernel = sizes[0] if len(sizes) > 1 or rows >= 6 else min(8, products.most_rows(vectors))
+    inner = None if item.product.op is total_matmul else y.shape[0]
+    return Large(kind, kernel, vectors, lanes), inner
 
 
 def is_copied(writer: _BatchWriter, y: Value) -> bool:

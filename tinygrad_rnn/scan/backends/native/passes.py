@@ -65,14 +65,12 @@ def written_out(build: Builder, call: Operation) -> Value | None:
 
 
 def thin_product(build: Builder, call: Operation) -> Value | None:
-    """x @ y of one column, or with an inner axis of one: sums and products of elements."""
+    """x @ y of one column: sums of products of elements."""
     if call.op is not _matmul or call.dtype.char not in "fd":
         return None
     x, y = call.args
     if type(x) is not Value or type(y) is not Value or x.dtype != y.dtype:
         return None
-    if len(y.shape) == 2 and y.shape[0] == 1 and len(x.shape) == 2:
-        return build.elementwise(_multiply, x, y)
     if len(y.shape) == 1:
         return _row_sums(build, x, y, call.shape)
     if len(y.shape) == 2 and y.shape[1] == 1:

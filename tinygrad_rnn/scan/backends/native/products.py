@@ -292,10 +292,13 @@ class Large(NamedTuple):
         sizes = [self.rows, *(n for n in (4, 2, 1) if n < self.rows)]
         return [Kernel(self.kind, n, self.vectors, self.lanes) for n in sizes]
 
-    @property
-    def scratch(self) -> int:
-        """The bytes that it needs to work in."""
-        return SIZES[self.kind] * (BLOCK * COLUMNS + BLOCK * ROWS)
+    def scratch(self, inner: int | None, columns: int) -> tuple[int, int]:
+        """Elements that it needs to work in, for blocks of B and of A; None: of any length."""
+        width = self.vectors * self.lanes
+        deep = BLOCK if inner is None else min(BLOCK, inner)
+        wide = min(COLUMNS, -(-columns // width) * width)
+        # Only sums over all steps, whose inner axis has any length, transpose A.
+        return deep * wide, deep * ROWS if inner is None else 0
 
 
 LARGE_PARAMETERS = (
@@ -312,7 +315,8 @@ LARGE_PARAMETERS = (
     "i64 %start_row",
     "ptr %c",
     "i64 %c_row",
-    "ptr %scratch",
+    "ptr %packed_b",
+    "ptr %packed_a",
 )
 
 
@@ -325,7 +329,6 @@ def write_large(module: Module, large: Large) -> None:
     module.declare(pack, "void", [p.split(" %")[0] for p in PACK_PARAMETERS])
     for kernel in large.kernels:
         declare(module, kernel)
-    a_packed = f.pointer(kind, "%scratch", BLOCK * COLUMNS)
     transposed = f.let("icmp eq i64 %a_row, 1")
     one_column = f.let("icmp ne i64 %a_column, 1")
     transposed = f.let(f"and i1 {transposed}, {one_column}")
@@ -337,7 +340,7 @@ def write_large(module: Module, large: Large) -> None:
             b = f.pointer(kind, "%b", f.times(m.i, "%b_row"), f.times(n.i, "%b_column"))
             f.write(
                 f"call void @{pack}(i64 {inner}, i64 {columns}, ptr {b}, i64 %b_row, "
-                f"i64 %b_column, ptr %scratch)"
+                f"i64 %b_column, ptr %packed_b)"
             )
             first = f.let(f"icmp eq i64 {m.i}, 0")
             with f.loop(0, "%rows", ROWS, stem="r") as r:
@@ -348,7 +351,7 @@ def write_large(module: Module, large: Large) -> None:
                 f.place(by_column)
                 with f.loop(0, inner, stem="k") as k:
                     source = f.pointer(kind, a, f.times(k.i, "%a_column"))
-                    to = f.pointer(kind, a_packed, f.times(k.i, ROWS))
+                    to = f.pointer(kind, "%packed_a", f.times(k.i, ROWS))
                     with f.loop(0, rows, lanes) as i:
                         mask = v.mask(i.i, rows)
                         x = v.load(kind, f.pointer(kind, source, i.i), 1, mask)
@@ -361,14 +364,14 @@ def write_large(module: Module, large: Large) -> None:
                 at, row, column = (
                     f.let(f"phi {t} [ {packed}, %{end} ], [ {plain}, %{by_row} ]")
                     for t, packed, plain in (
-                        ("ptr", a_packed, a),
+                        ("ptr", "%packed_a", a),
                         ("i64", "1", "%a_row"),
                         ("i64", str(ROWS), "%a_column"),
                     )
                 )
                 with f.loop(0, columns, width, stem="j") as j:
                     left = f.let(f"sub i64 {columns}, {j.i}")
-                    panel_at = f.pointer(kind, "%scratch", f.times(j.i, inner))
+                    panel_at = f.pointer(kind, "%packed_b", f.times(j.i, inner))
                     across = f.add(n.i, j.i)
                     to = f.pointer(kind, "%c", f.times(r.i, "%c_row"), across)
                     from_start = f.pointer(
