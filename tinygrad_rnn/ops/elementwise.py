@@ -321,7 +321,10 @@ def relu(x: Array) -> Array:
     return np.maximum(x, 0)
 
 
-@elementwise(lambda g, y, x: g * sigmoid(x))
+@elementwise(
+    lambda g, y, x: g * sigmoid(x),
+    written_out=lambda x: maximum(x, 0.0) + log1p(exp(-abs(x))),
+)
 def softplus(x: Array) -> Array:
     """``y = ln(1 + e^x)``, a smooth relu; dy/dx = sigmoid(x). Finite for every finite x.
 
@@ -372,7 +375,12 @@ def _clip_rule(g: Array, y: Array, x: Array, a_min: Any, a_max: Any) -> Array:
     return g
 
 
-@elementwise(_clip_rule)
+def _clip_written_out(x: Array, a_min: Any, a_max: Any) -> Array:
+    x = x if a_min is None else maximum(x, a_min)
+    return x if a_max is None else minimum(x, a_max)
+
+
+@elementwise(_clip_rule, written_out=_clip_written_out)
 def clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
     """``y = min(max(x, a_min), a_max)``; dy/dx = 1 from bound to bound (both included), else 0.
 

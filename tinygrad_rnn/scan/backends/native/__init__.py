@@ -26,8 +26,9 @@ from .functions import Unsupported
 from .lower import Lowering, Result
 from .passes import lowered
 
-#: What makes the memory that the code writes to. A test fills it with NaN.
-empty = np.empty
+#: What makes the memory that the code writes to, and lays out what it reads. Tests put pages that
+#: cannot be touched around both.
+empty, contiguous = np.empty, np.ascontiguousarray
 
 
 class NativeLoop:
@@ -63,6 +64,7 @@ class NativeLoop:
         word = ctypes.c_int64
         self._run = self._compiled.function("run", [ctypes.c_void_p, word, word])
         self._addresses = word * (1 + lowering.arguments)
+        self._fixed = lowering.fixed
         self._scratch_bytes = lowering.scratch_bytes
         #: The arrays to make: shape and dtype, and how many more than T slots; None for one slot.
         more = {"one": None, "T": 0, "T + 1": 1}
@@ -91,8 +93,8 @@ class NativeLoop:
         sequences: Sequence[ndarray],
         carries: Sequence[ndarray],
     ) -> Any:
-        given = (*constants, *sequences, *carries)
-        arrays = [empty(self._scratch_bytes(steps), np.uint8), *map(np.ascontiguousarray, given)]
+        given = (*constants, *sequences, *carries, *self._fixed)
+        arrays = [empty(self._scratch_bytes(steps), np.uint8), *map(contiguous, given)]
         for shape, dtype, more in self._made:
             arrays.append(empty(shape if more is None else (steps + more, *shape), dtype))
         self._run(self._addresses(*map(id, arrays)), steps, reverse)

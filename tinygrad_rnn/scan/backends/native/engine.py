@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import itertools
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -94,7 +94,10 @@ def _machine() -> Any:
     )
 
 
-_numbers = itertools.count()
+def _released(*owned: Any) -> None:
+    with _lock:
+        for x in owned:
+            x.close()
 
 
 class Compiled:
@@ -117,16 +120,18 @@ class Compiled:
         # LLVM's own state is shared by all threads.
         with _lock:
             try:
-                self._jit = llvm.create_lljit_compiler(_machine())
+                jit = llvm.create_lljit_compiler(_machine())
                 builder = llvm.JITLibraryBuilder().add_ir(text).add_current_process()
                 for name, address in (imported or {}).items():
                     builder.import_symbol(name, address)
                 for name in functions:
                     builder.export_symbol(name)
-                self._library = builder.link(self._jit, f"scan{next(_numbers)}")
+                library = builder.link(jit, "scan")
             except RuntimeError as error:
                 raise Unavailable(f"LLVM: {error}") from error
-        self.addresses = {name: self._library[name] for name in functions}
+        self.addresses = {name: library[name] for name in functions}
+        # In this order: what is compiled goes before its compiler, at the latest when Python ends.
+        weakref.finalize(self, _released, library, jit)
 
     def function(self, name: str, arguments: Sequence[Any]) -> Any:
         """A Python function that calls one of the functions, without the GIL."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from ....graph import table
 from ...ir import OverTime, Value, filled, join, times_steps, total, total_matmul
+from ....ops.shaping import _as_constant as as_constant
 from ...passes.buffers import covers, part_indices
 from .functions import INSTRUCTIONS, Unsupported
 from .memory import is_view
@@ -23,7 +24,7 @@ from .text import kind_of
 
 _matmul, _sum, _sum_to = table["matmul"], table["sum"], table["sum_to"]
 _max, _min = table["max"], table["min"]
-_cast = {table["_astype"]}
+_casts = (table["_astype"], as_constant.primitive)  # type: ignore[attr-defined]
 
 Space: TypeAlias = tuple[int, ...]
 
@@ -72,9 +73,9 @@ Item: TypeAlias = Nest | Product | Assembly
 
 def is_elementwise(v: Value) -> bool:
     assert v.op is not None
-    if v.op is filled or v.op is times_steps or v.op.name == "_as_constant":
+    if v.op in (filled, times_steps, *_casts):
         return True
-    return v.op in _cast or (v.op.scalar is not None and not v.keywords)
+    return v.op.scalar is not None and not v.keywords
 
 
 def reduced_axes(v: Value) -> tuple[int, ...] | None:

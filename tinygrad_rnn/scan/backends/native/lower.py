@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from ....graph import table
 from ...ir import CONSTANT, OverTime, Program, Value, total, total_matmul
@@ -31,7 +32,7 @@ from .functions import Unsupported
 from .groups import Assembly, Item, Nest, Product, grouped, require, root
 from .memory import Memory, Place, is_view, padded, part, plain, view
 from .nests import Access, NestWriter, merged
-from .passes import is_large
+from .passes import is_large, positions
 from .products import Kernel, Large
 from .text import SIZES, Function, Lanes, Lines, Module, in_memory, kind_of
 
@@ -74,7 +75,8 @@ class Lowering:
         module: the text.
         functions: the names of its functions, in the order in which they run.
         imported: addresses of the functions of other modules that it calls.
-        made: the arrays that the caller makes: after the constants, the sequences and the carries.
+        fixed: arrays that it reads: after the constants, the sequences and the carries of a call.
+        made: the arrays that the caller makes: after those.
         new_carries, stacked, totals, kept: what a call returns.
         static, moving: bytes of scratch memory that a call needs once, and for each of T + 1 steps.
     """
@@ -82,13 +84,15 @@ class Lowering:
     def __init__(self, program: Program, names: Names):
         self.program, self.names = program, names
         for v in program.made:
-            require(v)
+            if v.op is not positions:
+                require(v)
         for v in program.given:
             if kind_of(v.dtype) is None or math.prod(v.shape) == 0:
                 raise Unsupported(f"{names[v]}: {v.dtype} {v.shape}")
         self.module = Module(target().attributes)
         self.functions: list[str] = []
         self.imported: dict[str, int] = {}
+        self.fixed: list[ndarray] = []
         self.made: list[Result] = []
         self.static = 0
         self.moving: list[int] = []
@@ -147,7 +151,7 @@ class Lowering:
         return at
 
     def _assign(self, v: Value) -> None:
-        if is_view(v):
+        if is_view(v) or v.op is positions:
             return  # it is made wherever it is read
         kind = "each" if v.varies else "once"
         if is_large(v) or v.op is total_matmul:
@@ -208,7 +212,7 @@ class Lowering:
             product, made = batch.values[0], batch.values[-1]
             start = next((x for x in made.inputs if x is not product), None)
             return [Product(made, product, start if made is not product else None)]
-        done = {*self.program.given}
+        done = {*self.given}
         done |= {v for v, at in self.batch_of.items() if at < i}
         leaves = set(done)
         return grouped(batch.values, done, self.readers, leaves.__contains__)
@@ -225,6 +229,12 @@ class Lowering:
             for v in values:
                 memory = Memory(self._free(v), _kind(v), math.prod(v.shape), slots, number)
                 self.given[v] = plain(memory, v.shape, when)
+                number += 1
+        for v in program.made:
+            if v.op is positions:
+                self.fixed.append(v.op.forward(**v.keywords))
+                memory = Memory(self._free(v), _kind(v), math.prod(v.shape), "one", number)
+                self.given[v] = plain(memory, v.shape)
                 number += 1
         self.arguments = number
 
