@@ -297,8 +297,7 @@ class Large(NamedTuple):
         width = self.vectors * self.lanes
         deep = BLOCK if inner is None else min(BLOCK, inner)
         wide = min(COLUMNS, -(-columns // width) * width)
-        # Only sums over all steps, whose inner axis has any length, transpose A.
-        return deep * wide, deep * ROWS if inner is None else 0
+        return deep * wide, deep * ROWS
 
 
 LARGE_PARAMETERS = (
