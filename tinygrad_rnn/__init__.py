@@ -23,6 +23,7 @@ from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_g
 from .graph import backend, detect_anomaly, no_grad, primitive, scope, steps
 from .ops import *  # noqa: F403
 from .scan import scan, scan_plan
+from .scan.threads import get_num_threads, set_num_threads
 from .tensor import Tensor
 
 # What not every program uses is imported when it is first asked for.
@@ -54,6 +55,7 @@ __all__ = [
     "backend",
     "checkpoint",
     "detect_anomaly",
+    "get_num_threads",
     "grad",
     "hessian",
     "hvp",
@@ -64,6 +66,7 @@ __all__ = [
     "scan",
     "scan_plan",
     "scope",
+    "set_num_threads",
     "steps",
     "value_and_grad",
     *ops.__all__,

@@ -47,6 +47,14 @@ class Target(NamedTuple):
 
 _lock = threading.RLock()
 
+word = ctypes.c_int64
+
+
+@functools.cache
+def words(n: int) -> Any:
+    """The type of n words; ctypes would make and drop a new one each time, which is garbage."""
+    return word * n
+
 
 @functools.cache
 def _binding() -> Any:
@@ -63,7 +71,14 @@ def _binding() -> Any:
         llvm.Target.from_default_triple()
     except Exception as error:
         raise Unavailable(f"llvmlite cannot compile for this processor ({error})") from None
+    # The types that llvmlite would make and drop for each module; see ``words``.
+    orc = llvm.orcjit
+    for element in (orc._LinkElement, orc._SymbolAddress):
+        _held.extend(element * n for n in range(64))
     return llvm, features
+
+
+_held: list[Any] = []
 
 
 @functools.cache
@@ -138,4 +153,4 @@ class Compiled:
         return ctypes.CFUNCTYPE(None, *arguments)(self.addresses[name])
 
 
-__all__ = ["Compiled", "Target", "Unavailable", "target"]
+__all__ = ["Compiled", "Target", "Unavailable", "target", "word", "words"]

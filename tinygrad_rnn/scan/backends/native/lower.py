@@ -8,8 +8,9 @@ A *batch* is what runs together:
     product   one large product of all steps with a matrix, or a sum over all steps of products
 
 Each batch is one function of the module. All take the same arguments: the arrays of a call (as the
-addresses of NumPy's objects, whose first field is the address of their elements), T, and whether
-time runs backwards.
+addresses of NumPy's objects, whose first field is the address of their elements), T, whether time
+runs backwards, and which part of how many: a large product is cut into parts by its rows, of which
+each may run on a thread of its own.
 """
 
 from __future__ import annotations
@@ -31,15 +32,18 @@ from .engine import target
 from .functions import Unsupported
 from .groups import Assembly, Item, Nest, Product, grouped, require, root
 from .memory import Memory, Place, is_view, padded, part, plain, view
-from .nests import Access, NestWriter, merged
+from .nests import Access, Axis, NestWriter, merged
 from .passes import is_large, positions
-from .products import Kernel, Large
+from .products import ROWS, Kernel, Large
 from .text import SIZES, Function, Lanes, Lines, Module, in_memory, kind_of
 
 #: Where in NumPy's array object the address of its elements stands.
 DATA = object.__basicsize__
 
-PARAMETERS = ("ptr %arrays", "i64 %T", "i64 %reverse")
+#: The numbers of the first two arrays of a call: what it works in, and what each part of it does.
+SCRATCH, BLOCKS = -2, -1
+
+PARAMETERS = ("ptr %arrays", "i64 %T", "i64 %reverse", "i64 %part", "i64 %parts")
 
 
 @dataclass(eq=False)
@@ -99,6 +103,7 @@ class Lowering:
         self.scratch: dict[Memory, int] = {}
         self.batch_of: dict[Value, int] = {}
         self.batches: list[Batch] = []
+        self.uncut: set[Value] = set()  # large products that go from step to step
         self.steps = -1
         self.readers = _readers(program)
         self._assign_batches()
@@ -110,12 +115,24 @@ class Lowering:
         self.packed: dict[Any, Memory] = {}
         self.items = [self._items(i) for i in range(len(self.batches))]
         self._place_made()
-        self.shared = self.blocks()
+        self.block_bytes = self.blocks()
         for i in range(len(self.batches)):
             _BatchWriter(self, i).write()
         run = self.module.function("run", PARAMETERS)
         for name in self.functions:
             run.write(f"call void @{name}({', '.join(PARAMETERS)})")
+        #: For each batch the multiplications of a step, if it may be cut into parts; else 0.
+        self.work = [self._work(items) for items in self.items]
+
+    def _work(self, items: Sequence[Item]) -> int:
+        if len(items) != 1 or not isinstance(items[0], Product):
+            return 0
+        v, y = items[0].made, items[0].product.args[1]
+        return math.prod(v.shape) * int(y.shape[0]) if self._is_product(items[0]) else 0
+
+    def _is_product(self, item: Product) -> bool:
+        at = self.batch_of[item.product]
+        return self.batches[at].kind == "product" and item.made not in self.uncut
 
     def scratch_bytes(self, steps: int) -> int:
         """The scratch memory of a call."""
@@ -259,8 +276,8 @@ class Lowering:
             self.static += -(-memory.size * (2 if slots == "two" else 1) // 64) * 64
         return memory
 
-    def blocks(self) -> list[Memory]:
-        """Scratch memory that one large product after the other works in."""
+    def blocks(self) -> list[int]:
+        """Bytes that one large product after the other works in, for blocks of B and of A."""
         most = [0, 0]
         for batch, items in zip(self.batches, self.items, strict=True):
             if batch.kind == "product":
@@ -269,7 +286,7 @@ class Lowering:
                 large, inner = large_of(item)
                 sizes = large.scratch(inner, item.made.shape[-1])
                 most = [max(a, b * SIZES[large.kind]) for a, b in zip(most, sizes, strict=True)]
-        return [self.scratch_memory(f"block_{x}", "i8", n) for x, n in zip("ba", most, strict=True)]
+        return [-(-n // 64) * 64 for n in most]
 
     def read_elsewhere(self, v: Value) -> bool:
         """Whether a value of the steps, or a carry, is read after them."""
@@ -464,23 +481,26 @@ class _BatchWriter:
         return found
 
     def _object(self, number: int) -> str:
-        """The address of the elements of an array; the scratch memory is the first one."""
-        at = self.f.pointer("i64", "%arrays", number + 1)
+        """The address of the elements of an array."""
+        at = self.f.pointer("i64", "%arrays", number + 2)
         array = self.f.let(f"load ptr, ptr {at}")
         field_ = self.f.let(f"getelementptr i8, ptr {array}, i64 {DATA}")
         return self.f.let(f"load ptr, ptr {field_}")
+
+    def _aligned(self, address: str) -> str:
+        """The first address from here that is a multiple of 64."""
+        f = self.f
+        number = f.let(f"ptrtoint ptr {address} to i64")
+        number = f.let(f"add i64 {number}, 63")
+        number = f.let(f"and i64 {number}, -64")
+        return f.let(f"inttoptr i64 {number} to ptr")
 
     def _base(self, memory: Memory) -> str:
         f, lowering = self.f, self.lowering
         if memory.argument is not None:
             return self._object(memory.argument)
         if not hasattr(self, "_scratch"):
-            # From its first address that is a multiple of 64.
-            raw = self._object(-1)
-            address = f.let(f"ptrtoint ptr {raw} to i64")
-            address = f.let(f"add i64 {address}, 63")
-            address = f.let(f"and i64 {address}, -64")
-            self._scratch = f.let(f"inttoptr i64 {address} to ptr")
+            self._scratch = self._aligned(self._object(SCRATCH))
         if not hasattr(self, "_offsets"):
             self._offsets = self._find_offsets()
         place = lowering.scratch[memory]
@@ -819,7 +839,10 @@ class _BatchWriter:
             large.name, "void", [p.split(" %")[0] for p in products.LARGE_PARAMETERS]
         )
         lowering.imported[large.name] = products.large_address(large)
-        scratch = ", ".join(f"ptr {self.base(memory)}" for memory in lowering.shared)
+        with f.at(f.entry):
+            blocks = self._aligned(self._object(BLOCKS))
+        mine = f.pointer("i8", blocks, f.times("%part", sum(lowering.block_bytes)))
+        scratch = f"ptr {mine}, ptr {f.pointer('i8', mine, lowering.block_bytes[0])}"
         a, b, c = self.read(x), self.read(y), lowering.homes[v][0]
         start, start_row = "null", 0
         if item.start is not None:
@@ -841,9 +864,10 @@ class _BatchWriter:
                 self.call_large(
                     large, rows, f.times("%T", inner), columns, (self.block(a), a_row, a_column),
                     (self.block(b), b_row, b.strides[1]), ("null", 0), (self.block(c), c_row),
-                    scratch,
+                    scratch, cut=True,
                 )  # fmt: skip
                 return
+            lowering.uncut.add(v)
             self.clear(c)
             to = self.block(c)
             first_a, first_b = self.block(a), self.block(b)
@@ -866,9 +890,10 @@ class _BatchWriter:
             self.call_large(
                 large, f.times("%T", rows), inner, columns,
                 (self.block(a), a_row, a.strides[-1]), second, (start, start_row),
-                (self.block(c), c_row), scratch,
+                (self.block(c), c_row), scratch, cut=True,
             )  # fmt: skip
             return
+        lowering.uncut.add(v)
         first_a, first_c = self.block(a), self.block(c)
         with f.loop(0, "%T", stem="t") as t:
             at = f.pointer(kind, first_a, f.times(t.i, a.memory.slot))
@@ -889,7 +914,20 @@ class _BatchWriter:
         start: tuple[str, int],
         c: tuple[str, int],
         scratch: str,
+        cut: bool = False,
     ) -> None:
+        f, kind = self.f, large.kind
+        if cut:  # whole kernels to each part
+            share = f.let(f"sdiv i64 {rows}, %parts")
+            share = f.let(f"sdiv i64 {share}, {ROWS}")
+            share = f.times(f.let(f"add i64 {share}, 1"), ROWS)
+            first = f.times("%part", share)
+            left = f.let(f"sub i64 {rows}, {first}")
+            rows = f.least(left, share)
+            a = (f.pointer(kind, a[0], f.times(first, a[1])), a[1], a[2])
+            c = (f.pointer(kind, c[0], f.times(first, c[1])), c[1])
+            if start[1]:
+                start = (f.pointer(kind, start[0], f.times(first, start[1])), start[1])
         self.f.write(
             f"call void @{large.name}(i64 {rows}, i64 {inner}, i64 {columns}, "
             f"ptr {a[0]}, i64 {a[1]}, i64 {a[2]}, ptr {b[0]}, i64 {b[1]}, i64 {b[2]}, "
@@ -968,30 +1006,31 @@ def _write_simple(f: Function, kind: str, shape: tuple[int, ...], accesses: list
     lanes = target().lanes(kind) if axes else 1
     while lanes > 1 and lanes // 2 >= axes[-1].size:
         lanes //= 2
-    v = Lanes(f, lanes)
-    pointers = [a.address for a in accesses]
+    _copy_level(f, Lanes(f, lanes), kind, axes, [a.address for a in accesses], None)
 
-    def level(depth: int, pointers: list[str], mask: str | None) -> None:
-        if depth == len(axes):
-            strides = [1 if lanes == 1 else axes[-1].strides[n] for n in range(len(accesses))]
-            if len(accesses) == 1:
-                x = v.all(0, kind)
-            else:
-                x = v.load(kind, pointers[0], strides[0], mask)
-            v.store(kind, x, pointers[-1], strides[-1], mask)
+
+def _copy_level(
+    f: Function, v: Lanes, kind: str, axes: list[Axis], pointers: list[str], mask: str | None
+) -> None:
+    """The loops over these axes, and within them the copy."""
+    axis, *inner = axes or [Axis(1, False, [1] * len(pointers))]
+    step = 1 if inner else v.width
+    with f.loop(0, axis.size, step) as loop:
+        if not inner and axis.size % v.width:
+            mask = v.mask(loop.i, axis.size)
+        pointers = [
+            f.pointer(kind, p, f.times(loop.i, s))
+            for p, s in zip(pointers, axis.strides, strict=True)
+        ]
+        if inner:
+            _copy_level(f, v, kind, inner, pointers, mask)
             return
-        axis, last = axes[depth], depth == len(axes) - 1
-        step = lanes if last else 1
-        with f.loop(0, axis.size, step) as loop:
-            if last and axis.size % lanes:
-                mask = v.mask(loop.i, axis.size)
-            inner = [
-                f.pointer(kind, p, f.times(loop.i, s))
-                for p, s in zip(pointers, axis.strides, strict=True)
-            ]
-            level(depth + 1, inner, mask)
-
-    level(0, pointers, None)
+        strides = [1 if v.width == 1 else s for s in axis.strides]
+        if len(pointers) == 1:
+            x = v.all(0, kind)
+        else:
+            x = v.load(kind, pointers[0], strides[0], mask)
+        v.store(kind, x, pointers[-1], strides[-1], mask)
 
 
 __all__ = ["DATA", "Lowering", "Result"]

@@ -254,23 +254,25 @@ def totals(program: Program) -> Program:
     if not any(v.op is total for v in program.totals):
         return program
     builder = Builder.of(program.made, program.given)
-
-    def of(x: Value) -> Value:
-        if x.op is _matmul and x.varies and x.dtype.char in "fd":
-            if all(type(y) is Value and y.varies and len(y.shape) == 2 for y in x.args):
-                return builder.plain(total_matmul, x.args, {}, x.shape, x.dtype)
-        if x.op is join and x.varies:
-            parts = tuple(of(y) for y in x.inputs)
-            return builder.plain(join, parts, x.keywords, x.shape, x.dtype)
-        if x.op is _transpose and x.varies:
-            return builder.plain(_transpose, (of(x.args[0]),), x.keywords, x.shape, x.dtype)
-        return builder.plain(total, (x,), {}, x.shape, x.dtype)
-
-    known = {v: of(v.args[0]) for v in program.totals if v.op is total}
+    known = {v: _total_of(builder, v.args[0]) for v in program.totals if v.op is total}
     for old, new in known.items():
         if new.name is None:
             new.name = old.name
     return program.with_results(lambda v: known.get(v, v))
+
+
+def _total_of(build: Builder, x: Value) -> Value:
+    """sum_t x_t."""
+    if x.op is _matmul and x.varies and x.dtype.char in "fd":
+        if all(type(y) is Value and y.varies and len(y.shape) == 2 for y in x.args):
+            return build.plain(total_matmul, x.args, {}, x.shape, x.dtype)
+    if x.op is join and x.varies:
+        parts = tuple(_total_of(build, y) for y in x.inputs)
+        return build.plain(join, parts, x.keywords, x.shape, x.dtype)
+    if x.op is _transpose and x.varies:
+        turned = (_total_of(build, x.args[0]),)
+        return build.plain(_transpose, turned, x.keywords, x.shape, x.dtype)
+    return build.plain(total, (x,), {}, x.shape, x.dtype)
 
 
 __all__ = ["is_large", "lowered", "passes", "scheduled"]
