@@ -101,7 +101,7 @@ def exp(v: Lanes, kind: str, x: str) -> str:
 
 
 def sigmoid(v: Lanes, kind: str, x: str) -> str:
-    """1 / (1 + e^-x), where e^-x may be rounded to 0 once 1 + e^-x is 1."""
+    """1 / (1 + e^-x) as NumPy rounds it; e^-x may be anything once 1 + e^-x is 1."""
     one, highest = v.all(1, kind), _exp_highest[kind]
     minus = v.negative(kind, x)
     inside = _below(v, kind, _above(v, kind, minus, -80.0), highest)
@@ -114,11 +114,6 @@ def sigmoid(v: Lanes, kind: str, x: str) -> str:
     e = v.do("fadd", kind, e, e)
     below = v.do("fadd", kind, one, e)
     y = v.do("fdiv", kind, one, below)
-    if kind == "double":  # what 1 + e was rounded by, times the derivative
-        nearly = v.do("fsub", kind, below, one)
-        lost = v.do("fsub", kind, one, v.do("fsub", kind, below, nearly))
-        lost = v.do("fadd", kind, lost, v.do("fsub", kind, e, nearly))
-        y = v.fma(kind, v.negative(kind, v.do("fmul", kind, lost, y)), y, y)
     # As 1 / (1 + Inf) is.
     too_large = v.compare("ogt", kind, minus, v.all(highest, kind))
     return v.select(too_large, kind, v.all(0, kind), y)
@@ -130,14 +125,17 @@ def tanh(v: Lanes, kind: str, x: str) -> str:
     n, p = _reduced(v, kind, v.do("fadd", kind, size, size))
     scale = _power_of_two(v, kind, v.convert("fptosi", n, kind, _integer[kind]))
     t = v.fma(kind, p, scale, v.do("fadd", kind, scale, v.all(-1, kind)))
+    # From t = 2 on as 1 - 2 / (t + 2), which is rounded once: 1 - y^2 loses nothing else.
     below = v.do("fadd", kind, t, v.all(2, kind))
-    y = v.do("fdiv", kind, t, below)
+    small = v.compare("olt", kind, t, v.all(2, kind))
+    share = v.do("fdiv", kind, v.select(small, kind, t, v.all(2, kind)), below)
+    y = v.select(small, kind, share, v.do("fsub", kind, v.all(1, kind), share))
+    y = v.select(v.compare("uno", kind, x, x), kind, x, y)
     if kind == "double":  # what t + 2 was rounded by, times the derivative; 1 - y is 2 / (t + 2)
         lost = v.do("fsub", kind, t, v.do("fadd", kind, below, v.all(-2, kind)))
-        share = v.do("fmul", kind, v.do("fmul", kind, y, v.all(-0.5, kind)), lost)
-        small = v.compare("olt", kind, t, v.all(2, kind))
-        share = v.select(small, kind, share, v.all(0, kind))
-        y = v.fma(kind, share, v.do("fsub", kind, v.all(1, kind), y), y)
+        part = v.do("fmul", kind, v.do("fmul", kind, y, v.all(-0.5, kind)), lost)
+        part = v.select(small, kind, part, v.all(0, kind))
+        y = v.fma(kind, part, v.do("fsub", kind, v.all(1, kind), y), y)
     return v.intrinsic("copysign", kind, y, x)
 
 
