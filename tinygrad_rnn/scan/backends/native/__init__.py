@@ -113,7 +113,7 @@ class NativeLoop:
             self._run(addresses, steps, reverse, 0, 1)
         else:
             for function, work in self._batches:
-                parts = threads if steps * work >= ENOUGH else 1
+                parts = threads if work and steps * work >= ENOUGH else 1
                 call = functools.partial(function, addresses, steps, reverse)
                 in_parts(call, parts)
         for i in self._given:
