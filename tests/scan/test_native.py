@@ -1,4 +1,4 @@
-"""The native back end: accurate, within its memory, the same on every thread, and gone when it goes."""
+"""The native back end: accurate, within its memory, and the same on every thread."""
 
 from __future__ import annotations
 
@@ -47,7 +47,14 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def weights(D: int, H: int, dtype: Any = np.float64) -> dict[str, tg.Tensor]:
     rng = np.random.default_rng(0)
-    shapes = {"ih": (4 * H, D), "hh": (4 * H, H), "b": (4 * H,), "c": (4 * H,), "p": (H,), "q": (H,)}
+    shapes = {
+        "ih": (4 * H, D),
+        "hh": (4 * H, H),
+        "b": (4 * H,),
+        "c": (4 * H,),
+        "p": (H,),
+        "q": (H,),
+    }
     return {
         name: tg.Tensor((rng.normal(size=shape) / np.sqrt(H)).astype(dtype), requires_grad=True)
         for name, shape in shapes.items()
@@ -230,9 +237,7 @@ def test_most_cells_are_native() -> None:
 )
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_large_products(
-    rows: int, inner: int, columns: int, transposed: bool, dtype: Any
-) -> None:
+def test_large_products(rows: int, inner: int, columns: int, transposed: bool, dtype: Any) -> None:
     kind = "float" if dtype == np.float32 else "double"
     rng, guarded = np.random.default_rng(0), Guarded(True)
     vectors, lanes = products.panel(kind, max(rows, 8), columns)
@@ -240,7 +245,9 @@ def test_large_products(
     word, pointer = ctypes.c_int64, ctypes.c_void_p
     types = [word] * 3 + [pointer, word, word] * 2 + [pointer, word] * 2 + [pointer] * 2
     run = ctypes.CFUNCTYPE(None, *types)(products.large_address(large))
-    a = guarded.contiguous(rng.normal(size=(inner, rows) if transposed else (rows, inner)).astype(dtype))
+    a = guarded.contiguous(
+        rng.normal(size=(inner, rows) if transposed else (rows, inner)).astype(dtype)
+    )
     b = guarded.contiguous(rng.normal(size=(inner, columns)).astype(dtype))
     start = guarded.contiguous(rng.normal(size=columns).astype(dtype))
     c = guarded.empty((rows, columns), dtype)
@@ -404,7 +411,11 @@ def make_and_drop(plans: int) -> None:
     W = tg.Tensor(np.eye(3), requires_grad=True)
     for i in range(plans):
         find.cache = Cache()
-        ys = tg.scan(lambda h, x, i=i: (tg.tanh(h @ W * float(i) + x), h), np.zeros((2, 3)), np.ones((2, 2, 3)))[1]
+        ys = tg.scan(
+            lambda h, x, i=i: (tg.tanh(h @ W * float(i) + x), h),
+            np.zeros((2, 3)),
+            np.ones((2, 2, 3)),
+        )[1]
         tg.grad(ys.sum(), W)
 
 

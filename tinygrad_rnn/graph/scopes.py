@@ -295,18 +295,14 @@ class backend(_Switch):
         return backend(self._name)
 
     def _switched(self, before: _State) -> _State:
-        return _State(
-            before.recording, before.anomaly, before.scope, before.tracing, self._name
-        )
+        return _State(before.recording, before.anomaly, before.scope, before.tracing, self._name)
 
 
 @contextmanager
 def in_scope(place: Scope) -> Iterator[None]:
     """Record as if in the given scope: a rule belongs to the step of what it differentiates."""
     before = current()
-    _state.set(
-        _State(before.recording, before.anomaly, place, before.tracing, before.backend)
-    )
+    _state.set(_State(before.recording, before.anomaly, place, before.tracing, before.backend))
     try:
         yield
     finally:
@@ -342,9 +338,7 @@ class scope:
         self._before.append(before)
         outer = before.scope
         inner = Scope((*outer.path, self._name), outer.steps, outer.sweep)
-        _state.set(
-            _State(before.recording, before.anomaly, inner, before.tracing, before.backend)
-        )
+        _state.set(_State(before.recording, before.anomaly, inner, before.tracing, before.backend))
 
     def __exit__(
         self,

@@ -101,9 +101,7 @@ def add(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(
-    np.subtract, same, lambda g, z, x, y: -g, linear="all", symbol="-", scalar="subtract"
-)
+@elementwise(np.subtract, same, lambda g, z, x, y: -g, linear="all", symbol="-", scalar="subtract")
 def subtract(x: Array, y: Array) -> Array:
     """``z = x - y``; dz/dx = 1, dz/dy = -1.
 
@@ -270,9 +268,7 @@ exp_limit: dict[Any, Any] = {
 }
 
 
-@elementwise(
-    np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y), range=(-1, 1), scalar="tanh"
-)
+@elementwise(np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y), range=(-1, 1), scalar="tanh")
 def tanh(x: Array) -> Array:
     """``y = tanh x``, between -1 and 1; dy/dx = 1 - y^2.
 

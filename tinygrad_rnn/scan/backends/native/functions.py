@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from .text import Lanes, is_float
 
@@ -206,15 +205,18 @@ def log1p(v: Lanes, kind: str, x: str) -> str:
 def power(v: Lanes, kind: str, x: str, y: str) -> str:
     if not is_float(kind):
         raise Unsupported("power of integers")
-    for exponent, written in (
-        (2, lambda: v.do("fmul", kind, x, x)),
-        (1, lambda: x),
-        (0.5, lambda: v.intrinsic("sqrt", kind, x)),
-        (-1, lambda: v.do("fdiv", kind, v.all(1, kind), x)),
-        (3, lambda: v.do("fmul", kind, v.do("fmul", kind, x, x), x)),
-    ):
-        if y == v.all(exponent, kind):
-            return written()
+    if y == v.all(1, kind):
+        return x
+    if y == v.all(2, kind):
+        return v.do("fmul", kind, x, x)
+    if y == v.all(3, kind):
+        return v.do("fmul", kind, v.do("fmul", kind, x, x), x)
+    if y == v.all(-1, kind):
+        return v.do("fdiv", kind, v.all(1, kind), x)
+    if y == v.all(0.5, kind):  # pow gives 0 for -0 and Inf for -Inf
+        root = v.do("fadd", kind, v.intrinsic("sqrt", kind, x), v.all(0, kind))
+        lowest = v.compare("oeq", kind, x, v.all(-math.inf, kind))
+        return v.select(lowest, kind, v.all(math.inf, kind), root)
     return v.each("pow", kind, x, y)
 
 
@@ -263,9 +265,7 @@ def _absolute(v: Lanes, kind: str, x: str) -> str:
         return x
     if is_float(kind):
         return v.intrinsic("fabs", kind, x)
-    return v.select(
-        v.compare("slt", kind, x, v.all(0, kind)), kind, v.negative(kind, x), x
-    )
+    return v.select(v.compare("slt", kind, x, v.all(0, kind)), kind, v.negative(kind, x), x)
 
 
 def _sign(v: Lanes, kind: str, x: str) -> str:
@@ -310,8 +310,8 @@ def _float_only(write: Write) -> Write:
 
 def _is_true(v: Lanes, kind: str, x: str) -> str:
     """x as a boolean."""
-    return x if kind == "i1" else v.compare(
-        "une" if is_float(kind) else "ne", kind, x, v.all(0, kind)
+    return (
+        x if kind == "i1" else v.compare("une" if is_float(kind) else "ne", kind, x, v.all(0, kind))
     )
 
 

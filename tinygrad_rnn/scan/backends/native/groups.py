@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from ....graph import table
-from ...ir import OverTime, Value, filled, join, times_steps, total, total_matmul
 from ....ops.shaping import _as_constant as as_constant
-from ...passes.buffers import covers, part_indices
+from ...ir import Value, filled, times_steps, total, total_matmul
+from ...passes.buffers import part_indices
 from .functions import INSTRUCTIONS, Unsupported
 from .memory import is_view
 from .text import kind_of
@@ -89,11 +89,7 @@ def reduced_axes(v: Value) -> tuple[int, ...] | None:
     if v.op is _sum_to:
         (x,) = v.inputs
         extra = len(x.shape) - len(v.shape)
-        return tuple(
-            i
-            for i, n in enumerate(x.shape)
-            if i < extra or v.shape[i - extra] != n
-        )
+        return tuple(i for i, n in enumerate(x.shape) if i < extra or v.shape[i - extra] != n)
     return None
 
 
@@ -128,9 +124,11 @@ def require(v: Value) -> None:
             raise Unsupported(where)
         return
     if op is _matmul or op is total_matmul:
-        if v.dtype.char in "fd" and all(x.dtype == v.dtype for x in v.inputs):
-            if len(v.inputs) == 2 and len(v.inputs[1].shape) == 2 and len(v.shape) >= 1:
-                return
+        alike = v.dtype.char in "fd" and all(
+            type(x) is Value and x.dtype == v.dtype for x in v.args
+        )
+        if alike and len(v.args[1].shape) == 2 and len(v.shape) >= 1:
+            return
         raise Unsupported(where + f" {[x.shape for x in v.inputs]}")
     if op is total:
         return

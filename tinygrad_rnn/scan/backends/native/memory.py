@@ -19,6 +19,13 @@ from ...ir import Value, parts_of
 from .text import SIZES, in_memory, kind_of
 
 
+def kind_of_value(v: Value) -> str:
+    """LLVM's name for the numbers of a value."""
+    kind = kind_of(v.dtype)
+    assert kind is not None
+    return kind
+
+
 @dataclass(eq=False)
 class Memory:
     """A piece of memory that generated code reads or writes.
@@ -135,4 +142,14 @@ def is_view(v: Value) -> bool:
     return kind_of(x.dtype) is not None
 
 
-__all__ = ["Memory", "Place", "contiguous_strides", "is_view", "padded", "part", "plain", "view"]
+__all__ = [
+    "Memory",
+    "Place",
+    "contiguous_strides",
+    "is_view",
+    "kind_of_value",
+    "padded",
+    "part",
+    "plain",
+    "view",
+]

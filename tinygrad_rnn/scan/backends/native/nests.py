@@ -82,9 +82,7 @@ class NestWriter:
             for x in v.inputs:
                 if x not in self.here and x not in self.loads:
                     place = read(x)
-                    self.loads[x] = Access(
-                        _kind(x), address(place), place.along(nest.space)
-                    )
+                    self.loads[x] = Access(_kind(x), address(place), place.along(nest.space))
             self.stores[v] = [
                 Access(_kind(v), address(place), self._strides(v, place)) for place in homes(v)
             ]
@@ -238,7 +236,9 @@ class NestWriter:
             return self.v.all(v.keywords["fill_value"], kind)
         if op is times_steps:
             steps = self.f.let(f"sitofp i64 %T to {kind}")
-            return self.v.do("fmul", kind, self._operand(v.args[0], kind), self.v.spread(steps, kind))
+            return self.v.do(
+                "fmul", kind, self._operand(v.args[0], kind), self.v.spread(steps, kind)
+            )
         if op.scalar is None:  # a conversion
             return self._operand(v.args[0], kind)
         if op.scalar == "where":
@@ -248,8 +248,7 @@ class NestWriter:
         within = kind
         if op.scalar in PREDICATES:
             within = _common_kind(v)
-        made = INSTRUCTIONS[op.scalar](self.v, within, *(self._operand(x, within) for x in v.args))
-        return made
+        return INSTRUCTIONS[op.scalar](self.v, within, *(self._operand(x, within) for x in v.args))
 
     def _operand(self, x: Any, kind: str) -> str:
         if type(x) is not Value:
@@ -335,9 +334,7 @@ def _across(lanes: Lanes, v: Value, kind: str, x: str) -> str:
     while width > 1:
         half = width // 2
         one = f"<{width} x {kind}>"
-        low, high = (
-            ", ".join(f"i32 {i}" for i in r) for r in (range(half), range(half, width))
-        )
+        low, high = (", ".join(f"i32 {i}" for i in r) for r in (range(half), range(half, width)))
         parts = [
             f.let(f"shufflevector {one} {x}, {one} poison, <{half} x i32> <{lanes_}>")
             for lanes_ in (low, high)

@@ -14,7 +14,6 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -222,9 +221,7 @@ def thin_product(build: Builder, call: Operation) -> Value | None:
 def _row_sums(build: Builder, x: Value, y: Value, shape: tuple[int, ...]) -> Value:
     products = build.elementwise(_multiply, x, y)
     keywords = {"axis": (len(x.shape) - 1,), "keepdims": False}
-    return build.reshape(
-        build.make(_sum, (products,), keywords, x.shape[:-1], x.dtype), shape
-    )
+    return build.reshape(build.make(_sum, (products,), keywords, x.shape[:-1], x.dtype), shape)
 
 
 def is_large(v: Value) -> bool:
@@ -236,7 +233,7 @@ def is_large(v: Value) -> bool:
 
 
 def scheduled(program: Program) -> Program:
-    """Everything in the step, but large products, what they are made of and what is made of them."""
+    """Everything in the step, but large products, what goes into them and comes of them."""
     program = schedule(program, late=lambda v: not is_large(v))
     here = {*program.given, *program.before, *program.step}
     sinks = []
@@ -263,8 +260,9 @@ def totals(program: Program) -> Program:
 
 def _total_of(build: Builder, x: Value) -> Value:
     """sum_t x_t."""
-    if x.op is _matmul and x.varies and x.dtype.char in "fd":
-        if all(type(y) is Value and y.varies and len(y.shape) == 2 for y in x.args):
+    if x.op is _matmul and x.dtype.char in "fd":
+        both = all(type(y) is Value and y.varies and len(y.shape) == 2 for y in x.args)
+        if both:
             return build.plain(total_matmul, x.args, {}, x.shape, x.dtype)
     if x.op is join and x.varies:
         parts = tuple(_total_of(build, y) for y in x.inputs)

@@ -3,11 +3,12 @@
     C (rows, columns) = start + A (rows, inner) B (inner, columns)
 
 B comes packed: in *panels* of a few vectors of columns, each with its rows one behind the other, so
-that a kernel reads it as a stream. A kernel keeps MR rows of C, one panel wide, in registers while
-it runs through the inner axis. Every element of C is a sum in the order of the inner axis (in blocks
-of ``BLOCK``), however rows and columns are cut: its bits depend on nothing else.
+that a kernel reads it as a stream. A kernel keeps a few rows of C, one panel wide, in registers
+while it runs through the inner axis. Every element of C is a sum in the order of the inner axis (in
+blocks of ``BLOCK``), however rows and columns are cut: its bits depend on nothing else.
 
-After Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34 (2008).
+Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34
+(2008).
 """
 
 from __future__ import annotations
@@ -153,18 +154,18 @@ def write_kernel(module: Module, kernel: Kernel) -> None:
                 found[i, j] = v.fma(kind, wide, b[j], found[i, j])
         following = f.pointer(kind, at, kernel.columns)
         k.next = [following, str(f.add(column, "%a_column")), *[found[tile] for tile in tiles]]
-    sums = dict(zip(tiles, k.values[2:], strict=True))
+    made = dict(zip(tiles, k.values[2:], strict=True))
     ends = [row("%c", "%c_row", i) for i in range(rows)]
     places = {(i, j): f.pointer(kind, ends[i], j * kernel.lanes) for i, j in tiles}
     store_whole, store_part, done = (f.fresh(x) for x in ("whole", "rest", "done"))
     f.write(f"br i1 {whole}, label %{store_whole}, label %{store_part}")
     f.place(store_whole)
     for tile in tiles:
-        v.store(kind, sums[tile], places[tile], 1, None)
+        v.store(kind, made[tile], places[tile], 1, None)
     f.write(f"br label %{done}")
     f.place(store_part)
     for i, j in tiles:
-        v.store(kind, sums[i, j], places[i, j], 1, masks[j])
+        v.store(kind, made[i, j], places[i, j], 1, masks[j])
     f.write(f"br label %{done}")
     f.place(done)
 
@@ -187,7 +188,7 @@ def _address(name: str, write: Callable[[Module], None], imported: dict[str, int
             module = Module(target().attributes)
             write(module)
             found = _compiled[name] = Compiled(str(module), [name], imported)
-        return found.addresses[name]
+        return int(found.addresses[name])
 
 
 # ── packing, and products too large for a cache ──────────────────────────────────────────
@@ -373,9 +374,7 @@ def write_large(module: Module, large: Large) -> None:
                     panel_at = f.pointer(kind, "%packed_b", f.times(j.i, inner))
                     across = f.add(n.i, j.i)
                     to = f.pointer(kind, "%c", f.times(r.i, "%c_row"), across)
-                    from_start = f.pointer(
-                        kind, "%start", f.times(r.i, "%start_row"), across
-                    )
+                    from_start = f.pointer(kind, "%start", f.times(r.i, "%start_row"), across)
                     none = f.let("icmp eq ptr %start, null")
                     begin = f.let(f"select i1 {none}, ptr null, ptr {from_start}")
                     begin = f.let(f"select i1 {first}, ptr {begin}, ptr {to}")

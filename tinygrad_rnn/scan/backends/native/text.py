@@ -390,7 +390,9 @@ class Lanes:
             where = f"<{self.width} x ptr>"
             operand = f"{where} {self._addresses(memory, address, stride)}"
         self.function.module.declare(name, "void", [type_, where, "i32", masks])
-        self.function.write(f"call void @{name}({type_} {x}, {operand}, i32 {size}, {masks} {mask})")
+        self.function.write(
+            f"call void @{name}({type_} {x}, {operand}, i32 {size}, {masks} {mask})"
+        )
 
     def load_each(self, kind: str, address: str, offsets: str, mask: str | None) -> str:
         """The elements at offsets that are known when the code runs, one for each lane."""
