@@ -17,7 +17,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import __main__ as command_line
-from tinygrad_rnn import progress, train
+from tinygrad_rnn.app import progress, train
 from tinygrad_rnn.text import LanguageModel, Vocabulary
 from tinygrad_rnn.viz.curve import loss_curve
 

@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 
 from ..graph import Primitive, table
-from ..progress import Progress
-from . import mutants
-from .cases import Case, compositions, rows
-from .laws import broken_law, broken_point, laws
-from .operations import case_of, found_examples, name_of, report
+from ..testing import mutants
+from ..testing.cases import Case, compositions, rows
+from ..testing.laws import broken_law, broken_point, laws
+from ..testing.operations import case_of, found_examples, name_of, report
+from .progress import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

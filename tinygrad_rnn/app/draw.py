@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from . import nn, ops
+from .. import nn, ops
+from ..graph import Value
+from ..io import replacing
 from .arguments import Unusable, whole
-from .graph import Value
-from .io import replacing
 from .train import load_model
 
 CELLS: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -111,7 +111,7 @@ def main(args: argparse.Namespace) -> int:
     else:
         loss, text = _trained(args)
     if flow:
-        from .viz import gradient_flow
+        from ..viz import gradient_flow
 
         gradient_flow(loss, text=text).save(out)
     else:
@@ -172,7 +172,7 @@ def _named(loss: Any, name: str) -> Value:
 
 
 def _draw_graph(loss: Value, args: argparse.Namespace, out: Path) -> None:
-    from .viz import draw
+    from ..viz import draw
 
     drawing = draw(
         loss,

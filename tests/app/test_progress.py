@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from tinygrad_rnn import progress as module
-from tinygrad_rnn.progress import Progress
+from tinygrad_rnn.app import progress as module
+from tinygrad_rnn.app.progress import Progress
 
 
 class Terminal(io.StringIO):

@@ -13,7 +13,7 @@ import graphviz
 import pytest
 
 from tinygrad_rnn import __main__ as command_line
-from tinygrad_rnn import pictures
+from tinygrad_rnn.app import draw as command
 from tinygrad_rnn.viz import Drawing
 
 
@@ -50,7 +50,7 @@ def test_the_usual_picture_is_named_after_its_cell(tmp_path: Path, monkeypatch: 
     assert {path.name for path in tmp_path.iterdir()} == {"lstm.svg", "gru.svg"}
 
 
-@pytest.mark.parametrize("cell", pictures.CELLS)
+@pytest.mark.parametrize("cell", command.CELLS)
 def test_the_gradient_flow_as_svg_and_as_a_page(cell: str, tmp_path: Path) -> None:
     options = ["--cell", cell, "--steps", 5, "--layers", 2, "--bidirectional"]
     assert draw(*options, "--flow", "-o", tmp_path / "f.svg") == 0

@@ -7,8 +7,8 @@ import io
 import sys
 from pathlib import Path
 
+from ..text import Vocabulary, beam_search, sample
 from .arguments import Unusable, number, whole
-from .text import Vocabulary, beam_search, sample
 from .train import load_model
 
 

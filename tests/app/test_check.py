@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from tinygrad_rnn import graph
-from tinygrad_rnn.testing import check
+from tinygrad_rnn.app import check
 from tinygrad_rnn.testing.cases import Row, call, compositions, rows
 
 

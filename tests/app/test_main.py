@@ -12,9 +12,9 @@ import types
 
 import pytest
 
-import tinygrad_rnn
 from tinygrad_rnn import __main__ as command_line
-from tinygrad_rnn import demo
+from tinygrad_rnn import app
+from tinygrad_rnn.app import demo
 from tinygrad_rnn.viz import Drawing
 
 
@@ -147,7 +147,7 @@ def test_help_lists_the_commands_and_imports_none(capsys):
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     modules = process.stderr.split()
     assert "tinygrad_rnn.graph" in modules
-    assert not {"tinygrad_rnn.demo", "tinygrad_rnn.testing", "graphviz"} & set(modules)
+    assert not {"tinygrad_rnn.app.demo", "tinygrad_rnn.testing", "graphviz"} & set(modules)
 
 
 @pytest.mark.parametrize("command", command_line.COMMANDS)
@@ -194,11 +194,11 @@ def test_bad_files_are_one_line_and_exit_code_2(tmp_path, capsys, monkeypatch):
 
 def stand_in(monkeypatch, main):
     """A command ``demo`` that does what the test says."""
-    module = types.ModuleType("tinygrad_rnn.demo")
+    module = types.ModuleType("tinygrad_rnn.app.demo")
     module.add_arguments = lambda parser: None
     module.main = main
-    monkeypatch.setitem(sys.modules, "tinygrad_rnn.demo", module)
-    monkeypatch.setattr(tinygrad_rnn, "demo", module, raising=False)
+    monkeypatch.setitem(sys.modules, "tinygrad_rnn.app.demo", module)
+    monkeypatch.setattr(app, "demo", module, raising=False)
 
 
 def test_ctrl_c_is_130(monkeypatch, capsys):

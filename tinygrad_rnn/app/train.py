@@ -25,10 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from . import io, optim
-from .arguments import Unusable, number, whole
-from .progress import Progress, duration
-from .text import (
+from .. import io, optim
+from ..text import (
     LanguageModel,
     Streams,
     Vocabulary,
@@ -36,10 +34,12 @@ from .text import (
     bptt_step,
     read_text,
 )
-from .text import (
+from ..text import (
     words as words_of,
 )
-from .viz.curve import loss_curve
+from ..viz.curve import loss_curve
+from .arguments import Unusable, number, whole
+from .progress import Progress, duration
 
 KIND = "tinygrad_rnn language model"
 UNKNOWN = "<unk>"

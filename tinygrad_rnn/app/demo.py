@@ -22,10 +22,8 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from . import nn, optim
-from .arguments import whole
-from .progress import Progress
-from .text import (
+from .. import nn, optim
+from ..text import (
     LanguageModel,
     NGram,
     Streams,
@@ -34,6 +32,8 @@ from .text import (
     bptt_step,
     sample,
 )
+from .arguments import whole
+from .progress import Progress
 
 STEPS = 1500
 HIDDEN, EMBEDDING = 128, 32
@@ -169,7 +169,7 @@ def draw_window(model: LanguageModel, ids: ndarray, directory: Path) -> list[Pat
     Returns:
         The files written: bptt.dot, and bptt.svg where something can render it.
     """
-    from .viz import draw
+    from ..viz import draw
 
     logits, _ = model(ids[:-1, None], unroll=True)
     loss = nn.cross_entropy(logits.reshape(len(ids) - 1, -1), ids[1:])
