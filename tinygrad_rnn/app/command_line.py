@@ -94,7 +94,7 @@ def _with_one_blas_thread() -> None:
     It has to be set before NumPy is loaded, which is over by the time this module runs.
     """
     variable = "OPENBLAS_NUM_THREADS"
-    # Only restart a process that was started as `python -m tinygrad_rnn`; we know nothing of others.
+    # Restart only a process that was started as `python -m tinygrad_rnn`.
     package = __package__.partition(".")[0]
     as_usual = sys.orig_argv[1:3] == ["-m", package]
     if os.name == "posix" and as_usual and variable not in os.environ:
