@@ -36,7 +36,7 @@ def decoded(content: bytes, name: str, encoding: str | None = None) -> str:
         text = content.decode(encoding or "utf-8")
     except UnicodeDecodeError as error:
         expected = "UTF-8" if encoding is None else encoding
-        advice = "" if encoding else _advice(_utf16_or_32(content, least=1 / 20))
+        advice = "" if encoding else _advice(_utf16_or_32(content, b"\0", 1 / 20))
         raise ValueError(
             f"{name}: expected {expected} text, got byte 0x{content[error.start]:02x} at "
             f"offset {error.start:,} ({error.reason}){advice}"
@@ -44,7 +44,7 @@ def decoded(content: bytes, name: str, encoding: str | None = None) -> str:
     except LookupError:
         raise ValueError(f"{name}: there is no text encoding {encoding!r}") from None
     if encoding is None and "\0" in text:
-        likely = _utf16_or_32(content, least=1 / 2)
+        likely = _utf16_or_32(content, _controls, 1 / 2)
         if likely is not None:
             raise ValueError(
                 f"{name}: expected UTF-8 text, got {content.count(0):,} NULs{_advice(likely)}"
@@ -59,7 +59,7 @@ def _advice(likely: str | None) -> str:
 _controls = bytes(set(range(32)) - set(b"\t\n\r"))
 
 
-def _utf16_or_32(content: bytes, least: float) -> str | None:
+def _utf16_or_32(content: bytes, signs: bytes, least: float) -> str | None:
     """The encoding that a byte order mark or the NULs tell, if it is UTF-16 or UTF-32.
 
     UTF-16 writes a space or a letter of ASCII as one NUL and one other byte, and a Greek or
@@ -68,7 +68,8 @@ def _utf16_or_32(content: bytes, least: float) -> str | None:
 
     Args:
         content: the bytes.
-        least: the share of every second byte that has to be a NUL or a control character.
+        signs: the bytes to look for, NULs or all control characters.
+        least: how large a share of every second byte they have to be.
     """
     for mark, encoding in (
         (codecs.BOM_UTF32_LE, "utf-32"),
@@ -79,7 +80,7 @@ def _utf16_or_32(content: bytes, least: float) -> str | None:
         if content.startswith(mark):
             return encoding
     halves = content[:10_000:2], content[1:10_000:2]
-    even, odd = (1 - len(half.translate(None, _controls)) / max(len(half), 1) for half in halves)
+    even, odd = (1 - len(half.translate(None, signs)) / max(len(half), 1) for half in halves)
     if len(content) % 2 or 0 not in content or max(even, odd) < least:
         return None
     if min(even, odd) > max(even, odd) / 4:
