@@ -11,8 +11,8 @@ import pytest
 import tinygrad_rnn as tg
 
 PACKAGE = Path(tg.__file__).parent
-ROOMS = ["graph", "ops", "backprop", "tensor", "scan", "nn", "optim", "io", "text", "viz"]
-ROOMS += ["testing", "app", "__main__"]
+ROOMS = ["graph", "ops", "backprop", "tensor", "scan", "nn", "optim", "files", "io", "text"]
+ROOMS += ["viz", "testing", "app", "__main__"]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
