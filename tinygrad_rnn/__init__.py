@@ -33,7 +33,9 @@ _elsewhere = {
     "gradient_flow": "viz",
     "grads_by_step": "viz",
     "load": "io",
+    "load_model": "app.checkpoints",
     "save": "io",
+    "train": "app.training",
 }
 
 

@@ -79,13 +79,14 @@ def save(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
         write(file)
 
 
-def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+def load(path: str | os.PathLike[str] | IO[bytes]) -> dict[str, Any]:
     """Read what :func:`save` wrote.
 
     Args:
-        path: a ``.npz`` or ``.safetensors`` file. Archives of NumPy's own (``np.savez``) give a
-            flat dict of their arrays. Of ``.safetensors``, bfloat16 becomes float32, which holds
-            all its numbers; everything else keeps its dtype.
+        path: a ``.npz`` or ``.safetensors`` file, or an open file in binary mode, which is read as
+            ``.npz``. Archives of NumPy's own (``np.savez``) give a flat dict of their arrays. Of
+            ``.safetensors``, bfloat16 becomes float32, which holds all its numbers; everything
+            else keeps its dtype.
 
     Returns:
         The state; its arrays are writable and nobody else's.
@@ -95,13 +96,19 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: another suffix, or the file is damaged, cut short, or of another kind.
         ImportError: a ``.safetensors`` file without the package that reads it.
     """
-    path = Path(path)
-    _, decode = _format(path)
-    content = path.read_bytes()
+    if isinstance(path, (str, os.PathLike)):
+        name = Path(path)
+        suffix = name.suffix
+        _, decode = _format(name)
+        content, shown = name.read_bytes(), str(name)
+    else:
+        suffix = ".npz"
+        _, decode = _formats[suffix]
+        content, shown = path.read(), "the file given"
     try:
         return decode(content)
     except _damage as error:
-        raise ValueError(f"{path}: not a complete {path.suffix} file: {error}") from error
+        raise ValueError(f"{shown}: not a complete {suffix} file: {error}") from error
 
 
 # What the standard library and NumPy raise on bytes that are not what they should be.

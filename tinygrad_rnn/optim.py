@@ -18,7 +18,7 @@ It has no state, so a run that is resumed at step k goes on with the right rate.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -622,6 +622,95 @@ def cosine_lr(step: int, lr: float, steps: int, warmup: int = 0, final_lr: float
     return s * lr + (1 - s) * final_lr
 
 
+def warmup(step: int, lr: float, steps: int) -> float:
+    """The learning rate at a step: up to lr along a line, and then lr.
+
+        lr_k = lr (k + 1) / steps               for k < steps
+        lr_k = lr                               after
+
+    Args:
+        step: k, from 0.
+        lr: the learning rate.
+        steps: how many it takes to get there.
+
+    Raises:
+        ValueError: a negative argument.
+
+    Source: Goyal et al., "Accurate, Large Minibatch SGD", arXiv:1706.02677, sec. 2.2.
+
+    >>> [warmup(k, 1.0, steps=4) for k in range(6)]
+    [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    """
+    _not_negative("warmup", step=step, lr=lr, steps=steps)
+    return lr * (step + 1) / steps if step < steps else lr
+
+
+def reduce_on_plateau(
+    measured: Sequence[float],
+    lr: float,
+    factor: float = 0.1,
+    patience: int = 10,
+    threshold: float = 1e-4,
+    cooldown: int = 0,
+    min_lr: float = 0.0,
+    *,
+    mode: str = "min",
+    threshold_mode: str = "rel",
+    eps: float = 1e-8,
+) -> float:
+    """The learning rate after some measurements: smaller whenever they are stuck.
+
+    A measurement is better if it is below ``best (1 - threshold)``; after more than ``patience``
+    in a row that are not, the rate is multiplied by ``factor``.
+
+    Args:
+        measured: what was measured so far, held-out losses for one, oldest first.
+        lr: the learning rate at first.
+        factor: below 1.
+        patience: how many measurements may fail to be better.
+        threshold: how much better they have to be.
+        cooldown: how many measurements after a reduction do not count.
+        min_lr: the lowest rate.
+        mode: "min" if low is good, "max" if high is.
+        threshold_mode: "rel", or "abs" for ``best - threshold``.
+        eps: a reduction by no more than this is not made.
+
+    Raises:
+        ValueError: a number out of its range, or an unknown mode.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ReduceLROnPlateau.html
+
+    >>> losses = [3.0, 2.0, 2.0, 2.0, 2.0, 1.0]
+    >>> [reduce_on_plateau(losses[:k], 1.0, factor=0.5, patience=1) for k in range(7)]
+    [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5]
+    """
+    _not_negative("reduce_on_plateau", lr=lr, patience=patience, cooldown=cooldown, min_lr=min_lr)
+    if not 0 <= factor < 1:
+        raise ValueError(f"reduce_on_plateau: factor must be at least 0 and below 1, got {factor}")
+    if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
+        raise ValueError(
+            "reduce_on_plateau: expected mode 'min' or 'max' and threshold_mode 'rel' or 'abs', "
+            f"got {mode!r} and {threshold_mode!r}"
+        )
+    sign = 1.0 if mode == "min" else -1.0
+    best, bad, cooling = math.inf, 0, 0
+    for measurement in measured:
+        value = sign * measurement
+        margin = abs(best) * threshold if threshold_mode == "rel" else threshold
+        # The first one is better than nothing, which has no margin: inf - inf is NaN.
+        if value < (best - margin if best < math.inf else best):
+            best, bad = value, 0
+        else:
+            bad += 1
+        if cooling:
+            cooling, bad = cooling - 1, 0
+        if bad > patience:
+            lower = max(lr * factor, min_lr)
+            lr = lower if lr - lower > eps else lr
+            cooling, bad = cooldown, 0
+    return lr
+
+
 def _progress(where: str, step: int, lr: float, steps: int, warmup: int, final_lr: float) -> float:
     """How much of the decay is over: from 0 to 1, below 0 during the warm-up."""
     _not_negative(where, step=step, lr=lr, warmup=warmup, final_lr=final_lr)
@@ -648,4 +737,6 @@ __all__ = [
     "constant_lr",
     "cosine_lr",
     "linear_lr",
+    "reduce_on_plateau",
+    "warmup",
 ]

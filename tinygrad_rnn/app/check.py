@@ -30,6 +30,7 @@ from ..testing import mutants
 from ..testing.cases import Case, compositions, rows
 from ..testing.laws import broken_law, broken_point, laws
 from ..testing.operations import case_of, found_examples, name_of, report
+from .arguments import Unusable, whole
 from .progress import Progress
 
 
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "EXAMPLES = {'name': [(array, ...), ...]}; without it the library's own are checked",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the random inputs and directions (default 0)"
+        "--seed", type=whole(0), default=0, help="of the random inputs and directions (default 0)"
     )
     parser.add_argument(
         "--op",
@@ -64,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         subjects = _own_operations() if args.file is None else _operations_of(args.file, args.seed)
         subjects = _chosen(subjects, args.op)
-    except _Usage as error:
+    except Unusable as error:
         print(f"check: {error}", file=sys.stderr)
         return 2
     verdicts = []
@@ -76,10 +77,6 @@ def main(args: argparse.Namespace) -> int:
     if args.file is None:
         passed &= _print_mutants([s.name for s in subjects if s.name in table], args.seed)
     return 0 if passed else 1
-
-
-class _Usage(Exception):
-    """What was asked for cannot be done."""
 
 
 # ── what is checked ──────────────────────────────────────────────────────────────────────
@@ -121,7 +118,7 @@ def _operations_of(path: str, seed: int) -> list[_Subject]:
     module = _imported(Path(path))
     given = getattr(module, "EXAMPLES", {})
     if not isinstance(given, dict):
-        raise _Usage(f"{path}: expected EXAMPLES to be a dict, got {type(given).__name__}")
+        raise Unusable(f"{path}: expected EXAMPLES to be a dict, got {type(given).__name__}")
     own = {id(primitive) for primitive in table.values()}
     found: dict[str, Callable[..., Any]] = {}
     for name, value in vars(module).items():
@@ -130,15 +127,15 @@ def _operations_of(path: str, seed: int) -> list[_Subject]:
             own.add(id(primitive))  # another name of it is not another operation
             found[name] = value
     if not found:
-        raise _Usage(f"{path}: found nothing made by tg.primitive at module level")
+        raise Unusable(f"{path}: found nothing made by tg.primitive at module level")
     known = {*found, *map(name_of, found.values())}
     for name, examples in given.items():
         if name not in known:
-            raise _Usage(f"{path}: EXAMPLES names {name!r}; there is {', '.join(found)}")
+            raise Unusable(f"{path}: EXAMPLES names {name!r}; there is {', '.join(found)}")
         if not isinstance(examples, (list, tuple)) or not all(
             isinstance(example, tuple) for example in examples
         ):
-            raise _Usage(
+            raise Unusable(
                 f"{path}: expected EXAMPLES[{name!r}] to be a list of tuples, one tuple of inputs "
                 "for each example"
             )
@@ -166,17 +163,17 @@ def _cases_of(
 
 def _imported(path: Path) -> ModuleType:
     if not path.is_file():
-        raise _Usage(f"{path}: no such file")
+        raise Unusable(f"{path}: no such file")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise _Usage(f"{path}: not a Python file")
+        raise Unusable(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)  # as if the file were run: its neighbours can be imported
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise _Usage(f"{path}: importing it raised {type(error).__name__}: {error}") from error
+        raise Unusable(f"{path}: importing it raised {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)
     return module
@@ -190,7 +187,7 @@ def _chosen(subjects: list[_Subject], names: Sequence[str] | None) -> list[_Subj
     wanted = [f"_{name}" if f"_{name}" in by_name else name for name in names]
     for name in wanted:
         if name not in by_name:
-            raise _Usage(f"no operation {name!r}; there is {', '.join(by_name)}")
+            raise Unusable(f"no operation {name!r}; there is {', '.join(by_name)}")
     return [by_name[name] for name in dict.fromkeys(wanted)]
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
+from .. import __version__
 from .arguments import Unusable
 
 PROGRAM = "python -m tinygrad_rnn"
@@ -42,6 +45,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
         description="Understand, check and run recurrent networks.",
         epilog=f"{PROGRAM} COMMAND --help tells more about each.",
     )
+    parser.add_argument("--version", action="version", version=f"tinygrad_rnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         added = commands.add_parser(
@@ -63,27 +67,76 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     args = _parser(next((a for a in argv if not a.startswith("-")), None)).parse_args(argv)
+    with _tolerant(sys.stdout, sys.stderr):
+        return _called(args)
+
+
+def _called(args: argparse.Namespace) -> int:
     command = _module(args.command)
     try:
         code: int = command.main(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is None where it was closed
+            sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _complain("interrupted")
         return 130
     except BrokenPipeError:
         # The reader of a pipe went away (`| head`): nothing is wrong, and nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return 0
+    except MemoryError as error:
+        _complain(f"{PROGRAM} {args.command}: not enough memory: {error}")
+        return 2
     except (OSError, Unusable) as error:
-        print(f"{PROGRAM} {args.command}: {_one_line(error)}", file=sys.stderr)
+        name = _full_output()
+        _complain(f"{PROGRAM} {args.command}: {name}{_one_line(error)}")
         return 2
 
 
 def _one_line(error: OSError | Unusable) -> str:
-    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror is not None:
+        if error.filename is None:
+            return error.strerror
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return str(error)
+
+
+def _complain(line: str) -> None:
+    with suppress(OSError):  # nothing is left to say it with
+        print(line, file=sys.stderr)
+
+
+def _full_output() -> str:
+    """Names standard output if it is what cannot be written to, and gives it up."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _silence()
+        return "standard output: "
+    return ""
+
+
+def _silence() -> None:
+    """Send what is still to be written, at the exit of Python for one, to nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _tolerant(*streams: Any) -> Iterator[None]:
+    """What an output's encoding lacks is written as ``?``, or escaped, and raises nothing."""
+    before = [(s, s.errors) for s in streams if isinstance(s, io.TextIOWrapper)]
+    for stream, errors in before:
+        if errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
+    try:
+        yield
+    finally:
+        for stream, errors in before:
+            with suppress(ValueError, OSError):  # closed by now
+                stream.reconfigure(errors=errors)
 
 
 def _with_one_blas_thread() -> None:

@@ -15,9 +15,9 @@ import argparse
 import math
 import os
 import platform
+import subprocess
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -29,10 +29,11 @@ from ..text import (
     Streams,
     Vocabulary,
     bits_per_character,
-    bptt_step,
     sample,
 )
+from . import outputs
 from .arguments import whole
+from .learning import learn
 from .progress import Progress
 
 STEPS = 1500
@@ -42,6 +43,8 @@ LEARNING_RATE, MAX_NORM = 0.01, 1.0
 
 PROMPT = "The "
 SAMPLE = 280
+FILES = ("bptt.dot", "bptt.svg")
+KIND = "demo's graph"
 DRAWN = "Python"  # the window that is drawn: five steps, each predicts the next character
 
 
@@ -59,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where to write bptt.svg and bptt.dot (default: here)",
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="write over files of these names, whatever made them",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -66,6 +74,8 @@ def main(args: argparse.Namespace) -> int:
     directory.mkdir(parents=True, exist_ok=True)
     if not os.access(directory, os.W_OK):
         raise PermissionError(f"cannot write into {directory}")
+    for name in FILES:
+        outputs.claim(directory / name, KIND, overwrite=args.overwrite)
     text = manual()
     vocabulary = Vocabulary(text)
     ids = vocabulary.encode(text)
@@ -132,10 +142,7 @@ def manual() -> str:
 
 
 def train(model: LanguageModel, windows: Streams, steps: int) -> None:
-    """Truncated BPTT: the state goes on from window to window, the gradient does not.
-
-    Adam, with a learning rate that falls linearly to 0 and gradients clipped by their norm. After
-    the last window of the text the state starts from zero again.
+    """Truncated BPTT by Adam, with a learning rate that falls linearly to 0.
 
     Args:
         model: its parameters are trained in place.
@@ -143,15 +150,14 @@ def train(model: LanguageModel, windows: Streams, steps: int) -> None:
         steps: how many windows to train on, in turns.
     """
     optimizer = optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    state: Any = None
+
+    def rate(step: int) -> float:
+        return optim.linear_lr(step, LEARNING_RATE, steps)
+
+    losses = learn(model, optimizer, windows, steps, rate, max_norm=MAX_NORM)
     with Progress(steps, "training") as progress:
-        for step in range(steps):
-            window = windows[step % len(windows)]
-            if step % len(windows) == 0:
-                state = None
-            optimizer.lr = optim.linear_lr(step, LEARNING_RATE, steps)
-            loss, state = bptt_step(model, optimizer, window, state, max_norm=MAX_NORM)
-            progress.update(step + 1, bits=loss / math.log(2))
+        for step, (loss, _) in enumerate(losses, 1):
+            progress.update(step, bits=loss / math.log(2))
 
 
 def _print_sample(
@@ -175,11 +181,15 @@ def draw_window(model: LanguageModel, ids: ndarray, directory: Path) -> list[Pat
     loss = nn.cross_entropy(logits.reshape(len(ids) - 1, -1), ids[1:])
     loss.name = "loss"
     drawing = draw(loss, detail="op", grads=True)
-    dot, svg = directory / "bptt.dot", directory / "bptt.svg"
-    dot.write_text(drawing.source, encoding="utf-8")
+    dot, svg = (directory / name for name in FILES)
+    outputs.write(dot, drawing.source.encode("utf-8"), KIND)
     try:
-        svg.write_bytes(drawing.pipe(format="svg"))
+        picture = drawing.pipe(format="svg")
     except RuntimeError as error:
         print(f"no {svg.name}: {error}")
         return [dot]
+    except subprocess.CalledProcessError as error:
+        print(f"no {svg.name}: {outputs.died(error)}")
+        return [dot]
+    outputs.write(svg, picture, KIND)
     return [svg, dot]

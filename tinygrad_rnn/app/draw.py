@@ -7,6 +7,8 @@ what is differentiated is the logit of the symbol that follows it.
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,31 @@ import numpy as np
 
 from .. import nn, ops
 from ..graph import Value
-from ..io import replacing
-from .arguments import Unusable, whole
-from .train import load_model
+from . import outputs
+from .arguments import (
+    STANDARD,
+    Unusable,
+    add_encoding,
+    refuse_given,
+    refuse_if_too_large,
+    text_option,
+    whole,
+    words_given,
+)
+from .checkpoints import known, load_model
+from .outputs import died
 
 CELLS: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+#: Of a fresh net: what ``--help`` calls the number, its default, and what it is.
+SIZES = {
+    "steps": ("T", 6, "time steps"),
+    "hidden": ("H", 8, "units in a layer"),
+    "input": ("D", 4, "length of the random input"),
+    "layers": ("L", 1, "recurrent layers"),
+}
 FLOW = (".svg", ".html")
+GRAPH_ONLY = ("detail", "values", "grads", "max_steps")
+PICTURE = "picture"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,37 +49,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         metavar="CHECKPOINT.npz",
-        help="what 'train' wrote; left out, a fresh net with random numbers is drawn",
+        help="what 'train' wrote (- reads standard input); left out, a fresh net with random "
+        "numbers is drawn",
     )
-    parser.add_argument("--text", help="what the trained model reads; a time step for each symbol")
-    parser.add_argument(
+    trained = parser.add_argument_group("a trained model")
+    trained.add_argument(
+        "--text",
+        type=words_given,
+        help="what it reads, a time step for each symbol; - reads standard input",
+    )
+    trained.add_argument(
         "--target",
+        type=words_given,
         metavar="SYMBOL",
         help="after the text: the gradient is that of this symbol's logit (default: the likeliest)",
     )
+    add_encoding(trained)
 
     fresh = parser.add_argument_group("a fresh net")
-    fresh.add_argument(
-        "--cell", choices=tuple(CELLS), help="recurrent cell (default: lstm)", default=None
-    )
-    sizes = {
-        "steps": ("T", 6, "time steps"),
-        "hidden": ("H", 8, "units in a layer"),
-        "input": ("D", 4, "length of the random input"),
-        "layers": ("L", 1, "recurrent layers"),
-    }
-    for name, (metavar, usual, meaning) in sizes.items():
+    fresh.add_argument("--cell", choices=tuple(CELLS), help="recurrent cell (default: lstm)")
+    for name, (metavar, usual, meaning) in SIZES.items():
         fresh.add_argument(
-            f"--{name}",
-            type=whole(1),
-            default=usual,
-            metavar=metavar,
-            help=f"{meaning} (default: %(default)s)",
+            f"--{name}", type=whole(1), metavar=metavar, help=f"{meaning} (default: {usual})"
         )
     fresh.add_argument("--bidirectional", action="store_true", help="a second direction")
-    fresh.add_argument(
-        "--seed", type=whole(0), default=0, help="of the random numbers (default: %(default)s)"
-    )
+    fresh.add_argument("--seed", type=whole(0), help="of the random numbers (default: 0)")
 
     picture = parser.add_argument_group("picture")
     picture.add_argument(
@@ -67,7 +82,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="its suffix is the format: .svg, .dot, .png, .pdf, ... of the graph, .svg or .html "
-        "of the gradient flow (default: lstm.svg, named after the cell)",
+        "of the gradient flow; - writes to standard output (default: lstm.svg, named after the "
+        "cell, or CHECKPOINT-graph.svg, CHECKPOINT-flow.svg)",
+    )
+    picture.add_argument(
+        "--format", metavar="SUFFIX", help="the format on standard output (default: svg)"
+    )
+    picture.add_argument(
+        "--overwrite", action="store_true", help="write over any file, whatever made it"
     )
     picture.add_argument(
         "--flow",
@@ -78,8 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     picture.add_argument(
         "--detail",
         choices=("op", "cell", "layer"),
-        default="op",
-        help="of the graph: a box for every operation, time step or layer (default: %(default)s)",
+        help="of the graph: a box for every operation, time step or layer (default: op)",
     )
     picture.add_argument("--values", action="store_true", help="write small arrays into the graph")
     picture.add_argument(
@@ -94,18 +115,23 @@ def main(args: argparse.Namespace) -> int:
     """Draw, and say what was written.
 
     Raises:
-        Unusable: the arguments do not go together, there is no such format, nothing that renders
-            it, or the checkpoint is none.
-        OSError: a file cannot be read or written.
+        Unusable: options have no effect or do not go together, there is no such format, nothing
+            that renders it, or the checkpoint is none.
+        OSError: a file cannot be read or written, or is not one that this command made.
     """
-    out = args.out or Path(
-        f"{args.checkpoint.stem if args.checkpoint else args.cell or 'lstm'}.svg"
-    )
-    suffix = out.suffix.lower()
+    if args.format is not None and args.out != STANDARD:
+        raise Unusable("--format is that of standard output, -o -; a file has its suffix")
+    out = args.out or _usual_name(args)
+    suffix = f".{(args.format or 'svg').lstrip('.')}" if out == STANDARD else out.suffix.lower()
     flow = args.flow or suffix == ".html"
     if not suffix or (flow and suffix not in FLOW):
         formats = "a gradient flow is written as .svg or .html" if flow else "its suffix says how"
         raise Unusable(f"cannot draw {out}: {formats}")
+    if flow:
+        refuse_given(args, GRAPH_ONLY, "on a gradient flow: they are the graph's")
+    if out != STANDARD:
+        inputs = [path for path in (args.checkpoint,) if path not in (None, STANDARD)]
+        outputs.claim(out, PICTURE, inputs=inputs, overwrite=args.overwrite)
     if args.checkpoint is None:
         loss, text = _fresh(args), None
     else:
@@ -113,26 +139,39 @@ def main(args: argparse.Namespace) -> int:
     if flow:
         from ..viz import gradient_flow
 
-        gradient_flow(loss, text=text).save(out)
+        found = gradient_flow(loss, text=text)
+        picture = (found.svg() if suffix == ".svg" else found.html()).encode()
     else:
-        _draw_graph(loss, args, out)
+        picture = _graph(loss, args, out, suffix)
+    if out == STANDARD:
+        sys.stdout.buffer.write(outputs.marked(picture, suffix, PICTURE))
+        return 0
+    outputs.write(out, picture, PICTURE)
     print(f"wrote {out}")
     return 0
+
+
+def _usual_name(args: argparse.Namespace) -> Path:
+    if args.checkpoint is None:
+        return Path(f"{args.cell or 'lstm'}.svg")
+    name = "model" if args.checkpoint == STANDARD else args.checkpoint.stem
+    return Path(f"{name}-{'flow' if args.flow else 'graph'}.svg")
 
 
 def _fresh(args: argparse.Namespace) -> Value:
     """The mean square of the last output of a new net."""
     if args.text is not None or args.target is not None:
         raise Unusable("--text and --target need a CHECKPOINT.npz, a model that 'train' made")
-    weights, numbers = np.random.default_rng(args.seed).spawn(2)
-    net = CELLS[args.cell or "lstm"](
-        args.input,
-        args.hidden,
-        args.layers,
-        bidirectional=args.bidirectional,
-        rng=weights,
+    refuse_given(args, ("encoding",), "without --text")
+    T, H, D, L = (
+        usual if getattr(args, name) is None else getattr(args, name)
+        for name, (_, usual, _) in SIZES.items()
     )
-    y, _ = net(numbers.standard_normal((args.steps, 1, args.input)), unroll=True)
+    directions = 1 + args.bidirectional
+    refuse_if_too_large(8 * directions * L * H * (H + T + D), "this net")
+    weights, numbers = np.random.default_rng(args.seed or 0).spawn(2)
+    net = CELLS[args.cell or "lstm"](D, H, L, bidirectional=args.bidirectional, rng=weights)
+    y, _ = net(numbers.standard_normal((T, 1, D)), unroll=True)
     return _named(ops.mean(ops.square(y[-1])), "loss")
 
 
@@ -140,28 +179,28 @@ def _trained(args: argparse.Namespace) -> tuple[Value, list[str]]:
     """The logit of what follows a text, and the text's symbols."""
     if args.cell is not None:
         raise Unusable("--cell draws a fresh net; the one in the checkpoint has its own")
-    if not args.text:
+    refuse_given(args, (*SIZES, "bidirectional", "seed"), "on a trained model: it is what it is")
+    if args.checkpoint == STANDARD and args.text == str(STANDARD):
+        raise Unusable("the checkpoint and --text cannot both be standard input")
+    text = text_option(args.text, args.encoding)
+    if not text:
         raise Unusable("--text: expected something for the model to read")
     model, vocabulary = load_model(args.checkpoint)
     model.eval()
-    for name, given in (("--text", args.text), ("--target", args.target or "")):
-        missing = vocabulary.missing(given)
-        if missing:
-            kind = "words" if vocabulary.words else "characters"
-            shown = ", ".join(map(repr, missing[:10])) + (", ..." if len(missing) > 10 else "")
-            raise Unusable(f"{name} has {kind} that the model's text has not: {shown}")
-    ids = vocabulary.encode(args.text)
-    logits, _ = model(ids[:, None], unroll=True)
-    last = logits[-1, 0]
-    if args.target is None:
-        target = int(np.argmax(last.data))
-    else:
-        targets = vocabulary.encode(args.target)
+    ids = vocabulary.encode(known("--text", text, vocabulary))
+    target = None
+    if args.target is not None:
+        targets = vocabulary.encode(known("--target", args.target, vocabulary))
         if len(targets) != 1:
             raise Unusable(f"--target: expected one symbol, {args.target!r} has {len(targets)}")
         target = int(targets[0])
+    logits, _ = model(ids[:, None], unroll=True)
+    last = logits[-1, 0]
+    if target is None:
+        target = int(np.argmax(last.data))
     symbol = vocabulary.symbols[target]
-    print(f"the gradient of the logit of {symbol!r} after {args.text!r}")
+    where = sys.stderr if args.out == STANDARD else sys.stdout
+    print(f"the gradient of the logit of {symbol!r} after {text!r}", file=where)
     return _named(last[target], f"logit of {symbol!r}"), [vocabulary.symbols[i] for i in ids]
 
 
@@ -171,26 +210,26 @@ def _named(loss: Any, name: str) -> Value:
     return value
 
 
-def _draw_graph(loss: Value, args: argparse.Namespace, out: Path) -> None:
+def _graph(loss: Value, args: argparse.Namespace, out: Path, suffix: str) -> bytes:
     from ..viz import draw
 
     drawing = draw(
         loss,
-        detail=args.detail,
+        detail=args.detail or "op",
         values=args.values,
         grads=args.grads,
         max_steps=args.max_steps,
     )
-    suffix = out.suffix.lower()
+    if suffix in (".dot", ".gv"):
+        source: str = drawing.source
+        return source.encode()
     try:
-        if suffix in (".dot", ".gv"):
-            picture = drawing.source.encode()
-        else:
-            picture = drawing.pipe(format=suffix[1:])
+        picture: bytes = drawing.pipe(format=suffix[1:])
     except ValueError as error:
         reason = str(error).partition(" (must")[0]  # what follows is a list of sixty formats
         raise Unusable(f"cannot draw {out}: {reason}; .svg, .dot, .png and .pdf are") from error
     except RuntimeError as error:
         raise Unusable(f"cannot draw {out}: {error}") from error
-    with replacing(out) as file:
-        file.write(picture)
+    except subprocess.CalledProcessError as error:
+        raise Unusable(f"cannot draw {out}: {died(error)}") from error
+    return picture

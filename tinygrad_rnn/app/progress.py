@@ -24,6 +24,7 @@ class Progress:
         label: what stands before the bar.
         stream: where to write; standard error if it is left out.
         done: how much of ``total`` was done before, which does not count for the rate.
+        visible: False writes nothing, on a terminal neither.
 
     Raises:
         ValueError: ``total`` is below 1.
@@ -34,13 +35,19 @@ class Progress:
     """
 
     def __init__(
-        self, total: int, label: str = "", stream: TextIO | None = None, *, done: float = 0.0
+        self,
+        total: int,
+        label: str = "",
+        stream: TextIO | None = None,
+        *,
+        done: float = 0.0,
+        visible: bool = True,
     ):
         if total < 1:
             raise ValueError(f"Progress: total must be at least 1, got {total}")
         self.total, self.label = total, label
         self._stream = sys.stderr if stream is None else stream
-        self._visible = self._stream is not None and self._stream.isatty()
+        self._visible = visible and self._stream is not None and self._stream.isatty()
         self._full, self._empty = _blocks(self._stream)
         self._start, self._before = time.monotonic(), done
         self._last = -1.0  # when the line was last drawn

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import argparse
-import io
+import itertools
 import sys
 from pathlib import Path
 
-from ..text import Vocabulary, beam_search, sample
-from .arguments import Unusable, number, whole
-from .train import load_model
+from ..text import beam_search, generate
+from .arguments import (
+    STANDARD,
+    Unusable,
+    add_encoding,
+    number,
+    refuse_given,
+    text_option,
+    whole,
+    words_given,
+)
+from .checkpoints import known, load_model
+
+#: What is taken where an option is not given.
+USUAL = {"temperature": 1.0, "seed": 0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT.npz", help="what 'train' wrote"
+        "checkpoint",
+        type=Path,
+        metavar="CHECKPOINT.npz",
+        help="what 'train' wrote; - reads standard input",
     )
     parser.add_argument(
-        "--prompt", help="the text to go on from, printed too (default: the end of a line)"
+        "--prompt",
+        type=words_given,
+        help="the text to go on from, printed too; - reads standard input (default: the end of a "
+        "line)",
     )
+    add_encoding(parser)
     parser.add_argument(
         "--length",
         type=whole(1),
@@ -29,8 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--temperature",
         type=number(0),
-        default=1.0,
-        help="below 1 plays safe, above 1 dares more (default: %(default)s)",
+        help=f"below 1 plays safe, above 1 dares more (default: {USUAL['temperature']})",
     )
     how.add_argument("--greedy", action="store_true", help="always take the likeliest")
     how.add_argument(
@@ -40,56 +58,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--top-k", type=whole(1), metavar="K", help="draw among the K likeliest only"
     )
     parser.add_argument(
-        "--seed", type=whole(0), default=0, help="of the random numbers (default: %(default)s)"
+        "--seed", type=whole(0), help=f"of the random numbers (default: {USUAL['seed']})"
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the prompt and what the model makes of it.
+    """Print the prompt and what the model makes of it, as it comes.
+
+    Returns:
+        0; 130 after Ctrl-C.
 
     Raises:
-        Unusable: the checkpoint is none, or the prompt has what the model does not know.
+        Unusable: options have no effect, the checkpoint is none, the prompt has what the model
+            does not know, or the model predicts no numbers.
         OSError: the checkpoint cannot be read.
     """
+    for likeliest in ("beam", "greedy"):
+        if getattr(args, likeliest):
+            refuse_given(args, ("top_k", "seed"), f"with --{likeliest}: nothing is drawn")
+    if args.temperature == 0:
+        refuse_given(args, ("top_k", "seed"), "with --temperature 0: nothing is drawn")
+    if args.checkpoint == STANDARD and args.prompt == str(STANDARD):
+        raise Unusable("the checkpoint and --prompt cannot both be standard input")
+    prompt = text_option(args.prompt, args.encoding)
     model, vocabulary = load_model(args.checkpoint)
     model.eval()
-    prompt = _known(args.prompt, vocabulary)
-    ids = vocabulary.encode(prompt)
+    if prompt is None:
+        if "\n" not in vocabulary:
+            raise Unusable("the model's text has no line ends to start from: give it a --prompt")
+        start, printed = "\n", ""
+    else:
+        start = known("--prompt", prompt, vocabulary)
+        printed = start if prompt.startswith(" ") else start.removeprefix(" ")
+    ids = vocabulary.encode(start)
     # What stands for all unknown words is nothing to write.
     exclude = () if vocabulary.unknown is None else (vocabulary.symbols.index(vocabulary.unknown),)
-    if args.beam is not None:
-        found = beam_search(model, ids, args.length, beam_size=args.beam, exclude=exclude)
-        written, log_p = found[0]
-        print(f"log p = {log_p:.2f}", file=sys.stderr)
-    else:
-        written = sample(
+    try:
+        if args.beam is not None:
+            found = beam_search(model, ids, args.length, beam_size=args.beam, exclude=exclude)
+            written, log_p = found[0]
+            print(f"log p = {log_p:.2f}", file=sys.stderr)
+            print(printed + vocabulary.decode(written))
+            return 0
+        temperature = USUAL["temperature"] if args.temperature is None else args.temperature
+        drawn = generate(
             model,
             ids,
-            args.length,
-            temperature=0.0 if args.greedy else args.temperature,
+            temperature=0.0 if args.greedy else temperature,
             top_k=args.top_k,
             exclude=exclude,
-            rng=args.seed,
+            rng=USUAL["seed"] if args.seed is None else args.seed,
         )
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal may lack the text's script
-    print((args.prompt or "") + vocabulary.decode(written))
+        print(printed, end="", flush=True)
+        for symbol in itertools.islice(drawn, args.length):
+            print(vocabulary.symbols[symbol], end="", flush=True)
+        print()
+    except FloatingPointError as error:
+        raise Unusable(f"{args.checkpoint}: {error}") from None
+    except KeyboardInterrupt:
+        print(flush=True)
+        return 130
     return 0
-
-
-def _known(prompt: str | None, vocabulary: Vocabulary) -> str:
-    """The prompt, of symbols that the model knows."""
-    if prompt is None:
-        if "\n" in vocabulary:
-            return "\n"
-        raise Unusable("the model's text has no line ends to start from: give it a --prompt")
-    if not prompt:
-        raise Unusable("--prompt: expected some text, got an empty one")
-    if vocabulary.words and not vocabulary.missing(f" {prompt}"):
-        return f" {prompt}"  # words mostly come with the space before them
-    missing = vocabulary.missing(prompt)
-    if missing:
-        kind = "words" if vocabulary.words else "characters"
-        shown = ", ".join(map(repr, missing[:10])) + (", ..." if len(missing) > 10 else "")
-        raise Unusable(f"--prompt has {kind} that the model's text has not: {shown}")
-    return prompt

@@ -111,6 +111,9 @@ def bptt_step(
     max_norm: float = math.inf,
     teacher_forcing: float = 1.0,
     rng: nn.init.Seed = None,
+    share: float = 1.0,
+    start: bool = True,
+    update: bool = True,
 ) -> tuple[float, Any]:
     """One step of truncated BPTT: the state goes on from window to window, the gradient does not.
 
@@ -126,6 +129,10 @@ def bptt_step(
             others are drawn from what the model predicted at the step before, so that it learns
             to go on from its own mistakes.
         rng: a generator, or a seed for one, for those draws.
+        share: what the gradient is multiplied by: the window's part of a step that several windows
+            make together.
+        start: whether it is the first of these windows, so that older gradients are forgotten.
+        update: whether it is the last, so that the optimiser steps.
 
     Returns:
         The loss, in nats, and the state after the window, as constants. Where the loss is not a
@@ -159,10 +166,12 @@ def bptt_step(
     loss = nn.cross_entropy(ops.reshape(logits, (y.size, -1)), y.reshape(-1))
     value = float(loss.item())
     if math.isfinite(value):
-        optimizer.zero_grad()
-        loss.backward()
-        optim.clip_grad_norm_(optimizer.params, max_norm)
-        optimizer.step()
+        if start:
+            optimizer.zero_grad()
+        loss.backward(share)
+        if update:
+            optim.clip_grad_norm_(optimizer.params, max_norm)
+            optimizer.step()
     return value, detached(state)
 
 
