@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import math
 import os
 import sys
@@ -110,9 +109,8 @@ def words_given(text: str) -> str:
 
 def _encoding(name: str) -> str:
     try:
-        codecs.lookup(name)
-        b"".decode(name)
-    except LookupError:
+        "a".encode(name)
+    except (LookupError, UnicodeError):
         raise argparse.ArgumentTypeError(f"there is no text encoding {name!r}") from None
     return name
 

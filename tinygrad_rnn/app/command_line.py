@@ -89,15 +89,15 @@ def _called(args: argparse.Namespace) -> int:
         _complain(f"{PROGRAM} {args.command}: not enough memory: {error}")
         return 2
     except (OSError, Unusable) as error:
-        name = _full_output()
-        _complain(f"{PROGRAM} {args.command}: {name}{_one_line(error)}")
+        _complain(f"{PROGRAM} {args.command}: {_one_line(error)}")
+        _silence_if_full()
         return 2
 
 
 def _one_line(error: OSError | Unusable) -> str:
     if isinstance(error, OSError) and error.strerror is not None:
-        if error.filename is None:
-            return error.strerror
+        if error.filename is None:  # whatever has a name was opened by it
+            return f"standard output: {error.strerror}"
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return str(error)
 
@@ -107,15 +107,12 @@ def _complain(line: str) -> None:
         print(line, file=sys.stderr)
 
 
-def _full_output() -> str:
-    """Names standard output if it is what cannot be written to, and gives it up."""
+def _silence_if_full() -> None:
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError:
         _silence()
-        return "standard output: "
-    return ""
 
 
 def _silence() -> None:

@@ -44,7 +44,7 @@ LEARNING_RATE, MAX_NORM = 0.01, 1.0
 PROMPT = "The "
 SAMPLE = 280
 FILES = ("bptt.dot", "bptt.svg")
-KIND = "demo's graph"
+KIND = "drawn window"
 DRAWN = "Python"  # the window that is drawn: five steps, each predicts the next character
 
 

@@ -12,7 +12,7 @@ from ..text import Streams, bptt_step
 
 def learn(
     model: Any,
-    optimizer: optim.Optimizer,
+    optimizer: optim.Adam,
     windows: Streams,
     steps: int,
     rate: Callable[[int], float],

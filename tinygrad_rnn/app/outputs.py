@@ -25,7 +25,7 @@ def claim(
     *,
     inputs: Iterable[Path] = (),
     overwrite: bool = False,
-    advice: str = "--overwrite",
+    advice: str = "add --overwrite to replace it",
 ) -> None:
     """Make sure that writing a file destroys nothing.
 
@@ -44,7 +44,7 @@ def claim(
         if path.exists() and given.exists() and os.path.samefile(path, given):
             raise Unusable(f"{path} would be written over, and is what is read")
     if not overwrite and not is_free(path, kind):
-        raise Unusable(f"{path} exists and is not {kind} made by this command: {advice}")
+        raise Unusable(f"{path} exists, and was not written by this command as a {kind}: {advice}")
 
 
 def is_free(path: Path, kind: str) -> bool:

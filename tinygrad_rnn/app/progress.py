@@ -66,8 +66,7 @@ class Progress:
         self._last = now
         line = self._line(done, now - self._start, figures)
         columns = shutil.get_terminal_size().columns
-        self._stream.write("\r" + line[: columns - 1].ljust(columns - 1))
-        self._stream.flush()
+        self._write("\r" + line[: columns - 1].ljust(columns - 1))
         self._open = True
 
     def _line(self, done: float, seconds: float, figures: dict[str, float | str]) -> str:
@@ -90,19 +89,25 @@ class Progress:
             parts.append(f"{duration((self.total - done) / rate)} left")
         return "  ".join(parts)
 
+    def _write(self, text: str) -> None:
+        """Write on the terminal; one that was closed meanwhile must not end the work."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            self._visible = False
+
     def print(self, text: str) -> None:
         """Print a line on standard output, without the bar in its way."""
         if self._open:
-            self._stream.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
-            self._stream.flush()
+            self._write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
             self._open = False
         print(text, flush=True)
 
     def close(self) -> None:
         """End the line: what is printed next starts on a fresh one."""
         if self._open:
-            self._stream.write("\n")
-            self._stream.flush()
+            self._write("\n")
             self._open = False
 
     def __enter__(self) -> Self:

@@ -9,6 +9,7 @@ file is replaced in one step, so that a run that was killed, at whatever moment,
 from __future__ import annotations
 
 import math
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -154,7 +155,7 @@ class Run:
         self.saved = self.step
         curve = curve_path(path)
         if (self.losses or self.held_out) and outputs.is_free(curve, CURVE):
-            name = self.corpus.name.encode("utf-8", "replace").decode()
+            name = os.fsencode(self.corpus.name).decode("utf-8", "replace")
             unit = f"bits per {self.corpus.unit}"
             svg = loss_curve(f"{name}: {self.units}", unit, self.losses, self.held_out)
             outputs.write(curve, svg.encode("utf-8"), CURVE)

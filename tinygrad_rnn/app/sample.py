@@ -20,8 +20,7 @@ from .arguments import (
 )
 from .checkpoints import known, load_model
 
-#: What is taken where an option is not given.
-USUAL = {"temperature": 1.0, "seed": 0}
+TEMPERATURE, SEED = 1.0, 0  # where the option is not given
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--temperature",
         type=number(0),
-        help=f"below 1 plays safe, above 1 dares more (default: {USUAL['temperature']})",
+        help=f"below 1 plays safe, above 1 dares more (default: {TEMPERATURE})",
     )
     how.add_argument("--greedy", action="store_true", help="always take the likeliest")
     how.add_argument(
@@ -57,9 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top-k", type=whole(1), metavar="K", help="draw among the K likeliest only"
     )
-    parser.add_argument(
-        "--seed", type=whole(0), help=f"of the random numbers (default: {USUAL['seed']})"
-    )
+    parser.add_argument("--seed", type=whole(0), help=f"of the random numbers (default: {SEED})")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -100,14 +97,14 @@ def main(args: argparse.Namespace) -> int:
             print(f"log p = {log_p:.2f}", file=sys.stderr)
             print(printed + vocabulary.decode(written))
             return 0
-        temperature = USUAL["temperature"] if args.temperature is None else args.temperature
+        temperature = TEMPERATURE if args.temperature is None else args.temperature
         drawn = generate(
             model,
             ids,
             temperature=0.0 if args.greedy else temperature,
             top_k=args.top_k,
             exclude=exclude,
-            rng=USUAL["seed"] if args.seed is None else args.seed,
+            rng=SEED if args.seed is None else args.seed,
         )
         print(printed, end="", flush=True)
         for symbol in itertools.islice(drawn, args.length):

@@ -69,11 +69,11 @@ class Setting:
         if isinstance(self.kind, Number):
             self.kind.check(name, value)
             return value.item() if hasattr(value, "item") else value
-        if self.kind is bool:
+        if not isinstance(self.kind, tuple):
             if not isinstance(value, bool):
                 raise TypeError(f"{name}: expected a bool, got {value!r}")
-        elif value not in self.kind:  # type: ignore[operator]
-            raise ValueError(f"{name}: expected {' or '.join(self.kind)}, got {value!r}")  # type: ignore[arg-type]
+        elif value not in self.kind:
+            raise ValueError(f"{name}: expected {' or '.join(self.kind)}, got {value!r}")
         return value
 
 

@@ -144,7 +144,8 @@ def _report(run: Run, args: argparse.Namespace, again: str) -> int:
         else:
             print(f"next      python -m tinygrad_rnn sample {shlex.quote(str(args.out))}")
             print(f"          {again} --steps {2 * run.steps}")
-        sys.stdout.flush() if sys.stdout is not None else None
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError:
         if run.stopped != "SIGHUP":  # the terminal that it came from is gone
             raise

@@ -182,7 +182,7 @@ def _claim(out: Path, inputs: list[Path], resume: bool, overwrite: bool) -> None
     if out.exists() and not (resume or overwrite):
         raise FileExistsError(f"{out} exists: add --resume to go on with it, or --overwrite")
     outputs.claim(out, "checkpoint", inputs=inputs, overwrite=True)
-    advice = "move it, choose another --out" + ("" if resume else ", or --overwrite")
+    advice = "move it or choose another --out" + ("" if resume else ", or add --overwrite")
     outputs.claim(curve_path(out), CURVE, inputs=inputs, overwrite=overwrite, advice=advice)
 
 
