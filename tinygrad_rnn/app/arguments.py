@@ -188,7 +188,8 @@ def refuse_given(args: argparse.Namespace, names: Iterable[str], reason: str) ->
     Raises:
         Unusable: one of them was given.
     """
-    given = [option(name) for name in names if getattr(args, name, None) not in (None, False)]
+    values = {name: getattr(args, name, None) for name in names}
+    given = [option(name) for name, x in values.items() if x is not None and x is not False]
     if given:
         have = "has" if len(given) == 1 else "have"
         raise Unusable(f"{', '.join(given)} {have} no effect {reason}")

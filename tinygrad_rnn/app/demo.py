@@ -184,11 +184,11 @@ def draw_window(model: LanguageModel, ids: ndarray, directory: Path) -> list[Pat
     dot, svg = (directory / name for name in FILES)
     outputs.write(dot, drawing.source.encode("utf-8"), KIND)
     try:
-        picture = drawing.pipe(format="svg")
+        picture = drawing.pipe(format="svg", quiet=True)
     except RuntimeError as error:
         print(f"no {svg.name}: {error}")
         return [dot]
-    except subprocess.CalledProcessError as error:
+    except (subprocess.CalledProcessError, BrokenPipeError) as error:
         print(f"no {svg.name}: {outputs.died(error)}")
         return [dot]
     outputs.write(svg, picture, KIND)

@@ -224,12 +224,12 @@ def _graph(loss: Value, args: argparse.Namespace, out: Path, suffix: str) -> byt
         source: str = drawing.source
         return source.encode()
     try:
-        picture: bytes = drawing.pipe(format=suffix[1:])
+        picture: bytes = drawing.pipe(format=suffix[1:], quiet=True)
     except ValueError as error:
         reason = str(error).partition(" (must")[0]  # what follows is a list of sixty formats
         raise Unusable(f"cannot draw {out}: {reason}; .svg, .dot, .png and .pdf are") from error
     except RuntimeError as error:
         raise Unusable(f"cannot draw {out}: {error}") from error
-    except subprocess.CalledProcessError as error:
+    except (subprocess.CalledProcessError, BrokenPipeError) as error:
         raise Unusable(f"cannot draw {out}: {died(error)}") from error
     return picture

@@ -101,7 +101,11 @@ class TensorBoard:
                 "TensorBoard's event files need tensorboardX: "
                 "pip install 'tinygrad_rnn[tensorboard]'"
             ) from None
-        self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+        self._writer = SummaryWriter(
+            str(folder),
+            purge_step=step + 1 if step else None,
+            filename_suffix=f".{os.getpid()}.{step}",  # or two runs within a second share a file
+        )
 
     def write(self, record: dict[str, Any]) -> None:
         for name, number in record.items():

@@ -106,8 +106,10 @@ _comments: dict[str, Callable[[bytes, bytes], bytes]] = {
 }
 
 
-def died(error: subprocess.CalledProcessError) -> str:
+def died(error: subprocess.CalledProcessError | BrokenPipeError) -> str:
     """Why a program that renders, ``dot``, gave no picture."""
+    if isinstance(error, BrokenPipeError):
+        return "dot ended before it had read the graph"
     if error.returncode < 0:
         return f"dot was ended by signal {-error.returncode}"
     said = error.stderr.decode("utf-8", "replace") if isinstance(error.stderr, bytes) else ""
