@@ -138,12 +138,16 @@ class Optimizer:
         states = iter(self.state)
         for group in self.param_groups:
             # Python's numbers: a float64 of NumPy's would turn float32 arrays into float64.
-            settings = SimpleNamespace(**{k: _plain(group[k]) for k in self._settings})
+            settings = SimpleNamespace(**group)
+            for name in self._settings:
+                if isinstance(group[name], (np.generic, ndarray)):
+                    setattr(settings, name, group[name].item())
+            maximize = getattr(settings, "maximize", False)
             for parameter in group["params"]:
                 g, state = parameter.grad, next(states)
                 if g is not None:
                     x = parameter.data
-                    if getattr(settings, "maximize", False):
+                    if maximize:
                         g = -g
                     new = self._new_value(x, g, state, settings)
                     parameter.data = new.astype(x.dtype, copy=False)
@@ -257,10 +261,6 @@ def _setting(where: str, name: str, value: Any) -> Any:
         bound = "" if below == math.inf else f" and below {below}"
         raise ValueError(f"{where}: {name} must be at least 0{bound}, got {value!r}")
     return value if isinstance(value, int) else float(value)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, (np.generic, ndarray)) else value
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
