@@ -21,7 +21,8 @@ from ..scan.call import Closed, flatten
 from ..tensor import Tensor
 from . import init
 from .cells import projected, weight_shapes
-from .module import Module, Parameter, as_input, flags, floating, sized
+from .checks import as_input, flags, floating, sized
+from .module import Module, Parameter
 
 #: What goes from one step to the next: (h,) or (h, c).
 Carry: TypeAlias = tuple[Tensor, ...]

@@ -13,10 +13,10 @@ from .. import ops
 from ..tensor import Tensor
 from . import init
 from .cells import candidate_apart, gru_step, nonlinearities, pair, rnn_step
+from .checks import flags
 from .layered import Carry, Layered, Step, closed
 from .lstm_sequence import lstm_sequence
 from .lstm_step import equations
-from .module import flags
 
 
 class RNN(Layered):
