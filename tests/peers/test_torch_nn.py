@@ -468,4 +468,8 @@ def test_more_losses(name, settings, reduction, shape):
     # Their 1e-12, by which a certain prediction's gradient is divided, is a float32.
     np.testing.assert_allclose(a.grad, b.grad.numpy(), rtol=1e-8, atol=1e-12)
     if not classes:
-        same(target.grad, other.grad)
+        # Where a prediction is certain, theirs for the target is infinite: ours keeps the bound of
+        # 100 nats that both losses have.
+        finite = np.isfinite(other.grad.numpy())
+        assert finite.all() or name == "binary_cross_entropy"
+        same(target.grad[finite], other.grad[finite])

@@ -85,7 +85,8 @@ def erf(x: Array) -> Array:
     sign = np.where(x.real < 0, -1, 1).astype(x.real.dtype)
     size = np.minimum(x * sign, 6)  # from where on it is 1 to the last bit
     far = sign * (1 - np.exp(-size * size) * _ratio(_ABOVE, size))
-    return np.where(size.real < 0.46875, x * _ratio(_BELOW, x * x), far)
+    near = sign * (size * _ratio(_BELOW, size * size))
+    return np.where(size.real < 0.46875, near, far)
 
 
 _LEAST = 1e-44  # its logarithm is below -100, and float32 still has it
