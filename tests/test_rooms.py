@@ -11,7 +11,7 @@ import pytest
 import tinygrad_rnn as tg
 
 PACKAGE = Path(tg.__file__).parent
-ROOMS = ["graph", "ops", "backprop", "tensor", "scan", "nn", "optim", "files", "io", "text"]
+ROOMS = ["graph", "ops", "backprop", "tensor", "scan", "nn", "optim", "data", "files", "io", "text"]
 ROOMS += ["viz", "testing", "app", "__main__"]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -26,7 +26,7 @@ from .scan import scan, scan_plan
 from .tensor import Tensor
 
 # What not every program uses is imported when it is first asked for.
-_rooms = {"io", "nn", "optim", "testing", "text", "viz"}
+_rooms = {"data", "io", "nn", "optim", "testing", "text", "viz"}
 _elsewhere = {
     "compare": "viz",
     "draw": "viz",

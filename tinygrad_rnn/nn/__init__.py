@@ -10,7 +10,7 @@
 (16, 4)
 """
 
-from . import init, losses
+from . import init, losses, utils
 from .activations import GELU, Flatten, ReLU, Sigmoid, Tanh
 from .attention import Attention
 from .cells import GRUCell, LSTMCell, RNNCell
@@ -20,6 +20,7 @@ from .losses import *  # noqa: F403
 from .module import Module, Parameter
 from .normalisation import BatchNorm1d, Dropout, LayerNorm
 from .recurrent import GRU, LSTM, RNN
+from .utils.rnn import *  # noqa: F403
 
 __all__ = [
     "GELU",
@@ -46,5 +47,7 @@ __all__ = [
     "Sigmoid",
     "Tanh",
     "init",
+    "utils",
     *losses.__all__,
+    *utils.rnn.__all__,
 ]
