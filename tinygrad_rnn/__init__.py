@@ -30,11 +30,13 @@ _rooms = {"data", "io", "nn", "optim", "testing", "text", "viz"}
 _elsewhere = {
     "compare": "viz",
     "draw": "viz",
+    "from_torch": "nn.pytorch",
     "gradient_flow": "viz",
     "grads_by_step": "viz",
     "load": "io",
     "load_model": "app.checkpoints",
     "save": "io",
+    "to_torch": "nn.pytorch",
     "train": "app.training",
 }
 

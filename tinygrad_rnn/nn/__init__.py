@@ -15,6 +15,7 @@ from .activations import GELU, Flatten, ReLU, Sigmoid, Tanh
 from .attention import Attention
 from .cells import GRUCell, LSTMCell, RNNCell
 from .containers import ModuleDict, ModuleList, Sequential
+from .keras import load_keras, to_keras
 from .layers import Conv2d, Embedding, Linear
 from .losses import *  # noqa: F403
 from .module import Module, Parameter
@@ -47,6 +48,8 @@ __all__ = [
     "Sigmoid",
     "Tanh",
     "init",
+    "load_keras",
+    "to_keras",
     "utils",
     *losses.__all__,
     *utils.rnn.__all__,
