@@ -9,7 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from .nn.init import Seed
-from .nn.utils.rnn import pad_sequence
+from .nn.utils.rnn import alike, pad_sequence
 
 
 class DataLoader:
@@ -165,14 +165,7 @@ class DataLoader:
 def _member(place: int, given: Any) -> Any:
     """An array, or a list of arrays that are alike but for their lengths."""
     if isinstance(given, (list, tuple)) and given and np.ndim(given[0]) > 0:
-        sequences = [np.asarray(x) for x in given]
-        for n, x in enumerate(sequences):
-            if x.ndim < 1 or x.shape[1:] != sequences[0].shape[1:]:
-                raise ValueError(
-                    f"DataLoader: expected sequences (L, ...) alike but for L in member {place}, "
-                    f"got {sequences[0].shape} and, as sequence {n}, {x.shape}"
-                )
-        return sequences
+        return alike(f"DataLoader: member {place}", given)
     array = np.asarray(given)
     if array.ndim < 1:
         raise ValueError(f"DataLoader: member {place} has no axis of examples")

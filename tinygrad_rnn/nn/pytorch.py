@@ -14,6 +14,16 @@ import numpy as np
 from .. import nn, ops
 from .module import Module
 
+_LAYERED = (
+    "input_size",
+    "hidden_size",
+    "num_layers",
+    "bias",
+    "batch_first",
+    "dropout",
+    "bidirectional",
+)
+
 # What a layer is built from. All but "bias" are attributes of the same name in both libraries.
 _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Linear": ("in_features", "out_features", "bias"),
@@ -34,35 +44,9 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "RNNCell": ("input_size", "hidden_size", "bias", "nonlinearity"),
     "LSTMCell": ("input_size", "hidden_size", "bias"),
     "GRUCell": ("input_size", "hidden_size", "bias"),
-    "RNN": (
-        "input_size",
-        "hidden_size",
-        "num_layers",
-        "nonlinearity",
-        "bias",
-        "batch_first",
-        "dropout",
-        "bidirectional",
-    ),
-    "LSTM": (
-        "input_size",
-        "hidden_size",
-        "num_layers",
-        "bias",
-        "batch_first",
-        "dropout",
-        "bidirectional",
-        "proj_size",
-    ),
-    "GRU": (
-        "input_size",
-        "hidden_size",
-        "num_layers",
-        "bias",
-        "batch_first",
-        "dropout",
-        "bidirectional",
-    ),
+    "RNN": (*_LAYERED, "nonlinearity"),
+    "LSTM": (*_LAYERED, "proj_size"),
+    "GRU": _LAYERED,
     "Tanh": (),
     "ReLU": (),
     "Sigmoid": (),

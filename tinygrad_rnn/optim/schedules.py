@@ -111,8 +111,7 @@ def warmup(step: int, lr: float, steps: int) -> float:
     >>> [warmup(k, 1.0, steps=4) for k in range(6)]
     [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
     """
-    _not_negative("warmup", step=step, lr=lr, steps=steps)
-    return lr * (step + 1) / steps if step < steps else lr
+    return constant_lr(step, lr, warmup=steps)
 
 
 def reduce_on_plateau(

@@ -74,7 +74,7 @@ def pad_sequence(
     """
     if padding_side not in ("right", "left"):
         raise ValueError(f"pad_sequence: expected 'right' or 'left', got {padding_side!r}")
-    given = _arrays("pad_sequence", sequences)
+    given = alike("pad_sequence", sequences)
     T = max(len(x) for x in given)
     padded = []
     for x in given:
@@ -207,7 +207,7 @@ def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> Pack
     >>> pack_sequence([[1, 2, 3], [4]]).data
     array([1, 4, 2, 3])
     """
-    given = _arrays("pack_sequence", sequences)
+    given = alike("pack_sequence", sequences)
     lengths = [len(x) for x in given]
     return pack_padded_sequence(pad_sequence(given), lengths, enforce_sorted=enforce_sorted)
 
@@ -235,7 +235,8 @@ def _gathered(x: Array, batch_sizes: ndarray, order: ndarray | None) -> Array:
     return ops.getitem(x, (t, n if order is None else order[n]))
 
 
-def _arrays(where: str, sequences: Sequence[Any]) -> list[Array]:
+def alike(where: str, sequences: Sequence[Any]) -> list[Array]:
+    """Arrays or Tensors that differ in nothing but the length of their first axis."""
     given: list[Any] = [x if isinstance(x, Value) else np.asarray(x) for x in sequences]
     if not given:
         raise ValueError(f"{where}: expected at least one sequence, got none")
