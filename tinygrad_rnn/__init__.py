@@ -11,8 +11,8 @@ A reverse-mode autograd engine in NumPy. Operations on Tensors build a graph of 
 
 The rooms, each importing only from those before it: ``graph`` (what is recorded), ``ops`` (every
 operation beside its derivative), ``backprop`` (the reverse sweep), ``tensor`` (operators and
-NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``text``, ``viz``,
-``testing`` and the command line.
+NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``data``, ``io``,
+``text``, ``viz``, ``testing`` and ``app`` (the command line).
 """
 
 import importlib
