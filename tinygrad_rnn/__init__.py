@@ -22,7 +22,7 @@ from . import ops
 from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad
 from .graph import detect_anomaly, no_grad, primitive, scope, steps
 from .ops import *  # noqa: F403
-from .scan import scan, scan_plan
+from .scan import fused, scan, scan_plan
 from .tensor import Tensor
 
 # What not every program uses is imported when it is first asked for.
@@ -57,6 +57,7 @@ __all__ = [
     "Tensor",
     "checkpoint",
     "detect_anomaly",
+    "fused",
     "grad",
     "hessian",
     "hvp",
