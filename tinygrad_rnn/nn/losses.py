@@ -102,7 +102,7 @@ def cross_entropy(
         return _of_traced_indices(
             logits, target, weights, ignore_index, reduction, smoothing, batch
         )
-    ids = _class_indices(target, shape, batch)
+    ids = _class_indices(target, shape, batch).reshape(-1)
     rows = _rows(logits)
     counted = np.flatnonzero(ids != ignore_index)
     ignored = len(ids) - len(counted)
@@ -209,7 +209,7 @@ def _class_indices(target: Array, shape: tuple[int, ...], batch: tuple[int, ...]
             f"cross_entropy: with logits {shape} go class indices {batch} or probabilities "
             f"{shape}, got {describe(ids)}"
         )
-    return ids.reshape(-1)
+    return ids
 
 
 # ── numbers ──────────────────────────────────────────────────────────────────────────────

@@ -109,7 +109,9 @@ def _into_concatenate(steps: Steps, v: Var, arguments: list[str], out: str) -> l
 def _into_join(steps: Steps, v: Var, arguments: list[str], out: str) -> list[str]:
     lines = []
     for x, name, index in zip(v.args, arguments, v.keywords["indices"], strict=True):
-        if steps.parts.get(x, (None,))[0] is not v:
+        # A part may lie in several places, and is only written where one of them is.
+        whole, place = steps.parts.get(x, (None, None))
+        if whole is not v or place is not index:
             lines.append(f"{out}[{steps.writer.constant(index)}] = {name}")
     if v not in steps.zeroed and not covers(v):
         lines.insert(0, f"{out}.fill(0)")
