@@ -152,7 +152,7 @@ class Plan:
         slots: list[int | None] = []
         leaves = self._leaves()
         carry_live = self.live.carries
-        with traced(trace.apply, recording=False):
+        with traced(trace, recording=False):
             for i, y in enumerate(outputs):
                 if y.node is None or not seeded[i]:
                     slots.append(None)
