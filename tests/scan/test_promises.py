@@ -649,3 +649,14 @@ def test_errors_of_losses_in_a_step_are_those_of_the_loop() -> None:
                 np.full((2, N, H), 1.5),
                 unroll=unroll,
             )
+
+
+def test_a_first_state_that_wants_no_gradient_is_not_warned_about() -> None:
+    """Its derivative is infinite, and the loop does not compute it."""
+    w = tg.Tensor(np.ones(2), requires_grad=True)
+
+    def cell(h: Any, x: Any) -> Any:
+        h = tg.sqrt(h) * w + x
+        return h, h
+
+    assert_equals_the_loop(cell, np.zeros(2), np.ones((3, 2)), [w])
