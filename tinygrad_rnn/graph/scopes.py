@@ -63,8 +63,8 @@ class Scope:
 class _State:
     """What one thread is doing: does it record, does it check for NaN, and in which scope.
 
-    While a step is traced (``scan``), ``tracing`` is the function that takes the place of
-    ``apply`` for every operation on Tensors; else None.
+    While a step is traced (``scan``), ``tracing`` is called in the place of ``apply`` for every
+    operation on Tensors, and what ``tg.grad`` is asked for is appended to its ``asked``; else None.
     """
 
     __slots__ = ("anomaly", "plain", "recording", "scope", "tracing")
@@ -74,7 +74,7 @@ class _State:
         recording: bool,
         anomaly: bool,
         scope: Scope,
-        tracing: Callable[..., Any] | None = None,
+        tracing: Any = None,
     ):
         self.recording = recording
         self.anomaly = anomaly
@@ -198,7 +198,7 @@ class enable_grad(_Switch):
 
 
 @contextmanager
-def traced(tracing: Callable[..., Any] | None, *, recording: bool) -> Iterator[None]:
+def traced(tracing: Any, *, recording: bool) -> Iterator[None]:
     """Send every operation on Tensors to ``tracing``; None: run them as usual again."""
     before = current()
     _state.set(_State(recording, False, before.scope, tracing))

@@ -2,8 +2,9 @@
 
 The files, in the order in which to read them:
 
-1. ``trace``: a step runs once on arrays without numbers, and what it does is written down;
-   ``follow``: later calls only look whether it still does that.
+1. ``trace``: a step runs once on values without numbers, and what it does is written down;
+   ``follow``: later calls only look whether it still does that; ``asked``: which derivatives a step
+   may take.
 2. ``ir``: what it did as a program of values, and what a program may be.
 3. ``derive``: that program, and the program of its backward, from the operations' own rules.
 4. ``passes``: a program becomes one that does the same in less time.
@@ -55,12 +56,15 @@ def scan(
         reverse: from the last step to the first; y_t stays at the place of x_t.
         lengths: (N,) integers from 1 to T, of the sequences in a batch; axis 0 of every carry,
             x_t and y_t is then the batch. Past the end of a sequence its carry stands still, its
-            y_t are 0, and what xs holds there, even NaN, reaches no value and no gradient.
+            y_t are 0, and what xs holds there, even NaN, reaches no value and no gradient. If a
+            step mixes the sequences, those that are over take part in it with their last carry and
+            their last x_t.
         unroll: run the cell step by step and record every operation: for pictures, and for cells
             that look at values.
 
     Returns:
-        ``(carry, ys)``: the last carry, and the y_t stacked along a new first axis.
+        ``(carry, ys)``: the last carry, and the y_t stacked along a new first axis. These and all
+        gradients are the loop's, to rounding: no sum and no product is regrouped.
 
     Raises:
         TypeError: the cell looks at the numbers of a value (``if h > 0``, ``.item()``), draws

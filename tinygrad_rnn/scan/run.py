@@ -159,13 +159,16 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
         wanted.insert(n + m - 1, False)  # the mask
     every = slice(0, keywords["steps"])
     given = tuple(g is not None for g in gs)
-    if plan.reached(given) == given[:n]:
+    exact = plan.reached(given) == given[:n]
+    if exact and all(live[:n]):
         found = _swept(node, gs, tuple(wanted), every)
     else:
-        # Zeros stand in for cotangents that there are none of. Times Inf they are NaN.
-        with np.errstate(invalid="ignore"):
+        # Zeros stand in for cotangents that there are none of, and the first step gives those of
+        # carries that nobody wants: the loop would not warn of what comes of these.
+        with np.errstate(all="ignore"):
             found = _swept(node, gs, tuple(wanted), every)
-        if any(np.isnan(g).any() for part in found for g in part.values()):
+        # Zero times Inf is NaN.
+        if not exact and any(np.isnan(g).any() for part in found for g in part.values()):
             found = _swept_in_parts(node, gs, tuple(wanted))
     result: list[Any] = [None] * (n + m + len(plan.sources))
     for i, g in found.carries.items():
