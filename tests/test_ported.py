@@ -15,8 +15,16 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.examples
-@pytest.mark.parametrize("name", PROGRAMS)
+FASTEST = "char_rnn_classification"  # the others only with -m examples
+EACH = [
+    pytest.param(
+        name, marks=[pytest.mark.examples, *([] if name == FASTEST else [pytest.mark.more])]
+    )
+    for name in PROGRAMS
+]
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_quick_run(name, capsys):
     result = importlib.import_module(f"examples.ported.{name}").main(["--quick"])
     assert PROGRAMS[name](result), result

@@ -115,7 +115,9 @@ def test_ctrl_c_saves_and_is_a_keyboard_interrupt(here: Path, monkeypatch: Any) 
         ({"vocabulary": 9}, ValueError, "--vocabulary has no effect without --words"),
         ({"patience": 2, "held_out": 0}, ValueError, "--patience looks at the held-out part"),
         ({"schedule": "plateau", "held_out": 0.0}, ValueError, "plateau looks at the held-out"),
-        ({"steps": 5, "warmup": 5}, ValueError, "--warmup 5 is not shorter"),
+        ({"steps": 5, "warmup": 5}, ValueError, "--warmup 5 is not shorter than the 5 steps"),
+        ({"epochs": 1, "warmup": 72}, ValueError, "--warmup 72 is not shorter than the 72 steps"),
+        ({"schedule": "one_cycle", "warmup": 1}, ValueError, "--warmup has no effect with"),
         ({"save_every": 0}, ValueError, "save_every: expected at least 1"),
         ({"resume": True}, ValueError, "resume and overwrite go with out"),
         ({"batch": 2000}, ValueError, "--batch 2000 takes at least 2,001"),
@@ -259,6 +261,21 @@ def test_a_warmup_of_every_schedule(here: Path) -> None:
             **TINY,
         )
         assert rates[:5] == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3, 1e-3, 1e-3])
+
+
+def test_one_cycle_rises_and_falls(here: Path) -> None:
+    rates: list[float] = []
+    tg.train(
+        "text.txt",
+        steps=20,
+        lr=1e-3,
+        schedule="one_cycle",
+        callback=lambda record: rates.append(record["lr"]) and False,
+        **TINY,
+    )
+    assert rates == [tg.optim.one_cycle(k, 1e-3, 20) for k in range(20)]
+    assert rates[0] < max(rates) > rates[-1]
+    assert max(rates) == pytest.approx(1e-3, rel=0.01)
 
 
 def test_the_help_lists_every_setting_with_its_default(capsys: Any) -> None:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..text.vocabulary import decoded
-
 #: What stands for standard input or output in the place of a file's name.
 STANDARD = Path("-")
 
@@ -132,6 +130,8 @@ def read_input(path: Path, encoding: str | None) -> str:
         OSError: it cannot be read.
         Unusable: it is not text in this encoding.
     """
+    from ..text.vocabulary import decoded
+
     content = standard_input() if path == STANDARD else path.read_bytes()
     try:
         return decoded(content, shown(path), encoding)
@@ -167,6 +167,16 @@ def standard_input() -> bytes:
 def shown(path: Path) -> str:
     """How messages name a file."""
     return "standard input" if path == STANDARD else str(path)
+
+
+def give_up(stream: Any) -> None:
+    """Send what is still to be written to a stream, at Python's exit for one, to nowhere.
+
+    For a terminal that is gone, a pipe that nobody reads, a disk that is full: without it, Python
+    would try again when it exits, and fail.
+    """
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 # ── requests that make no sense ──────────────────────────────────────────────────────────

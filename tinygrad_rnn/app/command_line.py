@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from .. import __version__
-from .arguments import Unusable
+from .arguments import Unusable, give_up
 
 PROGRAM = "python -m tinygrad_rnn"
 #: The name of each command and what it does.
@@ -83,7 +83,7 @@ def _called(args: argparse.Namespace) -> int:
         return 130
     except BrokenPipeError:
         # The reader of a pipe went away (`| head`): nothing is wrong, and nothing is left to say.
-        _silence()
+        give_up(sys.stdout)
         return 0
     except MemoryError as error:
         _complain(f"{PROGRAM} {args.command}: not enough memory: {error}")
@@ -103,8 +103,10 @@ def _one_line(error: OSError | Unusable) -> str:
 
 
 def _complain(line: str) -> None:
-    with suppress(OSError):  # nothing is left to say it with
+    try:
         print(line, file=sys.stderr)
+    except OSError:  # nothing is left to say it with
+        give_up(sys.stderr)
 
 
 def _silence_if_full() -> None:
@@ -112,13 +114,7 @@ def _silence_if_full() -> None:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError:
-        _silence()
-
-
-def _silence() -> None:
-    """Send what is still to be written, at the exit of Python for one, to nowhere."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)
 
 
 @contextmanager

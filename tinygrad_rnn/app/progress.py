@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sys
 import time
 from types import TracebackType
 from typing import Self, TextIO
+
+from .arguments import give_up
 
 _cells = 24
 
@@ -96,13 +99,19 @@ class Progress:
             self._stream.flush()
         except OSError:
             self._visible = False
+            give_up(self._stream)
 
     def print(self, text: str) -> None:
         """Print a line on standard output, without the bar in its way."""
         if self._open:
             self._write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
             self._open = False
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            give_up(sys.stdout)  # a terminal that is gone must not end the work
 
     def close(self) -> None:
         """End the line: what is printed next starts on a fresh one."""

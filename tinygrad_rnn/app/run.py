@@ -24,7 +24,7 @@ from .. import io, optim
 from ..text import LanguageModel, bits_per_character
 from ..viz.curve import loss_curve
 from . import outputs
-from .arguments import refuse_if_too_large
+from .arguments import Unusable, refuse_if_too_large
 from .checkpoints import KIND, blamed_on
 from .corpus import Corpus
 from .learning import learn
@@ -59,7 +59,7 @@ class Run:
             name of a signal.
 
     Raises:
-        Unusable: the model cannot fit into this machine's memory.
+        Unusable: the model cannot fit into this machine's memory, or the warm-up is too long.
     """
 
     def __init__(self, corpus: Corpus, settings: dict[str, Any]):
@@ -67,6 +67,10 @@ class Run:
         epochs, accumulate = settings["epochs"], settings["accumulate"]
         windows = len(corpus.training)
         self.steps: int = -(-epochs * windows // accumulate) if epochs else settings["steps"]
+        if settings["warmup"] >= self.steps:
+            raise Unusable(
+                f"--warmup {settings['warmup']} is not shorter than the {self.steps} steps"
+            )
         refuse_if_too_large(_least_size(settings, len(corpus.vocabulary)), "training this model")
         weights, self.rng = np.random.default_rng(settings["seed"]).spawn(2)
         self._model_settings = {

@@ -91,6 +91,7 @@ SCHEDULES: dict[str, Schedule] = {
     "linear": lambda step, lr, steps, warmup, _: optim.linear_lr(step, lr, steps, warmup),
     "cosine": lambda step, lr, steps, warmup, _: optim.cosine_lr(step, lr, steps, warmup),
     "constant": lambda step, lr, steps, warmup, _: optim.constant_lr(step, lr, warmup),
+    "one_cycle": lambda step, lr, steps, *_: optim.one_cycle(step, lr, steps),
     "plateau": _plateau,
 }
 
@@ -194,11 +195,11 @@ def complete(
         raise Unusable("--dropout acts between layers: it takes --layers 2 or more")
     if "vocabulary" in given and not settings["words"]:
         raise Unusable("--vocabulary has no effect without --words: all characters are kept")
+    if settings["warmup"] and settings["schedule"] == "one_cycle":
+        raise Unusable("--warmup has no effect with --schedule one_cycle, which has its own")
     if not settings["held_out"]:
         if settings["patience"] is not None:
             raise Unusable("--patience looks at the held-out part: it takes --held-out above 0")
         if settings["schedule"] == "plateau":
             raise Unusable("--schedule plateau looks at the held-out part: --held-out above 0")
-    if settings["epochs"] is None and settings["warmup"] >= settings["steps"]:
-        raise Unusable(f"--warmup {settings['warmup']} is not shorter than the training")
     return settings

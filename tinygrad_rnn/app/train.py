@@ -7,13 +7,14 @@ prints.
 from __future__ import annotations
 
 import argparse
+import errno
 import shlex
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from .arguments import STANDARD, Unusable, add_encoding, option, shown, whole
+from .arguments import Unusable, add_encoding, give_up, option, shown, whole
 from .run import Diverged, Run, curve_path
 from .settings import SETTINGS
 from .training import session
@@ -118,7 +119,7 @@ def main(args: argparse.Namespace) -> int:
             )
             return 1
         except OSError as error:
-            if error.filename is None or args.file == STANDARD:
+            if error.filename is None:
                 raise
             kept = "nothing is saved yet" if run.saved is None else f"step {run.saved:,} is safe"
             raise Unusable(
@@ -146,7 +147,8 @@ def _report(run: Run, args: argparse.Namespace, again: str) -> int:
             print(f"          {again} --steps {2 * run.steps}")
         if sys.stdout is not None:
             sys.stdout.flush()
-    except OSError:
-        if run.stopped != "SIGHUP":  # the terminal that it came from is gone
+    except OSError as error:
+        if error.errno != errno.EIO:
             raise
+        give_up(sys.stdout)  # the terminal is gone, and SIGHUP came from there
     return code

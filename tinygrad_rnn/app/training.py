@@ -57,8 +57,8 @@ def train(
         **settings: what ``python -m tinygrad_rnn train --help`` lists: ``cell`` ("lstm", "gru" or
             "rnn"), ``hidden``, ``layers``, ``embedding``, ``dropout``, ``words``, ``vocabulary``,
             ``held_out``, ``bptt``, ``batch``, ``accumulate``, ``lr``, ``schedule`` ("linear",
-            "cosine", "constant" or "plateau"), ``warmup``, ``max_norm``, ``teacher_forcing``,
-            ``patience``, ``seed``, ``steps`` or ``epochs``.
+            "cosine", "constant", "one_cycle" or "plateau"), ``warmup``, ``max_norm``,
+            ``teacher_forcing``, ``patience``, ``seed``, ``steps`` or ``epochs``.
 
     Returns:
         The history, a dict:
