@@ -38,11 +38,11 @@ def sizes(late: int, packed: int, copied: int, small: int) -> Iterator[None]:
     before = {(module, name): getattr(module, name) for module, name in chosen}
     try:
         for (module, name), value in chosen.items():
-            setattr(module, name, value)
+            vars(module)[name] = value
         yield
     finally:
         for (module, name), value in before.items():
-            setattr(module, name, value)
+            vars(module)[name] = value
 
 
 decisions = {

@@ -107,7 +107,8 @@ def grad(
     seed = _seed(output, grad_output, "grad", "grad(y, x, grad_output)")
     found: dict[Node, Any] = {}
     # A step that scan traces has no numbers to run the rules on: there they run on Tensors.
-    on_tensors = create_graph or current().tracing is not None
+    tracing = current().tracing
+    on_tensors = create_graph or tracing is not None
     if output.node is not None:
         if on_tensors:
             given = isinstance(grad_output, Value)
@@ -116,6 +117,8 @@ def grad(
         else:
             seed = seed.astype(output._array.dtype)
         nodes = {x.node for x in sources if x.node is not None}
+        if tracing is not None:
+            tracing.asked.append((output.node, nodes))
         found = sweep({output.node: seed}, nodes, differentiable=on_tensors)
     gradients = tuple(_as_result(found.get(x.node) if x.node else None, x) for x in sources)
     if on_tensors and not create_graph:

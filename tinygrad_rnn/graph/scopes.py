@@ -63,9 +63,9 @@ class Scope:
 class _State:
     """What one thread is doing: does it record, does it check for NaN, and in which scope.
 
-    While a step is traced (``scan``), ``tracing`` is the function that takes the place of
-    ``apply`` for every operation on Tensors; else None. ``backend`` is the one that ``scan`` was
-    told to use.
+    While a step is traced (``scan``), ``tracing`` is called in the place of ``apply`` for every
+    operation on Tensors, and what ``tg.grad`` is asked for is appended to its ``asked``; else None.
+    ``backend`` is the one that ``scan`` was told to use.
     """
 
     __slots__ = ("anomaly", "backend", "plain", "recording", "scope", "tracing")
@@ -75,7 +75,7 @@ class _State:
         recording: bool,
         anomaly: bool,
         scope: Scope,
-        tracing: Callable[..., Any] | None = None,
+        tracing: Any = None,
         backend: str | None = None,
     ):
         self.recording = recording
@@ -205,7 +205,7 @@ class enable_grad(_Switch):
 
 
 @contextmanager
-def traced(tracing: Callable[..., Any] | None, *, recording: bool) -> Iterator[None]:
+def traced(tracing: Any, *, recording: bool) -> Iterator[None]:
     """Send every operation on Tensors to ``tracing``; None: run them as usual again."""
     before = current()
     _state.set(_State(recording, False, before.scope, tracing, before.backend))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Value, attach, describe, numbers, numeric
+from ..graph import Value, attach, current, describe, numbers, numeric
 from .trace import Source
 
 
@@ -144,10 +144,10 @@ def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
 def as_value(x: Any, where: str) -> Value:
     if isinstance(x, Value):
         return x
-    if isinstance(x, (list, dict)) and any(isinstance(part, Value) for part in _parts(x)):
+    if isinstance(x, (list, dict)) and any(isinstance(p, (Value, ndarray)) for p in _parts(x)):
         raise TypeError(
-            f"{where}: expected a Tensor or nested tuples of Tensors, got a {type(x).__name__} of "
-            f"Tensors; write it as a tuple"
+            f"{where}: expected a Tensor or nested tuples of Tensors, got a {type(x).__name__}; "
+            f"write it as a tuple{current().scope}"
         )
     return attach(numeric(x, where).copy(), None)
 

@@ -284,7 +284,7 @@ def _swept(
     ]
     seeds: dict[Node, Any] = {}
     slots: list[int | None] = []
-    with traced(trace.apply, recording=False):
+    with traced(trace, recording=False):
         for y, has_cotangent in zip(outputs, seeded, strict=True):
             if y.node is None or not has_cotangent:
                 slots.append(None)

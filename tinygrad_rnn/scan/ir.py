@@ -29,7 +29,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..graph import Primitive, table
+from ..graph import Operand, Primitive, table
 from .trace import frozen
 
 CONSTANT, SEQUENCE, LOOP = 0, 1, 2
@@ -125,8 +125,19 @@ def _join(*parts: Any, indices: Sequence[Any], shape: tuple[int, ...]) -> Any:
     return out
 
 
+def _join_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Any:
+    indices = [(slice(None), *parts_of(index)) for index in keywords["indices"]]
+    first = next(i for i, x in enumerate(operands) if x.over_time)
+
+    def call(*parts: Any) -> Any:
+        T = len(parts[first])
+        return _join(*parts, indices=indices, shape=(T, *keywords["shape"]))
+
+    return call
+
+
 #: Parts laid into zeros, in places that do not overlap: a sum of ``place`` without the sum.
-join = Primitive("join", _join, None, view=False)
+join = Primitive("join", _join, None, view=False, batch=_join_blocks)
 
 #: An array of one number.
 filled = Primitive("filled", np.full, None, view=False)

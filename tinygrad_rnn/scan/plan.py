@@ -6,11 +6,12 @@ import functools
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from numpy import ndarray
 
-from ..graph import ancestors, current
+from ..graph import ancestors, current, table
 from .backends import Loop, wanted
 from .backends import compiled as made_to_run
 from .derive import Backward, Forward, Step, live_in, nothing_live
@@ -78,6 +79,16 @@ class Plan:
                 seeded = given if exactly else self._seeded(given)
                 derived = Backward(self._forward, self.live, seeded, wanted)
                 found = self._backward[key] = BackwardLoop(derived, self)
+            return found
+
+    def backward_of_one(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> BackwardLoop:
+        """The backward of a step by itself, whose matrices' cotangents are put off."""
+        key = given, wanted, None
+        with self._lock:
+            found = self._backward.get(key)
+            if found is None:
+                derived = Backward(self._forward, self.live, given, wanted)
+                found = self._backward[key] = BackwardLoop(derived, self, put_off=True)
             return found
 
     def reached(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -189,9 +200,11 @@ class BackwardLoop:
         arrays, outputs, carries, inputs, sources: those of the derived backward.
         fixed, moving: where, in what is kept, the saved values lie that follow the first constants
             and the first sequences.
+        later: cotangents of sources that are put off: the source's number, and where the two
+            factors of its product lie in ``stacked``.
     """
 
-    def __init__(self, derived: Backward, plan: Plan):
+    def __init__(self, derived: Backward, plan: Plan, put_off: bool = False):
         self.arrays = derived.arrays
         self.outputs, self.carries = derived.outputs, derived.carries
         self.inputs, self.sources = derived.inputs, derived.sources
@@ -199,6 +212,11 @@ class BackwardLoop:
         self.fixed = [kept.index(v) for v in derived.saved if not v.varies]
         self.moving = [kept.index(v) for v in derived.saved if v.varies]
         self._program = derived.program
+        self.later: list[tuple[int, int, int]] = []
+        if put_off:
+            self._program, self.sources, self.later = products_put_off(
+                derived.program, derived.sources
+            )
         names = dict(zip(kept, plan.kept_names, strict=True))
         # Two values of the step may turn out to be one; each name stands for one value here.
         once = {names[v]: made for v, made in derived.given_for.items()}
@@ -210,6 +228,48 @@ class BackwardLoop:
     def loop(self) -> Loop:
         """Compiled when it is first run."""
         return compiled(self._program, self._names, self._wanted, self._start)[0]
+
+
+def products_put_off(
+    program: Program, sources: Sequence[int]
+) -> tuple[Program, list[int], list[tuple[int, int, int]]]:
+    """A backward program that gives the factors of products, in the place of the products.
+
+    Returns:
+        The program; the numbers of the sources whose cotangents its ``totals`` still are; and for
+        each of the others its number and where its two factors lie in ``stacked``.
+    """
+    stacked, totals, rest, later = list(program.stacked), [], [], []
+
+    def place(v: Value) -> int:
+        if v not in stacked[len(program.stacked) :]:
+            stacked.append(v)
+        return stacked.index(v, len(program.stacked))
+
+    for i, v in zip(sources, program.totals, strict=True):
+        factors = _factors(v.args[0])
+        if factors is None:
+            totals.append(v)
+            rest.append(i)
+        else:
+            left, right = factors
+            later.append((i, place(left), place(right)))
+    made = replace(program, stacked=tuple(stacked), totals=tuple(totals))
+    return made, rest, later
+
+
+def _factors(v: Value) -> tuple[Value, Value] | None:
+    """g and x, if v is g' x for rows g and x that vary, or for two single rows."""
+    if v.op is not table["matmul"]:
+        return None
+    x, y = v.args
+    if x.op is table["transpose"] and len(x.shape) == len(y.shape) == 2:
+        (x,) = x.inputs
+    elif x.op is y.op is table["expand_dims"] and (x.shape[1], y.shape[0]) == (1, 1):
+        (x,), (y,) = x.inputs, y.inputs
+    else:
+        return None
+    return (x, y) if x.varies and y.varies else None
 
 
 __all__ = ["BackwardLoop", "Plan", "Step", "compiled"]

@@ -25,6 +25,7 @@ from ..graph import (
     current,
     explained,
     leaf,
+    next_number,
     numeric,
     python_scalars,
     record,
@@ -174,6 +175,8 @@ class Trace:
         symbols: every value of the step by its slot.
         leaves: the places of what gradients are wanted for, by slot.
         outside: whether a carry or an input is live outside of the step, by slot.
+        since: nodes with a smaller number are older than the trace.
+        asked: the outputs that the step differentiates with ``tg.grad``, and for what.
         key: what two traces have in common if one plan serves both.
     """
 
@@ -188,6 +191,8 @@ class Trace:
         self.owner = object()
         self.owners: set[object] = {self.owner} if base is None else {self.owner, *base.owners}
         self._known: dict[Any, tuple[Symbol, Node | None]] = {}
+        self.since = next_number()
+        self.asked: list[tuple[Node, set[Node]]] = []
 
     def symbol(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Symbol:
         """A new value of the step."""
@@ -242,12 +247,16 @@ class Trace:
         """The step has run: nothing leads from it to the graph outside any more."""
         for place in self.leaves.values():
             place.primitive, place.parents, place.arrays = None, (), ()
+        self.asked.clear()
 
     def forget(self) -> None:
         """Let go of the numbers: a plan is kept longer than they are needed."""
         blank = np.empty(0)
         self.sources = [Source(s.slot, blank, None, s.label, None) for s in self.sources]
         self._known.clear()
+
+    def __call__(self, primitive: Primitive, inputs: Sequence[Any], keywords: Any) -> Any:
+        return self.apply(primitive, inputs, keywords)
 
     def apply(self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
         """What ``graph.apply`` does, without numbers."""

@@ -74,7 +74,11 @@ def draw(rng: np.random.Generator) -> Cell:
 
 
 def _sizes(rng: np.random.Generator) -> dict[str, int]:
-    """The lengths of the axes: all alike, all different, or 1 here and there."""
+    """The lengths of the axes: all alike, all different, or 1 here and there; seldom large ones,
+    for which the compiler decides otherwise."""
+    if rng.random() < 0.01:
+        large = int(rng.choice([130, 360]))
+        return {"N": int(rng.choice([1, 2, 8])), "H": large, "D": 2, "K": 1, "T": 2}
     if rng.random() < 0.4:
         k = int(rng.integers(1, 4))
         sizes = dict.fromkeys("NHDK", k)

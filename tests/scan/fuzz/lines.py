@@ -15,6 +15,7 @@ ELEMENTWISE = [
     "tg.cos({0})",
     "tg.relu({0})",
     "tg.softplus({0})",
+    "tg.nn.GELU()({0})",
     "abs({0})",
     "tg.square({0})",
     "tg.positive({0})",
@@ -82,6 +83,7 @@ TWO = [
     "tg.nn.mse_loss({0}, {1})",
     "tg.nn.mse_loss({0}, {1}, reduction='none')",
     "tg.nn.binary_cross_entropy_with_logits({0}, tg.sigmoid({1}), reduction='none')",
+    "tg.nn.binary_cross_entropy(tg.sigmoid({0}), tg.sigmoid({1}), reduction='none')",
     "tg.nn.cross_entropy({0}, tg.softmax({1}), reduction='none')",
 ]
 THREE = [
@@ -323,7 +325,10 @@ def pieces(pool: Pool) -> object:
         return None
     (p,) = made
     if pool.chance(0.6):
-        return pool.line(f"tg.split({{0}}, {count}, -1)", p, count=count)
+        parts = pool.line(f"tg.split({{0}}, {count}, -1)", p, count=count)
+        if parts is not None and pool.chance(0.4):
+            return pool.line("{0} + {1}", pool.one_of(parts), pool.one_of(parts))
+        return parts
     slices = [
         f":{width}",
         f"{width}:{2 * width}",
@@ -362,6 +367,58 @@ def alike(pool: Pool) -> object:
             return None
         renamed.update(zip(line.names, made, strict=True))  # type: ignore[arg-type]
     return made
+
+
+GATES = [
+    ["{0} @ {1}", "{0} {op} {1}", "{f}({0})"],
+    ["{0} @ {1}", "{0} {op} {1}"],
+    ["{0} @ {1}", "{f}({0})", "{0} {op} {1}"],
+    ["{0} {op} {1}", "{f}({0})"],
+    ["{f}({0})", "{0} {op} {1}"],
+    ["{0} @ {1}", "{0} {op} {1}", "{0} {op} {1}", "{f}({0})"],
+]
+
+
+def gates(pool: Pool) -> object:
+    """Two to four gates of one value, written alike, each with operands of its own."""
+    h = pool.some("f", lambda name: len(pool.shape(name)) > 0)
+    if h is None:
+        return None
+    lines, count = pool.one_of(GATES), 2 + pool.below(3)
+    n, m = pool.shape(h)[-1], pool.one_of([pool.sizes["H"], pool.shape(h)[-1]])
+    ops = [pool.one_of(["+", "*", "-"]) for _ in lines]
+    f = pool.one_of(["tg.tanh", "tg.sigmoid", "tg.relu"])
+    made: list[str] = []
+    by_line = pool.chance(0.5)  # all products first, then all sums, or gate by gate
+    latest = [h] * count
+    order = [(k, i) for i in range(count) for k in range(len(lines))]
+    for k, i in sorted(order) if by_line else order:
+        text, x = lines[k], latest[i]
+        other = pool.weight(n, m, most=7) if "@" in text else _operand(pool, x)
+        text = text.replace("{op}", ops[k]).replace("{f}", f)
+        reads = [x, other] if "{1}" in text else [x]
+        found = pool.line(text, *reads)
+        if found is None:
+            return None
+        latest[i] = found[0]
+    return pool.line(" + ".join(f"{{{i}}}" for i in range(count)), *latest) or made
+
+
+def _operand(pool: Pool, x: str) -> str | None:
+    """What one gate meets: an input, a part of one, a weight, a number."""
+    shape = pool.shape(x)
+    kind = pool.below(6)
+    if kind < 2:
+        sides = tuple(1 if pool.chance(0.2) else n for n in shape[pool.below(len(shape) + 1) :])
+        return pool.weight(*sides, most=7)
+    if kind == 2 and pool.inputs:
+        source = pool.one_of(pool.inputs).name
+        if pool.kind(source) == "f":
+            text = pool.one_of(["{0}[0]", "{0}[..., :1]", "1 - {0}", "{0} * 2", "{0}[..., -1]"])
+            made = pool.line(text, source)
+            if made is not None:
+                return made[0]
+    return _beside(pool, x)
 
 
 def integers(pool: Pool) -> object:
@@ -444,7 +501,8 @@ KINDS = [
     (4.0, product),
     (2.0, closed_over),
     (2.0, pieces),
-    (4.0, alike),
+    (3.0, alike),
+    (3.0, gates),
     (2.0, integers),
     (1.0, inner),
     (0.4, image),

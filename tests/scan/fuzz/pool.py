@@ -15,6 +15,7 @@ from .cell import HELPERS, Given, Line
 T = TypeVar("T")
 
 MOST_ELEMENTS, MOST_AXES, LARGEST = 96, 4, 1e4
+LARGE = 100  # from this length of an axis on values may be larger
 
 
 class Choices:
@@ -61,6 +62,7 @@ class Pool(Choices):
     def __init__(self, rng: np.random.Generator, sizes: dict[str, int], dtype: str):
         super().__init__(rng)
         self.sizes = sizes
+        self.most = 4000 if max(sizes.values()) >= LARGE else MOST_ELEMENTS
         self.dtype = dtype
         self.values: dict[str, Any] = {}
         self.computed: list[str] = []
@@ -154,7 +156,7 @@ class Pool(Choices):
         names = tuple(f"v{len(self.computed) + i}" for i in range(count))
         line = Line(names, text, reads)  # type: ignore[arg-type]
         made = self.evaluated(line)
-        if made is None or len(made) != count or not all(map(usable, made)):
+        if made is None or len(made) != count or not all(usable(x, self.most) for x in made):
             return None
         for name, value in zip(names, made, strict=True):
             self.values[name] = self.scope[name] = value
@@ -173,13 +175,13 @@ class Pool(Choices):
         return list(made) if isinstance(made, (list, tuple)) else [made]
 
 
-def usable(value: Any) -> bool:
-    """Whether a value is a small array of ordinary numbers."""
+def usable(value: Any, most: int) -> bool:
+    """Whether a value is an array of ordinary numbers, and of no more than ``most``."""
     if not isinstance(value, (tg.Tensor, np.ndarray)):
         return False
     array = value.numpy() if isinstance(value, tg.Tensor) else value
     if array.dtype.name not in ("float64", "float32", "int64", "bool"):
         return False
-    if array.size > MOST_ELEMENTS or array.ndim > MOST_AXES or array.size == 0:
+    if array.size > most or array.ndim > MOST_AXES or array.size == 0:
         return False
     return bool(np.isfinite(array).all() and np.abs(array.astype(float)).max() < LARGEST)

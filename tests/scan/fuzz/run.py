@@ -67,6 +67,12 @@ class Setting:
 
     def fill(self, call: int) -> None:
         """The numbers of this call; what the step closes over is bound anew, or rebound."""
+        try:
+            self._fill(call)
+        except (ValueError, IndexError, TypeError) as error:  # a smaller cell may not fit together
+            raise LoopFailed(str(error)) from error
+
+    def _fill(self, call: int) -> None:
         cell = self.cell
         for given in cell.given:
             made = given.make(cell.shape(given), min(call, 1) if given.dtype == "number" else call)
@@ -123,14 +129,22 @@ def values(outputs: list[Any]) -> Results:
     return {f"output {i}": y.numpy() for i, y in enumerate(outputs)}
 
 
-def loss(outputs: list[Any], seed: int) -> Any:
-    """The outputs times random cotangents, of which some are missing."""
+def cotangents(outputs: list[Any], seed: int) -> list[ndarray | None]:
+    """Random ones for the outputs, of which some are missing."""
     rng = np.random.default_rng(seed)
     every = rng.random() < 0.5
+    taken = [every or rng.random() < 0.6 for _ in outputs]
+    return [
+        np.asarray(rng.normal(size=tuple(y.shape))) if take else None
+        for y, take in zip(outputs, taken, strict=True)
+    ]
+
+
+def loss(outputs: list[Any], seed: int) -> Any:
+    """The outputs times their cotangents."""
     total = tg.Tensor(0.0)
-    for y in outputs:
-        taken, cotangent = every or rng.random() < 0.6, rng.normal(size=y.shape)
-        if taken and y.requires_grad and y.size:
+    for y, cotangent in zip(outputs, cotangents(outputs, seed), strict=True):
+        if cotangent is not None and y.requires_grad and y.size:
             total = total + (y * cotangent.astype(y.dtype)).sum()
     return total
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ...graph import table, traced
 from ...tensor import Tensor
 from ..derive import translate
@@ -39,7 +41,7 @@ def inlined(build: Builder, call: Operation) -> Value | None:
     trace = Trace()
     values: dict[int, Value] = {}
     arguments: list[Any] = []
-    with traced(trace.apply, recording=False):
+    with traced(trace, recording=False):
         for x in call.args:
             if type(x) is Value:
                 given = trace.given(x.shape, x.dtype, False)
@@ -63,22 +65,25 @@ def negative_inwards(build: Builder, call: Operation) -> Value | None:
     (x,) = call.args
     if type(x) is not Value or x.level < LOOP or x.op is not _add:
         return None
-    return _negated(build, x) if _takes_sign(build, x) else None
+    return _negated(build, x) if _takes_sign(build, x, call.dtype) else None
 
 
-def _takes_sign(build: Builder, x: Any) -> bool:
+def _takes_sign(build: Builder, x: Any, dtype: np.dtype[Any]) -> bool:
     """Whether -x is made of values that are known before the loop, times the same as x."""
-    if type(x) is not Value:
+    if type(x) is not Value or x.dtype != dtype:
         return False
     if x.level < LOOP:
         return True
     if x in build.shared:
         return False
     if x.op is _add:
-        return all(_takes_sign(build, part) for part in x.args)
+        return all(_takes_sign(build, part, dtype) for part in x.args)
     if x.op is _matmul:
-        return type(x.args[1]) is Value and x.args[1].level == CONSTANT
-    return x.op is _multiply and any(type(y) is Value and y.level < LOOP for y in x.args)
+        rows, matrix = x.args
+        return bool(matrix.level == CONSTANT and rows.dtype == matrix.dtype == dtype)
+    if x.op is not _multiply or any(type(y) is not Value or y.dtype != dtype for y in x.args):
+        return False
+    return any(y.level < LOOP for y in x.args)
 
 
 def _negated(build: Builder, x: Value) -> Value:
@@ -91,7 +96,7 @@ def _negated(build: Builder, x: Value) -> Value:
         rows, matrix = x.args
         return build.make(_matmul, (rows, _negated(build, matrix)), {}, x.shape, x.dtype)
     left, right = x.args
-    if type(right) is Value and right.level < LOOP:
+    if right.level < LOOP:
         return build.elementwise(_multiply, left, _negated(build, right))
     return build.elementwise(_multiply, _negated(build, left), right)
 

@@ -1,16 +1,13 @@
-"""Simplify: the same values from fewer operations, and as few of them as possible in the loop.
+"""Simplify: the same values from fewer operations.
 
 A rewrite must be right for every finite number, and for infinities and NaN as well: a scan
-computes what its loop computes, to rounding. So products are not regrouped: ``(h * a) * b`` and
-``h * (a * b)`` overflow and underflow at different numbers. Sums are regrouped only around a
-product of matrices, which is a sum of many terms that BLAS adds in an order of its own:
-
-    (h W' + x_t V') + b   ->   h W' + (x_t V' + b)
+computes what its loop computes, to rounding. So neither products nor sums are regrouped.
+``(h * a) * b`` and ``h * (a * b)`` overflow and underflow at different numbers, and
+``(h + 2**52) - 2**52`` rounds h to an integer.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -89,47 +86,6 @@ def plus_negative(build: Builder, call: Operation) -> Value | None:
         if type(second) is Value and second.op is _negative and second not in build.shared:
             return build.elementwise(_subtract, first, second.args[0])
     return None
-
-
-def early_summands_together(build: Builder, call: Operation) -> Value | None:
-    """Of a sum around a product of matrices, what is known earlier in one summand, which is last.
-
-    The other terms keep their order.
-    """
-    if call.op is not _add or call.dtype.kind != "f":
-        return None
-    terms = [term for x in call.args for term in _terms(build, x, call)]
-    highest = max((term.level for term in terms), default=0)
-    late = [term for term in terms if term.level == highest]
-    early = [term for term in terms if term.level < highest]
-    if not early or len(terms) < 3 or not any(is_product(term) for term in late):
-        return None
-    if not all(type(x) is Value and x.dtype == call.dtype for x in call.args):
-        return None
-    left = functools.reduce(lambda x, y: _sum(build, x, y), late)
-    right = functools.reduce(lambda x, y: build.elementwise(_add, x, y), early)
-    return _sum(build, left, right)
-
-
-def _sum(build: Builder, x: Value, y: Value) -> Value:
-    shape = np.broadcast_shapes(x.shape, y.shape)
-    return build.plain(_add, (x, y), {}, shape, np.promote_types(x.dtype, y.dtype))
-
-
-def _terms(build: Builder, x: Any, call: Operation) -> list[Value]:
-    """The summands of a sum of one dtype that nobody else reads."""
-    if type(x) is not Value:
-        return []
-    if x.op is not _add or x in build.shared or x.dtype != call.dtype:
-        return [x]
-    if not all(type(y) is Value and y.dtype == call.dtype for y in x.args):
-        return [x]
-    return [term for y in x.args for term in _terms(build, y, call)]
-
-
-def is_product(x: Any) -> bool:
-    """Whether a value is a product of matrices."""
-    return type(x) is Value and x.op is _matmul
 
 
 def common_factor(build: Builder, call: Operation) -> Value | None:
@@ -215,7 +171,6 @@ RULES = (
     parts_joined,
     plus_negative,
     common_factor,
-    early_summands_together,
 )
 
 
@@ -224,4 +179,4 @@ def simplify(program: Program) -> Program:
     return rewrite(program, RULES)
 
 
-__all__ = ["RULES", "is_product", "is_ufunc", "simplify"]
+__all__ = ["RULES", "is_ufunc", "simplify"]
