@@ -364,6 +364,23 @@ def test_an_operation_without_machine_code_is_named() -> None:
         plan_of(cell)
 
 
+def test_an_operation_of_ones_own_that_is_written_out_is_native() -> None:
+    sinh = tg.primitive(
+        np.sinh,
+        lambda g, y, x: g * (tg.exp(x) + tg.exp(-x)) * 0.5,
+        name="my_sinh",
+        elementwise=True,
+        written_out=lambda x: (tg.exp(x) - tg.exp(-x)) * 0.5,
+    )
+    h0 = tg.Tensor([0.5, -0.2], requires_grad=True)
+    cell = lambda h, x: (sinh(h) * 0.5 + x, h)  # noqa: E731
+    assert tg.scan_plan(cell, h0, np.ones((3, 2))).backend == "native"
+    xs = tg.Tensor(np.ones((3, 2)), requires_grad=True)
+    assert_same(cell, h0, xs, [], 1e-10)
+    with pytest.raises(TypeError, match="written_out"):
+        tg.primitive(np.sinh, lambda g, y, x: g, written_out=3)  # type: ignore[arg-type]
+
+
 def test_without_llvmlite_it_is_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
     monkeypatch.setattr(engine, "_binding", engine._binding.__wrapped__)
