@@ -186,6 +186,25 @@ def test_passes_over_the_fuzzers_cells(seed: int) -> None:
     assert checked > 8
 
 
+@pytest.mark.parametrize("shape", [(), (5,)])
+def test_many_scalar_states(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    a = [tg.Tensor(x, requires_grad=True) for x in rng.uniform(0.1, 0.9, 20)]
+
+    def cell(carry: Any, x: Any) -> Any:
+        new = []
+        for a_i, h in zip(a, carry, strict=True):
+            x = tg.tanh(a_i * h + 0.5 * x)
+            new.append(x)
+        return tuple(new), x
+
+    carry = tuple(tg.Tensor(np.zeros(shape)) for _ in a)
+    xs = tg.Tensor(rng.normal(size=(9, *shape)), requires_grad=True)
+    assert_same(cell, carry, xs, a, 1e-10)
+    (plan, *_) = find.cache.plans.values()
+    assert plan.source.count("define internal") == 1  # tanh, written once
+
+
 # ── shapes, and the bounds of memory ─────────────────────────────────────────────────────
 
 

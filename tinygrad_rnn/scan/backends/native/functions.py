@@ -330,6 +330,21 @@ def _is_infinite(v: Lanes, kind: str, x: str) -> str:
     return v.compare("oeq", kind, v.intrinsic("fabs", kind, x), v.all(math.inf, kind))
 
 
+#: Functions of many instructions: where a program has many of them, each is written once.
+LONG = frozenset({"exp", "log", "log1p", "tanh", "sigmoid"})
+
+
+def called(v: Lanes, name: str, kind: str, x: str) -> str:
+    """A function of one number as a call of what is written once."""
+    module, one = v.function.module, v.type(kind)
+    full = f"{name}_{kind}_{v.width}"
+    if full not in module.shared:
+        module.shared.add(full)
+        f = module.function(full, [f"{one} %x"], one)
+        f.value = INSTRUCTIONS[name](Lanes(f, v.width), kind, "%x")
+    return v.let(f"call {one} @{full}({one} {x})")
+
+
 #: What gives booleans, whatever it is applied to.
 PREDICATES = frozenset(
     {

@@ -29,7 +29,7 @@ from ...names import Names
 from ...passes.buffers import covers, part_indices
 from . import products
 from .engine import target
-from .functions import Unsupported
+from .functions import LONG, Unsupported
 from .groups import Assembly, Item, Nest, Product, grouped, reduced_axes, require, root
 from .memory import Memory, Place, is_view, kind_of_value, padded, part, plain
 from .passes import is_large, positions
@@ -41,6 +41,9 @@ DATA = object.__basicsize__
 
 #: The numbers of the first two arrays of a call: what it works in, and what each part of it does.
 SCRATCH, BLOCKS = -2, -1
+
+#: From so many long functions on they are called, which is sooner compiled.
+MANY = 12
 
 PARAMETERS = ("ptr %arrays", "i64 %T", "i64 %reverse", "i64 %part", "i64 %parts")
 
@@ -93,6 +96,8 @@ class Lowering:
             if kind_of(v.dtype) is None or math.prod(v.shape) == 0:
                 raise Unsupported(f"{names[v]}: {v.dtype} {v.shape}")
         self.module = Module(target().attributes)
+        long = sum(v.op is not None and v.op.scalar in LONG for v in program.made)
+        self.module.many = long > MANY
         self.functions: list[str] = []
         self.imported: dict[str, int] = {}
         self.fixed: list[ndarray] = []

@@ -15,7 +15,7 @@ import numpy as np
 from ....graph import table
 from ...ir import Value, filled, times_steps, total
 from .engine import target
-from .functions import INSTRUCTIONS, PREDICATES, Unsupported, converted
+from .functions import INSTRUCTIONS, LONG, PREDICATES, Unsupported, called, converted
 from .groups import Nest, kept_axes, reduced_axes
 from .memory import Place
 from .text import Function, Lanes, is_float, kind_of
@@ -248,6 +248,8 @@ class NestWriter:
         within = kind
         if op.scalar in PREDICATES:
             within = _common_kind(v)
+        if op.scalar in LONG and self.f.module.many and is_float(kind):
+            return called(self.v, op.scalar, kind, self._operand(v.args[0], kind))
         return INSTRUCTIONS[op.scalar](self.v, within, *(self._operand(x, within) for x in v.args))
 
     def _operand(self, x: Any, kind: str) -> str:

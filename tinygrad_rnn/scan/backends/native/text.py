@@ -43,11 +43,14 @@ class Module:
 
     def __init__(self, attributes: str):
         self.attributes = attributes
+        self.many = False  # whether the same long functions come again and again
         self.functions: list[Function] = []
+        self.shared: set[str] = set()  # functions that were written to be called
         self.declared: dict[str, str] = {}
 
-    def function(self, name: str, parameters: Sequence[str]) -> Function:
-        made = Function(self, name, parameters)
+    def function(self, name: str, parameters: Sequence[str], result: str = "void") -> Function:
+        """A new function; one that gives something is called from within the module alone."""
+        made = Function(self, name, parameters, result)
         self.functions.append(made)
         return made
 
@@ -61,17 +64,19 @@ class Module:
 
 
 class Function:
-    """The text of a function that returns nothing.
+    """The text of a function.
 
     Attributes:
+        result: the type of what it returns, and ``value``, that.
         module: that it belongs to.
         entry: the lines that run first, whatever is written where.
         label: the block that is being written.
     """
 
-    def __init__(self, module: Module, name: str, parameters: Sequence[str]):
-        self.module = module
-        self.head = f"define void @{name}({', '.join(parameters)}) #0 {{"
+    def __init__(self, module: Module, name: str, parameters: Sequence[str], result: str):
+        self.module, self.result, self.value = module, result, ""
+        scope = "" if result == "void" else "internal "
+        self.head = f"define {scope}{result} @{name}({', '.join(parameters)}) #0 {{"
         self.entry: Lines = []
         self.lines: Lines = [self.entry]
         self.label = "entry"
@@ -108,7 +113,8 @@ class Function:
             self.lines = before
 
     def __str__(self) -> str:
-        return "\n".join([self.head, "entry:", *_flat(self.lines), "  ret void", "}"])
+        end = f"  ret {self.result} {self.value}".rstrip()
+        return "\n".join([self.head, "entry:", *_flat(self.lines), end, "}"])
 
     # ── whole numbers, for sizes and places ──────────────────────────────────────────────
 
