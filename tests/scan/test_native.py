@@ -198,7 +198,7 @@ def test_many_scalar_states(shape: tuple[int, ...]) -> None:
             new.append(x)
         return tuple(new), x
 
-    carry = tuple(tg.Tensor(np.zeros(shape)) for _ in a)
+    carry = tuple(tg.Tensor(np.zeros(shape), requires_grad=True) for _ in a)
     xs = tg.Tensor(rng.normal(size=(9, *shape)), requires_grad=True)
     assert_same(cell, carry, xs, a, 1e-10)
     (plan, *_) = find.cache.plans.values()
