@@ -212,8 +212,8 @@ def primitive(
             depends on its strides), "unknown", or a function of the keywords that says which.
         linear: the groups of arguments in which ``forward`` is linear; see
             :meth:`Primitive.is_linear_in`.
-        written_out: the same in ``tg`` functions, ``written_out(*inputs, **kw)``: ``scan`` can
-            compile these to machine code, but not ``forward``.
+        written_out: the same in ``tg`` functions, ``written_out(*inputs, **kw)``, which ``scan``
+            can compile to machine code where it cannot compile ``forward``.
 
     Returns:
         A function of Tensors, arrays and scalars. It records where a gradient flows.

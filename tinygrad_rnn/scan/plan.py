@@ -42,6 +42,7 @@ class Plan:
         scope = current().scope
         self.depth = len(scope.path), len(scope.steps)
         self._seen: tuple[Any, ...] = ()
+        self.output_names = tuple([None if y.node is None else y.node.name for y in step.outputs])
         self.output_avals = tuple((y._array.shape, y._array.dtype) for y in step.outputs)
         self._wanted = wanted()
         self._lock = threading.Lock()

@@ -6,6 +6,7 @@ program to machine code, where llvmlite is installed and every operation can be 
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,6 +29,25 @@ def wanted() -> str:
             f"TINYGRAD_RNN_BACKEND: expected one of {', '.join(BACKENDS)}, got {name!r}"
         )
     return name
+
+
+def chosen() -> str:
+    """The back end that runs steps of the library's own here: "numpy" or "native"."""
+    name = wanted()
+    if name == "auto":
+        return "native" if _native_can_be_had() else "numpy"
+    return name
+
+
+@functools.cache
+def _native_can_be_had() -> bool:
+    from .native import Unavailable, target
+
+    try:
+        target()
+    except Unavailable:
+        return False
+    return True
 
 
 def compiled(
@@ -62,4 +82,4 @@ def compiled(
     return NumpyLoop(program, given, start), why
 
 
-__all__: list[Any] = ["Loop", "compiled", "wanted"]
+__all__: list[Any] = ["Loop", "chosen", "compiled", "wanted"]

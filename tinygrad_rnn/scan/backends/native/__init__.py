@@ -139,4 +139,4 @@ def _results(lowering: Lowering) -> list[list[Result]]:
     return [lowering.new_carries, lowering.stacked, lowering.totals, lowering.kept]
 
 
-__all__ = ["NativeLoop", "Unavailable", "Unsupported"]
+__all__ = ["NativeLoop", "Unavailable", "Unsupported", "target"]
