@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.backprop import expanded
 from tinygrad_rnn import nn
+from tinygrad_rnn.backprop import expanded
 
 sizes = st.integers(1, 5)
 batches = st.sampled_from([(), (0,), (1,), (3,)])
