@@ -46,7 +46,10 @@ def draw(rng: np.random.Generator) -> Cell:
     batched = pool.chance(0.12)
     _given(pool, batched)
     outside = _outside(pool)
-    for _ in range(1 + pool.below(12)):
+    most = 1 + pool.below(16)
+    for _ in range(most):
+        if len(pool.lines) >= most:
+            break
         for _ in range(4):  # what does not fit is drawn again
             if pool.weighted(KINDS)(pool) is not None:
                 break
