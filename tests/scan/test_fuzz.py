@@ -47,6 +47,7 @@ def cells(count: int, seed: int = 100) -> list[Cell]:
     return [draw(np.random.default_rng([seed, number])) for number in range(count)]
 
 
+@np.errstate(all="ignore")
 def test_a_cell_prints_as_what_it_runs() -> None:
     for cell in cells(60):
         setting = Setting(cell)
@@ -65,6 +66,7 @@ def test_a_cell_prints_as_what_it_runs() -> None:
             np.testing.assert_array_equal(array, expected[name])
 
 
+@np.errstate(all="ignore")
 def test_every_primitive_is_drawn() -> None:
     """A new one needs a line in ``lines``."""
     # Those that only rules, or only traced steps, are made of.

@@ -207,6 +207,9 @@ INNER = [
     "tg.scan(lambda c, z: (tg.tanh(c + z), c * z), {0}, tg.stack([{1}, {0}]))[1]",
     "tg.scan(lambda c, z: (tg.sin(c), c + z), {0}, {1})[1]",
     "tg.scan(lambda c, z: (c * {1}, z), {0}, {0}, reverse=True)[0]",
+    "tg.jacobian(lambda z: tg.sum(tg.sin(z) * {1}, -1), {0})",
+    "tg.sum(tg.hessian(lambda z: tg.sum(tg.sin(z * {1})), {0}))",
+    "tg.no_grad()(lambda a: tg.tanh(a) * {1})({0})",
     "tg.checkpoint(lambda a, b: tg.tanh(a) * b, {0}, {1})",
     "tg.checkpoint(lambda a: tg.sin(a) + {1}, {0})",
 ]
