@@ -119,7 +119,7 @@ class Follower(Trace):
                 if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
                     symbol, node = x._array, x.node
                     if symbol.owner is not self.owner:
-                        refuse()
+                        refuse("one that another call traced")
                 elif x is None or type(x) in python_scalars:
                     return None
                 else:
