@@ -119,7 +119,7 @@ def multiply(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: g * (-z / y))
+@elementwise(np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y)
 def divide(x: Array, y: Array) -> Array:
     """``z = x / y``; dz/dx = 1 / y, dz/dy = -x / y^2 = -z / y.
 
@@ -208,7 +208,7 @@ def log1p(x: Array) -> Array:
     """
 
 
-@elementwise(np.sqrt, lambda g, y, x: g / (2 * y))
+@elementwise(np.sqrt, lambda g, y, x: g * 0.5 / y)
 def sqrt(x: Array) -> Array:
     """``y = x^(1/2)``; dy/dx = 1 / (2 y).
 
