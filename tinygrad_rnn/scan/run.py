@@ -168,8 +168,9 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
         # carries that nobody wants: the loop would not warn of what comes of these.
         with np.errstate(all="ignore"):
             found = _swept(node, gs, tuple(wanted), every)
-        # Zero times Inf is NaN.
-        if not exact and any(np.isnan(g).any() for part in found for g in part.values()):
+            # Zero times Inf is NaN, and so is a sum with it.
+            wrong = not exact and any(np.isnan(g.sum()) for part in found for g in part.values())
+        if wrong:
             found = _swept_in_parts(node, gs, tuple(wanted))
     result: list[Any] = [None] * (n + m + len(plan.sources))
     for i, g in found.carries.items():
