@@ -99,6 +99,7 @@ def test_cells_are_of_all_sorts() -> None:
     assert sum(len(set(s.values())) == 1 for s in sides) > 100  # all axes of one length
     assert sum(s["N"] != s["H"] != s["D"] != s["N"] for s in sides) > 100
     assert sum(max(s.values()) > 100 for s in sides) > 5
+    assert sum(0 in [s["N"], s["H"], s["D"], s["K"]] for s in sides) > 5
     assert sum(cell.lengths is not None for cell in drawn) > 50
     texts = "\n".join(str(line) for cell in drawn for line in cell.lines)
     for part in ("tg.scan(", "tg.checkpoint(", "tg.grad(", "tg.jvp(", "value_and_grad", "split"):

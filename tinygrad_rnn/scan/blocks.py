@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def by_step(reverse: bool, *blocks: Any) -> Any:
 
 def sum_of_rows(x: ndarray) -> Any:
     """The sum over all but the last axis, as a product with ones: BLAS is there sooner."""
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     return np.ones(len(rows), x.dtype).dot(rows)
 
 
@@ -53,8 +54,9 @@ def spread(x: ndarray, shape: tuple[int, ...]) -> ndarray:
 
 def product_over_time(x: ndarray, y: ndarray) -> Any:
     """sum_t x_t y_t of matrices: one product whose inner axis is all steps."""
-    columns = x.swapaxes(0, 1)
-    return np.matmul(columns.reshape(len(columns), -1), y.reshape(-1, y.shape[2]))
+    steps, n, k = x.shape
+    columns = x.swapaxes(0, 1).reshape(n, steps * k)
+    return np.matmul(columns, y.reshape(steps * k, y.shape[2]))
 
 
 def sum_of_each(v: Var) -> Any:

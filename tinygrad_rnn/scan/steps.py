@@ -188,7 +188,7 @@ class Steps:
             last = parts_of(index)[-1]
             if type(last) is slice and part.shape[:-1] == v.shape[:-1]:
                 columns = range(*last.indices(v.shape[-1]))
-                if columns.step == 1 and columns.start % len(columns) == 0:
+                if columns.step == 1 and columns and columns.start % len(columns) == 0:
                     places[part] = (v, columns.start)
         return places
 

@@ -53,15 +53,42 @@ class Totals:
 
     def of(self, v: Var) -> str:
         """The name of sum_t v_t."""
-        known = self._names.get(v)
-        if known is not None:
-            return known
+        stack = [v]  # no recursion: a step may be thousands of operations long
+        while stack:
+            w = stack[-1]
+            missing = [] if w in self._names else self._summands(w)
+            missing = [x for x in missing if x not in self._names]
+            stack += missing
+            if not missing:
+                stack.pop()
+                self._write(w)
+        return self._names[v]
+
+    def _write(self, v: Var) -> None:
+        if v in self._names:
+            return
         writer = self._writer
-        made = self._names[v] = f"s{v.number}"
-        writer.after.append(f"{made} = {self._formula(v)}")
+        writer.after.append(f"s{v.number} = {self._formula(v)}")
+        self._names[v] = f"s{v.number}"
         if v.op is not None:
             writer.listing.add("after", [v], summed=v.level > CONSTANT)
-        return made
+
+    def _summands(self, v: Var) -> list[Var]:
+        """The values whose sums over time that of v is computed from."""
+        if v.level == CONSTANT or v.op is None or v in self._writer.in_loop:
+            return []
+        if v.op is join or self._is_sum(v):
+            return v.inputs
+        if v.op in _linear and len(v.inputs) == 1:
+            return [x for x in v.inputs if x.level > CONSTANT]
+        if v.op is _matmul and len(v.inputs) == 2 and all(len(x.shape) == 2 for x in v.inputs):
+            moving = [x for x in v.inputs if x.level > CONSTANT]
+            return moving if len(moving) == 1 else []
+        return []
+
+    def _is_sum(self, v: Var) -> bool:
+        alike = all(y.shape == v.shape and y.dtype == v.dtype for y in v.inputs)
+        return v.op is _add and alike and len(v.inputs) == 2
 
     def _formula(self, v: Var) -> str:
         writer, op = self._writer, v.op
@@ -73,8 +100,7 @@ class Totals:
             names = [self.of(x) for x in v.inputs]
             return f"{writer.constant(once(v), 'join_')}({', '.join(names)})"
         x = v.inputs[0]
-        alike = all(y.shape == v.shape and y.dtype == v.dtype for y in v.inputs)
-        if op is _add and alike and len(v.inputs) == 2:
+        if self._is_sum(v):
             return f"{self.of(x)} + {self.of(v.inputs[1])}"
         if op in _linear and len(v.inputs) == 1 and x.level > CONSTANT:
             f = writer.constant(once(v), f"{op.name.strip('_')}_")
