@@ -403,6 +403,10 @@ torch_as_tg = SimpleNamespace(
     scan=scan,
     checkpoint=lambda f, *xs: f(*xs),
     nn=SimpleNamespace(
-        mse_loss=mse, cross_entropy=cross_entropy, binary_cross_entropy_with_logits=bce
+        mse_loss=mse,
+        cross_entropy=cross_entropy,
+        binary_cross_entropy_with_logits=bce,
+        binary_cross_entropy=of_torch(torch.nn.functional.binary_cross_entropy),
+        GELU=lambda: of_torch(torch.nn.functional.gelu),
     ),
 )
