@@ -81,7 +81,8 @@ class Follower:
 
     def given(self, *_: Any) -> Value:
         """What the step was given then: calls of one kind are given the like."""
-        return next(self._given)
+        value: Value = next(self._given)
+        return value
 
     def __call__(self, primitive: Primitive, inputs: Sequence[Any], keywords: Any) -> Any:
         if self.lost is None:
@@ -154,7 +155,8 @@ class Follower:
                 slots = [*self._bound, *self._expected.sources[len(self.sources) :][:1]]
                 for slot in slots:
                     if self._is_source(slot, x):
-                        return values[slot]
+                        found: Value = values[slot]
+                        return found
             self.lost = Trace(self._expected.trace)
         returned: Value = self.lost.value(x)
         return returned

@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy import ndarray
@@ -33,19 +33,25 @@ from ..graph import (
 )
 
 
-def refuse(*_: Any, **__: Any) -> Any:
+def refuse(how: str) -> NoReturn:
     raise TypeError(
-        "scan: the step looked at the numbers of a traced value (bool, float, int, .data, "
-        ".item(), .numpy(), np.asarray, tg.Tensor, an index), but it is traced once for all time "
-        f"steps; pass unroll=True to run it step by step{current().scope}"
+        f"scan: the step looked at the numbers of a traced value ({how}), but it is traced once "
+        f"for all time steps; pass unroll=True to run it step by step{current().scope}"
     )
+
+
+def _refusal(how: str) -> Callable[..., NoReturn]:
+    def method(*_: Any, **__: Any) -> NoReturn:
+        refuse(how)
+
+    return method
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """Stands where a traced Tensor would have its array: a shape and a dtype, and no numbers.
 
     It is no ndarray. Whoever wants one, NumPy included, has to ask ``__array__``, which refuses;
-    so does everything else that an ndarray has.
+    so does everything else that an ndarray has and that depends on numbers.
 
     Attributes:
         slot: the number of the value that it stands for.
@@ -78,21 +84,34 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __repr__(self) -> str:
         return f"{self.dtype} {self.shape}"
 
-    __bool__ = __int__ = __float__ = __index__ = __complex__ = refuse
-    __getitem__ = __iter__ = __contains__ = __array__ = __array_ufunc__ = refuse
-    __reduce__ = __copy__ = __deepcopy__ = __format__ = refuse
+    __bool__ = _refusal("bool, as if does")
+    __int__ = _refusal("int")
+    __float__ = _refusal("float")
+    __complex__ = _refusal("complex")
+    __index__ = _refusal("an index")
+    __getitem__ = __iter__ = _refusal("an element")
+    __contains__ = _refusal("in")
+    __array__ = _refusal("np.asarray, or tg.Tensor of it")
+    __format__ = _refusal("a formatted string")
+    __reduce__ = __copy__ = __deepcopy__ = _refusal("a copy of it")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # Python and NumPy ask what protocols there are
             raise AttributeError(name)
-        refuse()
+        refuse(_readers.get(name, f".{name}"))
+
+    def __array_ufunc__(self, ufunc: np.ufunc, *_: Any, **__: Any) -> Any:
+        refuse(f"np.{ufunc.__name__}")
 
     def __array_function__(self, func: Any, types: Any, args: Any, keywords: Any) -> Any:
         if func not in _of_shapes:
-            refuse()
+            refuse(f"np.{func.__name__}")
         blank = [np.empty(x.shape, x.dtype) if type(x) is Symbol else x for x in args]
         return func(*blank, **keywords)
 
+
+#: What a Tensor asks its array for, and who wants that.
+_readers = {"item": ".item(), int or float", "copy": ".numpy() or a copy", "view": ".data"}
 
 # What these functions of NumPy return depends on no number.
 _of_shapes = frozenset({np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like})
@@ -139,7 +158,7 @@ def as_source(slot: int, x: Value) -> Source:
 def frozen(constant: Any) -> Any:
     """A hashable stand-in for a constant: equal for constants that compute the same."""
     if isinstance(constant, Symbol):
-        refuse()
+        refuse("an index or another constant of an operation")
     kind = type(constant)
     if kind is tuple or kind is list:
         return (kind, *[frozen(part) for part in constant])
@@ -246,7 +265,7 @@ class Trace:
         """Anything that a step returned, as one of its values."""
         if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
             if x._array.owner not in self.owners:
-                refuse()
+                refuse("one that another call traced")
             return x
         return self.values[self.constant(x)[0].slot]
 
@@ -311,7 +330,7 @@ class Trace:
             if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
                 symbol, node = x._array, x.node
                 if symbol.owner is not self.owner and symbol.owner not in self.owners:
-                    refuse()
+                    refuse("one that another call traced")
             else:
                 symbol, node = self.constant(x)
             operands.append(symbol.slot)
