@@ -11,8 +11,8 @@ A reverse-mode autograd engine in NumPy. Operations on Tensors build a graph of 
 
 The rooms, each importing only from those before it: ``graph`` (what is recorded), ``ops`` (every
 operation beside its derivative), ``backprop`` (the reverse sweep), ``tensor`` (operators and
-NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``text``, ``viz``,
-``testing`` and the command line.
+NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``data``, ``io``,
+``text``, ``viz``, ``testing`` and ``app`` (the command line).
 """
 
 import importlib
@@ -20,20 +20,25 @@ from typing import Any
 
 from . import ops
 from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad
-from .graph import detect_anomaly, no_grad, primitive, scope, steps
+from .graph import backend, detect_anomaly, no_grad, primitive, scope, steps
 from .ops import *  # noqa: F403
-from .scan import scan, scan_plan
+from .scan import fused, scan, scan_plan
+from .scan.threads import get_num_threads, set_num_threads
 from .tensor import Tensor
 
 # What not every program uses is imported when it is first asked for.
-_rooms = {"io", "nn", "optim", "testing", "text", "viz"}
+_rooms = {"data", "io", "nn", "optim", "testing", "text", "viz"}
 _elsewhere = {
     "compare": "viz",
     "draw": "viz",
+    "from_torch": "nn.pytorch",
     "gradient_flow": "viz",
     "grads_by_step": "viz",
     "load": "io",
+    "load_model": "app.checkpoints",
     "save": "io",
+    "to_torch": "nn.pytorch",
+    "train": "app.training",
 }
 
 
@@ -51,8 +56,11 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Tensor",
+    "backend",
     "checkpoint",
     "detect_anomaly",
+    "fused",
+    "get_num_threads",
     "grad",
     "hessian",
     "hvp",
@@ -63,6 +71,7 @@ __all__ = [
     "scan",
     "scan_plan",
     "scope",
+    "set_num_threads",
     "steps",
     "value_and_grad",
     *ops.__all__,

@@ -14,13 +14,18 @@ Everything else in the library is a walk over these nodes: backward sends cotang
 ``parents`` from the newest node to the oldest, drawing prints the very same list.
 """
 
+from .batching import BatchRule, Blocks, Operand
 from .nodes import Node, Value, ancestors, next_number
 from .primitives import differentiable, elementwise, nondifferentiable, primitive, variadic
 from .recording import (
+    ALL,
+    OUT,
+    Argument,
     Array,
     ForEach,
     Primitive,
     Rule,
+    Traits,
     apply,
     attach,
     check_finite,
@@ -39,7 +44,9 @@ from .recording import (
     table,
 )
 from .scopes import (
+    BACKENDS,
     Scope,
+    backend,
     current,
     detect_anomaly,
     enable_grad,
@@ -51,16 +58,25 @@ from .scopes import (
 )
 
 __all__ = [
+    "ALL",
+    "BACKENDS",
+    "OUT",
+    "Argument",
     "Array",
+    "BatchRule",
+    "Blocks",
     "ForEach",
     "Node",
+    "Operand",
     "Primitive",
     "Rule",
     "Scope",
+    "Traits",
     "Value",
     "ancestors",
     "apply",
     "attach",
+    "backend",
     "check_finite",
     "current",
     "describe",

@@ -1,7 +1,7 @@
 """Every operation beside its derivatives, in plain NumPy.
 
-One file for each kind: ``elementwise``, ``indexing``, ``shaping``, ``reductions``, ``products``
-and ``network``, in the order in which they build on each other.
+One file for each kind: ``elementwise``, ``special``, ``indexing``, ``shaping``, ``reductions``,
+``products`` and ``network``, in the order in which they build on each other.
 """
 
 from .elementwise import (
@@ -69,6 +69,7 @@ from .shaping import (
     swapaxes,
     transpose,
 )
+from .special import erf
 
 __all__ = [
     "abs",
@@ -88,6 +89,7 @@ __all__ = [
     "einsum",
     "embedding",
     "equal",
+    "erf",
     "exp",
     "expand_dims",
     "flip",

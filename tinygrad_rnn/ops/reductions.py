@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, differentiable, nondifferentiable
-from .elementwise import exp
+from ..graph import OUT, Argument, Array, Operand, differentiable, nondifferentiable
+from .blocks import alone, along_axes
+from .elementwise import abs, exp, less, log, where
 from .shaping import Axes, broadcast_to, flip, reshape
 
 
@@ -33,7 +34,14 @@ def _count(x: Array, axis: Axes) -> int:
     return math.prod(x.shape[a] for a in _axes(x.ndim, axis))
 
 
-@differentiable(lambda g, y, x, axis, keepdims: broadcast_to(_kept(g, x, axis), x.shape))
+@differentiable(
+    lambda g, y, x, axis, keepdims: broadcast_to(_kept(g, x, axis), x.shape),
+    batch=along_axes,
+    linear="all",
+    into=lambda constants: [
+        (np.add.reduce, Argument(0), constants["axis"], None, OUT, constants["keepdims"])
+    ],
+)
 def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = sum_i x_i``; every element gets the gradient of its sum.
 
@@ -54,7 +62,10 @@ def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
 @differentiable(
     lambda g, y, x, axis, keepdims: broadcast_to(
         _kept(g, x, axis) * (1 / (_count(x, axis) or 1)), x.shape
-    )
+    ),
+    batch=along_axes,
+    linear="all",
+    written_out=lambda x, axis, keepdims: sum(x, axis, keepdims) / float(_count(x, axis)),
 )
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = (1/n) sum_i x_i``; every element gets 1/n of the gradient of its mean.
@@ -74,7 +85,7 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     return np.mean(x, axis, keepdims=keepdims)
 
 
-@nondifferentiable
+@nondifferentiable(batch=along_axes)
 def _first_place(x: ndarray, *, axis: Axes, largest: bool) -> ndarray:
     """True at the first of the largest (smallest) elements of each reduced part of x."""
     axes = _axes(x.ndim, axis)
@@ -93,7 +104,7 @@ def _extreme_rule(largest: bool) -> Any:
     return rule
 
 
-@differentiable(_extreme_rule(largest=True))
+@differentiable(_extreme_rule(largest=True), batch=along_axes)
 def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """The largest element; it gets the whole gradient, the first one where several are equal.
 
@@ -114,7 +125,7 @@ def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     return np.max(x, axis, keepdims=keepdims)
 
 
-@differentiable(_extreme_rule(largest=False))
+@differentiable(_extreme_rule(largest=False), batch=along_axes)
 def min(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """The smallest element; it gets the whole gradient, the first one where several are equal.
 
@@ -140,7 +151,13 @@ def _cumsum_rule(g: Array, y: Array, x: Array, axis: int | None) -> Array:
     return reshape(flip(cumsum(flip(g, along), along), along), x.shape)
 
 
-@differentiable(_cumsum_rule)
+def _cumsum_blocks(x: Operand, axis: int | None) -> Any:
+    if axis is None or not x.shape:
+        return lambda block: np.cumsum(block.reshape(len(block), math.prod(x.shape)), 1)
+    return {"axis": x.axis(axis)}
+
+
+@differentiable(_cumsum_rule, batch=alone(_cumsum_blocks), linear="all")
 def cumsum(x: Array, axis: int | None = None) -> Array:
     """``y_i = sum_{j <= i} x_j``; x_j gets the gradients of all y_i with i >= j.
 
@@ -173,8 +190,36 @@ def _unwarned() -> np.errstate:
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
+def _less_largest(x: Array, axis: Axes) -> tuple[Array, Array]:
+    """x relative to its largest element along an axis, and that; in simple operations."""
+    largest = max(x, axis, True)
+    largest = where(less(abs(largest), np.inf), largest, 0.0)
+    return x - largest, largest
+
+
+def _logsumexp_written_out(x: Array, axis: Axes, keepdims: bool) -> Array:
+    z, largest = _less_largest(x, axis)
+    y = log(sum(exp(z), axis, True)) + largest
+    axes = _axes(x.ndim, axis)
+    return y if keepdims else reshape(y, [n for i, n in enumerate(x.shape) if i not in axes])
+
+
+def _softmax_written_out(x: Array, axis: Axes) -> Array:
+    e = exp(_less_largest(x, axis)[0])
+    return e / sum(e, axis, True)
+
+
+def _log_softmax_written_out(x: Array, axis: Axes) -> Array:
+    z, _ = _less_largest(x, axis)
+    return z - log(sum(exp(z), axis, True))
+
+
 # e^(x - y) would do too, but loses in float32 what y rounds off: 3e-5 at y = 1000.
-@differentiable(lambda g, y, x, axis, keepdims: _kept(g, x, axis) * softmax(x, axis))
+@differentiable(
+    lambda g, y, x, axis, keepdims: _kept(g, x, axis) * softmax(x, axis),
+    batch=along_axes,
+    written_out=_logsumexp_written_out,
+)
 def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = ln sum_i e^{x_i}``, without overflow; dy/dx_i = e^{x_i - y} = softmax(x)_i.
 
@@ -202,7 +247,11 @@ def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     return y if keepdims else np.squeeze(y, _axes(np.ndim(x), axis))
 
 
-@differentiable(lambda g, y, x, axis: y * (g - sum(g * y, axis, True)))
+@differentiable(
+    lambda g, y, x, axis: y * (g - sum(g * y, axis, True)),
+    batch=along_axes,
+    written_out=_softmax_written_out,
+)
 def softmax(x: Array, axis: Axes = -1) -> Array:
     """``y_i = e^{x_i} / sum_j e^{x_j}``; dL/dx_i = y_i (g_i - sum_j g_j y_j).
 
@@ -224,7 +273,11 @@ def softmax(x: Array, axis: Axes = -1) -> Array:
         return e / np.sum(e, axis, keepdims=True)
 
 
-@differentiable(lambda g, y, x, axis: g - exp(y) * sum(g, axis, True))
+@differentiable(
+    lambda g, y, x, axis: g - exp(y) * sum(g, axis, True),
+    batch=along_axes,
+    written_out=_log_softmax_written_out,
+)
 def log_softmax(x: Array, axis: Axes = -1) -> Array:
     """``y_i = x_i - ln sum_j e^{x_j}``; dL/dx_i = g_i - softmax(x)_i sum_j g_j.
 

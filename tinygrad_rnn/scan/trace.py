@@ -195,7 +195,7 @@ class Trace:
     Attributes:
         instructions: in the order in which they ran.
         sources: the values that came from outside, in the order in which they were met.
-        symbols: every value of the step by its slot.
+        symbols: every value of the step by its slot; values: the Tensors that stand for them.
         leaves: the places of what gradients are wanted for, by slot.
         outside: whether a carry or an input is live outside of the step, by slot.
         since: nodes with a smaller number are older than the trace.
@@ -207,6 +207,7 @@ class Trace:
         self.instructions: list[Instruction] = []
         self.sources: list[Source] = []
         self.symbols: list[Symbol] = [] if base is None else list(base.symbols)
+        self.values: list[Value] = [] if base is None else list(base.values)
         self.leaves: dict[int, Node] = {}
         self.outside: dict[int, bool] = {}
         self.key: list[Any] = []
@@ -230,10 +231,15 @@ class Trace:
         made = self.symbol(shape, dtype)
         self.outside[made.slot] = outside
         self.key.append((made.slot, shape, dtype, live, outside))
-        if not live:
-            return attach(made, None)
-        node = self.leaves[made.slot] = leaf(made)  # type: ignore[arg-type]
-        return attach(made, node)
+        node = None
+        if live:
+            node = self.leaves[made.slot] = leaf(made)  # type: ignore[arg-type]
+        return self._attached(made, node)
+
+    def _attached(self, made: Symbol, node: Node | None) -> Value:
+        value = attach(made, node)
+        self.values.append(value)
+        return value
 
     def constant(self, x: Any) -> tuple[Symbol, Node | None]:
         """A value that is the same at every step: a closed-over Tensor, array or number."""
@@ -256,6 +262,7 @@ class Trace:
             self.sources.append(Source(made.slot, array, node, label, original))
             self.key.append((made.slot, array.shape, array.dtype, node is not None))
             known = self._known[identity] = made, place
+            self._attached(made, place)
         return known
 
     def value(self, x: Any) -> Value:
@@ -264,7 +271,7 @@ class Trace:
             if x._array.owner not in self.owners:
                 refuse("one that another call traced")
             return x
-        return attach(*self.constant(x))
+        return self.values[self.constant(x)[0].slot]
 
     def close(self) -> None:
         """The step has run: nothing leads from it to the graph outside any more."""
@@ -284,7 +291,7 @@ class Trace:
     def apply(self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
         """What ``graph.apply`` does, without numbers."""
         if not any_traced(inputs):
-            return self.apply_outside(primitive, inputs, keywords)
+            return apply_outside(primitive, inputs, keywords)
         operands, arrays, parents, through = self._taken(inputs)
         recorded = primitive.vjps is not None and current().recording and True in through
         kind = (
@@ -307,7 +314,7 @@ class Trace:
         step = Instruction(primitive, operands, keywords, made.slot, through, place)
         self.instructions.append(step)
         self.key.append((kind, operands, step.parents))
-        return attach(made, place)
+        return self._attached(made, place)
 
     def _taken(
         self, inputs: Sequence[Any]
@@ -340,19 +347,17 @@ class Trace:
                 through.append(True)
         return tuple(operands), arrays, parents, tuple(through)
 
-    def apply_outside(
-        self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]
-    ) -> Any:
-        """An operation on closed-over values alone: done once, here and now, and recorded in the
-        graph outside."""
-        for constant in keywords.values():
-            frozen(constant)  # refuses what depends on the step
-        with graph.traced(None, recording=current().recording):
-            return graph.apply(primitive, inputs, keywords)
+
+def apply_outside(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
+    """An operation on closed-over values alone: done once, here and now, in the graph outside."""
+    for constant in keywords.values():
+        frozen(constant)  # refuses what depends on the step
+    with graph.traced(None, recording=current().recording):
+        return graph.apply(primitive, inputs, keywords)
 
 
 #: Between a closed-over Tensor and the step that reads it: a derivative within the step passes.
-_enter = Primitive("enter", lambda x: x, (same,))
+_enter = Primitive("enter", lambda x: x, (same,), elementwise=True, view=True)
 
 
 def _entry(made: Symbol, node: Node) -> Node:

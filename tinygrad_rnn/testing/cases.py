@@ -17,7 +17,7 @@ import numpy as np
 from numpy import ndarray
 
 from .. import ops
-from ..ops import indexing
+from ..ops import indexing, special
 
 Shape = tuple[int, ...]
 Interval = tuple[float, float]
@@ -343,6 +343,20 @@ _rows = [
     Row("sigmoid", unary, points=[Point(([1000.0, -1000.0, 0.0],), ([0.0, 0.0, 0.25],))]),
     Row("relu", unary, away=(0.0,), points=[Point(([0.0, 1.0, -1.0],), ([0.0, 1.0, 0.0],))]),
     Row("softplus", unary, points=[Point(([1000.0, -1000.0, 0.0],), ([1.0, 0.0, 0.5],))]),
+    Row("erf", unary, points=[Point(([0.0, 30.0, -30.0],), ([2 / np.sqrt(np.pi), 0.0, 0.0],))]),
+    Row(
+        "_binary_cross_entropy",
+        binary,
+        f=special._binary_cross_entropy,
+        domain=((0.1, 0.9), (0.0, 1.0)),
+        points=[
+            # At the ends, where the logarithm is infinite, the bounds that PyTorch has.
+            Point(
+                ([0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]),
+                ([0.0, -1e12, 1e12, 0.0], [100.0, 100.0, -100.0, -100.0]),
+            )
+        ],
+    ),
     # choices
     Row(
         "maximum",
