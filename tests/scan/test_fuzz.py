@@ -26,7 +26,7 @@ from .fuzz.shrink import shrink, tidy
 
 SEEDS = range(4)
 #: By the examples of a profile: "ci" has 50, "default" 100, "nightly" 2000.
-CELLS = {50: 900, 2000: 75_000}
+CELLS = {50: 900, 2000: 45_000}
 
 
 @pytest.mark.slow

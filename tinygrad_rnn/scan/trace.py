@@ -111,7 +111,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 #: What a Tensor asks its array for, and who wants that.
-_readers = {"item": ".item(), int or float", "copy": ".numpy() or a copy", "view": ".data"}
+_readers = {
+    "item": ".item(), int or float",
+    "copy": ".numpy() or a copy",
+    "view": ".data or np.asarray",
+}
 
 # What these functions of NumPy return depends on no number.
 _of_shapes = frozenset({np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like})
