@@ -13,7 +13,7 @@ from .recording import Array, ForEach, Primitive, Rule, apply, binary, table, un
 
 
 def elementwise(
-    *rules: np.ufunc | Rule | None,
+    *rules: np.ufunc | Rule | None, symbol: str | None = None, moves: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
     """Make a primitive of a broadcasting function of one array or more, given its rules.
 
@@ -35,14 +35,25 @@ def elementwise(
     ufunc, vjps = (rules[0], rules[1:]) if isinstance(rules[0], np.ufunc) else (None, rules)
 
     def decorate(described: Callable[..., Any]) -> Callable[..., Array]:
-        op = Primitive(described.__name__, ufunc or described, vjps, elementwise=True)
+        op = Primitive(
+            described.__name__,
+            ufunc or described,
+            vjps,
+            elementwise=True,
+            symbol=symbol,
+            moves=moves,
+        )
         return _register(op, _recorder(op, described), described)
 
     return decorate
 
 
 def differentiable(
-    *vjps: Rule | None, add_into: Callable[..., None] | None = None, rowwise: bool = False
+    *vjps: Rule | None,
+    add_into: Callable[..., None] | None = None,
+    rowwise: bool = False,
+    symbol: str | None = None,
+    moves: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
     """Make a primitive of any NumPy function: the first ``len(vjps)`` arguments are its arrays.
 
@@ -50,7 +61,15 @@ def differentiable(
     """
 
     def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
-        op = Primitive(forward.__name__, forward, vjps, add_into=add_into, rowwise=rowwise)
+        op = Primitive(
+            forward.__name__,
+            forward,
+            vjps,
+            add_into=add_into,
+            rowwise=rowwise,
+            symbol=symbol,
+            moves=moves,
+        )
         return _register(op, _recorder(op, forward), forward)
 
     return decorate
@@ -68,7 +87,9 @@ def nondifferentiable(forward: Callable[..., Any]) -> Callable[..., Array]:
     return call
 
 
-def variadic(rule: Rule) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
+def variadic(
+    rule: Rule, *, moves: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
     """Make a primitive of a function of a list of arrays: ``forward(*arrays, **keywords)``.
 
     The rule is ``rule(index, g, out, *inputs, **keywords)``. What comes out is called with the
@@ -76,7 +97,7 @@ def variadic(rule: Rule) -> Callable[[Callable[..., Any]], Callable[..., Array]]
     """
 
     def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
-        op = Primitive(forward.__name__, forward, ForEach(rule))
+        op = Primitive(forward.__name__, forward, ForEach(rule), moves=moves)
 
         def call(arrays: Sequence[Array], **keywords: Any) -> Array:
             return apply(op, arrays, keywords)
@@ -149,6 +170,8 @@ def primitive(
     *vjps: Rule | None,
     name: str | None = None,
     elementwise: bool = False,
+    symbol: str | None = None,
+    moves: bool = False,
 ) -> Callable[..., Array]:
     """Make a differentiable operation of your own out of a NumPy function and its rules.
 
@@ -164,6 +187,9 @@ def primitive(
         name: what pictures and errors call it; by default the function's own name.
         elementwise: the inputs broadcast against each other, and the library sums what a rule
             returns back to its input's shape.
+        symbol: how pictures and equations write it; between its arguments, if these are two.
+        moves: every element of the output is an element of an input, unchanged; pictures then
+            follow from which time step each came.
 
     Returns:
         A function of Tensors, arrays and scalars. It records where a gradient flows.
@@ -190,6 +216,8 @@ def primitive(
         forward,
         vjps,
         elementwise=elementwise,
+        symbol=symbol,
+        moves=moves,
     )
     arity = len(vjps)
     parameters = _constants_that_rules_take(forward, vjps)

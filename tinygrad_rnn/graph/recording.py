@@ -78,9 +78,24 @@ class Primitive:
             if any, is one function ``(node, g)`` that gives the cotangents of all inputs.
         rowwise: each row of the first argument meets the same other arguments (a weight matrix,
             a bias) by itself, so that their cotangents may be computed from stacked rows.
+        symbol: how formulas and pictures write it (``×``); None: by its name. With two arguments
+            it stands between them.
+        moves: every element of the output is an element of an input, unchanged. Run on labels of
+            the elements, the operation says where each one came from.
     """
 
-    __slots__ = ("add_into", "arity", "elementwise", "expand", "forward", "name", "rowwise", "vjps")
+    __slots__ = (
+        "add_into",
+        "arity",
+        "elementwise",
+        "expand",
+        "forward",
+        "moves",
+        "name",
+        "rowwise",
+        "symbol",
+        "vjps",
+    )
 
     def __init__(
         self,
@@ -92,6 +107,8 @@ class Primitive:
         add_into: Callable[..., None] | None = None,
         expand: Callable[[Node], Sequence[Value]] | None = None,
         rowwise: bool = False,
+        symbol: str | None = None,
+        moves: bool = False,
     ):
         self.name = name
         self.forward = forward
@@ -100,6 +117,8 @@ class Primitive:
         self.add_into = add_into
         self.expand = expand
         self.rowwise = rowwise
+        self.symbol = symbol
+        self.moves = moves
         self.arity = 0
 
     def __repr__(self) -> str:

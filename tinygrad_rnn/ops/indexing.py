@@ -83,6 +83,7 @@ def add_at(buffer: ndarray, g: Any, index: Any) -> None:
 @differentiable(
     lambda g, y, x, index: place(g, index, x.shape),
     add_into=lambda buffer, g, x, index: add_at(buffer, g, index),
+    moves=True,
 )
 def _getitem(x: Array, index: Any) -> Array:
     return np.asarray(x)[index]

@@ -46,7 +46,7 @@ def _matmul_right(g: Array, z: Array, x: Array, y: Array) -> Array:
     return reshape(sum_to(right, (*y.shape, 1) if y.ndim == 1 else y.shape), y.shape)
 
 
-@differentiable(_matmul_left, _matmul_right, rowwise=True)
+@differentiable(_matmul_left, _matmul_right, rowwise=True, symbol="@")
 def matmul(x: Array, y: Array) -> Array:
     """``z_ij = sum_k x_ik y_kj``; dL/dx = g y^T, dL/dy = x^T g.
 

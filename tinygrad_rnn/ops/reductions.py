@@ -33,7 +33,9 @@ def _count(x: Array, axis: Axes) -> int:
     return math.prod(x.shape[a] for a in _axes(x.ndim, axis))
 
 
-@differentiable(lambda g, y, x, axis, keepdims: broadcast_to(_kept(g, x, axis), x.shape))
+@differentiable(
+    lambda g, y, x, axis, keepdims: broadcast_to(_kept(g, x, axis), x.shape), symbol="Σ"
+)
 def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = sum_i x_i``; every element gets the gradient of its sum.
 

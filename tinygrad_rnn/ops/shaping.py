@@ -27,7 +27,7 @@ def shape_of(x: Array) -> tuple[int, ...]:
 # ── one array in, the same elements out ──────────────────────────────────────────────────
 
 
-@differentiable(lambda g, y, x, shape: reshape(g, x.shape))
+@differentiable(lambda g, y, x, shape: reshape(g, x.shape), moves=True)
 def reshape(x: Array, shape: Any) -> Array:
     """The elements of x, in order, in another shape.
 
@@ -45,7 +45,9 @@ def reshape(x: Array, shape: Any) -> Array:
     return np.reshape(x, shape)
 
 
-@differentiable(lambda g, y, x, axes: transpose(g, None if axes is None else _inverse(axes)))
+@differentiable(
+    lambda g, y, x, axes: transpose(g, None if axes is None else _inverse(axes)), moves=True
+)
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     """The axes in another order; without ``axes`` reversed, which is x.T for a matrix.
 
@@ -68,7 +70,7 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argsort([a % n for a in axes]))
 
 
-@differentiable(lambda g, y, x, axis1, axis2: swapaxes(g, axis1, axis2))
+@differentiable(lambda g, y, x, axis1, axis2: swapaxes(g, axis1, axis2), moves=True)
 def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     """Two axes exchanged.
 
@@ -79,7 +81,7 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     return np.swapaxes(x, axis1, axis2)
 
 
-@differentiable(lambda g, y, x, source, destination: moveaxis(g, destination, source))
+@differentiable(lambda g, y, x, source, destination: moveaxis(g, destination, source), moves=True)
 def moveaxis(x: Array, source: Any, destination: Any) -> Array:
     """Axes moved to other places, the rest kept in order.
 
@@ -89,7 +91,7 @@ def moveaxis(x: Array, source: Any, destination: Any) -> Array:
     return np.moveaxis(x, source, destination)
 
 
-@differentiable(lambda g, y, x, axis: reshape(g, x.shape))
+@differentiable(lambda g, y, x, axis: reshape(g, x.shape), moves=True)
 def squeeze(x: Array, axis: Axes = None) -> Array:
     """Axes of length 1 removed: those named, or all.
 
@@ -102,7 +104,7 @@ def squeeze(x: Array, axis: Axes = None) -> Array:
     return np.squeeze(x, axis)
 
 
-@differentiable(lambda g, y, x, axis: reshape(g, x.shape))
+@differentiable(lambda g, y, x, axis: reshape(g, x.shape), moves=True)
 def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
     """New axes of length 1 at the given places of the result.
 
@@ -112,7 +114,7 @@ def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
     return np.expand_dims(x, axis)
 
 
-@differentiable(lambda g, y, x, axis: flip(g, axis))
+@differentiable(lambda g, y, x, axis: flip(g, axis), moves=True)
 def flip(x: Array, axis: Axes = None) -> Array:
     """The elements in reverse order along the given axes, or along all.
 
@@ -160,7 +162,7 @@ def astype(x: Array, dtype: Any) -> Array:
 # ── repeating elements, and summing the repeats back ─────────────────────────────────────
 
 
-@differentiable(lambda g, y, x, shape: sum_to(g, x.shape))
+@differentiable(lambda g, y, x, shape: sum_to(g, x.shape), moves=True)
 def broadcast_to(x: Array, shape: Any) -> Array:
     """x repeated to a larger shape, as NumPy broadcasts; the gradient sums over the repeats.
 
@@ -205,7 +207,7 @@ def _concatenate_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> 
     return getitem(g, (slice(None),) * (axis % g.ndim) + (part,))
 
 
-@variadic(_concatenate_rule)
+@variadic(_concatenate_rule, moves=True)
 def _concatenate(*xs: Array, axis: int) -> Array:
     return np.concatenate(xs, axis)
 
@@ -240,7 +242,7 @@ def alike(xs: Sequence[Any]) -> list[Any]:
     return list(xs)
 
 
-@variadic(_stack_rule)
+@variadic(_stack_rule, moves=True)
 def _stack(*xs: Array, axis: int) -> Array:
     return np.stack(alike(xs), axis)
 
