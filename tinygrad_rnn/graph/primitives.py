@@ -182,6 +182,8 @@ def primitive(
     batch: BatchRule | None = None,
     view: View | Callable[[dict[str, Any]], View] = "maybe",
     linear: Linear | Callable[[dict[str, Any]], Linear] = (),
+    symbol: str | None = None,
+    moves: bool = False,
 ) -> Callable[..., Array]:
     """Make a differentiable operation of your own out of a NumPy function and its rules.
 
@@ -204,6 +206,9 @@ def primitive(
             function of the keywords that says which.
         linear: the groups of arguments in which ``forward`` is linear; see
             :meth:`Primitive.is_linear_in`.
+        symbol: how pictures and equations write it; between its arguments, if these are two.
+        moves: every element of the output is an element of an input, unchanged; pictures then
+            follow from which time step each came.
 
     Returns:
         A function of Tensors, arrays and scalars. It records where a gradient flows.
@@ -235,6 +240,8 @@ def primitive(
         batch=batch,
         view=view,
         linear=linear,
+        symbol=symbol,
+        moves=moves,
     )
     arity = len(vjps)
     parameters = _constants_that_rules_take(forward, vjps)

@@ -66,6 +66,8 @@ class Traits(TypedDict, total=False):
     batch: BatchRule
     view: View | Callable[[dict[str, Any]], View]
     linear: Linear | Callable[[dict[str, Any]], Linear]
+    symbol: str | None
+    moves: bool
 
 
 class Primitive:
@@ -96,6 +98,10 @@ class Primitive:
         linear: in which of its arguments it is linear, see :meth:`is_linear_in`. A tuple of groups
             (of argument numbers), ``"all"`` for one group of all arguments, ``"each"`` for
             every argument by itself, or a function of the keywords that gives one of these.
+        symbol: how formulas and pictures write it (``×``); None: by its name. With two arguments
+            it stands between them.
+        moves: every element of the output is an element of an input, unchanged. Run on labels of
+            the elements, the operation says where each one came from.
     """
 
     __slots__ = (
@@ -106,8 +112,10 @@ class Primitive:
         "expand",
         "forward",
         "linear",
+        "moves",
         "name",
         "rowwise",
+        "symbol",
         "view",
         "vjps",
     )
@@ -125,6 +133,8 @@ class Primitive:
         batch: BatchRule | None = None,
         view: View | Callable[[dict[str, Any]], View] = False,
         linear: Linear | Callable[[dict[str, Any]], Linear] = (),
+        symbol: str | None = None,
+        moves: bool = False,
     ):
         self.name = name
         self.forward = forward
@@ -138,6 +148,8 @@ class Primitive:
         self.batch_rule = batch
         self.view = view
         self.linear = linear
+        self.symbol = symbol
+        self.moves = moves
         self.arity = 0
 
     def batch(self, keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:
