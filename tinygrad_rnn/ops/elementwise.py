@@ -66,7 +66,7 @@ def sign(x: Array) -> Array:
 # ── arithmetic ───────────────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.add, same, same, linear="all")
+@elementwise(np.add, same, same, linear="all", symbol="+")
 def add(x: Array, y: Array) -> Array:
     """``z = x + y``; dz/dx = dz/dy = 1.
 
@@ -75,7 +75,7 @@ def add(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.subtract, same, lambda g, z, x, y: -g, linear="all")
+@elementwise(np.subtract, same, lambda g, z, x, y: -g, linear="all", symbol="−")
 def subtract(x: Array, y: Array) -> Array:
     """``z = x - y``; dz/dx = 1, dz/dy = -1.
 
@@ -84,7 +84,9 @@ def subtract(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, linear="each")
+@elementwise(
+    np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, linear="each", symbol="×"
+)
 def multiply(x: Array, y: Array) -> Array:
     """``z = x y``; dz/dx = y, dz/dy = x.
 
@@ -93,7 +95,9 @@ def multiply(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y, linear=((0,),))
+@elementwise(
+    np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y, linear=((0,),), symbol="÷"
+)
 def divide(x: Array, y: Array) -> Array:
     """``z = x / y``; dz/dx = 1 / y, dz/dy = -x / y^2 = -z / y.
 
@@ -116,7 +120,7 @@ def _power_of_exponent(g: Array, z: Array, x: Array, y: Array) -> Array:
     return g * z * log(where(flat, 1, x))
 
 
-@elementwise(np.power, _power_of_base, _power_of_exponent)
+@elementwise(np.power, _power_of_base, _power_of_exponent, symbol="^")
 def power(x: Array, y: Array) -> Array:
     """``z = x^y``; dz/dx = y x^(y-1), dz/dy = z log x (0 at x = 0 for y >= 0).
 
@@ -125,7 +129,7 @@ def power(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.positive, same, linear="all")
+@elementwise(np.positive, same, linear="all", moves=True)
 def positive(x: Array) -> Array:
     """``y = +x``; dy/dx = 1.
 
@@ -134,7 +138,7 @@ def positive(x: Array) -> Array:
     """
 
 
-@elementwise(np.negative, lambda g, y, x: -g, linear="all")
+@elementwise(np.negative, lambda g, y, x: -g, linear="all", symbol="−")
 def negative(x: Array) -> Array:
     """``y = -x``; dy/dx = -1.
 
@@ -239,7 +243,7 @@ def tanh(x: Array) -> Array:
     """
 
 
-@elementwise(lambda g, y, x: g * y * (_one[y.dtype] - y))
+@elementwise(lambda g, y, x: g * y * (_one[y.dtype] - y), symbol="σ")
 def sigmoid(x: Array) -> Array:
     """``y = 1 / (1 + e^-x)``, between 0 and 1; dy/dx = y (1 - y).
 

@@ -152,6 +152,7 @@ def add_at(buffer: ndarray, g: Any, index: Any) -> None:
     batch=alone(_getitem_blocks),
     view=lambda keywords: is_basic(keywords["index"]),
     linear="all",
+    moves=True,
 )
 def _getitem(x: Array, index: Any) -> Array:
     return np.asarray(x)[index]

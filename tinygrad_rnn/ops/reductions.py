@@ -38,6 +38,7 @@ def _count(x: Array, axis: Axes) -> int:
     lambda g, y, x, axis, keepdims: broadcast_to(_kept(g, x, axis), x.shape),
     batch=along_axes,
     linear="all",
+    symbol="Σ",
 )
 def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = sum_i x_i``; every element gets the gradient of its sum.

@@ -42,6 +42,7 @@ def shape_of(x: Array) -> tuple[int, ...]:
     batch=alone(lambda x, shape: reshaped(blank(x).reshape(shape).shape)),
     view="maybe",  # strides that the new shape cannot have make it a copy
     linear="all",
+    moves=True,
 )
 def reshape(x: Array, shape: Any) -> Array:
     """The elements of x, in order, in another shape.
@@ -67,6 +68,7 @@ def reshape(x: Array, shape: Any) -> Array:
     ),
     view=True,
     linear="all",
+    moves=True,
 )
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     """The axes in another order; without ``axes`` reversed, which is x.T for a matrix.
@@ -95,6 +97,7 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
     batch=alone(lambda x, axis1, axis2: {"axis1": x.axis(axis1), "axis2": x.axis(axis2)}),
     view=True,
     linear="all",
+    moves=True,
 )
 def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     """Two axes exchanged.
@@ -116,6 +119,7 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     ),
     view=True,
     linear="all",
+    moves=True,
 )
 def moveaxis(x: Array, source: Any, destination: Any) -> Array:
     """Axes moved to other places, the rest kept in order.
@@ -131,6 +135,7 @@ def moveaxis(x: Array, source: Any, destination: Any) -> Array:
     batch=alone(lambda x, axis: reshaped(blank(x).squeeze(axis).shape)),
     view=True,
     linear="all",
+    moves=True,
 )
 def squeeze(x: Array, axis: Axes = None) -> Array:
     """Axes of length 1 removed: those named, or all.
@@ -149,6 +154,7 @@ def squeeze(x: Array, axis: Axes = None) -> Array:
     batch=alone(lambda x, axis: reshaped(np.expand_dims(blank(x), axis).shape)),
     view=True,
     linear="all",
+    moves=True,
 )
 def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
     """New axes of length 1 at the given places of the result.
@@ -164,6 +170,7 @@ def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
     batch=alone(lambda x, axis: {"axis": x.axes(axis)}),
     view=True,
     linear="all",
+    moves=True,
 )
 def flip(x: Array, axis: Axes = None) -> Array:
     """The elements in reverse order along the given axes, or along all.
@@ -228,6 +235,7 @@ def _repeat_blocks(x: Operand, shape: Any) -> Blocks:
     batch=alone(_repeat_blocks),
     view=True,
     linear="all",
+    moves=True,
 )
 def broadcast_to(x: Array, shape: Any) -> Array:
     """x repeated to a larger shape, as NumPy broadcasts; the gradient sums over the repeats.
@@ -282,7 +290,7 @@ def _concatenate_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> 
     return getitem(g, (slice(None),) * (axis % g.ndim) + (part,))
 
 
-@variadic(_concatenate_rule, batch=joining(np.concatenate), linear="all")
+@variadic(_concatenate_rule, batch=joining(np.concatenate), linear="all", moves=True)
 def _concatenate(*xs: Array, axis: int) -> Array:
     return np.concatenate(xs, axis)
 
@@ -309,7 +317,7 @@ def _stack_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> Array:
     return getitem(g, (slice(None),) * (axis % g.ndim) + (index,))
 
 
-@variadic(_stack_rule, batch=joining(np.stack, new_axes=1), linear="all")
+@variadic(_stack_rule, batch=joining(np.stack, new_axes=1), linear="all", moves=True)
 def _stack(*xs: Array, axis: int) -> Array:
     return np.stack(alike(xs), axis)
 
