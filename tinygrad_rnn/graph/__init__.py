@@ -16,7 +16,13 @@ Everything else in the library is a walk over these nodes: backward sends cotang
 
 from .batching import BatchRule, Blocks, Operand
 from .nodes import Node, Value, ancestors, next_number
-from .primitives import differentiable, elementwise, nondifferentiable, primitive, variadic
+from .primitives import (
+    differentiable,
+    elementwise,
+    nondifferentiable,
+    primitive,
+    variadic,
+)
 from .recording import (
     Array,
     ForEach,
