@@ -20,6 +20,7 @@ from .recording import (
     View,
     apply,
     binary,
+    composed,
     table,
     unary,
 )
@@ -62,12 +63,17 @@ def differentiable(
     add_into: Callable[..., None] | None = None,
     rowwise: bool = False,
     elementwise: bool = False,
+    options: Callable[..., Array] | None = None,
     **traits: Unpack[Traits],
 ) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
     """Make a primitive of any NumPy function: the first ``len(vjps)`` arguments are its arrays.
 
     What follows them are constants (axis, shape, ...), which the rules get as keywords. The other
     arguments of the decorator are attributes of the :class:`Primitive`.
+
+    With ``options``, what the function takes by name only is none of the primitive's business:
+    where any of it is not None, ``options`` is called in the place of the primitive, with all
+    arguments. It is written in other operations.
     """
 
     def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
@@ -80,7 +86,7 @@ def differentiable(
             elementwise=elementwise,
             **traits,
         )
-        return _register(op, _recorder(op, forward), forward)
+        return _register(op, _recorder(op, forward, options), forward)
 
     return decorate
 
@@ -102,9 +108,9 @@ def nondifferentiable(
             **traits,
         )
 
-        def call(*args: Array, **keywords: Any) -> Array:
-            return apply(op, args, keywords)
-
+        parameters = inspect.signature(described).parameters.values()
+        arrays = [p for p in parameters if p.default is p.empty and p.kind is not p.KEYWORD_ONLY]
+        call = _general(op, described, len(arrays))
         functools.update_wrapper(call, described)
         call.primitive = op  # type: ignore[attr-defined]
         return call
@@ -143,7 +149,9 @@ def _register(
     return call
 
 
-def _recorder(op: Primitive, described: Callable[..., Any]) -> Callable[..., Array]:
+def _recorder(
+    op: Primitive, described: Callable[..., Any], options: Callable[..., Array] | None = None
+) -> Callable[..., Array]:
     """The function that users call: the short path for one or two arrays and nothing else."""
     arity = len(op.vjps)
     if len(inspect.signature(described).parameters) == arity:
@@ -152,10 +160,15 @@ def _recorder(op: Primitive, described: Callable[..., Any]) -> Callable[..., Arr
             return unary(op, op.forward)
         if arity == 2:
             return binary(op, op.forward)
-    return _general(op, described, arity)
+    return _general(op, described, arity, options)
 
 
-def _general(op: Primitive, forward: Callable[..., Any], arity: int) -> Callable[..., Array]:
+def _general(
+    op: Primitive,
+    forward: Callable[..., Any],
+    arity: int,
+    options: Callable[..., Array] | None = None,
+) -> Callable[..., Array]:
     """The first ``arity`` arguments are arrays, what follows are constants.
 
     The function is written out with the forward's own names and defaults, so that Python itself
@@ -165,20 +178,24 @@ def _general(op: Primitive, forward: Callable[..., Any], arity: int) -> Callable
             return apply(op, (x,), {"axis": axis, "keepdims": keepdims})
     """
     parameters = inspect.signature(forward).parameters
-    names = list(parameters)
     defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
-    heads = [f"{name}=defaults[{name!r}]" if name in defaults else name for name in names]
-    for i, name in enumerate(names):
-        if parameters[name].kind is parameters[name].KEYWORD_ONLY:
-            heads.insert(i, "*")
-            break
+    by_name = [name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
+    heads = [f"{name}=defaults[{name!r}]" if name in defaults else name for name in parameters]
+    if by_name:
+        heads.insert(len(heads) - len(by_name), "*")
+    optional = by_name if options else []
+    names = [name for name in parameters if name not in optional]
     arrays = "".join(f"{name}, " for name in names[:arity])
     constants = ", ".join(f"{name!r}: {name}" for name in names[arity:])
-    source = (
-        f"def {op.name}({', '.join(heads)}):\n    return apply(op, ({arrays}), {{{constants}}})\n"
-    )
+    lines = [f"def {op.name}({', '.join(heads)}):"]
+    if optional:
+        asked = " or ".join(f"{name} is not None" for name in optional)
+        every = ", ".join([*names, *(f"{name}={name}" for name in optional)])
+        lines.append(f"    if {asked}: return options({every})")
+    lines.append(f"    return apply(op, ({arrays}), {{{constants}}})")
     made: dict[str, Any] = {"apply": apply, "op": op, "defaults": defaults}
-    exec(source, made)
+    made["options"] = options and composed(options)
+    exec("\n".join(lines), made)
     call: Callable[..., Array] = made[op.name]
     return call
 

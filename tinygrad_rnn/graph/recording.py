@@ -426,11 +426,21 @@ def describe(x: Any) -> str:
     return f"{x.dtype} {x.shape}" if isinstance(x, ndarray) else repr(x)
 
 
+# Those of NumPy's own that say more come first.
+_kinds: tuple[type[Exception], ...] = (
+    np.linalg.LinAlgError,
+    np.exceptions.AxisError,
+    IndexError,
+    TypeError,
+    ValueError,
+)
+
+
 def explained(
     error: Exception, primitive: Primitive, arrays: Iterable[Any], scope: Scope
 ) -> Exception:
     """The same kind of exception, saying which operation failed, on what, and where."""
-    kind = next(k for k in (IndexError, TypeError, ValueError) if isinstance(error, k))
+    kind = next(k for k in _kinds if isinstance(error, k))
     operands = ", ".join(describe(x) for x in arrays)
     return kind(f"{primitive}: {error} [operands: {operands}]{scope}")
 
@@ -449,6 +459,26 @@ def located(function: Callable[_P, _R]) -> Callable[_P, _R]:
             raise
 
     return call
+
+
+def composed(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A function written in other operations: its errors say where, and its arrays are arrays.
+
+    NumPy makes scalars of 0-d arrays as soon as it computes with them.
+    """
+    call = located(function)
+
+    @functools.wraps(function)
+    def composition(*args: _P.args, **keywords: _P.kwargs) -> _R:
+        result = call(*args, **keywords)
+        if isinstance(result, np.generic):
+            return _asarray(result)  # type: ignore[return-value]
+        if isinstance(result, (tuple, list)) and any(isinstance(y, np.generic) for y in result):
+            kind = getattr(type(result), "_make", type(result))  # of a named tuple
+            return kind([_asarray(y) if isinstance(y, np.generic) else y for y in result])
+        return result
+
+    return composition
 
 
 def check_finite(

@@ -1,128 +1,70 @@
 """Every operation beside its derivatives, in plain NumPy.
 
-One file for each kind: ``elementwise``, ``indexing``, ``shaping``, ``reductions``, ``products``
-and ``network``, in the order in which they build on each other.
+One file for each kind, in the order in which they build on each other:
+
+    elementwise        arithmetic, comparisons, choices, and what networks squash with
+    transcendental     further exponentials, circular and hyperbolic functions
+    indexing           reading parts of an array, and adding into parts of zeros
+    shaping            other shapes, other orders of axes, joining and cutting
+    rounding           rounding, remainders and signs
+    reductions         sums, products, means and extremes along axes; the softmax family
+    sorting            sorting, choosing, searching
+    statistics         variance, quantiles, and the reductions that skip NaN
+    padding            pad, with every mode
+    assembling         NumPy's other functions that only move elements
+    products           matmul, linear and einsum
+    network            convolution, pooling, dropout, normalisation
+    contractions       NumPy's other products
+    linalg             inverses, decompositions and norms of stacks of matrices
+
+``arrays`` and ``blocks`` hold what these share.
 """
 
-from .elementwise import (
-    abs,
-    add,
-    clip,
-    cos,
-    divide,
-    equal,
-    exp,
-    greater,
-    greater_equal,
-    less,
-    less_equal,
-    log,
-    log1p,
-    maximum,
-    minimum,
-    multiply,
-    negative,
-    not_equal,
-    positive,
-    power,
-    relu,
-    sigmoid,
-    sign,
-    sin,
-    softplus,
-    sqrt,
-    square,
-    subtract,
-    tanh,
-    where,
+from . import (
+    assembling,
+    contractions,
+    elementwise,
+    indexing,
+    linalg,
+    network,
+    padding,
+    products,
+    reductions,
+    rounding,
+    shaping,
+    sorting,
+    statistics,
+    transcendental,
 )
-from .indexing import embedding, getitem, place, take
-from .network import conv2d, dropout, layer_norm, max_pool2d, unwindow, windows
-from .products import einsum, linear, matmul
-from .reductions import cumsum, log_softmax, logsumexp, max, mean, min, softmax, sum
-from .shaping import (
-    astype,
-    broadcast_to,
-    concatenate,
-    expand_dims,
-    flip,
-    moveaxis,
-    pad,
-    reshape,
-    shape_of,
-    split,
-    squeeze,
-    stack,
-    sum_to,
-    swapaxes,
-    transpose,
-)
+from .arrays import shape_of
+from .assembling import *  # noqa: F403
+from .contractions import *  # noqa: F403
+from .elementwise import *  # noqa: F403
+from .indexing import *  # noqa: F403
+from .network import *  # noqa: F403
+from .padding import *  # noqa: F403
+from .products import *  # noqa: F403
+from .reductions import *  # noqa: F403
+from .rounding import *  # noqa: F403
+from .shaping import *  # noqa: F403
+from .sorting import *  # noqa: F403
+from .statistics import *  # noqa: F403
+from .transcendental import *  # noqa: F403
 
 __all__ = [
-    "abs",
-    "add",
-    "astype",
-    "broadcast_to",
-    "clip",
-    "concatenate",
-    "conv2d",
-    "cos",
-    "cumsum",
-    "divide",
-    "dropout",
-    "einsum",
-    "embedding",
-    "equal",
-    "exp",
-    "expand_dims",
-    "flip",
-    "getitem",
-    "greater",
-    "greater_equal",
-    "layer_norm",
-    "less",
-    "less_equal",
-    "linear",
-    "log",
-    "log1p",
-    "log_softmax",
-    "logsumexp",
-    "matmul",
-    "max",
-    "max_pool2d",
-    "maximum",
-    "mean",
-    "min",
-    "minimum",
-    "moveaxis",
-    "multiply",
-    "negative",
-    "not_equal",
-    "pad",
-    "place",
-    "positive",
-    "power",
-    "relu",
-    "reshape",
+    "linalg",
     "shape_of",
-    "sigmoid",
-    "sign",
-    "sin",
-    "softmax",
-    "softplus",
-    "split",
-    "sqrt",
-    "square",
-    "squeeze",
-    "stack",
-    "subtract",
-    "sum",
-    "sum_to",
-    "swapaxes",
-    "take",
-    "tanh",
-    "transpose",
-    "unwindow",
-    "where",
-    "windows",
+    *elementwise.__all__,
+    *transcendental.__all__,
+    *indexing.__all__,
+    *shaping.__all__,
+    *rounding.__all__,
+    *reductions.__all__,
+    *sorting.__all__,
+    *statistics.__all__,
+    *padding.__all__,
+    *assembling.__all__,
+    *products.__all__,
+    *network.__all__,
+    *contractions.__all__,
 ]

@@ -16,7 +16,40 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, elementwise, nondifferentiable, same
+from ..graph import Array, Value, elementwise, nondifferentiable, same
+
+__all__ = [
+    "abs",
+    "add",
+    "clip",
+    "cos",
+    "divide",
+    "equal",
+    "exp",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "not_equal",
+    "positive",
+    "power",
+    "relu",
+    "sigmoid",
+    "sign",
+    "sin",
+    "softplus",
+    "sqrt",
+    "square",
+    "subtract",
+    "tanh",
+    "where",
+]
 
 # ── comparisons and the like: piecewise constant, so they carry no gradient ──────────────
 
@@ -319,21 +352,30 @@ def _clip_rule(g: Array, y: Array, x: Array, a_min: Any, a_max: Any) -> Array:
 
 
 @elementwise(_clip_rule)
-def clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
-    """``y = min(max(x, a_min), a_max)``; dy/dx = 1 from bound to bound (both included), else 0.
-
-    Args:
-        x: any shape.
-        a_min, a_max: constants that broadcast with x; None for no bound.
-
-    >>> clip([-1.0, 0.5, 7.0], 0.0, 1.0)
-    array([0. , 0.5, 1. ])
-    """
+def _clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
     if a_min is not None:
         x = np.maximum(x, a_min)
     if a_max is not None:
         x = np.minimum(x, a_max)
     return np.array(x) if a_min is None and a_max is None else x
+
+
+def clip(x: Array, a_min: Array = None, a_max: Array = None) -> Array:
+    """``y = min(max(x, a_min), a_max)``; dy/dx = 1 from bound to bound (both included), else 0.
+
+    Args:
+        x: any shape.
+        a_min, a_max: what broadcasts with x; None for no bound. A Tensor as a bound gets the
+            gradient of the elements that lie beyond it.
+
+    >>> clip([-1.0, 0.5, 7.0], 0.0, 1.0)
+    array([0. , 0.5, 1. ])
+    """
+    if not isinstance(a_min, Value) and not isinstance(a_max, Value):
+        return _clip(x, a_min, a_max)
+    if a_min is not None:
+        x = where(less(x, a_min), a_min, x)
+    return x if a_max is None else where(greater(x, a_max), a_max, x)
 
 
 @elementwise(

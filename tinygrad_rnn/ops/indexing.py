@@ -21,6 +21,13 @@ from numpy import ndarray
 from ..graph import Array, Blocks, Operand, Value, differentiable, located
 from .blocks import alone
 
+__all__ = [
+    "embedding",
+    "getitem",
+    "place",
+    "take",
+]
+
 _basic = frozenset({int, type(None), type(Ellipsis)})
 
 

@@ -23,18 +23,36 @@ from ..graph import (
     nondifferentiable,
     variadic,
 )
-from .blocks import alike, alone, blank, joining, reshaped
+from .arrays import Axes, alike, as_value, shape_of
+from .blocks import alone, blank, joining, reshaped
 from .indexing import getitem
 
-Axes = int | tuple[int, ...] | None
-
-
-def shape_of(x: Array) -> tuple[int, ...]:
-    """The shape of a Tensor, an array or anything ``np.asarray`` takes."""
-    return x._array.shape if isinstance(x, Value) else np.shape(x)
-
+__all__ = [
+    "astype",
+    "broadcast_to",
+    "concatenate",
+    "expand_dims",
+    "flip",
+    "moveaxis",
+    "reshape",
+    "split",
+    "squeeze",
+    "stack",
+    "sum_to",
+    "swapaxes",
+    "transpose",
+]
 
 # ── one array in, the same elements out ──────────────────────────────────────────────────
+
+
+def _reshape_in_order(x: Array, shape: Any, order: str) -> Array:
+    if order == "C":
+        return reshape(x, shape)
+    if order != "F":
+        raise ValueError(f"reshape: expected 'C' or 'F' as order, got {order!r}")
+    backwards = tuple(np.ravel(shape).tolist())[::-1]
+    return transpose(reshape(transpose(as_value(x)), backwards))
 
 
 @differentiable(
@@ -43,13 +61,15 @@ def shape_of(x: Array) -> tuple[int, ...]:
     view="maybe",  # strides that the new shape cannot have make it a copy
     linear="all",
     moves=True,
+    options=_reshape_in_order,
 )
-def reshape(x: Array, shape: Any) -> Array:
+def reshape(x: Array, shape: Any, *, order: str | None = None) -> Array:
     """The elements of x, in order, in another shape.
 
     Args:
         x: any shape.
         shape: an integer or a tuple with as many elements in all; one -1 is worked out.
+        order: "C", the last axis runs fastest, or "F", the first one does.
 
     Raises:
         ValueError: the shape holds another number of elements.
@@ -216,7 +236,7 @@ def astype(x: Array, dtype: Any) -> Array:
             raise TypeError(f"astype: a Tensor holds real numbers, not {dtype}")
         if dtype.kind != "f":
             return _as_constant(x, dtype=dtype)
-    return _astype(x if isinstance(x, Value) else np.asarray(x), dtype)
+    return _astype(as_value(x), dtype)
 
 
 # ── repeating elements, and summing the repeats back ─────────────────────────────────────
@@ -319,7 +339,7 @@ def _stack_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> Array:
 
 @variadic(_stack_rule, batch=joining(np.stack, new_axes=1), linear="all", moves=True)
 def _stack(*xs: Array, axis: int) -> Array:
-    return np.stack(alike(xs), axis)
+    return np.stack(alike(*xs), axis)
 
 
 def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
@@ -370,54 +390,26 @@ def split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     ]
 
 
-def _pad_rule(g: Array, y: Array, x: Array, pad_width: ndarray, constant_values: float) -> Array:
+def _pad_rule(g: Array, y: Array, x: Array, pad_width: ndarray, constant_values: Any) -> Array:
     return getitem(
         g,
         tuple(slice(before, before + n) for (before, _), n in zip(pad_width, x.shape, strict=True)),
     )
 
 
+def _pad_blocks(x: Operand, pad_width: ndarray, constant_values: ndarray) -> dict[str, Any]:
+    none = np.zeros((1, 2), int)
+    return {
+        "pad_width": np.concatenate([none, pad_width]),
+        "constant_values": np.concatenate([none, constant_values]),
+    }
+
+
 @differentiable(
     _pad_rule,
-    batch=alone(
-        lambda x, pad_width, constant_values: {
-            "pad_width": [(0, 0), *pad_width.tolist()],
-            "constant_values": constant_values,
-        }
-    ),
-    linear=lambda keywords: "all" if keywords["constant_values"] == 0 else (),
+    batch=alone(_pad_blocks),
+    linear=lambda keywords: () if np.any(keywords["constant_values"]) else "all",
 )
-def _pad(x: Array, pad_width: ndarray, constant_values: float) -> Array:
+def _pad(x: Array, pad_width: ndarray, constant_values: ndarray) -> Array:
+    """``pad`` with numbers; widths and numbers are (ndim, 2)."""
     return np.pad(x, pad_width, constant_values=constant_values)
-
-
-@located
-def pad(x: Array, pad_width: Any, mode: str = "constant", *, constant_values: float = 0) -> Array:
-    """x with constants added around it, as ``np.pad``.
-
-    Args:
-        x: any shape.
-        pad_width: ``n``, ``(before, after)`` or one such pair for each axis.
-        mode: only ``"constant"`` has a rule.
-        constant_values: one number for all sides.
-
-    Raises:
-        ValueError: another mode, negative widths, or a ``pad_width`` that fits no axes.
-        TypeError: ``pad_width`` does not hold integers.
-
-    >>> pad([1.0, 2.0], (1, 2))
-    array([0., 1., 2., 0., 0.])
-    """
-    if mode != "constant":
-        raise ValueError(f"pad: only mode 'constant' is differentiable here, got {mode!r}")
-    widths = np.asarray(pad_width)
-    if widths.dtype.kind not in "iu":
-        raise TypeError(f"pad: expected integers as pad_width, got {pad_width!r}")
-    axes = len(shape_of(x))
-    try:
-        widths = np.broadcast_to(widths, (axes, 2))
-    except ValueError:
-        raise ValueError(
-            f"pad: expected n, (before, after) or {axes} such pairs, got {pad_width!r}"
-        ) from None
-    return _pad(x, widths, constant_values)
