@@ -685,31 +685,30 @@ def diagflat(v: Array, k: int = 0) -> Array:
 
 def _below(x: Array, k: int) -> Any:
     """True at and below the k-th diagonal."""
-    rows, columns = x.shape[-2:]
-    return np.tri(rows, columns, k, dtype=bool)
+    return np.tri(x.shape[-2:][0], x.shape[-1], k, dtype=bool)
 
 
 @composed
 def tril(x: Array, k: int = 0) -> Array:
-    """Zeros above the k-th diagonal of each matrix.
+    """Zeros above the k-th diagonal of each matrix; a vector is every row of one.
 
     >>> tril([[1.0, 2.0], [3.0, 4.0]])
     array([[1., 0.],
            [3., 4.]])
     """
-    x = atleast_2d(x)
+    x = as_value(x)
     return where(_below(x, k), x, 0)
 
 
 @composed
 def triu(x: Array, k: int = 0) -> Array:
-    """Zeros below the k-th diagonal of each matrix.
+    """Zeros below the k-th diagonal of each matrix; a vector is every row of one.
 
     >>> triu([[1.0, 2.0], [3.0, 4.0]])
     array([[1., 2.],
            [0., 4.]])
     """
-    x = atleast_2d(x)
+    x = as_value(x)
     return where(_below(x, k - 1), 0, x)
 
 

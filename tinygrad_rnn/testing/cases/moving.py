@@ -511,13 +511,12 @@ rows = [
             of(lambda xp, x: xp.gradient(x, 0.5, axis=1, edge_order=2), (2, 4)),
             of(lambda xp, x: _mixed(xp, xp.gradient(x, 2.0, 0.5, edge_order=1)), (2, 3)),
             of(
-                lambda xp, x: xp.gradient(
-                    x, np.array([0.0, 1.0, 1.5, 4.0], np.float32), edge_order=2
-                ),
+                lambda xp, x: xp.gradient(x, [0.0, 1.0, 1.5, 4.0], edge_order=2),
                 (4,),
             ),
-            of(lambda xp, x: xp.gradient(x, np.array([0.0, 1.0, 1.5], np.float32), axis=0), (3, 2)),
+            of(lambda xp, x: xp.gradient(x, [0.0, 1.0, 1.5], axis=0), (3, 2)),
         ],
+        keeps_dtype=False,
     ),
     Row("unwrap", [of(lambda xp, x: xp.unwrap(x * 4), (2, 4))], analytic=False),
     Row(

@@ -1,22 +1,16 @@
-"""Tensor: an array, its gradient and its place in the graph, with NumPy's manners.
-
-Everything that computes is one of ``ops``; this file only lets Python and NumPy find it, by
-operator, by method, and by NumPy's own functions.
-"""
+"""The class Tensor: everything that computes is one of ``ops``; here Python and NumPy find it."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from . import backprop, graph, ops
-from .graph import Value, numeric
+from .. import backprop, graph, ops
+from ..graph import Value, numeric
+from . import dispatch
 
 _unset: Any = object()
 
@@ -344,7 +338,7 @@ class Tensor(Value):
 
     def dot(self, b: Any) -> Any:
         """``np.dot``: the sums over the last axis of this tensor and the last but one of b."""
-        return _dot(self, b)
+        return ops.dot(self, b)
 
     # ── NumPy's protocols ────────────────────────────────────────────────────────────────
 
@@ -363,17 +357,12 @@ class Tensor(Value):
         return array
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
-        op = _ufuncs.get(ufunc)
-        if method == "__call__" and ufunc in _constant_ufuncs and not keywords:
-            return graph.attach(np.asarray(ufunc(*(_plain(x) for x in inputs))), None)
-        if op is None or method != "__call__":
-            call = "" if method == "__call__" else f".{method}"
-            raise TypeError(f"numpy.{ufunc.__name__}{call} has no rule for Tensors")
-        if keywords:
-            raise TypeError(
-                f"numpy.{ufunc.__name__} of Tensors takes no {', '.join(sorted(keywords))}"
-            )
-        return op(*inputs)
+        # The commonest case first: NumPy itself has taken half of the time already.
+        if method == "__call__" and not keywords:
+            op = _ufuncs.get(ufunc)
+            if op is not None:
+                return op(*inputs)
+        return dispatch.call_ufunc(ufunc, method, inputs, keywords)
 
     def __array_function__(
         self,
@@ -382,17 +371,10 @@ class Tensor(Value):
         args: tuple[Any, ...],
         keywords: dict[str, Any],
     ) -> Any:
-        op = _functions.get(func)
-        name = f"{func.__module__}.{func.__name__}"
-        if op is None:
-            raise TypeError(f"{name} has no rule for Tensors")
-        try:
-            args, keywords = _by_our_names(func, args, keywords)
-            return op(*args, **keywords)
-        except TypeError as error:
-            raise TypeError(f"{name}: {error}") from error
+        return dispatch.call_function(func, args, keywords)
 
 
+_ufuncs = dispatch.ufuncs
 graph.set_tensor_class(Tensor)
 
 
@@ -403,103 +385,3 @@ def _rebuild(
     Tensor.__init__(tensor, data, requires_grad=requires_grad, name=name)
     tensor.grad = grad
     return tensor
-
-
-# ── which of NumPy's functions have a rule ───────────────────────────────────────────────
-
-
-def _plain(x: Any) -> Any:
-    return x._array if isinstance(x, Value) else x
-
-
-def _constant(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function without a derivative to drop: it sees the arrays."""
-
-    def call(*args: Any, **keywords: Any) -> Any:
-        return function(*map(_plain, args), **{k: _plain(v) for k, v in keywords.items()})
-
-    return call
-
-
-def _dot(a: Any, b: Any) -> Any:
-    shape, other = ops.shape_of(a), ops.shape_of(b)
-    if not shape or not other:
-        return ops.multiply(a, b)
-    if len(shape) == 1 or len(other) <= 2:
-        return ops.matmul(a, b)
-    # Every row of a with every column of every matrix of b, where matmul would pair the matrices.
-    columns = other[:-2] + other[-1:]
-    b = ops.reshape(ops.moveaxis(b, -2, 0), (other[-2], math.prod(columns)))
-    return ops.reshape(ops.matmul(a, b), shape[:-1] + columns)
-
-
-# NumPy's other names for arguments of ours.
-_our_names = {"min": "a_min", "max": "a_max"}
-
-
-@functools.cache
-def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
-    try:
-        return inspect.signature(function)
-    except ValueError:  # written in C; it takes its arrays by position
-        return None
-
-
-def _by_our_names(
-    function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of NumPy's function for ours: the array first, whatever it is called there,
-    the others by name, and no options that were left as they are."""
-    signature = _signature(function)
-    if signature is None:
-        return args, keywords
-    arrays: list[Any] = []
-    named: dict[str, Any] = {}
-    for name, given in signature.bind(*args, **keywords).arguments.items():
-        parameter = signature.parameters[name]
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            arrays.extend(given)
-        elif parameter.kind is parameter.VAR_KEYWORD:
-            named |= given
-        elif not arrays:
-            arrays.append(given)
-        elif given is not parameter.default:
-            named[_our_names.get(name, name)] = given
-    return tuple(arrays), named
-
-
-def _rules(names: str) -> dict[Any, Callable[..., Any]]:
-    """NumPy's functions of these names, each with ours of the same name."""
-    return {getattr(np, name): getattr(ops, name) for name in names.split()}
-
-
-_ufuncs = _rules(
-    "add subtract multiply divide power positive negative abs exp log log1p sqrt square sin cos "
-    "tanh maximum minimum matmul equal not_equal less less_equal greater greater_equal sign"
-)
-
-_constant_ufuncs = frozenset(
-    {np.isnan, np.isfinite, np.isinf, np.logical_and, np.logical_or, np.logical_not, np.floor}
-)
-
-_functions = _rules(
-    "clip where einsum sum mean max min reshape transpose swapaxes moveaxis squeeze "
-    "expand_dims broadcast_to concatenate stack split flip pad take cumsum"
-)
-_functions |= {
-    function: _constant(function)
-    for function in (
-        np.shape,
-        np.ndim,
-        np.size,
-        np.argmax,
-        np.argmin,
-        np.zeros_like,
-        np.ones_like,
-        np.array_equal,
-        np.allclose,
-        np.array2string,
-        np.array_repr,
-    )
-}
-_functions[np.dot] = _dot
