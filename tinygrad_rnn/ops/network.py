@@ -24,7 +24,6 @@ from .reductions import mean
 from .shaping import expand_dims, reshape, squeeze, swapaxes, transpose
 
 __all__ = [
-    "Pair",
     "conv2d",
     "dropout",
     "layer_norm",

@@ -78,10 +78,9 @@ def pad(
     if isinstance(pad_width, dict):
         pad_width = [pad_width.get(a, pad_width.get(a - axes, 0)) for a in range(axes)]
         pad_width = [(w, w) if np.ndim(w) == 0 else w for w in pad_width]
-    given = np.asarray(pad_width)
-    if given.dtype.kind not in "iu":
+    if np.asarray(pad_width).dtype.kind not in "iu":
         raise TypeError(f"pad: expected integers as pad_width, got {pad_width!r}")
-    widths = _pairs(given, axes, "pad_width")
+    widths = _pairs(pad_width, axes, "pad_width")
     if (widths < 0).any():
         raise ValueError(f"pad: expected widths of at least 0, got {pad_width!r}")
     if mode in ("constant", "empty"):

@@ -50,17 +50,26 @@ def _names(text: str) -> list[str]:
     return text.split()
 
 
-def _public(module: Any) -> dict[str, Any]:
-    return {name: getattr(module, name) for name in dir(module) if not name.startswith("_")}
+def _named(module: Any, operations: dict[str, Function]) -> dict[Any, Function]:
+    """What a module of NumPy's has by the names of operations, each with the operation."""
+    return {
+        getattr(module, name): operation
+        for name, operation in operations.items()
+        if hasattr(module, name) and not isinstance(getattr(module, name), type)
+    }
 
+
+_operations: dict[str, Function] = {name: getattr(ops, name) for name in ops.__all__}
+_operations |= {"around": ops.round, "copy": ops.positive, "real": ops.positive}
+_operations |= {"real_if_close": ops.positive, "conjugate": ops.positive}
+_by_name = _named(np, _operations) | _named(
+    np.linalg, {name: getattr(linalg, name) for name in linalg.__all__}
+)
 
 #: NumPy's ufuncs, each with the operation of its name.
 ufuncs: dict[np.ufunc, Function] = {
-    found: getattr(ops, name)
-    for name, found in _public(np).items()
-    if isinstance(found, np.ufunc) and name in ops.__all__
+    theirs: ours for theirs, ours in _by_name.items() if isinstance(theirs, np.ufunc)
 }
-ufuncs[np.conjugate] = ops.positive  # of real numbers
 
 #: Those that give booleans or integers, or take nothing else: they give Tensors without a graph.
 constant_ufuncs = frozenset(
@@ -171,10 +180,6 @@ _written_here: dict[Function, Function] = {
     np.where: _where,
 }
 
-_by_name: dict[str, Function] = {name: getattr(ops, name) for name in ops.__all__}
-_by_name |= {"around": ops.round, "copy": ops.positive, "real": ops.positive}
-_by_name |= {"real_if_close": ops.positive}
-
 _without_derivative = _names(
     "shape ndim size zeros_like ones_like empty_like array_equal array_equiv allclose isclose "
     "array2string array_repr array_str any all argmax argmin argsort argpartition argwhere "
@@ -187,24 +192,16 @@ _without_derivative = _names(
 )
 
 
-def _found() -> dict[Function, Function]:
-    """NumPy's functions, each with what is called in its place: an adapter of it, mostly."""
-    found: dict[Function, Function] = {}
-    for module, known in (
-        (np, _by_name),
-        (np.linalg, {n: getattr(linalg, n) for n in linalg.__all__}),
-    ):
-        for name, function in _public(module).items():
-            if name in known and not isinstance(function, (np.ufunc, type)):
-                found[function] = known[name]
-    for name in _without_derivative:
-        if hasattr(np, name):
-            found[getattr(np, name)] = _without_gradient(getattr(np, name))
-    return found
-
-
 #: NumPy's functions that Tensors take; ``adapter`` makes of the operation what is called.
-functions = _found() | _written_here
+functions: dict[Function, Function] = {
+    theirs: ours for theirs, ours in _by_name.items() if not isinstance(theirs, np.ufunc)
+}
+functions |= {
+    getattr(np, name): _without_gradient(getattr(np, name))
+    for name in _without_derivative
+    if hasattr(np, name)
+}
+functions |= _written_here
 
 #: NumPy's other names for arguments of ours that have a default.
 _our_names = {"xs": "arrays"}

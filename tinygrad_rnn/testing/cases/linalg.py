@@ -53,10 +53,14 @@ def _outer_of(u: Any) -> Any:
 
 _square = [(3, 3), (1, 1), (2, 3, 3), (2, 1, 2, 2), (0, 2, 2), (0, 0)]
 
+# What a rule writes into shows where the array is a leaf itself.
+_itself = [[3.0, 0.1], [0.2, 1.0]]
+
 rows = [
     Row(
         "inv",
-        [of(lambda xp, x: xp.linalg.inv(_regular(xp, x)), shape) for shape in _square],
+        [of(lambda xp, x: xp.linalg.inv(_regular(xp, x)), shape) for shape in _square]
+        + [call(at=(_itself,))],
         f=linalg.inv,
     ),
     Row(
@@ -80,8 +84,8 @@ rows = [
         "det",
         [of(lambda xp, x: xp.linalg.det(_regular(xp, x)), shape) for shape in _square]
         + [
-            call((3, 2), f=lambda x: linalg.det(x @ ops.swapaxes(x, -1, -2)), label="rank 2 of 3"),
-            call((3, 1), f=lambda x: linalg.det(x @ ops.swapaxes(x, -1, -2)), label="rank 1 of 3"),
+            call(at=([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]],)),
+            call(at=([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [1.0, 2.0, 3.0]],)),
             call((2, 2), label="any"),
         ],
         f=linalg.det,
@@ -156,7 +160,8 @@ rows = [
     ),
     Row(
         "_cholesky",
-        [call(s, f=lambda x: linalg._cholesky(_positive(ops, x))) for s in _square],
+        [call(s, f=lambda x: linalg._cholesky(_positive(ops, x))) for s in _square]
+        + [call(at=([[2.0]],))],
         f=linalg._cholesky,
         analytic=False,
     ),
@@ -171,7 +176,8 @@ rows = [
     ),
     Row(
         "_eigh",
-        [call(s, f=lambda x: linalg._eigh(_symmetric(ops, x), "L")) for s in _square[:4]],
+        [call(s, f=lambda x: linalg._eigh(_symmetric(ops, x), "L")) for s in _square[:4]]
+        + [call(at=([[2.0]],), UPLO="L")],
         f=linalg._eigh,
         analytic=False,
         points=[
@@ -209,7 +215,8 @@ rows = [
         [
             call(s, f=lambda x: linalg._svd(_apart(ops, x)))
             for s in ((3, 3), (4, 2), (2, 4), (2, 3, 2), (1, 1))
-        ],
+        ]
+        + [call(at=(_itself,))],
         f=linalg._svd,
         analytic=False,
         points=[
@@ -254,7 +261,8 @@ rows = [
         [
             call(s, f=lambda x: linalg._qr(_apart(ops, x)))
             for s in ((3, 3), (4, 2), (2, 3, 2), (1, 1))
-        ],
+        ]
+        + [call(at=(_itself,))],
         f=linalg._qr,
         analytic=False,
     ),

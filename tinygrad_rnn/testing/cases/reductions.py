@@ -123,7 +123,7 @@ rows = [
     Row(
         "_take_along",
         [
-            call((2, 3), f=lambda x: _along(x, [[2, 0, 2], [1, 1, 1]], 1), label="axis 1"),
+            call((2, 3), f=lambda x: _along(x, [[2, 0, 2], [1, 1, 2]], 1), label="axis 1"),
             call((3, 3), f=lambda x: _along(x, [[2, 0, 1]], 0), label="axis 0, broadcast"),
             call((2, 0), f=lambda x: _along(x, np.zeros((2, 0), int), 1), label="empty"),
         ],
@@ -132,7 +132,7 @@ rows = [
     Row(
         "_add_along",
         [
-            call((2, 3), f=lambda x: _added(x, [[2, 0, 2], [1, 1, 1]], 1, 4), label="axis 1"),
+            call((2, 3), f=lambda x: _added(x, [[2, 0, 2], [1, 1, 3]], 1, 4), label="axis 1"),
             call(
                 (3, 3),
                 f=lambda x: _added(x, [[0, 1, 0], [0, 1, 2], [1, 1, 1]], 0, 3),
