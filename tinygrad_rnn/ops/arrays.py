@@ -14,8 +14,20 @@ Axes = int | tuple[int, ...] | None
 
 
 def as_value(x: Array) -> Array:
-    """A Tensor as it is, anything else as an ndarray."""
-    return x if isinstance(x, Value) else np.asarray(x)
+    """A Tensor as it is, nested lists of Tensors as one, anything else as an ndarray."""
+    if isinstance(x, Value):
+        return x
+    if isinstance(x, (list, tuple)) and _holds_tensor(x):
+        from .assembling import array
+
+        return array(x)
+    return np.asarray(x)
+
+
+def _holds_tensor(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return any(map(_holds_tensor, x))
+    return isinstance(x, Value)
 
 
 def plain(x: Array) -> Any:

@@ -315,12 +315,13 @@ def _concatenate(*xs: Array, axis: int) -> Array:
     return np.concatenate(xs, axis)
 
 
-def concatenate(arrays: Sequence[Array], axis: int | None = 0) -> Array:
+def concatenate(arrays: Sequence[Array], axis: int | None = 0, *, dtype: Any = None) -> Array:
     """Arrays joined along an existing axis; each gets its part of the gradient.
 
     Args:
         arrays: at least one, alike in every other axis.
         axis: None joins them flattened.
+        dtype: the result is converted to it.
 
     Raises:
         ValueError: there is none, or another axis differs.
@@ -328,9 +329,11 @@ def concatenate(arrays: Sequence[Array], axis: int | None = 0) -> Array:
     >>> concatenate([[1.0, 2.0], [3.0]])
     array([1., 2., 3.])
     """
+    arrays = [as_value(x) if isinstance(x, (list, tuple)) else x for x in arrays]
     if axis is None:
         arrays, axis = [reshape(x, (-1,)) for x in arrays], 0
-    return _concatenate(tuple(arrays), axis=axis)
+    y = _concatenate(arrays, axis=axis)
+    return y if dtype is None else astype(y, dtype)
 
 
 def _stack_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> Array:
@@ -342,7 +345,7 @@ def _stack(*xs: Array, axis: int) -> Array:
     return np.stack(alike(*xs), axis)
 
 
-def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
+def stack(arrays: Sequence[Array], axis: int = 0, *, dtype: Any = None) -> Array:
     """Arrays of one shape side by side along a new axis.
 
     Raises:
@@ -352,7 +355,9 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     array([[1., 3.],
            [2., 4.]])
     """
-    return _stack(tuple(arrays), axis=axis)
+    arrays = [as_value(x) if isinstance(x, (list, tuple)) else x for x in arrays]
+    y = _stack(arrays, axis=axis)
+    return y if dtype is None else astype(y, dtype)
 
 
 @located

@@ -60,8 +60,8 @@ def _named(module: Any, operations: dict[str, Function]) -> dict[Any, Function]:
 
 
 _operations: dict[str, Function] = {name: getattr(ops, name) for name in ops.__all__}
-_operations |= {"around": ops.round, "copy": ops.positive, "real": ops.positive}
-_operations |= {"real_if_close": ops.positive, "conjugate": ops.positive}
+_operations |= {"around": ops.round, "real": ops.copy, "conjugate": ops.copy}
+_operations |= {"real_if_close": ops.copy}
 _by_name = _named(np, _operations) | _named(
     np.linalg, {name: getattr(linalg, name) for name in linalg.__all__}
 )

@@ -152,6 +152,14 @@ class Tensor(Value):
         return self._array.dtype
 
     @property
+    def itemsize(self) -> int:
+        return self._array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._array.nbytes
+
+    @property
     def T(self) -> Tensor:
         """All axes reversed."""
         return ops.transpose(self)  # type: ignore[no-any-return]
@@ -273,6 +281,9 @@ class Tensor(Value):
     __truediv__ = ops.divide
     __pow__ = ops.power
     __matmul__ = ops.matmul
+    __floordiv__ = ops.floor_divide
+    __mod__ = ops.remainder
+    __divmod__ = ops.divmod
     __eq__ = ops.equal
     __ne__ = ops.not_equal
     __lt__ = ops.less
@@ -298,27 +309,81 @@ class Tensor(Value):
     def __rmatmul__(self, x: Any) -> Any:
         return ops.matmul(x, self)
 
+    def __rfloordiv__(self, x: Any) -> Any:
+        return ops.floor_divide(x, self)
+
+    def __rmod__(self, x: Any) -> Any:
+        return ops.remainder(x, self)
+
+    def __rdivmod__(self, x: Any) -> Any:
+        return ops.divmod(x, self)
+
+    def __round__(self, decimals: int | None = None) -> Any:
+        return ops.round(self, decimals or 0)
+
     # ── methods: those that ndarray has, and the activations ─────────────────────────────
 
     sum = ops.sum
     mean = ops.mean
+    prod = ops.prod
     max = ops.max
     min = ops.min
+    ptp = ops.ptp
+    var = ops.var
+    std = ops.std
     cumsum = ops.cumsum
+    cumprod = ops.cumprod
+    argmax = ops.argmax
+    argmin = ops.argmin
+    argsort = ops.argsort
+    argpartition = ops.argpartition
+    searchsorted = ops.searchsorted
     take = ops.take
+    repeat = ops.repeat
+    diagonal = ops.diagonal
+    trace = ops.trace
+    dot = ops.dot
     swapaxes = ops.swapaxes
     squeeze = ops.squeeze
+    ravel = ops.ravel
+    flatten = ops.ravel
     astype = ops.astype
+    copy = ops.copy
+    round = ops.round
+    abs = ops.abs
+    sqrt = ops.sqrt
+    square = ops.square
+    exp = ops.exp
+    log = ops.log
+    sin = ops.sin
+    cos = ops.cos
     tanh = ops.tanh
     sigmoid = ops.sigmoid
     relu = ops.relu
-    exp = ops.exp
-    log = ops.log
     softmax = ops.softmax
 
-    def reshape(self, *shape: Any) -> Any:
+    def sort(self, axis: int | None = -1) -> Any:
+        """The elements in ascending order, as a new tensor: see :func:`tinygrad_rnn.sort`.
+
+        ``ndarray.sort`` sorts in place; a Tensor is never written into.
+        """
+        return ops.sort(self, axis)
+
+    def partition(self, kth: Any, axis: int | None = -1) -> Any:
+        """A new tensor, see :func:`tinygrad_rnn.partition`."""
+        return ops.partition(self, kth, axis)
+
+    def compress(self, condition: Any, axis: int | None = None) -> Any:
+        """The elements, or slices along an axis, at which the condition is True."""
+        return ops.compress(condition, self, axis)
+
+    def choose(self, choices: Any, mode: str = "raise") -> Any:
+        """``choices[self]``, element by element: see :func:`tinygrad_rnn.choose`."""
+        return ops.choose(self, choices, mode=mode)
+
+    def reshape(self, *shape: Any, order: str | None = None) -> Any:
         """``t.reshape(2, 3)`` or ``t.reshape((2, 3))``, see :func:`tinygrad_rnn.reshape`."""
-        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
 
     def transpose(self, *axes: Any) -> Any:
         """``t.transpose(1, 0)``, ``t.transpose((1, 0))`` or, all reversed, ``t.transpose()``."""
@@ -326,19 +391,25 @@ class Tensor(Value):
             axes = axes[0] if axes[0] is None or np.ndim(axes[0]) else axes
         return ops.transpose(self, axes or None)
 
-    def flatten(self) -> Any:
-        """All elements along one axis."""
-        return ops.reshape(self, (-1,))
-
-    ravel = flatten
-
     def clip(self, min: Any = None, max: Any = None) -> Any:
         """``t.clip(0, 1)``, ``t.clip(min=0)``, see :func:`tinygrad_rnn.clip`."""
         return ops.clip(self, min, max)
 
-    def dot(self, b: Any) -> Any:
-        """``np.dot``: the sums over the last axis of this tensor and the last but one of b."""
-        return ops.dot(self, b)
+    def any(self, axis: Any = None, *, keepdims: bool = False) -> Any:
+        """Whether any element is not 0: a boolean, or an array of them."""
+        return self._array.any(axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, *, keepdims: bool = False) -> Any:
+        """Whether no element is 0: a boolean, or an array of them."""
+        return self._array.all(axis, keepdims=keepdims)
+
+    def nonzero(self) -> tuple[ndarray, ...]:
+        """Where the elements are not 0: an array of indices for each axis."""
+        return self._array.nonzero()
+
+    def tolist(self) -> Any:
+        """The elements as Python numbers in nested lists."""
+        return self._array.tolist()
 
     # ── NumPy's protocols ────────────────────────────────────────────────────────────────
 
@@ -347,7 +418,8 @@ class Tensor(Value):
         if self.requires_grad:
             raise TypeError(
                 "NumPy asked for the plain array of a tensor that requires grad, which would drop "
-                "its gradient; use .detach() or .numpy(), or a function that has a rule"
+                "its gradient; use .detach() or .numpy(), a function that has a rule, or, for a "
+                "list of tensors, tg.array"
             )
         if dtype is not None:
             array = array.astype(dtype, copy=False)

@@ -332,6 +332,7 @@ rows = [
             of(lambda xp, x: _mixed(xp, xp.meshgrid(x)), (2,)),
         ],
     ),
+    Row("copy", [of(lambda xp, x: xp.copy(x), (2, 3))]),
     Row(
         "array",
         [
