@@ -9,27 +9,36 @@ One file for each kind, in the order in which they build on each other:
     rounding           rounding, remainders and signs
     reductions         sums, products, means and extremes along axes; the softmax family
     sorting            sorting, choosing, searching
-    statistics         variance, quantiles, and the reductions that skip NaN
+    statistics         variance, averages, quantiles
+    nan_statistics     the reductions that skip NaN
+    joining            lists of arrays as one, and their dimensions
+    repeating          the same elements again, or in another order
+    cutting            parts, diagonals and triangles
+    differences        differences of neighbours, integrals
     padding            pad, with every mode
-    assembling         NumPy's other functions that only move elements
     products           matmul, linear and einsum
     network            convolution, pooling, dropout, normalisation
     contractions       NumPy's other products
-    linalg             inverses, decompositions and norms of stacks of matrices
+    linalg             inverses, decompositions, determinants and norms of stacks of matrices
+                       (``inverses``, ``decompositions``, ``determinants``, ``norms``)
 
 ``arrays`` and ``blocks`` hold what these share.
 """
 
 from . import (
-    assembling,
     contractions,
+    cutting,
+    differences,
     elementwise,
     indexing,
+    joining,
     linalg,
+    nan_statistics,
     network,
     padding,
     products,
     reductions,
+    repeating,
     rounding,
     shaping,
     sorting,
@@ -37,14 +46,18 @@ from . import (
     transcendental,
 )
 from .arrays import shape_of
-from .assembling import *  # noqa: F403
 from .contractions import *  # noqa: F403
+from .cutting import *  # noqa: F403
+from .differences import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .indexing import *  # noqa: F403
+from .joining import *  # noqa: F403
+from .nan_statistics import *  # noqa: F403
 from .network import *  # noqa: F403
 from .padding import *  # noqa: F403
 from .products import *  # noqa: F403
 from .reductions import *  # noqa: F403
+from .repeating import *  # noqa: F403
 from .rounding import *  # noqa: F403
 from .shaping import *  # noqa: F403
 from .sorting import *  # noqa: F403
@@ -62,8 +75,12 @@ __all__ = [
     *reductions.__all__,
     *sorting.__all__,
     *statistics.__all__,
+    *nan_statistics.__all__,
+    *joining.__all__,
+    *repeating.__all__,
+    *cutting.__all__,
+    *differences.__all__,
     *padding.__all__,
-    *assembling.__all__,
     *products.__all__,
     *network.__all__,
     *contractions.__all__,

@@ -18,7 +18,7 @@ def as_value(x: Array) -> Array:
     if isinstance(x, Value):
         return x
     if isinstance(x, (list, tuple)) and _holds_tensor(x):
-        from .assembling import array
+        from .joining import array
 
         return array(x)
     return np.asarray(x)

@@ -1,7 +1,4 @@
-"""Statistics: variance, averages, order statistics and the reductions that skip NaN.
-
-All are written in other operations, and so have no rules of their own.
-"""
+"""Statistics: variance, averages and order statistics, written in other operations."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from ..graph import Array, composed, current
 from .arrays import Axes, as_value, dtype_of, float_dtype_of, normal_axes, plain, shape_of
 from .elementwise import equal, maximum, multiply, not_equal, sqrt, square
 from .elementwise import where as where_
-from .reductions import chosen, count, cumprod, cumsum, in_dtype, max, mean, min, prod
+from .reductions import chosen, count, in_dtype, max, mean, min
 from .reductions import sum as sum_
 from .shaping import astype, broadcast_to, concatenate, moveaxis, reshape, squeeze, stack
 from .sorting import sort, take_along_axis
@@ -24,23 +21,10 @@ __all__ = [
     "corrcoef",
     "cov",
     "median",
-    "nancumprod",
-    "nancumsum",
-    "nanmax",
-    "nanmean",
-    "nanmedian",
-    "nanmin",
-    "nanpercentile",
-    "nanprod",
-    "nanquantile",
-    "nanstd",
-    "nansum",
-    "nanvar",
     "percentile",
     "ptp",
     "quantile",
     "std",
-    "trapezoid",
     "var",
 ]
 
@@ -51,7 +35,7 @@ def root(x: Array) -> Array:
     return where_(zero, 0, sqrt(where_(zero, 1, x)))
 
 
-# ── variance ─────────────────────────────────────────────────────────────────────────────
+# ── variance ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @composed
@@ -258,7 +242,7 @@ def corrcoef(x: Array, y: Array = None, rowvar: bool = True) -> Array:
     return c / deviation[:, np.newaxis] / deviation
 
 
-# ── order statistics ─────────────────────────────────────────────────────────────────────
+# ── order statistics ──────────────────────────────────────────────────────────────────────────────
 
 
 @composed
@@ -439,236 +423,3 @@ def median(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     array(2.5)
     """
     return _reduced(x, 0.5, axis, keepdims, "linear", skip_nan=False)
-
-
-# ── reductions that skip NaN ─────────────────────────────────────────────────────────────
-
-
-def _numbers(x: Array, where: Any) -> Array:
-    """Where x is a number and counts."""
-    mask = equal(x, x)
-    return mask if where is None else multiply(mask, where)
-
-
-@composed
-def nansum(
-    x: Array,
-    axis: Axes = None,
-    keepdims: bool = False,
-    *,
-    dtype: Any = None,
-    initial: float | None = None,
-    where: Any = None,
-) -> Array:
-    """:func:`sum` of what is not NaN; 0 where nothing is.
-
-    >>> nansum([1.0, np.nan])
-    array(1.)
-    """
-    x = in_dtype(x, dtype)
-    return sum_(x, axis, keepdims, initial=initial, where=_numbers(x, where))
-
-
-@composed
-def nanprod(
-    x: Array,
-    axis: Axes = None,
-    keepdims: bool = False,
-    *,
-    dtype: Any = None,
-    initial: float | None = None,
-    where: Any = None,
-) -> Array:
-    """:func:`prod` of what is not NaN; 1 where nothing is.
-
-    >>> nanprod([2.0, np.nan])
-    array(2.)
-    """
-    x = in_dtype(x, dtype)
-    return prod(x, axis, keepdims, initial=initial, where=_numbers(x, where))
-
-
-@composed
-def nanmean(
-    x: Array, axis: Axes = None, keepdims: bool = False, *, dtype: Any = None, where: Any = None
-) -> Array:
-    """:func:`mean` of what is not NaN; NaN where nothing is.
-
-    >>> nanmean([1.0, np.nan, 3.0])
-    array(2.)
-    """
-    x = in_dtype(x, dtype)
-    return mean(x, axis, keepdims, where=_numbers(x, where))
-
-
-@composed
-def nanvar(
-    x: Array,
-    axis: Axes = None,
-    keepdims: bool = False,
-    *,
-    ddof: float = 0,
-    dtype: Any = None,
-    where: Any = None,
-    mean: Array = None,
-    correction: float | None = None,
-) -> Array:
-    """:func:`var` of what is not NaN.
-
-    >>> nanvar([1.0, np.nan, 3.0])
-    array(1.)
-    """
-    x = in_dtype(x, dtype)
-    mask = _numbers(x, where)
-    x = chosen(x, mask, 0)
-    return var(x, axis, keepdims, ddof=ddof, where=mask, mean=mean, correction=correction)
-
-
-@composed
-def nanstd(
-    x: Array,
-    axis: Axes = None,
-    keepdims: bool = False,
-    *,
-    ddof: float = 0,
-    dtype: Any = None,
-    where: Any = None,
-    mean: Array = None,
-    correction: float | None = None,
-) -> Array:
-    """:func:`std` of what is not NaN.
-
-    >>> nanstd([1.0, np.nan, 3.0])
-    array(1.)
-    """
-    named = {"ddof": ddof, "dtype": dtype, "where": where, "mean": mean, "correction": correction}
-    return root(nanvar(x, axis, keepdims, **named))
-
-
-def _extreme_number(
-    reduce: Any, x: Array, axis: Axes, keepdims: bool, initial: Any, where: Any
-) -> Array:
-    x = as_value(x)
-    if x.dtype.kind != "f":
-        return reduce(x, axis, keepdims, initial=initial, where=where)
-    if initial is None and where is not None:
-        raise ValueError("where= leaves parts without a value; say initial= for these")
-    never = -np.inf if reduce is max else np.inf
-    mask = _numbers(x, where)
-    y = reduce(chosen(x, mask, never), axis, keepdims, initial=initial)
-    if initial is not None:
-        return y
-    return where_(equal(sum_(mask, axis, keepdims), 0), np.nan, y)
-
-
-@composed
-def nanmax(
-    x: Array,
-    axis: Axes = None,
-    keepdims: bool = False,
-    *,
-    initial: float | None = None,
-    where: Any = None,
-) -> Array:
-    """:func:`max` of what is not NaN; NaN where nothing is.
-
-    >>> nanmax([1.0, np.nan])
-    array(1.)
-    """
-    return _extreme_number(max, x, axis, keepdims, initial, where)
-
-
-@composed
-def nanmin(
-    x: Array,
-    axis: Axes = None,
-    keepdims: bool = False,
-    *,
-    initial: float | None = None,
-    where: Any = None,
-) -> Array:
-    """:func:`min` of what is not NaN; NaN where nothing is.
-
-    >>> nanmin([1.0, np.nan])
-    array(1.)
-    """
-    return _extreme_number(min, x, axis, keepdims, initial, where)
-
-
-@composed
-def nancumsum(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
-    """:func:`cumsum` with 0 in the place of NaN.
-
-    >>> nancumsum([1.0, np.nan, 2.0])
-    array([1., 1., 3.])
-    """
-    return cumsum(chosen(in_dtype(x, dtype), _numbers(as_value(x), None), 0), axis)
-
-
-@composed
-def nancumprod(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
-    """:func:`cumprod` with 1 in the place of NaN.
-
-    >>> nancumprod([2.0, np.nan, 3.0])
-    array([2., 2., 6.])
-    """
-    return cumprod(chosen(in_dtype(x, dtype), _numbers(as_value(x), None), 1), axis)
-
-
-@composed
-def nanquantile(
-    x: Array, q: Any, axis: Axes = None, *, method: str = "linear", keepdims: bool = False
-) -> Array:
-    """:func:`quantile` of what is not NaN; NaN where nothing is.
-
-    >>> nanquantile([1.0, np.nan, 3.0], 0.5)
-    array(2.)
-    """
-    return _reduced(x, q, axis, keepdims, method, skip_nan=True)
-
-
-@composed
-def nanpercentile(
-    x: Array, q: Any, axis: Axes = None, *, method: str = "linear", keepdims: bool = False
-) -> Array:
-    """:func:`percentile` of what is not NaN; NaN where nothing is.
-
-    >>> nanpercentile([1.0, np.nan, 3.0], 50)
-    array(2.)
-    """
-    return nanquantile(x, np.true_divide(plain(q), 100), axis, method=method, keepdims=keepdims)
-
-
-@composed
-def nanmedian(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
-    """:func:`median` of what is not NaN; NaN where nothing is.
-
-    >>> nanmedian([1.0, np.nan, 3.0])
-    array(2.)
-    """
-    return _reduced(x, 0.5, axis, keepdims, "linear", skip_nan=True)
-
-
-# ── sums of differences and neighbours ───────────────────────────────────────────────────
-
-
-@composed
-def trapezoid(y: Array, x: Array = None, dx: float = 1.0, axis: int = -1) -> Array:
-    """The integral of y by the trapezoidal rule: ``sum_i (x_{i+1} - x_i) (y_i + y_{i+1}) / 2``.
-
-    Args:
-        y: any shape.
-        x: where y is given: of y's shape, or (n,) along the axis; None for steps of dx.
-        dx: the step.
-        axis: along which to integrate.
-
-    >>> trapezoid([1.0, 2.0, 3.0])
-    array(4.)
-    """
-    y = moveaxis(as_value(y), axis, -1)
-    width: Array = dx
-    if x is not None:
-        x = as_value(x)
-        x = x if x.ndim == 1 else moveaxis(x, axis, -1)
-        width = x[..., 1:] - x[..., :-1]
-    return sum_(width * (y[..., 1:] + y[..., :-1]) / 2.0, -1)

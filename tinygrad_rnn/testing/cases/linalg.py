@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
-from ...ops import arrays, linalg
+from ...ops import arrays, decompositions, determinants, inverses, linalg
 from .row import Point, Row, call, of
 
 
@@ -104,15 +104,15 @@ rows = [
         [
             call((2, 2)),
             call((3, 3)),
-            call((2, 4, 4), f=lambda x: linalg._cofactors(_apart(ops, x))),
+            call((2, 4, 4), f=lambda x: determinants._cofactors(_apart(ops, x))),
         ],
-        f=linalg._cofactors,
+        f=determinants._cofactors,
         analytic=False,
     ),
     Row(
         "_logabsdet",
-        [call(s, f=lambda x: linalg._logabsdet(_regular(ops, x))) for s in _square],
-        f=linalg._logabsdet,
+        [call(s, f=lambda x: determinants._logabsdet(_regular(ops, x))) for s in _square],
+        f=determinants._logabsdet,
         analytic=False,
     ),
     Row(
@@ -124,17 +124,17 @@ rows = [
     Row(
         "_pinv",
         [
-            call((3, 2), f=lambda x: linalg._pinv(_apart(ops, x), 1e-12), label="tall"),
-            call((2, 3), f=lambda x: linalg._pinv(_apart(ops, x), 1e-12), label="wide"),
-            call((2, 2, 2), f=lambda x: linalg._pinv(_regular(ops, x), 1e-12), label="a stack"),
+            call((3, 2), f=lambda x: inverses._pinv(_apart(ops, x), 1e-12), label="tall"),
+            call((2, 3), f=lambda x: inverses._pinv(_apart(ops, x), 1e-12), label="wide"),
+            call((2, 2, 2), f=lambda x: inverses._pinv(_regular(ops, x), 1e-12), label="a stack"),
             call(
                 (3, 1),
                 (1, 3),
-                f=lambda x, y: linalg._pinv(x @ y, 1e-4),
+                f=lambda x, y: inverses._pinv(x @ y, 1e-4),
                 label="rank 1 of 3",
             ),
         ],
-        f=linalg._pinv,
+        f=inverses._pinv,
         domain=(0.5, 2),
         analytic=False,
     ),
@@ -160,9 +160,9 @@ rows = [
     ),
     Row(
         "_cholesky",
-        [call(s, f=lambda x: linalg._cholesky(_positive(ops, x))) for s in _square]
+        [call(s, f=lambda x: decompositions._cholesky(_positive(ops, x))) for s in _square]
         + [call(at=([[2.0]],))],
-        f=linalg._cholesky,
+        f=decompositions._cholesky,
         analytic=False,
     ),
     Row(
@@ -176,9 +176,9 @@ rows = [
     ),
     Row(
         "_eigh",
-        [call(s, f=lambda x: linalg._eigh(_symmetric(ops, x), "L")) for s in _square[:4]]
+        [call(s, f=lambda x: decompositions._eigh(_symmetric(ops, x), "L")) for s in _square[:4]]
         + [call(at=([[2.0]],), UPLO="L")],
-        f=linalg._eigh,
+        f=decompositions._eigh,
         analytic=False,
         points=[
             # Equal eigenvalues: the projection onto their space does not change with them.
@@ -213,11 +213,11 @@ rows = [
     Row(
         "_svd",
         [
-            call(s, f=lambda x: linalg._svd(_apart(ops, x)))
+            call(s, f=lambda x: decompositions._svd(_apart(ops, x)))
             for s in ((3, 3), (4, 2), (2, 4), (2, 3, 2), (1, 1))
         ]
         + [call(at=(_itself,))],
-        f=linalg._svd,
+        f=decompositions._svd,
         analytic=False,
         points=[
             # The polar factor of a multiple of the identity: its singular values are equal.
@@ -259,11 +259,11 @@ rows = [
     Row(
         "_qr",
         [
-            call(s, f=lambda x: linalg._qr(_apart(ops, x)))
+            call(s, f=lambda x: decompositions._qr(_apart(ops, x)))
             for s in ((3, 3), (4, 2), (2, 3, 2), (1, 1))
         ]
         + [call(at=(_itself,))],
-        f=linalg._qr,
+        f=decompositions._qr,
         analytic=False,
     ),
     Row(

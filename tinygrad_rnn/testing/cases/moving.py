@@ -281,7 +281,7 @@ rows = [
             call((4,), indices=[]),
         ],
     ),
-    # what assembling adds
+    # joining, repeating, cutting, differences
     Row(
         "ravel",
         [
