@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from ... import ops
-from ...ops import arrays, decompositions, determinants, inverses, linalg
+from ...ops import decompositions, determinants, inverses, linalg
 from .row import Point, Row, call, of
 
 
 def _eye(x: Any) -> Any:
-    return np.eye(x.shape[-1], dtype=arrays.float_dtype_of(x))
+    return np.eye(x.shape[-1], dtype=np.finfo(x.dtype).dtype)
 
 
 def _regular(xp: Any, x: Any) -> Any:
@@ -28,7 +28,7 @@ def _symmetric(xp: Any, x: Any) -> Any:
     """Symmetric, with eigenvalues apart."""
     n = x.shape[-1]
     return (x + xp.swapaxes(x, -1, -2)) / 2 + np.diag(3.0 * np.arange(n) - 4).astype(
-        arrays.float_dtype_of(x)
+        np.finfo(x.dtype).dtype
     )
 
 
@@ -39,7 +39,7 @@ def _positive(xp: Any, x: Any) -> Any:
 def _apart(xp: Any, x: Any) -> Any:
     """With singular values apart."""
     m, n = x.shape[-2:]
-    return x / 4 + (np.eye(m, n) * (2.0 + np.arange(n))).astype(arrays.float_dtype_of(x))
+    return x / 4 + (np.eye(m, n) * (2.0 + np.arange(n))).astype(np.finfo(x.dtype).dtype)
 
 
 def _squares(xp: Any, u: Any) -> Any:

@@ -273,10 +273,10 @@ rows = [
     Row(
         "take",
         [
-            call((4, 3), indices=[2, 2, -1], axis=0),
+            call((4, 3), indices=np.array([2, 2, -1]), axis=0),
             call((4, 3), indices=grid, axis=1),
-            call((2, 4, 3), indices=[1, 1], axis=-2),
-            call((4, 3), indices=[11, 0, 0]),
+            call((2, 4, 3), indices=np.array([1, 1]), axis=-2),
+            call((4, 3), indices=np.array([11, 0, 0])),
             call((4, 3), indices=1, axis=-1),
             call((4,), indices=[]),
         ],
@@ -389,9 +389,9 @@ rows = [
         "insert",
         [
             of(lambda xp, x, y: xp.insert(x, 1, y), (3,), ()),
-            of(lambda xp, x, y: xp.insert(x, [0, 2], y), (3,), (2,)),
+            of(lambda xp, x, y: xp.insert(x, np.array([0, 2]), y), (3,), (2,)),
             of(lambda xp, x, y: xp.insert(x, 1, y, axis=1), (2, 3), (2,)),
-            of(lambda xp, x, y: xp.insert(x, [1, 1], y, axis=0), (2, 3), (2, 3)),
+            of(lambda xp, x, y: xp.insert(x, np.array([1, 1]), y, axis=0), (2, 3), (2, 3)),
             of(lambda xp, x, y: xp.insert(x, slice(0, 2), y), (3,), (2,)),
         ],
     ),
@@ -399,7 +399,7 @@ rows = [
         "delete",
         [
             of(lambda xp, x: xp.delete(x, 1), (2, 3)),
-            of(lambda xp, x: xp.delete(x, [0, -1], axis=1), (2, 3)),
+            of(lambda xp, x: xp.delete(x, np.array([0, -1]), axis=1), (2, 3)),
             of(lambda xp, x: xp.delete(x, slice(0, 2), 0), (3, 2)),
         ],
     ),
@@ -408,7 +408,7 @@ rows = [
         [
             of(lambda xp, x: xp.repeat(x, 2), (2, 3)),
             of(lambda xp, x: xp.repeat(x, 3, axis=1), (2, 3)),
-            of(lambda xp, x: xp.repeat(x, [2, 0, 1], axis=-1), (2, 3)),
+            of(lambda xp, x: xp.repeat(x, np.array([2, 0, 1]), axis=-1), (2, 3)),
             of(lambda xp, x: xp.repeat(x, 0), (2,)),
         ],
     ),

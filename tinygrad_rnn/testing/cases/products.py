@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ... import ops
 from .row import Call, Point, Row, Shape, call, of
 
@@ -10,8 +12,8 @@ def _einsum(subscripts: str, *shapes: Shape) -> Call:
     return call(*shapes, f=lambda *xs: ops.einsum(subscripts, *xs), label=f"{subscripts} {shapes}")
 
 
-_knots = (-1.5, -0.5, 0.7, 1.2)
-_steps = (0.0, 1.0, 2.0, 3.0)
+_knots = np.array([-1.5, -0.5, 0.7, 1.2])
+_steps = np.arange(4.0)
 
 rows = [
     # products
@@ -231,8 +233,12 @@ rows = [
             of(lambda xp, x, f: xp.interp(x, _knots, f), (2, 3), (4,)),
             of(lambda xp, x, f: xp.interp(x, _knots, f, left=0.5, right=2.0), (3,), (4,)),
             of(lambda xp, x, p, f: xp.interp(x, p / 9 + _steps, f), (3,), (4,), (4,)),
-            of(lambda xp, x, f: xp.interp(x, [0.1, 2.9, 1.3, 0.4], f, period=2.0), (5,), (4,)),
-            of(lambda xp, x, f: xp.interp(x, [0.3], f), (3,), (1,)),
+            of(
+                lambda xp, x, f: xp.interp(x, np.array([0.1, 2.9, 1.3, 0.4]), f, period=2.0),
+                (5,),
+                (4,),
+            ),
+            of(lambda xp, x, f: xp.interp(x, np.array([0.3]), f), (3,), (1,)),
         ],
         away=(*_knots, 0.1, 0.9, 1.3, -1.9, -1.1, -0.7, -1.6, 0.4, 0.0, 0.3),
         keeps_dtype=False,

@@ -189,8 +189,8 @@ rows = [
     Row(
         "compress",
         [
-            of(lambda xp, x: xp.compress([True, False, True], x), (2, 3)),
-            of(lambda xp, x: xp.compress([False, True], x, axis=1), (2, 3)),
+            of(lambda xp, x: xp.compress(np.array([True, False, True]), x), (2, 3)),
+            of(lambda xp, x: xp.compress(np.array([False, True]), x, axis=1), (2, 3)),
         ],
     ),
     Row("extract", [of(lambda xp, x: xp.extract(_mask, x), (2, 3))]),
@@ -257,10 +257,12 @@ rows = [
             of(lambda xp, x, y: xp.cov(x, y, bias=True), (2, 4), (4,)),
             of(lambda xp, x: xp.cov(x, rowvar=False, ddof=0), (4, 2)),
             of(
-                lambda xp, x: xp.cov(x, fweights=[1, 2, 0, 1], aweights=[1.0, 2.0, 0.5, 1.0]),
+                lambda xp, x: xp.cov(
+                    x, fweights=np.array([1, 2, 0, 1]), aweights=np.array([1.0, 2.0, 0.5, 1.0])
+                ),
                 (2, 4),
             ),
-            of(lambda xp, x: xp.cov(x, aweights=[1.0, 2.0, 0.5, 1.0]), (2, 4)),
+            of(lambda xp, x: xp.cov(x, aweights=np.array([1.0, 2.0, 0.5, 1.0])), (2, 4)),
         ],
     ),
     Row(
@@ -293,10 +295,15 @@ rows = [
         "quantile",
         [
             of(lambda xp, x: xp.quantile(x, 0.3), (3, 3)),
-            of(lambda xp, x: xp.quantile(x, [0.0, 0.4, 1.0], axis=1), (2, 4)),
-            of(lambda xp, x: xp.quantile(x, [[0.2, 0.9]], axis=0, keepdims=True), (3, 2)),
+            of(lambda xp, x: xp.quantile(x, np.array([0.0, 0.4, 1.0]), axis=1), (2, 4)),
+            of(lambda xp, x: xp.quantile(x, np.array([[0.2, 0.9]]), axis=0, keepdims=True), (3, 2)),
             *(
-                of(lambda xp, x, m=method: xp.quantile(x, [0.1, 0.35, 0.5, 0.8], method=m), (7,))
+                of(
+                    lambda xp, x, m=method: xp.quantile(
+                        x, np.array([0.1, 0.35, 0.5, 0.8]), method=m
+                    ),
+                    (7,),
+                )
                 for method in (*statistics._continuous, *statistics._discontinuous)
             ),
         ],
@@ -305,7 +312,7 @@ rows = [
     ),
     Row(
         "percentile",
-        [of(lambda xp, x: xp.percentile(x, [20, 75], axis=-1), (2, 4))],
+        [of(lambda xp, x: xp.percentile(x, np.array([20, 75]), axis=-1), (2, 4))],
         distinct=True,
         analytic=False,
     ),
@@ -362,6 +369,9 @@ rows = [
             distinct=True,
             analytic=False,
         )
-        for name, q in (("nanquantile", [0.3, 0.9]), ("nanpercentile", [30, 90]))
+        for name, q in (
+            ("nanquantile", np.array([0.3, 0.9])),
+            ("nanpercentile", np.array([30, 90])),
+        )
     ),
 ]
