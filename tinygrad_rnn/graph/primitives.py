@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Unpack, overload
 
 import numpy as np
+from numpy import ndarray
 
 from .batching import BatchRule
+from .nodes import Value
 from .recording import (
     Array,
     ForEach,
@@ -24,6 +26,11 @@ from .recording import (
     table,
     unary,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ..tensor import Tensor
 
 
 def elementwise(
@@ -200,6 +207,19 @@ def _general(
     return call
 
 
+class Operation(Protocol):
+    """What :func:`primitive` makes: a Tensor among its arguments gives a Tensor."""
+
+    primitive: Primitive
+
+    @overload
+    def __call__(self, x: Value, /, *others: Any, **constants: Any) -> Tensor: ...
+    @overload
+    def __call__(self, x: ArrayLike, /, *others: ArrayLike, **constants: Any) -> ndarray: ...
+    @overload
+    def __call__(self, x: ArrayLike, /, *others: Any, **constants: Any) -> Tensor: ...
+
+
 def primitive(
     forward: Callable[..., Any],
     *vjps: Rule | None,
@@ -210,7 +230,7 @@ def primitive(
     linear: Linear | Callable[[dict[str, Any]], Linear] = (),
     symbol: str | None = None,
     moves: bool = False,
-) -> Callable[..., Array]:
+) -> Operation:
     """Make a differentiable operation of your own out of a NumPy function and its rules.
 
         y = forward(x_1, ..., x_n, **kw),   vjp_i(g, y, x_1, ..., x_n, **kw) = g . dy/dx_i
@@ -286,7 +306,7 @@ def primitive(
         call.__doc__ = forward.__doc__
     call.__name__ = op.name
     call.primitive = op  # type: ignore[attr-defined]
-    return call
+    return call  # type: ignore[return-value]
 
 
 def _constants_that_rules_take(

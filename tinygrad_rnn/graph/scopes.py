@@ -8,15 +8,20 @@ the object before it back, whatever happens inside.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
 from .nodes import Value, next_number
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+_X = TypeVar("_X")
 
 
 class Scope:
@@ -210,6 +215,10 @@ class scope:
         _state.set(self._before.pop())
 
 
+@overload
+def steps(xs: Tensor, *, reverse: bool = ...) -> Iterator[tuple[int, Tensor]]: ...
+@overload
+def steps(xs: Iterable[_X], *, reverse: bool = ...) -> Iterator[tuple[int, _X]]: ...
 def steps(xs: Any, *, reverse: bool = False) -> Iterator[tuple[int, Any]]:
     """Enumerate a sequence and tag what each turn of the loop computes with its time step.
 

@@ -8,14 +8,20 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .. import graph, ops
 from ..ops.network import pair
+from ..tensor import Tensor
 from . import init
 from .module import Module, Parameter, as_input, floating, sized
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+_T = TypeVar("_T")
 
 # ── affine maps ──────────────────────────────────────────────────────────────────────────
 
@@ -71,7 +77,7 @@ class Linear(Module):
             Parameter(init.uniform(out_features, bound, dtype=dtype, rng=rng)) if bias else None
         )
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor | ArrayLike) -> Tensor:
         x = as_input("Linear", "x", x, self.weight.dtype)
         if x.ndim < 1 or x.shape[-1] != self.in_features:
             raise ValueError(
@@ -128,7 +134,7 @@ class Embedding(Module):
             )
         )
 
-    def forward(self, ids: Any) -> Any:
+    def forward(self, ids: Tensor | ArrayLike) -> Tensor:
         return ops.embedding(ids, self.weight)
 
     def extra_repr(self) -> str:
@@ -209,7 +215,7 @@ class Conv2d(Module):
             Parameter(init.uniform(out_channels, bound, dtype=dtype, rng=rng)) if bias else None
         )
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor | ArrayLike) -> Tensor:
         x = as_input("Conv2d", "x", x, self.weight.dtype)
         if x.ndim not in (3, 4) or x.shape[-3] != self.in_channels:
             channels = self.in_channels
@@ -293,7 +299,7 @@ class LayerNorm(Module):
         self.weight = Parameter(np.ones(shape, self.dtype)) if elementwise_affine else None
         self.bias = Parameter(np.zeros(shape, self.dtype)) if elementwise_affine and bias else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor | ArrayLike) -> Tensor:
         x = as_input("LayerNorm", "x", x, self.dtype)
         if x.shape[-len(self.normalized_shape) :] != self.normalized_shape:
             expected = ", ".join(map(str, self.normalized_shape))
@@ -348,8 +354,9 @@ class Dropout(Module):
         self.p = float(p)
         self.rng = np.random.default_rng(rng)
 
-    def forward(self, x: Any) -> Any:
-        return ops.dropout(x, self.p, self.training, self.rng)
+    def forward(self, x: _T) -> _T:
+        y: _T = ops.dropout(x, self.p, self.training, self.rng)  # type: ignore[call-overload]
+        return y
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -389,7 +396,7 @@ class Sequential(Module):
     )
     """
 
-    def __init__(self, *modules: Callable[[Any], Any]):
+    def __init__(self, *modules: Module | Callable[[Any], Any]):
         for i, module in enumerate(modules):
             if not callable(module):
                 raise TypeError(
@@ -401,10 +408,12 @@ class Sequential(Module):
         """The attributes that have a number for a name."""
         return {name: member for name, member in vars(self).items() if name.isdecimal()}
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor | ArrayLike) -> Tensor:
+        y: Any = x
         for module in self:
-            x = module(x)
-        return x
+            y = module(y)
+        result: Tensor = y
+        return result
 
     def __len__(self) -> int:
         return len(self._chain())

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy import ndarray
 
 from .. import ops
 from ..graph import Array, Value, attach, describe, numeric
+from ..tensor import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 # ── classes ──────────────────────────────────────────────────────────────────────────────
 
 
+@overload
+def cross_entropy(
+    logits: Value,
+    target: Any,
+    weight: Any = ...,
+    ignore_index: int = ...,
+    reduction: str = ...,
+    label_smoothing: float = ...,
+) -> Tensor: ...
+@overload
+def cross_entropy(
+    logits: ArrayLike,
+    target: Any,
+    weight: Any = ...,
+    ignore_index: int = ...,
+    reduction: str = ...,
+    label_smoothing: float = ...,
+) -> ndarray: ...
 def cross_entropy(
     logits: Array,
     target: Array,
@@ -150,6 +172,12 @@ def _class_indices(target: Array, shape: tuple[int, ...], batch: tuple[int, ...]
 # ── numbers ──────────────────────────────────────────────────────────────────────────────
 
 
+@overload
+def mse_loss(x: Value, y: Any, reduction: str = ...) -> Tensor: ...
+@overload
+def mse_loss(x: ArrayLike, y: Value, reduction: str = ...) -> Tensor: ...
+@overload
+def mse_loss(x: ArrayLike, y: ArrayLike, reduction: str = ...) -> ndarray: ...
 def mse_loss(x: Array, y: Array, reduction: str = "mean") -> Array:
     """The squared distance of a prediction from its target.
 
@@ -178,6 +206,14 @@ def mse_loss(x: Array, y: Array, reduction: str = "mean") -> Array:
     return _reduced(ops.square(ops.subtract(x, y)), reduction, x.shape, x.size)
 
 
+@overload
+def binary_cross_entropy_with_logits(x: Value, y: Any, reduction: str = ...) -> Tensor: ...
+@overload
+def binary_cross_entropy_with_logits(x: ArrayLike, y: Value, reduction: str = ...) -> Tensor: ...
+@overload
+def binary_cross_entropy_with_logits(
+    x: ArrayLike, y: ArrayLike, reduction: str = ...
+) -> ndarray: ...
 def binary_cross_entropy_with_logits(x: Array, y: Array, reduction: str = "mean") -> Array:
     """How many nats it costs to code yes or no with the predicted probability p = sigmoid(x).
 

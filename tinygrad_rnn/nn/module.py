@@ -8,8 +8,8 @@ pickling are Python's own, and there is no base constructor to remember.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy import ndarray
@@ -17,6 +17,22 @@ from numpy import ndarray
 from .. import graph
 from ..graph import Value, attach, describe, numeric
 from ..tensor import Tensor
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R", covariant=True)
+
+
+class _HasForward(Protocol[_P, _R]):
+    def forward(self, *args: _P.args, **keywords: _P.kwargs) -> _R: ...
+
+
+class _Call:
+    """What calling a module looks like to a type checker: its own ``forward``."""
+
+    def __get__(
+        self, instance: _HasForward[_P, _R], owner: Any
+    ) -> Callable[_P, _R]:  # pragma: no cover
+        raise NotImplementedError
 
 
 class Parameter(Tensor):
@@ -77,9 +93,13 @@ class Module:
         """What the module computes; each kind of module defines its own."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
 
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        with graph.scope(self._name or type(self).__name__.lower()):
-            return self.forward(*args, **keywords)
+    if TYPE_CHECKING:
+        __call__: _Call
+    else:
+
+        def __call__(self, *args: Any, **keywords: Any) -> Any:
+            with graph.scope(self._name or type(self).__name__.lower()):
+                return self.forward(*args, **keywords)
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

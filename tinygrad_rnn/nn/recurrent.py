@@ -5,7 +5,7 @@ Each is a step: the cells' equations, from ``cells`` and ``lstm_step``. All else
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from .layered import Carry, Layered, Step, closed
 from .lstm_sequence import lstm_sequence
 from .lstm_step import equations
 from .module import flags
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class RNN(Layered):
@@ -77,6 +80,17 @@ class RNN(Layered):
     """
 
     gates = 1
+
+    if TYPE_CHECKING:
+
+        def forward(
+            self,
+            x: Tensor | ArrayLike,
+            state: Any = None,
+            *,
+            lengths: Any = None,
+            unroll: bool = False,
+        ) -> tuple[Tensor, Tensor]: ...
 
     def __init__(
         self,
@@ -185,6 +199,17 @@ class LSTM(Layered):
     """
 
     gates = 4
+
+    if TYPE_CHECKING:
+
+        def forward(
+            self,
+            x: Tensor | ArrayLike,
+            state: Any = None,
+            *,
+            lengths: Any = None,
+            unroll: bool = False,
+        ) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
 
     def __init__(
         self,
@@ -307,6 +332,17 @@ class GRU(Layered):
     """
 
     gates = 3
+
+    if TYPE_CHECKING:
+
+        def forward(
+            self,
+            x: Tensor | ArrayLike,
+            state: Any = None,
+            *,
+            lengths: Any = None,
+            unroll: bool = False,
+        ) -> tuple[Tensor, Tensor]: ...
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
@@ -11,6 +11,9 @@ from numpy import ndarray
 from .. import backprop, graph, ops
 from ..graph import Value, numeric
 from . import dispatch
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 _unset: Any = object()
 
@@ -162,14 +165,14 @@ class Tensor(Value):
     @property
     def T(self) -> Tensor:
         """All axes reversed."""
-        return ops.transpose(self)  # type: ignore[no-any-return]
+        return ops.transpose(self)
 
     @property
     def mT(self) -> Tensor:
         """The last two axes exchanged: each matrix of a stack transposed."""
         if self.ndim < 2:
             raise ValueError(f"mT: expected at least two dimensions, got shape {self.shape}")
-        return ops.swapaxes(self, -1, -2)  # type: ignore[no-any-return]
+        return ops.swapaxes(self, -1, -2)
 
     def numpy(self) -> ndarray:
         """A copy of the data as an ndarray."""
@@ -284,41 +287,46 @@ class Tensor(Value):
     __floordiv__ = ops.floor_divide
     __mod__ = ops.remainder
     __divmod__ = ops.divmod
-    __eq__ = ops.equal
-    __ne__ = ops.not_equal
+    if TYPE_CHECKING:
+
+        def __eq__(self, x: Any) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, x: Any) -> Tensor: ...  # type: ignore[override]
+    else:
+        __eq__ = ops.equal
+        __ne__ = ops.not_equal
     __lt__ = ops.less
     __le__ = ops.less_equal
     __gt__ = ops.greater
     __ge__ = ops.greater_equal
 
-    def __radd__(self, x: Any) -> Any:
+    def __radd__(self, x: ArrayLike) -> Tensor:
         return ops.add(x, self)
 
-    def __rsub__(self, x: Any) -> Any:
+    def __rsub__(self, x: ArrayLike) -> Tensor:
         return ops.subtract(x, self)
 
-    def __rmul__(self, x: Any) -> Any:
+    def __rmul__(self, x: ArrayLike) -> Tensor:
         return ops.multiply(x, self)
 
-    def __rtruediv__(self, x: Any) -> Any:
+    def __rtruediv__(self, x: ArrayLike) -> Tensor:
         return ops.divide(x, self)
 
-    def __rpow__(self, x: Any) -> Any:
+    def __rpow__(self, x: ArrayLike) -> Tensor:
         return ops.power(x, self)
 
-    def __rmatmul__(self, x: Any) -> Any:
+    def __rmatmul__(self, x: ArrayLike) -> Tensor:
         return ops.matmul(x, self)
 
-    def __rfloordiv__(self, x: Any) -> Any:
+    def __rfloordiv__(self, x: ArrayLike) -> Tensor:
         return ops.floor_divide(x, self)
 
-    def __rmod__(self, x: Any) -> Any:
+    def __rmod__(self, x: ArrayLike) -> Tensor:
         return ops.remainder(x, self)
 
-    def __rdivmod__(self, x: Any) -> Any:
+    def __rdivmod__(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
         return ops.divmod(x, self)
 
-    def __round__(self, decimals: int | None = None) -> Any:
+    def __round__(self, decimals: int | None = None) -> Tensor:
         return ops.round(self, decimals or 0)
 
     # ── methods: those that ndarray has, and the activations ─────────────────────────────
@@ -362,38 +370,42 @@ class Tensor(Value):
     relu = ops.relu
     softmax = ops.softmax
 
-    def sort(self, axis: int | None = -1) -> Any:
+    def sort(self, axis: int | None = -1) -> Tensor:
         """The elements in ascending order, as a new tensor: see :func:`tinygrad_rnn.sort`.
 
         ``ndarray.sort`` sorts in place; a Tensor is never written into.
         """
         return ops.sort(self, axis)
 
-    def partition(self, kth: Any, axis: int | None = -1) -> Any:
+    def partition(self, kth: Any, axis: int | None = -1) -> Tensor:
         """A new tensor, see :func:`tinygrad_rnn.partition`."""
         return ops.partition(self, kth, axis)
 
-    def compress(self, condition: Any, axis: int | None = None) -> Any:
+    def compress(self, condition: Any, axis: int | None = None) -> Tensor:
         """The elements, or slices along an axis, at which the condition is True."""
         return ops.compress(condition, self, axis)
 
-    def choose(self, choices: Any, mode: str = "raise") -> Any:
+    def choose(self, choices: Any, mode: str = "raise") -> Tensor:
         """``choices[self]``, element by element: see :func:`tinygrad_rnn.choose`."""
-        return ops.choose(self, choices, mode=mode)
+        y: Tensor = ops.choose(self, choices, mode=mode)
+        return y
 
-    def reshape(self, *shape: Any, order: str | None = None) -> Any:
+    def reshape(self, *shape: Any, order: str | None = None) -> Tensor:
         """``t.reshape(2, 3)`` or ``t.reshape((2, 3))``, see :func:`tinygrad_rnn.reshape`."""
-        return ops.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
+        y: Tensor = ops.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
+        return y
 
-    def transpose(self, *axes: Any) -> Any:
+    def transpose(self, *axes: Any) -> Tensor:
         """``t.transpose(1, 0)``, ``t.transpose((1, 0))`` or, all reversed, ``t.transpose()``."""
         if len(axes) == 1:
             axes = axes[0] if axes[0] is None or np.ndim(axes[0]) else axes
-        return ops.transpose(self, axes or None)
+        y: Tensor = ops.transpose(self, axes or None)
+        return y
 
-    def clip(self, min: Any = None, max: Any = None) -> Any:
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
         """``t.clip(0, 1)``, ``t.clip(min=0)``, see :func:`tinygrad_rnn.clip`."""
-        return ops.clip(self, min, max)
+        y: Tensor = ops.clip(self, min, max)
+        return y
 
     def any(self, axis: Any = None, *, keepdims: bool = False) -> Any:
         """Whether any element is not 0: a boolean, or an array of them."""
