@@ -15,8 +15,13 @@ WRITTEN = [
 ]
 
 
+OLD = np.lib.NumpyVersion(np.__version__) < "2.2.0"
+
+
 def missing(call) -> bool:
     """Whether this NumPy is too old for the call."""
+    if OLD and call.label == "closest_observation":  # mended in NumPy 2.2
+        return True
     try:
         call.written(np, *(np.ones(shape) for shape in call.shapes))
     except AttributeError:

@@ -303,6 +303,7 @@ rows = [
                         x, np.array([0.1, 0.35, 0.5, 0.8]), method=m
                     ),
                     (7,),
+                    label=method,
                 )
                 for method in (*statistics._continuous, *statistics._discontinuous)
             ),
