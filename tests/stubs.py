@@ -27,7 +27,7 @@ from tinygrad_rnn.ops import linalg
 
 HEAD = '''"""The operations as type checkers see them. Written by ``python -m tests.stubs``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, overload
 
 import numpy as np
@@ -97,7 +97,9 @@ def overloads(name: str, function: Callable[..., Any]) -> Iterator[str]:
             if (p.kind is p.KEYWORD_ONLY or must_be_named) and not starred:
                 parts.append("*")
                 starred = True
-            if p.kind is p.VAR_POSITIONAL:
+            if p.kind is p.VAR_KEYWORD:
+                parts.append(f"**{n}: {kind}")
+            elif p.kind is p.VAR_POSITIONAL:
                 # One of several being a Tensor cannot be said: the first one is.
                 parts += [f"x: {kind}", "/", f"*{n}: ArrayLike | Value"] if n == live else []
                 parts += [] if n == live else [f"*{n}: {kind}"]
@@ -123,7 +125,7 @@ def _annotation(p: inspect.Parameter, name: str, live: str | None, behind: bool)
         return f"{either} | None" if p.default is None else either
     if text == "Sequence[Array]":
         return "Value | Sequence[Value]" if name == live else f"{either} | Sequence[{either}]"
-    return text
+    return re.sub(r"\bArray\b", "Any", text)
 
 
 def _result(text: str, live: bool, has_arrays: bool) -> str:

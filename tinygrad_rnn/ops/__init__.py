@@ -19,6 +19,8 @@ One file for each kind, in the order in which they build on each other:
     products           matmul, linear and einsum
     network            convolution, pooling, dropout, normalisation
     contractions       NumPy's other products
+    polynomials        NumPy's older functions of coefficients
+    applying           functions of one's own on parts; ranges
     linalg             inverses, decompositions, determinants and norms of stacks of matrices
                        (``inverses``, ``decompositions``, ``determinants``, ``norms``)
 
@@ -26,6 +28,7 @@ One file for each kind, in the order in which they build on each other:
 """
 
 from . import (
+    applying,
     contractions,
     cutting,
     differences,
@@ -36,6 +39,7 @@ from . import (
     nan_statistics,
     network,
     padding,
+    polynomials,
     products,
     reductions,
     repeating,
@@ -45,6 +49,7 @@ from . import (
     statistics,
     transcendental,
 )
+from .applying import *  # noqa: F403
 from .arrays import shape_of
 from .contractions import *  # noqa: F403
 from .cutting import *  # noqa: F403
@@ -55,6 +60,7 @@ from .joining import *  # noqa: F403
 from .nan_statistics import *  # noqa: F403
 from .network import *  # noqa: F403
 from .padding import *  # noqa: F403
+from .polynomials import *  # noqa: F403
 from .products import *  # noqa: F403
 from .reductions import *  # noqa: F403
 from .repeating import *  # noqa: F403
@@ -84,4 +90,6 @@ __all__ = [
     *products.__all__,
     *network.__all__,
     *contractions.__all__,
+    *polynomials.__all__,
+    *applying.__all__,
 ]

@@ -1,6 +1,6 @@
 """The operations as type checkers see them. Written by ``python -m tests.stubs``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from ..graph import Value
 from ..tensor import Tensor
+from . import applying as applying
 from . import arrays as arrays
 from . import blocks as blocks
 from . import contractions as contractions
@@ -25,6 +26,7 @@ from . import nan_statistics as nan_statistics
 from . import network as network
 from . import norms as norms
 from . import padding as padding
+from . import polynomials as polynomials
 from . import products as products
 from . import reductions as reductions
 from . import repeating as repeating
@@ -89,6 +91,18 @@ def append(x: Value, values: ArrayLike | Value, axis: int | None = ...) -> Tenso
 def append(x: ArrayLike, values: Value, axis: int | None = ...) -> Tensor: ...
 @overload
 def append(x: ArrayLike, values: ArrayLike, axis: int | None = ...) -> ndarray: ...
+@overload
+def apply_along_axis(
+    func1d: Callable[..., Any], axis: int, x: Value, *args: Any, **keywords: Any
+) -> Tensor: ...
+@overload
+def apply_along_axis(
+    func1d: Callable[..., Any], axis: int, x: ArrayLike, *args: Any, **keywords: Any
+) -> ndarray: ...
+@overload
+def apply_over_axes(func: Callable[[Any, int], Any], x: Value, axes: Any) -> Tensor: ...
+@overload
+def apply_over_axes(func: Callable[[Any, int], Any], x: ArrayLike, axes: Any) -> ndarray: ...
 @overload
 def arccos(x: Value) -> Tensor: ...
 @overload
@@ -584,6 +598,33 @@ def frexp(x: Value) -> tuple[Tensor, Tensor]: ...
 @overload
 def frexp(x: ArrayLike) -> tuple[ndarray, ndarray]: ...
 @overload
+def geomspace(
+    start: Value,
+    stop: ArrayLike | Value,
+    num: int = ...,
+    endpoint: bool = ...,
+    dtype: Any = ...,
+    axis: int = ...,
+) -> Tensor: ...
+@overload
+def geomspace(
+    start: ArrayLike,
+    stop: Value,
+    num: int = ...,
+    endpoint: bool = ...,
+    dtype: Any = ...,
+    axis: int = ...,
+) -> Tensor: ...
+@overload
+def geomspace(
+    start: ArrayLike,
+    stop: ArrayLike,
+    num: int = ...,
+    endpoint: bool = ...,
+    dtype: Any = ...,
+    axis: int = ...,
+) -> ndarray: ...
+@overload
 def getitem(x: Value, index: Any) -> Tensor: ...
 @overload
 def getitem(x: ArrayLike, index: Any) -> ndarray: ...
@@ -623,6 +664,10 @@ def hypot(x: Value, y: ArrayLike | Value) -> Tensor: ...
 def hypot(x: ArrayLike, y: Value) -> Tensor: ...
 @overload
 def hypot(x: ArrayLike, y: ArrayLike) -> ndarray: ...
+@overload
+def i0(x: Value) -> Tensor: ...
+@overload
+def i0(x: ArrayLike) -> ndarray: ...
 @overload
 def inner(x: Value, y: ArrayLike | Value) -> Tensor: ...
 @overload
@@ -756,6 +801,36 @@ def linear(x: ArrayLike, W: ArrayLike, b: Value) -> Tensor: ...
 @overload
 def linear(x: ArrayLike, W: ArrayLike, b: ArrayLike | None = ...) -> ndarray: ...
 @overload
+def linspace(
+    start: Value,
+    stop: ArrayLike | Value,
+    num: int = ...,
+    endpoint: bool = ...,
+    retstep: bool = ...,
+    dtype: Any = ...,
+    axis: int = ...,
+) -> Any: ...
+@overload
+def linspace(
+    start: ArrayLike,
+    stop: Value,
+    num: int = ...,
+    endpoint: bool = ...,
+    retstep: bool = ...,
+    dtype: Any = ...,
+    axis: int = ...,
+) -> Any: ...
+@overload
+def linspace(
+    start: ArrayLike,
+    stop: ArrayLike,
+    num: int = ...,
+    endpoint: bool = ...,
+    retstep: bool = ...,
+    dtype: Any = ...,
+    axis: int = ...,
+) -> Any: ...
+@overload
 def log(x: Value) -> Tensor: ...
 @overload
 def log(x: ArrayLike) -> ndarray: ...
@@ -787,6 +862,47 @@ def logaddexp2(x: Value, y: ArrayLike | Value) -> Tensor: ...
 def logaddexp2(x: ArrayLike, y: Value) -> Tensor: ...
 @overload
 def logaddexp2(x: ArrayLike, y: ArrayLike) -> ndarray: ...
+@overload
+def logspace(
+    start: Value,
+    stop: ArrayLike | Value,
+    num: int = ...,
+    endpoint: bool = ...,
+    base: ArrayLike | Value = ...,
+    dtype: Any = ...,
+    axis: int = ...,
+) -> Tensor: ...
+@overload
+def logspace(
+    start: ArrayLike,
+    stop: Value,
+    num: int = ...,
+    endpoint: bool = ...,
+    base: ArrayLike | Value = ...,
+    dtype: Any = ...,
+    axis: int = ...,
+) -> Tensor: ...
+@overload
+def logspace(
+    start: ArrayLike,
+    stop: ArrayLike,
+    num: int = ...,
+    endpoint: bool = ...,
+    *,
+    base: Value,
+    dtype: Any = ...,
+    axis: int = ...,
+) -> Tensor: ...
+@overload
+def logspace(
+    start: ArrayLike,
+    stop: ArrayLike,
+    num: int = ...,
+    endpoint: bool = ...,
+    base: ArrayLike = ...,
+    dtype: Any = ...,
+    axis: int = ...,
+) -> ndarray: ...
 @overload
 def logsumexp(x: Value, axis: Axes = ..., keepdims: bool = ...) -> Tensor: ...
 @overload
@@ -1153,9 +1269,73 @@ def permute_dims(x: Value, axes: Sequence[int] | None = ...) -> Tensor: ...
 @overload
 def permute_dims(x: ArrayLike, axes: Sequence[int] | None = ...) -> ndarray: ...
 @overload
+def piecewise(
+    x: Value, condlist: Any, funclist: Sequence[Any], *args: Any, **keywords: Any
+) -> Tensor: ...
+@overload
+def piecewise(
+    x: ArrayLike, condlist: Any, funclist: Sequence[Any], *args: Any, **keywords: Any
+) -> ndarray: ...
+@overload
 def place(x: Value, index: Any, shape: tuple[int, ...]) -> Tensor: ...
 @overload
 def place(x: ArrayLike, index: Any, shape: tuple[int, ...]) -> ndarray: ...
+@overload
+def poly(roots: Value) -> Tensor: ...
+@overload
+def poly(roots: ArrayLike) -> ndarray: ...
+@overload
+def polyadd(p: Value, q: ArrayLike | Value) -> Tensor: ...
+@overload
+def polyadd(p: ArrayLike, q: Value) -> Tensor: ...
+@overload
+def polyadd(p: ArrayLike, q: ArrayLike) -> ndarray: ...
+@overload
+def polyder(p: Value, m: int = ...) -> Tensor: ...
+@overload
+def polyder(p: ArrayLike, m: int = ...) -> ndarray: ...
+@overload
+def polyfit(
+    x: Value,
+    y: ArrayLike | Value,
+    deg: int,
+    rcond: float | None = ...,
+    *,
+    w: ArrayLike | Value | None = ...,
+) -> Tensor: ...
+@overload
+def polyfit(
+    x: ArrayLike,
+    y: Value,
+    deg: int,
+    rcond: float | None = ...,
+    *,
+    w: ArrayLike | Value | None = ...,
+) -> Tensor: ...
+@overload
+def polyfit(
+    x: ArrayLike, y: ArrayLike, deg: int, rcond: float | None = ..., *, w: Value
+) -> Tensor: ...
+@overload
+def polyfit(
+    x: ArrayLike, y: ArrayLike, deg: int, rcond: float | None = ..., *, w: ArrayLike | None = ...
+) -> ndarray: ...
+@overload
+def polyint(p: Value, m: int = ..., k: Any = ...) -> Tensor: ...
+@overload
+def polyint(p: ArrayLike, m: int = ..., k: Any = ...) -> ndarray: ...
+@overload
+def polymul(p: Value, q: ArrayLike | Value) -> Tensor: ...
+@overload
+def polymul(p: ArrayLike, q: Value) -> Tensor: ...
+@overload
+def polymul(p: ArrayLike, q: ArrayLike) -> ndarray: ...
+@overload
+def polysub(p: Value, q: ArrayLike | Value) -> Tensor: ...
+@overload
+def polysub(p: ArrayLike, q: Value) -> Tensor: ...
+@overload
+def polysub(p: ArrayLike, q: ArrayLike) -> ndarray: ...
 @overload
 def polyval(p: Value, x: ArrayLike | Value) -> Tensor: ...
 @overload
@@ -1607,6 +1787,8 @@ __all__: list[str] = [
     "amax",
     "amin",
     "append",
+    "apply_along_axis",
+    "apply_over_axes",
     "arccos",
     "arccosh",
     "arcsin",
@@ -1684,6 +1866,7 @@ __all__: list[str] = [
     "fmin",
     "fmod",
     "frexp",
+    "geomspace",
     "getitem",
     "gradient",
     "greater",
@@ -1692,6 +1875,7 @@ __all__: list[str] = [
     "hsplit",
     "hstack",
     "hypot",
+    "i0",
     "inner",
     "insert",
     "interp",
@@ -1702,6 +1886,7 @@ __all__: list[str] = [
     "less_equal",
     "linalg",
     "linear",
+    "linspace",
     "log",
     "log1p",
     "log2",
@@ -1709,6 +1894,7 @@ __all__: list[str] = [
     "log_softmax",
     "logaddexp",
     "logaddexp2",
+    "logspace",
     "logsumexp",
     "matmul",
     "matrix_transpose",
@@ -1745,7 +1931,15 @@ __all__: list[str] = [
     "partition",
     "percentile",
     "permute_dims",
+    "piecewise",
     "place",
+    "poly",
+    "polyadd",
+    "polyder",
+    "polyfit",
+    "polyint",
+    "polymul",
+    "polysub",
     "polyval",
     "positive",
     "power",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, composed
-from .arrays import alike, as_value, dtype_of, float_dtype_of, normal_axes, plain, shape_of
+from .arrays import alike, as_value, dtype_of, normal_axes, plain, shape_of
 from .elementwise import multiply
 from .elementwise import where as where_
 from .indexing import take
@@ -39,9 +39,7 @@ __all__ = [
     "kron",
     "matvec",
     "outer",
-    "polyval",
     "tensordot",
-    "vander",
     "vdot",
     "vecdot",
     "vecmat",
@@ -351,36 +349,3 @@ def interp(
     y = where_(at < places[0], fp[0] if left is None else left, y)
     y = where_(at >= places[-1], fp[-1], y)
     return y if right is None else where_(at > places[-1], right, y)
-
-
-# ── polynomials ──────────────────────────────────────────────────────────────────────────
-
-
-@composed
-def polyval(p: Array, x: Array) -> Array:
-    """``y = p_0 x^(n-1) + ... + p_(n-1)``: the highest power first, as NumPy has it.
-
-    >>> polyval([1.0, 0.0, 2.0], 3.0)
-    array(11.)
-    """
-    p, x = alike(p, x)
-    y = x * 0
-    for k in range(p.shape[0]):
-        y = y * x + p[k]
-    return y
-
-
-@composed
-def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
-    """The matrix of powers ``y_ij = x_i^(N-1-j)``, or ``x_i^j`` where increasing.
-
-    >>> vander([2.0, 3.0], 3)
-    array([[4., 2., 1.],
-           [9., 3., 1.]])
-    """
-    x = as_value(x)
-    n = x.shape[0] if N is None else N
-    powers = np.arange(n) if increasing else np.arange(n)[::-1]
-    if x.dtype.kind not in "iub":
-        powers = powers.astype(float_dtype_of(x))
-    return expand_dims(x, -1) ** powers

@@ -13,7 +13,8 @@ import numpy as np
 from numpy import ndarray
 
 from ..graph import Array, differentiable, elementwise
-from .elementwise import abs, equal, exp, sigmoid, sqrt, where
+from .elementwise import abs as abs_
+from .elementwise import equal, exp, sigmoid, sqrt, where
 
 __all__ = [
     "arccos",
@@ -30,6 +31,7 @@ __all__ = [
     "exp2",
     "expm1",
     "hypot",
+    "i0",
     "log2",
     "log10",
     "logaddexp",
@@ -101,7 +103,7 @@ def reciprocal(x: Array) -> Array:
 
 def _difference(x: Array, y: Array) -> Array:
     """x - y, and 0 in the place of NaN where both are the same infinity."""
-    return where(equal(x, y) * equal(abs(x), math.inf), 0, x - y)
+    return where(equal(x, y) * equal(abs_(x), math.inf), 0, x - y)
 
 
 @elementwise(
@@ -262,6 +264,40 @@ def sinc(x: Array) -> Array:
     array([1.        , 0.63661977])
     """
     return _sinc(x, 0)
+
+
+# ── Bessel functions ─────────────────────────────────────────────────────────────────────
+
+
+@differentiable(
+    lambda g, y, x, order: g * 0.5 * (_bessel(x, abs(order - 1)) + _bessel(x, order + 1)),
+    elementwise=True,
+)
+def _bessel(x: Array, order: int) -> Array:
+    """The modified Bessel function of the first kind I_n, whose derivative is that of its kin.
+
+    2 I_n' = I_(n-1) + I_(n+1),   I_n(x) = 1/pi int_0^pi e^(x cos t) cos(n t) dt
+    """
+    return np.i0(x) if order == 0 and np.isrealobj(x) else _bessel_integral(x, order)
+
+
+def _bessel_integral(x: ndarray, order: int) -> ndarray:
+    """The integral by the trapezoidal rule, which for a periodic function errs by I_(2n)(x)."""
+    largest = float(np.max(np.abs(x), initial=1.0))
+    n = 32 + int(2 * largest**0.5 * 8 if largest > 32 else largest)
+    t = (np.arange(n) + 0.5) * np.pi / n
+    wide = np.asarray(x)[..., np.newaxis].astype(np.result_type(x, np.float64))
+    total = np.sum(np.exp(wide * np.cos(t)) * np.cos(order * t), -1) / n
+    return np.asarray(total).astype(x.dtype)
+
+
+def i0(x: Array) -> Array:
+    """``y = I_0(x)``, the modified Bessel function of the first kind; dy/dx = I_1(x).
+
+    >>> i0([0.0, 1.0])
+    array([1.        , 1.26606588])
+    """
+    return _bessel(x, 0)
 
 
 # ── hyperbolic functions ─────────────────────────────────────────────────────────────────

@@ -61,7 +61,7 @@ def _named(module: Any, operations: dict[str, Function]) -> dict[Any, Function]:
 
 _operations: dict[str, Function] = {name: getattr(ops, name) for name in ops.__all__}
 _operations |= {"around": ops.round, "real": ops.copy, "conjugate": ops.copy}
-_operations |= {"real_if_close": ops.copy}
+_operations |= {"real_if_close": ops.copy, "unique_values": ops.unique}
 _by_name = _named(np, _operations) | _named(
     np.linalg, {name: getattr(linalg, name) for name in linalg.__all__}
 )
@@ -76,7 +76,7 @@ constant_ufuncs = frozenset(
     getattr(np, name)
     for name in _names(
         "isnan isfinite isinf logical_and logical_or logical_xor logical_not signbit gcd lcm "
-        "bitwise_and bitwise_or bitwise_xor invert left_shift right_shift spacing"
+        "bitwise_and bitwise_or bitwise_xor invert left_shift right_shift spacing bitwise_count"
     )
 )
 
@@ -188,7 +188,7 @@ _without_derivative = _names(
     "min_scalar_type may_share_memory shares_memory histogram histogram2d histogramdd "
     "histogram_bin_edges einsum_path diag_indices_from tril_indices_from triu_indices_from "
     "ravel_multi_index unravel_index imag angle unique_inverse unique_counts unique_all "
-    "intersect1d union1d setdiff1d setxor1d"
+    "intersect1d union1d setdiff1d setxor1d packbits unpackbits"
 )
 
 

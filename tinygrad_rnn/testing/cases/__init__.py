@@ -16,7 +16,7 @@ One file for each kind of operation.
 from __future__ import annotations
 
 from ...graph import table
-from . import elementwise, linalg, moving, products, reductions
+from . import applying, elementwise, linalg, moving, products, reductions
 from .row import Call, Case, Point, Row, call, of
 
 __all__ = ["Call", "Case", "Point", "Row", "call", "compositions", "of", "rows"]
@@ -24,7 +24,7 @@ __all__ = ["Call", "Case", "Point", "Row", "call", "compositions", "of", "rows"]
 #: Every row by name: the primitives of ``graph.table`` and the functions written in them.
 rows: dict[str, Row] = {
     row.name: row
-    for kind in (elementwise, moving, reductions, products, linalg)
+    for kind in (elementwise, moving, reductions, products, applying, linalg)
     for row in kind.rows
 }
 

@@ -167,6 +167,22 @@ rows = [
             Point(([0.0],), ([-(np.pi**2) / 3],), f=lambda x: ops.transcendental._sinc(x, 1)),
         ],
     ),
+    Row(
+        "_bessel",
+        [
+            *(call(*c.shapes, order=0) for c in unary[:4]),
+            call((4,), order=1),
+            call((3,), order=3),
+            call(at=([0.0, 40.0, -3.0],), order=1),
+        ],
+        f=ops.transcendental._bessel,
+        domain=(-4, 4),
+        points=[
+            Point(([0.0],), ([0.0],), f=ops.i0),
+            Point(([1.0],), ([0.5651591039924851],), f=ops.i0),
+        ],
+    ),
+    Row("i0", [of(lambda xp, x: xp.i0(x), (2, 3))]),
     Row("sinc", [of(lambda xp, x: xp.sinc(x), (2, 3))]),
     Row("sinh", unary),
     Row("cosh", unary),

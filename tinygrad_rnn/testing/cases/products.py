@@ -244,18 +244,4 @@ rows = [
         keeps_dtype=False,
         analytic=False,
     ),
-    Row(
-        "polyval",
-        [
-            of(lambda xp, p, x: xp.polyval(p, x), (3,), (2, 2)),
-            of(lambda xp, p: xp.polyval(p, 2.0), (3,)),
-        ],
-    ),
-    Row(
-        "vander",
-        [
-            of(lambda xp, x: xp.vander(x), (3,)),
-            of(lambda xp, x: xp.vander(x, 2, increasing=True), (3,)),
-        ],
-    ),
 ]
