@@ -16,12 +16,13 @@ from .elementwise import sqrt
 from .joining import atleast_1d
 from .norms import lstsq
 from .reductions import sum as sum_
-from .shaping import concatenate, expand_dims
+from .shaping import concatenate, expand_dims, stack
 
 __all__ = [
     "poly",
     "polyadd",
     "polyder",
+    "polydiv",
     "polyfit",
     "polyint",
     "polymul",
@@ -103,6 +104,29 @@ def polymul(p: Array, q: Array) -> Array:
     """
     p, q = alike(p, q)
     return convolve(atleast_1d(p), atleast_1d(q))
+
+
+@composed
+def polydiv(p: Array, q: Array) -> tuple[Array, Array]:
+    """Quotient and remainder of two polynomials, by long division.
+
+    Leading coefficients of the remainder that come out as 0 are left out, as in NumPy.
+
+    >>> polydiv([1.0, 0.0, -2.0], [1.0, 1.0])
+    (array([ 1., -1.]), array([-1.]))
+    """
+    p, q = (atleast_1d(x) for x in alike(p, q))
+    rest, n = p / 1.0, q.shape[0]
+    digits = []
+    for k in range(p.shape[0] - n + 1):
+        digits.append(rest[k] / q[0])
+        taken = [rest[:k], rest[k : k + n] - digits[-1] * q, rest[k + n :]]
+        rest = concatenate(taken)
+    quotient = stack(digits) if digits else p[:1] * 0.0
+    skipped = 0
+    while skipped < rest.shape[0] - 1 and np.allclose(plain(rest)[skipped], 0, rtol=1e-14):
+        skipped += 1
+    return quotient, rest[skipped:]
 
 
 @composed

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph import Array, composed, elementwise, nondifferentiable, same
 from .arrays import as_value, dtype_of, plain
-from .elementwise import equal, greater, less, not_equal, power, sign, where
+from .elementwise import add, equal, greater, less, not_equal, power, sign, where
 from .shaping import astype
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "mod",
     "modf",
     "nan_to_num",
+    "nextafter",
     "remainder",
     "rint",
     "round",
@@ -259,6 +260,21 @@ def heaviside(x: Array, y: Array) -> Array:
 @nondifferentiable(elementwise=True)
 def _step(x: Array) -> Array:
     return np.heaviside(x, 0)
+
+
+@nondifferentiable(elementwise=True)
+def _to_next(x: Array, y: Array) -> Array:
+    return np.nextafter(x, y) - x
+
+
+@composed
+def nextafter(x: Array, y: Array) -> Array:
+    """The next number behind x in the direction of y; dz/dx = 1, and y gets no gradient.
+
+    >>> nextafter([1.0], 2.0) - 1
+    array([2.22044605e-16])
+    """
+    return add(x, _to_next(x, y))
 
 
 @composed

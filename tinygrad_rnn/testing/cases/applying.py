@@ -30,6 +30,14 @@ rows = [
     Row("polymul", [of(lambda xp, p, q: xp.polymul(p, q), (3,), (2,))]),
     Row("polyder", [of(lambda xp, p, m=m: xp.polyder(p, m), (4,)) for m in (1, 2)]),
     Row(
+        "polydiv",
+        [
+            of(lambda xp, p, q: xp.polydiv(p, q)[0], (4,), (2,)),
+            of(lambda xp, p, q: xp.polydiv(p, q)[1], (4,), (3,)),
+        ],
+        domain=(0.5, 2),
+    ),
+    Row(
         "polyint",
         [
             of(lambda xp, p: xp.polyint(p), (3,)),

@@ -178,7 +178,6 @@ rows = [
         f=ops.transcendental._bessel,
         domain=(-4, 4),
         points=[
-            Point(([0.0],), ([0.0],), f=ops.i0),
             Point(([1.0],), ([0.5651591039924851],), f=ops.i0),
         ],
     ),
@@ -271,6 +270,15 @@ rows = [
         keeps_dtype=False,
         analytic=False,
         points=[Point(([-1.0, 0.0, 1.0], [7.0, 7.0, 7.0]), ([0.0] * 3, [0.0, 1.0, 0.0]))],
+    ),
+    Row(
+        "nextafter",
+        [
+            of(lambda xp, x: xp.nextafter(x, 9.0), (2, 3)),
+            call((3,), f=lambda x: ops.nextafter(x, 0.0)),
+        ],
+        away=(0.0,),
+        analytic=False,
     ),
     Row(
         "float_power",
