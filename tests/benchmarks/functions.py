@@ -136,6 +136,7 @@ SMOOTH: dict[str, Example] = {
     "divmod": lambda xp, x: xp.divmod(x, 0.7)[1],
     "modf": lambda xp, x: xp.modf(x)[0],
     "ldexp": lambda xp, x: xp.ldexp(x, 3),
+    "reshape": lambda xp, x: xp.reshape(x, (3, 2)),
     "broadcast_to": lambda xp, x: xp.broadcast_to(x, (2, 2, 3)),
     "clip": lambda xp, x: xp.clip(x, -0.5, 1.0),
     "pad": lambda xp, x: xp.pad(x, ((1, 0), (0, 2)), "constant"),

