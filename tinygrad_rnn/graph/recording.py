@@ -32,7 +32,7 @@ _R = TypeVar("_R")
 _new = object.__new__
 _asarray = np.asarray
 _no_keywords: dict[str, Any] = {}
-_python_scalars = frozenset({float, int, bool})
+python_scalars = frozenset({float, int, bool})
 _writable = (ndarray, list, dict)
 
 
@@ -284,7 +284,7 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
             else:
                 parents.append(node)
                 live = True
-        elif x is None or type(x) in _python_scalars:
+        elif x is None or type(x) in python_scalars:
             arrays.append(x)
             parents.append(None)
         else:
@@ -407,9 +407,21 @@ def binary(op: Primitive, forward: Callable[[Any, Any], Any]) -> Callable[..., A
 # ── what may enter, and what is said when something is wrong ─────────────────────────────
 
 
+def numbers(x: Any, where: Primitive | str) -> ndarray:
+    """The numbers of a Tensor, or ``np.asarray`` of anything else.
+
+    Raises:
+        TypeError: it has none, since a step is being traced (see ``scan``).
+    """
+    try:
+        return _asarray(x._array if isinstance(x, Value) else x)
+    except TypeError as error:
+        raise TypeError(f"{where}: {error}") from error
+
+
 def numeric(x: Any, where: Primitive | str) -> ndarray:
-    """``np.asarray`` for what may enter a graph: floats, integers and booleans."""
-    array = _asarray(x)
+    """:func:`numbers` for what may enter a graph: floats, integers and booleans."""
+    array = numbers(x, where)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{where}: expected real numbers, got {type(x).__name__} of dtype {array.dtype}"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy import ndarray
 
 from .. import graph, ops
-from ..graph import Value, attach
+from ..graph import attach
 from ..tensor import Tensor
 from . import init
 from .lstm_step import named
@@ -301,7 +301,7 @@ def _readable(mask: Any, lengths: Any, shape: tuple[int, ...]) -> ndarray | None
     """Which places (N, T) or (T,) may be read, as an array of our own; None for all."""
     readable = None
     if mask is not None:
-        readable = np.array(mask._array if isinstance(mask, Value) else mask)
+        readable = np.array(graph.numbers(mask, "Attention: mask"))
         if readable.dtype != np.bool_:
             raise TypeError(f"Attention: expected a mask of booleans, got {readable.dtype}")
         if readable.shape != shape:
@@ -309,7 +309,9 @@ def _readable(mask: Any, lengths: Any, shape: tuple[int, ...]) -> ndarray | None
                 f"Attention: expected mask {shape}, got {readable.shape}{graph.current().scope}"
             )
     if lengths is not None:
-        counts = np.asarray(lengths._array if isinstance(lengths, Value) else lengths)
+        counts = graph.numbers(lengths, "Attention: lengths")
+        if counts.size == 0 and counts.dtype.kind == "f":  # [] is of floats
+            counts = counts.astype(np.intp)
         if counts.dtype.kind not in "iu":
             raise TypeError(f"Attention: expected lengths of integers, got {counts.dtype}")
         if counts.shape != shape[:-1] or len(shape) == 1:

@@ -130,7 +130,7 @@ class Layered(Module):
     ) -> tuple[Tensor, Any]:
         x = self._input(x)
         turned = self.batch_first and x.ndim == 3
-        T, *batch = np.swapaxes(x._array, 0, 1).shape[:-1] if turned else x.shape[:-1]
+        T, *batch = (x.shape[1], x.shape[0]) if turned else x.shape[:-1]
         lengths = self._lengths(lengths, T, batch)
         if lengths is not None:
             # Before anything else reads it: not even a NaN in the padding goes further.
@@ -202,7 +202,7 @@ class Layered(Module):
         if given is None:
             return None
         where = f"{type(self).__name__}: expected lengths"
-        lengths = np.asarray(given._array if isinstance(given, Value) else given)
+        lengths = graph.numbers(given, f"{type(self).__name__}: lengths")
         if not batch:
             raise ValueError(f"{where} only for batched input; x has no batch axis")
         if lengths.shape != tuple(batch):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from .. import ops
-from ..graph import Array, Value, attach, describe, numeric
+from ..graph import Array, Primitive, Value, apply, attach, describe, numeric, same
 from ..tensor import Tensor
 
 if TYPE_CHECKING:
@@ -51,7 +51,12 @@ def cross_entropy(
 
     ``"mean"`` divides the sum by ``sum_n w_{y_n}`` over the targets that count, or, for
     probabilities, by their number; where no target counts that is 0 / 0 = NaN. Smoothing replaces
-    the target distribution p by ``(1 - s) p + s / C``. Finite and accurate at logits of any size.
+    the target distribution p by ``(1 - s) p + s / C``.
+
+    Accurate at finite logits of any size; Inf only where the loss is larger than the largest number
+    of the dtype. A class of logit -Inf has probability 0: the loss is Inf where it is the target,
+    and it counts for nothing where its p is 0. Where all logits are -Inf, or one is Inf, the loss
+    is NaN.
 
     Args:
         logits: x, (N, C), (C,) or (N, C, d_1, ...); not normalised.
@@ -111,10 +116,15 @@ def cross_entropy(
         if smoothing:
             probabilities = probabilities * (1 - smoothing) + smoothing / classes
         log_p = ops.log_softmax(_rows(logits))
-        losses = -ops.sum(probabilities * log_p * weights, -1)
+        never = ops.logical_and(ops.equal(probabilities, 0), ops.isinf(log_p))
+        losses = -ops.sum(probabilities * ops.where(never, 0, log_p) * weights, -1)
         return _reduced(losses, reduction, batch, losses.size)
 
-    ids = _class_indices(target, shape, batch)
+    if isinstance(target, Value) and not isinstance(target._array, ndarray):
+        return _of_traced_indices(
+            logits, target, weights, ignore_index, reduction, smoothing, batch
+        )
+    ids = _class_indices(target, shape, batch).reshape(-1)
     rows = _rows(logits)
     counted = np.flatnonzero(ids != ignore_index)
     ignored = len(ids) - len(counted)
@@ -127,13 +137,68 @@ def cross_entropy(
             f"(ignored), got {bad}"
         )
     log_p = ops.log_softmax(rows)
-    losses = -(log_p[np.arange(len(ids)), ids] * weights[ids])
-    if smoothing:
-        spread = -ops.sum(log_p * weights, -1)
-        losses = losses * (1 - smoothing) + spread * (smoothing / classes)
+    losses = _smoothed(log_p, ids, weights, smoothing)
     if ignored and reduction == "none":
         losses = ops.place(losses, counted, (len(counted) + ignored,))
     return _reduced(losses, reduction, batch, float(weights[ids].sum(dtype=np.float64)))
+
+
+def _smoothed(log_p: Array, ids: Array, weights: ndarray, smoothing: float) -> Array:
+    """The loss of each row of log-probabilities."""
+    losses = -(log_p[np.arange(len(ids)), ids] * ops.getitem(weights, ids))
+    if not smoothing:
+        return losses
+    spread = -ops.sum(log_p * weights, -1)
+    return losses * (1 - smoothing) + spread * (smoothing / len(weights))
+
+
+def _of_traced_indices(
+    logits: Array,
+    target: Array,
+    weights: ndarray,
+    ignore_index: int,
+    reduction: str,
+    smoothing: float,
+    batch: tuple[int, ...],
+) -> Array:
+    """Cross-entropy with the class indices of a step that is traced.
+
+    Their numbers are not known yet, so that rows to ignore are masked and not left out.
+    """
+    _class_indices(target, logits.shape, batch)
+    ids = apply(_within, (ops.reshape(target, (-1,)),), {"n": len(weights), "but": ignore_index})
+    counts = ops.not_equal(ids, ignore_index)
+    ids = ops.where(counts, ids, 0)
+    rows = ops.where(ops.expand_dims(counts, -1), _rows(logits), 0)
+    losses = ops.where(counts, _smoothed(ops.log_softmax(rows), ids, weights, smoothing), 0)
+    if reduction != "mean":
+        return _reduced(losses, reduction, batch, 1.0)
+    divisor = ops.sum(ops.where(counts, ops.getitem(weights, ids), 0))
+    mean = ops.sum(losses) / ops.where(ops.equal(divisor, 0), 1, divisor)
+    return ops.where(ops.equal(divisor, 0), math.nan, mean)
+
+
+def _checked_indices(ids: ndarray, *, n: int, but: int) -> ndarray:
+    wrong = ids[((ids < 0) | (ids >= n)) & (ids != but)]
+    if wrong.size:
+        raise IndexError(
+            f"expected class indices from 0 to {n - 1}, or {but} (ignored), got {wrong.min()}"
+        )
+    return ids
+
+
+def _checked_probabilities(y: ndarray) -> ndarray:
+    outside = y[~((y >= 0) & (y <= 1))]
+    if outside.size:
+        raise ValueError(f"expected targets from 0 to 1, got {outside[0]}")
+    return y
+
+
+# The numbers of a traced step are looked at when it runs: by these, which hand them on.
+_within = Primitive("cross_entropy", _checked_indices, None)
+_probabilities = Primitive(
+    "binary_cross_entropy_with_logits", _checked_probabilities, (same,), elementwise=True
+)
 
 
 def _rows(x: Array) -> Array:
@@ -166,7 +231,7 @@ def _class_indices(target: Array, shape: tuple[int, ...], batch: tuple[int, ...]
             f"cross_entropy: with logits {shape} go class indices {batch} or probabilities "
             f"{shape}, got {describe(ids)}"
         )
-    return ids.reshape(-1)
+    return ids
 
 
 # ── numbers ──────────────────────────────────────────────────────────────────────────────
@@ -246,10 +311,13 @@ def binary_cross_entropy_with_logits(x: Array, y: Array, reduction: str = "mean"
     where = "binary_cross_entropy_with_logits"
     _known(reduction, where)
     x, y = _compared(x, y, where)
-    targets: ndarray = y._array if isinstance(y, Value) else y
-    outside = targets[~((targets >= 0) & (targets <= 1))]
-    if outside.size:
-        raise ValueError(f"{where}: expected targets from 0 to 1, got {outside[0]}")
+    if isinstance(y, Value) and not isinstance(y._array, ndarray):
+        y = apply(_probabilities, (y,), {})
+    else:
+        try:
+            _checked_probabilities(y._array if isinstance(y, Value) else y)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
     yes = ops.multiply(y, ops.softplus(ops.negative(x)))
     no = ops.multiply(ops.subtract(1, y), ops.softplus(x))
     return _reduced(ops.add(yes, no), reduction, x.shape, x.size)

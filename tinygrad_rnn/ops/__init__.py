@@ -2,7 +2,8 @@
 
 One file for each kind, in the order in which they build on each other:
 
-    elementwise        arithmetic, comparisons, choices, and what networks squash with
+    logic              comparisons, and logic of booleans
+    elementwise        arithmetic, choices, and what networks squash with
     transcendental     further exponentials, circular and hyperbolic functions
     indexing           reading parts of an array, and adding into parts of zeros
     shaping            other shapes, other orders of axes, joining and cutting
@@ -36,6 +37,7 @@ from . import (
     indexing,
     joining,
     linalg,
+    logic,
     nan_statistics,
     network,
     padding,
@@ -57,6 +59,7 @@ from .differences import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .joining import *  # noqa: F403
+from .logic import *  # noqa: F403
 from .nan_statistics import *  # noqa: F403
 from .network import *  # noqa: F403
 from .padding import *  # noqa: F403
@@ -73,6 +76,7 @@ from .transcendental import *  # noqa: F403
 __all__ = [
     "linalg",
     "shape_of",
+    *logic.__all__,
     *elementwise.__all__,
     *transcendental.__all__,
     *indexing.__all__,

@@ -14,8 +14,9 @@ import numpy as np
 
 from ..graph import Array, composed
 from .arrays import alike, as_value, float_dtype_of, normal_axes, normal_axis, plain, shape_of
-from .elementwise import abs, exp, log, power, sign, where
+from .elementwise import abs, exp, log, power, where
 from .joining import array
+from .logic import sign
 from .reductions import in_dtype
 from .shaping import broadcast_to, expand_dims, moveaxis, reshape
 

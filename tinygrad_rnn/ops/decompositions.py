@@ -23,8 +23,9 @@ from .arrays import as_value
 from .blocks import stacked
 from .cutting import diagonal as diagonal_
 from .cutting import tril
-from .elementwise import abs, equal, less_equal, sign, where
+from .elementwise import abs, where
 from .inverses import _T, _on_diagonal, _symmetric, solve
+from .logic import equal, less_equal, sign
 from .reductions import max
 from .shaping import concatenate, expand_dims
 from .sorting import _argsort, _take_along

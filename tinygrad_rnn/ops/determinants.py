@@ -11,8 +11,9 @@ from .arrays import as_value
 from .blocks import stacked
 from .cutting import diagonal as diagonal_
 from .decompositions import _svd, _svd_parts
-from .elementwise import sign, where
+from .elementwise import where
 from .inverses import _T, _on_diagonal, inv
+from .logic import sign
 from .reductions import prod, sum
 from .shaping import expand_dims
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, Value, elementwise, nondifferentiable, same
+from ..graph import Array, Value, elementwise, same
+from .logic import equal, greater, greater_equal, less, less_equal, sign
 
 __all__ = [
     "abs",
@@ -24,24 +25,17 @@ __all__ = [
     "clip",
     "cos",
     "divide",
-    "equal",
     "exp",
-    "greater",
-    "greater_equal",
-    "less",
-    "less_equal",
     "log",
     "log1p",
     "maximum",
     "minimum",
     "multiply",
     "negative",
-    "not_equal",
     "positive",
     "power",
     "relu",
     "sigmoid",
-    "sign",
     "sin",
     "softplus",
     "sqrt",
@@ -50,51 +44,6 @@ __all__ = [
     "tanh",
     "where",
 ]
-
-# ── comparisons and the like: piecewise constant, so they carry no gradient ──────────────
-
-
-@nondifferentiable(elementwise=True)
-def equal(x: Array, y: Array) -> Array:
-    """``x == y`` element by element, as booleans."""
-    return np.equal(x, y)
-
-
-@nondifferentiable(elementwise=True)
-def not_equal(x: Array, y: Array) -> Array:
-    """``x != y`` element by element, as booleans."""
-    return np.not_equal(x, y)
-
-
-@nondifferentiable(elementwise=True)
-def less(x: Array, y: Array) -> Array:
-    """``x < y`` element by element, as booleans."""
-    return np.less(x, y)
-
-
-@nondifferentiable(elementwise=True)
-def less_equal(x: Array, y: Array) -> Array:
-    """``x <= y`` element by element, as booleans."""
-    return np.less_equal(x, y)
-
-
-@nondifferentiable(elementwise=True)
-def greater(x: Array, y: Array) -> Array:
-    """``x > y`` element by element, as booleans."""
-    return np.greater(x, y)
-
-
-@nondifferentiable(elementwise=True)
-def greater_equal(x: Array, y: Array) -> Array:
-    """``x >= y`` element by element, as booleans."""
-    return np.greater_equal(x, y)
-
-
-@nondifferentiable(elementwise=True)
-def sign(x: Array) -> Array:
-    """-1, 0 or 1: the sign of each element. Its derivative is 0, and it carries none."""
-    return np.sign(x)
-
 
 # ── arithmetic ───────────────────────────────────────────────────────────────────────────
 
@@ -276,7 +225,7 @@ def tanh(x: Array) -> Array:
     """
 
 
-@elementwise(lambda g, y, x: g * y * (_one[y.dtype] - y), symbol="σ")
+@elementwise(lambda g, y, x: g * (y * (_one[y.dtype] - y)), symbol="σ")
 def sigmoid(x: Array) -> Array:
     """``y = 1 / (1 + e^-x)``, between 0 and 1; dy/dx = y (1 - y).
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, Blocks, Operand, Value, differentiable, located
+from ..graph import Array, Blocks, Operand, Value, differentiable, located, variadic
 from .blocks import alone
 
 __all__ = [
@@ -165,6 +165,70 @@ def _getitem(x: Array, index: Any) -> Array:
     return np.asarray(x)[index]
 
 
+# ── at places that a traced step computes ────────────────────────────────────────────────
+
+
+class _Place:
+    """Stands in an index where one of the operands belongs."""
+
+    def __repr__(self) -> str:
+        return "_"
+
+
+PLACE = _Place()
+
+
+def _filled(pattern: tuple[Any, ...], arrays: Sequence[Any]) -> Any:
+    """The index, with the arrays in their places."""
+    rest = iter(arrays)
+    index = tuple([next(rest) if part is PLACE else part for part in pattern])
+    return index[0] if len(index) == 1 else index
+
+
+def _gather_rule(i: int, g: Array, y: Array, x: Array, *ids: Array, pattern: Any) -> Array:
+    assert i == 0, "the other arguments are integers"
+    return _scatter((g, *ids), pattern=pattern, shape=x.shape)
+
+
+def _scatter_rule(i: int, g: Array, y: Array, x: Array, *ids: Any, **at: Any) -> Array:
+    assert i == 0, "the other arguments are integers"
+    return _gather((g, *ids), pattern=at["pattern"])
+
+
+def _gather_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:
+    """Rows of one table, at places of every step."""
+    x, *ids = operands
+    if x.over_time or keywords["pattern"] != (PLACE,) or not ids[0].over_time:
+        return None
+    return lambda table, places: table[places]
+
+
+@variadic(_gather_rule, batch=_gather_blocks, linear=((0,),))
+def _gather(x: Array, *ids: Array, pattern: tuple[Any, ...]) -> Array:
+    """``x[index]`` as ``getitem`` has it, but integers in the index are operands.
+
+    A step that is traced has no numbers to put into an index.
+    """
+    return np.asarray(x)[_filled(pattern, ids)]
+
+
+@variadic(_scatter_rule, linear=((0,),))
+def _scatter(x: Array, *ids: Array, pattern: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
+    """Zeros of a shape with x added at an index: the transpose of ``_gather``."""
+    y = np.zeros(shape, x.dtype)
+    add_at(y, x, _filled(pattern, ids))
+    return y
+
+
+def _is_traced(part: Any) -> bool:
+    """Whether a part of an index is a Tensor of integers that has no numbers yet."""
+    return (
+        isinstance(part, Value)
+        and not isinstance(part._array, ndarray)
+        and part._array.dtype.kind in "iu"
+    )
+
+
 def getitem(x: Array, index: Any) -> Array:
     """``y = x[index]``, basic or advanced; elements taken twice get both gradients.
 
@@ -182,6 +246,10 @@ def getitem(x: Array, index: Any) -> Array:
     >>> x.grad
     array([1., 0., 2.])
     """
+    parts = index if type(index) is tuple else (index,)
+    if any(map(_is_traced, parts)):
+        pattern = tuple([PLACE if _is_traced(part) else _constant_part(part) for part in parts])
+        return _gather((x, *filter(_is_traced, parts)), pattern=pattern)
     return _getitem(x, index=_constant(index))
 
 
@@ -224,12 +292,11 @@ def take(x: Array, indices: Any, axis: int | None = None) -> Array:
     array([[3., 4.],
            [3., 4.]])
     """
-    from .shaping import reshape
+    from .shaping import astype, reshape
 
-    indices = _constant(indices)
-    indices = np.asarray(indices)
+    indices = indices if isinstance(indices, Value) else np.asarray(_constant(indices))
     if indices.dtype.kind == "b":  # in take these are the numbers 0 and 1, not a mask
-        indices = indices.astype(np.intp)
+        indices = astype(indices, np.intp)
     if axis is None:
         return getitem(reshape(x, (-1,)), indices)
     ndim = np.ndim(x._array if isinstance(x, Value) else x)

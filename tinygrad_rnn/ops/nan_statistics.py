@@ -8,8 +8,9 @@ import numpy as np
 
 from ..graph import Array, composed
 from .arrays import Axes, as_value, plain
-from .elementwise import equal, multiply
+from .elementwise import multiply
 from .elementwise import where as where_
+from .logic import equal
 from .reductions import chosen, cumprod, cumsum, in_dtype, max, mean, min, prod
 from .reductions import sum as sum_
 from .statistics import _reduced, root, var

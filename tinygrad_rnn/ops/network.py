@@ -241,10 +241,18 @@ def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0)
         )
     if height or width:
         around = ((0, 0),) * (len(shape) - 2) + ((height, height), (width, width))
-        x = pad(x, around, constant_values=-np.inf)
+        x = x if isinstance(x, Value) else np.asarray(x)
+        x = pad(x, around, constant_values=_least(x.dtype))
     _require_room("max_pool2d", shape_of(x), kernel, stride, (1, 1))
     parts = windows(x, kernel, stride)
     return max_(reshape(parts, (*shape_of(parts)[:-2], math.prod(kernel))), -1)
+
+
+def _least(dtype: np.dtype[Any]) -> Any:
+    """What no number of this dtype is less than."""
+    if dtype.kind == "b":
+        return False
+    return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
 
 
 # ── dropout and normalisation ────────────────────────────────────────────────────────────

@@ -12,8 +12,9 @@ import numpy as np
 from ..graph import Array, composed
 from .arrays import Axes, as_value, dtype_of, normal_axes, plain
 from .decompositions import svdvals
-from .elementwise import abs, equal, power, square, where
+from .elementwise import abs, power, square, where
 from .inverses import _pinv, inv
+from .logic import equal
 from .reductions import max, min, sum
 from .shaping import expand_dims, moveaxis, reshape
 from .statistics import root

@@ -416,11 +416,16 @@ def cumprod(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
 
 
 def _largest(x: ndarray, axis: Axes) -> ndarray:
-    """The maximum along an axis, kept; 0 where it is infinite, so that no Inf - Inf arises."""
+    """The maximum along an axis, kept; -Inf where there is nothing."""
     real = np.asarray(np.real(x))
     real = real if real.dtype.kind == "f" else real.astype(np.float64)
-    largest = np.max(real, axis, keepdims=True, initial=-np.inf)
-    return np.where(np.isfinite(largest), largest, 0).astype(largest.dtype)
+    return np.max(real, axis, keepdims=True, initial=-np.inf)  # type: ignore[no-any-return]
+
+
+def _unwarned() -> np.errstate:
+    """Differences of huge numbers overflow to -Inf, whose exponential is 0 as it should be; those
+    of infinite ones are NaN, which is said to come of them."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 # e^(x - y) would do too, but loses in float32 what y rounds off: 3e-5 at y = 1000.
@@ -438,7 +443,8 @@ def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
         keepdims: keep the reduced axes, with length 1.
 
     Returns:
-        x's shape without the reduced axes, in x's dtype; -Inf for an empty sum.
+        x's shape without the reduced axes, in x's dtype; -Inf for an empty sum and where all x_i
+        are -Inf, Inf where one is Inf. There the gradient is NaN.
 
     Source: Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax
     functions", IMA Journal of Numerical Analysis 41 (2021).
@@ -447,7 +453,8 @@ def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     True
     """
     largest = _largest(x, axis)
-    with np.errstate(divide="ignore"):  # ln 0 = -Inf is the right answer for an empty sum
+    largest = np.where(np.isfinite(largest), largest, 0).astype(largest.dtype)  # no Inf - Inf
+    with _unwarned():  # ln 0 = -Inf is the right answer for an empty sum
         y = np.log(np.sum(np.exp(x - largest), axis, keepdims=True)) + largest
     return y if keepdims else np.squeeze(y, _axes(np.ndim(x), axis))
 
@@ -463,13 +470,15 @@ def softmax(x: Array, axis: Axes = -1) -> Array:
         axis: along which the result sums to 1; a tuple or None for several or all.
 
     Returns:
-        x's shape and dtype (float64 for integers).
+        x's shape and dtype (float64 for integers): 0 where x_i is -Inf. Where all of them are -Inf,
+        or one is Inf, there are no such probabilities, and all are NaN.
 
     >>> softmax([0.0, 0.0])
     array([0.5, 0.5])
     """
-    e = np.exp(x - _largest(x, axis))
-    return e / np.sum(e, axis, keepdims=True)
+    with _unwarned():
+        e = np.exp(x - _largest(x, axis))
+        return e / np.sum(e, axis, keepdims=True)
 
 
 @differentiable(lambda g, y, x, axis: g - exp(y) * sum(g, axis, True), batch=along_axes)
@@ -483,11 +492,12 @@ def log_softmax(x: Array, axis: Axes = -1) -> Array:
         axis: along which ``e^y`` sums to 1; a tuple or None for several or all.
 
     Returns:
-        x's shape and dtype (float64 for integers).
+        x's shape and dtype (float64 for integers): -Inf where x_i is -Inf. Where all of them are
+        -Inf, or one is Inf, all are NaN.
 
     >>> bool(np.allclose(log_softmax([0.0, 0.0]), -np.log(2)))
     True
     """
-    z = x - _largest(x, axis)
-    with np.errstate(divide="ignore"):  # no element reads the ln 0 of an empty sum
+    with _unwarned():  # no element reads the ln 0 of an empty sum
+        z = x - _largest(x, axis)
         return z - np.log(np.sum(np.exp(z), axis, keepdims=True))

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..graph import Array, composed, elementwise, nondifferentiable, same
 from .arrays import as_value, dtype_of, plain
-from .elementwise import add, equal, greater, less, not_equal, power, sign, where
+from .elementwise import add, power, where
+from .logic import equal, greater, less, not_equal, sign, signbit
 from .shaping import astype
 
 __all__ = [
@@ -38,7 +39,6 @@ __all__ = [
     "remainder",
     "rint",
     "round",
-    "signbit",
     "trunc",
 ]
 
@@ -100,15 +100,6 @@ def floor_divide(x: Array, y: Array) -> Array:
 
     >>> floor_divide([7.0, -7.0], 2.0)
     array([ 3., -4.])
-    """
-
-
-@nondifferentiable(np.signbit)
-def signbit(x: Array) -> Array:
-    """Whether the sign is negative, that of -0.0 too, as booleans.
-
-    >>> signbit([-0.0, 1.0])
-    array([ True, False])
     """
 
 

@@ -286,12 +286,12 @@ def broadcast_to(x: Array, shape: Any) -> Array:
            [1., 2.]])
     """
     x = _array(x)
-    if type(shape) is not tuple or 0 in shape or not x.flags.c_contiguous:
+    extra = len(shape) - x.ndim if type(shape) is tuple else -1
+    if extra < 0 or 0 in shape or not x.flags.c_contiguous:
         return np.broadcast_to(x, shape)
     # The same as np.broadcast_to, in a fifth of the time.
-    extra = len(shape) - x.ndim
     strides = [0] * extra
-    for n, m, stride in zip(shape[extra:], x.shape, x.strides, strict=extra >= 0):
+    for n, m, stride in zip(shape[extra:], x.shape, x.strides, strict=True):
         if n != m != 1:
             return np.broadcast_to(x, shape)  # which says what does not fit
         strides.append(0 if m == 1 else stride)

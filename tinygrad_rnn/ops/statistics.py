@@ -9,8 +9,9 @@ from numpy import ndarray
 
 from ..graph import Array, composed, current
 from .arrays import Axes, as_value, dtype_of, float_dtype_of, normal_axes, plain, shape_of
-from .elementwise import equal, maximum, multiply, not_equal, sqrt, square
+from .elementwise import maximum, multiply, sqrt, square
 from .elementwise import where as where_
+from .logic import equal, not_equal
 from .reductions import chosen, count, in_dtype, max, mean, min
 from .reductions import sum as sum_
 from .shaping import astype, broadcast_to, concatenate, moveaxis, reshape, squeeze, stack

@@ -14,7 +14,8 @@ from numpy import ndarray
 
 from ..graph import Array, differentiable, elementwise
 from .elementwise import abs as abs_
-from .elementwise import equal, exp, sigmoid, sqrt, where
+from .elementwise import exp, sigmoid, sqrt, where
+from .logic import equal
 
 __all__ = [
     "arccos",

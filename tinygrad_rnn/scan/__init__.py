@@ -2,10 +2,10 @@
 
 The files, in the order in which to read them:
 
-1. ``trace``: a step runs once on arrays without numbers, and what it does is written down;
-   ``follow``: later calls only look whether it still does that.
-2. ``values``, ``algebra``, ``columns``: its operations become values, regrouped so that little
-   waits for the carry.
+1. ``trace``: a step runs once on values without numbers, and what it does is written down;
+   ``follow``: later calls only look whether it still does that; ``asked``: which derivatives a step
+   may take.
+2. ``values``, ``algebra``, ``columns``: its operations become values, a few of them rewritten.
 3. ``plan``: the backward of a step, and what its forward has to keep; ``cache``.
 4. ``loop``: values become the code of a loop over time; ``totals`` writes the sums after it,
    ``steps`` what runs at every step, ``into`` single operations, ``packing`` and ``packs`` those
@@ -92,12 +92,15 @@ def scan(
         reverse: from the last step to the first; y_t stays at the place of x_t.
         lengths: (N,) integers from 1 to T, of the sequences in a batch; axis 0 of every carry,
             x_t and y_t is then the batch. Past the end of a sequence its carry stands still, its
-            y_t are 0, and what xs holds there, even NaN, reaches no value and no gradient.
+            y_t are 0, and what xs holds there, even NaN, reaches no value and no gradient. If a
+            step mixes the sequences, those that are over take part in it with their last carry and
+            their last x_t.
         unroll: run the cell step by step and record every operation: for pictures, and for cells
             that look at values.
 
     Returns:
-        ``(carry, ys)``: the last carry, and the y_t stacked along a new first axis.
+        ``(carry, ys)``: the last carry, and the y_t stacked along a new first axis. These and all
+        gradients are the loop's, to rounding: no sum and no product is regrouped.
 
     Raises:
         TypeError: the cell looks at the numbers of a value (``if h > 0``, ``.item()``), draws

@@ -37,17 +37,18 @@ def cut(build: Builder, call: Operation) -> Var | None:
     leads = leading in ([Ellipsis], [slice(None)] * (len(x.shape) - 1))
     if not leads or type(last) is not slice:
         return None
-    return _columns(build, x, last) if _has_columns(x) else None
+    return _columns(build, x, last) if _has_columns(x, x.shape[-1]) else None
 
 
-def _has_columns(x: Any) -> bool:
-    """Whether x is a sum of products with the same matrix at every step, and of biases."""
-    if type(x) is not Var:
+def _has_columns(x: Any, count: int) -> bool:
+    """Whether x is a sum of products with the same matrix at every step, and of biases, each of
+    that many columns."""
+    if type(x) is not Var or x.shape[-1:] != (count,):
         return False
     if x.level == CONSTANT:
-        return len(x.shape) > 0 and x.shape[-1] > 1
+        return True
     if x.op is _add:
-        return all(_has_columns(part) for part in x.args)
+        return all(_has_columns(part, count) for part in x.args)
     if x.op is not _matmul or type(x.args[1]) is not Var:
         return False
     return x.args[1].level == CONSTANT and len(x.args[1].shape) == 2

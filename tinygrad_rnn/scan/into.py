@@ -73,16 +73,7 @@ def _into_relu(steps: Steps, v: Var, arguments: list[str], out: str) -> list[str
 def _into_sigmoid(steps: Steps, v: Var, arguments: list[str], out: str) -> list[str]:
     names = steps.writer.names
     names |= {"negative": np.negative, "minimum": np.minimum, "exp": np.exp, "add": np.add}
-    names |= {"reciprocal": np.reciprocal, "multiply": np.multiply, "tanh": np.tanh}
-    if v.dtype == np.float32:
-        # By way of tanh: two to three times faster and, at 7 digits, as good.
-        half = steps.writer.constant(np.array(0.5, v.dtype))
-        return [
-            f"multiply({arguments[0]}, {half}, {out})",
-            f"tanh({out}, {out})",
-            f"multiply({out}, {half}, {out})",
-            f"add({out}, {half}, {out})",
-        ]
+    names |= {"reciprocal": np.reciprocal}
     limit = steps.writer.constant(exp_limit[v.dtype])
     one = steps.writer.constant(np.array(1, v.dtype))
     return [
@@ -118,7 +109,9 @@ def _into_concatenate(steps: Steps, v: Var, arguments: list[str], out: str) -> l
 def _into_join(steps: Steps, v: Var, arguments: list[str], out: str) -> list[str]:
     lines = []
     for x, name, index in zip(v.args, arguments, v.keywords["indices"], strict=True):
-        if steps.parts.get(x, (None,))[0] is not v:
+        # A part may lie in several places, and is only written where one of them is.
+        whole, place = steps.parts.get(x, (None, None))
+        if whole is not v or place is not index:
             lines.append(f"{out}[{steps.writer.constant(index)}] = {name}")
     if v not in steps.zeroed and not covers(v):
         lines.insert(0, f"{out}.fill(0)")

@@ -90,6 +90,9 @@ class Packs:
         if x.level == CONSTANT:
             names = [steps.read(y, leader) for y in operands]
             shape = (len(names), *leader.shape)
+            if x.shape == ():
+                names = [f"{name}.reshape(1)" for name in names]
+                shape = (len(names), *(1,) * len(leader.shape))
             made, is_new = self._number("constants", *names, shape)
             if is_new:
                 line = f"{made} = concatenate([{', '.join(names)}]).reshape({shape})"
@@ -97,9 +100,13 @@ class Packs:
             return made
         if x not in self.of:
             block = self._blocks_beside(operands)
-            if f"{block}_t" not in steps.targets:
-                steps.iterate(f"{block}_t", block)
-            return f"{block}_t"
+            # Axes are matched from the last one: shorter operands get theirs behind the pack's.
+            missing = len(leader.shape) - len(x.shape)
+            made = f"{block}_{missing}_t" if missing else f"{block}_t"
+            if made not in steps.targets:
+                aligned = f".reshape(T, {len(operands)}, *{(1,) * missing + x.shape})"
+                steps.iterate(made, block + aligned if missing else block)
+            return made
         source = self.of[x]
         held, first = self._name[source], source.members.index(x)
         if len(operands) == len(source.members):

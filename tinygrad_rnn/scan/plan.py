@@ -17,7 +17,7 @@ import numpy as np
 from numpy import ndarray
 
 from ..backprop import sweep
-from ..graph import Node, current, traced
+from ..graph import Node, ancestors, current, traced
 from .algebra import Builder, translate
 from .follow import expected
 from .listing import Listing, Names
@@ -46,6 +46,7 @@ class Plan:
 
     def __init__(self, step: Step, recording: bool):
         trace = step.trace
+        trace.close()
         self.step = step
         self.instructions: tuple[Instruction, ...] = tuple(trace.instructions)
         self.sources: tuple[int, ...] = tuple(source.slot for source in trace.sources)
@@ -58,6 +59,7 @@ class Plan:
         self.output_avals = tuple((y._array.shape, y._array.dtype) for y in step.outputs)
         self._lock = threading.Lock()
         self._backward: dict[Any, _Backward] = {}
+        self._reached: dict[tuple[bool, ...], tuple[bool, ...]] = {}
         self.live = _live(step) if recording else _nothing_live(step)
         self._values: dict[int, Var] = {}
         self._builder = Builder()
@@ -77,7 +79,7 @@ class Plan:
         if self.live.any:
             whole = self._derived(tuple(every), self.live.inputs)
             self.kept = whole.saved
-            self._backward[tuple(every), self.live.inputs] = whole
+            self._backward[tuple(every), self.live.inputs, False] = whole
         self.forward = self._forward_loop(self.kept)
         trace.forget()
 
@@ -99,17 +101,48 @@ class Plan:
             self.names,
         )
 
-    def backward(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> _Backward:
-        """The backward loop for these cotangents of the outputs and of these inputs."""
+    def backward(
+        self, given: tuple[bool, ...], wanted: tuple[bool, ...], exactly: bool = False
+    ) -> _Backward:
+        """The backward loop for these cotangents of the outputs and of these inputs.
+
+        A carry may get a cotangent from the steps behind though none is given from outside: at the
+        last step zeros then stand in its place. With ``exactly`` none does: only what is given
+        has a cotangent at any step.
+        """
+        key = given, wanted, exactly
         with self._lock:
-            found = self._backward.get((given, wanted))
+            found = self._backward.get(key)
             if found is None:
                 if len(self._backward) >= 64:
                     self._backward.clear()
-                found = self._backward[given, wanted] = self._derived(given, wanted)
+                seeded = given if exactly else self._seeded(given)
+                found = self._backward[key] = self._derived(seeded, wanted)
             return found
 
-    def _derived(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> _Backward:
+    def reached(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
+        """Which carries have a cotangent if these new carries and outputs have one."""
+        found = self._reached.get(given)
+        if found is None:
+            outputs = (*self.step.new_carries, *self.step.outputs)
+            nodes = [y.node for y, has in zip(outputs, given, strict=True) if has and y.node]
+            behind = set(ancestors(nodes))
+            leaves = self._leaves()[: len(self.step.carries)]
+            pairs = zip(self.live.carries, leaves, strict=True)
+            found = self._reached[given] = tuple(live and leaf in behind for live, leaf in pairs)
+        return found
+
+    def _seeded(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
+        """Which new carries and outputs have a cotangent at some step."""
+        n = len(self.step.carries)
+        while True:
+            pairs = zip(given[:n], self.reached(given), strict=True)
+            seeded = (*[a or b for a, b in pairs], *given[n:])
+            if seeded == given:
+                return given
+            given = seeded
+
+    def _derived(self, seeded: tuple[bool, ...], wanted: tuple[bool, ...]) -> _Backward:
         """Run the rules on traced values, and plan what they do."""
         step = self.step
         trace = Trace(step.trace)
@@ -119,10 +152,9 @@ class Plan:
         slots: list[int | None] = []
         leaves = self._leaves()
         carry_live = self.live.carries
-        with traced(trace.apply, recording=False):
-            for i, (y, has_cotangent) in enumerate(zip(outputs, given, strict=True)):
-                # The cotangent of a carry comes from the step behind, if not from outside.
-                if y.node is None or not (has_cotangent or (i < n and carry_live[i])):
+        with traced(trace, recording=False):
+            for i, y in enumerate(outputs):
+                if y.node is None or not seeded[i]:
                     slots.append(None)
                     continue
                 g = trace.given(y._array.shape, y._array.dtype, False)
@@ -280,14 +312,16 @@ class _Backward:
             assert slot is not None
             values[slot] = given(symbols[slot].shape, symbols[slot].dtype, SEQUENCE, labels[i])
             sequences.append(values[slot])
-        self.carries = [i for i in range(n) if seeds[i] is not None]
+        # A carry may have a cotangent though the new carry, a constant say, has none to pass on.
+        found = [cotangents[i] is not None for i in range(n)]
+        self.carries = [i for i in range(n) if seeds[i] is not None or found[i]]
         carries = []
         labels = _numbered("dh", "", n)
         for i in self.carries:
-            slot = seeds[i]
-            assert slot is not None
-            values[slot] = given(symbols[slot].shape, symbols[slot].dtype, LOOP, labels[i])
-            carries.append(values[slot])
+            slot, symbol = seeds[i], symbols[step.carries[i]]
+            carries.append(given(symbol.shape, symbol.dtype, LOOP, labels[i]))
+            if slot is not None:
+                values[slot] = carries[-1]
         self._read_forward(forward, builder, saved, trace, values)
         translate(builder, trace.instructions, symbols, values)
 

@@ -49,6 +49,7 @@ class Steps:
         self._free: dict[Any, list[str]] = {}  # buffers that nobody reads any more
         self._made = 0
         self.fixed: set[str] = set()  # names that stand for the same memory at every step
+        self.in_order: set[str] = set()  # those of them whose rows lie one behind the other
         self.noted: dict[Var, str] = {}  # single numbers, copied to the block that keeps them
         self.packs = Packs(writer)
         self.zeroed: set[Var] = set()  # joins whose block is 0 where none of their parts lies
@@ -300,6 +301,7 @@ class Steps:
             dtype = self.writer.constant(v.dtype, "dtype_")
             self.prologue.append(f"{name} = empty({shape}, {dtype})")
             self.fixed.add(name)
+            self.in_order.add(name)
         self._buffers[v] = name
         return name
 
@@ -322,8 +324,13 @@ class Steps:
         arguments = [self.read(x, v) for x in v.args]
         made = f"v{v.number}"
         if v.is_view:
-            # A buffer stays where it is, and so does what one sees of it.
-            stays = arguments[0] in self.fixed
+            # A buffer stays where it is, and so does what one sees of it. But of what does not lie
+            # in order reshape makes a copy, and a single element is a number: both are others at
+            # every step.
+            in_order = op is not table["reshape"] or arguments[0] in self.in_order
+            stays = arguments[0] in self.fixed and in_order and v.shape != ()
+            if stays and op in (table["reshape"], table["squeeze"], table["expand_dims"]):
+                self.in_order |= {made} if arguments[0] in self.in_order else set()
             (self.prologue if stays else self.body).append(
                 f"{made} = {self._view(v, arguments[0])}"
             )
@@ -391,7 +398,8 @@ class Steps:
         for i, (old, new) in enumerate(self.carries):
             if old.shape == ():
                 value = self.read(new, new)
-                late.append((f"h{i}", value))
+                # A 0-d view is of memory that the next step writes into: its number is what stays.
+                late.append((f"h{i}", value if is_elementwise(new) else f"{value}[()]"))
             elif self.out.get(new) != f"h{i}_next":
                 self.body.append(f"copyto(h{i}_next, {self.read(new, new)})")
         if late:

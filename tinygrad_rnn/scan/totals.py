@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..graph import table
+from ..ops.indexing import PLACE
 from .batching import batched, with_time
 from .blocks import once, operands, sum_of_each
 from .values import CONSTANT, Var, dense, join
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 _add, _multiply, _matmul, _einsum = (
     table[name] for name in ("add", "multiply", "matmul", "einsum")
 )
-_sum, _sum_to, _rows_added = table["sum"], table["sum_to"], table["_rows_added"]
+_sum, _sum_to = table["sum"], table["sum_to"]
+_rows_added, _scatter = table["_rows_added"], table["_scatter"]
 
 
 class Totals:
@@ -69,7 +71,8 @@ class Totals:
             return f"{f}({self.of(x)})"
         if op is _matmul and all(type(a) is Var and len(a.shape) == 2 for a in v.args):
             return self._product(*v.inputs)
-        if op is _rows_added and all(a.level > CONSTANT for a in v.inputs):
+        rows = op is _rows_added or (op is _scatter and v.keywords["pattern"] == (PLACE,))
+        if rows and all(a.level > CONSTANT for a in v.inputs):
             # The rows of all steps at once.
             return f"{writer.constant(once(v), 'rows_added_')}({self._blocks(v)})"
         if op is _einsum:

@@ -52,8 +52,6 @@ class Tensor(Value):
         dtype: Any = None,
         name: str | None = None,
     ):
-        if isinstance(data, Value):
-            data = data._array
         array = np.array(numeric(data, "Tensor"), dtype=dtype)
         numeric(array, "Tensor")
         # Big-endian floats, as old file formats hold them, would become native in the first op.
@@ -76,7 +74,7 @@ class Tensor(Value):
 
     @data.setter
     def data(self, data: Any) -> None:
-        array = np.array(data._array if isinstance(data, Value) else data)
+        array = np.array(graph.numbers(data, "data"))
         if array.shape != self._array.shape or array.dtype != self._array.dtype:
             raise ValueError(
                 f"data: expected {graph.describe(self)} as before, got {graph.describe(array)}"
@@ -98,7 +96,7 @@ class Tensor(Value):
             return
         if self.node is None:
             raise ValueError("grad: this tensor does not require grad")
-        array = np.array(grad._array if isinstance(grad, Value) else numeric(grad, "grad"))
+        array = np.array(numeric(grad, "grad"))
         if array.shape != self.shape:
             raise ValueError(f"grad: expected shape {self.shape}, got {array.shape}")
         self.node.grad = array.astype(self.dtype, copy=False)
@@ -298,6 +296,10 @@ class Tensor(Value):
     __le__ = ops.less_equal
     __gt__ = ops.greater
     __ge__ = ops.greater_equal
+    __and__ = __rand__ = ops.bitwise_and
+    __or__ = __ror__ = ops.bitwise_or
+    __xor__ = __rxor__ = ops.bitwise_xor
+    __invert__ = ops.invert
 
     def __radd__(self, x: ArrayLike) -> Tensor:
         return ops.add(x, self)

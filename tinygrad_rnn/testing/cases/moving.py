@@ -71,6 +71,24 @@ def _split(x: Any, sections: Any, axis: int) -> Any:
 
 _one, _zero = np.ones(1, np.float32), np.zeros(1, np.float32)
 _ids = np.array([[1, 0, 1], [3, 1, 1]])
+_P = ops.indexing.PLACE
+
+
+def _gathered(shape: Shape, pattern: Any, *ids: Any) -> Call:
+    return call(
+        shape,
+        f=lambda x: ops.indexing._gather((x, *ids), pattern=pattern),
+        label=f"{shape} {pattern}",
+    )
+
+
+def _scattered(shape: Shape, pattern: Any, *ids: Any) -> Call:
+    small = ops.indexing._gather((np.zeros(shape), *ids), pattern=pattern).shape
+    return call(
+        small,
+        f=lambda x: ops.indexing._scatter((x, *ids), pattern=pattern, shape=shape),
+        label=f"into {shape} {pattern}",
+    )
 
 
 def _mixed(xp: Any, parts: Any) -> Any:
@@ -85,6 +103,30 @@ rows = [
         "_place",
         [_put(*_place_shape(s, index), index=index, shape=s) for s, index in indices],
         f=ops.place,
+    ),
+    Row(
+        "_gather",
+        [
+            _gathered((4, 3), (_P,), _ids),
+            _gathered((4, 3), (slice(None), _P), _ids % 3),
+            _gathered((4, 3), (_P, 1), np.array([0, 0, 2])),
+            _gathered((2, 3, 4), (_P, slice(None), _P), np.array([1, 1]), np.array([0, 3])),
+            _gathered((4, 3), (Ellipsis, _P), np.array(2)),
+            _gathered((3,), (_P,), np.zeros((0, 2), int)),
+        ],
+        f=ops.indexing._gather,
+    ),
+    Row(
+        "_scatter",
+        [
+            _scattered((4, 3), (_P,), _ids),
+            _scattered((4, 3), (slice(None), _P), _ids % 3),
+            _scattered((4, 3), (_P, 1), np.array([0, 0, 2])),
+            _scattered((2, 3, 4), (_P, slice(None), _P), np.array([1, 1]), np.array([0, 3])),
+            _scattered((4, 3), (Ellipsis, _P), np.array(2)),
+            _scattered((3,), (_P,), np.zeros((0, 2), int)),
+        ],
+        f=ops.indexing._scatter,
     ),
     Row(
         "_rows_added",
