@@ -1,8 +1,8 @@
 """Write what type checkers see of the operations: ``python -m tests.stubs``.
 
 Which of Tensor and ndarray comes out of an operation depends on what went in. Its one signature in
-the source cannot say so; the overloads in ``ops/__init__.pyi`` and ``ops/linalg.pyi`` do, one for
-each argument that may be a Tensor:
+the source cannot say so; the overloads in the ``.pyi`` files of ``ops`` and ``nn.losses`` do, one
+for each argument that may be a Tensor:
 
     def multiply(x: Value, y: ArrayLike | Value) -> Tensor: ...
     def multiply(x: ArrayLike, y: Tensor) -> Tensor: ...
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_rnn import ops
+from tinygrad_rnn.nn import losses
 from tinygrad_rnn.ops import linalg
 
 HEAD = '''"""The operations as type checkers see them. Written by ``python -m tests.stubs``."""
@@ -177,9 +178,14 @@ def files() -> dict[Path, str]:
         cls = next(getattr(m, result) for m in vars(ops).values() if hasattr(m, result))
         fields = "".join(f"    {field}: _T\n" for field in cls._fields)
         results += f"\nclass {result}(NamedTuple, Generic[_T]):\n{fields}"
+    modules = [name for name in losses.__all__ if isinstance(getattr(losses, name), type)]
+    beside = HEAD.replace("from ..", "from ...")
+    beside += f"from .modules import {', '.join(f'{m} as {m}' for m in modules)}\n\n"
+    functions = sorted(set(losses.__all__) - set(modules))
     return {
         folder / "__init__.pyi": stub(ops, names, head),
         folder / "linalg.pyi": stub(linalg, sorted(linalg.__all__), HEAD + results),
+        Path(losses.__file__).with_suffix(".pyi"): stub(losses, functions, beside),
     }
 
 

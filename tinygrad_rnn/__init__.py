@@ -11,8 +11,8 @@ A reverse-mode autograd engine in NumPy. Operations on Tensors build a graph of 
 
 The rooms, each importing only from those before it: ``graph`` (what is recorded), ``ops`` (every
 operation beside its derivative), ``backprop`` (the reverse sweep), ``tensor`` (operators and
-NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``text``, ``viz``,
-``testing`` and the command line.
+NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``data``, ``io``,
+``text``, ``viz``, ``testing`` and ``app`` (the command line).
 """
 
 import importlib
@@ -22,18 +22,23 @@ from . import ops
 from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad
 from .graph import detect_anomaly, no_grad, primitive, scope, steps
 from .ops import *  # noqa: F403
-from .scan import scan, scan_plan
+from .scan import fused, scan, scan_plan
 from .tensor import Tensor
 
 if TYPE_CHECKING:
+    from . import data as data
     from . import io as io
     from . import nn as nn
     from . import optim as optim
     from . import testing as testing
     from . import text as text
     from . import viz as viz
+    from .app.checkpoints import load_model as load_model
+    from .app.training import train as train
     from .io import load as load
     from .io import save as save
+    from .nn.pytorch import from_torch as from_torch
+    from .nn.pytorch import to_torch as to_torch
     from .viz import draw as draw
     from .viz import gradient_flow as gradient_flow
     from .viz import grads_by_step as grads_by_step
@@ -41,14 +46,18 @@ if TYPE_CHECKING:
 
 # What not every program uses is imported when it is first asked for. The lines above tell type
 # checkers and editors the same.
-_rooms = {"io", "nn", "optim", "testing", "text", "viz"}
+_rooms = {"data", "io", "nn", "optim", "testing", "text", "viz"}
 _elsewhere = {
     "compare": "viz",
     "draw": "viz",
+    "from_torch": "nn.pytorch",
     "gradient_flow": "viz",
     "grads_by_step": "viz",
     "load": "io",
+    "load_model": "app.checkpoints",
     "save": "io",
+    "to_torch": "nn.pytorch",
+    "train": "app.training",
 }
 
 
@@ -70,6 +79,7 @@ __all__ = [
     "Tensor",
     "checkpoint",
     "detect_anomaly",
+    "fused",
     "grad",
     "hessian",
     "hvp",

@@ -74,7 +74,12 @@ reveal_type(tg.nn.LSTM(3, 4)(x)[1][1])  # Tensor
 reveal_type(tg.nn.GRU(3, 4)(x)[1])  # Tensor
 reveal_type(tg.nn.LSTMCell(3, 4)(x))  # tuple[Tensor, Tensor]
 reveal_type(tg.nn.Dropout(0.1)(x))  # Tensor
+reveal_type(tg.nn.GELU()(x))  # Tensor
+reveal_type(tg.nn.LayerNorm(3)(x))  # Tensor
 reveal_type(tg.nn.cross_entropy(net(x), [0]))  # Tensor
+reveal_type(tg.nn.mse_loss(a, x))  # Tensor
+reveal_type(tg.nn.huber_loss(a, a, delta=2.0))  # ndarray
+reveal_type(tg.nn.CrossEntropyLoss()(net(x), [0]))  # Tensor
 
 
 class Scale(tg.nn.Module):

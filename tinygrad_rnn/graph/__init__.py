@@ -24,6 +24,9 @@ from .primitives import (
     variadic,
 )
 from .recording import (
+    ALL,
+    OUT,
+    Argument,
     Array,
     ForEach,
     Primitive,
@@ -60,6 +63,9 @@ from .scopes import (
 )
 
 __all__ = [
+    "ALL",
+    "OUT",
+    "Argument",
     "Array",
     "BatchRule",
     "Blocks",

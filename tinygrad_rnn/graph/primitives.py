@@ -56,6 +56,7 @@ def elementwise(
     recurrent net spends its time on.
     """
 
+    traits.setdefault("view", False)
     ufunc, vjps = (rules[0], rules[1:]) if isinstance(rules[0], np.ufunc) else (None, rules)
 
     def decorate(described: Callable[..., Any]) -> Callable[..., Array]:
@@ -83,6 +84,8 @@ def differentiable(
     arguments. It is written in other operations.
     """
 
+    traits.setdefault("view", False)
+
     def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
         op = Primitive(
             forward.__name__,
@@ -105,6 +108,8 @@ def nondifferentiable(
 
     As with :func:`elementwise`, a ufunc that is the whole function stands before what documents it.
     """
+
+    traits.setdefault("view", False)
 
     def decorate(described: Callable[..., Any]) -> Callable[..., Array]:
         op = Primitive(
@@ -133,6 +138,8 @@ def variadic(
     The rule is ``rule(index, g, out, *inputs, **keywords)``. What comes out is called with the
     list as its first argument, as ``np.concatenate`` is.
     """
+
+    traits.setdefault("view", False)
 
     def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
         op = Primitive(forward.__name__, forward, ForEach(rule), **traits)
@@ -231,7 +238,7 @@ def primitive(
     name: str | None = None,
     elementwise: bool = False,
     batch: BatchRule | None = None,
-    view: View | Callable[[dict[str, Any]], View] = "maybe",
+    view: View | Callable[[dict[str, Any]], View] = "unknown",
     linear: Linear | Callable[[dict[str, Any]], Linear] = (),
     symbol: str | None = None,
     moves: bool = False,
@@ -253,8 +260,8 @@ def primitive(
         batch: how ``scan`` calls it once for all time steps in the place of once for each,
             ``batch(keywords, operands)``; see :meth:`Primitive.batch`. Where ``elementwise``,
             this needs not be said.
-        view: whether the output shares memory with the first input: True, False or "maybe", or a
-            function of the keywords that says which.
+        view: whether the output shares memory with the first input: True, False, "maybe" (it
+            depends on its strides), "unknown", or a function of the keywords that says which.
         linear: the groups of arguments in which ``forward`` is linear; see
             :meth:`Primitive.is_linear_in`.
         symbol: how pictures and equations write it; between its arguments, if these are two.

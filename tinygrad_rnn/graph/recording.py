@@ -23,7 +23,7 @@ from .scopes import Scope, current
 #: Which of the two comes out depends on what went in, which Python's types cannot say.
 Array: TypeAlias = Any
 Rule: TypeAlias = Callable[..., Array]
-View: TypeAlias = bool | Literal["maybe"]
+View: TypeAlias = bool | Literal["maybe", "unknown"]
 Linear: TypeAlias = tuple[tuple[int, ...], ...] | Literal["all", "each"]
 
 _P = ParamSpec("_P")
@@ -68,6 +68,17 @@ class Traits(TypedDict, total=False):
     linear: Linear | Callable[[dict[str, Any]], Linear]
     symbol: str | None
     moves: bool
+    written_out: Callable[..., Array]
+    into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]]
+    range: tuple[float, float]
+
+
+class Argument(int):
+    """In :attr:`Primitive.into`: the array argument of this number."""
+
+
+#: In :attr:`Primitive.into`: the array to write to, and all array arguments as one tuple.
+OUT, ALL = Argument(-1), Argument(-2)
 
 
 class Primitive:
@@ -94,7 +105,8 @@ class Primitive:
         batch_rule: how it runs on blocks (T, ...), see :meth:`batch`. An elementwise operation
             needs none of its own.
         view: whether its output shares memory with its first argument: True (always), False
-            (never), "maybe", or a function of the keywords that says which, see :meth:`is_view`.
+            (never), "maybe" or "unknown", or a function of the keywords that says which, see
+            :meth:`is_view`.
         linear: in which of its arguments it is linear, see :meth:`is_linear_in`. A tuple of groups
             (of argument numbers), ``"all"`` for one group of all arguments, ``"each"`` for
             every argument by itself, or a function of the keywords that gives one of these.
@@ -102,6 +114,14 @@ class Primitive:
             it stands between them.
         moves: every element of the output is an element of an input, unchanged. Run on labels of
             the elements, the operation says where each one came from.
+        written_out: the same as simpler operations, ``written_out(*inputs, **keywords)``, for a
+            compiler that does several of them in one pass; None for an operation that is simple.
+        into: how it writes into given memory: ``into(keywords)`` lists the calls to make, each a
+            tuple of a NumPy function and its arguments, among them ``Argument(i)`` for input i,
+            ``ALL`` for the tuple of them and ``OUT``. The memory overlaps with no input. None where
+            it cannot, and for a ufunc, which always can.
+        range: the least and the largest number that it gives, whatever its arguments; None where
+            it gives any.
     """
 
     __slots__ = (
@@ -111,13 +131,16 @@ class Primitive:
         "elementwise",
         "expand",
         "forward",
+        "into",
         "linear",
         "moves",
         "name",
+        "range",
         "rowwise",
         "symbol",
         "view",
         "vjps",
+        "written_out",
     )
 
     def __init__(
@@ -131,10 +154,13 @@ class Primitive:
         expand: Callable[[Node], Sequence[Value]] | None = None,
         rowwise: bool = False,
         batch: BatchRule | None = None,
-        view: View | Callable[[dict[str, Any]], View] = False,
+        view: View | Callable[[dict[str, Any]], View] = "unknown",
         linear: Linear | Callable[[dict[str, Any]], Linear] = (),
         symbol: str | None = None,
         moves: bool = False,
+        written_out: Callable[..., Array] | None = None,
+        into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]] | None = None,
+        range: tuple[float, float] | None = None,
     ):
         self.name = name
         self.forward = forward
@@ -150,6 +176,9 @@ class Primitive:
         self.linear = linear
         self.symbol = symbol
         self.moves = moves
+        self.written_out = written_out
+        self.into = into
+        self.range = range
         self.arity = 0
 
     def batch(self, keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:
@@ -175,8 +204,9 @@ class Primitive:
     def is_view(self, keywords: dict[str, Any]) -> View:
         """Whether the output shares memory with the first argument, however that is strided.
 
-        True: always, so that it costs nothing to make it again. False: never. "maybe": it depends
-        on the strides (reshape), or nobody knows (a user's own operation; any argument then).
+        True: always, so that it costs nothing to make it again. False: never, nor with another
+        argument. "maybe": it depends on the strides (reshape). "unknown": nobody said (a user's
+        own operation), and it may share memory with any argument.
         A 0-d output may be a copy even so: NumPy makes scalars of these.
         """
         return self.view(keywords) if callable(self.view) else self.view

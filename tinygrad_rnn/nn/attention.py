@@ -19,8 +19,9 @@ from .. import graph, ops
 from ..graph import attach
 from ..tensor import Tensor
 from . import init
+from .checks import as_input, floating, sized
 from .lstm_step import named
-from .module import Module, Parameter, as_input, floating, sized
+from .module import Module, Parameter
 
 
 class _Memory(NamedTuple):

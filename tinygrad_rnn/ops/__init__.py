@@ -5,6 +5,7 @@ One file for each kind, in the order in which they build on each other:
     logic              comparisons, and logic of booleans
     elementwise        arithmetic, choices, and what networks squash with
     transcendental     further exponentials, circular and hyperbolic functions
+    special            what NumPy has not: the error function
     indexing           reading parts of an array, and adding into parts of zeros
     shaping            other shapes, other orders of axes, joining and cutting
     rounding           rounding, remainders and signs
@@ -48,6 +49,7 @@ from . import (
     rounding,
     shaping,
     sorting,
+    special,
     statistics,
     transcendental,
 )
@@ -70,6 +72,7 @@ from .repeating import *  # noqa: F403
 from .rounding import *  # noqa: F403
 from .shaping import *  # noqa: F403
 from .sorting import *  # noqa: F403
+from .special import *  # noqa: F403
 from .statistics import *  # noqa: F403
 from .transcendental import *  # noqa: F403
 
@@ -79,6 +82,7 @@ __all__ = [
     *logic.__all__,
     *elementwise.__all__,
     *transcendental.__all__,
+    *special.__all__,
     *indexing.__all__,
     *shaping.__all__,
     *rounding.__all__,

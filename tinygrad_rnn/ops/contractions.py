@@ -12,22 +12,17 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, composed
-from .arrays import alike, as_value, dtype_of, normal_axes, plain, shape_of
-from .elementwise import multiply
+from .arrays import alike, as_value, dtype_of, normal_axes, shape_of
+from .elementwise import maximum, minimum, multiply
 from .elementwise import where as where_
 from .indexing import take
+from .logic import greater, greater_equal, less
 from .network import windows
 from .padding import pad
 from .products import matmul
 from .rounding import remainder
-from .shaping import (
-    expand_dims,
-    flip,
-    moveaxis,
-    reshape,
-    stack,
-    transpose,
-)
+from .shaping import concatenate, expand_dims, flip, moveaxis, reshape, stack, transpose
+from .sorting import argsort, searchsorted
 
 __all__ = [
     "convolve",
@@ -333,19 +328,18 @@ def interp(
             raise ValueError("interp: the period must not be 0")
         period = abs(period)
         x, xp = remainder(x, period), remainder(xp, period)
-        order = np.argsort(plain(xp))
-        order = np.concatenate([order[-1:], order, order[:1]])
+        order = argsort(xp)
+        order = concatenate([order[-1:], order, order[:1]])
         turn = np.array([-period, *[0] * xp.size, period], dtype_of(xp))
         xp, fp = take(xp, order) + turn, take(fp, order)
         left = right = None
-    places, at = np.asarray(plain(xp)), np.asarray(plain(x))
-    last = len(places) - 1
-    i = np.clip(np.searchsorted(places, at, "right") - 1, 0, max(last - 1, 0))
-    j = np.minimum(i + 1, last)
+    last = xp.size - 1
+    i = minimum(maximum(searchsorted(xp, x, "right") - 1, 0), max(last - 1, 0))
+    j = minimum(i + 1, last)
     width = take(xp, j) - take(xp, i)
     width = where_(width == 0, 1, width) if last == 0 else width
     below = take(fp, i)
     y = below + (take(fp, j) - below) / width * (x - take(xp, i))
-    y = where_(at < places[0], fp[0] if left is None else left, y)
-    y = where_(at >= places[-1], fp[-1], y)
-    return y if right is None else where_(at > places[-1], right, y)
+    y = where_(less(x, xp[0]), fp[0] if left is None else left, y)
+    y = where_(greater_equal(x, xp[-1]), fp[-1], y)
+    return y if right is None else where_(greater(x, xp[-1]), right, y)

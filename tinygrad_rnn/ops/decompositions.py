@@ -5,8 +5,8 @@ users call cut it. What is documented as symmetric gets a symmetric gradient: th
 of ``(x + x') / 2``, since a change of one triangle alone leads out of the symmetric matrices.
 
 Where singular values or eigenvalues are equal, their vectors may be turned within the space that
-they span, and have no derivative. Their part is left out: the gradient of whatever does not depend
-on that turn (a projection, a matrix function, a sum of all such vectors' outer products) is right.
+they span, and have no derivative: the gradient of what uses these vectors is NaN. The gradient of
+what uses the values alone, or the vectors of others, is right.
 
 Source of the rules, where none other is named: Giles, "An extended collection of matrix derivative
 results for forward and reverse mode algorithmic differentiation" (2008).
@@ -21,13 +21,12 @@ import numpy as np
 from ..graph import Array, composed, differentiable, nondifferentiable
 from .arrays import as_value
 from .blocks import stacked
-from .cutting import diagonal as diagonal_
 from .cutting import tril
 from .elementwise import abs, where
 from .inverses import _T, _on_diagonal, _symmetric, solve
 from .logic import equal, less_equal, sign
 from .reductions import max
-from .shaping import concatenate, expand_dims
+from .shaping import broadcast_to, concatenate, expand_dims
 from .sorting import _argsort, _take_along
 
 __all__ = [
@@ -72,21 +71,40 @@ def cholesky(x: Array, *, upper: bool = False) -> Array:
     return _T(_cholesky(_T(x))) if upper else _cholesky(x)
 
 
-def _inverse_apart(x: Array, size: Array) -> Array:
-    """1 / x, and 0 where x is 0 up to the rounding of numbers of that size."""
-    n, eps = x.shape[-1], float(np.finfo(x.dtype).eps)
-    near = less_equal(abs(x), expand_dims(max(abs(size), -1, True), -1) * (8 * n * eps))
-    return where(near, 0, 1 / where(near, 1, x))
+def _is_rounding(x: Array, of: Array) -> Array:
+    """Where x (..., m, n) is 0 up to the rounding of the largest number of a matrix."""
+    tolerance = 8 * x.shape[-1] * float(np.finfo(x.dtype).eps)
+    return less_equal(abs(x), max(abs(of), (-2, -1), True, initial=0) * tolerance)
 
 
-def _gaps(w: Array) -> Array:
-    """``1 / (w_j - w_i)``, and 0 where they are equal."""
-    return _inverse_apart(expand_dims(w, -2) - expand_dims(w, -1), w)
+def _per(x: Array, c: Array, asked: Array, w: Array) -> Array:
+    """``c / x``; where x is 0: 0 if nobody asked, else NaN.
+
+    Args:
+        x: (..., m, n): sums or differences of w.
+        c: what to divide by it.
+        asked: the cotangents that c is made of, so turned that their element (i, j) is about x_ij.
+        w: (..., n).
+    """
+    zero = _is_rounding(x, expand_dims(w, -2))
+    return where(
+        zero, where(_is_rounding(asked, asked), 0, np.nan), where(zero, 0, c) / where(zero, 1, x)
+    )
+
+
+def _differences(w: Array) -> Array:
+    """``w_j - w_i``."""
+    return expand_dims(w, -2) - expand_dims(w, -1)
+
+
+def _off_diagonal(x: Array) -> Array:
+    return x * (1 - np.eye(x.shape[-1], dtype=x.dtype))
 
 
 def _eigh_rule(g: Array, y: Array, x: Array, UPLO: Any) -> Array:
     w, v = y[..., 0, :], y[..., 1:, :]
-    inner = _on_diagonal(g[..., 0, :]) + _gaps(w) * (_T(v) @ g[..., 1:, :])
+    turns = _off_diagonal(_T(v) @ g[..., 1:, :])
+    inner = _on_diagonal(g[..., 0, :]) + _per(_differences(w), turns, turns, w)
     return _symmetric(v @ inner @ _T(v))
 
 
@@ -148,18 +166,25 @@ def _svd_rule(g: Array, y: Array, x: Array) -> Array:
 
         u [diag(g_s) + ((a + b) / (s_j - s_i) + (a - b) / (s_j + s_i)) / 2] v'
 
-    whose first part belongs to turns of u and v together, and is left out where s_i = s_j.
+    whose first part belongs to turns of u and v together.
     """
     u, s, v = _svd_parts(y, x.shape)
     g_u, g_s, g_v = _svd_parts(g, x.shape)
-    a, b = _T(u) @ g_u, _T(v) @ g_v
-    a, b = a - _T(a), b - _T(b)
-    sums = _inverse_apart(expand_dims(s, -2) + expand_dims(s, -1), s)
-    inner = _on_diagonal(g_s) + ((a + b) * _gaps(s) + (a - b) * sums) * 0.5
+    turns_u, turns_v = _off_diagonal(_T(u) @ g_u), _off_diagonal(_T(v) @ g_v)
+    a, b = turns_u - _T(turns_u), turns_v - _T(turns_v)
+    asked = abs(turns_u) + abs(turns_v)
+    together = _per(_differences(s), a + b, asked, s)
+    apart = _per(expand_dims(s, -2) + expand_dims(s, -1), a - b, asked, s)
+    inner = _on_diagonal(g_s) + (together + apart) * 0.5
     # What leads out of the space of the vectors: (1 - u u') g_u / s, and likewise for v.
-    inverse = 2 * expand_dims(diagonal_(sums, 0, -2, -1), -2)
-    out_u, out_v = (g_u - u @ (_T(u) @ g_u)) * inverse, (g_v - v @ (_T(v) @ g_v)) * inverse
+    out_u, out_v = (_out_of(u, g_u, s), _out_of(v, g_v, s))
     return (u @ inner + out_u) @ _T(v) + u @ _T(out_v)
+
+
+def _out_of(u: Array, g: Array, s: Array) -> Array:
+    out = g - u @ (_T(u) @ g)
+    out = where(_is_rounding(out, g), 0, out)
+    return _per(broadcast_to(expand_dims(s, -2), out.shape), out, out, s)
 
 
 @differentiable(_svd_rule, batch=stacked)
@@ -296,6 +321,8 @@ def qr(x: Array, mode: str = "reduced") -> Any:
     if mode not in ("reduced", "complete", "r"):
         raise ValueError(f"qr: expected 'reduced', 'complete' or 'r' as mode, got {mode!r}")
     x = as_value(x)
+    if x.ndim < 2:
+        raise np.linalg.LinAlgError(f"qr: expected at least two-dimensional arrays, got {x.shape}")
     m, n = x.shape[-2:]
     if m >= n:
         y = _qr(x)

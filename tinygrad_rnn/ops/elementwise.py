@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, Value, elementwise, same
+from ..graph import OUT, Argument, Array, Value, elementwise, same
 from .logic import equal, greater, greater_equal, less, less_equal, sign
 
 __all__ = [
@@ -78,7 +78,7 @@ def multiply(x: Array, y: Array) -> Array:
 
 
 @elementwise(
-    np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y, linear=((0,),), symbol="÷"
+    np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: g * (-z / y), linear=((0,),), symbol="÷"
 )
 def divide(x: Array, y: Array) -> Array:
     """``z = x / y``; dz/dx = 1 / y, dz/dy = -x / y^2 = -z / y.
@@ -168,7 +168,7 @@ def log1p(x: Array) -> Array:
     """
 
 
-@elementwise(np.sqrt, lambda g, y, x: g * 0.5 / y)
+@elementwise(np.sqrt, lambda g, y, x: g / (2 * y))
 def sqrt(x: Array) -> Array:
     """``y = x^(1/2)``; dy/dx = 1 / (2 y).
 
@@ -186,7 +186,7 @@ def square(x: Array) -> Array:
     """
 
 
-@elementwise(np.sin, lambda g, y, x: g * cos(x))
+@elementwise(np.sin, lambda g, y, x: g * cos(x), range=(-1, 1))
 def sin(x: Array) -> Array:
     """``y = sin x`` (x in radians); dy/dx = cos x.
 
@@ -195,7 +195,7 @@ def sin(x: Array) -> Array:
     """
 
 
-@elementwise(np.cos, lambda g, y, x: -g * sin(x))
+@elementwise(np.cos, lambda g, y, x: -g * sin(x), range=(-1, 1))
 def cos(x: Array) -> Array:
     """``y = cos x`` (x in radians); dy/dx = -sin x.
 
@@ -214,7 +214,7 @@ exp_limit: dict[Any, Any] = {
 }
 
 
-@elementwise(np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y))
+@elementwise(np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y), range=(-1, 1))
 def tanh(x: Array) -> Array:
     """``y = tanh x``, between -1 and 1; dy/dx = 1 - y^2.
 
@@ -225,7 +225,16 @@ def tanh(x: Array) -> Array:
     """
 
 
-@elementwise(lambda g, y, x: g * (y * (_one[y.dtype] - y)), symbol="σ")
+def _sigmoid_written_out(x: Array) -> Array:
+    return 1.0 / (exp(-x) + 1.0)
+
+
+@elementwise(
+    lambda g, y, x: g * (y * (_one[y.dtype] - y)),
+    written_out=_sigmoid_written_out,
+    range=(0, 1),
+    symbol="σ",
+)
 def sigmoid(x: Array) -> Array:
     """``y = 1 / (1 + e^-x)``, between 0 and 1; dy/dx = y (1 - y).
 
@@ -237,11 +246,14 @@ def sigmoid(x: Array) -> Array:
     """
     if x.dtype not in _one:  # integers, or bytes in foreign order
         x = x.astype(x.dtype.newbyteorder("=") if x.dtype.kind in "fc" else np.float64)
-    y = np.exp(np.minimum(-x, exp_limit[x.dtype]))
-    return np.reciprocal(y + _one[x.dtype])
+    if x.dtype.kind == "c":  # a complex e^-x that overflows is no number
+        return np.reciprocal(np.exp(np.minimum(-x, exp_limit[x.dtype])) + _one[x.dtype])
+    with np.errstate(over="ignore"):  # e^-x = Inf gives 0, which is right
+        y = np.exp(-x)
+    return np.divide(_one[x.dtype], y + _one[x.dtype])
 
 
-@elementwise(lambda g, y, x: g * greater(x, 0))
+@elementwise(lambda g, y, x: g * greater(x, 0), written_out=lambda x: maximum(x, 0.0))
 def relu(x: Array) -> Array:
     """``y = max(x, 0)``; dy/dx = 1 where x > 0, else 0 (at 0 too).
 
@@ -332,6 +344,10 @@ def clip(x: Array, a_min: Array = None, a_max: Array = None) -> Array:
     lambda g, z, condition, x, y: where(condition, g, 0),
     lambda g, z, condition, x, y: where(condition, 0, g),
     linear=((1, 2),),
+    into=lambda constants: [
+        (np.copyto, OUT, Argument(2)),
+        (np.copyto, OUT, Argument(1), "same_kind", Argument(0)),
+    ],
 )
 def where(condition: Array, x: Array, y: Array) -> Array:
     """``z = x where condition else y``; each gets the gradient of the elements it gave.

@@ -142,7 +142,12 @@ def _einsum_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blo
 
 
 @differentiable(
-    _matmul_left, _matmul_right, rowwise=True, batch=_matmul_blocks, linear="each", symbol="@"
+    _matmul_left,
+    _matmul_right,
+    rowwise=True,
+    batch=_matmul_blocks,
+    linear="each",
+    symbol="@",
 )
 def matmul(x: Array, y: Array) -> Array:
     """``z_ij = sum_k x_ik y_kj``; dL/dx = g y^T, dL/dy = x^T g.

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, Operand, differentiable, nondifferentiable
+from ..graph import OUT, Argument, Array, Operand, differentiable, nondifferentiable
 from .arrays import Axes, as_value, float_dtype_of, shape_of
 from .blocks import alone, along_axes
 from .elementwise import exp, maximum, minimum
@@ -125,6 +125,9 @@ def _extreme_of(
     linear="all",
     symbol="Σ",
     options=_sum_of,
+    into=lambda constants: [
+        (np.add.reduce, Argument(0), constants["axis"], None, OUT, constants["keepdims"])
+    ],
 )
 def sum(
     x: Array,
@@ -161,6 +164,7 @@ def sum(
     batch=along_axes,
     linear="all",
     options=_mean_of,
+    written_out=lambda x, axis, keepdims: sum(x, axis, keepdims) / float(count(x, axis)),
 )
 def mean(
     x: Array, axis: Axes = None, keepdims: bool = False, *, dtype: Any = None, where: Any = None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, composed, elementwise, nondifferentiable, same
-from .arrays import as_value, dtype_of, plain
+from .arrays import as_value, dtype_of
 from .elementwise import add, power, where
 from .logic import equal, greater, less, not_equal, sign, signbit
 from .shaping import astype
@@ -168,6 +168,11 @@ def frexp(x: Array) -> tuple[Array, Array]:
     return ldexp(x, -exponent), exponent
 
 
+@elementwise(np.ldexp, lambda g, z, x, exponent: _ldexp(g, exponent), None, linear=((0,),))
+def _ldexp(x: Array, exponent: Array) -> Array:
+    """x 2^e, where e has a dtype."""
+
+
 @composed
 def ldexp(x: Array, exponent: Array) -> Array:
     """``z = x 2^e`` for integers e; dz/dx = 2^e.
@@ -175,12 +180,7 @@ def ldexp(x: Array, exponent: Array) -> Array:
     >>> ldexp([0.75], [3])
     array([6.])
     """
-    return _scaled(x, exponent=plain(exponent))
-
-
-@elementwise(lambda g, z, x, exponent: _scaled(g, exponent), linear="all")
-def _scaled(x: Array, exponent: Any) -> Array:
-    return np.ldexp(x, exponent)
+    return _ldexp(x, as_value(exponent))
 
 
 # ── signs and choices ────────────────────────────────────────────────────────────────────

@@ -14,6 +14,8 @@ import numpy as np
 from numpy import ndarray
 
 from ..graph import (
+    ALL,
+    OUT,
     Array,
     Blocks,
     Operand,
@@ -340,7 +342,13 @@ def _concatenate_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> 
     return getitem(g, (slice(None),) * (axis % g.ndim) + (part,))
 
 
-@variadic(_concatenate_rule, batch=joining(np.concatenate), linear="all", moves=True)
+@variadic(
+    _concatenate_rule,
+    batch=joining(np.concatenate),
+    linear="all",
+    moves=True,
+    into=lambda constants: [(np.concatenate, ALL, constants["axis"], OUT)],
+)
 def _concatenate(*xs: Array, axis: int) -> Array:
     return np.concatenate(xs, axis)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, Operand, composed, differentiable, nondifferentiable
+from ..graph import Array, Operand, composed, current, differentiable, nondifferentiable
 from .arrays import as_value, normal_axis, plain, shape_of
 from .blocks import alone
 from .elementwise import where
@@ -127,12 +127,12 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 
 
 @nondifferentiable(batch=alone(lambda x, axis, **others: {"axis": x.axis(axis), **others}))
-def _argsort(x: Array, axis: int, stable: bool) -> Array:
+def _argsort(x: Array, *, axis: int, stable: bool) -> Array:
     return np.argsort(x, axis, kind="stable" if stable else None)
 
 
 @nondifferentiable(batch=alone(lambda x, axis, **others: {"axis": x.axis(axis), **others}))
-def _argpartition(x: Array, axis: int, kth: Any) -> Array:
+def _argpartition(x: Array, *, axis: int, kth: Any) -> Array:
     return np.argpartition(x, kth, axis)
 
 
@@ -171,25 +171,47 @@ def partition(x: Array, kth: Any, axis: int | None = -1) -> Array:
     return _in_order(x, axis, _argpartition, kth=plain(kth))
 
 
+def _integers(y: Array) -> Any:
+    """What an operation found out, as an array; as a Tensor in a step that ``scan`` traces."""
+    return y if current().tracing is not None else plain(y)[()]
+
+
 def argsort(
     x: Array, axis: int | None = -1, *, kind: str | None = None, stable: bool | None = None
-) -> ndarray:
+) -> Any:
     """The indices that sort x, an ndarray of integers; see :func:`sort`.
 
     >>> argsort([3.0, 1.0, 2.0])
     array([1, 2, 0])
     """
-    named: Any = {"kind": kind} if stable is None else {"stable": stable}
-    return np.argsort(plain(x), axis, **named)
+    x = reshape(x, (-1,)) if axis is None else as_value(x)
+    axis = normal_axis(-1 if axis is None else axis, x.ndim)
+    return _integers(_argsort(x, axis=axis, stable=stable or kind in ("stable", "mergesort")))
 
 
-def argpartition(x: Array, kth: Any, axis: int | None = -1) -> ndarray:
+def argpartition(x: Array, kth: Any, axis: int | None = -1) -> Any:
     """The indices that partition x, an ndarray of integers; see :func:`partition`.
 
     >>> argpartition([3.0, 1.0, 2.0], 0)[0]
     np.int64(1)
     """
-    return np.argpartition(plain(x), kth, axis)
+    x = reshape(x, (-1,)) if axis is None else as_value(x)
+    axis = normal_axis(-1 if axis is None else axis, x.ndim)
+    return _integers(_argpartition(x, axis=axis, kth=plain(kth)))
+
+
+def _place_blocks(x: Operand, axis: int | None, **others: Any) -> Any:
+    return {"axis": x.axis(axis), **others} if axis is not None else None
+
+
+@nondifferentiable(batch=alone(_place_blocks))
+def _argmax(x: Array, *, axis: int | None, keepdims: bool) -> Any:
+    return np.argmax(x, axis, keepdims=keepdims)
+
+
+@nondifferentiable(batch=alone(_place_blocks))
+def _argmin(x: Array, *, axis: int | None, keepdims: bool) -> Any:
+    return np.argmin(x, axis, keepdims=keepdims)
 
 
 def argmax(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
@@ -198,7 +220,7 @@ def argmax(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
     >>> argmax([3.0, 1.0, 3.0])
     np.int64(0)
     """
-    return np.argmax(plain(x), axis, keepdims=keepdims)
+    return _integers(_argmax(as_value(x), axis=axis, keepdims=keepdims))
 
 
 def argmin(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
@@ -207,7 +229,16 @@ def argmin(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
     >>> argmin([3.0, 1.0, 3.0])
     np.int64(1)
     """
-    return np.argmin(plain(x), axis, keepdims=keepdims)
+    return _integers(_argmin(as_value(x), axis=axis, keepdims=keepdims))
+
+
+def _search_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Any:
+    return None if operands[0].over_time else keywords
+
+
+@nondifferentiable(batch=_search_blocks)
+def _searchsorted(x: Array, v: Array, *, side: Any) -> Any:
+    return np.searchsorted(x, v, side)
 
 
 def searchsorted(x: Array, v: Array, side: str = "left", sorter: Any = None) -> Any:
@@ -216,7 +247,8 @@ def searchsorted(x: Array, v: Array, side: str = "left", sorter: Any = None) -> 
     >>> searchsorted([1.0, 2.0, 3.0], 2.5)
     np.int64(2)
     """
-    return np.searchsorted(plain(x), plain(v), side, plain(sorter))  # type: ignore[call-overload]
+    x = as_value(x) if sorter is None else take(x, sorter)
+    return _integers(_searchsorted(x, as_value(v), side=side))
 
 
 @composed

@@ -13,6 +13,7 @@ import functools
 import numpy as np
 from numpy import ndarray
 
+from ..graph import Primitive
 from ..ops.products import product_of_rows
 
 _limit = 1_000_000
@@ -53,4 +54,29 @@ def product(x: ndarray, matrix: ndarray) -> ndarray:
     return y
 
 
-__all__ = ["cut", "pieces", "product", "product_of_rows"]
+# ── the same as operations of a program ──────────────────────────────────────────────────
+
+
+def _product_in_pieces(x: ndarray, y: ndarray, p: int) -> ndarray:
+    z = np.empty((len(x), y.shape[1] * y.shape[3]), x.dtype)
+    np.matmul(pieces(x, p, 1), y, pieces(z, p, y.shape[1]))
+    return z
+
+
+#: A matrix (k, m) as pieces (1, q, k, m/q), each with its rows one behind the other.
+in_pieces = Primitive(
+    "in_pieces", lambda y, q: np.ascontiguousarray(pieces(y, 1, q)), None, view="maybe"
+)
+
+#: x (n, k) times a matrix that comes in pieces: (n, m), from p pieces of x.
+product_in_pieces = Primitive("product_in_pieces", _product_in_pieces, None, view=False)
+
+
+__all__ = [
+    "cut",
+    "in_pieces",
+    "pieces",
+    "product",
+    "product_in_pieces",
+    "product_of_rows",
+]

@@ -8,22 +8,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from .. import graph, ops
+from .. import ops
 from ..backprop import inputs_of, picked_from
 from ..graph import (
     Node,
     Primitive,
-    Scope,
     Value,
     attach,
     current,
-    in_scope,
     record,
 )
 from .call import Call, looked_at, unflatten, within
 from .find import plan_of, traced_twice
 from .plan import Plan
-from .trace import Literal, Source
+from .replay import replayed
+from .trace import Source
 from .unroll import element, times, unrolled
 
 
@@ -199,7 +198,7 @@ def _swept(
     keywords, n = node.keywords, len(node.keywords["plan"].step.carries)
     kept: list[ndarray] = keywords["kept"]
     backward = keywords["plan"].backward(tuple(g is not None for g in gs), wanted, exactly)
-    constants = [*backward.constants, *[kept[i] for i in backward.fixed]]
+    constants = [*backward.arrays, *[kept[i] for i in backward.fixed]]
     sequences = [np.asarray(gs[n + i])[steps] for i in backward.outputs]
     sequences += [kept[i][steps] for i in backward.moving]
     carries = [
@@ -269,42 +268,17 @@ def _expanded(node: Node) -> list[Value]:
     valid_at = within(ends, T)
     ys: list[list[Value]] = []
     for t in times(T, reverse):
-        now = current().scope
         slots = dict(known)
         slots.update(zip(step.carries, carries, strict=True))
         slots.update(zip(step.inputs[:m], (element(x, ends, t) for x in inputs), strict=True))
         if valid_at is not None:
             slots[step.inputs[m]] = attach(valid_at[t], None)
-        for instruction in plan.instructions:
-            operands = [
-                operand.value
-                if isinstance(operand, Literal)
-                else slots[operand]
-                if through or slots[operand].node is None
-                else attach(slots[operand]._array, None)
-                for operand, through in zip(instruction.operands, instruction.parents, strict=True)
-            ]
-            inner = instruction.node
-            place = now
-            if inner is not None:
-                path = (*now.path, *inner.scope.path[plan.depth[0] :])
-                place = Scope(path, (*now.steps, *inner.scope.steps[plan.depth[1] :]), now.sweep)
-            with in_scope(place):
-                made = graph.apply(instruction.primitive, operands, instruction.keywords)
-            if inner is not None and inner.name is not None and made.node is not None:
-                made.node.name = inner.name
-            slots[instruction.slot] = made
-        carries = [_at(slots, x) for x in step.new_carries]
-        ys.append([_at(slots, y) for y in step.outputs])
+        with np.errstate(all="ignore"):  # the loop has warned when it first ran
+            carries, y_t = replayed(plan, slots)
+        ys.append(y_t)
     if reverse:
         ys.reverse()
     return [*carries, *[ops.stack(y) for y in zip(*ys, strict=True)]]
-
-
-def _at(slots: dict[int, Value], x: Any) -> Value:
-    """The value of a step that x stands for; without its place in the graph where x has none."""
-    made = slots[x._array.slot]
-    return made if x.node is not None or made.node is None else attach(made._array, None)
 
 
 _scan = Primitive("scan", run, _vjps, expand=_expanded)

@@ -182,8 +182,8 @@ _written_here: dict[Function, Function] = {
 
 _without_derivative = _names(
     "shape ndim size zeros_like ones_like empty_like array_equal array_equiv allclose isclose "
-    "array2string array_repr array_str any all argmax argmin argsort argpartition argwhere "
-    "nonzero flatnonzero count_nonzero searchsorted digitize lexsort nanargmax nanargmin isin "
+    "array2string array_repr array_str any all argwhere nonzero flatnonzero count_nonzero "
+    "digitize lexsort nanargmax nanargmin isin "
     "isposinf isneginf isreal iscomplex isrealobj iscomplexobj common_type result_type can_cast "
     "min_scalar_type may_share_memory shares_memory histogram histogram2d histogramdd "
     "histogram_bin_edges einsum_path diag_indices_from tril_indices_from triu_indices_from "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ... import ops
+from ...ops import special
 from .row import Point, Row, binary, call, of, unary
 
 _mask = np.array([[True, False, True], [False, False, True], [True, True, False]])
@@ -62,6 +63,20 @@ rows = [
     Row("sigmoid", unary, points=[Point(([1000.0, -1000.0, 0.0],), ([0.0, 0.0, 0.25],))]),
     Row("relu", unary, away=(0.0,), points=[Point(([0.0, 1.0, -1.0],), ([0.0, 1.0, 0.0],))]),
     Row("softplus", unary, points=[Point(([1000.0, -1000.0, 0.0],), ([1.0, 0.0, 0.5],))]),
+    Row("erf", unary, points=[Point(([0.0, 30.0, -30.0],), ([2 / np.sqrt(np.pi), 0.0, 0.0],))]),
+    Row(
+        "_binary_cross_entropy",
+        binary,
+        f=special._binary_cross_entropy,
+        domain=((0.1, 0.9), (0.0, 1.0)),
+        points=[
+            # At the ends, where the logarithm is infinite, the bounds that PyTorch has.
+            Point(
+                ([0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]),
+                ([0.0, -1e12, 1e12, 0.0], [100.0, 100.0, -100.0, -100.0]),
+            )
+        ],
+    ),
     # choices
     Row(
         "maximum",
@@ -216,8 +231,9 @@ rows = [
     ),
     Row("_fraction", unary, f=lambda x: ops.modf(x)[0], domain=(0.2, 0.9), analytic=False),
     Row("modf", [call((2, 3), f=lambda x: ops.modf(x)[0] * 2)], domain=(1.2, 1.8), analytic=False),
+    Row("ldexp", [of(lambda xp, x: xp.ldexp(x, 3), (2, 3))], analytic=False),
     Row(
-        "_scaled",
+        "_ldexp",
         [
             call((2, 3), f=lambda x: ops.ldexp(x, 3), label="by 3"),
             call((3, 1), f=lambda x: ops.ldexp(x, np.array([1, -2])), label="by an array"),
@@ -227,7 +243,6 @@ rows = [
         analytic=False,
         f=ops.ldexp,
     ),
-    Row("ldexp", [of(lambda xp, x: xp.ldexp(x, 3), (2, 3))], analytic=False),
     Row("frexp", [of(lambda xp, x: xp.frexp(x)[0], (2, 3))], domain=(1.1, 1.9), analytic=False),
     Row("fabs", unary, away=(0.0,), points=[Point(([0.0, -1.0],), ([0.0, -1.0],))], analytic=False),
     Row(

@@ -181,16 +181,16 @@ rows = [
         f=decompositions._eigh,
         analytic=False,
         points=[
-            # Equal eigenvalues: the projection onto their space does not change with them.
-            Point(
-                ([[2.0, 0.0], [0.0, 2.0]],),
-                ([[0.0, 0.0], [0.0, 0.0]],),
-                f=lambda x: _outer_of(linalg.eigh(x)[1]),
-            ),
+            # Equal eigenvalues: their sum has a derivative, and so have the other vectors.
             Point(
                 ([[2.0, 0.0], [0.0, 2.0]],),
                 ([[1.0, 0.0], [0.0, 1.0]],),
                 f=lambda x: linalg.eigvalsh(x),
+            ),
+            Point(
+                ([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]],),
+                ([[0.0, 0.0, 0.5], [0.0, 0.0, 0.0], [0.5, 0.0, 0.0]],),
+                f=lambda x: _outer_of(linalg.eigh(x)[1][:, 2:])[0, 2],
             ),
         ],
     ),
@@ -220,11 +220,21 @@ rows = [
         f=decompositions._svd,
         analytic=False,
         points=[
-            # The polar factor of a multiple of the identity: its singular values are equal.
+            # Equal singular values: their vectors have no derivative, their sum has one.
             Point(
                 ([[2.0, 0.0], [0.0, 2.0]],),
-                ([[0.0, 0.5], [-0.5, 0.0]],),
-                f=lambda x: (linalg.svd(x).U @ linalg.svd(x).Vh)[0, 1] * 2,
+                ([[np.nan, np.nan], [np.nan, np.nan]],),
+                f=lambda x: linalg.svd(x).U[0, 1],
+            ),
+            Point(
+                ([[2.0, 0.0], [0.0, 2.0]],),
+                ([[np.nan, np.nan], [np.nan, np.nan]],),
+                f=lambda x: linalg.svd(x).Vh[0, 1],
+            ),
+            Point(
+                ([[2.0, 0.0], [0.0, 2.0]],),
+                ([[1.0, 0.0], [0.0, 1.0]],),
+                f=lambda x: linalg.svd(x).S,
             ),
             Point(
                 ([[3.0, 0.0], [0.0, 0.0]],),
