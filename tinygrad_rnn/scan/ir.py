@@ -560,7 +560,7 @@ def _require_operation(v: Value, section: str) -> None:
     _require(v.level == highest, f"{v!r} should have level {highest}")
     _require(section != "before" or v.level < LOOP, f"{v!r} depends on the carry, in before")
     _require(section != "step" or v.level > CONSTANT, f"{v!r} is the same at every step")
-    arrays = [np.ones(x.shape, x.dtype) if type(x) is Value else x for x in v.args]
+    arrays = [_stand_in(x) if type(x) is Value else x for x in v.args]
     try:
         made = output_on(v.op, arrays, v.keywords)
     except (ValueError, TypeError, IndexError) as error:
@@ -569,6 +569,11 @@ def _require_operation(v: Value, section: str) -> None:
         (made.shape, made.dtype) == (v.shape, v.dtype),
         f"{v!r} is in fact {made.dtype} {made.shape}",
     )
+
+
+def _stand_in(v: Value) -> Any:
+    """Numbers that every operation takes: integers may be indices."""
+    return (np.ones if v.dtype.kind == "f" else np.zeros)(v.shape, v.dtype)
 
 
 def parts_of(index: Any) -> tuple[Any, ...]:
