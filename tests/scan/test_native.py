@@ -23,7 +23,7 @@ from .fuzz.check import check
 from .fuzz.draw import draw
 from .guards import Guarded
 from .test_compiler import gru, lstm, normalised, peephole
-from .test_passes import assert_alike, numbers_for, programs_of
+from .test_passes import assert_passes_hold, programs_of, takes_any_numbers
 from .test_scan import assert_same
 
 pytest.importorskip("llvmlite")
@@ -31,11 +31,6 @@ pytest.importorskip("llvmlite")
 from tinygrad_rnn.scan.backends import native
 from tinygrad_rnn.scan.backends.native import engine, functions, products
 from tinygrad_rnn.scan.backends.native.text import Lanes, Module
-from tinygrad_rnn.scan.ir import verify
-from tinygrad_rnn.scan.passes.schedule import schedule
-from tinygrad_rnn.scan.passes.simplify import simplify
-
-from .interpreter import interpret
 
 
 @pytest.fixture(autouse=True)
@@ -173,16 +168,9 @@ def test_passes_over_the_fuzzers_cells(seed: int) -> None:
                 setting.forward(unroll=False)
 
         for program in programs_of(run):
-            given_arrays = numbers_for(program, 3, np.random.default_rng(0))
-            program = schedule(program)
-            expected = interpret(program, 3, False, *given_arrays)
-            program = schedule(simplify(program))
-            for one_pass in native.passes.passes():
-                program = one_pass(program)
-                scheduled = program if program.made else schedule(program)
-                verify(scheduled)
-                assert_alike(interpret(scheduled, 3, False, *given_arrays), expected, one_pass)
-            checked += 1
+            if takes_any_numbers(program):
+                assert_passes_hold(program, native.passes.passes())
+                checked += 1
     assert checked > 8
 
 

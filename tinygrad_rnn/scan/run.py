@@ -286,7 +286,8 @@ def _expanded(node: Node) -> list[Value]:
         slots.update(zip(step.inputs[:m], (element(x, ends, t) for x in inputs), strict=True))
         if valid_at is not None:
             slots[step.inputs[m]] = attach(valid_at[t], None)
-        carries, y_t = replayed(plan, slots)
+        with np.errstate(all="ignore"):  # the loop has warned when it first ran
+            carries, y_t = replayed(plan, slots)
         ys.append(y_t)
     if reverse:
         ys.reverse()
