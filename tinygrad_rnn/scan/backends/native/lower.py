@@ -222,7 +222,7 @@ class Lowering:
                 continue
             if (x.shape, x.dtype) != (v.shape, v.dtype) or y.dtype != v.dtype:
                 continue
-            if y.varies or math.prod(y.shape) != y.shape[-1] or y.shape[-1] != v.shape[-1]:
+            if y.varies or math.prod(y.shape) != v.shape[-1] or y.shape[-1:] != v.shape[-1:]:
                 continue
             if self.batch_of.get(root(y), -1) < at:
                 self._put(v, at)
