@@ -129,7 +129,7 @@ def multiply(x: Array, y: Array) -> Array:
 @elementwise(
     np.divide,
     lambda g, z, x, y: g / y,
-    lambda g, z, x, y: g * (-z / y),
+    lambda g, z, x, y: -g * z / y,
     linear=((0,),),
     symbol="/",
     scalar="divide",
@@ -222,7 +222,7 @@ def log1p(x: Array) -> Array:
     """
 
 
-@elementwise(np.sqrt, lambda g, y, x: g / (2 * y), scalar="sqrt")
+@elementwise(np.sqrt, lambda g, y, x: g * 0.5 / y, scalar="sqrt")
 def sqrt(x: Array) -> Array:
     """``y = x^(1/2)``; dy/dx = 1 / (2 y).
 

@@ -163,7 +163,9 @@ times_steps = OverTime(
 total_matmul = OverTime(
     "total_matmul",
     "sum over t of {0} @ {1}",
-    lambda T, x, y: np.matmul(x.swapaxes(0, 1).reshape(x.shape[1], -1), y.reshape(-1, y.shape[2])),
+    lambda T, x, y: np.matmul(
+        x.swapaxes(0, 1).reshape(x.shape[1], T * x.shape[2]), y.reshape(T * y.shape[1], y.shape[2])
+    ),
 )
 
 #: sum_t of the sums of x_t y_t over all axes but ``kept``, both of one shape.

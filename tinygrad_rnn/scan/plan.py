@@ -15,7 +15,7 @@ from ..graph import ancestors, current, table
 from .backends import Loop, wanted
 from .backends import compiled as made_to_run
 from .derive import Backward, Forward, Step, live_in, nothing_live
-from .follow import expected
+from .follow import Expectation
 from .ir import Program, Value
 from .listing import Listing
 from .passes.simplify import simplify
@@ -32,12 +32,14 @@ class Plan:
 
     def __init__(self, step: Step, recording: bool):
         trace = step.trace
+        #: Whether a later call may be given this trace's values: the step walks no graph itself.
+        self.can_be_followed = not trace.asked
         trace.close()
         self.step = step
         self.instructions: tuple[Instruction, ...] = tuple(trace.instructions)
         self.sources: tuple[int, ...] = tuple(source.slot for source in trace.sources)
         self.symbols: tuple[Symbol, ...] = tuple(trace.symbols)
-        self.expected = expected(trace)
+        self.expected = Expectation(step)
         self.ending = trace.key[-1]
         scope = current().scope
         self.depth = len(scope.path), len(scope.steps)

@@ -15,6 +15,7 @@ from ...tensor import Tensor
 from ..derive import translate
 from ..ir import CONSTANT, LOOP, Builder, Operation, Value
 from ..trace import Trace
+from .columns import MOST, terms_of
 
 _add, _matmul, _mean, _multiply, _negative = (
     table[name] for name in ("add", "matmul", "mean", "multiply", "negative")
@@ -63,7 +64,7 @@ def negative_inwards(build: Builder, call: Operation) -> Value | None:
     if call.op is not _negative or call.dtype.kind != "f":
         return None
     (x,) = call.args
-    if type(x) is not Value or x.level < LOOP or x.op is not _add:
+    if type(x) is not Value or x.level < LOOP or x.op is not _add or len(terms_of(x)) > MOST:
         return None
     return _negated(build, x) if _takes_sign(build, x, call.dtype) else None
 

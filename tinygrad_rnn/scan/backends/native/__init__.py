@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ...ir import Program, Value
+from ...ir import Program, Value, reached
 from ...names import Names
 from ...threads import get_num_threads, in_parts
 from .engine import Compiled, Unavailable, target, word, words
@@ -62,6 +62,8 @@ class NativeLoop:
 
     def __init__(self, program: Program, given: Mapping[Value, str], start: int = 0):
         target()
+        if any(0 in v.shape for v in reached(program.results)):
+            raise Unsupported("arrays without elements")
         self.program = lowered(program)
         self.names = Names(self.program, given, start=start)
         lowering = Lowering(self.program, self.names)
