@@ -62,7 +62,7 @@ def weights(D: int, H: int, dtype: Any = np.float64) -> dict[str, tg.Tensor]:
 
 
 def training_step(
-    cell: Any, T: int, N: int, D: int, H: int, dtype: Any = np.float64
+    cell: Any, T: int, N: int, D: int, H: int, dtype: Any = np.float64, reverse: bool = False
 ) -> Callable[[], list[np.ndarray]]:
     w = weights(D, H, dtype)
     rng = np.random.default_rng(1)
@@ -70,7 +70,7 @@ def training_step(
     carry = (tg.Tensor(np.zeros((N, H), dtype)),) * 2
 
     def step() -> list[np.ndarray]:
-        _, ys = tg.scan(lambda c, x: cell(w, c, x), carry, xs)
+        _, ys = tg.scan(lambda c, x: cell(w, c, x), carry, xs, reverse=reverse)
         y = ys[0] if isinstance(ys, tuple) else ys
         used = [xs, w["ih"], w["hh"], w["c"]]
         return [y.numpy(), *(g.numpy() for g in tg.grad((y * y).sum(), used))]
@@ -284,19 +284,26 @@ def test_large_products(rows: int, inner: int, columns: int, transposed: bool, d
 # ── threads and processes ────────────────────────────────────────────────────────────────
 
 
-def test_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("cell", [lstm, peephole, gru, normalised])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_bits_do_not_depend_on_the_threads(
+    cell: Any, reverse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(native, "ENOUGH", 0)
     before = tg.get_num_threads()
     found = []
+    step = training_step(cell, 70, 13, 17, 33, np.float32, reverse)
     try:
         for threads in (1, 2, 3):
             tg.set_num_threads(threads)
-            find.cache.plans.clear()
-            step = training_step(lstm, 70, 5, 17, 33, np.float32)
             found.append([x.tobytes() for x in step()])
     finally:
         tg.set_num_threads(before)
     assert found[0] == found[1] == found[2]
+    (plan,) = find.cache.plans.values()
+    shared = [sorted(plan.forward._shared)]
+    shared += [sorted(x.loop._shared) for x in plan._backward.values()]
+    assert shared.count([2, 3]) == (0 if cell is normalised else 2)  # it mixes the sequences
 
 
 def test_several_python_threads_run_one_plan() -> None:
