@@ -270,6 +270,12 @@ def attach(array: Any, node: Node | None) -> Value:
     return value
 
 
+def read_only(array: ndarray) -> ndarray:
+    """Let nobody write into an array: scan remembers what it made of a Tensor's array."""
+    array.flags.writeable = False
+    return array
+
+
 def leaf(output: ndarray, name: str | None = None) -> Node:
     """A node with no parents: the place of a tensor that a gradient is wanted for."""
     node = record(None, (), (), output, _no_keywords, current().scope)

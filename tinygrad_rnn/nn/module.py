@@ -16,7 +16,7 @@ import numpy as np
 from numpy import ndarray
 
 from .. import graph
-from ..graph import Value, numeric
+from ..graph import Value, numeric, read_only
 from ..tensor import Tensor
 from .hooks import Hook, Registered, RemovableHandle, call_hooked, register
 
@@ -480,6 +480,6 @@ def _as_buffer(where: str, name: str, value: Any) -> Tensor:
 
 def _convert(value: Tensor, dtype: np.dtype[Any]) -> None:
     """Give a tensor's array another dtype; it stays the same tensor."""
-    value._array = value._array.astype(dtype)
+    value._array = read_only(value._array.astype(dtype))
     if value.node is not None:
         value.node.output, value.node.grad = value._array, None

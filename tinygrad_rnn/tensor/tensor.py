@@ -9,7 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from .. import backprop, graph, ops
-from ..graph import Value, numeric
+from ..graph import Value, numeric, read_only
 from . import dispatch
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Tensor(Value):
         array = np.array(numeric(data, "Tensor"), dtype=dtype)
         numeric(array, "Tensor")
         # Big-endian floats, as old file formats hold them, would become native in the first op.
-        self._array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        self._array = read_only(array.astype(array.dtype.newbyteorder("="), copy=False))
         self.node = None
         self.name = name
         self.requires_grad = requires_grad
@@ -68,9 +68,7 @@ class Tensor(Value):
 
         What was recorded before keeps the old array: no pending backward notices.
         """
-        view = self._array.view()
-        view.flags.writeable = False
-        return view
+        return read_only(self._array.view())
 
     @data.setter
     def data(self, data: Any) -> None:
@@ -79,7 +77,7 @@ class Tensor(Value):
             raise ValueError(
                 f"data: expected {graph.describe(self)} as before, got {graph.describe(array)}"
             )
-        self._array = array
+        self._array = read_only(array)
         if self.node is not None and self.node.is_leaf:
             self.node.output = array
 
@@ -439,8 +437,7 @@ class Tensor(Value):
             array = array.astype(dtype, copy=False)
         if copy:
             return array.copy()
-        array.flags.writeable = False
-        return array
+        return read_only(array)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         # The commonest case first: NumPy itself has taken half of the time already.
