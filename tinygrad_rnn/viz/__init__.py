@@ -21,7 +21,7 @@ from ..scan.plan import Plan
 from .boxes import build, details
 from .compare import Comparison, compare
 from .dot import to_dot
-from .flow import GradientFlow, gradient_flow, grads_by_step
+from ..bptt.flow import grads_by_step
 from .gradients import measure
 from .plans import build_plan
 from .render import Drawing
