@@ -12,7 +12,7 @@ import tinygrad_rnn as tg
 
 PACKAGE = Path(tg.__file__).parent
 ROOMS = ["graph", "ops", "backprop", "tensor", "scan", "nn", "optim", "io", "text", "progress"]
-ROOMS += ["viz", "testing", "arguments", "demo", "train", "sample", "pictures", "__main__"]
+ROOMS += ["bptt", "viz", "testing", "arguments", "demo", "train", "sample", "pictures", "__main__"]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

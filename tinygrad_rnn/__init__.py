@@ -11,8 +11,8 @@ A reverse-mode autograd engine in NumPy. Operations on Tensors build a graph of 
 
 The rooms, each importing only from those before it: ``graph`` (what is recorded), ``ops`` (every
 operation beside its derivative), ``backprop`` (the reverse sweep), ``tensor`` (operators and
-NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``text``, ``viz``,
-``testing`` and the command line.
+NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``text``, ``bptt``
+(the gradient's way back through time), ``viz``, ``testing`` and the command line.
 """
 
 import importlib
@@ -26,12 +26,14 @@ from .scan import scan, scan_plan
 from .tensor import Tensor
 
 # What not every program uses is imported when it is first asked for.
-_rooms = {"io", "nn", "optim", "testing", "text", "viz"}
+_rooms = {"bptt", "io", "nn", "optim", "testing", "text", "viz"}
 _elsewhere = {
+    "activations": "bptt",
     "compare": "viz",
     "draw": "viz",
     "gradient_flow": "viz",
-    "grads_by_step": "viz",
+    "grads_by_step": "bptt",
+    "heat_map": "viz",
     "load": "io",
     "save": "io",
 }

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 import tinygrad_rnn as tg
 from tinygrad_rnn.bptt.flow import Flow, grads_by_step, scalar_node
 
-MANY = 60
-
 from .programs import Numbers, Program, gradient, programs, run
+
+MANY = 60
 
 
 def flow_of(loss: Any) -> Flow:

@@ -418,8 +418,9 @@ def test_layer_detail_has_a_box_for_every_module() -> None:
     assert titles(shown, "module") == ["cell", "readout"]
     weights = ["weight_ih (16, 3)", "bias (16,)", "weight_hh (16, 4)"]
     assert box(shown, "cell").lines == ["4 steps", *weights]
-    recurrence = edge(shown, "cell", "cell")
-    assert (recurrence.kind, recurrence.lines) == ("state", ["h_t, c_t"])
+    recurrence = edge(shown, "cell", "h_t, c_t")
+    assert (recurrence.kind, recurrence.head.kind) == ("state", "next")
+    assert recurrence.head.lines == ["to its next step"]
     assert edge(shown, "cell", "readout").lines == ["h_t"]
     assert box(shown, "x_0 … x_3").lines == ["(2, 3)"]
     assert box(shown, "h_0, c_0").lines == ["(2, 4)"]
@@ -476,4 +477,6 @@ def test_a_state_between_layers() -> None:
             h = tg.tanh(y)
     shown = picture(h, "layer")
     assert edges(shown, "data") == [("a", "b")]
-    assert edges(shown, "state") == [("b", "a")]
+    (stub,) = boxes(shown, "next")
+    assert edges(shown, "state") == [("b", stub.title)]
+    assert stub.lines == ["to the next step of a"]

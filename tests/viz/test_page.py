@@ -16,7 +16,7 @@ from hypothesis import given, settings
 
 import tinygrad_rnn as tg
 from tests.viz import nets
-from tests.viz.test_flow import layer_loss
+from tests.viz.nets import layer_loss
 from tests.viz.test_lattice import names
 from tinygrad_rnn.viz.equations import equations
 from tinygrad_rnn.viz.svg import visible
@@ -75,11 +75,11 @@ def test_a_state_tells_its_equations_value_and_gradient() -> None:
 
 def test_equations_are_the_cells_own() -> None:
     flow = tg.gradient_flow(layer_loss("gru", T=3)[0])
-    lines = equations(flow.rails, flow.states["h"].rail.nodes[1])
+    lines = equations(flow.structure, flow.states["h"].trajectory.nodes[1])
     assert lines[0] == "h_t = n_t + z_t × (h_{t-1} − n_t)"
-    assert lines[1].startswith("n_t = tanh((weight_ih_l0 x[1] + bias_ih_l0)[:, 8:12] + r_t × (")
+    assert lines[1].startswith("n_t = tanh((weight_ih_l0 x_t + bias_ih_l0)[:, 8:12] + r_t × (")
     flow = tg.gradient_flow(layer_loss("rnn", T=3, bidirectional=True)[0])
-    (line,) = equations(flow.rails, flow.states["rnn.l0_reverse.h"].rail.nodes[1])
+    (line,) = equations(flow.structure, flow.states["rnn.l0_reverse.h"].trajectory.nodes[1])
     assert "weight_hh_l0_reverse rnn.l0_reverse.h_{t+1}" in line
 
 
@@ -90,7 +90,7 @@ def test_long_equations_are_cut() -> None:
         for _ in range(100):
             h = tg.exp(-(w / (h - 2.0)) @ w) * x_t
     flow = tg.gradient_flow(tg.sum(h))
-    (line,) = equations(flow.rails, flow.states["h"].rail.nodes[1])
+    (line,) = equations(flow.structure, flow.states["h"].trajectory.nodes[1])
     assert "…" in line
     assert len(line) < 500
     assert "÷" in line
@@ -130,8 +130,8 @@ def test_saving(tmp_path: Path) -> None:
     flow.save(str(tmp_path / "flow.HTML"))
     assert (tmp_path / "flow.svg").read_text(encoding="utf-8") == flow.svg() == flow._repr_svg_()
     assert (tmp_path / "flow.HTML").read_text(encoding="utf-8") == flow.html()
-    with pytest.raises(ValueError, match=r"a file named \.svg or \.html, got '.*flow\.png'"):
-        flow.save(tmp_path / "flow.png")
+    with pytest.raises(ValueError, match=r"a file named \.svg, \.html, .*, got '.*flow\.bmp'"):
+        flow.save(tmp_path / "flow.bmp")
     with pytest.raises(FileNotFoundError):
         flow.save(tmp_path / "no" / "flow.svg")
 

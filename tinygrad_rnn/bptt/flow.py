@@ -10,20 +10,20 @@ from __future__ import annotations
 import functools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
-from ..backprop import expanded, sweep
+from ..backprop import contributions, expanded, sweep
 from ..graph import Node, Value, leaf, record
 from .columns import Columns
-from .contributions import add_to, contributions, norm
 from .links import Link, Links, spread
 from .links import Value as Key
 from .shares import Shares, shares
 from .structure import Structure, Trajectory
+from .sums import add_to, norm
 from .turns import Loop
 
 #: An overflow is what one looks at here: it is shown as Inf or NaN, and no reason for a warning.
@@ -50,7 +50,8 @@ class State:
         columns: the places of these steps on the axis of all time steps.
         norms: |dL/dh_t|, the Euclidean norm over all elements, the batch included.
         sent: by "next", "step" and "outside" the norm of what came back to h_t from the time
-            steps after, from its own step, and from outside of the loop; together dL/dh_t.
+            steps after, from its own step, and from outside of the loop; together dL/dh_t. Of the
+            last, "above" is what came from the same step of later loops.
         gates: the mean of what h_{t-1} is multiplied by on its way to h_t, an LSTM's forget gate;
             None where there is no such thing.
         carried: the norm of what the gates alone let through to h_t of the gradient of the last
@@ -58,6 +59,8 @@ class State:
             are what the gradient came back by. None without gates.
         cuts: the time steps at which a constant enters in the state's place: there truncated BPTT
             cut the graph, or the state was detached or set within the loop.
+        regimes: by time step what the written rule says of the norm: "vanished", "exploded", "NaN",
+            "none" where the loss does not depend on the state, else "".
     """
 
     def __init__(self, trajectory: Trajectory, columns: Columns, count: int, cotangents: Any):
@@ -70,7 +73,8 @@ class State:
         self.norms = np.full(count, math.nan)
         for t, node in trajectory.nodes.items():
             self.norms[t] = norm([cotangents[node]])
-        self.sent = {where: np.zeros(count) for where in ("next", "step", "outside")}
+        self.sent = {where: np.zeros(count) for where in ("next", "step", "outside", "above")}
+        self.regimes: dict[int, str] = {}
         self.gates: ndarray | None = None
         self.carried: ndarray | None = None
         if trajectory.gates:
@@ -79,23 +83,42 @@ class State:
     def _follow_gates(self, count: int, cotangents: dict[Node, Any]) -> None:
         self.gates, self.carried = np.full((2, count), math.nan)
         nodes, masks = self.trajectory.nodes, self.trajectory.masks
-        carried: Any = None
-        for t in reversed(self.trajectory.steps):
-            g = np.asarray(cotangents[nodes[t]], np.float64)
-            mask: Any = masks.get(t, np.True_)
-            if carried is None:
-                carried, begun = np.zeros_like(g), np.zeros(g.shape, np.bool_)
-            # A sequence begins at its own last step.
-            carried = np.where(mask & ~begun, g, carried)
-            begun = begun | mask
-            self.carried[t] = norm([np.where(mask, carried, 0.0)])
+        steps = self.trajectory.steps
+        carried = np.asarray(cotangents[nodes[steps[-1]]], np.float64)
+        begun: Any = masks.get(steps[-1], True)  # a sequence begins at its own last step
+        carried = carried * begun
+        for t in reversed(steps):
+            mask: Any = masks.get(t)
+            if begun is not True:
+                here = True if mask is None else mask
+                carried = np.where(here & ~begun, cotangents[nodes[t]], carried)
+                begun = begun | here
+            self.carried[t] = norm([carried if mask is None else carried * mask])
             gate = self.trajectory.gates.get(t)
             if gate is None:  # nothing comes from before
-                carried = np.where(mask, 0.0, carried)
+                factor: Any = np.zeros(())
+            elif mask is None:
+                factor = gate.output
+                self.gates[t] = factor.mean()
             else:
-                full = np.broadcast_to(gate.output, g.shape)
-                self.gates[t] = full[np.broadcast_to(mask, g.shape)].mean()
-                carried = np.where(mask, carried * full, carried)
+                factor = np.broadcast_to(gate.output, carried.shape)
+                self.gates[t] = factor[np.broadcast_to(mask, factor.shape)].mean()
+            carried = (
+                carried * factor if mask is None else np.where(mask, carried * factor, carried)
+            )
+
+    def apply_rule(self, reference: float) -> None:
+        """Say of every norm what the rule says, where R = ``reference``.
+
+        A norm of exactly 0 has vanished too, if it did so on its way from step to step. Else the
+        loss does not depend on the state.
+        """
+        after = ""
+        for t in reversed(self.trajectory.steps):
+            found = regime(float(self.norms[t]), reference)
+            if found == "0":
+                found = "vanished" if after == "vanished" else "none"
+            self.regimes[t] = after = found
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}: {len(self.steps)} steps>"
@@ -145,6 +168,8 @@ class Flow:
         self.inputs = self._measure_inputs()
         self.weights = self._share(structure.weights)
         self.sent_by_loss = self._measure_loss()
+        for state in self.states.values():
+            state.apply_rule(self.sent_by_loss)
 
     def _counts(self) -> dict[Loop, int]:
         """How many steps the arrays of a loop's states have: those of all that share columns."""
@@ -162,6 +187,8 @@ class Flow:
         sums: dict[tuple[Key, str], Any] = {}
         for key, total in self._links.outside.items():
             sums[key, "outside"] = total
+        for key, total in self._links.stepwise.items():
+            sums[key, "above"] = total
         used: dict[Node, list[tuple[Trajectory, Any, int]]] = defaultdict(list)
         for found in structure.trajectories:
             for step, user, i in structure.uses(found):
@@ -221,7 +248,10 @@ class Flow:
         """R: what the loss sends to the states of a loop, not through other steps of it."""
         structure = self.structure
         direct: dict[Node, Any] = {}
-        if any(node in structure.holds and structure.holds[node].kind == "output" for node in self._links.from_loss):
+        if any(
+            node in structure.holds and structure.holds[node].kind == "output"
+            for node in self._links.from_loss
+        ):
             direct = self._within_steps(self._links.from_loss)
         else:
             for node, g in self._links.from_loss.items():
@@ -263,6 +293,11 @@ class Flow:
     def regime(self, size: float) -> str:
         """What the written rule says of a norm: "vanished", "exploded", "NaN", "0" or ""."""
         return regime(size, self.sent_by_loss)
+
+    def sizes(self) -> Iterator[tuple[float, str]]:
+        """The norms of all states, and what the rule says of them."""
+        for state in self.states.values():
+            yield from ((float(state.norms[t]), found) for t, found in state.regimes.items())
 
     # ── arrays ───────────────────────────────────────────────────────────────────────────
 

@@ -16,15 +16,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy import ndarray
 
-from ..backprop import sweep
+from ..backprop import contributions, sweep
 from ..graph import Node, leaf, record
 from .columns import Columns
-from .contributions import add_to, contributions, norm
 from .structure import Structure, Trajectory
+from .sums import add_to, norm
 from .turns import Loop
 
 #: A value: a trajectory, and a time step of its loop.
 Value: TypeAlias = tuple[Trajectory, int]
+
+_Sender: TypeAlias = tuple[Loop, str, int | None, Trajectory | None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -36,6 +38,7 @@ class Link:
         kind: "loss"; of the steps of a later loop "state", which takes the value as its first
             state, "step", which takes it at the same time step, or "read", at another one.
         loop, at: which loop, and which of its steps, sends it; None for the loss.
+        into: of a "state", the trajectory that begins with the value.
         norm: of this part of the gradient.
     """
 
@@ -45,6 +48,7 @@ class Link:
     loop: Loop | None
     at: int | None
     norm: float
+    into: Trajectory | None = None
 
 
 def spread(array: Any, step: int | ndarray) -> Iterator[tuple[int, Any]]:
@@ -65,6 +69,7 @@ class Links:
     Attributes:
         found: the links.
         outside: by value, all that came from outside of its loop, added up.
+        stepwise: by value, all that came from the same step of later loops.
         from_loss: by node, what the loss sent to it without passing a step of a loop.
     """
 
@@ -75,16 +80,16 @@ class Links:
         self._record_between()
         self.found: list[Link] = []
         self.outside: dict[Value, ndarray] = {}
+        self.stepwise: dict[Value, ndarray] = {}
         output = structure.output
         ones = np.ones_like(output.output)
         if output in structure.turn:
             self.from_loss = {output: ones}
         else:
             self.from_loss = self._swept({output: ones})
-        self._add(self.from_loss, "loss", None, None)
-        for loop in structure.loops:
-            for (kind, at), seeds in self._sent_by(loop).items():
-                self._add(self._swept(seeds), kind, loop, at)
+        self._add(self.from_loss, "loss", None, None, None)
+        for (loop, kind, at, into), seeds in self._sent().items():
+            self._add(self._swept(seeds), kind, loop, at, into)
 
     def _record_between(self) -> None:
         """Record what depends on loops, outside of them, with leaves for the loops' values."""
@@ -123,51 +128,50 @@ class Links:
                 add_to(found, self.place[copy], g)
         return found
 
-    def _sent_by(self, loop: Loop) -> dict[tuple[str, int | None], dict[Node, Any]]:
-        """What the steps of a loop send out of it, by kind and, for reads, by step."""
+    def _sent(self) -> dict[_Sender, dict[Node, Any]]:
+        """What the steps of loops send out of them, by loop and kind, and for reads by step."""
         structure, other = self.structure, self.columns.other_steps
-        groups: dict[tuple[str, int | None], dict[Node, Any]] = defaultdict(dict)
-        members = [node for turn in loop.turns for node in structure.members[turn]]
-        over = [node for node in structure.updates if node in structure.over]
-        first = loop.turns[0].t
-        for node in (*members, *over):
-            if node in structure.reads or node not in self.cotangents:
-                continue
-            live = [i for i, parent in enumerate(node.parents) if self._from_outside(parent, loop)]
-            if not live:
-                continue
-            state = structure.holds.get(node)
-            if node in structure.over and (state is None or state.loop is not loop):
-                continue
-            sent = contributions(node, self.cotangents[node], live)
+        taken: dict[Node, list[int]] = defaultdict(list)  # of what is outside of a node's loop
+        for value in (*self.copy, *structure.holds):
+            own = structure.holds[value].loop if value not in self.copy else None
+            for user, i in structure.users[value]:
+                if user not in self.copy and self._loop_of(user) not in (None, own):
+                    taken[user].append(i)
+        groups: dict[_Sender, dict[Node, Any]] = defaultdict(dict)
+        for user, live in taken.items():
+            loop = self._loop_of(user)
+            assert loop is not None
+            sent = contributions(user, self.cotangents[user], live)
             for i in live:
-                if (node, i) in structure.entries:
-                    key: tuple[str, int | None] = ("state", first)
+                parent = user.parents[i]
+                there = structure.turn.get(parent)  # type: ignore[arg-type]
+                into = structure.entries.get((user, i))
+                if into is not None:
+                    kind, at = "state", loop.turns[0].t
+                elif (user, i) in other:
+                    kind, at = "read", structure.turn[user].t
+                elif there is not None and there.loop.outer is not loop.outer:
+                    kind, at = "step", structure.turn[user].t  # of a loop within the other
                 else:
-                    at = structure.turn[node].t
-                    there = structure.turn.get(node.parents[i])  # type: ignore[arg-type]
-                    nested = there is not None and there.loop.outer is not loop.outer
-                    kind = "read" if (node, i) in other else "step"
-                    key = (kind, None if kind == "step" and not nested else at)
-                add_to(groups[key], node.parents[i], sent[i])
+                    kind, at = "step", None
+                add_to(groups[loop, kind, at, into], parent, sent[i])
         return groups
 
-    def _from_outside(self, parent: Any, loop: Loop) -> bool:
-        if not isinstance(parent, Node):
-            return False
-        if parent in self.copy:
-            return True
-        turn = self.structure.turn.get(parent)
-        return (turn is not None and turn.loop is not loop) or (
-            parent in self.structure.over and self._elsewhere(parent, loop)
-        )
-
-    def _elsewhere(self, node: Node, loop: Loop) -> bool:
-        trajectory = self.structure.holds.get(node)
-        return trajectory is not None and trajectory.loop is not loop
+    def _loop_of(self, node: Node) -> Loop | None:
+        """The loop that an operation runs in; of steps that are over, if it carries a state on."""
+        turn = self.structure.turn.get(node)
+        if turn is not None:
+            return turn.loop
+        held = self.structure.holds.get(node) if node in self.structure.over else None
+        return None if held is None else held.loop
 
     def _add(
-        self, found: dict[Node, ndarray], kind: str, loop: Loop | None, at: int | None
+        self,
+        found: dict[Node, ndarray],
+        kind: str,
+        loop: Loop | None,
+        at: int | None,
+        into: Trajectory | None,
     ) -> None:
         sums: dict[Value, ndarray] = {}
         for node, g in found.items():
@@ -177,7 +181,9 @@ class Links:
                     add_to(sums, (trajectory, t), part)
         for (trajectory, t), total in sums.items():
             add_to(self.outside, (trajectory, t), total)
+            if kind == "step" and at is None:
+                add_to(self.stepwise, (trajectory, t), total)
             size = norm([total])
             if size != 0:
                 sender = t if kind == "step" and at is None else at
-                self.found.append(Link(trajectory, t, kind, loop, sender, size))
+                self.found.append(Link(trajectory, t, kind, loop, sender, size, into))

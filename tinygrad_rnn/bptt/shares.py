@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..backprop import sweep
+from ..backprop import contributions, sweep
 from ..graph import Node, record
 from .columns import Columns
-from .contributions import add_to, contributions, norm
 from .spans import Spans
 from .structure import Structure
+from .sums import add_to, norm
 
 
 def shares(

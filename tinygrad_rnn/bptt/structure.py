@@ -27,8 +27,8 @@ _add, _subtract, _multiply, _where = (
 )
 getitem: Primitive = indexing._getitem.primitive  # type: ignore[attr-defined]
 
-#: A place among the operations of a step: modules, operation, and which of several such.
-Role: TypeAlias = tuple[tuple[str, ...], Any, int]
+#: A place among the operations of a step: a number for (modules, operation, which of several).
+Role: TypeAlias = int
 
 #: One use of a value: the operation that takes it, and as which of its inputs.
 Use: TypeAlias = tuple[Node, int]
@@ -45,7 +45,7 @@ class Trajectory:
         loop: whose steps.
         kind: "state" or "output".
         nodes: the value by time step; where the output does not depend on it there is none.
-        name: tells it from the other trajectories of the graph.
+        plain, name: what it is called, and what tells it from the other trajectories of the graph.
         masks: by time step the sequences of a batch that have this step, as booleans that
             broadcast to the value; none where all have it.
         holders: the nodes that hold the value, each with the step that it is from: a number, or
@@ -59,6 +59,7 @@ class Trajectory:
     loop: Loop
     kind: str
     nodes: dict[int, Node]
+    plain: str = ""
     name: str = ""
     masks: dict[int, ndarray] = field(default_factory=dict)
     holders: dict[Node, int | ndarray] = field(default_factory=dict)
@@ -147,6 +148,7 @@ class Structure:
         self._sort_turns()
         self.role: dict[Node, Role] = {}
         self.at: dict[Turn, dict[Role, Node]] = {}
+        self._roles: dict[Any, Role] = {}
         for turn, members in self.members.items():
             self._give_roles(turn, members)
 
@@ -244,7 +246,8 @@ class Structure:
         at = self.at[turn] = {}
         for node in members:
             kind = (node.scope.path, node.primitive)
-            role = self.role[node] = (*kind, count[kind])
+            role = self._roles.setdefault((kind, count[kind]), len(self._roles))
+            self.role[node] = role
             count[kind] += 1
             at[role] = node
 
@@ -258,8 +261,10 @@ class Structure:
     def _leaving(self) -> tuple[list[Node], list[Node]]:
         """The values that cross into other steps of their loop, and those that leave it."""
         crossing, leaving = [], []
+        place = self.place
         for node, turn in self.turn.items():
-            to = {self.goes(turn, user) for user, _ in self.users[node]}
+            own = place[node]
+            to = {self.goes(turn, n) for n, _ in self.users[node] if place.get(n) is not own}
             if "next" in to:
                 crossing.append(node)
             if "outside" in to or node is self.output:
@@ -412,7 +417,7 @@ class Structure:
 
     def _evidence(self, a: Trajectory, b: Trajectory) -> int:
         """How much speaks for it that two trajectories are parts of one; -1 if they cannot be."""
-        names = [{_stem(node.name) for node in part.nodes.values() if node.name} for part in (a, b)]
+        names = [{stem(node.name) for node in part.nodes.values() if node.name} for part in (a, b)]
         if names[0] and names[1] and not names[0] & names[1]:
             return -1
         found = 4 * bool(names[0] & names[1])
@@ -443,8 +448,8 @@ class Structure:
                 if turn.t not in state.nodes and known is not None:
                     same = [self.at[turn].get(self.role[known])] if state.kind == "state" else []
                     if known.name:
-                        stem = _stem(known.name)
-                        same += [n for n in self.members[turn] if n.name and _stem(n.name) == stem]
+                        called = stem(known.name)
+                        same += [n for n in self.members[turn] if n.name and stem(n.name) == called]
                     for node in same:
                         if node and node.output.shape == state.shape and node not in self.holds:
                             state.nodes[turn.t] = node
@@ -592,43 +597,45 @@ class Structure:
 
     def _find_inputs(self) -> None:
         """Tell what is another value in every step from what is shared."""
-        taken: dict[tuple[Loop, Role, int], dict[Turn, Use]] = defaultdict(dict)
+        taken: dict[tuple[Loop, Role, int], list[tuple[Turn, Node]]] = defaultdict(list)
         for node, turn in self.turn.items():
-            for i, (parent, x) in enumerate(zip(node.parents, node.arrays, strict=True)):
-                if (node, i) in self.entries or node in self._helpers:
-                    continue
-                # An array of no axes, unless it has a name, is a bare number.
-                boxed = isinstance(x, ndarray) and (x.ndim > 0 or bool(parent))
-                outside = parent in self.free if isinstance(parent, Node) else boxed
-                if outside:
-                    taken[turn.loop, self.role[node], i][turn] = node, i
-        several = {loop: len(loop.turns) > 1 for loop in self.loops}
+            for i, parent in enumerate(node.parents):
+                if isinstance(parent, Node):
+                    if parent not in self.free:
+                        continue
+                else:  # an array of no axes, unless it has a name, is a bare number
+                    x = node.arrays[i]
+                    if not isinstance(x, ndarray) or not (x.ndim or parent):
+                        continue
+                if (node, i) not in self.entries and node not in self._helpers:
+                    taken[turn.loop, self.role[node], i].append((turn, node))
         inputs: set[Node] = set()
-        for (loop, (_, primitive, _), _), by_turn in taken.items():
-            uses = list(by_turn.items())
+        for (loop, _, i), uses in taken.items():
+            once = len(loop.turns) == 1
+            nodes = [node for _, node in uses]
+            is_node = isinstance(nodes[0].parents[i], Node)
+            if is_node and nodes[0].primitive is getitem:
+                indices = {str(node.keywords["index"]) for node in nodes}
+                if len(indices) > 1 or once:
+                    for turn, node in uses:
+                        parent = node.parents[i]
+                        source = (parent, str(node.keywords["index"]))
+                        given = Input(node.name or "", node.output, node, source)
+                        self._add_input(turn, given, [(node, i), *self.users[node]])
+                        inputs.add(parent)  # type: ignore[arg-type]
+                    continue
             # The arrays of constants tell them apart.
-            values = [
-                n.parents[i] if isinstance(n.parents[i], Node) else n.arrays[i]
-                for _, (n, i) in uses
-            ]
-            differ = len({id(value) for value in values}) > 1
-            reads = primitive is getitem and isinstance(uses[0][1][0].parents[0], Node)
-            if reads:
-                indices = {str(node.keywords["index"]) for _, (node, _) in uses}
-                reads = len(indices) > 1 or not several[loop]
-            for turn, (node, i) in uses:
+            values = {id(node.parents[i] if is_node else node.arrays[i]) for node in nodes}
+            if len(values) == 1 and not (once and not is_node):
+                continue
+            for turn, node in uses:
                 parent, x = node.parents[i], node.arrays[i]
-                if reads:
-                    source = (parent, str(node.keywords["index"]))
-                    given = Input(node.name or "", node.output, node, source)
-                    self._add_input(turn, given, [(node, i), *self.users[node]])
-                    if isinstance(parent, Node):
-                        inputs.add(parent)
-                elif isinstance(parent, Node) and differ:
-                    self._add_input(turn, Input(parent.name or "", x, parent, parent), [(node, i)])
+                if isinstance(parent, Node):
+                    given = Input(parent.name or "", x, parent, parent)
                     inputs.add(parent)
-                elif not isinstance(parent, Node) and (differ or not several[loop]):
-                    self._add_input(turn, Input(parent or "", x, None, id(x)), [(node, i)])
+                else:
+                    given = Input(parent or "", x, None, id(x))
+                self._add_input(turn, given, [(node, i)])
         leaves = [node for node in self.nodes if node.is_leaf and node not in inputs]
         self._name_weights(leaves)
 
@@ -668,8 +675,9 @@ class Structure:
                 filter(None, (found.loop.outer and found.loop.outer.loop.name, found.loop.name))
             )
             names.append(f"{where}.{name}" if alike[name] > 1 and where else name)
-        for found, name in zip(self.trajectories, _unique(names), strict=True):
-            found.name = name
+        unique = _unique(names)
+        for found, short, name in zip(self.trajectories, plain, unique, strict=True):
+            found.plain, found.name = short, name
 
     def _plain_name(self, k: int, found: Trajectory) -> str:
         """``h`` of ``h_t``, or of ``h_0``, ``h_1``, ...; else h, c or y by what it does."""
@@ -697,7 +705,7 @@ def _equal(x: ndarray, y: ndarray) -> bool:
     return x is y or (x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes())
 
 
-def _stem(name: str | None) -> str:
+def stem(name: str | None) -> str:
     """``h`` of ``h_t``, ``h[3]`` and ``h_3``."""
     return (name or "").removesuffix("_t").rstrip("0123456789_[]( )")
 
