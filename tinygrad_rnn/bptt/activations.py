@@ -11,7 +11,8 @@ from numpy import ndarray
 from ..backprop import expanded
 from ..graph import Node, Value
 from ..ops import sigmoid
-from .structure import Structure, stem
+from .structure import Structure
+from .trajectories import stem
 from .turns import Loop
 
 _sigmoid = sigmoid.primitive  # type: ignore[attr-defined]

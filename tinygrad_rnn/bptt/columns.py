@@ -15,7 +15,8 @@ from numpy import ndarray
 
 from ..graph import Node
 from .spans import Span, Spans
-from .structure import Structure, Use
+from .steps import Use
+from .structure import Structure
 from .turns import Loop, Place, Turn
 
 

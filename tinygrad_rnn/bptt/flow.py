@@ -22,8 +22,9 @@ from .columns import Columns
 from .links import Link, Links, spread
 from .links import Value as Key
 from .shares import Shares, shares
-from .structure import Structure, Trajectory
+from .structure import Structure
 from .sums import add_to, norm
+from .trajectories import Trajectory
 from .turns import Loop
 
 #: An overflow is what one looks at here: it is shown as Inf or NaN, and no reason for a warning.
@@ -238,9 +239,9 @@ class Flow:
         for column, by_leaf in shares(self.structure, self.columns, self.cotangents, set(found)):
             for node, share in by_leaf.items():
                 found[node].add(column, share)
-        for node, share in found.items():
-            share.check(node.output.dtype)
-        return {share.name: share for share in found.values()}
+        for node, summed in found.items():
+            summed.check(node.output.dtype)
+        return {summed.name: summed for summed in found.values()}
 
     # ── the written rule ─────────────────────────────────────────────────────────────────
 

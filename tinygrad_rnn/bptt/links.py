@@ -19,8 +19,9 @@ from numpy import ndarray
 from ..backprop import contributions, sweep
 from ..graph import Node, leaf, record
 from .columns import Columns
-from .structure import Structure, Trajectory
+from .structure import Structure
 from .sums import add_to, norm
+from .trajectories import Trajectory
 from .turns import Loop
 
 #: A value: a trajectory, and a time step of its loop.

@@ -19,6 +19,8 @@ from numpy import ndarray
 
 from ..graph import Node
 from ..ops import add, multiply, where
+from .steps import Role, Steps
+from .turns import Loop, Turn
 
 _add, _multiply, _where = (op.primitive for op in (add, multiply, where))  # type: ignore[attr-defined]
 
@@ -94,7 +96,7 @@ def _products(
     helpers = [node]
     masks: list[ndarray] = []
     for i, (parent, x) in enumerate(zip(node.parents, node.arrays, strict=True)):
-        factor = _mask_factor(parent) if inside(parent) else None
+        factor = _mask_factor(parent) if isinstance(parent, Node) and inside(parent) else None
         if factor is not None and isinstance(parent, Node):
             masks.append(factor[0])
             parts.append((parent, factor[1]))
@@ -182,3 +184,130 @@ def ends_or_begins(masks: Sequence[ndarray | None]) -> bool:
             beginning = beginning and not (before & ~now).any()
         before = now
     return ending or beginning
+
+
+def equal(x: ndarray, y: ndarray) -> bool:
+    """Whether two arrays are the same, in every bit."""
+    return x is y or (x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes())
+
+
+class MaskedSteps(Steps):
+    """Time steps, told which of the sequences of a batch have them.
+
+    Attributes:
+        updates: the operations that only let a state stand still for some sequences.
+        masks_at: the masks of a turn: which sequences have this step.
+        helpers: all operations that only mask.
+        carriers: of a value, the masked updates that take it as the new one, from the inside out.
+        over: the operations of steps that all sequences have passed. No gradient comes there, and
+            they are in no turn any more.
+    """
+
+    def __init__(self, output: Node):
+        super().__init__(output)
+        self._find_masks()
+        self._drop_what_is_over()
+
+    def _find_masks(self) -> None:
+        """The operations that only let a state stand still, or set an output to 0."""
+        crosses, exits = set(self.crossing), {*self.crossing, *self.leaving}
+        number = {turn: n for loop in self.loops for n, turn in enumerate(loop.turns)}
+        updates: dict[Loop, list[tuple[Role, int, Update]]] = defaultdict(list)
+        first: list[Update] = []  # of those that begin with a constant
+        for node, turn in self.turn.items():
+            if node.primitive is _where or node.primitive is _add:
+                found = update_at(node, self._inside(turn))
+                if found is not None:
+                    taker, i = found.old
+                    if taker.parents[i] in crosses:
+                        updates[turn.loop].append((self.role[node], number[turn], found))
+                    elif node in exits:
+                        first.append(found)
+        for found in first:
+            turn, role = self.turn[found.node], self.role[found.node]
+            if self._is_first_state(found) or any(role == r for r, *_ in updates[turn.loop]):
+                updates[turn.loop].append((role, number[turn], found))
+        self.updates: dict[Node, Update] = {}
+        for loop, told in updates.items():
+            kept = by_sequence(told, len(loop.turns))
+            self.updates |= {update.node: update for *_, update in told if update.node in kept}
+        self.masks_at: dict[Turn, list[ndarray]] = defaultdict(list)
+        for node, update in self.updates.items():
+            self.masks_at[self.turn[node]].append(update.mask)
+
+        self.output_masks: dict[Node, ndarray] = {}
+        self._new = {node: update.new for node, update in self.updates.items()}
+        unknown: dict[Loop, dict[Turn, list[Update]]] = defaultdict(lambda: defaultdict(list))
+        states = {self.role[self.core(node)] for node in self.crossing}
+        inner = [
+            node
+            for node in self.turn
+            if node.primitive is _where and self._role(node.parents[1]) in states
+        ]
+        for node in dict.fromkeys([*self.leaving, *inner]):
+            turn = self.turn[node]
+            found = zeroed_at(node, self._inside(turn))
+            if found is None or node in self.updates:
+                continue
+            if turn not in self.masks_at:
+                unknown[turn.loop][turn].append(found)
+            elif any(equal(mask.squeeze(), found.mask.squeeze()) for mask in self.masks_at[turn]):
+                self.output_masks[node], self._new[node] = found.mask, found.new
+        for loop, by_turn in unknown.items():  # only its outputs tell what a step's mask is
+            masks = {turn: found[0].mask for turn, found in by_turn.items()} | {
+                turn: self.masks_at[turn][0] for turn in loop.turns if turn in self.masks_at
+            }
+            if ends_or_begins([masks.get(turn) for turn in loop.turns]):
+                for turn, outputs in by_turn.items():
+                    self.masks_at[turn].append(masks[turn])
+                    for update in outputs:
+                        if equal(update.mask.squeeze(), masks[turn].squeeze()):
+                            self.output_masks[update.node] = update.mask
+                            self._new[update.node] = update.new
+        self.helpers = {n for update in self.updates.values() for n in update.helpers}
+        self.helpers |= self.output_masks.keys()
+        self.carriers: dict[Node, list[Node]] = defaultdict(list)
+        for node in self.updates:
+            self.carriers[self.core(node)].append(node)
+
+    def _inside(self, turn: Turn) -> Callable[[Any], bool]:
+        return lambda parent: self.turn.get(parent) is turn
+
+    def _role(self, parent: Any) -> Role | None:
+        return self.role.get(parent)
+
+    def _is_first_state(self, update: Update) -> bool:
+        """Whether what stays, not computed in this loop, is what the step takes as a state."""
+        taker, i = update.old
+        if update.node.primitive is _add:
+            return True
+        old, x = taker.parents[i], taker.arrays[i]
+        others = (n for n in self.members[self.turn[update.node]] if n not in update.helpers)
+        return isinstance(old, Node) or any(x is y for node in others for y in node.arrays)
+
+    def core(self, node: Node) -> Node:
+        """The value that a step computes, without the masks around it."""
+        while node in self._new:
+            node = self._new[node]
+        return node
+
+    def _drop_what_is_over(self) -> None:
+        """Leave out the steps that all sequences have passed: nothing of them gets out."""
+        exits: dict[Turn, list[Node]] = defaultdict(list)
+        for node in (*self.crossing, *self.leaving):
+            exits[self.turn[node]].append(node)
+        over = {
+            turn
+            for turn, masks in self.masks_at.items()
+            if not any(mask.any() for mask in masks)
+            and all(node in self.helpers for node in exits[turn])
+        }
+        if over == self.members.keys():
+            over = set()
+        self.over = {node for turn in over for node in self.members.pop(turn)}
+        for turn in over:
+            turn.loop.turns.remove(turn)
+        self.loops = [loop for loop in self.loops if loop.turns]
+        self.turn = {node: turn for node, turn in self.turn.items() if turn not in over}
+        self.crossing = [node for node in self.crossing if node in self.turn]
+        self.leaving = [node for node in self.leaving if node in self.turn]

@@ -53,17 +53,18 @@ def shares(
         if live:
             turn = structure.turn.get(node)
             if turn is not None:
-                parts = [(columns.of[turn], contributions(node, cotangents[node], live))]
+                at: int | None = columns.of[turn]
+                parts = [(at, contributions(node, cotangents[node], live))]
             else:
                 parts = list(_split(spans, node, cotangents[node], live))
             for column, part in parts:
                 for i, contribution in part.items():
                     add_to(seeds[column], node.parents[i], contribution)
-    for column in sorted(seeds, key=lambda column: -1 if column is None else column):
-        found = seeds.pop(column)
+    for at in sorted(seeds, key=lambda column: -1 if column is None else column):
+        found = seeds.pop(at)
         if not found.keys() <= leaves:
             found = sweep(found, leaves)
-        yield column, found
+        yield at, found
 
 
 def _split(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ..bptt.flow import Flow, scalar_node
 from ..graph import Value
@@ -33,11 +34,11 @@ class GradientFlow(Shown, Flow):
         """The page in which the sweeps are played step by step, as HTML text."""
         return page(self, theme=theme, fit=fit)
 
-    def frames(self, *, theme: str = "light", fit: float | None = None) -> list[str]:
+    def frames(self, **options: Any) -> list[str]:
         """The pictures of the two sweeps, step by step, as SVG text."""
         from .animate import frames
 
-        return frames(draw_lattice(self, playable=True, theme=theme, fit=fit))
+        return frames(draw_lattice(self, playable=True, **options))
 
 
 def gradient_flow(loss: Value, *, text: Sequence[str] | None = None) -> GradientFlow:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from ..bptt.flow import EXPLODED, VANISHED, Flow, State
 from ..bptt.links import Link
+from ..bptt.trajectories import Trajectory
 from ..bptt.turns import Loop
 from . import strips, style
 from .sheet import LEFT, RIGHT, Row, Sheet
@@ -418,10 +419,10 @@ class _Drawer(Sheet):
             if goal != self.loss_y:
                 self._arrow(side, goal + 14, x + r * 0.8, goal + 5, forth, key)
 
-    def _handed(self, link: Link, k: int, y: float, names: dict[object, State]) -> None:
+    def _handed(self, link: Link, k: int, y: float, names: dict[Trajectory, State]) -> None:
         """A state handed over: from a loop's last value to the first one of another loop."""
         assert link.loop is not None
-        target = names.get(link.into)
+        target = names.get(link.into) if link.into is not None else None
         if target is None or link.at is None or not len(target.steps):
             return
         c0 = self.column(link.trajectory.loop, link.t)
@@ -516,9 +517,9 @@ class _Drawer(Sheet):
             below[c] = max(below[c], y)
         for turn, given in self.flow.structure.inputs.items():
             c = self.flow.columns.of[turn]
-            y = lowest.get((turn.loop, turn.t))
-            if not given or y is None or not self.on(c):
+            if not given or (turn.loop, turn.t) not in lowest or not self.on(c):
                 continue
+            y = lowest[turn.loop, turn.t]
             x, direct = self.x(c), y == below[c]  # else they come from the input's side
             forth, back = self.forth[turn.loop, turn.t], self.back[turn.loop, turn.t]
             norm, key = float(self.flow.inputs[c]), f"x{c}"

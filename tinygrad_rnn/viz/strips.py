@@ -35,12 +35,12 @@ def times(sheet: Sheet) -> None:
                 if width_of(words, 9.5) <= room:
                     sheet.text(middle, sheet.y, words, "small", "middle")
         sheet.y += 14
-    words = [fitted(part, sheet.pitch - 3) for part in sheet.flow.text or ()]
-    if sheet.lined and set(words) - {"…"}:
+    parts = [fitted(part, sheet.pitch - 3) for part in sheet.flow.text or ()]
+    if sheet.lined and set(parts) - {"…"}:
         sheet.y += 4
         sheet.label(sheet.y - 4, "text")
         for c in range(sheet.first, sheet.stop):
-            sheet.text(sheet.x(c), sheet.y, words[c], at="middle")
+            sheet.text(sheet.x(c), sheet.y, parts[c], at="middle")
         sheet.y += 16
 
 
