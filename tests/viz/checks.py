@@ -185,7 +185,7 @@ def _walk(
 
 
 def _text(element: Any, look: dict[str, str], shift: tuple[float, float]) -> Iterator[Text]:
-    words = "".join([element.text or "", *((child.tail or "") for child in element)])
+    words = "".join([element.text or "", *((child.tail or "") for child in element)]).strip(" ")
     if not words.strip():
         return
     size = float(look.get("font-size", "11").removesuffix("px"))
@@ -193,7 +193,8 @@ def _text(element: Any, look: dict[str, str], shift: tuple[float, float]) -> Ite
     width = columns(words) * 0.6 * size if mono else width_of(words, size)
     x, y = float(element.get("x", 0)) + shift[0], float(element.get("y", 0)) + shift[1]
     left = x - {"start": 0.0, "middle": 0.5, "end": 1.0}[look.get("text-anchor", "start")] * width
-    yield Text(words, (left, y - 0.72 * size, left + width, y + 0.2 * size))
+    unseen = width * (1 - len(words.lstrip()) / len(words))  # spaces that do not break
+    yield Text(words, (left + unseen, y - 0.72 * size, left + width, y + 0.2 * size))
 
 
 def _parts(element: Any, tag: str) -> list[list[tuple[float, float]]]:

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
+from tests.bptt.test_columns import seq2seq
 from tests.viz import nets
 from tests.viz.checks import SVG, problems, read
 from tests.viz.nets import LAYERS, layer_loss
@@ -150,6 +151,95 @@ def test_the_text_is_shaded_by_what_mattered() -> None:
     assert [g[-1].text for g in groups] == ["a", "\u00a0", "b"]
 
 
+# ── loops beside each other ──────────────────────────────────────────────────────────────
+
+
+def circles(svg: str) -> dict[str, list[float]]:
+    """By row (its height) where its circles stand."""
+    found: dict[str, list[float]] = {}
+    for circle in parsed(svg).iter(f"{SVG}circle"):
+        if circle.get("class") != "node":
+            found.setdefault(circle.get("cy", ""), []).append(float(circle.get("cx", 0)))
+    return found
+
+
+def test_a_decoder_is_drawn_behind_its_encoder() -> None:
+    flow = tg.gradient_flow(seq2seq(T=5, decoder=3))
+    svg = flow.svg()
+    rows = [xs for _, xs in sorted(circles(svg).items(), key=lambda row: float(row[0]))]
+    assert [len(xs) for xs in rows] == [3, 3, 3, 5, 5]  # loss, c, h of the decoder; the encoder's
+    assert min(min(xs) for xs in rows[:3]) > max(max(xs) for xs in rows[3:])
+    words = [box[4] for box in text_boxes(svg)]
+    assert {"encoder.lstm.l0", "decoder"} <= set(words)
+    (y,) = [box[1] for box in text_boxes(svg) if box[4] == "time step"]
+    axis = [box[4] for box in text_boxes(svg) if box[1] == y and box[4] != "time step"]
+    assert axis == list("01234012")
+
+
+def test_what_is_handed_over_and_read_is_drawn() -> None:
+    """Curves for the two states, and from each decoder step a line to each encoder step."""
+    flow = tg.gradient_flow(seq2seq(T=5, decoder=3))
+    lattice = draw_lattice(flow, playable=True)
+    paths = list(parsed(lattice.svg).iter(f"{SVG}path"))
+    curves = [p for p in paths if "C" in p.get("d", "") and "back" in p.get("class", "")]
+    assert len(curves) == 2
+    lines = [p for p in paths if p.get("opacity") == "0.75"]
+    assert len(lines) == 3 * 5
+    # The wider, the larger its part of the gradient.
+    shades = sorted(int(p.get("class", "").split("back m")[1]) for p in lines)
+    norms = sorted(link.norm for link in flow.links if link.kind == "read")
+    expected = [round(lattice.sheet.scale.fraction(norm) * 15) for norm in norms]
+    assert shades == expected
+    assert len(set(shades)) > 1
+
+
+def test_too_many_lines_are_left_out_and_it_is_said() -> None:
+    flow = tg.gradient_flow(seq2seq(T=28, decoder=28, kind="GRU"))
+    svg = flow.svg()
+    lines = [p for p in parsed(svg).iter(f"{SVG}path") if p.get("opacity") == "0.75"]
+    assert len(lines) == 600
+    assert any(box[4].startswith("lines below ") for box in text_boxes(svg))
+
+
+def test_the_entry_of_a_first_state_is_an_arrow_unless_it_is_handed_over() -> None:
+    net = tg.nn.GRU(3, 2, rng=0)
+    y, state = net(np.ones((3, 1, 3)), unroll=True)
+    y2, _ = net(np.ones((3, 1, 3)), state, unroll=True)
+    svg = tg.gradient_flow(tg.sum(y2)).svg()
+    assert len(circles(svg)) == 1  # both calls in one row
+    backs = [e for e in parsed(svg).iter(f"{SVG}path") if "back l" in e.get("class", "")]
+    assert len(backs) == 5  # from every step to the one before it
+    assert y.shape == (3, 1, 2)
+
+
+def test_every_weight_has_its_own_scale() -> None:
+    """One whose steps share evenly has bars too; the largest of each is as tall as any."""
+    flow = tg.gradient_flow(layer_loss("lstm", 16, last=True)[0])
+    svg = flow.svg()
+    tallest: dict[str, float] = {}
+    for bar in parsed(svg).iter(f"{SVG}rect"):
+        if bar.get("class") == "bar":
+            hue = bar.get("fill", "")
+            tallest[hue] = max(tallest.get(hue, 0), float(bar.get("height", 0)))
+    assert len(tallest) == 4
+    assert set(tallest.values()) == {22.0}
+    words = [box[4] for box in text_boxes(svg)]
+    for weight in flow.weights.values():
+        largest = np.abs(weight.parts).max()
+        assert any(word.endswith(f"tallest {100 * largest:.0f} %") for word in words)
+
+
+def test_a_picture_in_lines_shows_every_step_once() -> None:
+    flow = tg.gradient_flow(layer_loss("lstm", 50)[0])
+    svg = flow.svg(fit=600)
+    root = parsed(svg)
+    assert float(root.get("width")) <= 720
+    assert sum(len(xs) for xs in circles(svg).values()) == 2 * 50
+    assert max(len(xs) for xs in circles(svg).values()) < 20
+    with pytest.raises(ValueError, match="expected fit of at least 374 pixels, got 100"):
+        flow.svg(fit=100)
+
+
 # ── small, and always the same ───────────────────────────────────────────────────────────
 
 
@@ -213,7 +303,7 @@ def test_any_name_is_shown_literally(name: str, state: str, text: list[str]) -> 
         SVG + tag for tag in ("svg", "style", "rect", "path", "circle", "text", "title", "g")
     }
     words = {box[4] for box in text_boxes(svg)}
-    assert fitted(name, 156) in words or not name.strip()
+    assert fitted(name, 156).strip(" ") in words or not name.strip()
     shown = [e[-1].text for e in root.iter(f"{SVG}g")]
     assert shown == [visible(part).replace(" ", "\u00a0") for part in text]
     str(flow)

@@ -159,6 +159,9 @@ def sweep(
             elif parent in owned:
                 held = pending[parent]
                 held += contribution
+            elif differentiable:
+                with in_scope(_place(parent, level)):
+                    pending[parent] = pending[parent] + contribution
             else:
                 pending[parent] = total = pending[parent] + contribution
                 if type(total) is ndarray:  # neither a Tensor nor the scalar of 0-d arrays
@@ -280,11 +283,16 @@ def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
     return needed
 
 
+def _place(node: Node, level: int) -> Scope:
+    """Where a recorded sweep that passes a node is at work: where the node is, in reverse."""
+    return Scope(node.scope.path, node.scope.steps, level)
+
+
 def _prepared(node: Node, level: int) -> tuple[Any, Any, tuple[Any, ...]]:
     """The rules, the output and the inputs of a node, for a sweep that is recorded itself."""
     primitive = node.primitive
     assert primitive is not None
-    place = Scope(node.scope.path, node.scope.steps, level)
+    place = _place(node, level)
     rules = [
         functools.partial(_recorded, primitive.vjps[i], place) if isinstance(parent, Node) else None
         for i, parent in enumerate(node.parents)

@@ -243,6 +243,37 @@ class Flow:
             summed.check(node.output.dtype)
         return {summed.name: summed for summed in found.values()}
 
+    def rows(self) -> list[list[State]]:
+        """The states by what they are, the last loop first, in it the outputs before the states.
+
+        The same state of loops that follow each other, as of two calls of one layer, is one row,
+        unless the second loop reads other steps of the first one.
+        """
+        reads = {
+            frozenset((link.trajectory.loop, link.loop))
+            for link in self.links
+            if link.kind == "read"
+        }
+        known: dict[object, list[list[State]]] = defaultdict(list)
+        found: list[list[State]] = []
+        for loop in reversed(self.structure.loops):
+            mine = [state for state in self.states.values() if state.trajectory.loop is loop]
+            for state in sorted(mine, key=lambda state: state.kind == "output")[::-1]:
+                kind = (loop.path, state.kind, state.trajectory.plain, state.trajectory.shape)
+                for row in known[kind]:
+                    if all(
+                        other.trajectory.loop is not loop
+                        and not set(other.columns.tolist()) & set(state.columns.tolist())
+                        and frozenset((other.trajectory.loop, loop)) not in reads
+                        for other in row
+                    ):
+                        row.insert(0, state)
+                        break
+                else:
+                    known[kind].append([state])
+                    found.append(known[kind][-1])
+        return found
+
     # ── the written rule ─────────────────────────────────────────────────────────────────
 
     def _measure_loss(self) -> float:
@@ -423,6 +454,14 @@ class Flow:
     def __repr__(self) -> str:
         states, weights = ", ".join(self.states), ", ".join(self.weights)
         return f"<{type(self).__name__} of {self.T} steps: states {states}; weights {weights}>"
+
+
+def common_name(states: Sequence[State]) -> str:
+    """What the states of one row are called."""
+    if len(states) == 1:
+        return states[0].name
+    names = {state.name.rstrip("0123456789 ") for state in states}
+    return names.pop() if len(names) == 1 else states[0].trajectory.plain
 
 
 def regime(size: float, reference: float) -> str:

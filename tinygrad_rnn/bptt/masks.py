@@ -110,6 +110,10 @@ def _products(
         return None
     if len(helpers) == 3 and not (masks[0] | masks[1]).all():
         return None
+    if len(helpers) == 2:  # not an initial state of zeros, which is a factor too
+        mask = next(m for m, (taker, _) in zip(masks, parts, strict=True) if taker is not node)
+        if not mask.any() or any(size > 1 for size in mask.shape[1:]):
+            return None
     first = 0 if inside(parts[0][0].parents[parts[0][1]]) else 1
     mask = masks[first]
     return mask, parts if first == 0 else parts[::-1], tuple(helpers)

@@ -20,6 +20,8 @@ def table(flow: Flow) -> str:
     "gate f" and so on: a gated state's mean gate; "by gates": what the gates alone let through of
     the gradient of the last step.
     """
+    from .flow import common_name
+
     T = flow.T
     columns: list[tuple[str, list[str]]] = []
     stages = flow.columns.stages
@@ -29,21 +31,26 @@ def table(flow: Flow) -> str:
     columns.append(("t", [str(t) for t in flow.columns.steps]))
     if flow.text is not None:
         columns.append(("text", [repr(part) for part in flow.text]))
-    for state in reversed(flow.states.values()):
-        columns.append((f"|dL/d{state.name}|", [""] * T))
-        shown = [(columns[-1][1], state.norms, "{:.2e}")]
-        if state.gates is not None and state.carried is not None:
-            columns += [(f"gate of {state.name}", [""] * T), ("by gates", [""] * T)]
-            shown += [(columns[-2][1], state.gates, "{:.2f}")]
-            shown += [(columns[-1][1], state.carried, "{:.2e}")]
-        for cells, values, form in shown:
+    for states in flow.rows():
+        name = common_name(states)
+        norms, gates, carried = [""] * T, [""] * T, [""] * T
+        columns.append((f"|dL/d{name}|", norms))
+        if any(state.gates is not None for state in states):
+            columns += [(f"gate of {name}", gates), ("by gates", carried)]
+        for state in states:
             for t, column in zip(state.steps.tolist(), state.columns.tolist(), strict=True):
-                cells[column] = number(values[t], form)
+                norms[column] = f"{state.norms[t]:.2e}"  # NaN is a number to be seen
+                if state.gates is not None and state.carried is not None:
+                    gates[column] = number(state.gates[t], "{:.2f}")
+                    carried[column] = number(state.carried[t])
     if not np.isnan(flow.inputs).all():
         columns.append(("|dL/dx|", [number(x) for x in flow.inputs]))
     first = len(columns)
     for weight in flow.weights.values():
-        columns.append((weight.name, [number(100 * x, "{:.1f} %") for x in weight.parts]))
+        cells = [number(100 * x, "{:.1f} %") for x in weight.parts]
+        if not math.isfinite(weight.norm):
+            cells = [f"{weight.norm}"] * T
+        columns.append((weight.name, cells))
     rows = [[_in_one_line(title) for title, _ in columns]]
     rows += [[cells[t] for _, cells in columns] for t in range(T)]
     if any(weight.outside for weight in flow.weights.values()):

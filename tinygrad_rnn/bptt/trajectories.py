@@ -240,9 +240,9 @@ class TrackedSteps(MaskedSteps):
                 if user not in self.turn or self.goes(turn, user) != "next":
                     continue
                 other = self.turn[user]
-                self.entries[user, i] = state
                 if other.loop is not state.loop:
                     continue
+                self.entries[user, i] = state
                 takers.add((self.role[user], i))
                 entered.add(other.t)
         steps = state.steps

@@ -214,7 +214,7 @@ _LINE = re.compile(r'<g id="edge\d+" class="edge">.*?</g>', re.DOTALL)
 
 
 def _finished(svg: str, theme: str) -> str:
-    """Move the titles of frames to where no edge runs through them; colours for the dark."""
+    """Titles of frames where no edge runs through them; fonts there are; colours for the dark."""
     lines: dict[int, list[tuple[float, float, float, float]]] = defaultdict(list)
     for edge in _LINE.findall(svg):
         for d in re.findall(r'<path[^>]* d="([^"]*)"', edge):
@@ -249,6 +249,9 @@ def _finished(svg: str, theme: str) -> str:
         return found[0]
 
     svg = _FRAME.sub(moved, svg)
+    for font in (style.FONT, "Courier,monospace"):
+        name = font.partition(",")[0]
+        svg = re.sub(f'font-family="{name}[^"]*"', f'font-family="{font}"', svg)
     return svg if theme != "auto" else _following(svg)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..bptt.flow import Flow, State
+from ..bptt.flow import Flow, State, common_name
 from ..bptt.turns import Loop
 from .scale import Scale
 from .svg import Canvas, escaped, fitted, number
@@ -70,7 +70,16 @@ class Sheet(Canvas):
         self.scale = Scale.over([*flow.sizes(), *inputs])
         self.y = 0.0
         self._number_frames()
-        self.rows = self._rows()
+        numbers = {state: k for k, state in enumerate(flow.states.values())}
+        self.rows = [
+            Row(
+                states,
+                common_name(states),
+                f"{states[0].kind} {states[0].trajectory.shape}",
+                keys=[numbers[state] for state in states],
+            )
+            for states in flow.rows()
+        ]
 
     def _number_frames(self) -> None:
         """The steps in the order in which they ran, then the loss, then backwards."""
@@ -81,39 +90,6 @@ class Sheet(Canvas):
         self.forth = {key: 1 + k for k, key in enumerate(self.order)}
         self.loss_frame = len(self.order) + 1
         self.back = {key: 2 * self.loss_frame - k for key, k in self.forth.items()}
-
-    def _rows(self) -> list[Row]:
-        """From the top down: the last loop first, and in it the outputs before the states."""
-        reads = {
-            frozenset((link.trajectory.loop, link.loop))
-            for link in self.flow.links
-            if link.kind == "read"
-        }
-        rows: dict[object, list[Row]] = {}
-        found: list[Row] = []
-        numbers = {state: k for k, state in enumerate(self.flow.states.values())}
-        for loop in reversed(self.flow.structure.loops):
-            mine = [s for s in self.flow.states.values() if s.trajectory.loop is loop]
-            for state in sorted(mine, key=lambda state: state.kind == "output")[::-1]:
-                kind = (loop.path, state.kind, state.trajectory.plain, state.trajectory.shape)
-                for row in rows.get(kind, []):
-                    others = [other.trajectory.loop for other in row.states]
-                    apart = all(
-                        not set(other.columns.tolist()) & set(state.columns.tolist())
-                        and frozenset((other.trajectory.loop, loop)) not in reads
-                        for other in row.states
-                    )
-                    if apart and loop not in others:
-                        row.states.insert(0, state)
-                        row.keys.insert(0, numbers[state])
-                        row.label = _common_label(row.states)
-                        break
-                else:
-                    small = f"{state.kind} {state.trajectory.shape}"
-                    row = Row([state], state.name, small, keys=[numbers[state]])
-                    rows.setdefault(kind, []).append(row)
-                    found.append(row)
-        return found
 
     # ── where things are ─────────────────────────────────────────────────────────────────
 
@@ -148,8 +124,3 @@ class Sheet(Canvas):
         for k, line in enumerate(filter(None, small)):
             words = fitted(line, LEFT - 22, 9.5)
             self.text(LEFT - 14, y + 11 * (k + 1), words, "small", "end", more)
-
-
-def _common_label(states: list[State]) -> str:
-    names = {state.name.rstrip("0123456789 ") for state in states}
-    return names.pop() if len(names) == 1 else states[0].trajectory.plain

@@ -18,11 +18,12 @@ FAINT = "#b5b5b5"
 
 # ── graphs, drawn by Graphviz ────────────────────────────────────────────────────────────
 
+# Graphviz knows how wide these two fonts are even where there are none, by these names only.
 GRAPH = {
     "rankdir": "LR",
     "newrank": "true",
     "bgcolor": "white",
-    "fontname": FONT,
+    "fontname": "Helvetica",
     "fontsize": "11",
     "fontcolor": "#555555",
     "nodesep": "0.14",
@@ -31,7 +32,7 @@ GRAPH = {
     "labeljust": "l",
 }
 NODE = {
-    "fontname": FONT,
+    "fontname": "Helvetica",
     "fontsize": "10",
     "fontcolor": INK,
     "shape": "box",
@@ -43,7 +44,7 @@ NODE = {
     "height": "0.26",
 }
 EDGE = {
-    "fontname": FONT,
+    "fontname": "Helvetica",
     "fontsize": "9",
     "fontcolor": "#555555",
     "color": "#666666",
@@ -75,7 +76,7 @@ BOXES: dict[str, dict[str, str]] = {
         "margin": "0.06,0.03",
     },
     "listing": {
-        "fontname": "Courier,monospace",
+        "fontname": "Courier",
         "fillcolor": "#f7f9fb",
         "color": "#8a9bb0",
         "margin": "0.12,0.08",
