@@ -19,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
-from tinygrad_rnn.arguments import whole
+from tinygrad_rnn.app.arguments import whole
 
 HERE = Path(__file__).parent
 README = HERE / "README.md"

@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.arguments import whole
-from tinygrad_rnn.demo import manual
-from tinygrad_rnn.progress import Progress
+from tinygrad_rnn.app.arguments import whole
+from tinygrad_rnn.app.demo import manual
+from tinygrad_rnn.app.progress import Progress
 from tinygrad_rnn.text import Streams, Vocabulary, bits_per_character, bptt_step
 from tinygrad_rnn.viz.curve import HEIGHT, WIDTH
 

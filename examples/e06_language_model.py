@@ -40,7 +40,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.demo import manual
+from tinygrad_rnn.app.demo import manual
 from tinygrad_rnn.text import (
     LanguageModel,
     NGram,

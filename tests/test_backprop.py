@@ -377,6 +377,52 @@ def test_value_and_grad_differentiates_for_the_first_argument():
     assert g.__doc__ == "Documented."
 
 
+@pytest.mark.parametrize("at", ["array", "constant", "live"])
+def test_an_outer_derivative_through_a_function_that_closes_over_live_tensors(at):
+    """d/dW of the derivative of x^3 W^4 for x, at x = 2, W = 2: 12 W^3 4 = 384; and so on."""
+    W = live(2.0)
+    x = {"array": np.array(2.0), "constant": tg.Tensor(2.0), "live": live(2.0)}[at]
+
+    def f(x):
+        return x**3 * W**4
+
+    value, gradient = tg.value_and_grad(f)(x)
+    equal(value, 128.0)
+    equal(gradient, 192.0)
+    equal(tg.grad(value, W), 256.0)
+    equal(tg.grad(gradient, W, create_graph=True), 384.0)
+    equal(tg.grad(tg.jvp(f, x, 1.0), W), 384.0)
+    equal(tg.grad(tg.jacobian(f, x), W), 384.0)
+    equal(tg.grad(tg.hessian(f, x), W), 384.0)
+    equal(tg.grad(tg.hvp(f, x, 1.0), W), 384.0)
+    inner = tg.grad(gradient, W, create_graph=True)
+    equal(tg.grad(inner, W), 576.0)
+    if at == "live":
+        equal(tg.grad(gradient, x), 192.0)
+
+    # Gradients of gradients of a function of its own variable.
+    def outer(w):
+        return tg.value_and_grad(lambda x: x**3 * w**4)(x)[1]
+
+    equal(tg.value_and_grad(outer)(W)[1], 384.0)
+    equal(tg.jvp(outer, W, 1.0), 384.0)
+
+
+def test_an_outer_derivative_may_be_taken_of_a_gradient_within_a_scan():
+    W = live(0.5)
+
+    def cell(x, _):
+        _, g = tg.value_and_grad(lambda x: x**2 * W)(x)
+        return x - 0.1 * g, g
+
+    for unroll in (False, True):
+        x, gs = tg.scan(cell, tg.Tensor(1.0), np.zeros(2), unroll=unroll)
+        # x_t = (1 - 0.2 W) x_{t-1}
+        equal(x, 0.81)
+        equal(tg.grad(x, W), -2 * 0.9 * 0.2)
+        equal(tg.grad(gs.sum(), W), 2 * (1 + 0.9 - 0.5 * 0.2))
+
+
 def test_value_and_grad_keeps_what_leads_elsewhere():
     w, x = live(2.0), live(3.0)
     value, gradient = tg.value_and_grad(lambda x: x * x * w)(x)

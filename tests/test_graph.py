@@ -1,5 +1,6 @@
 """The graph: what is recorded, where it ran, when it is checked, and that it goes away."""
 
+import asyncio
 import copy
 import gc
 import threading
@@ -372,6 +373,93 @@ def test_no_grad_is_a_context_manager_and_a_decorator():
             pass
         results.append(x * 3)
     assert not any(y.requires_grad for y in results)
+    assert (x * 2).requires_grad
+
+
+def test_a_no_grad_object_may_be_entered_again_and_within_itself():
+    x = live([1.0])
+    for switch in (tg.no_grad(), tg.detect_anomaly()):
+        recorded = isinstance(switch, tg.detect_anomaly)
+        for _ in range(2):
+            with switch:
+                with switch:
+                    assert (x * 2).requires_grad == recorded
+                assert (x * 2).requires_grad == recorded
+            assert (x * 2).requires_grad
+
+
+def test_a_no_grad_object_may_be_shared_by_threads():
+    x, switch = live([1.0]), tg.no_grad()
+    inside, outside = threading.Event(), threading.Event()
+    found = []
+
+    def work():
+        with switch:
+            inside.set()
+            outside.wait()
+            found.append((x * 2).requires_grad)
+        found.append((x * 2).requires_grad)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait()
+    with switch:
+        pass
+    assert (x * 2).requires_grad
+    outside.set()
+    thread.join()
+    assert found == [False, True]
+
+
+def test_no_grad_decorates_generator_functions():
+    x = live([1.0])
+
+    @tg.no_grad()
+    def doubles(count):
+        """Some."""
+        try:
+            for _ in range(count):
+                sent = yield x * 2
+                if sent is not None:
+                    yield x * sent
+        except KeyError:
+            yield x * 3
+        return (x * 4).requires_grad
+
+    assert doubles.__doc__ == "Some."
+    made = []
+    for y in doubles(3):
+        made.append(y)
+        assert (x * 2).requires_grad  # not within the loop that reads it
+    assert len(made) == 3
+    assert not any(y.requires_grad for y in made)
+    running = doubles(2)
+    next(running)
+    assert running.send(5.0).numpy() == 5.0
+    assert not running.throw(KeyError()).requires_grad
+    with pytest.raises(StopIteration) as stop:
+        next(running)
+    assert stop.value.value is False
+    running = doubles(2)
+    next(running)
+    running.close()
+    assert (x * 2).requires_grad
+
+
+def test_no_grad_decorates_coroutines():
+    x = live([1.0])
+
+    @tg.no_grad()
+    async def double(wait):
+        await asyncio.sleep(wait)
+        y = x * 2
+        await asyncio.sleep(0)
+        return y
+
+    async def all_of_them():
+        return await asyncio.gather(*[double(wait) for wait in (0.02, 0, 0.01)])
+
+    assert not any(y.requires_grad for y in asyncio.run(all_of_them()))
     assert (x * 2).requires_grad
 
 

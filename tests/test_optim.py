@@ -23,6 +23,12 @@ MAKERS = {
     "RMSprop, centered, momentum": lambda ps: optim.RMSprop(ps, 0.01, momentum=0.5, centered=True),
     "Adam": lambda ps: optim.Adam(ps, 0.05),
     "AdamW": lambda ps: optim.AdamW(ps, 0.05),
+    "Adam, amsgrad": lambda ps: optim.Adam(ps, 0.05, amsgrad=True),
+    "NAdam": lambda ps: optim.NAdam(ps, 0.05),
+    "dampening": lambda ps: optim.SGD(ps, 0.05, 0.5, dampening=0.2),
+    "groups": lambda ps: optim.Adam(
+        [{"params": ps[:1], "lr": 0.1}, {"params": ps[1:], "weight_decay": 0.001}], 0.05
+    ),
 }
 each = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 
@@ -63,7 +69,7 @@ def test_dtypes_stay(make, dtype):
     assert {p.dtype for p in params} == {np.dtype(dtype)}
     optimizer.lr = np.float64(0.01)  # NumPy's own float64 would promote
     run(optimizer, 1)
-    arrays = [a for state in optimizer.state for a in state.values() if not isinstance(a, int)]
+    arrays = [a for s in optimizer.state for a in s.values() if isinstance(a, np.ndarray)]
     assert {a.dtype for a in arrays} <= {np.dtype(dtype)}
 
 
@@ -139,6 +145,177 @@ def test_an_rmsprop_whose_variance_rounds_below_zero_goes_on():
         p.grad = np.full(4, g)
         optimizer.step()
     assert np.isfinite(p.data).all()
+
+
+# ── groups ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_groups_have_the_settings_they_were_given_and_the_others_defaults():
+    params = problem()
+    optimizer = optim.SGD([{"params": params[0], "lr": 0.5}, {"params": params[1:]}], 0.1, 0.9)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.1]
+    assert [group["momentum"] for group in optimizer.param_groups] == [0.9, 0.9]
+    assert [len(group["params"]) for group in optimizer.param_groups] == [1, 2]
+    assert optimizer.params == params
+    assert repr(optimizer).startswith("SGD(1 parameters, lr=0.5, momentum=0.9,")
+    optimizer.add_param_group({"params": iter([nn.Parameter([1.0])]), "nesterov": True})
+    assert len(optimizer.params) == len(optimizer.state) == 4
+
+
+def test_a_setting_as_an_attribute_is_that_of_all_groups():
+    params = problem()
+    optimizer = optim.Adam([{"params": params[:1]}, {"params": params[1:]}], 0.1)
+    assert optimizer.lr == 0.1
+    optimizer.param_groups[1]["lr"] = 0.2
+    with pytest.raises(AttributeError, match=r"lr differs between the groups: \[0.1, 0.2\]"):
+        _ = optimizer.lr
+    optimizer.lr = 0.3
+    assert [group["lr"] for group in optimizer.param_groups] == [0.3, 0.3]
+    with pytest.raises(AttributeError, match="no attribute 'rate'"):
+        _ = optimizer.rate
+    optimizer.note = "mine"  # any other attribute is Python's own
+    assert optimizer.note == "mine"
+    assert copy.deepcopy(optimizer).lr == 0.3
+
+
+@pytest.mark.parametrize(
+    ("groups", "error", "message"),
+    [
+        ([{"lr": 0.1}], KeyError, "a group needs 'params'"),
+        ([{"params": [], "lr": 0.1}], ValueError, "no parameters"),
+        ([{"params": [nn.Parameter([1.0])], "rate": 1}], TypeError, r"has \['rate'\]; there is lr"),
+        ([{"params": [nn.Parameter([1.0])], "lr": -1}], ValueError, "lr must be at least 0"),
+        ([{"params": [nn.Parameter([1.0])]}, nn.Parameter([1.0])], TypeError, "got both"),
+        ({"params": [nn.Parameter([1.0])]}, TypeError, "got a single group"),
+        ([{"params": [nn.Parameter([1.0])], "nesterov": True}], ValueError, "momentum above 0"),
+    ],
+)
+def test_groups_that_are_none(groups, error, message):
+    with pytest.raises(error, match=message):
+        optim.SGD(groups, 0.1)
+
+
+def test_a_parameter_in_two_groups():
+    p = nn.Parameter([1.0])
+    with pytest.raises(ValueError, match="twice"):
+        optim.Adam([{"params": [p]}, {"params": [p]}])
+
+
+def test_states_of_other_groups_and_of_older_versions():
+    params = problem()
+    optimizer = optim.Adam([{"params": params[:1], "lr": 0.5}, {"params": params[1:]}])
+    run(optimizer, 2)
+    state = optimizer.state_dict()
+    assert [settings["lr"] for settings in state["settings"]] == [0.5, 0.001]
+    with pytest.raises(ValueError, match="the settings of 1 groups, got 2"):
+        optim.Adam(params).load_state_dict(state)
+    old = optim.Adam(params)
+    run(old, 1)
+    state = old.state_dict()
+    del state["settings"]["amsgrad"], state["settings"]["maximize"]  # as 0.1.0 wrote it
+    optim.Adam(params).load_state_dict(state)
+
+
+# ── a closure, and L-BFGS ────────────────────────────────────────────────────────────────
+
+
+@each
+def test_a_step_with_a_closure_returns_its_loss(make):
+    params = problem()
+    optimizer = make(params)
+    seen = []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = loss_of(params)
+        loss.backward()
+        seen.append(loss.item())
+        return loss
+
+    before = loss_of(params).item()
+    assert optimizer.step(closure).item() == before
+    assert seen == [before]
+    assert optimizer.step() is None
+
+
+def closure_of(optimizer, params):
+    def closure():
+        optimizer.zero_grad()
+        a, b, c = params
+        loss = ((b * b - 2) ** 2).sum() + (c @ c.T - 1).sum() ** 2 + (a - b.sum()) ** 2
+        loss.backward()
+        return loss
+
+    return closure
+
+
+@pytest.mark.parametrize("line_search_fn", [None, "strong_wolfe"])
+def test_lbfgs_goes_on_from_a_state_dict(tmp_path, line_search_fn):
+    params = problem()
+    settings = {"lr": 0.02, "max_iter": 3, "history_size": 2, "line_search_fn": line_search_fn}
+    optimizer = optim.LBFGS(params, **settings)
+    closure = closure_of(optimizer, params)
+    for _ in range(3):
+        first = optimizer.step(closure)
+    again = [copy.deepcopy(p) for p in params]
+    resumed = optim.LBFGS(again, **settings)
+    tg.save(tmp_path / "a.npz", optimizer.state_dict())
+    resumed.load_state_dict(tg.load(tmp_path / "a.npz"))
+    for _ in range(3):
+        loss = optimizer.step(closure)
+        resumed.step(closure_of(resumed, again))
+    for p, q in zip(params, again, strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+    assert loss.item() < first.item()
+
+
+def test_lbfgs_refuses_what_it_cannot_do():
+    params = problem()
+    with pytest.raises(TypeError, match="step needs a closure"):
+        optim.LBFGS(params).step()
+    with pytest.raises(ValueError, match="one group at most"):
+        optim.LBFGS([{"params": params[:1]}, {"params": params[1:]}])
+    with pytest.raises(ValueError, match="None or 'strong_wolfe', got 'golden'"):
+        optim.LBFGS(params, line_search_fn="golden")
+    optimizer = optim.LBFGS(params, max_iter=2)
+    optimizer.step(closure_of(optimizer, params))
+    with pytest.raises(ValueError, match="the parameters have 3 elements, the state's d 12"):
+        optim.LBFGS(params[1:2]).load_state_dict(
+            {**optimizer.state_dict(), "state": {"0": optimizer.state_dict()["state"]["0"]}}
+        )
+
+
+def test_lbfgs_at_the_minimum_and_on_a_line():
+    p = nn.Parameter([0.0, 0.0])
+    optimizer = optim.LBFGS([p], line_search_fn="strong_wolfe")
+
+    def at_rest():
+        optimizer.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(at_rest).item() == 0
+    assert optimizer.state[0] == {"func_evals": 1}
+
+    def line():
+        optimizer.zero_grad()
+        loss = (p * np.array([1.0, -2.0])).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(line)  # it has no minimum: the steps grow as far as they may
+    assert p.data[0] < -1e3
+    assert np.isfinite(p.data).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lbfgs_keeps_dtypes(dtype):
+    params = problem(dtype)
+    optimizer = optim.LBFGS(params, lr=0.1, line_search_fn="strong_wolfe")
+    optimizer.step(closure_of(optimizer, params))
+    assert {p.dtype for p in params} == {np.dtype(dtype)}
+    assert optimizer.state[0]["d"].dtype == dtype
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────

@@ -11,8 +11,8 @@ import pytest
 import tinygrad_rnn as tg
 
 PACKAGE = Path(tg.__file__).parent
-ROOMS = ["graph", "ops", "backprop", "tensor", "scan", "nn", "optim", "io", "text", "progress"]
-ROOMS += ["bptt", "viz", "testing", "arguments", "demo", "train", "sample", "pictures", "__main__"]
+ROOMS = ["graph", "ops", "backprop", "tensor", "scan", "nn", "optim", "data", "files", "io", "text"]
+ROOMS += ["bptt", "viz", "testing", "app", "__main__"]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

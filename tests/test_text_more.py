@@ -12,11 +12,13 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import nn, optim
 from tinygrad_rnn.text import (
     LanguageModel,
+    NGram,
     Streams,
     Vocabulary,
     beam_search,
     bptt_step,
     detached,
+    generate,
     read_text,
     sample,
     words,
@@ -360,3 +362,102 @@ def test_beams_of_nothing():
     for keywords in ({"length": -1}, {"length": 3, "beam_size": 0}):
         with pytest.raises(ValueError, match="beam_size of at least 1 and length"):
             beam_search(model, [0], **keywords)
+
+
+# ── what is refused ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text", ["the cat sat.\n" * 9, "나랏말이 중국과 달라\n" * 9, "белый снег\n" * 9, "a"]
+)
+def test_utf16_without_a_mark_is_known_by_its_nuls(tmp_path, encoding, text):
+    path = tmp_path / "text.txt"
+    path.write_bytes(text.encode(encoding))
+    message = rf"text.txt: expected UTF-8 text, got .* UTF-16: --encoding {encoding}$"
+    with pytest.raises(ValueError, match=message):
+        read_text(path)
+    assert read_text(path, encoding) == text
+
+
+def test_nuls_in_a_text_that_is_utf8_are_characters(tmp_path):
+    path = tmp_path / "text.txt"
+    for content in (b"\0", b"one\0two\0three\0four", b"ab\0\0" * 40):
+        path.write_bytes(content)
+        assert read_text(path) == content.decode()
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "utf-16", "utf-32", "latin-1"])
+def test_any_encoding_can_be_named(tmp_path, encoding):
+    text = "\u00e9t\u00e9\n" if encoding == "latin-1" else "안녕\n"
+    path = tmp_path / "text.txt"
+    path.write_bytes(text.encode(encoding))
+    assert read_text(path, encoding) == text
+    with pytest.raises(ValueError, match="expected ascii text, got byte 0x"):
+        read_text(path, "ascii")
+    for other in ("nonsense", "base64"):
+        with pytest.raises(ValueError, match=f"there is no text encoding '{other}'"):
+            read_text(path, other)
+
+
+def test_ids_are_integers():
+    vocabulary = Vocabulary("abc")
+    for ids in ([1.7], [True], [1.0], ["a"], 0.5):
+        with pytest.raises(TypeError, match="decode: expected integer ids"):
+            vocabulary.decode(ids)
+    with pytest.raises(TypeError, match="Streams: expected integer ids"):
+        Streams(np.linspace(0, 1, 9), 1, 2)
+    with pytest.raises(TypeError, match="NGram: expected integer ids"):
+        NGram([0.5, 1.5], 3, 1)
+    assert vocabulary.decode(np.array([2, 0], np.uint8)) == "ca"
+
+
+@pytest.mark.parametrize("search", [False, True])
+def test_excluded_ids_and_prompts_are_ids_of_the_model(search):
+    model = LanguageModel(5, 3, 4, rng=0)
+
+    def write(prompt=(0,), **options):
+        if search:
+            return beam_search(model, list(prompt), 3, **options)
+        return sample(model, list(prompt), 3, rng=0, **options)
+
+    for bad in (-1, 5):
+        with pytest.raises(IndexError, match=f"exclude: expected ids from 0 to 4, got {bad}"):
+            write(exclude=[0, bad])
+    for bad in (1.5, True):
+        with pytest.raises(TypeError, match="exclude: expected integer ids"):
+            write(exclude=[bad])
+    with pytest.raises(TypeError, match="prompt: expected integer ids"):
+        write([0.5])
+    if search:
+        with pytest.raises(IndexError, match="end: expected ids from 0 to 4, got -1"):
+            write(end=-1)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_model_that_predicts_no_numbers(bad):
+    model = LanguageModel(5, 3, 4, rng=0)
+    model.output.bias.data = np.full(5, bad, np.float32)
+    with np.errstate(invalid="ignore"):
+        with pytest.raises(FloatingPointError, match="sample: the model predicts NaN or Inf"):
+            sample(model, [0], 3, rng=0)
+        with pytest.raises(FloatingPointError, match="beam_search: the model predicts NaN"):
+            beam_search(model, [0], 3)
+
+
+def test_temperatures_at_the_ends():
+    model = LanguageModel(5, 3, 4, rng=0)
+    for temperature in (math.inf, math.nan, -1):
+        with pytest.raises(ValueError, match="expected a temperature"):
+            sample(model, [0], 3, temperature=temperature, top_k=2)
+    greedy = sample(model, [0], 9, temperature=0)
+    np.testing.assert_array_equal(sample(model, [0], 9, temperature=1e-320, rng=1), greedy)
+
+
+def test_a_generator_of_ids_leaves_recording_alone():
+    model = LanguageModel(5, 3, 4, rng=0)
+    ids = generate(model, [0], rng=3)
+    first = next(ids)
+    assert model.output(np.ones(4, np.float32)).requires_grad
+    rest = list(itertools.islice(ids, 8))
+    np.testing.assert_array_equal([first, *rest], sample(model, [0], 9, rng=3))

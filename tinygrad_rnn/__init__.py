@@ -11,8 +11,9 @@ A reverse-mode autograd engine in NumPy. Operations on Tensors build a graph of 
 
 The rooms, each importing only from those before it: ``graph`` (what is recorded), ``ops`` (every
 operation beside its derivative), ``backprop`` (the reverse sweep), ``tensor`` (operators and
-NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``text``, ``bptt``
-(the gradient's way back through time), ``viz``, ``testing`` and the command line.
+NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``data``, ``io``,
+``text``, ``bptt`` (the gradient's way back through time), ``viz``, ``testing`` and ``app`` (the
+command line).
 """
 
 import importlib
@@ -22,20 +23,24 @@ from . import ops
 from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad
 from .graph import detect_anomaly, no_grad, primitive, scope, steps
 from .ops import *  # noqa: F403
-from .scan import scan, scan_plan
+from .scan import fused, scan, scan_plan
 from .tensor import Tensor
 
 # What not every program uses is imported when it is first asked for.
-_rooms = {"bptt", "io", "nn", "optim", "testing", "text", "viz"}
+_rooms = {"bptt", "data", "io", "nn", "optim", "testing", "text", "viz"}
 _elsewhere = {
     "activations": "bptt",
     "compare": "viz",
     "draw": "viz",
+    "from_torch": "nn.pytorch",
     "gradient_flow": "viz",
     "grads_by_step": "bptt",
     "heat_map": "viz",
     "load": "io",
+    "load_model": "app.checkpoints",
     "save": "io",
+    "to_torch": "nn.pytorch",
+    "train": "app.training",
 }
 
 
@@ -55,6 +60,7 @@ __all__ = [
     "Tensor",
     "checkpoint",
     "detect_anomaly",
+    "fused",
     "grad",
     "hessian",
     "hvp",

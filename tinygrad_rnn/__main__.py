@@ -1,100 +1,12 @@
-"""The command line: ``python -m tinygrad_rnn COMMAND``; ``--help`` lists the commands.
-
-A command is a module with ``add_arguments(parser)`` and ``main(args) -> exit code``; it is
-imported when it is asked for. Errors of usage and of files are one line on standard error and exit
-code 2; Ctrl-C is 130.
-"""
+"""``python -m tinygrad_rnn``: the commands are in ``app``."""
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
 
-from .arguments import Unusable
+from .app.command_line import COMMANDS, _with_one_blas_thread, main
 
-PROGRAM = "python -m tinygrad_rnn"
-COMMANDS = {
-    "demo": ("demo", "train an LSTM on the Python manual, and draw its unrolled graph"),
-    "train": ("train", "train a language model on a text of your own"),
-    "sample": ("sample", "let a trained model write"),
-    "draw": ("pictures", "draw a recurrent net: its graph, or its gradient flowing back"),
-    "check": ("testing.check", "check the derivatives of every operation, or of your own"),
-}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (try {self.prog} --help)\n")
-
-
-def _parser(command: str | None) -> argparse.ArgumentParser:
-    """The parser of everything; only the chosen command's module is imported."""
-    parser = _Parser(
-        prog=PROGRAM,
-        description="Understand, check and run recurrent networks.",
-        epilog=f"{PROGRAM} COMMAND --help tells more about each.",
-    )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (module, summary) in COMMANDS.items():
-        added = commands.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
-        )
-        if name == command:
-            importlib.import_module(f"{__package__}.{module}").add_arguments(added)
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code.
-
-    Args:
-        argv: the arguments; those of the process if left out.
-
-    Raises:
-        SystemExit: after ``--help`` (code 0) and for bad usage (code 2), as argparse does.
-    """
-    argv = sys.argv[1:] if argv is None else list(argv)
-    args = _parser(next((a for a in argv if not a.startswith("-")), None)).parse_args(argv)
-    command = importlib.import_module(f"{__package__}.{COMMANDS[args.command][0]}")
-    try:
-        code: int = command.main(args)
-        sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of a pipe went away (`| head`): nothing is wrong, and nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (OSError, Unusable) as error:
-        print(f"{PROGRAM} {args.command}: {_one_line(error)}", file=sys.stderr)
-        return 2
-
-
-def _one_line(error: OSError | Unusable) -> str:
-    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
-
-
-def _with_one_blas_thread() -> None:
-    """Start over with OpenBLAS's threads switched off, unless the user has set them.
-
-    Small matrices gain nothing from a second thread, and lose a factor of ten where somebody else
-    uses the core; and with one thread the same seed gives the same bits on every number of cores.
-    It has to be set before NumPy is loaded, which is over by the time this module runs.
-    """
-    variable = "OPENBLAS_NUM_THREADS"
-    as_usual = sys.orig_argv[1:3] == ["-m", __package__]  # else who knows what is running us
-    if os.name == "posix" and as_usual and variable not in os.environ:
-        os.environ[variable] = "1"
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
+__all__ = ["COMMANDS", "main"]
 
 if __name__ == "__main__":
     _with_one_blas_thread()

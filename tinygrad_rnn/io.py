@@ -12,11 +12,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from operator import itemgetter
 from pathlib import Path
@@ -27,7 +25,8 @@ import numpy as np
 from numpy import ndarray
 from numpy.lib import format as npy
 
-from .graph import Value
+from .files import replacing
+from .tensor import Tensor
 
 _structure = "structure.json"
 _comment = b"tinygrad_rnn"  # at the very end of an archive that has a structure, and is whole
@@ -38,21 +37,25 @@ def save(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
     """Write a state into a file, which at every moment holds the old state or the new one, whole.
 
     The bytes go into a temporary file in the same folder, reach the disk, and then take the name:
-    a process that is killed may leave the temporary file behind, never half of ``path``.
+    a process that is killed may leave the temporary file behind, never half of ``path``. An
+    existing file keeps its mode, owner and links; what is no regular file is written to.
 
     Args:
         path: its suffix says the format. ``.npz``: a dict with strings as keys, and in it, at any
             depth, dicts, lists, tuples, arrays (of numbers, times or strings), NumPy scalars,
             Python's int, float, bool, str and None, all of which :func:`load` gives back as they
             were. ``.safetensors``: a flat dict of arrays of numbers
-            (``pip install 'tinygrad_rnn[safetensors]'``).
+            (``pip install 'tinygrad_rnn[safetensors]'``). Both take Tensors and Parameters, as
+            their arrays.
         state: what to save, as ``module.state_dict()``, ``optimizer.state_dict()`` or
             ``generator.bit_generator.state`` give it, or a dict of such.
 
     Raises:
-        ValueError: another suffix.
+        ValueError: another suffix; a state that holds itself, or is nested too deeply; in
+            ``.safetensors`` the name ``__metadata__``, which the format keeps for itself.
         TypeError: something in the state that the format has no place for; the message says where.
-        OSError: the folder does not exist, cannot be written into, or is full.
+        OSError: the folder does not exist, cannot be written into, or is full; the file is
+            read-only.
         ImportError: a ``.safetensors`` file without the package that writes it.
 
     >>> import os, tempfile
@@ -76,13 +79,14 @@ def save(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
         write(file)
 
 
-def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+def load(path: str | os.PathLike[str] | IO[bytes]) -> dict[str, Any]:
     """Read what :func:`save` wrote.
 
     Args:
-        path: a ``.npz`` or ``.safetensors`` file. Archives of NumPy's own (``np.savez``) give a
-            flat dict of their arrays. Of ``.safetensors``, bfloat16 becomes float32, which holds
-            all its numbers; everything else keeps its dtype.
+        path: a ``.npz`` or ``.safetensors`` file, or an open file in binary mode, which is read as
+            ``.npz``. Archives of NumPy's own (``np.savez``) give a flat dict of their arrays. Of
+            ``.safetensors``, bfloat16 becomes float32, which holds all its numbers; everything
+            else keeps its dtype.
 
     Returns:
         The state; its arrays are writable and nobody else's.
@@ -92,13 +96,19 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: another suffix, or the file is damaged, cut short, or of another kind.
         ImportError: a ``.safetensors`` file without the package that reads it.
     """
-    path = Path(path)
-    _, decode = _format(path)
-    content = path.read_bytes()
+    if isinstance(path, (str, os.PathLike)):
+        name = Path(path)
+        suffix = name.suffix
+        _, decode = _format(name)
+        content, shown = name.read_bytes(), str(name)
+    else:
+        suffix = ".npz"
+        _, decode = _formats[suffix]
+        content, shown = path.read(), "the file given"
     try:
         return decode(content)
     except _damage as error:
-        raise ValueError(f"{path}: not a complete {path.suffix} file: {error}") from error
+        raise ValueError(f"{shown}: not a complete {suffix} file: {error}") from error
 
 
 # What the standard library and NumPy raise on bytes that are not what they should be.
@@ -127,40 +137,16 @@ def _format(path: Path) -> tuple[_Encode, _Decode]:
     return _formats[suffix]
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of ``path`` once all of it is on the disk."""
-    target = Path(os.path.realpath(path))  # a link stays one, and what it leads to is replaced
-    if target.is_dir():
-        raise IsADirectoryError(f"cannot save to {path}: it is a folder")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"cannot save to {path}: there is no folder {target.parent}")
-    # Not the same for two writers at a time, so that neither finds the other's bytes in its file.
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the new name, too, has to reach the disk
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
 # ── .npz ─────────────────────────────────────────────────────────────────────────────────
 
 
 def _encode_npz(state: Mapping[str, Any]) -> Callable[[IO[bytes]], None]:
     arrays: dict[str, ndarray] = {}
-    structure = {"format": "tinygrad_rnn", "version": 1, "state": _to_json(state, (), arrays)}
-    text = json.dumps(structure, separators=(",", ":"))
+    try:
+        structure = {"format": "tinygrad_rnn", "version": 1, "state": _to_json(state, (), arrays)}
+        text = json.dumps(structure, separators=(",", ":"))
+    except RecursionError:
+        raise ValueError("save: the state is nested too deeply") from None
 
     def write(file: IO[bytes]) -> None:
         with zipfile.ZipFile(file, "w") as archive:
@@ -175,21 +161,35 @@ def _encode_npz(state: Mapping[str, Any]) -> Callable[[IO[bytes]], None]:
     return write
 
 
-def _to_json(x: Any, path: tuple[str, ...], arrays: dict[str, ndarray]) -> Any:
+def _to_json(
+    x: Any, path: tuple[str, ...], arrays: dict[str, ndarray], around: tuple[int, ...] = ()
+) -> Any:
     """A value as JSON; arrays go into ``arrays`` and leave their name.
 
     What JSON has no word for is an object with one key that says what it is. Types are compared
     exactly: a subclass would come back as something else than what went in.
+
+    Args:
+        x: the value.
+        path: the keys that lead to it.
+        arrays: by their names, added to.
+        around: the ids of the containers that it stands in.
     """
+    if id(x) in around:
+        raise ValueError(f"save: the state holds itself{_at(path)}")
+    if isinstance(x, Tensor):
+        x = x.data
     if x is None or type(x) in (bool, int, float, str):
         return x
     if isinstance(x, Mapping):
         for key in x:
             if type(key) is not str:
                 raise TypeError(f"save: expected strings as keys{_at(path)}, got {key!r}")
-        return {"dict": {key: _to_json(x[key], (*path, key), arrays) for key in x}}
+        within = (*around, id(x))
+        return {"dict": {key: _to_json(x[key], (*path, key), arrays, within) for key in x}}
     if type(x) in (list, tuple):
-        members = [_to_json(member, (*path, str(i)), arrays) for i, member in enumerate(x)]
+        within = (*around, id(x))
+        members = [_to_json(member, (*path, str(i)), arrays, within) for i, member in enumerate(x)]
         return members if type(x) is list else {"tuple": members}
     if type(x) is ndarray or isinstance(x, np.generic):
         array = np.asarray(x)
@@ -199,8 +199,7 @@ def _to_json(x: Any, path: tuple[str, ...], arrays: dict[str, ndarray]) -> Any:
         name = "/".join(quote(part, safe=" ", errors="surrogatepass") for part in path)
         arrays[name] = array
         return {"array" if type(x) is ndarray else "scalar": name}
-    advice = "; save its .numpy()" if isinstance(x, Value) else ""
-    raise TypeError(f"save: no place for a {type(x).__name__}{_at(path)}{advice}")
+    raise TypeError(f"save: no place for a {type(x).__name__}{_at(path)}")
 
 
 def _at(path: tuple[str, ...]) -> str:
@@ -294,6 +293,10 @@ def _encode_safetensors(state: Mapping[str, Any]) -> Callable[[IO[bytes]], objec
     for name, array in state.items():
         if type(name) is not str:
             raise TypeError(f"save: expected strings as names, got {name!r}")
+        if name == "__metadata__":
+            raise ValueError("save: .safetensors keeps the name '__metadata__' for itself")
+        if isinstance(array, Tensor):
+            array = array.data
         if type(array) is not ndarray:
             raise TypeError(
                 f"save: a .safetensors file is a flat dict of arrays, got {type(array).__name__} "
@@ -344,4 +347,4 @@ _formats: dict[str, tuple[_Encode, _Decode]] = {
     ".safetensors": (_encode_safetensors, _decode_safetensors),
 }
 
-__all__ = ["load", "save"]
+__all__ = ["load", "replacing", "save"]

@@ -55,8 +55,6 @@ class Tensor(Value):
         dtype: Any = None,
         name: str | None = None,
     ):
-        if isinstance(data, Value):
-            data = data._array
         array = np.array(numeric(data, "Tensor"), dtype=dtype)
         numeric(array, "Tensor")
         # Big-endian floats, as old file formats hold them, would become native in the first op.
@@ -79,7 +77,7 @@ class Tensor(Value):
 
     @data.setter
     def data(self, data: Any) -> None:
-        array = np.array(data._array if isinstance(data, Value) else data)
+        array = np.array(graph.numbers(data, "data"))
         if array.shape != self._array.shape or array.dtype != self._array.dtype:
             raise ValueError(
                 f"data: expected {graph.describe(self)} as before, got {graph.describe(array)}"
@@ -101,7 +99,7 @@ class Tensor(Value):
             return
         if self.node is None:
             raise ValueError("grad: this tensor does not require grad")
-        array = np.array(grad._array if isinstance(grad, Value) else numeric(grad, "grad"))
+        array = np.array(numeric(grad, "grad"))
         if array.shape != self.shape:
             raise ValueError(f"grad: expected shape {self.shape}, got {array.shape}")
         self.node.grad = array.astype(self.dtype, copy=False)
@@ -285,6 +283,10 @@ class Tensor(Value):
     __le__ = ops.less_equal
     __gt__ = ops.greater
     __ge__ = ops.greater_equal
+    __and__ = __rand__ = ops.bitwise_and
+    __or__ = __ror__ = ops.bitwise_or
+    __xor__ = __rxor__ = ops.bitwise_xor
+    __invert__ = ops.invert
 
     def __radd__(self, x: Any) -> Any:
         return ops.add(x, self)
@@ -364,8 +366,6 @@ class Tensor(Value):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         op = _ufuncs.get(ufunc)
-        if method == "__call__" and ufunc in _constant_ufuncs and not keywords:
-            return graph.attach(np.asarray(ufunc(*(_plain(x) for x in inputs))), None)
         if op is None or method != "__call__":
             call = "" if method == "__call__" else f".{method}"
             raise TypeError(f"numpy.{ufunc.__name__}{call} has no rule for Tensors")
@@ -475,11 +475,9 @@ def _rules(names: str) -> dict[Any, Callable[..., Any]]:
 
 _ufuncs = _rules(
     "add subtract multiply divide power positive negative abs exp log log1p sqrt square sin cos "
-    "tanh maximum minimum matmul equal not_equal less less_equal greater greater_equal sign"
-)
-
-_constant_ufuncs = frozenset(
-    {np.isnan, np.isfinite, np.isinf, np.logical_and, np.logical_or, np.logical_not, np.floor}
+    "tanh maximum minimum matmul equal not_equal less less_equal greater greater_equal sign "
+    "isnan isinf isfinite floor logical_and logical_or logical_xor logical_not "
+    "bitwise_and bitwise_or bitwise_xor invert"
 )
 
 _functions = _rules(

@@ -20,7 +20,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tinygrad_rnn.arguments import whole
+from tinygrad_rnn.app.arguments import whole
 
 from .engine import import_time, long_chain, lstm_loops, overhead
 from .growth import growth

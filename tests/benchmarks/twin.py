@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.progress import Progress
+from tinygrad_rnn.app.progress import Progress
 from tinygrad_rnn.text import LanguageModel, Streams, Vocabulary, bits_per_character, read_text
 
 HIDDEN, LAYERS, WINDOW, BATCH, RATE = 128, 2, 50, 50, 0.002

@@ -18,7 +18,7 @@ def as_function(module, inputs):
             owner = twin
             for part in path:
                 owner = getattr(owner, part)
-            setattr(owner, last, tensor)
+            vars(owner)[last] = tensor  # a Tensor in the place of a Parameter, past the check
         return twin(*tensors[: len(inputs)])
 
     return f, [*inputs, *(parameter.data for parameter in module.parameters())]

@@ -120,7 +120,7 @@ def test_gradients_of_every_parameter_and_input_through_three_steps(cell_class, 
     def f(xs, *rest):
         own = dict(zip(names, rest[: len(names)], strict=True))
         for name, tensor in own.items():
-            setattr(cell, name, tensor)
+            vars(cell)[name] = tensor
         state = rest[len(names) :]
         state = state if cell_class is nn.LSTMCell else state[0]
         for t in range(3):

@@ -110,7 +110,7 @@ def test_gradients_of_first_and_second_order(bias, reset_after):
 
     def f(x, h, *weights):
         for name, weight in zip(state, weights, strict=True):
-            setattr(cell, name, weight)
+            vars(cell)[name] = weight
         return cell(x, cell(x, h))
 
     inputs = [rng.standard_normal((2, 2)), rng.standard_normal((2, 3)), *state.values()]

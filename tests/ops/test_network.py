@@ -262,3 +262,11 @@ def test_windows_and_their_transpose(stride, dilation):
     t = live(x)
     again = tg.grad(tg.windows(t, (2, 3), stride, dilation), t, g)
     np.testing.assert_allclose(again.numpy(), back.numpy())
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.bool_])
+def test_padding_never_wins_among_integers(dtype):
+    x = np.array([[[0, 1], [1, 0]]]).astype(dtype)
+    for pooled in (tg.max_pool2d(x, 2, 1, 1), tg.max_pool2d(tg.Tensor(x), 2, 1, 1).numpy()):
+        assert pooled.dtype == dtype
+        np.testing.assert_array_equal(pooled, [[[0, 1, 1], [1, 1, 1], [1, 1, 0]]])

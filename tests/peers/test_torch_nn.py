@@ -368,3 +368,108 @@ def test_attention(kind, scaled, batched, masked, dimensions, seed):
     expected.backward(torch.tensor(g))
     for a, b in zip([*mine, *layer.parameters()], [*others, *weights], strict=True):
         same(a.grad, b.grad)
+
+
+# ── activations, batch norm, padding, losses ─────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (nn.Tanh(), torch.nn.Tanh()),
+        (nn.ReLU(), torch.nn.ReLU()),
+        (nn.Sigmoid(), torch.nn.Sigmoid()),
+        (nn.GELU(), torch.nn.GELU()),
+        (nn.GELU("tanh"), torch.nn.GELU("tanh")),
+        (nn.Flatten(), torch.nn.Flatten()),
+        (nn.Flatten(0, 1), torch.nn.Flatten(0, 1)),
+    ],
+    ids=str,
+)
+def test_activations(ours, theirs):
+    x = np.concatenate([np.random.default_rng(0).standard_normal((6, 4)) * 3, [[0, -9, 9, 40]]])
+    same_layer(ours, theirs, x.reshape(7, 2, 2), 0)
+
+
+@given(
+    st.sampled_from([(5, 3), (2, 3), (4, 3, 2), (1, 3, 2)]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0.1, 0.7, None]),
+    seeds,
+)
+def test_batch_norm(shape, affine, track, momentum, seed):
+    settings = {"affine": affine, "track_running_stats": track, "momentum": momentum}
+    ours = nn.BatchNorm1d(3, dtype=np.float64, **settings)
+    theirs = torch.nn.BatchNorm1d(3, dtype=torch.float64, **settings)
+    assert [*ours.state_dict()] == [*theirs.state_dict()]
+    rng = np.random.default_rng(seed)
+    if affine:
+        ours.weight.data, ours.bias.data = rng.standard_normal((2, 3))
+        theirs.load_state_dict({k: torch.tensor(v) for k, v in ours.state_dict().items()})
+    for training in (True, True, False, True):
+        x = rng.standard_normal(shape) * 3 + 1
+        ours.zero_grad()
+        theirs.zero_grad()
+        same_layer(ours.train(training), theirs.train(training), x, seed)
+        for name, array in ours.state_dict().items():
+            same(array, theirs.state_dict()[name])
+
+
+@given(st.sampled_from([None, 0, 3, -1]), seeds)
+def test_embedding_with_padding(padding_idx, seed):
+    ours, theirs = twins("Embedding", 5, 3, seed=seed, padding_idx=padding_idx)
+    assert ours.padding_idx == theirs.padding_idx
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(0, 5, (4, 3))
+    y, z = ours(ids), theirs(torch.tensor(ids))
+    same(y.data, z)
+    g = rng.standard_normal(y.shape)
+    y.backward(g)
+    z.backward(torch.tensor(g))
+    same_gradients(ours, theirs)
+
+
+LOSSES = {
+    "l1_loss": [{}],
+    "huber_loss": [{}, {"delta": 0.3}],
+    "binary_cross_entropy": [{}],
+    "nll_loss": [{}, {"ignore_index": 1}, {"weight": [0.5, 1.0, 2.0]}],
+}
+
+
+@pytest.mark.parametrize(("name", "settings"), [(n, s) for n, each in LOSSES.items() for s in each])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("shape", [(5, 3), (3,), (2, 3, 4), (0, 3)])
+def test_more_losses(name, settings, reduction, shape):
+    rng = np.random.default_rng(0)
+    classes = name == "nll_loss"
+    x = rng.uniform(0, 1, shape) if name == "binary_cross_entropy" else rng.standard_normal(shape)
+    y = rng.uniform(0, 1, shape)
+    if name == "binary_cross_entropy" and x.size:
+        x.flat[:2], y.flat[:2] = (0.0, 1.0), (1.0, 0.25)  # certain, and wrong
+    if name in ("l1_loss", "huber_loss") and x.size:
+        y.flat[0] = x.flat[0]  # the kink
+        y.flat[1] = x.flat[1] + 0.3
+    if classes:
+        y = rng.integers(0, 3, (*shape[:1], *shape[2:]) if len(shape) > 1 else ())
+    a, b = tg.Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    others = dict(settings)
+    if "weight" in others:
+        others["weight"] = torch.tensor(others["weight"], dtype=torch.float64)
+    target = y if classes else tg.Tensor(y, requires_grad=True)
+    other = torch.tensor(y, requires_grad=not classes)
+    loss = getattr(nn, name)(a, target, reduction=reduction, **settings)
+    reference = getattr(torch.nn.functional, name)(b, other, reduction=reduction, **others)
+    same(loss.data, reference)
+    g = rng.standard_normal(loss.shape)
+    loss.backward(g)
+    reference.backward(torch.tensor(g))
+    # Their 1e-12, by which a certain prediction's gradient is divided, is a float32.
+    np.testing.assert_allclose(a.grad, b.grad.numpy(), rtol=1e-8, atol=1e-12)
+    if not classes:
+        # Where a prediction is certain, theirs for the target is infinite: ours keeps the bound of
+        # 100 nats that both losses have.
+        finite = np.isfinite(other.grad.numpy())
+        assert finite.all() or name == "binary_cross_entropy"
+        same(target.grad[finite], other.grad[finite])

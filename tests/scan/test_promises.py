@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import threading
 import tracemalloc
@@ -254,6 +255,70 @@ def test_looking_at_a_value_is_refused(look: Callable[[Any], Any]) -> None:
         tg.scan(cell, h0, sequence())
 
 
+def write_data(h: Any) -> None:
+    tg.Tensor(np.zeros((N, H))).data = h
+
+
+def write_grad(h: Any) -> None:
+    tg.Tensor(np.zeros((N, H)), requires_grad=True).grad = h
+
+
+whole_numbers = lambda h: (h * 3).astype(int)  # noqa: E731
+gru = tg.nn.GRU(H, H, dtype=np.float64, rng=0)
+lstm = tg.nn.LSTM(H, H, batch_first=True, dtype=np.float64, rng=0)
+attention = tg.nn.Attention(H, dtype=np.float64)
+memory = tg.Tensor(rng.normal(size=(N, H, H)))
+
+
+@pytest.mark.parametrize(
+    ("where", "look"),
+    [
+        ("Tensor", lambda h: tg.Tensor(h)),
+        ("Tensor", lambda h: tg.Tensor(h, requires_grad=True)),
+        ("Tensor", lambda h: tg.nn.Parameter(h)),
+        ("data", write_data),
+        ("grad", write_grad),
+        ("scan: lengths", lambda h: tg.scan(elman, h, sequence(), lengths=whole_numbers(h)[:, 0])),
+        ("GRU: lengths", lambda h: gru(h[None], lengths=whole_numbers(h)[:, 0])),
+        ("LSTM: lengths", lambda h: lstm(h[:, None], lengths=whole_numbers(h)[:, 0])),
+        ("Attention: mask", lambda h: attention(h, memory, mask=h > 0)),
+        ("Attention: lengths", lambda h: attention(h, memory, lengths=whole_numbers(h)[:, 0])),
+        ("", lambda h: b[h[0] > 0]),
+        ("", lambda h: tg.max(h).backward()),
+        ("", lambda h: np.array([h, h])),
+        ("", lambda h: np.testing.assert_allclose(h, 1)),
+        ("", lambda h: copy.deepcopy(h.detach())),
+        ("", lambda h: h.detach().data),
+        ("", lambda h: range(h[0, 0])),
+        ("", lambda h: [0, 1][whole_numbers(h)[0, 0]]),
+        ("", lambda h: np.zeros(3)[whole_numbers(h)]),
+        ("", lambda h: repr(h)),
+        ("", lambda h: h[0, 0] == 0 or None),
+        ("grad: within a step", lambda h: tg.grad(tg.sum(h * U[:N]), U)),
+    ],
+)
+def test_every_way_to_numbers_is_refused_by_name(where: str, look: Callable[[Any], Any]) -> None:
+    def cell(h: Any, x: Any) -> Any:
+        look(h)
+        return elman(h, x)
+
+    start = tg.Tensor(np.zeros((N, H)), requires_grad=True)
+    for _ in range(2):
+        with pytest.raises(TypeError, match=f"{where}.*unroll=True"):
+            tg.scan(cell, start, sequence())
+
+
+def test_layers_within_a_step_take_what_is_known() -> None:
+    def cell(h: Any, x: Any) -> Any:
+        _, h_n = gru(h[None], lengths=[1, 1, 1])
+        y, _ = lstm(h[:, None])
+        context, weights = attention(h, memory, mask=np.ones((N, H), bool))
+        return tg.tanh(h_n[0] + y[:, 0] + context), weights
+
+    parameters = [*gru.parameters(), *lstm.parameters()]
+    assert_equals_the_loop(cell, h0, sequence(), parameters)
+
+
 @pytest.mark.parametrize("kind", ["dropout", "array", "scalar", "tensor", "weights", "counter"])
 def test_what_changes_between_steps_is_refused(kind: str) -> None:
     generator = np.random.default_rng(0)
@@ -343,6 +408,13 @@ def bad(**changes: Any) -> dict[str, Any]:
             "axis 0 of every y_t must be the batch",
         ),
         (bad(xs=np.zeros((5, N, D), complex)), TypeError, "real numbers"),
+        (bad(carry=[h0, h0]), TypeError, "scan: carry: .*got a list; write it as a tuple"),
+        (bad(carry=[np.zeros(2), np.zeros(3)]), TypeError, "carry: .*write it as a tuple"),
+        (bad(carry={"h": h0}), TypeError, "scan: carry: .*got a dict; write it as a tuple"),
+        (bad(xs=[h0, h0]), TypeError, "scan: xs: .*got a list; write it as a tuple"),
+        (bad(cell=lambda h, x: ([h], h)), TypeError, "carry: .*got a list; write it as a tuple"),
+        (bad(cell=lambda h, x: (h, [h, x])), TypeError, "y_t: .*got a list; write it as a tuple"),
+        (bad(lengths=[]), ValueError, "axis 0 of every carry must be the batch"),
     ],
 )
 @pytest.mark.parametrize("unroll", [False, True])
@@ -533,3 +605,58 @@ def test_a_plan_prints_what_it_does_when() -> None:
     before, step = text.split("forward, at every step:")
     assert "(T, 3, 4)" in before  # x_t W' + b of all steps at once
     assert "tanh" in step
+
+
+def test_a_step_may_begin_to_return_what_it_closes_over() -> None:
+    switch = {"on": False}
+    extra = tg.Tensor(rng.normal(size=(N, H)), requires_grad=True)
+
+    def cell(h: Any, x: Any) -> Any:
+        h = tg.tanh(tg.linear(x, W) + tg.linear(h, U))
+        return h, extra if switch["on"] else h
+
+    xs = sequence()
+    for on in (False, True, True, False):
+        switch["on"] = on
+        assert_equals_the_loop(cell, h0, xs, [W, U, extra])
+
+
+def test_a_second_derivative_through_a_scan_of_nothing_is_zero() -> None:
+    start = tg.Tensor(np.ones((N, H)), requires_grad=True)
+    h, ys = tg.scan(lambda h, x: (np.ones((N, H)), x * 2), start, sequence(requires_grad=True))
+    for y in (h, ys, h.sum() + ys.sum()):
+        g = tg.grad(y.sum(), start, create_graph=True)
+        assert (g.numpy() == 0).all()
+    loss = (h * start).sum()
+    g = tg.grad(loss, start, create_graph=True)
+    assert_allclose(g.numpy(), h.numpy())
+    assert (tg.grad(g.sum(), start).numpy() == 0).all()
+
+
+def test_errors_of_losses_in_a_step_are_those_of_the_loop() -> None:
+    for unroll in (False, True):
+        with pytest.raises(IndexError, match="class indices from 0 to 3"):
+            tg.scan(
+                lambda h, t: (h, tg.nn.cross_entropy(h, t)),
+                h0,
+                np.array([[0, 1, 2], [0, 4, 2]]),
+                unroll=unroll,
+            )
+        with pytest.raises(ValueError, match="targets from 0 to 1"):
+            tg.scan(
+                lambda h, y: (h, tg.nn.binary_cross_entropy_with_logits(h, y)),
+                h0,
+                np.full((2, N, H), 1.5),
+                unroll=unroll,
+            )
+
+
+def test_a_first_state_that_wants_no_gradient_is_not_warned_about() -> None:
+    """Its derivative is infinite, and the loop does not compute it."""
+    w = tg.Tensor(np.ones(2), requires_grad=True)
+
+    def cell(h: Any, x: Any) -> Any:
+        h = tg.sqrt(h) * w + x
+        return h, h
+
+    assert_equals_the_loop(cell, np.zeros(2), np.ones((3, 2)), [w])

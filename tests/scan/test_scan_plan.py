@@ -38,11 +38,11 @@ def test_a_listing_says_what_becomes_of_the_results() -> None:
     plan = tg.scan_plan(cell, np.zeros((2, 4)), x)
     forward, backward = plan.listings.values()
     ((old, new),) = forward.carried
-    assert (old, new) == ("h", forward[-1].results[-1])
+    assert (old, new) == ("h", forward[-1].result)
     assert forward.stacked == [new]
     ((old, new),) = backward.carried
     assert old == "dh"
-    assert any(new in line.results and line.section == "step" for line in backward)
+    assert any(new == line.result and line.section == "step" for line in backward)
     assert len(backward.stacked) == 1  # dL/dx_t
 
 

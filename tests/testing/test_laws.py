@@ -15,9 +15,14 @@ def test_every_primitive_has_a_row():
 
 
 def test_every_differentiable_operation_of_the_api_has_a_row():
-    comparisons = {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
+    def is_constant(name):
+        op = getattr(getattr(ops, name), "primitive", None)
+        return op is not None and op.vjps is None
+
     named = {f"_{name}" if f"_{name}" in rows else name for name in ops.__all__}
-    assert named - comparisons - {"sign", "shape_of"} <= set(rows)
+    constants = {name for name in ops.__all__ if is_constant(name)}
+    assert constants >= {"equal", "sign", "isnan", "logical_and"}
+    assert named - constants - {"shape_of"} <= set(rows)
 
 
 @pytest.mark.parametrize("name", rows)
@@ -73,8 +78,8 @@ def op(forward, *rules, **settings):
     return tg.primitive(forward, *rules, name="op", **settings)
 
 
-def square(rule, forward=np.square):
-    return op(forward, rule)
+def square(rule, forward=np.square, **settings):
+    return op(forward, rule, **settings)
 
 
 def kept_buffer():
@@ -119,6 +124,10 @@ planted = {
         (x, np.array(0.5)),
     ),
     "plain_arrays": (lambda x: x * 2 if isinstance(x, tg.Tensor) else x * 2.5, (x,)),
+    "traits": (
+        square(lambda g, y, x: g * 2 * x, batch=lambda *_: lambda x: np.square(x[:1])),
+        (x,),
+    ),
 }
 
 
@@ -130,6 +139,34 @@ def test_a_law_notices_what_it_is_there_for(name):
     # And the function beside it, which is right, passes.
     right = {1: np.square, 2: tg.multiply}[len(arrays)]
     assert laws.broken_law(Case("right", right, arrays), 0, [law]) is None
+
+
+def twice(forward=lambda x: x * 2, **said):
+    return op(forward, lambda g, y, x: g * 2, **said)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"view": True}, "does not share memory with its inputs; it says view=True"),
+        ({"view": lambda keywords: True}, "it says view=True"),
+        ({"linear": "all", "forward": lambda x: x * 2 + 1e-7}, "of a sum in the arguments"),
+        ({"batch": lambda keywords, operands: lambda block: block}, "step by step differ"),
+        ({"batch": lambda keywords, operands: lambda block: block[0] * 2}, "differ in shape"),
+        ({"batch": lambda *_: lambda block: 2 * block.astype("f4")}, "float32 on blocks"),
+        ({"elementwise": True, "forward": lambda x: x * len(x) * 2 / 3}, "differ"),
+    ],
+)
+def test_what_an_operation_says_of_itself_is_tried(said, message):
+    assert laws.broken_law(Case("op", twice(linear="all"), (x,)), 0, [laws.traits]) is None
+    law, error = laws.broken_law(Case("op", twice(**said), (x[:2],)), 0, [laws.traits])
+    assert law == "traits"
+    assert message in str(error)
+
+
+def test_a_view_that_is_not_told_is_noticed():
+    turned = op(lambda x: x.T, lambda g, y, x: g.T, view=False)
+    assert "it says view=False" in str(laws.broken_law(Case("op", turned, (x,)), 0)[1])
 
 
 def test_not_aliased_notices_a_sweep_that_gives_its_own_arrays_away(monkeypatch):

@@ -37,16 +37,12 @@ def _seed(output: Value, grad: Any, where: str, example: str) -> Any:
                 f"gradient with respect to it: {example}"
             )
         return np.ones(data.shape, data.dtype)
-    if isinstance(grad, Value):
-        shape, seed = grad._array.shape, grad._array
-    else:
-        seed = numeric(grad, where)
-        shape = seed.shape
-    if shape != data.shape:
+    seed = grad._array if isinstance(grad, Value) else numeric(grad, where)
+    if seed.shape != data.shape:
         raise ValueError(
-            f"{where}: expected a gradient of the output's shape {data.shape}, got {shape}"
+            f"{where}: expected a gradient of the output's shape {data.shape}, got {seed.shape}"
         )
-    return seed.astype(data.dtype)
+    return seed
 
 
 def backward(output: Value, grad: Any = None, *, retain_grads: bool = False) -> None:
@@ -59,7 +55,7 @@ def backward(output: Value, grad: Any = None, *, retain_grads: bool = False) -> 
             "backward: nothing to differentiate; no tensor that this output was computed from has "
             "requires_grad=True (or it was computed under no_grad)"
         )
-    seed = _seed(output, grad, "backward", "y.backward(grad)")
+    seed = _seed(output, grad, "backward", "y.backward(grad)").astype(output._array.dtype)
     wanted = set(ancestors([output.node])) if retain_grads else None
     for node, cotangent in sweep({output.node: seed}, wanted).items():
         if isinstance(cotangent, list):  # a node with several outputs: its picks have them
@@ -110,13 +106,23 @@ def grad(
             raise ValueError(f"grad: input {i} ({describe(x)}) does not require grad")
     seed = _seed(output, grad_output, "grad", "grad(y, x, grad_output)")
     found: dict[Node, Any] = {}
+    # A step that scan traces has no numbers to run the rules on: there they run on Tensors.
+    tracing = current().tracing
+    on_tensors = create_graph or tracing is not None
     if output.node is not None:
-        if create_graph:
+        if on_tensors:
             given = isinstance(grad_output, Value)
-            seed = ops.astype(grad_output, seed.dtype) if given else attach(seed, None)
+            seed = grad_output if given else attach(seed, None)
+            seed = ops.astype(seed, output._array.dtype)
+        else:
+            seed = seed.astype(output._array.dtype)
         nodes = {x.node for x in sources if x.node is not None}
-        found = sweep({output.node: seed}, nodes, differentiable=create_graph)
+        if tracing is not None:
+            tracing.asked.append((output.node, nodes))
+        found = sweep({output.node: seed}, nodes, differentiable=on_tensors)
     gradients = tuple(_as_result(found.get(x.node) if x.node else None, x) for x in sources)
+    if on_tensors and not create_graph:
+        gradients = tuple(attach(g._array, None) for g in gradients)
     return gradients[0] if single else gradients
 
 
@@ -135,6 +141,8 @@ def _variable(x: Any, where: str) -> Value:
         with enable_grad():  # what is computed here is differentiated even under no_grad
             copy: Value = ops.positive(x)
         return copy
+    if isinstance(x, Value) and current().tracing is not None:
+        x = ops.positive(x)  # a value of its own, which no other gradient flows through
     array = x._array if isinstance(x, Value) else np.array(numeric(x, where))
     if array.dtype.kind != "f":
         raise TypeError(f"{where}: only floats have a derivative, got {array.dtype}")
@@ -178,11 +186,13 @@ def value_and_grad(f: Callable[..., Value]) -> Callable[..., tuple[Value, Value]
         if not args:
             raise TypeError("value_and_grad: expected an argument to differentiate for, got none")
         x = _variable(args[0], "value_and_grad")
-        nested = isinstance(args[0], Value) and args[0].node is not None
         with enable_grad():
             value = _value(f(x, *args[1:], **keywords))
-            gradient = grad(value, x, create_graph=nested)
-        return _settled(value, {x.node}), _settled(gradient, {x.node})
+        settled = _settled(value, {x.node})
+        with enable_grad():
+            # What else f depends on may be wanted of the gradient too, by an outer derivative.
+            gradient = grad(value, x, create_graph=settled.node is not None)
+        return settled, _settled(gradient, {x.node})
 
     return with_gradient
 

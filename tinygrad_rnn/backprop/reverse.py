@@ -40,6 +40,7 @@ from ..graph import (
     in_scope,
     next_number,
     pick,
+    python_scalars,
     same,
 )
 
@@ -70,6 +71,8 @@ def sweep(
         TypeError: a rule returned something that is not real numbers.
         FloatingPointError: inside ``detect_anomaly``, the first NaN or Inf.
     """
+    if not seeds:
+        return {}
     order = ancestors(seeds, since)
     level = 1 + max(node.scope.sweep for node in order) if differentiable else 0
     needed = None if wanted is None else _leading_to(wanted, order)
@@ -178,7 +181,7 @@ def _name_cotangent(g: Any, node: Node, level: int) -> None:
         if made.name is None or made.name.startswith("d "):
             made.name = f"d{node.name}"
     elif made.name is None and node.primitive is not None:
-        made.name = f"d {node.primitive.symbol or node.primitive}"
+        made.name = f"d {node.primitive}"
 
 
 def contributions(node: Node, g: Any, live: Sequence[int]) -> dict[int, ndarray]:
@@ -313,7 +316,9 @@ def _recorded(rule: Any, place: Scope, *args: Any, **keywords: Any) -> Any:
 def inputs_of(node: Node) -> tuple[Any, ...]:
     """A node's saved inputs, the arrays as Tensors at their places in the graph."""
     return tuple(
-        attach(x, parent if isinstance(parent, Node) else None) if isinstance(x, ndarray) else x
+        x
+        if x is None or type(x) in python_scalars
+        else attach(x, parent if isinstance(parent, Node) else None)
         for x, parent in zip(node.arrays, node.parents, strict=True)
     )
 

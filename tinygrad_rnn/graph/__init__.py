@@ -14,13 +14,18 @@ Everything else in the library is a walk over these nodes: backward sends cotang
 ``parents`` from the newest node to the oldest, drawing prints the very same list.
 """
 
+from .batching import BatchRule, Blocks, Operand
 from .nodes import Node, Value, ancestors, next_number
 from .primitives import differentiable, elementwise, nondifferentiable, primitive, variadic
 from .recording import (
+    ALL,
+    OUT,
+    Argument,
     Array,
     ForEach,
     Primitive,
     Rule,
+    Traits,
     apply,
     attach,
     check_finite,
@@ -28,8 +33,10 @@ from .recording import (
     explained,
     leaf,
     located,
+    numbers,
     numeric,
     pick,
+    python_scalars,
     record,
     require_rules,
     same,
@@ -49,12 +56,19 @@ from .scopes import (
 )
 
 __all__ = [
+    "ALL",
+    "OUT",
+    "Argument",
     "Array",
+    "BatchRule",
+    "Blocks",
     "ForEach",
     "Node",
+    "Operand",
     "Primitive",
     "Rule",
     "Scope",
+    "Traits",
     "Value",
     "ancestors",
     "apply",
@@ -73,9 +87,11 @@ __all__ = [
     "next_number",
     "no_grad",
     "nondifferentiable",
+    "numbers",
     "numeric",
     "pick",
     "primitive",
+    "python_scalars",
     "record",
     "require_rules",
     "same",

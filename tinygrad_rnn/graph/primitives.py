@@ -5,15 +5,28 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from .recording import Array, ForEach, Primitive, Rule, apply, binary, table, unary
+from .batching import BatchRule
+from .recording import (
+    Array,
+    ForEach,
+    Linear,
+    Primitive,
+    Rule,
+    Traits,
+    View,
+    apply,
+    binary,
+    table,
+    unary,
+)
 
 
 def elementwise(
-    *rules: np.ufunc | Rule | None, symbol: str | None = None, moves: bool = False
+    *rules: np.ufunc | Rule | None, **traits: Unpack[Traits]
 ) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
     """Make a primitive of a broadcasting function of one array or more, given its rules.
 
@@ -28,21 +41,18 @@ def elementwise(
         @elementwise(np.exp, lambda g, y, x: g * y)
         def exp(x): ...
 
+    What else is known of the operation (``linear=...``) follows the rules: see
+    :class:`Primitive`. How it runs on blocks needs not be said.
+
     One and two arguments take a path without loops: recording is most of what a small
     recurrent net spends its time on.
     """
 
+    traits.setdefault("view", False)
     ufunc, vjps = (rules[0], rules[1:]) if isinstance(rules[0], np.ufunc) else (None, rules)
 
     def decorate(described: Callable[..., Any]) -> Callable[..., Array]:
-        op = Primitive(
-            described.__name__,
-            ufunc or described,
-            vjps,
-            elementwise=True,
-            symbol=symbol,
-            moves=moves,
-        )
+        op = Primitive(described.__name__, ufunc or described, vjps, elementwise=True, **traits)
         return _register(op, _recorder(op, described), described)
 
     return decorate
@@ -52,43 +62,47 @@ def differentiable(
     *vjps: Rule | None,
     add_into: Callable[..., None] | None = None,
     rowwise: bool = False,
-    symbol: str | None = None,
-    moves: bool = False,
+    **traits: Unpack[Traits],
 ) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
     """Make a primitive of any NumPy function: the first ``len(vjps)`` arguments are its arrays.
 
-    What follows them are constants (axis, shape, ...), which the rules get as keywords.
+    What follows them are constants (axis, shape, ...), which the rules get as keywords. The other
+    arguments of the decorator are attributes of the :class:`Primitive`.
     """
+
+    traits.setdefault("view", False)
 
     def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
         op = Primitive(
-            forward.__name__,
-            forward,
-            vjps,
-            add_into=add_into,
-            rowwise=rowwise,
-            symbol=symbol,
-            moves=moves,
+            forward.__name__, forward, vjps, add_into=add_into, rowwise=rowwise, **traits
         )
         return _register(op, _recorder(op, forward), forward)
 
     return decorate
 
 
-def nondifferentiable(forward: Callable[..., Any]) -> Callable[..., Array]:
+def nondifferentiable(
+    *, elementwise: bool = False, **traits: Unpack[Traits]
+) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
     """Make an operation of a piecewise constant function: it gives Tensors without a graph."""
-    op = Primitive(forward.__name__, forward, None)
 
-    def call(*args: Array, **keywords: Any) -> Array:
-        return apply(op, args, keywords)
+    traits.setdefault("view", False)
 
-    functools.update_wrapper(call, forward)
-    call.primitive = op  # type: ignore[attr-defined]
-    return call
+    def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
+        op = Primitive(forward.__name__, forward, None, elementwise=elementwise, **traits)
+
+        def call(*args: Array, **keywords: Any) -> Array:
+            return apply(op, args, keywords)
+
+        functools.update_wrapper(call, forward)
+        call.primitive = op  # type: ignore[attr-defined]
+        return call
+
+    return decorate
 
 
 def variadic(
-    rule: Rule, *, moves: bool = False
+    rule: Rule, **traits: Unpack[Traits]
 ) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
     """Make a primitive of a function of a list of arrays: ``forward(*arrays, **keywords)``.
 
@@ -96,8 +110,10 @@ def variadic(
     list as its first argument, as ``np.concatenate`` is.
     """
 
+    traits.setdefault("view", False)
+
     def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
-        op = Primitive(forward.__name__, forward, ForEach(rule), moves=moves)
+        op = Primitive(forward.__name__, forward, ForEach(rule), **traits)
 
         def call(arrays: Sequence[Array], **keywords: Any) -> Array:
             return apply(op, arrays, keywords)
@@ -170,6 +186,9 @@ def primitive(
     *vjps: Rule | None,
     name: str | None = None,
     elementwise: bool = False,
+    batch: BatchRule | None = None,
+    view: View | Callable[[dict[str, Any]], View] = "unknown",
+    linear: Linear | Callable[[dict[str, Any]], Linear] = (),
     symbol: str | None = None,
     moves: bool = False,
 ) -> Callable[..., Array]:
@@ -186,7 +205,14 @@ def primitive(
             ``g`` and ``out`` have the shape of the output; a rule returns its input's shape.
         name: what pictures and errors call it; by default the function's own name.
         elementwise: the inputs broadcast against each other, and the library sums what a rule
-            returns back to its input's shape.
+            returns back to its input's shape. ``forward`` must take arrays of any shape then.
+        batch: how ``scan`` calls it once for all time steps in the place of once for each,
+            ``batch(keywords, operands)``; see :meth:`Primitive.batch`. Where ``elementwise``,
+            this needs not be said.
+        view: whether the output shares memory with the first input: True, False, "maybe" (it
+            depends on its strides), "unknown", or a function of the keywords that says which.
+        linear: the groups of arguments in which ``forward`` is linear; see
+            :meth:`Primitive.is_linear_in`.
         symbol: how pictures and equations write it; between its arguments, if these are two.
         moves: every element of the output is an element of an input, unchanged; pictures then
             follow from which time step each came.
@@ -195,7 +221,7 @@ def primitive(
         A function of Tensors, arrays and scalars. It records where a gradient flows.
 
     Raises:
-        TypeError: ``forward`` or a rule is not callable, or there is no rule at all.
+        TypeError: ``forward``, a rule or ``batch`` is not callable, or there is no rule at all.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> sinh = tg.primitive(np.sinh, lambda g, out, x: g * tg.sqrt(1 + out * out), name="sinh")
@@ -211,11 +237,16 @@ def primitive(
     for i, rule in enumerate(vjps):
         if rule is not None and not callable(rule):
             raise TypeError(f"primitive: rule {i} must be callable or None, got {rule!r}")
+    if batch is not None and not callable(batch):
+        raise TypeError(f"primitive: batch must be callable or None, got {batch!r}")
     op = Primitive(
         name or str(getattr(forward, "__name__", type(forward).__name__)),
         forward,
         vjps,
         elementwise=elementwise,
+        batch=batch,
+        view=view,
+        linear=linear,
         symbol=symbol,
         moves=moves,
     )

@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 from numpy import ndarray
 
+from .batching import BatchRule, Blocks, Operand, batch_elementwise
 from .nodes import Node, Value, next_number
 from .scopes import Scope, current
 
@@ -22,6 +23,8 @@ from .scopes import Scope, current
 #: Which of the two comes out depends on what went in, which Python's types cannot say.
 Array: TypeAlias = Any
 Rule: TypeAlias = Callable[..., Array]
+View: TypeAlias = bool | Literal["maybe", "unknown"]
+Linear: TypeAlias = tuple[tuple[int, ...], ...] | Literal["all", "each"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -29,7 +32,7 @@ _R = TypeVar("_R")
 _new = object.__new__
 _asarray = np.asarray
 _no_keywords: dict[str, Any] = {}
-_python_scalars = frozenset({float, int, bool})
+python_scalars = frozenset({float, int, bool})
 _writable = (ndarray, list, dict)
 
 
@@ -57,8 +60,29 @@ def same(g: Array, *_: Any) -> Array:
     return g
 
 
+class Traits(TypedDict, total=False):
+    """What the decorators hand on to :class:`Primitive` as it is."""
+
+    batch: BatchRule
+    view: View | Callable[[dict[str, Any]], View]
+    linear: Linear | Callable[[dict[str, Any]], Linear]
+    written_out: Callable[..., Array]
+    into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]]
+    symbol: str
+    range: tuple[float, float]
+    moves: bool
+
+
+class Argument(int):
+    """In :attr:`Primitive.into`: the array argument of this number."""
+
+
+#: In :attr:`Primitive.into`: the array to write to, and all array arguments as one tuple.
+OUT, ALL = Argument(-1), Argument(-2)
+
+
 class Primitive:
-    """An operation and its derivatives: one row of the table of rules.
+    """An operation and all that is known about it: one row of the table of rules.
 
     Attributes:
         name: its place in the table; ``str()`` is what errors call it.
@@ -78,8 +102,24 @@ class Primitive:
             if any, is one function ``(node, g)`` that gives the cotangents of all inputs.
         rowwise: each row of the first argument meets the same other arguments (a weight matrix,
             a bias) by itself, so that their cotangents may be computed from stacked rows.
-        symbol: how formulas and pictures write it (``×``); None: by its name. With two arguments
-            it stands between them.
+        batch_rule: how it runs on blocks (T, ...), see :meth:`batch`. An elementwise operation
+            needs none of its own.
+        view: whether its output shares memory with its first argument: True (always), False
+            (never), "maybe" or "unknown", or a function of the keywords that says which, see
+            :meth:`is_view`.
+        linear: in which of its arguments it is linear, see :meth:`is_linear_in`. A tuple of groups
+            (of argument numbers), ``"all"`` for one group of all arguments, ``"each"`` for
+            every argument by itself, or a function of the keywords that gives one of these.
+        written_out: the same as simpler operations, ``written_out(*inputs, **keywords)``, for a
+            compiler that does several of them in one pass; None for an operation that is simple.
+        into: how it writes into given memory: ``into(keywords)`` lists the calls to make, each a
+            tuple of a NumPy function and its arguments, among them ``Argument(i)`` for input i,
+            ``ALL`` for the tuple of them and ``OUT``. The memory overlaps with no input. None where
+            it cannot, and for a ufunc, which always can.
+        symbol: how formulas show it: the sign between two arguments or before one; None for its
+            name.
+        range: the least and the largest number that it gives, whatever its arguments; None where
+            it gives any.
         moves: every element of the output is an element of an input, unchanged. Run on labels of
             the elements, the operation says where each one came from.
     """
@@ -87,14 +127,20 @@ class Primitive:
     __slots__ = (
         "add_into",
         "arity",
+        "batch_rule",
         "elementwise",
         "expand",
         "forward",
+        "into",
+        "linear",
         "moves",
         "name",
+        "range",
         "rowwise",
         "symbol",
+        "view",
         "vjps",
+        "written_out",
     )
 
     def __init__(
@@ -107,7 +153,13 @@ class Primitive:
         add_into: Callable[..., None] | None = None,
         expand: Callable[[Node], Sequence[Value]] | None = None,
         rowwise: bool = False,
+        batch: BatchRule | None = None,
+        view: View | Callable[[dict[str, Any]], View] = "unknown",
+        linear: Linear | Callable[[dict[str, Any]], Linear] = (),
+        written_out: Callable[..., Array] | None = None,
+        into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]] | None = None,
         symbol: str | None = None,
+        range: tuple[float, float] | None = None,
         moves: bool = False,
     ):
         self.name = name
@@ -117,9 +169,65 @@ class Primitive:
         self.add_into = add_into
         self.expand = expand
         self.rowwise = rowwise
+        if batch is None and elementwise:
+            batch = functools.partial(batch_elementwise, forward)
+        self.batch_rule = batch
+        self.view = view
+        self.linear = linear
+        self.written_out = written_out
+        self.into = into
         self.symbol = symbol
+        self.range = range
         self.moves = moves
         self.arity = 0
+
+    def batch(self, keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:
+        """The operation on blocks: one call for all time steps; None where it cannot.
+
+        The batch rule ``rule(keywords, operands)`` returns one of three: a function of the
+        operands that gives the block of outputs; a dict of keywords, with which the operation
+        itself does that; or None. At least one operand is a block.
+
+        Args:
+            keywords: the operation's other arguments, those of one time step.
+            operands: for each array argument its shape at one step and whether it is a block.
+
+        Returns:
+            A function ``f(*arrays) -> (T, ...)``, where arrays are blocks for the operands that
+            say ``over_time``. What it returns may be a view of a block.
+        """
+        made = None if self.batch_rule is None else self.batch_rule(keywords, operands)
+        if isinstance(made, dict):
+            return functools.partial(self.forward, **made) if made else self.forward
+        return made
+
+    def is_view(self, keywords: dict[str, Any]) -> View:
+        """Whether the output shares memory with the first argument, however that is strided.
+
+        True: always, so that it costs nothing to make it again. False: never, nor with another
+        argument. "maybe": it depends on the strides (reshape). "unknown": nobody said (a user's
+        own operation), and it may share memory with any argument.
+        A 0-d output may be a copy even so: NumPy makes scalars of these.
+        """
+        return self.view(keywords) if callable(self.view) else self.view
+
+    def is_linear_in(
+        self, arguments: Collection[int], keywords: dict[str, Any], given: Collection[int]
+    ) -> bool:
+        """Whether sums may be taken before the operation in the place of after it.
+
+            sum_t f(..., x_t, ...) = f(..., sum_t x_t, ...)
+
+        Args:
+            arguments: the numbers of those that depend on t, all of them summed.
+            keywords: the operation's other arguments.
+            given: the numbers of all array arguments that are not None.
+        """
+        linear = self.linear(keywords) if callable(self.linear) else self.linear
+        if linear == "each":
+            return len(arguments) == 1
+        groups = [given] if linear == "all" else linear
+        return any(set(arguments) == set(given).intersection(group) for group in groups)
 
     def __repr__(self) -> str:
         return f"<Primitive {self.name}>"
@@ -206,7 +314,7 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
             else:
                 parents.append(node)
                 live = True
-        elif x is None or type(x) in _python_scalars:
+        elif x is None or type(x) in python_scalars:
             arrays.append(x)
             parents.append(None)
         else:
@@ -327,9 +435,21 @@ def binary(op: Primitive, forward: Callable[[Any, Any], Any]) -> Callable[..., A
 # ── what may enter, and what is said when something is wrong ─────────────────────────────
 
 
+def numbers(x: Any, where: Primitive | str) -> ndarray:
+    """The numbers of a Tensor, or ``np.asarray`` of anything else.
+
+    Raises:
+        TypeError: it has none, since a step is being traced (see ``scan``).
+    """
+    try:
+        return _asarray(x._array if isinstance(x, Value) else x)
+    except TypeError as error:
+        raise TypeError(f"{where}: {error}") from error
+
+
 def numeric(x: Any, where: Primitive | str) -> ndarray:
-    """``np.asarray`` for what may enter a graph: floats, integers and booleans."""
-    array = _asarray(x)
+    """:func:`numbers` for what may enter a graph: floats, integers and booleans."""
+    array = numbers(x, where)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{where}: expected real numbers, got {type(x).__name__} of dtype {array.dtype}"

@@ -7,16 +7,22 @@ the object before it back, whatever happens inside.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from .nodes import Value, next_number
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class Scope:
@@ -57,8 +63,8 @@ class Scope:
 class _State:
     """What one thread is doing: does it record, does it check for NaN, and in which scope.
 
-    While a step is traced (``scan``), ``tracing`` is the function that takes the place of
-    ``apply`` for every operation on Tensors; else None.
+    While a step is traced (``scan``), ``tracing`` is called in the place of ``apply`` for every
+    operation on Tensors, and what ``tg.grad`` is asked for is appended to its ``asked``; else None.
     """
 
     __slots__ = ("anomaly", "plain", "recording", "scope", "tracing")
@@ -68,7 +74,7 @@ class _State:
         recording: bool,
         anomaly: bool,
         scope: Scope,
-        tracing: Callable[..., Any] | None = None,
+        tracing: Any = None,
     ):
         self.recording = recording
         self.anomaly = anomaly
@@ -85,29 +91,88 @@ _state: ContextVar[_State] = ContextVar(
 current = _state.get
 
 
-@contextmanager
-def _switched(*, recording: bool | None = None, anomaly: bool | None = None) -> Iterator[None]:
-    before = current()
-    _state.set(
-        _State(
-            before.recording if recording is None else recording,
-            before.anomaly if anomaly is None else anomaly,
-            before.scope,
-            before.tracing,
-        )
-    )
-    try:
-        yield
-    finally:
-        _state.set(before)
+class _Switch:
+    """A ``with`` block that changes what the thread does; also a decorator of functions.
+
+    One object may be entered any number of times, within itself and in several threads.
+    """
+
+    __slots__ = ("_before",)
+
+    def __init__(self) -> None:
+        self._before: dict[int, list[_State]] = {}  # by thread
+
+    def _switched(self, before: _State) -> _State:
+        raise NotImplementedError
+
+    def __enter__(self) -> None:
+        before = current()
+        self._before.setdefault(threading.get_ident(), []).append(before)
+        _state.set(self._switched(before))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        thread = threading.get_ident()
+        _state.set(self._before[thread].pop())
+        if not self._before[thread]:
+            del self._before[thread]
+
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generate(*args: _P.args, **keywords: _P.kwargs) -> Any:
+                return (yield from _each_within(self, function(*args, **keywords)))
+
+            return generate
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def wait(*args: _P.args, **keywords: _P.kwargs) -> Any:
+                with type(self)():  # another task may run meanwhile
+                    return await function(*args, **keywords)
+
+            return wait  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def call(*args: _P.args, **keywords: _P.kwargs) -> _R:
+            with self:
+                return function(*args, **keywords)
+
+        return call
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
+def _each_within(switch: _Switch, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Run a generator with a switch on while it runs, and off while it waits for its caller."""
+    advance: Callable[[], Any] = functools.partial(next, generator)
+    while True:
+        try:
+            with switch:
+                made = advance()
+        except StopIteration as stop:
+            return stop.value
+        try:
+            sent = yield made
+        except GeneratorExit:
+            with switch:
+                generator.close()
+            raise
+        except BaseException as error:
+            advance = functools.partial(generator.throw, error)
+        else:
+            advance = functools.partial(generator.send, sent)
+
+
+class no_grad(_Switch):
     """Compute without recording: results carry no graph and need no gradient.
 
-    A context manager and a decorator; it holds for the current thread and ends with the block,
-    exceptions included.
+    A context manager and a decorator, of generator functions too; it holds for the current thread
+    and ends with the block, exceptions included. One object may be entered again and again.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor([1.0, 2.0], requires_grad=True)
@@ -116,19 +181,24 @@ def no_grad() -> Iterator[None]:
     >>> y.requires_grad
     False
     """
-    with _switched(recording=False):
-        yield
+
+    __slots__ = ()
+
+    def _switched(self, before: _State) -> _State:
+        return _State(False, before.anomaly, before.scope, before.tracing)
+
+
+class enable_grad(_Switch):
+    """Record again inside a :class:`no_grad` block (what a recomputation in backward needs)."""
+
+    __slots__ = ()
+
+    def _switched(self, before: _State) -> _State:
+        return _State(True, before.anomaly, before.scope, before.tracing)
 
 
 @contextmanager
-def enable_grad() -> Iterator[None]:
-    """Record again inside a :func:`no_grad` block (what a recomputation in backward needs)."""
-    with _switched(recording=True):
-        yield
-
-
-@contextmanager
-def traced(tracing: Callable[..., Any] | None, *, recording: bool) -> Iterator[None]:
+def traced(tracing: Any, *, recording: bool) -> Iterator[None]:
     """Send every operation on Tensors to ``tracing``; None: run them as usual again."""
     before = current()
     _state.set(_State(recording, False, before.scope, tracing))
@@ -138,8 +208,7 @@ def traced(tracing: Callable[..., Any] | None, *, recording: bool) -> Iterator[N
         _state.set(before)
 
 
-@contextmanager
-def detect_anomaly() -> Iterator[None]:
+class detect_anomaly(_Switch):
     """Stop at the first NaN, or the first Inf that came out of finite inputs.
 
     Inside the block every operation is checked as it runs, forward and backward.
@@ -155,8 +224,30 @@ def detect_anomaly() -> Iterator[None]:
     ...
     FloatingPointError: log: NaN in its output from inputs of shape (1,)
     """
-    with _switched(anomaly=True), np.errstate(all="ignore"):
-        yield
+
+    __slots__ = ("_errors",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._errors: dict[int, list[np.errstate]] = {}
+
+    def _switched(self, before: _State) -> _State:
+        return _State(before.recording, True, before.scope, before.tracing)
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        quiet = np.errstate(all="ignore")
+        quiet.__enter__()
+        self._errors.setdefault(threading.get_ident(), []).append(quiet)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._errors[threading.get_ident()].pop().__exit__(kind, error, traceback)
+        super().__exit__(kind, error, traceback)
 
 
 @contextmanager

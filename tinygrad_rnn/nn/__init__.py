@@ -10,32 +10,47 @@
 (16, 4)
 """
 
-from . import init
+from . import init, losses, utils
+from .activations import GELU, Flatten, ReLU, Sigmoid, Tanh
 from .attention import Attention
 from .cells import GRUCell, LSTMCell, RNNCell
-from .layers import Conv2d, Dropout, Embedding, LayerNorm, Linear, Sequential
-from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from .containers import ModuleDict, ModuleList, Sequential
+from .keras import load_keras, to_keras
+from .layers import Conv2d, Embedding, Linear
+from .losses import *  # noqa: F403
 from .module import Module, Parameter
+from .normalisation import BatchNorm1d, Dropout, LayerNorm
 from .recurrent import GRU, LSTM, RNN
+from .utils.rnn import *  # noqa: F403
 
 __all__ = [
+    "GELU",
     "GRU",
     "LSTM",
     "RNN",
     "Attention",
+    "BatchNorm1d",
     "Conv2d",
     "Dropout",
     "Embedding",
+    "Flatten",
     "GRUCell",
     "LSTMCell",
     "LayerNorm",
     "Linear",
     "Module",
+    "ModuleDict",
+    "ModuleList",
     "Parameter",
     "RNNCell",
+    "ReLU",
     "Sequential",
-    "binary_cross_entropy_with_logits",
-    "cross_entropy",
+    "Sigmoid",
+    "Tanh",
     "init",
-    "mse_loss",
+    "load_keras",
+    "to_keras",
+    "utils",
+    *losses.__all__,
+    *utils.rnn.__all__,
 ]

@@ -16,11 +16,12 @@ import numpy as np
 from numpy import ndarray
 
 from .. import graph, ops
-from ..graph import Value, attach
+from ..graph import attach
 from ..tensor import Tensor
 from . import init
+from .checks import as_input, floating, sized
 from .lstm_step import named
-from .module import Module, Parameter, as_input, floating, sized
+from .module import Module, Parameter
 
 
 class _Memory(NamedTuple):
@@ -299,7 +300,7 @@ def _readable(mask: Any, lengths: Any, shape: tuple[int, ...]) -> ndarray | None
     """Which places (N, T) or (T,) may be read, as an array of our own; None for all."""
     readable = None
     if mask is not None:
-        readable = np.array(mask._array if isinstance(mask, Value) else mask)
+        readable = np.array(graph.numbers(mask, "Attention: mask"))
         if readable.dtype != np.bool_:
             raise TypeError(f"Attention: expected a mask of booleans, got {readable.dtype}")
         if readable.shape != shape:
@@ -307,7 +308,7 @@ def _readable(mask: Any, lengths: Any, shape: tuple[int, ...]) -> ndarray | None
                 f"Attention: expected mask {shape}, got {readable.shape}{graph.current().scope}"
             )
     if lengths is not None:
-        counts = np.asarray(lengths._array if isinstance(lengths, Value) else lengths)
+        counts = graph.numbers(lengths, "Attention: lengths")
         if counts.dtype.kind not in "iu":
             raise TypeError(f"Attention: expected lengths of integers, got {counts.dtype}")
         if counts.shape != shape[:-1] or len(shape) == 1:

@@ -18,8 +18,9 @@ from .. import graph, ops
 from ..graph import Array, attach
 from ..tensor import Tensor
 from . import init
+from .checks import as_input, flags, floating, sized
 from .lstm_step import lstm_step, named
-from .module import Module, Parameter, as_input, flags, floating, sized
+from .module import Module, Parameter
 
 # ── the equations ────────────────────────────────────────────────────────────────────────
 

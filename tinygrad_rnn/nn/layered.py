@@ -21,7 +21,9 @@ from ..scan.call import Closed, flatten
 from ..tensor import Tensor
 from . import init
 from .cells import projected, weight_shapes
-from .module import Module, Parameter, as_input, flags, floating, sized
+from .checks import as_input, flags, floating, sized
+from .module import Module, Parameter
+from .utils.rnn import PackedSequence, packed_like, pad_packed_sequence
 
 #: What goes from one step to the next: (h,) or (h, c).
 Carry: TypeAlias = tuple[Tensor, ...]
@@ -127,10 +129,12 @@ class Layered(Module):
 
     def forward(
         self, x: Any, state: Any = None, *, lengths: Any = None, unroll: bool = False
-    ) -> tuple[Tensor, Any]:
+    ) -> tuple[Any, Any]:
+        if isinstance(x, PackedSequence):
+            return self._packed(x, state, lengths, unroll)
         x = self._input(x)
         turned = self.batch_first and x.ndim == 3
-        T, *batch = np.swapaxes(x._array, 0, 1).shape[:-1] if turned else x.shape[:-1]
+        T, *batch = (x.shape[1], x.shape[0]) if turned else x.shape[:-1]
         lengths = self._lengths(lengths, T, batch)
         if lengths is not None:
             # Before anything else reads it: not even a NaN in the padding goes further.
@@ -155,6 +159,16 @@ class Layered(Module):
                 both.append(ys)
             y = both[0] if len(both) == 1 else ops.concatenate(both, -1)
         return (ops.swapaxes(y, 0, 1) if turned else y), self._final(final)
+
+    def _packed(
+        self, packed: PackedSequence, state: Any, lengths: Any, unroll: bool
+    ) -> tuple[PackedSequence, Any]:
+        """The same for a packed batch: it goes in padded, and what comes out is packed again."""
+        if lengths is not None:
+            raise ValueError(f"{type(self).__name__}: a packed batch has its own lengths")
+        x, sizes = pad_packed_sequence(packed, self.batch_first)
+        y, state = self.forward(x, state, lengths=sizes, unroll=unroll)
+        return packed_like(packed, ops.swapaxes(y, 0, 1) if self.batch_first else y), state
 
     # ── what comes in ────────────────────────────────────────────────────────────────────
 
@@ -203,7 +217,7 @@ class Layered(Module):
         if given is None:
             return None
         where = f"{type(self).__name__}: expected lengths"
-        lengths = np.asarray(given._array if isinstance(given, Value) else given)
+        lengths = graph.numbers(given, f"{type(self).__name__}: lengths")
         if not batch:
             raise ValueError(f"{where} only for batched input; x has no batch axis")
         if lengths.shape != tuple(batch):

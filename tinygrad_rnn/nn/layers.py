@@ -1,13 +1,9 @@
-"""Layers without a state, with PyTorch's names, shapes and first values.
-
-Linear and Embedding, Conv2d, LayerNorm, Dropout, and Sequential, which chains them.
-"""
+"""Layers that are a matrix product: Linear, Embedding and Conv2d, with PyTorch's first values."""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,9 +11,8 @@ import numpy as np
 from .. import graph, ops
 from ..ops.network import pair
 from . import init
-from .module import Module, Parameter, as_input, floating, sized
-
-# ── affine maps ──────────────────────────────────────────────────────────────────────────
+from .checks import as_input, floating, sized
+from .module import Module, Parameter
 
 
 class Linear(Module):
@@ -93,6 +88,8 @@ class Embedding(Module):
     Args:
         num_embeddings: V, how many ids there are.
         embedding_dim: D, the length of a row.
+        padding_idx: an id that stands for no symbol: its row is 0 at first and gets no gradient.
+            Negative ones count from the end.
         dtype: of the parameters.
         rng: a generator, or a seed for one.
 
@@ -104,6 +101,7 @@ class Embedding(Module):
     Raises:
         TypeError: the ids are not integers.
         IndexError: an id is negative or not below V.
+        ValueError: when it is made, a padding_idx that is no id.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html
 
@@ -116,23 +114,38 @@ class Embedding(Module):
         self,
         num_embeddings: int,
         embedding_dim: int,
+        padding_idx: int | None = None,
         *,
         dtype: Any = np.float32,
         rng: init.Seed = None,
     ):
         sized("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.weight = Parameter(
-            init.normal(
-                (num_embeddings, embedding_dim), dtype=floating("Embedding", dtype), rng=rng
-            )
+        if padding_idx is not None:
+            if not -num_embeddings <= operator.index(padding_idx) < num_embeddings:
+                raise ValueError(
+                    f"Embedding: padding_idx {padding_idx} is none of {num_embeddings} ids"
+                )
+            padding_idx = operator.index(padding_idx) % num_embeddings
+        self.padding_idx = padding_idx
+        numbers = init.normal(
+            (num_embeddings, embedding_dim), dtype=floating("Embedding", dtype), rng=rng
         )
+        if padding_idx is not None:
+            numbers[padding_idx] = 0
+        self.weight = Parameter(numbers)
 
     def forward(self, ids: Any) -> Any:
-        return ops.embedding(ids, self.weight)
+        y = ops.embedding(ids, self.weight)
+        if self.padding_idx is None:
+            return y
+        # The same row as a constant, wherever the padding stands, so that no gradient reaches it.
+        padding = ops.expand_dims(ops.equal(ids, self.padding_idx), -1)
+        return ops.where(padding, self.weight.detach()[self.padding_idx], y)
 
     def extra_repr(self) -> str:
-        return f"{self.num_embeddings}, {self.embedding_dim}"
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
 class Conv2d(Module):
@@ -230,206 +243,3 @@ class Conv2d(Module):
         bias = "" if self.bias is not None else ", bias=False"
         sizes = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
         return sizes + others + bias
-
-
-# ── normalisation and noise ──────────────────────────────────────────────────────────────
-
-
-class LayerNorm(Module):
-    """Shift and scale the last axes to mean 0 and variance 1, then by learned numbers.
-
-        y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias
-
-    with the mean and the biased variance over the last axes, those of ``normalized_shape``: each
-    step of each sequence is normalised by itself, so that it does the same in training and in use.
-
-    Args:
-        normalized_shape: the lengths of the last axes; an integer means one axis.
-        eps: keeps the root away from 0.
-        elementwise_affine: False leaves weight and bias out.
-        bias: False leaves only the bias out.
-        dtype: of the parameters.
-
-    Attributes:
-        weight: of normalized_shape, all 1 at first; None without.
-        bias: of normalized_shape, all 0 at first; None without.
-
-    Calling it: ``y = layer(x)`` with x and y (..., *normalized_shape).
-
-    Raises:
-        TypeError: x is a Tensor of another dtype than the layer's.
-        ValueError: x does not end in normalized_shape.
-
-    Source: Ba, Kiros and Hinton, "Layer Normalization", arXiv:1607.06450, eq. 3-4;
-    https://docs.pytorch.org/docs/stable/generated/torch.nn.LayerNorm.html
-
-    >>> from tinygrad_rnn import nn
-    >>> nn.LayerNorm(2, eps=0.0)([[1.0, 3.0], [10.0, 0.0]]).data
-    array([[-1.,  1.],
-           [ 1., -1.]], dtype=float32)
-    """
-
-    def __init__(
-        self,
-        normalized_shape: int | tuple[int, ...] | list[int],
-        eps: float = 1e-5,
-        elementwise_affine: bool = True,
-        bias: bool = True,
-        *,
-        dtype: Any = np.float32,
-    ):
-        several = isinstance(normalized_shape, (tuple, list))
-        lengths: list[Any] = [*normalized_shape] if several else [normalized_shape]  # type: ignore[misc]
-        if not lengths:
-            raise ValueError("LayerNorm: normalized_shape must name at least one axis, got none")
-        for length in lengths:
-            sized("LayerNorm", normalized_shape=length)
-        if not eps >= 0:
-            raise ValueError(f"LayerNorm: eps must be at least 0, got {eps!r}")
-        self.normalized_shape = tuple(map(operator.index, lengths))
-        self.eps = float(eps)
-        self.dtype = floating("LayerNorm", dtype)
-        shape = self.normalized_shape
-        self.weight = Parameter(np.ones(shape, self.dtype)) if elementwise_affine else None
-        self.bias = Parameter(np.zeros(shape, self.dtype)) if elementwise_affine and bias else None
-
-    def forward(self, x: Any) -> Any:
-        x = as_input("LayerNorm", "x", x, self.dtype)
-        if x.shape[-len(self.normalized_shape) :] != self.normalized_shape:
-            expected = ", ".join(map(str, self.normalized_shape))
-            raise ValueError(
-                f"LayerNorm: expected x (..., {expected}), got {x.shape}{graph.current().scope}"
-            )
-        return ops.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
-
-    def extra_repr(self) -> str:
-        affine = "" if self.weight is not None else ", elementwise_affine=False"
-        bias = "" if self.bias is not None or self.weight is None else ", bias=False"
-        return f"{self.normalized_shape}, eps={self.eps}{affine}{bias}"
-
-
-class Dropout(Module):
-    """While training, zero each element with probability p and scale the rest by 1 / (1 - p).
-
-        y = x m / (1 - p),   m ~ Bernoulli(1 - p),   so that the mean of y is x
-
-    In eval mode y = x. The layer has a generator of its own, so that a seed gives the same masks
-    again whatever else draws random numbers. A copy of the layer (``copy.deepcopy``, pickle) goes
-    on with the same masks as the layer itself.
-
-    Args:
-        p: from 0 to 1.
-        rng: a generator, or a seed for one; None draws an unpredictable seed.
-
-    Attributes:
-        rng: the generator.
-
-    Calling it: ``y = layer(x)`` with x and y of any shape and dtype of floats.
-
-    Raises:
-        TypeError: p is not a number.
-        ValueError: p is not a probability.
-
-    Source: Srivastava et al., "Dropout", JMLR 15 (2014);
-    https://docs.pytorch.org/docs/stable/generated/torch.nn.Dropout.html
-
-    >>> import numpy as np
-    >>> from tinygrad_rnn import nn
-    >>> layer = nn.Dropout(0.5, rng=0)
-    >>> layer(np.ones(4)), layer.eval()(np.ones(4))
-    (array([2., 0., 0., 0.]), array([1., 1., 1., 1.]))
-    """
-
-    def __init__(self, p: float = 0.5, *, rng: init.Seed = None):
-        if not isinstance(p, (int, float, np.integer, np.floating)):
-            raise TypeError(f"Dropout: expected a probability p, got {p!r}")
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: expected a probability p from 0 to 1, got {p}")
-        self.p = float(p)
-        self.rng = np.random.default_rng(rng)
-
-    def forward(self, x: Any) -> Any:
-        return ops.dropout(x, self.p, self.training, self.rng)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
-
-
-# ── one after the other ──────────────────────────────────────────────────────────────────
-
-
-class Sequential(Module):
-    """Modules and functions, each applied to what the one before gave.
-
-        y = f_{n-1}(... f_1(f_0(x)))
-
-    Parameters are named by position: ``0.weight``, ``2.bias``. ``len``, iteration and indexing
-    are a list's; a slice is a Sequential of the same modules, which keep their names.
-
-    Args:
-        *modules: Modules, and functions such as ``tg.relu``.
-
-    Calling it: ``y = model(x)``; without any modules y is x.
-
-    Raises:
-        TypeError: one of them cannot be called.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Sequential.html
-
-    >>> import numpy as np
-    >>> import tinygrad_rnn as tg
-    >>> model = tg.nn.Sequential(tg.nn.Linear(3, 8), tg.relu, tg.nn.Linear(8, 2))
-    >>> model(np.ones((5, 3))).shape, [name for name, _ in model.named_parameters()]
-    ((5, 2), ['0.weight', '0.bias', '2.weight', '2.bias'])
-    >>> model
-    Sequential(
-      (0): Linear(3, 8)
-      (1): relu
-      (2): Linear(8, 2)
-    )
-    """
-
-    def __init__(self, *modules: Callable[[Any], Any]):
-        for i, module in enumerate(modules):
-            if not callable(module):
-                raise TypeError(
-                    f"Sequential: expected Modules or functions, {i} is {type(module).__name__}"
-                )
-            setattr(self, str(i), module)
-
-    def _chain(self) -> dict[str, Callable[[Any], Any]]:
-        """The attributes that have a number for a name."""
-        return {name: member for name, member in vars(self).items() if name.isdecimal()}
-
-    def forward(self, x: Any) -> Any:
-        for module in self:
-            x = module(x)
-        return x
-
-    def __len__(self) -> int:
-        return len(self._chain())
-
-    def __iter__(self) -> Iterator[Callable[[Any], Any]]:
-        return iter(self._chain().values())
-
-    def __getitem__(self, index: int | slice) -> Any:
-        chain = self._chain()
-        if isinstance(index, slice):
-            part = Sequential()
-            vars(part).update(dict(list(chain.items())[index]), training=self.training)
-            return part
-        place = operator.index(index)
-        if not -len(chain) <= place < len(chain):
-            raise IndexError(f"Sequential: index {place} of {len(chain)} modules")
-        return list(chain.values())[place]
-
-    def __repr__(self) -> str:
-        lines = [
-            f"\n({name}): {_shown(member)}".replace("\n", "\n  ")
-            for name, member in self._chain().items()
-        ]
-        return f"Sequential({''.join(lines)}\n)" if lines else "Sequential()"
-
-
-def _shown(member: Callable[[Any], Any]) -> str:
-    return repr(member) if isinstance(member, Module) else getattr(member, "__name__", repr(member))

@@ -13,10 +13,10 @@ from .. import ops
 from ..tensor import Tensor
 from . import init
 from .cells import candidate_apart, gru_step, nonlinearities, pair, rnn_step
+from .checks import flags
 from .layered import Carry, Layered, Step, closed
 from .lstm_sequence import lstm_sequence
 from .lstm_step import equations
-from .module import flags
 
 
 class RNN(Layered):
@@ -49,7 +49,7 @@ class RNN(Layered):
 
     Calling it: ``y, h_n = layer(x, h_0, lengths=None, unroll=False)``, with K = 2 directions or 1:
 
-        x: (T, N, D), or (T, D) unbatched.
+        x: (T, N, D), or (T, D) unbatched; or a PackedSequence, and y is one too.
         h_0: (L K, N, H), or (L K, H): of layer 0, of its second direction, of layer 1, ...; zeros
             where None.
         lengths: (N,) integers from 1 to T, for sequences of several lengths in a batch. Past the
@@ -151,7 +151,7 @@ class LSTM(Layered):
     Calling it: ``y, (h_n, c_n) = layer(x, (h_0, c_0), lengths=None, unroll=False)``, with K = 2
     directions or 1:
 
-        x: (T, N, D), or (T, D) unbatched.
+        x: (T, N, D), or (T, D) unbatched; or a PackedSequence, and y is one too.
         h_0: (L K, N, H), or (L K, H), P for H where there is a projection: of layer 0, of its
             second direction, of layer 1, ...; c_0: (L K, N, H), or (L K, H). Zeros where the state
             is None.
@@ -279,7 +279,7 @@ class GRU(Layered):
 
     Calling it: ``y, h_n = layer(x, h_0, lengths=None, unroll=False)``, with K = 2 directions or 1:
 
-        x: (T, N, D), or (T, D) unbatched.
+        x: (T, N, D), or (T, D) unbatched; or a PackedSequence, and y is one too.
         h_0: (L K, N, H), or (L K, H): of layer 0, of its second direction, of layer 1, ...; zeros
             where None.
         lengths: (N,) integers from 1 to T, for sequences of several lengths in a batch. Past the

@@ -1,23 +1,35 @@
 """Every operation beside its derivatives, in plain NumPy.
 
-One file for each kind: ``elementwise``, ``indexing``, ``shaping``, ``reductions``, ``products``
-and ``network``, in the order in which they build on each other.
+One file for each kind: ``elementwise``, ``special``, ``indexing``, ``shaping``, ``reductions``,
+``products`` and ``network``, in the order in which they build on each other.
 """
 
 from .elementwise import (
     abs,
     add,
+    bitwise_and,
+    bitwise_or,
+    bitwise_xor,
     clip,
     cos,
     divide,
     equal,
     exp,
+    floor,
     greater,
     greater_equal,
+    invert,
+    isfinite,
+    isinf,
+    isnan,
     less,
     less_equal,
     log,
     log1p,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
     maximum,
     minimum,
     multiply,
@@ -57,11 +69,15 @@ from .shaping import (
     swapaxes,
     transpose,
 )
+from .special import erf
 
 __all__ = [
     "abs",
     "add",
     "astype",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
     "broadcast_to",
     "clip",
     "concatenate",
@@ -73,12 +89,18 @@ __all__ = [
     "einsum",
     "embedding",
     "equal",
+    "erf",
     "exp",
     "expand_dims",
     "flip",
+    "floor",
     "getitem",
     "greater",
     "greater_equal",
+    "invert",
+    "isfinite",
+    "isinf",
+    "isnan",
     "layer_norm",
     "less",
     "less_equal",
@@ -86,6 +108,10 @@ __all__ = [
     "log",
     "log1p",
     "log_softmax",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
     "logsumexp",
     "matmul",
     "max",

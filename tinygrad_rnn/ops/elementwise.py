@@ -12,61 +12,87 @@ where shapes do not broadcast and TypeError for what is not a real number.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..graph import Array, elementwise, nondifferentiable, same
+from ..graph import OUT, Argument, Array, elementwise, nondifferentiable, same
 
 # ── comparisons and the like: piecewise constant, so they carry no gradient ──────────────
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def equal(x: Array, y: Array) -> Array:
     """``x == y`` element by element, as booleans."""
     return np.equal(x, y)
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def not_equal(x: Array, y: Array) -> Array:
     """``x != y`` element by element, as booleans."""
     return np.not_equal(x, y)
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def less(x: Array, y: Array) -> Array:
     """``x < y`` element by element, as booleans."""
     return np.less(x, y)
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def less_equal(x: Array, y: Array) -> Array:
     """``x <= y`` element by element, as booleans."""
     return np.less_equal(x, y)
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def greater(x: Array, y: Array) -> Array:
     """``x > y`` element by element, as booleans."""
     return np.greater(x, y)
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def greater_equal(x: Array, y: Array) -> Array:
     """``x >= y`` element by element, as booleans."""
     return np.greater_equal(x, y)
 
 
-@nondifferentiable
+@nondifferentiable(elementwise=True)
 def sign(x: Array) -> Array:
     """-1, 0 or 1: the sign of each element. Its derivative is 0, and it carries none."""
     return np.sign(x)
 
 
+def _constant(ufunc: np.ufunc, says: str) -> Callable[..., Array]:
+    """An operation of NumPy's without a derivative."""
+
+    def forward(*xs: Array) -> Array:
+        return ufunc(*xs)
+
+    forward.__name__ = ufunc.__name__
+    forward.__doc__ = f"``np.{ufunc.__name__}``: {says} It carries no gradient."
+    return nondifferentiable(elementwise=True)(forward)
+
+
+isnan = _constant(np.isnan, "whether each element is NaN.")
+isinf = _constant(np.isinf, "whether each element is Inf or -Inf.")
+isfinite = _constant(np.isfinite, "whether each element is neither NaN nor infinite.")
+floor = _constant(np.floor, "the largest integer that is no larger, of each element.")
+logical_and = _constant(np.logical_and, "x and y, element by element, as booleans.")
+logical_or = _constant(np.logical_or, "x or y, element by element, as booleans.")
+logical_xor = _constant(np.logical_xor, "either x or y, element by element, as booleans.")
+logical_not = _constant(np.logical_not, "not x, element by element, as booleans.")
+bitwise_and = _constant(np.bitwise_and, "``x & y`` of booleans or integers.")
+bitwise_or = _constant(np.bitwise_or, "``x | y`` of booleans or integers.")
+bitwise_xor = _constant(np.bitwise_xor, "``x ^ y`` of booleans or integers.")
+invert = _constant(np.invert, "``~x`` of booleans or integers.")
+
+
 # ── arithmetic ───────────────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.add, same, same, symbol="+")
+@elementwise(np.add, same, same, linear="all", symbol="+")
 def add(x: Array, y: Array) -> Array:
     """``z = x + y``; dz/dx = dz/dy = 1.
 
@@ -75,7 +101,7 @@ def add(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.subtract, same, lambda g, z, x, y: -g, symbol="−")
+@elementwise(np.subtract, same, lambda g, z, x, y: -g, linear="all", symbol="-")
 def subtract(x: Array, y: Array) -> Array:
     """``z = x - y``; dz/dx = 1, dz/dy = -1.
 
@@ -84,7 +110,9 @@ def subtract(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, symbol="×")
+@elementwise(
+    np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, linear="each", symbol="*"
+)
 def multiply(x: Array, y: Array) -> Array:
     """``z = x y``; dz/dx = y, dz/dy = x.
 
@@ -93,7 +121,9 @@ def multiply(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y, symbol="÷")
+@elementwise(
+    np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: g * (-z / y), linear=((0,),), symbol="/"
+)
 def divide(x: Array, y: Array) -> Array:
     """``z = x / y``; dz/dx = 1 / y, dz/dy = -x / y^2 = -z / y.
 
@@ -116,7 +146,7 @@ def _power_of_exponent(g: Array, z: Array, x: Array, y: Array) -> Array:
     return g * z * log(where(flat, 1, x))
 
 
-@elementwise(np.power, _power_of_base, _power_of_exponent, symbol="^")
+@elementwise(np.power, _power_of_base, _power_of_exponent)
 def power(x: Array, y: Array) -> Array:
     """``z = x^y``; dz/dx = y x^(y-1), dz/dy = z log x (0 at x = 0 for y >= 0).
 
@@ -125,7 +155,7 @@ def power(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.positive, same, moves=True)
+@elementwise(np.positive, same, linear="all", moves=True)
 def positive(x: Array) -> Array:
     """``y = +x``; dy/dx = 1.
 
@@ -134,7 +164,7 @@ def positive(x: Array) -> Array:
     """
 
 
-@elementwise(np.negative, lambda g, y, x: -g, symbol="−")
+@elementwise(np.negative, lambda g, y, x: -g, linear="all", symbol="-")
 def negative(x: Array) -> Array:
     """``y = -x``; dy/dx = -1.
 
@@ -182,7 +212,7 @@ def log1p(x: Array) -> Array:
     """
 
 
-@elementwise(np.sqrt, lambda g, y, x: g * 0.5 / y)
+@elementwise(np.sqrt, lambda g, y, x: g / (2 * y))
 def sqrt(x: Array) -> Array:
     """``y = x^(1/2)``; dy/dx = 1 / (2 y).
 
@@ -200,7 +230,7 @@ def square(x: Array) -> Array:
     """
 
 
-@elementwise(np.sin, lambda g, y, x: g * cos(x))
+@elementwise(np.sin, lambda g, y, x: g * cos(x), range=(-1, 1))
 def sin(x: Array) -> Array:
     """``y = sin x`` (x in radians); dy/dx = cos x.
 
@@ -209,7 +239,7 @@ def sin(x: Array) -> Array:
     """
 
 
-@elementwise(np.cos, lambda g, y, x: -g * sin(x))
+@elementwise(np.cos, lambda g, y, x: -g * sin(x), range=(-1, 1))
 def cos(x: Array) -> Array:
     """``y = cos x`` (x in radians); dy/dx = -sin x.
 
@@ -228,7 +258,7 @@ exp_limit: dict[Any, Any] = {
 }
 
 
-@elementwise(np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y))
+@elementwise(np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y), range=(-1, 1))
 def tanh(x: Array) -> Array:
     """``y = tanh x``, between -1 and 1; dy/dx = 1 - y^2.
 
@@ -239,7 +269,13 @@ def tanh(x: Array) -> Array:
     """
 
 
-@elementwise(lambda g, y, x: g * y * (_one[y.dtype] - y), symbol="σ")
+def _sigmoid_written_out(x: Array) -> Array:
+    return 1.0 / (exp(-x) + 1.0)
+
+
+@elementwise(
+    lambda g, y, x: g * (y * (_one[y.dtype] - y)), written_out=_sigmoid_written_out, range=(0, 1)
+)
 def sigmoid(x: Array) -> Array:
     """``y = 1 / (1 + e^-x)``, between 0 and 1; dy/dx = y (1 - y).
 
@@ -251,11 +287,14 @@ def sigmoid(x: Array) -> Array:
     """
     if x.dtype not in _one:  # integers, or bytes in foreign order
         x = x.astype(x.dtype.newbyteorder("=") if x.dtype.kind in "fc" else np.float64)
-    y = np.exp(np.minimum(-x, exp_limit[x.dtype]))
-    return np.reciprocal(y + _one[x.dtype])
+    if x.dtype.kind == "c":  # a complex e^-x that overflows is no number
+        return np.reciprocal(np.exp(np.minimum(-x, exp_limit[x.dtype])) + _one[x.dtype])
+    with np.errstate(over="ignore"):  # e^-x = Inf gives 0, which is right
+        y = np.exp(-x)
+    return np.divide(_one[x.dtype], y + _one[x.dtype])
 
 
-@elementwise(lambda g, y, x: g * greater(x, 0))
+@elementwise(lambda g, y, x: g * greater(x, 0), written_out=lambda x: maximum(x, 0.0))
 def relu(x: Array) -> Array:
     """``y = max(x, 0)``; dy/dx = 1 where x > 0, else 0 (at 0 too).
 
@@ -336,6 +375,11 @@ def clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
     None,
     lambda g, z, condition, x, y: where(condition, g, 0),
     lambda g, z, condition, x, y: where(condition, 0, g),
+    linear=((1, 2),),
+    into=lambda constants: [
+        (np.copyto, OUT, Argument(2)),
+        (np.copyto, OUT, Argument(1), "same_kind", Argument(0)),
+    ],
 )
 def where(condition: Array, x: Array, y: Array) -> Array:
     """``z = x where condition else y``; each gets the gradient of the elements it gave.

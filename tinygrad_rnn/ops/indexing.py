@@ -12,12 +12,14 @@ shape (``add_into``); making an array of zeros for each step of a loop would cos
 from __future__ import annotations
 
 import operator
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, Value, differentiable, located
+from ..graph import Array, Blocks, Operand, Value, differentiable, located, variadic
+from .blocks import alone
 
 _basic = frozenset({int, type(None), type(Ellipsis)})
 
@@ -62,6 +64,70 @@ def _repeats(index: Any) -> bool:
     return any(isinstance(part, ndarray) and part.dtype.kind in "iu" for part in parts)
 
 
+def is_basic(index: Any) -> bool:
+    """Whether indexing gives a view: no arrays, and no integers that are arrays in disguise."""
+    kinds = (int, np.integer, slice, type(None), type(Ellipsis))
+    return all(
+        isinstance(part, kinds) and not isinstance(part, (bool, np.bool_))
+        for part in parts_of(index)
+    )
+
+
+def parts_of(index: Any) -> tuple[Any, ...]:
+    """What an index says of each axis."""
+    return index if isinstance(index, tuple) else (index,)
+
+
+class _BlockIndex(NamedTuple):
+    """An index of one time step as an index of a block.
+
+    Attributes:
+        at: the index with a full slice for the time axis before it.
+        time: where the time axis lies in what the index takes from a block.
+    """
+
+    at: tuple[Any, ...]
+    time: int
+
+
+def _index_of_blocks(index: Any) -> _BlockIndex | None:
+    parts = parts_of(index)
+    if any(isinstance(part, (bool, np.bool_)) for part in parts):
+        return None
+    at = (slice(None), *parts)
+    arrays = [np.asarray(part) for part in parts if isinstance(part, ndarray)]
+    if not arrays:
+        return _BlockIndex(at, 0)
+    # Beside an array an integer counts as one. Arrays that stand apart bring what they take to
+    # the front, before the time axis.
+    places = [i for i, p in enumerate(parts) if isinstance(p, (ndarray, int, np.integer))]
+    if places[-1] - places[0] + 1 == len(places):
+        return _BlockIndex(at, 0)
+    ranks = [1 if array.dtype.kind == "b" else array.ndim for array in arrays]
+    return _BlockIndex(at, max(ranks))
+
+
+def _getitem_blocks(x: Operand, index: Any) -> Blocks | None:
+    found = _index_of_blocks(index)
+    if found is None:
+        return None
+    at, time = found
+    return (lambda block: np.moveaxis(block[at], time, 0)) if time else lambda block: block[at]
+
+
+def _place_blocks(x: Operand, index: Any, shape: tuple[int, ...]) -> Blocks | None:
+    found = _index_of_blocks(index)
+    if found is None:
+        return None
+
+    def call(block: ndarray) -> ndarray:
+        y = np.zeros((len(block), *shape), block.dtype)
+        add_at(y, np.moveaxis(block, 0, found.time), found.at)
+        return y
+
+    return call
+
+
 def add_at(buffer: ndarray, g: Any, index: Any) -> None:
     """``buffer[index] += g``, where elements named twice by the index get both contributions."""
     if not _repeats(index):
@@ -83,10 +149,77 @@ def add_at(buffer: ndarray, g: Any, index: Any) -> None:
 @differentiable(
     lambda g, y, x, index: place(g, index, x.shape),
     add_into=lambda buffer, g, x, index: add_at(buffer, g, index),
+    batch=alone(_getitem_blocks),
+    view=lambda keywords: is_basic(keywords["index"]),
+    linear="all",
     moves=True,
 )
 def _getitem(x: Array, index: Any) -> Array:
     return np.asarray(x)[index]
+
+
+# ── at places that a traced step computes ────────────────────────────────────────────────
+
+
+class _Place:
+    """Stands in an index where one of the operands belongs."""
+
+    def __repr__(self) -> str:
+        return "_"
+
+
+PLACE = _Place()
+
+
+def _filled(pattern: tuple[Any, ...], arrays: Sequence[Any]) -> Any:
+    """The index, with the arrays in their places."""
+    rest = iter(arrays)
+    index = tuple([next(rest) if part is PLACE else part for part in pattern])
+    return index[0] if len(index) == 1 else index
+
+
+def _gather_rule(i: int, g: Array, y: Array, x: Array, *ids: Array, pattern: Any) -> Array:
+    assert i == 0, "the other arguments are integers"
+    return _scatter((g, *ids), pattern=pattern, shape=x.shape)
+
+
+def _scatter_rule(i: int, g: Array, y: Array, x: Array, *ids: Any, **at: Any) -> Array:
+    assert i == 0, "the other arguments are integers"
+    return _gather((g, *ids), pattern=at["pattern"])
+
+
+def _gather_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:
+    """Rows of one table, at places of every step."""
+    x, *ids = operands
+    if x.over_time or keywords["pattern"] != (PLACE,) or not ids[0].over_time:
+        return None
+    return lambda table, places: table[places]
+
+
+@variadic(_gather_rule, batch=_gather_blocks, linear=((0,),))
+def _gather(x: Array, *ids: Array, pattern: tuple[Any, ...]) -> Array:
+    """``x[index]`` as ``getitem`` has it, but integers in the index are operands.
+
+    A step that is traced has no numbers to put into an index.
+    """
+    return np.asarray(x)[_filled(pattern, ids)]
+
+
+@variadic(_scatter_rule, linear=((0,),))
+def _scatter(x: Array, *ids: Array, pattern: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
+    """Zeros of a shape with x added at an index: the transpose of ``_gather``."""
+    y = np.zeros(shape, x.dtype)
+    add_at(y, x, _filled(pattern, ids))
+    return y
+
+
+def _is_traced(part: Any) -> bool:
+    """Whether a part of an index is a Tensor of integers that has no numbers yet."""
+    return (
+        isinstance(part, Value)
+        and not isinstance(part._array, ndarray)
+        and part._array.dtype.kind in "iu"
+    )
 
 
 def getitem(x: Array, index: Any) -> Array:
@@ -106,10 +239,16 @@ def getitem(x: Array, index: Any) -> Array:
     >>> x.grad
     array([1., 0., 2.])
     """
+    parts = index if type(index) is tuple else (index,)
+    if any(map(_is_traced, parts)):
+        pattern = tuple([PLACE if _is_traced(part) else _constant_part(part) for part in parts])
+        return _gather((x, *filter(_is_traced, parts)), pattern=pattern)
     return _getitem(x, index=_constant(index))
 
 
-@differentiable(lambda g, y, x, index, shape: getitem(g, index))
+@differentiable(
+    lambda g, y, x, index, shape: getitem(g, index), batch=alone(_place_blocks), linear="all"
+)
 def _place(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     y = np.zeros(shape, x.dtype)
     add_at(y, x, index)
@@ -146,12 +285,11 @@ def take(x: Array, indices: Any, axis: int | None = None) -> Array:
     array([[3., 4.],
            [3., 4.]])
     """
-    from .shaping import reshape
+    from .shaping import astype, reshape
 
-    indices = _constant(indices)
-    indices = np.asarray(indices)
+    indices = indices if isinstance(indices, Value) else np.asarray(_constant(indices))
     if indices.dtype.kind == "b":  # in take these are the numbers 0 and 1, not a mask
-        indices = indices.astype(np.intp)
+        indices = astype(indices, np.intp)
     if axis is None:
         return getitem(reshape(x, (-1,)), indices)
     ndim = np.ndim(x._array if isinstance(x, Value) else x)
@@ -161,7 +299,8 @@ def take(x: Array, indices: Any, axis: int | None = None) -> Array:
     return getitem(x, indices if axis == 0 else (slice(None),) * axis + (indices,))
 
 
-@differentiable(lambda g, y, x, ids, shape: embedding(ids, g), None)
+# No batch rule: a table of every step would take T times the memory of the sum that is wanted.
+@differentiable(lambda g, y, x, ids, shape: embedding(ids, g), None, linear=((0,),))
 def _rows_added(x: Array, ids: Array, shape: tuple[int, ...]) -> Array:
     """Zeros of a shape with each row of x added to row ids: the transpose of embedding.
 
@@ -172,10 +311,18 @@ def _rows_added(x: Array, ids: Array, shape: tuple[int, ...]) -> Array:
     return y
 
 
+def _embedding_blocks(
+    keywords: dict[str, Any], operands: Sequence[Operand]
+) -> dict[str, Any] | None:
+    return None if operands[1].over_time else {}
+
+
 @differentiable(
     None,
     lambda g, y, ids, W: _rows_added(g, ids, W.shape),
     add_into=lambda buffer, g, ids, W: add_at(buffer, g, ids),
+    batch=_embedding_blocks,
+    linear=((1,),),
 )
 def embedding(ids: Array, W: Array) -> Array:
     """``y = W[ids]``: a row of the table for each id; a row's gradient sums over its uses.

@@ -14,6 +14,7 @@ from numpy import ndarray
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..graph import Array, Value, current, differentiable, located
+from .blocks import alone
 from .elementwise import add, multiply, sqrt, square, subtract
 from .products import matmul
 from .reductions import max as max_
@@ -57,7 +58,10 @@ def _window_counts(shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation:
 
 
 @differentiable(
-    lambda g, y, x, kernel, stride, dilation: unwindow(g, x.shape, kernel, stride, dilation)
+    lambda g, y, x, kernel, stride, dilation: unwindow(g, x.shape, kernel, stride, dilation),
+    batch=lambda keywords, operands: keywords,  # leading axes stay what they are
+    view=True,
+    linear="all",
 )
 def windows(x: Array, kernel: Pair, stride: Pair = (1, 1), dilation: Pair = (1, 1)) -> Array:
     """All windows of the last two axes, side by side: ``y[..., i, j, u, v]``, without a copy.
@@ -85,7 +89,11 @@ def windows(x: Array, kernel: Pair, stride: Pair = (1, 1), dilation: Pair = (1, 
 
 
 @differentiable(
-    lambda g, x, y, shape, kernel, stride, dilation: windows(g, kernel, stride, dilation)
+    lambda g, x, y, shape, kernel, stride, dilation: windows(g, kernel, stride, dilation),
+    batch=alone(
+        lambda y, shape, **others: lambda block: unwindow(block, (len(block), *shape), **others)
+    ),
+    linear="all",
 )
 def unwindow(y: Array, shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair) -> Array:
     """Every window added back where :func:`windows` read it: its transpose.
@@ -222,10 +230,18 @@ def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0)
         )
     if height or width:
         around = ((0, 0),) * (len(shape) - 2) + ((height, height), (width, width))
-        x = pad(x, around, constant_values=-np.inf)
+        x = x if isinstance(x, Value) else np.asarray(x)
+        x = pad(x, around, constant_values=_least(x.dtype))
     _require_room("max_pool2d", shape_of(x), kernel, stride, (1, 1))
     parts = windows(x, kernel, stride)
     return max_(reshape(parts, (*shape_of(parts)[:-2], math.prod(kernel))), -1)
+
+
+def _least(dtype: np.dtype[Any]) -> Any:
+    """What no number of this dtype is less than."""
+    if dtype.kind == "b":
+        return False
+    return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
 
 
 # ── dropout and normalisation ────────────────────────────────────────────────────────────

@@ -6,15 +6,29 @@ factor's place. A factor that was broadcast over a batch gets the sum over that 
 
 from __future__ import annotations
 
+import functools
 import math
+import string
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, ForEach, Primitive, apply, differentiable, located, table
+from ..graph import (
+    Array,
+    Blocks,
+    ForEach,
+    Operand,
+    Primitive,
+    apply,
+    differentiable,
+    located,
+    table,
+)
+from .blocks import alike
 from .reductions import sum as sum_
-from .shaping import alike, broadcast_to, expand_dims, reshape, shape_of, sum_to, swapaxes
+from .shaping import broadcast_to, expand_dims, reshape, shape_of, sum_to, swapaxes
 
 
 def _rows(x: Array) -> Array:
@@ -46,7 +60,93 @@ def _matmul_right(g: Array, z: Array, x: Array, y: Array) -> Array:
     return reshape(sum_to(right, (*y.shape, 1) if y.ndim == 1 else y.shape), y.shape)
 
 
-@differentiable(_matmul_left, _matmul_right, rowwise=True, symbol="@")
+# ── products on blocks ───────────────────────────────────────────────────────────────────
+
+#: OpenBLAS multiplies matrices of up to so many multiplications as they lie in memory; larger ones
+#: it first copies, which does not pay for few rows.
+_uncopied = 1_000_000
+
+
+@functools.lru_cache(1024)
+def _rows_at_a_time(rows: int, inner: int, columns: int) -> int:
+    """How many of many rows to multiply at a time with one matrix; 0 for all."""
+    most = min(64, _uncopied // max(1, inner * columns))
+    return max((n for n in range(8, most + 1) if rows % n == 0), default=0)
+
+
+def product_of_rows(x: ndarray, matrix: ndarray) -> ndarray:
+    """x @ matrix for x (T, n, k), as one product of T n rows or of a few rows at a time."""
+    steps, n, k = x.shape
+    rows = steps * n
+    few = _rows_at_a_time(rows, k, matrix.shape[1]) if matrix.dtype.char in "fd" else 0
+    if few and few < rows:
+        y: ndarray = np.matmul(x.reshape(-1, few, k), np.ascontiguousarray(matrix))
+    else:
+        y = np.matmul(x.reshape(rows, k), matrix)
+    return y.reshape(steps, n, matrix.shape[1])
+
+
+def _matmul_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks:
+    x, y = operands
+    if x.over_time and not y.over_time and len(y.shape) <= 2:
+        return product_of_rows if len(x.shape) == len(y.shape) == 2 else np.matmul
+    rank = max(len(x.shape), len(y.shape), 2)
+
+    def matrices(block: ndarray, operand: Operand, vector: tuple[int, ...]) -> ndarray:
+        """A stack of matrices (T, ...), with as many leading axes as the other operand has."""
+        shape = vector if len(operand.shape) == 1 else operand.shape
+        if not operand.over_time:
+            return block.reshape(shape)
+        return block.reshape(block.shape[:1] + (1,) * (rank - len(shape)) + shape)
+
+    def call(x_block: ndarray, y_block: ndarray) -> Any:
+        # A vector gets the axis that it lacks, and loses it again in the product.
+        z = np.matmul(matrices(x_block, x, (1, *x.shape)), matrices(y_block, y, (*y.shape, 1)))
+        if len(y.shape) == 1:
+            z = z[..., 0]
+        if len(x.shape) == 1:
+            z = z[..., 0] if len(y.shape) == 1 else z[..., 0, :]
+        return z
+
+    return call
+
+
+def subscripts_over_time(
+    keywords: dict[str, Any], operands: Sequence[Operand]
+) -> tuple[str, str] | None:
+    """The subscripts of einsum's operands as blocks, and the letter of the time axis.
+
+    None where no letter is left.
+    """
+    names = keywords["operands"]
+    used = set(keywords["result"]).union(*names)
+    time = next((letter for letter in string.ascii_letters if letter not in used), None)
+    if time is None:
+        return None
+    terms = [time + name if x.over_time else name for name, x in zip(names, operands, strict=True)]
+    return ",".join(terms), time
+
+
+def _einsum_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:
+    found = subscripts_over_time(keywords, operands)
+    if found is None:
+        return None
+    terms, time = found
+    subscripts = f"{terms}->{time}{keywords['result']}"
+    return lambda *xs: np.einsum(subscripts, *xs, optimize=len(xs) > 1)
+
+
+# ── matmul and linear ────────────────────────────────────────────────────────────────────
+
+
+@differentiable(
+    _matmul_left,
+    _matmul_right,
+    rowwise=True,
+    batch=_matmul_blocks,
+    linear="each",
+    symbol="@",
+)
 def matmul(x: Array, y: Array) -> Array:
     """``z_ij = sum_k x_ik y_kj``; dL/dx = g y^T, dL/dy = x^T g.
 
@@ -72,6 +172,25 @@ def matmul(x: Array, y: Array) -> Array:
         ) from error
 
 
+def _linear_blocks(
+    keywords: dict[str, Any], operands: Sequence[Operand]
+) -> Blocks | dict[str, Any] | None:
+    x, W, b = operands
+    if not W.over_time and not b.over_time and x.over_time and x.shape:
+        return {}
+
+    def call(x_block: Any, W_block: Any, b_block: Any) -> Any:
+        product = _matmul_blocks({}, [x, Operand(W.shape[::-1], W.over_time)])
+        y = product(x_block, W_block.swapaxes(-1, -2))
+        if b_block is None:
+            return y
+        if b.over_time:
+            b_block = b_block.reshape(len(b_block), *(1,) * (len(x.shape) - 1), *b.shape)
+        return y + b_block
+
+    return call if x.over_time or W.over_time else None
+
+
 @differentiable(
     lambda g, y, x, W, b: matmul(g, W),
     lambda g, y, x, W, b: (
@@ -79,6 +198,8 @@ def matmul(x: Array, y: Array) -> Array:
     ),
     lambda g, y, x, W, b: sum_(g, tuple(range(g.ndim - 1))),
     rowwise=True,
+    batch=_linear_blocks,
+    linear=((0, 2), (1, 2)),
 )
 def linear(x: Array, W: Array, b: Array = None) -> Array:
     """``y = x W^T + b``; dL/dx = g W, dL/dW = g^T x, dL/db = g summed over the batch.
@@ -124,7 +245,7 @@ def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[list[str]
         raise ValueError(
             f"einsum: {subscripts!r} names {len(operands)} operands, got {len(shapes)}"
         )
-    spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in inputs]
+    spare = [c for c in string.ascii_uppercase + string.ascii_lowercase if c not in inputs]
     batch = ""
     for i, (letters, shape) in enumerate(zip(operands, shapes, strict=True)):
         named = letters.replace("...", "")
@@ -160,9 +281,7 @@ def _einsum_rule(index: int, g: Array, y: Array, *xs: Array, operands: Any, resu
     names, seen = "", set(result) | set("".join(operands))
     for letter in wanted:
         if letter in names:
-            fresh = next(
-                c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in seen
-            )
+            fresh = next(c for c in string.ascii_letters if c not in seen)
             seen.add(fresh)
             others.append((letter + fresh, np.eye(sizes[letter], dtype=x.dtype)))
             letter = fresh
@@ -183,7 +302,14 @@ def _einsum_forward(*xs: Array, operands: Any, result: str) -> Array:
     return np.einsum(f"{','.join(operands)}->{result}", *alike(xs))
 
 
-_einsum = table["einsum"] = Primitive("einsum", _einsum_forward, ForEach(_einsum_rule))
+_einsum = table["einsum"] = Primitive(
+    "einsum",
+    _einsum_forward,
+    ForEach(_einsum_rule),
+    batch=_einsum_blocks,
+    view=lambda keywords: "maybe" if len(keywords["operands"]) == 1 else False,
+    linear="each",
+)
 
 
 @located

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, differentiable, nondifferentiable
+from ..graph import OUT, Argument, Array, Operand, differentiable, nondifferentiable
+from .blocks import alone, along_axes
 from .elementwise import exp
 from .shaping import Axes, broadcast_to, flip, reshape
 
@@ -34,7 +35,12 @@ def _count(x: Array, axis: Axes) -> int:
 
 
 @differentiable(
-    lambda g, y, x, axis, keepdims: broadcast_to(_kept(g, x, axis), x.shape), symbol="Σ"
+    lambda g, y, x, axis, keepdims: broadcast_to(_kept(g, x, axis), x.shape),
+    batch=along_axes,
+    linear="all",
+    into=lambda constants: [
+        (np.add.reduce, Argument(0), constants["axis"], None, OUT, constants["keepdims"])
+    ],
 )
 def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = sum_i x_i``; every element gets the gradient of its sum.
@@ -56,7 +62,10 @@ def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
 @differentiable(
     lambda g, y, x, axis, keepdims: broadcast_to(
         _kept(g, x, axis) * (1 / (_count(x, axis) or 1)), x.shape
-    )
+    ),
+    batch=along_axes,
+    linear="all",
+    written_out=lambda x, axis, keepdims: sum(x, axis, keepdims) / float(_count(x, axis)),
 )
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = (1/n) sum_i x_i``; every element gets 1/n of the gradient of its mean.
@@ -76,7 +85,7 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     return np.mean(x, axis, keepdims=keepdims)
 
 
-@nondifferentiable
+@nondifferentiable(batch=along_axes)
 def _first_place(x: ndarray, *, axis: Axes, largest: bool) -> ndarray:
     """True at the first of the largest (smallest) elements of each reduced part of x."""
     axes = _axes(x.ndim, axis)
@@ -95,7 +104,7 @@ def _extreme_rule(largest: bool) -> Any:
     return rule
 
 
-@differentiable(_extreme_rule(largest=True))
+@differentiable(_extreme_rule(largest=True), batch=along_axes)
 def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """The largest element; it gets the whole gradient, the first one where several are equal.
 
@@ -116,7 +125,7 @@ def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     return np.max(x, axis, keepdims=keepdims)
 
 
-@differentiable(_extreme_rule(largest=False))
+@differentiable(_extreme_rule(largest=False), batch=along_axes)
 def min(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """The smallest element; it gets the whole gradient, the first one where several are equal.
 
@@ -142,7 +151,13 @@ def _cumsum_rule(g: Array, y: Array, x: Array, axis: int | None) -> Array:
     return reshape(flip(cumsum(flip(g, along), along), along), x.shape)
 
 
-@differentiable(_cumsum_rule)
+def _cumsum_blocks(x: Operand, axis: int | None) -> Any:
+    if axis is None or not x.shape:
+        return lambda block: np.cumsum(block.reshape(len(block), math.prod(x.shape)), 1)
+    return {"axis": x.axis(axis)}
+
+
+@differentiable(_cumsum_rule, batch=alone(_cumsum_blocks), linear="all")
 def cumsum(x: Array, axis: int | None = None) -> Array:
     """``y_i = sum_{j <= i} x_j``; x_j gets the gradients of all y_i with i >= j.
 
@@ -163,15 +178,22 @@ def cumsum(x: Array, axis: int | None = None) -> Array:
 
 
 def _largest(x: ndarray, axis: Axes) -> ndarray:
-    """The maximum along an axis, kept; 0 where it is infinite, so that no Inf - Inf arises."""
+    """The maximum along an axis, kept; -Inf where there is nothing."""
     real = np.asarray(np.real(x))
     real = real if real.dtype.kind == "f" else real.astype(np.float64)
-    largest = np.max(real, axis, keepdims=True, initial=-np.inf)
-    return np.where(np.isfinite(largest), largest, 0).astype(largest.dtype)
+    return np.max(real, axis, keepdims=True, initial=-np.inf)  # type: ignore[no-any-return]
+
+
+def _unwarned() -> np.errstate:
+    """Differences of huge numbers overflow to -Inf, whose exponential is 0 as it should be; those
+    of infinite ones are NaN, which is said to come of them."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 # e^(x - y) would do too, but loses in float32 what y rounds off: 3e-5 at y = 1000.
-@differentiable(lambda g, y, x, axis, keepdims: _kept(g, x, axis) * softmax(x, axis))
+@differentiable(
+    lambda g, y, x, axis, keepdims: _kept(g, x, axis) * softmax(x, axis), batch=along_axes
+)
 def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = ln sum_i e^{x_i}``, without overflow; dy/dx_i = e^{x_i - y} = softmax(x)_i.
 
@@ -183,7 +205,8 @@ def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
         keepdims: keep the reduced axes, with length 1.
 
     Returns:
-        x's shape without the reduced axes, in x's dtype; -Inf for an empty sum.
+        x's shape without the reduced axes, in x's dtype; -Inf for an empty sum and where all x_i
+        are -Inf, Inf where one is Inf. There the gradient is NaN.
 
     Source: Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax
     functions", IMA Journal of Numerical Analysis 41 (2021).
@@ -192,12 +215,13 @@ def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     True
     """
     largest = _largest(x, axis)
-    with np.errstate(divide="ignore"):  # ln 0 = -Inf is the right answer for an empty sum
+    largest = np.where(np.isfinite(largest), largest, 0).astype(largest.dtype)  # no Inf - Inf
+    with _unwarned():  # ln 0 = -Inf is the right answer for an empty sum
         y = np.log(np.sum(np.exp(x - largest), axis, keepdims=True)) + largest
     return y if keepdims else np.squeeze(y, _axes(np.ndim(x), axis))
 
 
-@differentiable(lambda g, y, x, axis: y * (g - sum(g * y, axis, True)))
+@differentiable(lambda g, y, x, axis: y * (g - sum(g * y, axis, True)), batch=along_axes)
 def softmax(x: Array, axis: Axes = -1) -> Array:
     """``y_i = e^{x_i} / sum_j e^{x_j}``; dL/dx_i = y_i (g_i - sum_j g_j y_j).
 
@@ -208,16 +232,18 @@ def softmax(x: Array, axis: Axes = -1) -> Array:
         axis: along which the result sums to 1; a tuple or None for several or all.
 
     Returns:
-        x's shape and dtype (float64 for integers).
+        x's shape and dtype (float64 for integers): 0 where x_i is -Inf. Where all of them are -Inf,
+        or one is Inf, there are no such probabilities, and all are NaN.
 
     >>> softmax([0.0, 0.0])
     array([0.5, 0.5])
     """
-    e = np.exp(x - _largest(x, axis))
-    return e / np.sum(e, axis, keepdims=True)
+    with _unwarned():
+        e = np.exp(x - _largest(x, axis))
+        return e / np.sum(e, axis, keepdims=True)
 
 
-@differentiable(lambda g, y, x, axis: g - exp(y) * sum(g, axis, True))
+@differentiable(lambda g, y, x, axis: g - exp(y) * sum(g, axis, True), batch=along_axes)
 def log_softmax(x: Array, axis: Axes = -1) -> Array:
     """``y_i = x_i - ln sum_j e^{x_j}``; dL/dx_i = g_i - softmax(x)_i sum_j g_j.
 
@@ -228,11 +254,12 @@ def log_softmax(x: Array, axis: Axes = -1) -> Array:
         axis: along which ``e^y`` sums to 1; a tuple or None for several or all.
 
     Returns:
-        x's shape and dtype (float64 for integers).
+        x's shape and dtype (float64 for integers): -Inf where x_i is -Inf. Where all of them are
+        -Inf, or one is Inf, all are NaN.
 
     >>> bool(np.allclose(log_softmax([0.0, 0.0]), -np.log(2)))
     True
     """
-    z = x - _largest(x, axis)
-    with np.errstate(divide="ignore"):  # no element reads the ln 0 of an empty sum
+    with _unwarned():  # no element reads the ln 0 of an empty sum
+        z = x - _largest(x, axis)
         return z - np.log(np.sum(np.exp(z), axis, keepdims=True))

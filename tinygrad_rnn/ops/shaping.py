@@ -13,7 +13,19 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, Value, differentiable, located, nondifferentiable, variadic
+from ..graph import (
+    ALL,
+    OUT,
+    Array,
+    Blocks,
+    Operand,
+    Value,
+    differentiable,
+    located,
+    nondifferentiable,
+    variadic,
+)
+from .blocks import alike, alone, blank, joining, reshaped
 from .indexing import getitem
 
 Axes = int | tuple[int, ...] | None
@@ -27,7 +39,13 @@ def shape_of(x: Array) -> tuple[int, ...]:
 # ── one array in, the same elements out ──────────────────────────────────────────────────
 
 
-@differentiable(lambda g, y, x, shape: reshape(g, x.shape), moves=True)
+@differentiable(
+    lambda g, y, x, shape: reshape(g, x.shape),
+    batch=alone(lambda x, shape: reshaped(blank(x).reshape(shape).shape)),
+    view="maybe",  # strides that the new shape cannot have make it a copy
+    linear="all",
+    moves=True,
+)
 def reshape(x: Array, shape: Any) -> Array:
     """The elements of x, in order, in another shape.
 
@@ -46,7 +64,13 @@ def reshape(x: Array, shape: Any) -> Array:
 
 
 @differentiable(
-    lambda g, y, x, axes: transpose(g, None if axes is None else _inverse(axes)), moves=True
+    lambda g, y, x, axes: transpose(g, None if axes is None else _inverse(axes)),
+    batch=alone(
+        lambda x, axes: {"axes": (0, *(x.axes(None)[::-1] if axes is None else x.axes(axes)))}
+    ),
+    view=True,
+    linear="all",
+    moves=True,
 )
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     """The axes in another order; without ``axes`` reversed, which is x.T for a matrix.
@@ -70,7 +94,13 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argsort([a % n for a in axes]))
 
 
-@differentiable(lambda g, y, x, axis1, axis2: swapaxes(g, axis1, axis2), moves=True)
+@differentiable(
+    lambda g, y, x, axis1, axis2: swapaxes(g, axis1, axis2),
+    batch=alone(lambda x, axis1, axis2: {"axis1": x.axis(axis1), "axis2": x.axis(axis2)}),
+    view=True,
+    linear="all",
+    moves=True,
+)
 def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     """Two axes exchanged.
 
@@ -81,7 +111,18 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     return np.swapaxes(x, axis1, axis2)
 
 
-@differentiable(lambda g, y, x, source, destination: moveaxis(g, destination, source), moves=True)
+@differentiable(
+    lambda g, y, x, source, destination: moveaxis(g, destination, source),
+    batch=alone(
+        lambda x, source, destination: {
+            "source": x.axes(source),
+            "destination": x.axes(destination),
+        }
+    ),
+    view=True,
+    linear="all",
+    moves=True,
+)
 def moveaxis(x: Array, source: Any, destination: Any) -> Array:
     """Axes moved to other places, the rest kept in order.
 
@@ -91,7 +132,13 @@ def moveaxis(x: Array, source: Any, destination: Any) -> Array:
     return np.moveaxis(x, source, destination)
 
 
-@differentiable(lambda g, y, x, axis: reshape(g, x.shape), moves=True)
+@differentiable(
+    lambda g, y, x, axis: reshape(g, x.shape),
+    batch=alone(lambda x, axis: reshaped(blank(x).squeeze(axis).shape)),
+    view=True,
+    linear="all",
+    moves=True,
+)
 def squeeze(x: Array, axis: Axes = None) -> Array:
     """Axes of length 1 removed: those named, or all.
 
@@ -104,7 +151,13 @@ def squeeze(x: Array, axis: Axes = None) -> Array:
     return np.squeeze(x, axis)
 
 
-@differentiable(lambda g, y, x, axis: reshape(g, x.shape), moves=True)
+@differentiable(
+    lambda g, y, x, axis: reshape(g, x.shape),
+    batch=alone(lambda x, axis: reshaped(np.expand_dims(blank(x), axis).shape)),
+    view=True,
+    linear="all",
+    moves=True,
+)
 def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
     """New axes of length 1 at the given places of the result.
 
@@ -114,7 +167,13 @@ def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
     return np.expand_dims(x, axis)
 
 
-@differentiable(lambda g, y, x, axis: flip(g, axis), moves=True)
+@differentiable(
+    lambda g, y, x, axis: flip(g, axis),
+    batch=alone(lambda x, axis: {"axis": x.axes(axis)}),
+    view=True,
+    linear="all",
+    moves=True,
+)
 def flip(x: Array, axis: Axes = None) -> Array:
     """The elements in reverse order along the given axes, or along all.
 
@@ -124,12 +183,15 @@ def flip(x: Array, axis: Axes = None) -> Array:
     return np.flip(x, axis)
 
 
-@differentiable(lambda g, y, x, dtype: _astype(g, x.dtype))
+# Linear too, but rounded: a sum in the old dtype is not the sum in the new one.
+@differentiable(
+    lambda g, y, x, dtype: _astype(g, x.dtype), batch=alone(lambda x, dtype: {"dtype": dtype})
+)
 def _astype(x: Array, dtype: Any) -> Array:
     return x.astype(dtype)
 
 
-@nondifferentiable
+@nondifferentiable(batch=alone(lambda x, dtype: {"dtype": dtype}))
 def _as_constant(x: Array, *, dtype: Any) -> Array:
     return x.astype(dtype)
 
@@ -162,7 +224,21 @@ def astype(x: Array, dtype: Any) -> Array:
 # ── repeating elements, and summing the repeats back ─────────────────────────────────────
 
 
-@differentiable(lambda g, y, x, shape: sum_to(g, x.shape), moves=True)
+def _repeat_blocks(x: Operand, shape: Any) -> Blocks:
+    target = tuple(np.ravel(shape).tolist())
+    aligned = (1,) * (len(target) - len(x.shape)) + x.shape
+    return lambda block: np.broadcast_to(
+        block.reshape(block.shape[:1] + aligned), block.shape[:1] + target
+    )
+
+
+@differentiable(
+    lambda g, y, x, shape: sum_to(g, x.shape),
+    batch=alone(_repeat_blocks),
+    view=True,
+    linear="all",
+    moves=True,
+)
 def broadcast_to(x: Array, shape: Any) -> Array:
     """x repeated to a larger shape, as NumPy broadcasts; the gradient sums over the repeats.
 
@@ -176,7 +252,16 @@ def broadcast_to(x: Array, shape: Any) -> Array:
     return np.broadcast_to(x, shape)
 
 
-@differentiable(lambda g, y, x, shape: broadcast_to(g, x.shape))
+def _sum_blocks(x: Operand, shape: Any) -> Blocks:
+    target = tuple(shape)
+    aligned = (1,) * (len(x.shape) - len(target)) + target
+    axes = tuple(i + 1 for i, (n, m) in enumerate(zip(aligned, x.shape, strict=True)) if n != m)
+    return lambda block: np.add.reduce(block, axes).reshape(block.shape[:1] + target)
+
+
+@differentiable(
+    lambda g, y, x, shape: broadcast_to(g, x.shape), batch=alone(_sum_blocks), linear="all"
+)
 def sum_to(x: Array, shape: Any) -> Array:
     """Sum over the axes along which an array of ``shape`` was broadcast to get x's shape.
 
@@ -207,7 +292,13 @@ def _concatenate_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> 
     return getitem(g, (slice(None),) * (axis % g.ndim) + (part,))
 
 
-@variadic(_concatenate_rule, moves=True)
+@variadic(
+    _concatenate_rule,
+    batch=joining(np.concatenate),
+    linear="all",
+    into=lambda constants: [(np.concatenate, ALL, constants["axis"], OUT)],
+    moves=True,
+)
 def _concatenate(*xs: Array, axis: int) -> Array:
     return np.concatenate(xs, axis)
 
@@ -234,15 +325,7 @@ def _stack_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> Array:
     return getitem(g, (slice(None),) * (axis % g.ndim) + (index,))
 
 
-def alike(xs: Sequence[Any]) -> list[Any]:
-    """Python numbers among arrays as arrays of their dtype, which they must not change."""
-    if any(isinstance(x, (bool, int, float)) for x in xs):
-        dtype = np.result_type(*xs)
-        return [np.asarray(x, dtype) for x in xs]
-    return list(xs)
-
-
-@variadic(_stack_rule, moves=True)
+@variadic(_stack_rule, batch=joining(np.stack, new_axes=1), linear="all", moves=True)
 def _stack(*xs: Array, axis: int) -> Array:
     return np.stack(alike(xs), axis)
 
@@ -302,7 +385,16 @@ def _pad_rule(g: Array, y: Array, x: Array, pad_width: ndarray, constant_values:
     )
 
 
-@differentiable(_pad_rule)
+@differentiable(
+    _pad_rule,
+    batch=alone(
+        lambda x, pad_width, constant_values: {
+            "pad_width": [(0, 0), *pad_width.tolist()],
+            "constant_values": constant_values,
+        }
+    ),
+    linear=lambda keywords: "all" if keywords["constant_values"] == 0 else (),
+)
 def _pad(x: Array, pad_width: ndarray, constant_values: float) -> Array:
     return np.pad(x, pad_width, constant_values=constant_values)
 

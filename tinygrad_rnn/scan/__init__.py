@@ -2,17 +2,15 @@
 
 The files, in the order in which to read them:
 
-1. ``trace``: a step runs once on arrays without numbers, and what it does is written down;
-   ``follow``: later calls only look whether it still does that.
-2. ``values``, ``algebra``, ``columns``: its operations become values, regrouped so that little
-   waits for the carry.
-3. ``plan``: the backward of a step, and what its forward has to keep; ``cache``.
-4. ``loop``: values become the code of a loop over time; ``totals`` writes the sums after it,
-   ``steps`` what runs at every step, ``into`` single operations, ``packing`` and ``packs`` those
-   done in one call; ``memory`` decides what memory is used again.
-5. ``batching``, ``blas``, ``blocks``: the NumPy that this code calls; ``listing``: the same code
-   for people.
-6. ``call``: the arguments of one call of ``scan``; ``unroll``: the loop as it is written; ``find``:
+1. ``trace``: a step runs once on values without numbers, and what it does is written down;
+   ``follow``: later calls only look whether it still does that; ``asked``: which derivatives a step
+   may take.
+2. ``ir``: what it did as a program of values, and what a program may be.
+3. ``derive``: that program, and the program of its backward, from the operations' own rules.
+4. ``passes``: a program becomes one that does the same in less time.
+5. ``backends``: a program becomes a function. ``names`` and ``listing`` show it to people.
+6. ``plan``: all of this for one step; ``cache`` keeps plans.
+7. ``call``: the arguments of one call of ``scan``; ``unroll``: the loop as it is written; ``find``:
    the plan for it; ``run``: from there to a node of the graph, and back.
 
 They are imported when a scan is first called.
@@ -20,11 +18,15 @@ They are imported when a scan is first called.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from .plan import Plan
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 def scan(
@@ -54,12 +56,15 @@ def scan(
         reverse: from the last step to the first; y_t stays at the place of x_t.
         lengths: (N,) integers from 1 to T, of the sequences in a batch; axis 0 of every carry,
             x_t and y_t is then the batch. Past the end of a sequence its carry stands still, its
-            y_t are 0, and what xs holds there, even NaN, reaches no value and no gradient.
+            y_t are 0, and what xs holds there, even NaN, reaches no value and no gradient. If a
+            step mixes the sequences, those that are over take part in it with their last carry and
+            their last x_t.
         unroll: run the cell step by step and record every operation: for pictures, and for cells
             that look at values.
 
     Returns:
-        ``(carry, ys)``: the last carry, and the y_t stacked along a new first axis.
+        ``(carry, ys)``: the last carry, and the y_t stacked along a new first axis. These and all
+        gradients are the loop's, to rounding: no sum and no product is regrouped.
 
     Raises:
         TypeError: the cell looks at the numbers of a value (``if h > 0``, ``.item()``), draws
@@ -128,4 +133,54 @@ def scan_plan(
     return planned(cell, carry, xs, reverse, lengths)
 
 
-__all__ = ["scan", "scan_plan"]
+def fused(step: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Make one node of the graph of a step that is called in a loop of one's own.
+
+        for t, x_t in tg.steps(xs):
+            h = step(h, x_t)            # step = tg.fused(step)
+
+    The step is run once on values without numbers, as :func:`scan` runs a cell, and what it does
+    is compiled, forward and backward. Every call runs it anew in this way, so that whatever it
+    closes over may change between calls. The gradients of matrices are put off to the end of the
+    backward sweep:
+
+        dL/dW = sum_t dz_t' x_t    over all calls: one product of stacked rows, not T small ones
+
+    Args:
+        step: a function of Tensors, or nested tuples of Tensors, that returns a Tensor or a
+            nested tuple of Tensors. It may close over Tensors (weights): they get their gradients.
+
+    Returns:
+        A function with the step's arguments and results. Pictures, second derivatives and
+        ``tg.detect_anomaly`` see the operations inside.
+
+    Raises:
+        TypeError: ``step`` is no function. When it is called: the step looks at the numbers of a
+            value, draws random numbers, or returns something else than Tensors; or an argument is
+            no Tensor or array.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> W = tg.Tensor([[0.5]], requires_grad=True)
+    >>> step = tg.fused(lambda h, x_t: tg.tanh(x_t + h @ W))
+    >>> h = tg.Tensor([[0.0]])
+    >>> for t, x_t in tg.steps(np.ones((3, 1, 1))):
+    ...     h = step(h, x_t)
+    >>> h.sum().backward()
+    >>> W.grad.shape
+    (1, 1)
+    """
+    if not callable(step):
+        raise TypeError(f"fused: expected a function, got {type(step).__name__}")
+
+    @functools.wraps(step)
+    def call(*args: _P.args, **keywords: _P.kwargs) -> _R:
+        from .one_node import one_node
+
+        if keywords:
+            raise TypeError(f"fused: arguments go by position, got {', '.join(keywords)}")
+        return one_node(step, args)  # type: ignore[no-any-return]
+
+    return call
+
+
+__all__ = ["fused", "scan", "scan_plan"]

@@ -13,6 +13,9 @@ import functools
 import numpy as np
 from numpy import ndarray
 
+from ..graph import Primitive
+from ..ops.products import product_of_rows
+
 _limit = 1_000_000
 
 
@@ -51,23 +54,29 @@ def product(x: ndarray, matrix: ndarray) -> ndarray:
     return y
 
 
-@functools.lru_cache(1024)
-def _rows_at_a_time(rows: int, inner: int, columns: int) -> int:
-    """How many of many rows to multiply at a time with one matrix; 0 for all."""
-    most = min(64, _limit // max(1, inner * columns))
-    return max((n for n in range(8, most + 1) if rows % n == 0), default=0)
+# ── the same as operations of a program ──────────────────────────────────────────────────
 
 
-def product_of_rows(x: ndarray, matrix: ndarray) -> ndarray:
-    """x @ matrix for x (T, n, k), as one product of T n rows or of a few rows at a time."""
-    steps, n, k = x.shape
-    rows = steps * n
-    few = _rows_at_a_time(rows, k, matrix.shape[1]) if matrix.dtype.char in "fd" else 0
-    if few and few < rows:
-        y: ndarray = np.matmul(x.reshape(-1, few, k), np.ascontiguousarray(matrix))
-    else:
-        y = np.matmul(x.reshape(rows, k), matrix)
-    return y.reshape(steps, n, matrix.shape[1])
+def _product_in_pieces(x: ndarray, y: ndarray, p: int) -> ndarray:
+    z = np.empty((len(x), y.shape[1] * y.shape[3]), x.dtype)
+    np.matmul(pieces(x, p, 1), y, pieces(z, p, y.shape[1]))
+    return z
 
 
-__all__ = ["cut", "pieces", "product", "product_of_rows"]
+#: A matrix (k, m) as pieces (1, q, k, m/q), each with its rows one behind the other.
+in_pieces = Primitive(
+    "in_pieces", lambda y, q: np.ascontiguousarray(pieces(y, 1, q)), None, view="maybe"
+)
+
+#: x (n, k) times a matrix that comes in pieces: (n, m), from p pieces of x.
+product_in_pieces = Primitive("product_in_pieces", _product_in_pieces, None, view=False)
+
+
+__all__ = [
+    "cut",
+    "in_pieces",
+    "pieces",
+    "product",
+    "product_in_pieces",
+    "product_of_rows",
+]

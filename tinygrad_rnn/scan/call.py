@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Value, attach, describe, numeric
+from ..graph import Value, attach, current, describe, numbers, numeric
 from .trace import Source
 
 
@@ -89,7 +89,9 @@ def looked_at(
 
 
 def _ends(lengths: Any, T: int, carries: list[Any], inputs: list[Any]) -> ndarray | None:
-    array = np.asarray(lengths._array if isinstance(lengths, Value) else lengths)
+    array = numbers(lengths, "scan: lengths")
+    if array.size == 0 and array.dtype.kind == "f":  # [] is of floats
+        array = array.astype(np.intp)
     if array.dtype.kind not in "iu":
         raise TypeError(f"scan: expected integers as lengths, got {array.dtype}")
     if array.ndim != 1:
@@ -140,7 +142,23 @@ def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
 
 
 def as_value(x: Any, where: str) -> Value:
-    return x if isinstance(x, Value) else attach(numeric(x, where).copy(), None)
+    if isinstance(x, Value):
+        return x
+    if isinstance(x, (list, dict)) and any(isinstance(p, (Value, ndarray)) for p in _parts(x)):
+        raise TypeError(
+            f"{where}: expected a Tensor or nested tuples of Tensors, got a {type(x).__name__}; "
+            f"write it as a tuple{current().scope}"
+        )
+    return attach(numeric(x, where).copy(), None)
+
+
+def _parts(tree: Any) -> Iterator[Any]:
+    """The leaves of nested lists, tuples and dicts."""
+    if isinstance(tree, (list, tuple, dict)):
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from _parts(part)
+    else:
+        yield tree
 
 
 def shown(structure: Any) -> str:

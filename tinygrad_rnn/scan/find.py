@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import current, next_number, traced
+from .asked import require_apart
 from .cache import Cache
 from .call import Call, Closed
 from .follow import Follower
@@ -20,7 +21,7 @@ cache = Cache()  # of immutable plans, for all threads
 
 def _traced(call: Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
     """Run the cell once on values without numbers; also returns the structure of y_t."""
-    with traced(trace.apply, recording=recording):
+    with traced(trace, recording=recording):
         carries = []
         for x in call.carries:
             floats = recording and x._array.dtype.kind == "f"
@@ -35,6 +36,8 @@ def _traced(call: Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
             valid = trace.given((len(call.ends),), np.dtype(np.bool_), False)
         new, outputs, structure = one_step(call, carries, inputs, valid)
         new, outputs = [trace.value(x) for x in new], [trace.value(y) for y in outputs]
+        if trace.asked:
+            require_apart(trace, call, carries, inputs, new)
     slots = [x._array.slot for x in inputs]  # type: ignore[attr-defined]
     if valid is not None:
         slots.append(valid._array.slot)  # type: ignore[attr-defined]

@@ -11,16 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..graph import Primitive, Value, attach, current, record
+from ..graph import Primitive, Value, attach, current, python_scalars, record
 from .trace import (
     Literal,
     Symbol,
     Trace,
     any_traced,
     frozen,
-    new_array,
-    no_numbers,
-    python_scalars,
     refuse,
 )
 
@@ -31,7 +28,6 @@ class Expected(NamedTuple):
     primitive: Primitive
     operands: tuple[int | Literal, ...]
     through: tuple[bool, ...]
-    traced: int  #: which operand, the first one, depends on the step
     keywords: dict[str, Any]
     recorded: bool
     shape: tuple[int, ...]
@@ -41,17 +37,14 @@ class Expected(NamedTuple):
 
 def expected(trace: Trace) -> tuple[Expected, ...]:
     """What a trace did, for a :class:`Follower`."""
-    outside = {source.slot for source in trace.sources}
     made = []
     for step in trace.instructions:
-        slots = [i for i, x in enumerate(step.operands) if type(x) is int and x not in outside]
         output = trace.symbols[step.slot]
         made.append(
             Expected(
                 step.primitive,
                 step.operands,
                 step.through,
-                slots[0],
                 step.keywords,
                 step.node is not None,
                 output.shape,
@@ -84,6 +77,8 @@ class Follower(Trace):
         """Whether the step did all that was expected, and nothing else."""
         if not self.same or self._position != len(self._expected):
             return False
+        if len(self.symbols) != len(self._expected_symbols):
+            return False  # it returns what was not met before
         for source in self.sources:
             array, expected = source.array, self._expected_symbols[source.slot]
             if array.shape != expected.shape or array.dtype != expected.dtype:
@@ -109,8 +104,7 @@ class Follower(Trace):
         operands = expected.operands
         if primitive is not expected.primitive or len(inputs) != len(operands):
             return None
-        x = inputs[expected.traced]
-        if not isinstance(x, Value) or type(x._array) is not Symbol:
+        if not any_traced(inputs):
             return None
         parents: list[Any] = []
         arrays: list[Any] = []
@@ -122,7 +116,7 @@ class Follower(Trace):
                 arrays.append(x)
                 parents.append(None)
             else:
-                if isinstance(x, Value) and type(x._array) is Symbol:
+                if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
                     symbol, node = x._array, x.node
                     if symbol.owner is not self.owner:
                         refuse()
@@ -139,11 +133,8 @@ class Follower(Trace):
         if (keywords or expected.keywords) and not _alike(keywords, expected.keywords):
             return None
         self._position += 1
-        shape = expected.shape
-        made: Symbol = new_array(Symbol, shape, expected.dtype, no_numbers, 0, (0,) * len(shape))
-        made.slot = len(self.symbols)
-        made.owner = self.owner
-        made.aval = expected.aval
+        slot = len(self.symbols)
+        made = Symbol(expected.shape, expected.dtype, slot, self.owner, expected.aval)
         self.symbols.append(made)
         if not expected.recorded:
             return attach(made, None)

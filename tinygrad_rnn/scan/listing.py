@@ -1,13 +1,15 @@
-"""What a loop does, for people: a line for each call, in the names of the step."""
+"""A program as people read it: a line for each value that it makes, in the names of its code."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .values import SEQUENCE, Var, filled, join, parts_of
+from ..graph import table
+from .ir import OverTime, Program, Value, filled, join, parts_of, sections
+from .names import Names
 
-#: The parts of a loop, in the order in which they run, and what they are called.
+#: The parts of a program, in the order in which they run, and what they are called.
 SECTIONS = {
     "before": "before the steps",
     "step": "at every step",
@@ -16,107 +18,50 @@ SECTIONS = {
 
 
 class Line(NamedTuple):
-    """One call.
+    """One value.
 
     Attributes:
         section: "before" the steps, at every "step", or "after" them.
-        results: the names of what it computes; several where one call does alike operations.
-        formula: how, in the names of what it reads: ``x_t @ W``.
+        result: its name.
+        formula: how it is made, in the names of what it is made of: ``x_t @ W``.
         operands: these names.
-        shape: dtype and shape of each result; with T first where it is that of all steps.
+        shape: its dtype and shape; with T first where it is that of all steps.
     """
 
     section: str
-    results: tuple[str, ...]
+    result: str
     formula: str
     operands: tuple[str, ...]
     shape: str
 
     def __str__(self) -> str:
-        return f"{', '.join(self.results)} = {self.formula}"
-
-
-class Names:
-    """The names of values: those that they have in the step, numbers for the others.
-
-    Args:
-        known: the names of another loop, whose values this one reads.
-    """
-
-    def __init__(self, known: Names | None = None):
-        self._names: dict[Var, str] = {} if known is None else dict(known._names)
-        self._used: set[str] = set(self._names.values())
-        self._count: int = 0 if known is None else known._count
-
-    def __call__(self, v: Var) -> str:
-        while type(v.label) is Var:  # a value of another loop
-            v = v.label
-        name = self._names.get(v)
-        if name is None:
-            name = v.label if type(v.label) is str else self._next()
-            while name in self._used:
-                name += "'"
-            self._names[v] = name
-            self._used.add(name)
-        return name
-
-    def _next(self) -> str:
-        self._count += 1
-        return f"v{self._count}"
+        return f"{self.result} = {self.formula}"
 
 
 class Listing(list[Line]):
-    """The lines of a loop.
+    """The lines of a program.
 
     Attributes:
-        given: what is read, or handed on, and not computed: names, and shapes as in a line.
+        given: what it is given: names, and shapes as in a line.
+        own_names: what people call these, where that is no name for code.
         carried: the names of each part of the carry, old and new.
         stacked: the names of what is given out of every step.
     """
 
-    def __init__(self, names: Names):
+    def __init__(self, program: Program, names: Names):
         super().__init__()
-        self._names = names
-        self.given: dict[str, str] = {}
-        self.carried: list[tuple[str, str]] = []
-        self.stacked: list[str] = []
-
-    def end(
-        self, carries: Sequence[Var], new_carries: Sequence[Var], stacked: Sequence[Var]
-    ) -> None:
-        """All lines are there: what becomes of the results."""
-        self.carried = [
-            (self._names(old), self._names(new))
-            for old, new in zip(carries, new_carries, strict=True)
-        ]
-        self.stacked = [self._names(v) for v in stacked]
-        self._give((*carries, *new_carries, *stacked))
-
-    def add(
-        self, section: str, values: Sequence[Var], over_time: bool = False, summed: bool = False
-    ) -> None:
-        """Values are computed, by one call; ``summed`` over the steps."""
-        leader = values[0]
-        operands = [self._operand([v.args[j] for v in values]) for j in range(len(leader.args))]
-        formula = _formula(leader, operands)
-        results = tuple(self._names(v) for v in values)
-        if summed:
-            formula = f"sum over t of {formula}"
-            if leader.label is None:
-                results = tuple(f"sum of {name}" for name in results)
-        read = dict.fromkeys(x for v in values for x in v.inputs)
-        self._give(read)
-        names = tuple(dict.fromkeys(map(self._names, read)))
-        self.append(Line(section, results, formula, names, _shape(leader, over_time)))
-
-    def _give(self, values: Iterable[Var]) -> None:
-        for v in values:
-            if v.op is None:
-                self.given.setdefault(self._names(v), _shape(v, v.level == SEQUENCE))
-
-    def _operand(self, xs: Sequence[Any]) -> str:
-        names = [self._names(x) if type(x) is Var else _number(x) for x in xs]
-        return names[0] if len(set(names)) == 1 else f"[{' | '.join(names)}]"
+        self.given = {names[v]: _shape(v, v in program.sequences) for v in program.given}
+        self.own_names = {names[v]: v.name for v in program.given if v.name is not None}
+        pairs = zip(program.carries, program.new_carries, strict=True)
+        self.carried = [(names[old], names[new]) for old, new in pairs]
+        self.stacked = [names[v] for v in program.stacked]
+        for section, values in sections(program):
+            for v in values:
+                operands = [names[x] if type(x) is Value else _number(x) for x in v.args]
+                read = tuple(dict.fromkeys(names[x] for x in v.inputs))
+                over_time = v.varies and section != "step"
+                line = Line(section, names[v], _formula(v, operands), read, _shape(v, over_time))
+                self.append(line)
 
     def __str__(self) -> str:
         lines = []
@@ -129,30 +74,27 @@ class Listing(list[Line]):
         return "\n".join(lines)
 
 
-def _shape(v: Var, over_time: bool) -> str:
+def _shape(v: Value, over_time: bool) -> str:
     sizes = ", ".join(map(str, (("T",) if over_time else ()) + v.shape))
     return f"{v.dtype} ({sizes})"
 
 
-_signs = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@"}
-
-
-def _formula(v: Var, operands: Sequence[str]) -> str:
+def _formula(v: Value, operands: Sequence[str]) -> str:
     op, keywords = v.op, v.keywords
     assert op is not None
     name = op.name.strip("_")
-    if name in _signs and len(operands) == 2:
-        return f" {_signs[name]} ".join(operands)
-    if name == "negative":
-        return f"-{operands[0]}"
-    if name == "transpose" and keywords["axes"] is None:
+    if op.symbol is not None and len(operands) <= 2:
+        return f" {op.symbol} ".join(operands) if len(operands) == 2 else op.symbol + operands[0]
+    if op is table["transpose"] and keywords["axes"] is None:
         return f"{operands[0]}.T"
-    if name == "getitem":
+    if op is table["_getitem"]:
         return f"{operands[0]}[{_index(keywords['index'])}]"
     if op is join:
         return f"[{' | '.join(operands)}]"
     if op is filled:
         return f"{_number(keywords['fill_value'])} in every place"
+    if isinstance(op, OverTime):
+        return op.formula.format(*operands, *[""] * 2, **keywords)
     constants = [f"{key}={value}" for key, value in keywords.items() if not _is_long(value)]
     return f"{name}({', '.join([*operands, *constants])})"
 
@@ -173,11 +115,9 @@ def _part(part: Any) -> str:
     if part is Ellipsis:
         return "..."
     if isinstance(part, slice):
-        bounds = (
-            [part.start, part.stop] if part.step is None else [part.start, part.stop, part.step]
-        )
-        return ":".join("" if bound is None else str(bound) for bound in bounds)
-    return str(part) if not _is_long(part) else "ids"
+        ends = [part.start, part.stop] if part.step is None else [part.start, part.stop, part.step]
+        return ":".join("" if end is None else str(end) for end in ends)
+    return "ids" if _is_long(part) else str(part)
 
 
-__all__ = ["SECTIONS", "Line", "Listing", "Names"]
+__all__ = ["SECTIONS", "Line", "Listing"]

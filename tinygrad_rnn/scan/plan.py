@@ -1,39 +1,24 @@
-"""Plans: what a trace is compiled to, forward and backward.
-
-The backward of a step is derived by the engine: a ``create_graph`` sweep over the traced nodes
-runs the rules of every operation on traced values and so writes down a second list of
-instructions. It reads values of the forward pass, which tells that pass what to keep.
-"""
+"""Plans: a traced step compiled, forward and backward."""
 
 from __future__ import annotations
 
 import functools
 import threading
 import weakref
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
 from numpy import ndarray
 
-from ..backprop import sweep
-from ..graph import Node, current, traced
-from .algebra import Builder, translate
+from ..graph import ancestors, current, table
+from .backends.numpy import NumpyLoop
+from .derive import Backward, Forward, Step, live_in, nothing_live
 from .follow import expected
-from .listing import Listing, Names
-from .loop import Loop, Outline
-from .trace import Instruction, Source, Symbol, Trace
-from .values import CONSTANT, LOOP, SEQUENCE, Var
-
-
-class Step(NamedTuple):
-    """A traced step: the slots of what it takes and gives."""
-
-    trace: Trace
-    carries: tuple[int, ...]
-    inputs: tuple[int, ...]
-    new_carries: tuple[Any, ...]  #: Values
-    outputs: tuple[Any, ...]  #: Values
+from .ir import Program, Value
+from .listing import Listing
+from .passes.simplify import simplify
+from .trace import Instruction, Source, Symbol
 
 
 class Plan:
@@ -46,6 +31,7 @@ class Plan:
 
     def __init__(self, step: Step, recording: bool):
         trace = step.trace
+        trace.close()
         self.step = step
         self.instructions: tuple[Instruction, ...] = tuple(trace.instructions)
         self.sources: tuple[int, ...] = tuple(source.slot for source in trace.sources)
@@ -57,90 +43,72 @@ class Plan:
         self._seen: tuple[Any, ...] = ()
         self.output_avals = tuple((y._array.shape, y._array.dtype) for y in step.outputs)
         self._lock = threading.Lock()
-        self._backward: dict[Any, _Backward] = {}
-        self.live = _live(step) if recording else _nothing_live(step)
-        self._values: dict[int, Var] = {}
-        self._builder = Builder()
-        self.names = Names()
-        symbols = self.symbols
-        for slots, level, labels in (
-            (step.carries, LOOP, _numbered("h", "", len(step.carries))),
-            (step.inputs, SEQUENCE, _numbered("x", "_t", len(step.inputs))),
-            (self.sources, CONSTANT, _labels(trace.sources)),
-        ):
-            for slot, label in zip(slots, labels, strict=True):
-                symbol = symbols[slot]
-                self._values[slot] = self._builder.given(symbol.shape, symbol.dtype, level, label)
-        translate(self._builder, self.instructions, symbols, self._values)
-        every = [True] * (len(step.new_carries) + len(step.outputs))
-        self.kept: list[Var] = []
+        self._backward: dict[Any, BackwardLoop] = {}
+        self._reached: dict[tuple[bool, ...], tuple[bool, ...]] = {}
+        self.live = live_in(step) if recording else nothing_live(step)
+        self._forward = Forward(step)
+        self._kept: list[Value] = []
+        whole = None
+        every = (True,) * (len(step.new_carries) + len(step.outputs))
         if self.live.any:
-            whole = self._derived(tuple(every), self.live.inputs)
-            self.kept = whole.saved
-            self._backward[tuple(every), self.live.inputs] = whole
-        self.forward = self._forward_loop(self.kept)
+            whole = Backward(self._forward, self.live, every, self.live.inputs)
+            self._kept = whole.saved
+        self.forward = compiled(self._forward.program(self._kept), {})
+        if whole is not None:
+            self._backward[every, self.live.inputs, False] = BackwardLoop(whole, self)
         trace.forget()
 
-    def _slots(self, values: Sequence[Any]) -> list[int]:
-        return [y._array.slot for y in values]
+    def backward(
+        self, given: tuple[bool, ...], wanted: tuple[bool, ...], exactly: bool = False
+    ) -> BackwardLoop:
+        """The backward loop for these cotangents of the outputs and of these inputs.
 
-    def _forward_loop(self, kept: list[Var]) -> Loop:
-        step, values = self.step, self._values
-        return Loop(
-            Outline(
-                constants=[values[slot] for slot in self.sources],
-                sequences=[values[slot] for slot in step.inputs],
-                carries=[values[slot] for slot in step.carries],
-                new_carries=[values[slot] for slot in self._slots(step.new_carries)],
-                stacked=[values[slot] for slot in self._slots(step.outputs)],
-                summed=[],
-                kept=kept,
-            ),
-            self.names,
-        )
-
-    def backward(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> _Backward:
-        """The backward loop for these cotangents of the outputs and of these inputs."""
+        A carry may get a cotangent from the step after it though none is given from outside: at
+        the last step zeros then stand in its place. With ``exactly`` none does: only what is given
+        has a cotangent at any step.
+        """
+        key = given, wanted, exactly
         with self._lock:
-            found = self._backward.get((given, wanted))
+            found = self._backward.get(key)
             if found is None:
                 if len(self._backward) >= 64:
                     self._backward.clear()
-                found = self._backward[given, wanted] = self._derived(given, wanted)
+                seeded = given if exactly else self._seeded(given)
+                derived = Backward(self._forward, self.live, seeded, wanted)
+                found = self._backward[key] = BackwardLoop(derived, self)
             return found
 
-    def _derived(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> _Backward:
-        """Run the rules on traced values, and plan what they do."""
-        step = self.step
-        trace = Trace(step.trace)
-        outputs = [*step.new_carries, *step.outputs]
-        n = len(step.carries)
-        seeds: dict[Node, Any] = {}
-        slots: list[int | None] = []
-        leaves = self._leaves()
-        carry_live = self.live.carries
-        with traced(trace.apply, recording=False):
-            for i, (y, has_cotangent) in enumerate(zip(outputs, given, strict=True)):
-                # The cotangent of a carry comes from the step behind, if not from outside.
-                if y.node is None or not (has_cotangent or (i < n and carry_live[i])):
-                    slots.append(None)
-                    continue
-                g = trace.given(y._array.shape, y._array.dtype, False)
-                slots.append(g._array.slot)  # type: ignore[attr-defined]
-                seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
-            reached = [
-                leaf
-                if leaf is not None and ((i < n and carry_live[i]) or (i >= n and wanted[i]))
-                else None
-                for i, leaf in enumerate(leaves)
-            ]
-            targets = {leaf for leaf in reached if leaf is not None}
-            found = sweep(seeds, targets, differentiable=True) if seeds and targets else {}
-            cotangents = [
-                trace.value(found[leaf]) if leaf is not None and leaf in found else None
-                for leaf in reached
-            ]
-        return _Backward(self, trace, slots, cotangents)
+    def backward_of_one(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> BackwardLoop:
+        """The backward of a step by itself, whose matrices' cotangents are put off."""
+        key = given, wanted, None
+        with self._lock:
+            found = self._backward.get(key)
+            if found is None:
+                derived = Backward(self._forward, self.live, given, wanted)
+                found = self._backward[key] = BackwardLoop(derived, self, put_off=True)
+            return found
+
+    def reached(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
+        """Which carries have a cotangent if these new carries and outputs have one."""
+        found = self._reached.get(given)
+        if found is None:
+            outputs = (*self.step.new_carries, *self.step.outputs)
+            nodes = [y.node for y, has in zip(outputs, given, strict=True) if has and y.node]
+            before = set(ancestors(nodes))
+            leaves = [self.step.trace.leaves.get(slot) for slot in self.step.carries]
+            pairs = zip(self.live.carries, leaves, strict=True)
+            found = self._reached[given] = tuple(live and leaf in before for live, leaf in pairs)
+        return found
+
+    def _seeded(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
+        """Which new carries and outputs have a cotangent at some step."""
+        n = len(self.step.carries)
+        while True:
+            pairs = zip(given[:n], self.reached(given), strict=True)
+            seeded = (*[a or b for a, b in pairs], *given[n:])
+            if seeded == given:
+                return given
+            given = seeded
 
     # A value that comes from outside may have been made within the step, of random numbers say,
     # unless it was in the graph before, or it is the very array of an earlier call.
@@ -160,219 +128,138 @@ class Plan:
             for source in sources
         )
 
-    def _leaves(self) -> list[Node | None]:
-        """For each carry, input and source its leaf in the traced graph."""
-        leaves = self.step.trace.leaves
-        slots = (*self.step.carries, *self.step.inputs, *self.sources)
-        return [leaves.get(slot) for slot in slots]
+    @property
+    def kept_names(self) -> list[str]:
+        """The names of what the forward pass keeps."""
+        return [self.forward.names[v] for v in self.forward.program.kept]
+
+    # ── for people ───────────────────────────────────────────────────────────────────────
+
+    @property
+    def loops(self) -> dict[str, NumpyLoop]:
+        """What runs "forward" and, if there is a gradient to compute, "backward"."""
+        found = {"forward": self.forward}
+        with self._lock:
+            for backward in list(self._backward.values())[:1]:
+                found["backward"] = backward.loop
+        return found
 
     @property
     def listings(self) -> dict[str, Listing]:
-        """What runs "forward" and, if there is a gradient to compute, "backward"."""
-        found = {"forward": self.forward.listing}
-        with self._lock:
-            for backward in list(self._backward.values())[:1]:
-                found["backward"] = backward.loop.listing
-        return found
+        """The programs that run, forward and backward, line by line."""
+        return {way: Listing(loop.program, loop.names) for way, loop in self.loops.items()}
+
+    @property
+    def source(self) -> str:
+        """The code that runs, forward and backward."""
+        return "\n\n".join(loop.source for loop in self.loops.values())
+
+    @property
+    def backend(self) -> str:
+        """The back end that the code was written by."""
+        return self.forward.backend
 
     @property
     def differentiated(self) -> set[str]:
         """The names of the carries, inputs and closed-over values that get a gradient."""
-        slots = (*self.step.carries, *self.step.inputs, *self.sources)
-        return {
-            self.names(self._values[slot])
-            for slot, is_live in zip(slots, self.live.inputs, strict=True)
-            if is_live
-        }
+        given = zip(self._forward.given, self.live.inputs, strict=True)
+        return {self.forward.names[v] for v, is_live in given if is_live}
 
     def __str__(self) -> str:
         return "\n".join(
-            line if line.startswith(" ") else f"{direction}, {line}"
-            for direction, listing in self.listings.items()
+            line if line.startswith(" ") else f"{way}, {line}"
+            for way, listing in self.listings.items()
             for line in str(listing).splitlines()
         )
 
     __repr__ = __str__
 
 
-def _numbered(stem: str, end: str, count: int) -> list[str]:
-    """``x_t``, or ``x0_t``, ``x1_t``, ... if there are several."""
-    return [f"{stem}{i if count > 1 else ''}{end}" for i in range(count)]
+def compiled(program: Program, given: Mapping[Value, str], start: int = 0) -> NumpyLoop:
+    """A program made to run."""
+    return NumpyLoop(simplify(program), given, start)
 
 
-def _labels(sources: Sequence[Source]) -> list[str | None]:
-    return [source.label if source.node is None else source.node.name for source in sources]
+class BackwardLoop:
+    """The backward of a step, as a loop from the last step to the first.
 
+    Args:
+        derived: its program.
+        plan: that of the step.
 
-class _Live(NamedTuple):
-    carries: tuple[bool, ...]  #: through which carries a gradient flows
-    inputs: tuple[bool, ...]  #: through which carries, inputs and sources it arrives outside
-    outputs: tuple[bool, ...]  #: which new carries and outputs it comes from
+    Attributes:
+        arrays, outputs, carries, inputs, sources: those of the derived backward.
+        fixed, moving: where, in what is kept, the saved values lie that follow the first constants
+            and the first sequences.
+        later: cotangents of sources that are put off: the source's number, and where the two
+            factors of its product lie in ``stacked``.
+    """
 
-    @property
-    def any(self) -> bool:
-        return any(self.inputs) and any(self.outputs)
-
-
-def _nothing_live(step: Step) -> _Live:
-    n = len(step.carries)
-    return _Live(
-        (False,) * n,
-        (False,) * (n + len(step.inputs) + len(step.trace.sources)),
-        (False,) * (n + len(step.outputs)),
-    )
-
-
-def _live(step: Step) -> _Live:
-    """Where gradients really flow; the trace took every carry of floats to be live."""
-    trace = step.trace
-    inputs = [trace.outside[slot] for slot in (*step.carries, *step.inputs)]
-    inputs += [source.node is not None for source in trace.sources]
-    slots = (*step.carries, *step.inputs, *[source.slot for source in trace.sources])
-    live = {slot for slot, is_live in zip(slots, inputs, strict=True) if is_live}
-    while True:
-        before = len(live)
-        for instruction in trace.instructions:
-            if any(
-                through and slot in live
-                for slot, through in zip(instruction.operands, instruction.parents, strict=True)
-            ):
-                live.add(instruction.slot)
-        for old, new in zip(step.carries, step.new_carries, strict=True):
-            if new.node is not None and new._array.slot in live:
-                live.add(old)
-        if len(live) == before:
-            break
-    outputs = [
-        y.node is not None and y._array.slot in live for y in (*step.new_carries, *step.outputs)
-    ]
-    return _Live(tuple(slot in live for slot in step.carries), tuple(inputs), tuple(outputs))
-
-
-class _Backward:
-    """The backward of a step as a loop from the last step to the first."""
-
-    def __init__(
-        self, plan: Plan, trace: Trace, seeds: list[int | None], cotangents: list[Any | None]
-    ):
-        step, forward = plan.step, plan._values
-        self._names = plan.names
-        n, m = len(step.carries), len(step.inputs)
-        builder = Builder()
-        given = builder.given
-        symbols = trace.symbols
-        values: dict[int, Var] = {}
-        self.saved: list[Var] = []  # values of the forward loop that this one reads
-        saved: dict[Var, Var] = {}
-        constants: list[Var] = []
-        self.constants: list[ndarray] = []  # arrays that the rules themselves brought
-        sequences: list[Var] = []
-        for source in trace.sources:
-            array = source.array
-            number = f"{array.item():.6g}" if array.size == 1 else None
-            values[source.slot] = given(array.shape, array.dtype, CONSTANT, number)
-            constants.append(values[source.slot])
-            self.constants.append(source.array)
-        self.outputs = [i for i in range(len(seeds) - n) if seeds[n + i] is not None]
-        labels = _numbered("dy", "_t", len(seeds) - n)
-        for i in self.outputs:
-            slot = seeds[n + i]
-            assert slot is not None
-            values[slot] = given(symbols[slot].shape, symbols[slot].dtype, SEQUENCE, labels[i])
-            sequences.append(values[slot])
-        self.carries = [i for i in range(n) if seeds[i] is not None]
-        carries = []
-        labels = _numbered("dh", "", n)
-        for i in self.carries:
-            slot = seeds[i]
-            assert slot is not None
-            values[slot] = given(symbols[slot].shape, symbols[slot].dtype, LOOP, labels[i])
-            carries.append(values[slot])
-        self._read_forward(forward, builder, saved, trace, values)
-        translate(builder, trace.instructions, symbols, values)
-
-        def value(cotangent: Any) -> Var:
-            self._read(cotangent._array.slot, forward, builder, saved, values)
-            return values[cotangent._array.slot]
-
-        new_carries = []
-        for i, carry in zip(self.carries, carries, strict=True):
-            if cotangents[i] is not None:
-                new_carries.append(value(cotangents[i]))
-            else:
-                new_carries.append(given(carry.shape, carry.dtype, CONSTANT))
-                constants.append(new_carries[-1])
-                self.constants.append(np.zeros(carry.shape, carry.dtype))
-        self.inputs = [i for i in range(n, n + m) if cotangents[i] is not None]
-        self.sources = [i for i in range(n + m, len(cotangents)) if cotangents[i] is not None]
-        stacked = [value(cotangents[i]) for i in self.inputs]
-        summed = [value(cotangents[i]) for i in self.sources]
-        read = [forward[slot] for slot in (*step.inputs, *plan.sources)]
-        for i, v in zip((*self.inputs, *self.sources), (*stacked, *summed), strict=True):
-            if v.label is None and type(read[i - n].label) is str:
-                v.label = f"d{read[i - n].label}"
-        self.saved = list(saved)
-        fixed = [v for v in saved if v.level == CONSTANT]
-        moving = [v for v in saved if v.level > CONSTANT]
-        kept = plan.kept or self.saved  # of all that is kept, where this loop's part lies
-        self.fixed = [kept.index(v) for v in fixed]
-        self.moving = [kept.index(v) for v in moving]
-        self._outline = Outline(
-            constants=[*constants, *[saved[v] for v in fixed]],
-            sequences=[*sequences, *[saved[v] for v in moving]],
-            carries=carries,
-            new_carries=new_carries,
-            stacked=stacked,
-            summed=summed,
-            kept=[],
-        )
+    def __init__(self, derived: Backward, plan: Plan, put_off: bool = False):
+        self.arrays = derived.arrays
+        self.outputs, self.carries = derived.outputs, derived.carries
+        self.inputs, self.sources = derived.inputs, derived.sources
+        kept = plan._kept or derived.saved
+        self.fixed = [kept.index(v) for v in derived.saved if not v.varies]
+        self.moving = [kept.index(v) for v in derived.saved if v.varies]
+        self._program = derived.program
+        self.later: list[tuple[int, int, int]] = []
+        if put_off:
+            self._program, self.sources, self.later = products_put_off(
+                derived.program, derived.sources
+            )
+        names = dict(zip(kept, plan.kept_names, strict=True))
+        # Two values of the step may turn out to be one; each name stands for one value here.
+        once = {names[v]: made for v, made in derived.given_for.items()}
+        self._names = {made: name for name, made in once.items()}
+        self._start = plan.forward.names.count
 
     @functools.cached_property
-    def loop(self) -> Loop:
+    def loop(self) -> NumpyLoop:
         """Compiled when it is first run."""
-        return Loop(self._outline, Names(self._names))
-
-    def _read_forward(
-        self,
-        forward: dict[int, Var],
-        builder: Builder,
-        saved: dict[Var, Var],
-        trace: Trace,
-        values: dict[int, Var],
-    ) -> None:
-        for instruction in trace.instructions:
-            for slot in instruction.operands:
-                if isinstance(slot, int):
-                    self._read(slot, forward, builder, saved, values)
-
-    def _read(
-        self,
-        slot: int,
-        forward: dict[int, Var],
-        builder: Builder,
-        saved: dict[Var, Var],
-        values: dict[int, Var],
-    ) -> None:
-        """Make a value of the forward pass one of the backward's, if the slot is such."""
-        if slot in values or slot not in forward:
-            return
-        values[slot] = self._again(forward[slot], builder, saved)
-
-    def _again(self, v: Var, builder: Builder, saved: dict[Var, Var]) -> Var:
-        """A value of the forward pass: kept by it, or a view of what it kept."""
-        chain = []
-        while v.is_view and len(v.inputs) == 1:
-            chain.append(v)
-            (v,) = v.inputs
-        if v not in saved:
-            level = CONSTANT if v.level == CONSTANT else SEQUENCE
-            saved[v] = builder.given(v.shape, v.dtype, level, v)
-        made = saved[v]
-        for view in reversed(chain):
-            assert view.op is not None
-            args = tuple(made if type(x) is Var else x for x in view.args)
-            made = builder.make(view.op, args, view.keywords, view.shape, view.dtype)
-        return made
+        return compiled(self._program, self._names, self._start)
 
 
-__all__ = ["Plan", "Step"]
+def products_put_off(
+    program: Program, sources: Sequence[int]
+) -> tuple[Program, list[int], list[tuple[int, int, int]]]:
+    """A backward program that gives the factors of products, in the place of the products.
+
+    Returns:
+        The program; the numbers of the sources whose cotangents its ``totals`` still are; and for
+        each of the others its number and where its two factors lie in ``stacked``.
+    """
+    stacked, totals, rest, later = list(program.stacked), [], [], []
+
+    def place(v: Value) -> int:
+        if v not in stacked[len(program.stacked) :]:
+            stacked.append(v)
+        return stacked.index(v, len(program.stacked))
+
+    for i, v in zip(sources, program.totals, strict=True):
+        factors = _factors(v.args[0])
+        if factors is None:
+            totals.append(v)
+            rest.append(i)
+        else:
+            left, right = factors
+            later.append((i, place(left), place(right)))
+    made = replace(program, stacked=tuple(stacked), totals=tuple(totals))
+    return made, rest, later
+
+
+def _factors(v: Value) -> tuple[Value, Value] | None:
+    """g and x, if v is g' x for rows g and x that vary, or for two single rows."""
+    if v.op is not table["matmul"]:
+        return None
+    x, y = v.args
+    if x.op is table["transpose"] and len(x.shape) == len(y.shape) == 2:
+        (x,) = x.inputs
+    elif x.op is y.op is table["expand_dims"] and (x.shape[1], y.shape[0]) == (1, 1):
+        (x,), (y,) = x.inputs, y.inputs
+    else:
+        return None
+    return (x, y) if x.varies and y.varies else None
+
+
+__all__ = ["BackwardLoop", "Plan", "Step", "compiled"]

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
-from .. import graph, ops
+from .. import ops
 from ..backprop import inputs_of, picked_from
 from ..graph import (
     Node,
     Primitive,
-    Scope,
     Value,
     attach,
     current,
-    in_scope,
     record,
 )
 from .call import Call, looked_at, unflatten, within
 from .find import plan_of, traced_twice
 from .plan import Plan
-from .trace import Literal, Source
+from .replay import replayed
+from .trace import Source
 from .unroll import element, times, unrolled
 
 
@@ -141,42 +140,106 @@ def _recorded(
 # ── backward ─────────────────────────────────────────────────────────────────────────────
 
 
+class _Cotangents(NamedTuple):
+    """What a backward loop gives: by the numbers of carries, and of all that the node takes."""
+
+    carries: dict[int, ndarray]
+    stacked: dict[int, ndarray]
+    summed: dict[int, ndarray]
+
+
 def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     """The cotangents of carries, inputs and closed-over values."""
     keywords = node.keywords
     plan: Plan = keywords["plan"]
-    ends, kept, T = keywords["ends"], keywords["kept"], keywords["steps"]
+    ends = keywords["ends"]
     n, m = len(plan.step.carries), len(plan.step.inputs)
     wanted = list(live)
     if ends is not None:
         wanted.insert(n + m - 1, False)  # the mask
-    backward = plan.backward(tuple(g is not None for g in gs), tuple(wanted))
-    constants = [*backward.constants, *[kept[i] for i in backward.fixed]]
-    sequences = [np.asarray(gs[n + i]) for i in backward.outputs]
-    sequences += [kept[i] for i in backward.moving]
-    carries = [
-        np.zeros(node.output[i].shape, node.output[i].dtype) if gs[i] is None else np.asarray(gs[i])
-        for i in backward.carries
-    ]
-    first, stacked, summed, _ = backward.loop(
-        T, not keywords["reverse"], constants, sequences, carries
-    )
+    every = slice(0, keywords["steps"])
+    given = tuple(g is not None for g in gs)
+    exact = plan.reached(given) == given[:n]
+    if exact and all(live[:n]):
+        found = _swept(node, gs, tuple(wanted), every)
+    else:
+        # Zeros stand in for cotangents that there are none of, and the first step gives those of
+        # carries that nobody wants: the loop would not warn of what comes of these.
+        with np.errstate(all="ignore"):
+            found = _swept(node, gs, tuple(wanted), every)
+        # Zero times Inf is NaN.
+        if not exact and any(np.isnan(g).any() for part in found for g in part.values()):
+            found = _swept_in_parts(node, gs, tuple(wanted))
     result: list[Any] = [None] * (n + m + len(plan.sources))
-    for i, g in zip(backward.carries, first, strict=True):
+    for i, g in found.carries.items():
         result[i] = g
-    for i, g in zip(backward.inputs, stacked, strict=True):
+    for i, g in found.stacked.items():
         result[i] = g if ends is None else _within_ends(g, ends)
-    for i, g in zip(backward.sources, summed, strict=True):
+    for i, g in found.summed.items():
         result[i] = g
     if ends is not None:
         del result[n + m - 1]
     return [g if is_live else None for g, is_live in zip(result, live, strict=True)]
 
 
+def _swept(
+    node: Node, gs: list[Any], wanted: tuple[bool, ...], steps: slice, exactly: bool = False
+) -> _Cotangents:
+    """The cotangents that come of some steps."""
+    keywords, n = node.keywords, len(node.keywords["plan"].step.carries)
+    kept: list[ndarray] = keywords["kept"]
+    backward = keywords["plan"].backward(tuple(g is not None for g in gs), wanted, exactly)
+    constants = [*backward.arrays, *[kept[i] for i in backward.fixed]]
+    sequences = [np.asarray(gs[n + i])[steps] for i in backward.outputs]
+    sequences += [kept[i][steps] for i in backward.moving]
+    carries = [
+        np.zeros(node.output[i].shape, node.output[i].dtype) if gs[i] is None else np.asarray(gs[i])
+        for i in backward.carries
+    ]
+    first, stacked, summed, _ = backward.loop(
+        steps.stop - steps.start, not keywords["reverse"], constants, sequences, carries
+    )
+    return _Cotangents(
+        dict(zip(backward.carries, first, strict=True)),
+        dict(zip(backward.inputs, stacked, strict=True)),
+        dict(zip(backward.sources, summed, strict=True)),
+    )
+
+
+def _swept_in_parts(node: Node, gs: list[Any], wanted: tuple[bool, ...]) -> _Cotangents:
+    """The same step by step, until the same carries have a cotangent at every step."""
+    plan: Plan = node.keywords["plan"]
+    T, reverse, n = node.keywords["steps"], node.keywords["reverse"], len(plan.step.carries)
+    total = _Cotangents({}, {}, {})
+    done = 0
+    while done < T:
+        given = tuple(g is not None for g in gs)
+        reached = plan.reached(given)
+        count = T - done if reached == given[:n] else 1
+        steps = slice(done, done + count) if reverse else slice(T - done - count, T - done)
+        found = _swept(node, gs, wanted, steps, exactly=True)
+        gs = [*[found.carries[i] if has else None for i, has in enumerate(reached)], *gs[n:]]
+        for i, g in found.stacked.items():
+            blank = np.zeros((T, *g.shape[1:]), g.dtype)
+            total.stacked.setdefault(i, blank)[steps] = g
+        for i, g in found.summed.items():
+            total.summed[i] = total.summed[i] + g if i in total.summed else g
+        done += count
+    total.carries.update({i: g for i, g in enumerate(gs[:n]) if g is not None})
+    return total
+
+
 def _within_ends(g: ndarray, ends: ndarray) -> ndarray:
-    """What was read in the place of padding gets no gradient."""
+    """Past its end a sequence reads its last x_t again, which gets the gradients of all of that.
+
+    They are 0 where every sequence is computed by itself, and not where a step mixes them.
+    """
     valid = within(ends, len(g))
-    return np.where(valid.reshape(valid.shape + (1,) * (g.ndim - 2)), g, np.zeros((), g.dtype))
+    valid = valid.reshape(valid.shape + (1,) * (g.ndim - 2))
+    zero = np.zeros((), g.dtype)
+    result = np.where(valid, g, zero)
+    result[ends, np.arange(len(ends))] += np.where(valid, zero, g).sum(0)
+    return result
 
 
 # ── the same, op by op ───────────────────────────────────────────────────────────────────
@@ -196,42 +259,16 @@ def _expanded(node: Node) -> list[Value]:
     valid_at = within(ends, T)
     ys: list[list[Value]] = []
     for t in times(T, reverse):
-        now = current().scope
         slots = dict(known)
         slots.update(zip(step.carries, carries, strict=True))
         slots.update(zip(step.inputs[:m], (element(x, ends, t) for x in inputs), strict=True))
         if valid_at is not None:
             slots[step.inputs[m]] = attach(valid_at[t], None)
-        for instruction in plan.instructions:
-            operands = [
-                operand.value
-                if isinstance(operand, Literal)
-                else slots[operand]
-                if through or slots[operand].node is None
-                else attach(slots[operand]._array, None)
-                for operand, through in zip(instruction.operands, instruction.parents, strict=True)
-            ]
-            inner = instruction.node
-            place = now
-            if inner is not None:
-                path = (*now.path, *inner.scope.path[plan.depth[0] :])
-                place = Scope(path, (*now.steps, *inner.scope.steps[plan.depth[1] :]), now.sweep)
-            with in_scope(place):
-                made = graph.apply(instruction.primitive, operands, instruction.keywords)
-            if inner is not None and inner.name is not None and made.node is not None:
-                made.node.name = inner.name
-            slots[instruction.slot] = made
-        carries = [_at(slots, x) for x in step.new_carries]
-        ys.append([_at(slots, y) for y in step.outputs])
+        carries, y_t = replayed(plan, slots)
+        ys.append(y_t)
     if reverse:
         ys.reverse()
     return [*carries, *[ops.stack(y) for y in zip(*ys, strict=True)]]
-
-
-def _at(slots: dict[int, Value], x: Any) -> Value:
-    """The value of a step that x stands for; without its place in the graph where x has none."""
-    made = slots[x._array.slot]
-    return made if x.node is not None or made.node is None else attach(made._array, None)
 
 
 _scan = Primitive("scan", run, _vjps, expand=_expanded)

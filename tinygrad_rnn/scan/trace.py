@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,39 +17,75 @@ import numpy as np
 from numpy import ndarray
 
 from .. import graph
-from ..graph import Node, Primitive, Value, attach, current, explained, leaf, numeric, record
+from ..graph import (
+    Node,
+    Primitive,
+    Value,
+    attach,
+    current,
+    explained,
+    leaf,
+    next_number,
+    numeric,
+    python_scalars,
+    record,
+    same,
+)
 
 
 def refuse(*_: Any, **__: Any) -> Any:
     raise TypeError(
         "scan: the step looked at the numbers of a traced value (bool, float, int, .data, "
-        ".item(), .numpy(), np.asarray, an index), but it is traced once for all time steps; pass "
-        f"unroll=True to run it step by step{current().scope}"
+        ".item(), .numpy(), np.asarray, tg.Tensor, an index), but it is traced once for all time "
+        f"steps; pass unroll=True to run it step by step{current().scope}"
     )
 
 
-class Symbol(ndarray):
-    """An array without numbers: it has a shape and a dtype, and stands for a value of the step.
+class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
+    """Stands where a traced Tensor would have its array: a shape and a dtype, and no numbers.
+
+    It is no ndarray. Whoever wants one, NumPy included, has to ask ``__array__``, which refuses;
+    so does everything else that an ndarray has.
 
     Attributes:
-        slot: the number of that value.
+        slot: the number of the value that it stands for.
         owner: what the trace it belongs to is known by.
         aval: the number of its shape and dtype.
     """
 
-    __slots__ = ("aval", "owner", "slot")
+    __slots__ = ("aval", "dtype", "owner", "shape", "slot")
 
-    slot: int
-    owner: object
-    aval: int
+    def __init__(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], slot: int, owner: object, aval: int
+    ):
+        self.shape = shape
+        self.dtype = dtype
+        self.slot = slot
+        self.owner = owner
+        self.aval = aval
 
-    view = copy = item = tolist = tobytes = astype = refuse
-    __bool__ = __int__ = __float__ = __index__ = __complex__ = refuse
-    __getitem__ = __array__ = __array_ufunc__ = refuse
-    __reduce__ = __copy__ = __deepcopy__ = __format__ = refuse
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
 
     def __repr__(self) -> str:
-        return f"<Symbol {self.slot}: {self.dtype} {self.shape}>"
+        return f"{self.dtype} {self.shape}"
+
+    __bool__ = __int__ = __float__ = __index__ = __complex__ = refuse
+    __getitem__ = __iter__ = __contains__ = __array__ = __array_ufunc__ = refuse
+    __reduce__ = __copy__ = __deepcopy__ = __format__ = refuse
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python and NumPy ask what protocols there are
+            raise AttributeError(name)
+        refuse()
 
     def __array_function__(self, func: Any, types: Any, args: Any, keywords: Any) -> Any:
         if func not in _of_shapes:
@@ -59,8 +96,6 @@ class Symbol(ndarray):
 
 # What these functions of NumPy return depends on no number.
 _of_shapes = frozenset({np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like})
-no_numbers = np.zeros(16, np.uint8)  # the memory of every Symbol
-new_array = ndarray.__new__
 
 
 class Literal(NamedTuple):
@@ -140,6 +175,8 @@ class Trace:
         symbols: every value of the step by its slot.
         leaves: the places of what gradients are wanted for, by slot.
         outside: whether a carry or an input is live outside of the step, by slot.
+        since: nodes with a smaller number are older than the trace.
+        asked: the outputs that the step differentiates with ``tg.grad``, and for what.
         key: what two traces have in common if one plan serves both.
     """
 
@@ -154,13 +191,12 @@ class Trace:
         self.owner = object()
         self.owners: set[object] = {self.owner} if base is None else {self.owner, *base.owners}
         self._known: dict[Any, tuple[Symbol, Node | None]] = {}
+        self.since = next_number()
+        self.asked: list[tuple[Node, set[Node]]] = []
 
     def symbol(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Symbol:
         """A new value of the step."""
-        made: Symbol = new_array(Symbol, shape, dtype, no_numbers, 0, (0,) * len(shape))
-        made.slot = len(self.symbols)
-        made.owner = self.owner
-        made.aval = _aval(shape, dtype)
+        made = Symbol(shape, dtype, len(self.symbols), self.owner, _aval(shape, dtype))
         self.symbols.append(made)
         return made
 
@@ -173,7 +209,7 @@ class Trace:
         self.key.append((made.slot, shape, dtype, live, outside))
         if not live:
             return attach(made, None)
-        node = self.leaves[made.slot] = leaf(made)
+        node = self.leaves[made.slot] = leaf(made)  # type: ignore[arg-type]
         return attach(made, node)
 
     def constant(self, x: Any) -> tuple[Symbol, Node | None]:
@@ -193,7 +229,7 @@ class Trace:
             made = self.symbol(array.shape, array.dtype)
             place = None
             if node is not None:
-                place = self.leaves[made.slot] = leaf(made, node.name)
+                place = self.leaves[made.slot] = _entry(made, node)
             self.sources.append(Source(made.slot, array, node, label, original))
             self.key.append((made.slot, array.shape, array.dtype, node is not None))
             known = self._known[identity] = made, place
@@ -201,17 +237,26 @@ class Trace:
 
     def value(self, x: Any) -> Value:
         """Anything that a step returned, as one of its values."""
-        if isinstance(x, Value) and type(x._array) is Symbol:
+        if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
             if x._array.owner not in self.owners:
                 refuse()
             return x
         return attach(*self.constant(x))
+
+    def close(self) -> None:
+        """The step has run: nothing leads from it to the graph outside any more."""
+        for place in self.leaves.values():
+            place.primitive, place.parents, place.arrays = None, (), ()
+        self.asked.clear()
 
     def forget(self) -> None:
         """Let go of the numbers: a plan is kept longer than they are needed."""
         blank = np.empty(0)
         self.sources = [Source(s.slot, blank, None, s.label, None) for s in self.sources]
         self._known.clear()
+
+    def __call__(self, primitive: Primitive, inputs: Sequence[Any], keywords: Any) -> Any:
+        return self.apply(primitive, inputs, keywords)
 
     def apply(self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
         """What ``graph.apply`` does, without numbers."""
@@ -256,7 +301,7 @@ class Trace:
                 parents.append(None)
                 through.append(False)
                 continue
-            if isinstance(x, Value) and type(x._array) is Symbol:
+            if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
                 symbol, node = x._array, x.node
                 if symbol.owner is not self.owner and symbol.owner not in self.owners:
                     refuse()
@@ -283,15 +328,25 @@ class Trace:
             return graph.apply(primitive, inputs, keywords)
 
 
+#: Between a closed-over Tensor and the step that reads it: a derivative within the step passes.
+_enter = Primitive("enter", lambda x: x, (same,), elementwise=True, view=True)
+
+
+def _entry(made: Symbol, node: Node) -> Node:
+    """The place, within the step, of a closed-over Tensor with this place outside."""
+    place = record(_enter, (node,), (made,), made, {}, current().scope)
+    place.name = node.name
+    return place
+
+
 def any_traced(inputs: Sequence[Any]) -> bool:
     for x in inputs:  # noqa: SIM110 - a generator would cost more than the loop
-        if isinstance(x, Value) and type(x._array) is Symbol:
+        if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
             return True
     return False
 
 
 _writable = (ndarray, list, dict)
-python_scalars = frozenset({float, int, bool})
 
 # Shapes and dtypes are numbered, which makes short keys. Numbers are not given twice: a step that
 # is being traced may hold one while another thread empties the tables.

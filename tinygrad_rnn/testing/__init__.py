@@ -16,7 +16,7 @@ from typing import Any
 from .gradcheck import gradcheck, gradgradcheck
 from .operations import check_op
 
-_rooms = {"cases", "check", "laws", "mutants", "strategies"}
+_rooms = {"cases", "laws", "mutants", "strategies"}
 
 
 def __getattr__(name: str) -> Any:

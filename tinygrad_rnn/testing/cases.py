@@ -17,7 +17,7 @@ import numpy as np
 from numpy import ndarray
 
 from .. import ops
-from ..ops import indexing
+from ..ops import indexing, special
 
 Shape = tuple[int, ...]
 Interval = tuple[float, float]
@@ -275,6 +275,24 @@ _mask = np.array([[True, False, True], [False, False, True], [True, True, False]
 _one = np.ones(1, np.float32)
 _ids = np.array([[1, 0, 1], [3, 1, 1]])
 
+_P = indexing.PLACE
+
+
+def _gathered(shape: Shape, pattern: Any, *ids: Any) -> Call:
+    return call(
+        shape, f=lambda x: indexing._gather((x, *ids), pattern=pattern), label=f"{shape} {pattern}"
+    )
+
+
+def _scattered(shape: Shape, pattern: Any, *ids: Any) -> Call:
+    small = indexing._gather((np.zeros(shape), *ids), pattern=pattern).shape
+    return call(
+        small,
+        f=lambda x: indexing._scatter((x, *ids), pattern=pattern, shape=shape),
+        label=f"into {shape} {pattern}",
+    )
+
+
 # ── the rows ─────────────────────────────────────────────────────────────────────────────
 
 _rows = [
@@ -325,6 +343,20 @@ _rows = [
     Row("sigmoid", unary, points=[Point(([1000.0, -1000.0, 0.0],), ([0.0, 0.0, 0.25],))]),
     Row("relu", unary, away=(0.0,), points=[Point(([0.0, 1.0, -1.0],), ([0.0, 1.0, 0.0],))]),
     Row("softplus", unary, points=[Point(([1000.0, -1000.0, 0.0],), ([1.0, 0.0, 0.5],))]),
+    Row("erf", unary, points=[Point(([0.0, 30.0, -30.0],), ([2 / np.sqrt(np.pi), 0.0, 0.0],))]),
+    Row(
+        "_binary_cross_entropy",
+        binary,
+        f=special._binary_cross_entropy,
+        domain=((0.1, 0.9), (0.0, 1.0)),
+        points=[
+            # At the ends, where the logarithm is infinite, the bounds that PyTorch has.
+            Point(
+                ([0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]),
+                ([0.0, -1e12, 1e12, 0.0], [100.0, 100.0, -100.0, -100.0]),
+            )
+        ],
+    ),
     # choices
     Row(
         "maximum",
@@ -375,6 +407,30 @@ _rows = [
         "_place",
         [_put(*_place_shape(s, index), index=index, shape=s) for s, index in indices],
         f=ops.place,
+    ),
+    Row(
+        "_gather",
+        [
+            _gathered((4, 3), (_P,), _ids),
+            _gathered((4, 3), (slice(None), _P), _ids % 3),
+            _gathered((4, 3), (_P, 1), np.array([0, 0, 2])),
+            _gathered((2, 3, 4), (_P, slice(None), _P), np.array([1, 1]), np.array([0, 3])),
+            _gathered((4, 3), (Ellipsis, _P), np.array(2)),
+            _gathered((3,), (_P,), np.zeros((0, 2), int)),
+        ],
+        f=indexing._gather,
+    ),
+    Row(
+        "_scatter",
+        [
+            _scattered((4, 3), (_P,), _ids),
+            _scattered((4, 3), (slice(None), _P), _ids % 3),
+            _scattered((4, 3), (_P, 1), np.array([0, 0, 2])),
+            _scattered((2, 3, 4), (_P, slice(None), _P), np.array([1, 1]), np.array([0, 3])),
+            _scattered((4, 3), (Ellipsis, _P), np.array(2)),
+            _scattered((3,), (_P,), np.zeros((0, 2), int)),
+        ],
+        f=indexing._scatter,
     ),
     Row(
         "_rows_added",

@@ -21,7 +21,7 @@ from numpy import ndarray
 
 from .. import ops
 from ..backprop import backward, grad, sweep
-from ..graph import Value, attach
+from ..graph import Node, Operand, Value, ancestors, attach, pick
 from .cases import Case, Row
 from .differences import (
     NumericJacobian,
@@ -346,6 +346,92 @@ def not_aliased(case: Case, rng: np.random.Generator) -> None:
             raise AssertionError(f"{name} shares memory with {other_name}")
 
 
+# ── what an operation says of itself ─────────────────────────────────────────────────────
+
+
+def traits(case: Case, rng: np.random.Generator) -> None:
+    """Its batch rule gives what single steps give; it is a view, and linear, where it says so."""
+    inputs: list[Any] = [live(x) for x in case.arrays]
+    for node in ancestors([case.f(*inputs).node]):
+        if node.primitive is not None and node.primitive is not pick:
+            _require_view(node)
+            _require_blocks(node)
+            _require_linear(node, rng)
+
+
+def _computed(node: Node, arrays: Sequence[Any]) -> ndarray:
+    assert node.primitive is not None
+    return np.asarray(node.primitive.forward(*arrays, **node.keywords))
+
+
+def _require_view(node: Node) -> None:
+    assert node.primitive is not None
+    said = node.primitive.is_view(node.keywords)
+    if said in ("maybe", "unknown") or node.output.ndim == 0 or not node.output.size:
+        return
+    for again in _layouts.values():
+        arrays: list[Any] = [again(x) if isinstance(x, ndarray) else x for x in node.arrays]
+        y = _computed(node, arrays)
+        shared = [isinstance(x, ndarray) and np.shares_memory(x, y) for x in arrays]
+        if said is not shared[0] or any(shared[1:]):
+            raise AssertionError(
+                f"{node.primitive}: its output {'shares' if any(shared) else 'does not share'} "
+                f"memory with its inputs; it says view={said}"
+            )
+
+
+def _at_step(x: ndarray, t: int) -> ndarray:
+    """Another value for each time step, within the same domain."""
+    if x.dtype.kind == "f":
+        return np.asarray(x * (1.0, 0.98, 1.01)[t]).astype(x.dtype)
+    return np.roll(x, t)
+
+
+def _require_blocks(node: Node) -> None:
+    op, arrays = node.primitive, node.arrays
+    assert op is not None
+    places = [i for i, x in enumerate(arrays) if isinstance(x, ndarray)]
+    for size in {1, len(places)}:
+        for chosen in itertools.combinations(places, size):
+            operands = [Operand(np.shape(x), i in chosen) for i, x in enumerate(arrays)]
+            on_blocks = op.batch(node.keywords, operands)
+            if on_blocks is None:
+                continue
+            steps = [
+                [_at_step(x, t) if i in chosen else x for i, x in enumerate(arrays)]
+                for t in range(3)
+            ]
+            expected = np.stack([_computed(node, step) for step in steps])
+            blocks = [
+                np.stack([step[i] for step in steps]) if i in chosen else x
+                for i, x in enumerate(arrays)
+            ]
+            found = np.asarray(on_blocks(*blocks))
+            if found.dtype != expected.dtype:
+                raise AssertionError(f"{op}: {expected.dtype} at one step, {found.dtype} on blocks")
+            what = f"{op} on blocks of the arguments {chosen} and step by step"
+            _require_same(found, expected, what, 0.0)
+
+
+def _require_linear(node: Node, rng: np.random.Generator) -> None:
+    op, arrays = node.primitive, node.arrays
+    assert op is not None
+    given = [i for i, x in enumerate(arrays) if x is not None]
+    floats = [i for i in given if isinstance(arrays[i], ndarray) and arrays[i].dtype.kind == "f"]
+    for size in {1, 2, len(floats)}:
+        for chosen in itertools.combinations(floats, size):
+            if not op.is_linear_in(chosen, node.keywords, given):
+                continue
+            others = {i: _random_like(arrays[i], rng) for i in chosen}
+            added = [x + others[i] if i in others else x for i, x in enumerate(arrays)]
+            moved = [others.get(i, x) for i, x in enumerate(arrays)]
+            apart = node.output + _computed(node, moved)
+            size_of_terms = float(np.max(np.abs(node.output), initial=0))
+            what = f"{op} of a sum in the arguments {chosen} and the sum of both"
+            tolerance = exact if all(arrays[i].dtype != np.float32 for i in chosen) else single
+            _require_same(_computed(node, added), apart, what, 10 * size_of_terms, tolerance)
+
+
 #: Every law, in the order in which they are tried.
 laws: tuple[Law, ...] = (
     adjoint,
@@ -361,6 +447,7 @@ laws: tuple[Law, ...] = (
     float32,
     python_numbers,
     plain_arrays,
+    traits,
 )
 
 

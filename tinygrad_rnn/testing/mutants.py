@@ -25,7 +25,19 @@ import numpy as np
 from numpy import ndarray
 
 from .. import ops
-from ..graph import ForEach, Primitive, Rule, Value, ancestors, attach, same, table
+from ..graph import (
+    BatchRule,
+    Blocks,
+    ForEach,
+    Operand,
+    Primitive,
+    Rule,
+    Value,
+    ancestors,
+    attach,
+    same,
+    table,
+)
 from .cases import Case, Row, rows
 from .laws import broken_law, broken_point, laws, second_order
 
@@ -40,7 +52,7 @@ class Mutant:
     Attributes:
         primitive: the operation whose rule is broken.
         rule: which one: the number of its argument, "every" for an operation on any number of
-            arrays, or "add_into".
+            arrays, or the name of another attribute of the primitive.
         how: the mistake.
         changes: what stands in for the primitive's attributes while the mutant is installed.
         helper: a function that is replaced instead: the names of its module, its own, the
@@ -107,6 +119,9 @@ class Tally:
 equivalent: dict[tuple[str, int | str, str], str] = {
     ("_astype", 0, "returns its cotangent as it is"): (
         "the sweep itself casts every cotangent to its input's dtype"
+    ),
+    ("_astype", "linear", "claimed in all arguments"): (
+        "it is linear up to rounding, which is why it does not say so"
     ),
     ("power", 0, "g * 0 -> 0 in g * (y * power(x, y - 1)) if y != 0 else g * 0"): (
         "the sweep broadcasts what an elementwise rule returns: 0 is as good as zeros"
@@ -394,9 +409,36 @@ def mutants(primitive: Primitive, cases: Sequence[Case]) -> Iterator[Mutant]:
             yield from _of_rule(primitive, i, rule, cases)
     if primitive.elementwise and any(_broadcasts(case) for case in cases):
         yield Mutant(primitive, "every", "un-broadcasting dropped", {"elementwise": False})
+    yield from _of_traits(primitive)
     if primitive.add_into is not None:
         for how, broken in _add_into_mistakes(primitive.add_into):
             yield Mutant(primitive, "add_into", how, {"add_into": broken})
+
+
+def _of_traits(primitive: Primitive) -> Iterator[Mutant]:
+    """What an operation says of itself besides its rules, said wrong."""
+    if isinstance(primitive.view, bool):
+        yield Mutant(primitive, "view", "denied", {"view": not primitive.view})
+    if primitive.linear in ((), "each"):
+        yield Mutant(primitive, "linear", "claimed in all arguments", {"linear": "all"})
+    elif isinstance(primitive.linear, tuple) and sum(r is not None for r in primitive.vjps) > 1:
+        yield Mutant(primitive, "linear", "claimed in each argument", {"linear": "each"})
+    rule = primitive.batch_rule
+    if rule is None:
+        return
+
+    def spoilt(change: Callable[[Any], Any]) -> BatchRule:
+        def broken(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:
+            made = rule(keywords, operands)
+            if isinstance(made, dict):
+                made = functools.partial(primitive.forward, **made)
+            return None if made is None else lambda *blocks: change(made(*blocks))
+
+        return broken
+
+    yield Mutant(primitive, "batch", "time reversed", {"batch_rule": spoilt(lambda y: y[::-1])})
+    first = spoilt(lambda y: np.broadcast_to(y[:1], y.shape))
+    yield Mutant(primitive, "batch", "the first step at every step", {"batch_rule": first})
 
 
 def _broadcasts(case: Case) -> bool:
@@ -534,7 +576,7 @@ def run(
                 continue
             if mutant.how != "un-broadcasting dropped" and mutant.rule not in rules:
                 rules.add(mutant.rule)
-                tally.rules += 1
+                tally.rules += mutant.rule not in ("view", "linear", "batch")
             law = noticed_by(mutant, row, seed)
             if law is None:
                 tally.survivors.append(mutant)

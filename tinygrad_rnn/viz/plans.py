@@ -53,12 +53,12 @@ class _Builder:
             section: Box("listing", f"{direction}, {words}:") for section, words in SECTIONS.items()
         }
         for line in listing:
-            self.source.update(dict.fromkeys(line.results, boxes[line.section]))
+            self.source[line.result] = boxes[line.section]
         self.source.update((old, boxes["step"]) for old, _ in listing.carried)
         numbers = {name for name, shape in listing.given.items() if _is_number(name, shape)}
         for name, shape in listing.given.items():
             if name not in self.source and name not in numbers:
-                self.give(name, shape)
+                self.give(name, listing.own_names.get(name, name), shape)
         for section, box in boxes.items():
             lines = [line for line in listing if line.section == section]
             box.lines = self.written(lines)
@@ -79,9 +79,9 @@ class _Builder:
             if (before, after, "data") not in self.edges:
                 self.edges[before, after, "after"] = Edge(before, after, "after")  # unseen
 
-    def give(self, name: str, shape: str) -> None:
+    def give(self, name: str, own_name: str, shape: str) -> None:
         """A box for what comes from outside."""
-        box = Box("weight" if name in self.differentiated else "constant", name)
+        box = Box("weight" if name in self.differentiated else "constant", own_name)
         box.lines.append(self.shape(shape))
         self.source[name] = box
         self.root.parts.append(box)

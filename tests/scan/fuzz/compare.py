@@ -1,0 +1,154 @@
+"""Whether two runs give the same numbers, to rounding.
+
+Most do to a fixed tolerance. Where they do not, it is measured what rounding does to this very
+cell: the loop runs again, the last bits of every value that a line computes changed at random
+(Monte Carlo arithmetic, Parker 1997). For float32 the reference is a run in float64, and a scan
+may be off by a few times what the loop itself is off.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+import tinygrad_rnn as tg
+
+from .cell import Cell, Given, Line
+from .run import LoopFailed, Results, Setting, Verdict, gradients, loss, values
+
+RUNS = 6  # with changed bits
+STRICT = {"float64": 1e-9, "float32": 1e-5}
+SECOND = 100  # second derivatives may be off by as many times more
+
+
+def compare(cell: Cell, call: int, expected: Results, found: Results, where: str) -> Verdict:
+    """Whether a scan found what was expected."""
+    assert expected.keys() == found.keys()
+    suspects = []
+    for name, reference in expected.items():
+        mine = found[name]
+        if (mine.shape, mine.dtype) != (reference.shape, reference.dtype):
+            detail = f"{mine.dtype} {mine.shape}, not {reference.dtype} {reference.shape}"
+            return Verdict("wrong", f"{where}: {name}", detail)
+        if not _close(name, mine, reference, _strict(name, reference)):
+            suspects.append(name)
+    if not suspects:
+        return Verdict("same")
+    allowed = _rounding(cell, call, suspects, expected)
+    for name in suspects:
+        reference, mine = expected[name], found[name]
+        if mine.dtype.kind != "f":
+            unstable = allowed[name] > 0
+        else:
+            tolerance = _strict(name, reference) if mine.dtype == np.float64 else 0.0
+            unstable = _close(name, mine, reference, tolerance + allowed[name])
+        if not unstable:
+            detail = f"expected\n{reference}\ngot\n{mine}\nto within {allowed[name]:.3g}"
+            return Verdict("wrong", f"{where}: {name}", detail)
+    return Verdict("rounding", where, ", ".join(suspects))
+
+
+def _strict(name: str, reference: ndarray) -> float:
+    if reference.dtype.kind != "f":
+        return 0.0
+    finite = np.abs(reference[np.isfinite(reference)])
+    factor = SECOND if name.startswith("d2") else 1
+    return factor * STRICT[reference.dtype.name] * float(finite.max(initial=0.0))
+
+
+def _close(name: str, mine: ndarray, reference: ndarray, tolerance: float) -> bool:
+    if mine.dtype.kind != "f":
+        return bool((mine == reference).all())
+    finite = np.isfinite(reference)
+    if name.startswith("output"):
+        # Where the loop has NaN or Inf, so has the scan.
+        other = (np.isnan(mine) & np.isnan(reference)) | (mine == reference)
+        if not other[~finite].all():
+            return False
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool((np.abs(mine[finite] - reference[finite]) <= tolerance).all())
+
+
+def _rounding(cell: Cell, call: int, names: list[str], expected: Results) -> dict[str, float]:
+    """How far rounding may lead, by the names of results; Inf where it decides everything."""
+    single = any(expected[name].dtype == np.float32 for name in names)
+    truth = _run(_in_double(cell), call, None) if single else expected
+    spread = dict.fromkeys(names, 0.0)
+    for seed in range(RUNS):
+        run = _run(cell, call, _Noise(seed))
+        for name in names:
+            spread[name] = max(spread[name], _distance(run.get(name), truth.get(name)))
+    if not single:
+        return {name: 100 * far for name, far in spread.items()}
+    result = {}
+    for name, far in spread.items():
+        reference = truth[name]
+        finite = np.abs(reference[np.isfinite(reference)])
+        least = 1e-6 * float(finite.max(initial=0.0))
+        # Both the scan and the loop may be off.
+        result[name] = 20 * max(far, least, _distance(expected[name], reference))
+    return result
+
+
+def _distance(x: ndarray | None, y: ndarray | None) -> float:
+    if x is None or y is None or x.shape != y.shape:
+        return np.inf
+    if x.dtype.kind != "f":
+        return float((x != y).any())
+    same = (x == y) | (np.isnan(x) & np.isnan(y))
+    with np.errstate(invalid="ignore", over="ignore"):
+        far = np.where(same, 0.0, np.abs(x.astype(np.float64) - y))
+    return float(np.where(np.isnan(far), np.inf, far).max(initial=0.0))
+
+
+def _run(cell: Cell, call: int, noise: Any) -> Results:
+    """The loop's results at this call."""
+    setting = Setting(cell, noise)
+    try:
+        with np.errstate(all="ignore"):
+            for i in range(call + 1):
+                setting.fill(i)
+            outputs = setting.forward(unroll=True)
+            total = loss(outputs, cell.seed + call)
+            return values(outputs) | gradients(total, setting.inputs, "second" in cell.modes)
+    except Exception as error:
+        raise LoopFailed(str(error)) from error
+
+
+class _Noise:
+    """Changes the last bits of what a line computes."""
+
+    def __init__(self, seed: int):
+        self._rng = np.random.default_rng(seed)
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return type(value)([self(x) for x in value])
+        if not isinstance(value, tg.Tensor) or value.dtype.kind != "f":
+            return value
+        last = np.finfo(value.dtype).eps
+        factor = 1 + last * self._rng.integers(-1, 2, value.shape)
+        return value * factor.astype(value.dtype)
+
+
+def _in_double(cell: Cell) -> Cell:
+    """The same cell in float64."""
+
+    def given(x: Given) -> Given:
+        dtype = "float64" if x.dtype == "float32" else x.dtype
+        return dataclasses.replace(x, dtype=dtype)
+
+    def line(x: Line) -> Line:
+        return dataclasses.replace(x, text=x.text.replace("float32", "float64"))
+
+    return dataclasses.replace(
+        cell,
+        carries=tuple(map(given, cell.carries)),
+        inputs=tuple(map(given, cell.inputs)),
+        closed=tuple(map(given, cell.closed)),
+        outside=tuple(map(line, cell.outside)),
+        lines=tuple(map(line, cell.lines)),
+    )

@@ -1,0 +1,116 @@
+"""Checkpoints of ``train``: reading them, and the trained model in them."""
+
+from __future__ import annotations
+
+import io as standard_io
+import os
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import io
+from ..text import LanguageModel, Vocabulary
+from .arguments import STANDARD, Unusable, shown, standard_input
+
+KIND = "tinygrad_rnn language model"
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What ``train`` wrote; ``-`` reads it from standard input.
+
+    Raises:
+        OSError: the file cannot be read.
+        Unusable: it is something else, or damaged.
+    """
+    try:
+        if path == STANDARD:
+            checkpoint = io.load(standard_io.BytesIO(standard_input()))
+        else:
+            checkpoint = io.load(path)
+    except ValueError as error:
+        raise Unusable(str(error)) from None
+    if checkpoint.get("kind") != KIND:
+        raise Unusable(
+            f"{shown(path)}: expected a checkpoint of 'train', got a file with "
+            f"{', '.join(map(repr, list(checkpoint)[:4])) or 'nothing'}"
+        )
+    return checkpoint
+
+
+def load_model(checkpoint: str | os.PathLike[str]) -> tuple[LanguageModel, Vocabulary]:
+    """The model and the vocabulary in a checkpoint that ``train`` wrote.
+
+    Args:
+        checkpoint: the path of the ``.npz`` file.
+
+    Returns:
+        The model, in training mode like every new module, and the vocabulary.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no checkpoint, or damaged, or holds parameters that are not finite.
+
+    >>> import os, tempfile
+    >>> import tinygrad_rnn as tg
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     text, out = (os.path.join(folder, name) for name in ("text.txt", "model.npz"))
+    ...     with open(text, "w") as file:
+    ...         _ = file.write("to be or not to be, " * 20)
+    ...     history = tg.train(text, out, hidden=8, batch=4, bptt=8, steps=3)
+    ...     model, vocabulary = tg.load_model(out)
+    >>> logits, state = model(vocabulary.encode("to be")[:, None])
+    >>> logits.shape == (5, 1, len(vocabulary))
+    True
+    """
+    path = Path(checkpoint)
+    content = read_checkpoint(path)
+    with blamed_on(path):
+        vocabulary = Vocabulary(**content["vocabulary"])
+        model = LanguageModel(len(vocabulary), **content["model"]["settings"], rng=0)
+        model.load_state_dict(content["model"]["parameters"])
+    for name, parameter in model.named_parameters():
+        if not np.isfinite(parameter.data).all():
+            raise Unusable(f"{shown(path)}: its parameter {name} is not finite")
+    return model, vocabulary
+
+
+@contextmanager
+def blamed_on(path: Path) -> Iterator[None]:
+    """What goes wrong with the contents of a checkpoint is said to be the checkpoint's fault."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise Unusable(f"{shown(path)}: not a checkpoint of this version: {error}") from error
+
+
+def known(name: str, text: str, vocabulary: Vocabulary) -> str:
+    """A text as the model knows its symbols: as given, or with its accents composed otherwise.
+
+    The same letter may be one code point or several: a file from macOS may hold the one, and a
+    keyboard give the other.
+
+    Args:
+        name: the option that it comes from.
+        text: what was given.
+        vocabulary: the model's.
+
+    Raises:
+        Unusable: the text is empty, or has what the model does not know; the message lists it.
+    """
+    if not text:
+        raise Unusable(f"{name}: expected some text, got an empty one")
+    for candidate in dict.fromkeys(
+        [text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))]
+    ):
+        if vocabulary.words and not vocabulary.missing(f" {candidate}"):
+            return f" {candidate}"  # words mostly come with the space before them
+        if not vocabulary.missing(candidate):
+            return candidate
+    missing = vocabulary.missing(text)
+    kind = "words" if vocabulary.words else "characters"
+    listed = ", ".join(map(repr, missing[:10])) + (", ..." if len(missing) > 10 else "")
+    raise Unusable(f"{name} has {kind} that the model's text has not: {listed}")

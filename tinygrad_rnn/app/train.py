@@ -1,0 +1,154 @@
+"""``python -m tinygrad_rnn train FILE``: a recurrent language model of any text.
+
+The options are those of ``settings``, the work is done by ``training``; this module parses and
+prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from .arguments import Unusable, add_encoding, give_up, option, shown, whole
+from .run import Diverged, Run, curve_path
+from .settings import SETTINGS
+from .training import session
+
+USUAL = Path("checkpoint.npz")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="a text; - reads standard input")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=USUAL,
+        metavar="CHECKPOINT.npz",
+        help="where to write the checkpoint, and beside it the loss curve as .svg "
+        "(default: %(default)s)",
+    )
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the checkpoint, with its settings; without one, start",
+    )
+    existing.add_argument(
+        "--overwrite", action="store_true", help="forget an existing checkpoint and its curve"
+    )
+
+    groups: dict[str, Any] = {
+        name: parser.add_argument_group(name) for name in ("model", "text", "training")
+    }
+    add_encoding(groups["text"])
+    length = groups["training"].add_mutually_exclusive_group()
+    for name, setting in SETTINGS.items():
+        # Left out, an option has no value at all, so that --resume sees which ones were given.
+        keywords: dict[str, Any] = {"default": argparse.SUPPRESS}
+        if setting.kind is bool:
+            keywords |= {"action": "store_true", "help": setting.meaning}
+        else:
+            usual = f"{setting.default:,}" if type(setting.default) is int else setting.default
+            shown_default = "" if usual is None else f" (default: {usual})"
+            keywords["help"] = setting.meaning + shown_default
+            kind = "choices" if isinstance(setting.kind, tuple) else "type"
+            keywords[kind] = setting.kind
+            if setting.metavar is not None:
+                keywords["metavar"] = setting.metavar
+        group = length if name in ("steps", "epochs") else groups[setting.group]
+        group.add_argument(option(name), **keywords)
+    groups["training"].add_argument(
+        "--save-every",
+        type=whole(1),
+        default=250,
+        metavar="STEPS",
+        help="how often to measure and to save (default: %(default)s)",
+    )
+    records = parser.add_argument_group("records")
+    records.add_argument(
+        "--log-json", type=Path, metavar="FILE", help="write every step's numbers as lines of JSON"
+    )
+    records.add_argument(
+        "--tensorboard", type=Path, metavar="DIR", help="write them as TensorBoard's event files"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Train, save, report.
+
+    Returns:
+        0; 1 where the loss is no number any more; 130 after Ctrl-C (143 after SIGTERM, 129 after
+        SIGHUP), with everything saved.
+
+    Raises:
+        Unusable: the text is too short or no text, the checkpoint another one.
+        OSError: a file cannot be read or written.
+    """
+    again = f"python -m tinygrad_rnn train {shlex.quote(str(args.file))} --resume"
+    if args.out != USUAL:
+        again += f" --out {shlex.quote(str(args.out))}"
+    if args.resume and not args.out.exists():
+        print(f"start     there is no {args.out} yet")
+    with session(
+        args.file,
+        args.out,
+        {name: value for name, value in vars(args).items() if name in SETTINGS},
+        resume=args.resume,
+        overwrite=args.overwrite,
+        save_every=args.save_every,
+        encoding=args.encoding,
+        log_json=args.log_json,
+        tensorboard=args.tensorboard,
+    ) as (run, go):
+        run.describe(shown(args.file), args.out, resumed=run.step > 0)
+        if run.step >= run.steps:
+            print(f"done      nothing left of {run.steps:,} steps; --steps {2 * run.steps} goes on")
+            return 0
+        try:
+            go(None, verbose=True)
+        except Diverged as error:
+            print(
+                f"stopped: {error}. {args.out} keeps step {run.saved or 0:,}, the last good one; "
+                "--resume with a lower --lr or --max-norm goes on from there",
+                file=sys.stderr,
+            )
+            return 1
+        except OSError as error:
+            if error.filename is None:
+                raise
+            kept = "nothing is saved yet" if run.saved is None else f"step {run.saved:,} is safe"
+            raise Unusable(
+                f"{error.filename}: {error.strerror}; {kept} in {args.out}; to go on: {again}"
+            ) from error
+        return _report(run, args, again)
+
+
+def _report(run: Run, args: argparse.Namespace, again: str) -> int:
+    """Say what was written and what comes next; returns the exit code."""
+    code = 0
+    if run.stopped is not None and run.stopped.startswith("SIG"):
+        code = 128 + signal.Signals[run.stopped]
+    try:
+        wrote = [args.out, curve_path(args.out)]
+        print(f"wrote     {' and '.join(str(path) for path in wrote if path.exists())}")
+        if run.stopped is not None:
+            why = ""
+            if run.stopped == "patience":
+                best_step, best = min(run.held_out, key=lambda pair: pair[1])
+                why = f", as nothing was better than {best:.3f} bits at step {best_step:,}"
+            print(f"stopped   at step {run.step:,} of {run.steps:,}{why}; to go on: {again}")
+        else:
+            print(f"next      python -m tinygrad_rnn sample {shlex.quote(str(args.out))}")
+            print(f"          {again} --steps {2 * run.steps}")
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        give_up(sys.stdout)  # the terminal is gone, and SIGHUP came from there
+    return code

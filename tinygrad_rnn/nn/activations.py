@@ -1,0 +1,136 @@
+"""Activations, and Flatten, as modules: for Sequential, and with PyTorch's names."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import graph, ops
+from .module import Module
+
+
+class Tanh(Module):
+    """``y = tanh x``, see :func:`tg.tanh`.
+
+    Calling it: ``y = layer(x)`` with x and y of any shape and dtype of floats.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Tanh.html
+
+    >>> Tanh()([0.0, 20.0])
+    array([0., 1.])
+    """
+
+    def forward(self, x: Any) -> Any:
+        return ops.tanh(x)
+
+
+class ReLU(Module):
+    """``y = max(x, 0)``, see :func:`tg.relu`.
+
+    Calling it: ``y = layer(x)`` with x and y of any shape and dtype.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU.html
+
+    >>> ReLU()([-1.0, 2.0])
+    array([0., 2.])
+    """
+
+    def forward(self, x: Any) -> Any:
+        return ops.relu(x)
+
+
+class Sigmoid(Module):
+    """``y = 1 / (1 + e^-x)``, see :func:`tg.sigmoid`.
+
+    Calling it: ``y = layer(x)`` with x and y of any shape and dtype of floats.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Sigmoid.html
+
+    >>> Sigmoid()([0.0, 1000.0])
+    array([0.5, 1. ])
+    """
+
+    def forward(self, x: Any) -> Any:
+        return ops.sigmoid(x)
+
+
+class GELU(Module):
+    """x times the probability that a normal number is below x.
+
+        y = x (1 + erf(x / sqrt(2))) / 2                                        "none"
+        y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2                   "tanh"
+
+    Args:
+        approximate: "none" or "tanh".
+
+    Calling it: ``y = layer(x)`` with x and y of any shape and dtype of floats.
+
+    Raises:
+        ValueError: another approximation.
+
+    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", arXiv:1606.08415;
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.GELU.html
+
+    >>> GELU()([-1.0, 0.0, 1.0]).round(4)
+    array([-0.1587,  0.    ,  0.8413])
+    """
+
+    def __init__(self, approximate: str = "none"):
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"GELU: expected approximate 'none' or 'tanh', got {approximate!r}")
+        self.approximate = approximate
+
+    def forward(self, x: Any) -> Any:
+        if self.approximate == "none":
+            below = ops.add(1, ops.erf(ops.multiply(x, 1 / math.sqrt(2))))
+        else:
+            cubic = ops.multiply(ops.power(x, 3), 0.044715)
+            below = ops.add(1, ops.tanh(ops.multiply(ops.add(x, cubic), math.sqrt(2 / math.pi))))
+        return ops.multiply(ops.multiply(x, 0.5), below)
+
+    def extra_repr(self) -> str:
+        return f"approximate={self.approximate!r}"
+
+
+class Flatten(Module):
+    """Make one axis of several.
+
+    Args:
+        start_dim: the first of them; 1 keeps the batch.
+        end_dim: the last of them.
+
+    Calling it: ``y = layer(x)`` with x (d_0, ..., d_k) and y of the same elements, with one axis
+    in the place of those from start_dim to end_dim.
+
+    Raises:
+        IndexError: x has no such axes.
+        ValueError: end_dim is before start_dim.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Flatten.html
+
+    >>> import numpy as np
+    >>> Flatten()(np.ones((5, 2, 3))).shape
+    (5, 6)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1):
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x: Any) -> Any:
+        shape = ops.shape_of(x)
+        ndim = max(len(shape), 1)  # PyTorch makes one axis of none
+        for dim in (self.start_dim, self.end_dim):
+            if not -ndim <= dim < ndim:
+                raise IndexError(
+                    f"Flatten: axis {dim} is out of range for x {shape}{graph.current().scope}"
+                )
+        start, end = self.start_dim % ndim, self.end_dim % ndim
+        if end < start:
+            raise ValueError(
+                f"Flatten: end_dim {self.end_dim} is before start_dim {self.start_dim} of x {shape}"
+            )
+        middle = math.prod(shape[start : end + 1])
+        return ops.reshape(x, (*shape[:start], middle, *shape[end + 1 :]))
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

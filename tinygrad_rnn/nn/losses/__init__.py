@@ -1,0 +1,31 @@
+"""Losses: scalars that say how far a prediction is from its target, as functions and as modules."""
+
+from .binary import binary_cross_entropy, binary_cross_entropy_with_logits
+from .classes import cross_entropy, nll_loss
+from .modules import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+)
+from .numbers import huber_loss, l1_loss, mse_loss
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "HuberLoss",
+    "L1Loss",
+    "MSELoss",
+    "NLLLoss",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "huber_loss",
+    "l1_loss",
+    "mse_loss",
+    "nll_loss",
+]

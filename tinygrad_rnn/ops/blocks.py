@@ -1,0 +1,67 @@
+"""Batch rules of the common kinds: how operations run on blocks (T, ...), all time steps at once.
+
+See ``Primitive.batch``. Each rule here serves several operations; a rule that serves one stands
+beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ..graph import BatchRule, Blocks, Operand
+
+
+def alone(rule: Callable[..., Any]) -> BatchRule:
+    """The batch rule of an operation of one array: ``rule(operand, **keywords)``."""
+    return lambda keywords, operands: rule(operands[0], **keywords)
+
+
+def reshaped(shape: tuple[int, ...]) -> Blocks:
+    """The function of a block that gives each time step another shape."""
+    return lambda block: block.reshape(block.shape[:1] + shape)
+
+
+def blank(operand: Operand) -> ndarray:
+    """An array of the operand's shape, to ask NumPy what becomes of the shape."""
+    return np.broadcast_to(np.zeros((), np.bool_), operand.shape)
+
+
+#: For operations that reduce, or normalise, along ``axis``.
+along_axes = alone(lambda x, axis, **others: {"axis": x.axes(axis), **others})
+
+
+def alike(xs: Sequence[Any]) -> list[Any]:
+    """Python numbers among arrays as arrays of their dtype, which they must not change."""
+    if any(isinstance(x, (bool, int, float)) for x in xs):
+        dtype = np.result_type(*xs)
+        return [np.asarray(x, dtype) for x in xs]
+    return list(xs)
+
+
+def joining(join: Callable[..., Any], new_axes: int = 0) -> BatchRule:
+    """The batch rule of an operation that joins arrays along ``axis``.
+
+    Args:
+        join: the function of NumPy, ``join(arrays, axis)``.
+        new_axes: how many axes more than the arrays its result has.
+    """
+
+    def rule(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks:
+        axis = keywords["axis"] % (len(operands[0].shape) + new_axes) + 1
+        first = next(i for i, x in enumerate(operands) if x.over_time)
+
+        def call(*xs: Any) -> Any:
+            steps = len(xs[first])
+            full = [
+                block if x.over_time else np.broadcast_to(block, (steps, *x.shape))
+                for block, x in zip(alike(xs), operands, strict=True)
+            ]
+            return join(full, axis)
+
+        return call
+
+    return rule

@@ -1,0 +1,338 @@
+"""Derive: from a traced step to its program, and to the program of its backward.
+
+The backward of a step is not written by anybody: the engine's own sweep runs the rules of the
+step's operations on traced values and so writes down a second list of operations. It reads values
+of the forward pass; those the forward program has to keep.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from ..backprop import sweep
+from ..graph import Node, traced
+from .ir import CONSTANT, LOOP, SEQUENCE, Builder, Program, Value, total
+from .trace import Instruction, Literal, Source, Trace
+
+
+class Step(NamedTuple):
+    """A traced step: the slots of what it takes and gives."""
+
+    trace: Trace
+    carries: tuple[int, ...]
+    inputs: tuple[int, ...]
+    new_carries: tuple[Any, ...]  #: Tensors of the trace
+    outputs: tuple[Any, ...]  #: Tensors of the trace
+
+
+class Live(NamedTuple):
+    """Where gradients flow in a step."""
+
+    carries: tuple[bool, ...]  #: through which carries a gradient flows from step to step
+    inputs: tuple[bool, ...]  #: which carries, inputs and sources want one outside
+    outputs: tuple[bool, ...]  #: which new carries and outputs it can come from
+
+    @property
+    def any(self) -> bool:
+        return any(self.inputs) and any(self.outputs)
+
+
+def nothing_live(step: Step) -> Live:
+    n = len(step.carries)
+    return Live(
+        (False,) * n,
+        (False,) * (n + len(step.inputs) + len(step.trace.sources)),
+        (False,) * (n + len(step.outputs)),
+    )
+
+
+def live_in(step: Step) -> Live:
+    """Find which values really need a gradient; the trace assumed that all float carries do."""
+    trace = step.trace
+    inputs = [trace.outside[slot] for slot in (*step.carries, *step.inputs)]
+    inputs += [source.node is not None for source in trace.sources]
+    slots = (*step.carries, *step.inputs, *[source.slot for source in trace.sources])
+    live = {slot for slot, is_live in zip(slots, inputs, strict=True) if is_live}
+    while True:
+        before = len(live)
+        for instruction in trace.instructions:
+            if any(
+                through and slot in live
+                for slot, through in zip(instruction.operands, instruction.parents, strict=True)
+            ):
+                live.add(instruction.slot)
+        for old, new in zip(step.carries, step.new_carries, strict=True):
+            if new.node is not None and new._array.slot in live:
+                live.add(old)
+        if len(live) == before:
+            break
+    outputs = [
+        y.node is not None and y._array.slot in live for y in (*step.new_carries, *step.outputs)
+    ]
+    return Live(tuple(slot in live for slot in step.carries), tuple(inputs), tuple(outputs))
+
+
+class Forward:
+    """A traced step as values.
+
+    Attributes:
+        values: the value of each slot of the trace.
+        builder: what made them.
+    """
+
+    def __init__(self, step: Step):
+        trace = step.trace
+        self.step = step
+        self.builder = Builder()
+        self.values: dict[int, Value] = {}
+        sources = tuple(source.slot for source in trace.sources)
+        for slots, level, names in (
+            (step.carries, LOOP, numbered("h", "", len(step.carries))),
+            (step.inputs, SEQUENCE, numbered("x", "_t", len(step.inputs))),
+            (sources, CONSTANT, _names(trace.sources)),
+        ):
+            for slot, name in zip(slots, names, strict=True):
+                symbol = trace.symbols[slot]
+                made = self.builder.given(symbol.shape, symbol.dtype, level, name)
+                self.values[slot] = made
+        translate(self.builder, trace.instructions, trace.symbols, self.values)
+        self.given = [self.values[slot] for slot in (*step.carries, *step.inputs, *sources)]
+
+    def program(self, kept: Sequence[Value]) -> Program:
+        """The forward program, which keeps these values for a backward."""
+        n, m = len(self.step.carries), len(self.step.inputs)
+        return Program(
+            constants=tuple(self.given[n + m :]),
+            sequences=tuple(self.given[n : n + m]),
+            carries=tuple(self.given[:n]),
+            new_carries=self._of(self.step.new_carries),
+            stacked=self._of(self.step.outputs),
+            kept=tuple(kept),
+        )
+
+    def _of(self, tensors: Iterable[Any]) -> tuple[Value, ...]:
+        return tuple(self.values[x._array.slot] for x in tensors)
+
+
+def translate(
+    builder: Builder,
+    instructions: Iterable[Instruction],
+    symbols: Sequence[Any],
+    values: dict[int, Any],
+) -> None:
+    """Make the values of all instructions; ``values`` maps slots to values and is added to."""
+    for instruction in instructions:
+        symbol = symbols[instruction.slot]
+        args = tuple(x.value if isinstance(x, Literal) else values[x] for x in instruction.operands)
+        made = builder.make(
+            instruction.primitive, args, instruction.keywords, symbol.shape, symbol.dtype
+        )
+        if instruction.node is not None and made.name is None:
+            made.name = instruction.node.name
+        values[instruction.slot] = made
+
+
+class Backward:
+    """The backward of a step, as the program of a loop from the last step to the first.
+
+    Args:
+        forward: what it is the backward of.
+        live: where gradients flow.
+        seeded: which new carries and outputs have a cotangent, from outside or from the step after.
+        wanted: of which carries, inputs and sources the cotangent is wanted.
+
+    Attributes:
+        saved: values of the forward pass that it reads.
+        given_for: what stands for each of them in ``program``.
+        arrays: what the rules themselves brought: its first constants. After them come those of
+            ``saved`` that do not vary.
+        outputs: the numbers of the outputs whose cotangents are its first sequences. After them
+            come those of ``saved`` that vary.
+        carries: the numbers of the carries whose cotangents it carries.
+        inputs, sources: the numbers of what its ``stacked`` and ``totals`` are the cotangents of.
+        program: not simplified yet.
+    """
+
+    def __init__(
+        self, forward: Forward, live: Live, seeded: tuple[bool, ...], wanted: tuple[bool, ...]
+    ):
+        step = forward.step
+        n, m = len(step.carries), len(step.inputs)
+        trace = Trace(step.trace)
+        seeds, cotangents = _swept(trace, step, live, seeded, wanted)
+        self._forward = forward
+        self._builder = Builder(start=forward.builder.last)
+        self._values: dict[int, Any] = {}
+        self._saved: dict[Value, Value] = {}
+        make, symbols = self._builder.given, trace.symbols
+
+        def seed(slot: int | None, level: int, name: str) -> Value:
+            assert slot is not None
+            made = make(symbols[slot].shape, symbols[slot].dtype, level, name)
+            self._values[slot] = made
+            return made
+
+        self.arrays: list[ndarray] = []
+        constants = []
+        results = {g._array.slot for g in cotangents if g is not None}
+        numbers = _numbers(trace, results)
+        self._values.update(numbers)
+        for source in trace.sources:
+            if source.slot not in numbers:
+                array = source.array
+                self._values[source.slot] = make(array.shape, array.dtype, CONSTANT)
+                constants.append(self._values[source.slot])
+                self.arrays.append(array)
+        self.outputs = [i for i in range(len(seeds) - n) if seeds[n + i] is not None]
+        names = numbered("dy", "_t", len(seeds) - n)
+        sequences = [seed(seeds[n + i], SEQUENCE, names[i]) for i in self.outputs]
+        # A carry that the new carry doesn't depend on has a cotangent too: that of this step alone.
+        self.carries = [i for i in range(n) if seeds[i] is not None or cotangents[i] is not None]
+        names = numbered("dh", "", n)
+        carries = []
+        for i in self.carries:
+            if seeds[i] is None:
+                old = symbols[step.carries[i]]
+                carries.append(make(old.shape, old.dtype, LOOP, names[i]))
+            else:
+                carries.append(seed(seeds[i], LOOP, names[i]))
+        for instruction in trace.instructions:
+            for slot in instruction.operands:
+                if type(slot) is int:
+                    self._read(slot)
+        translate(self._builder, trace.instructions, symbols, self._values)
+        new_carries = []
+        for i, carry in zip(self.carries, carries, strict=True):
+            cotangent = cotangents[i]
+            if cotangent is not None:
+                new_carries.append(self._read(cotangent._array.slot))
+            else:  # the step doesn't hand it on
+                new_carries.append(make(carry.shape, carry.dtype, CONSTANT, "0"))
+                constants.append(new_carries[-1])
+                self.arrays.append(np.zeros(carry.shape, carry.dtype))
+        self.inputs = [i for i in range(n, n + m) if cotangents[i] is not None]
+        self.sources = [i for i in range(n + m, len(cotangents)) if cotangents[i] is not None]
+
+        def found(numbers: list[int]) -> list[Value]:
+            return [self._read(g._array.slot) for i in numbers if (g := cotangents[i]) is not None]
+
+        stacked, summed = found(self.inputs), found(self.sources)
+        totals = [self._builder.plain(total, (v,), {}, v.shape, v.dtype) for v in summed]
+        for i, v in zip((*self.inputs, *self.sources), (*stacked, *totals), strict=True):
+            read = forward.given[i]
+            if v.name is None and read.name is not None and v.op is not None:
+                v.name = f"d{read.name}"
+        self.saved = list(self._saved)
+        self.given_for = self._saved
+        fixed = [made for v, made in self._saved.items() if not v.varies]
+        moving = [made for v, made in self._saved.items() if v.varies]
+        self.program = Program(
+            constants=(*constants, *fixed),
+            sequences=(*sequences, *moving),
+            carries=tuple(carries),
+            new_carries=tuple(new_carries),
+            stacked=tuple(stacked),
+            totals=tuple(totals),
+        )
+
+    def _read(self, slot: int) -> Value:
+        """The value of a slot; one of the forward pass becomes one that is given to this one."""
+        if slot not in self._values and slot in self._forward.values:
+            self._values[slot] = self._again(self._forward.values[slot])
+        return self._values.get(slot)  # type: ignore[return-value]
+
+    def _again(self, v: Value) -> Value:
+        """A value of the forward pass: kept by it, or a view of what it was given or keeps anyway.
+
+        A part of a value is kept by itself: the whole may not be needed at all.
+        """
+        chain: list[Value] = []
+        root = v
+        while root.op is not None and root.op.is_view(root.keywords) in (True, "maybe"):
+            chain.append(root)
+            (root,) = root.inputs
+        if root.op is None or root in self._saved or math.prod(root.shape) <= math.prod(v.shape):
+            v = root
+        else:
+            chain = []
+        if v not in self._saved:
+            level = SEQUENCE if v.varies else CONSTANT
+            self._saved[v] = self._builder.given(v.shape, v.dtype, level, v.name)
+            self._saved[v].range = v.range
+        made = self._saved[v]
+        for view in reversed(chain):
+            assert view.op is not None
+            args = tuple(made if type(x) is Value else x for x in view.args)
+            made = self._builder.make(view.op, args, view.keywords, view.shape, view.dtype)
+        return made
+
+
+def _swept(
+    trace: Trace, step: Step, live: Live, seeded: tuple[bool, ...], wanted: tuple[bool, ...]
+) -> tuple[list[int | None], list[Any | None]]:
+    """Run the rules on traced values: the slots of the seeds, and the cotangents they lead to."""
+    outputs = [*step.new_carries, *step.outputs]
+    n = len(step.carries)
+    leaves = [
+        step.trace.leaves.get(slot)
+        for slot in (*step.carries, *step.inputs, *[s.slot for s in step.trace.sources])
+    ]
+    seeds: dict[Node, Any] = {}
+    slots: list[int | None] = []
+    with traced(trace, recording=False):
+        for y, has_cotangent in zip(outputs, seeded, strict=True):
+            if y.node is None or not has_cotangent:
+                slots.append(None)
+                continue
+            g = trace.given(y._array.shape, y._array.dtype, False)
+            slots.append(g._array.slot)  # type: ignore[attr-defined]
+            seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
+        reached = [
+            leaf
+            if leaf is not None and ((i < n and live.carries[i]) or (i >= n and wanted[i]))
+            else None
+            for i, leaf in enumerate(leaves)
+        ]
+        targets = {leaf for leaf in reached if leaf is not None}
+        found = sweep(seeds, targets, differentiable=True) if seeds and targets else {}
+        cotangents = [
+            trace.value(found[leaf]) if leaf is not None and leaf in found else None
+            for leaf in reached
+        ]
+    return slots, cotangents
+
+
+def _numbers(trace: Trace, results: set[int]) -> dict[int, float]:
+    """The arrays () that the rules brought, where a Python number means the same.
+
+    It does in operations on arrays of its own dtype.
+    """
+    sources = [s for s in trace.sources if s.array.ndim == 0 and s.slot not in results]
+    found = {s.slot: s.array for s in sources}
+    for instruction in trace.instructions:
+        slots = [x for x in instruction.operands if type(x) is int]
+        for slot in slots:
+            if slot in found:
+                dtype = found[slot].dtype
+                others = [trace.symbols[x].dtype for x in slots if x not in found]
+                alike = others and all(other == dtype for other in others)
+                if dtype.char not in "fd" or not alike or not instruction.primitive.elementwise:
+                    del found[slot]
+    return {slot: float(array) for slot, array in found.items()}
+
+
+def numbered(stem: str, end: str, count: int) -> list[str]:
+    """``x_t``, or ``x0_t``, ``x1_t``, ... if there are several."""
+    return [f"{stem}{i if count > 1 else ''}{end}" for i in range(count)]
+
+
+def _names(sources: Sequence[Source]) -> list[str | None]:
+    return [source.label if source.node is None else source.node.name for source in sources]
+
+
+__all__ = ["Backward", "Forward", "Live", "Step", "live_in", "nothing_live", "numbered"]

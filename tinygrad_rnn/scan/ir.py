@@ -1,0 +1,616 @@
+"""The intermediate representation of scan: a step as a program of values.
+
+A :class:`Value` is made once and never changes (static single assignment): either it is given, or
+it is what one operation makes of other values. A :class:`Program` says when each of them is made:
+
+    once, or for all steps at once:   before
+    for every step in its turn:       step       (the only part that waits for the carry)
+    once, or for all steps at once:   after
+
+A compiler pass takes a program and returns one that computes the same. :func:`verify` says what a
+program is allowed to be; the tests run it after every pass.
+
+A value has a *level*, which says when it can be known:
+
+    CONSTANT   before the loop, and the same at every step
+    SEQUENCE   before the loop, and another one at every step
+    LOOP       within the loop, since it depends on the carry
+
+Outside of the step, a value that varies from step to step stands for all of its T arrays at once,
+a block (T, ...). Read by an operation of the step it stands for that step's array.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..graph import Primitive, table
+from .trace import frozen
+
+CONSTANT, SEQUENCE, LOOP = 0, 1, 2
+
+Range: TypeAlias = tuple[float, float]
+
+
+class Value:
+    """One value of a step, and the operation that makes it.
+
+    Attributes:
+        number: tells values apart; an operation's inputs have smaller numbers than its value.
+        op: the operation; None for a value that is given to the program.
+        args: what it is applied to: values, Python numbers and None.
+        keywords: its other arguments.
+        shape, dtype: of one step's array.
+        level: when it can be known: CONSTANT, SEQUENCE or LOOP.
+        name: what the listing calls it; None where it has no name of its own.
+        range: the least and the largest number that may be in it; None where nothing is known.
+    """
+
+    __slots__ = ("args", "dtype", "keywords", "level", "name", "number", "op", "range", "shape")
+
+    def __init__(
+        self,
+        number: int,
+        op: Primitive | None,
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        level: int,
+        name: str | None = None,
+        range: Range | None = None,
+    ):
+        self.number = number
+        self.op = op
+        self.args = args
+        self.keywords = keywords
+        self.shape = shape
+        self.dtype = dtype
+        self.level = level
+        self.name = name
+        self.range = range
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The values among the arguments."""
+        return [x for x in self.args if type(x) is Value]
+
+    @property
+    def varies(self) -> bool:
+        """Whether it is another one at every step."""
+        return self.level > CONSTANT
+
+    def __repr__(self) -> str:
+        made = "given" if self.op is None else self.op.name
+        return f"<Value {self.number} {made} {self.dtype} {self.shape} level {self.level}>"
+
+
+# ── operations that only a compiler writes ───────────────────────────────────────────────
+
+
+class OverTime(Primitive):
+    """An operation on blocks that gives one value for all steps: a sum over time.
+
+    ``forward(T, *arrays, **keywords)``: a varying operand comes as its block, and T says how often
+    one that does not vary counts.
+
+    Attributes:
+        formula: how the listing shows it, with ``{0}`` and ``{1}`` for the operands.
+    """
+
+    __slots__ = ("formula",)
+
+    def __init__(self, name: str, formula: str, forward: Callable[..., Any]):
+        super().__init__(name, forward, None, view=False)
+        self.formula = formula
+
+
+def _einsum_over_time(xs: Sequence[Any], operands: Sequence[str], result: str) -> Any:
+    used = set(result).union(*operands)
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    time = next(letter for letter in letters if letter not in used)
+    terms = ",".join(time + names for names in operands)
+    return np.einsum(f"{terms}->{result}", *xs, optimize=len(xs) > 1)
+
+
+def _join(*parts: Any, indices: Sequence[Any], shape: tuple[int, ...]) -> Any:
+    out = np.zeros(shape, parts[0].dtype)
+    for part, index in zip(parts, indices, strict=True):
+        out[index] = part
+    return out
+
+
+#: Parts laid into zeros, in places that do not overlap: a sum of ``place`` without the sum.
+join = Primitive("join", _join, None, view=False)
+
+#: An array of one number.
+filled = Primitive("filled", np.full, None, view=False)
+
+#: The same array with its rows one behind the other, as BLAS and NumPy's loops are fastest.
+contiguous = Primitive(
+    "contiguous",
+    lambda x: np.ascontiguousarray(x).reshape(x.shape),
+    None,
+    batch=lambda keywords, operands: {},
+    view="maybe",
+)
+
+#: sum_t x_t.
+total = OverTime("total", "sum over t of {0}", lambda T, x: np.add.reduce(x, 0))
+
+#: T x, of an x that is the same at every step.
+times_steps = OverTime(
+    "times_steps", "T * {0}", lambda T, x: np.asarray(x * np.asarray(T, x.dtype))
+)
+
+#: sum_t x_t y_t for matrices x_t (k, n) and y_t (n, m): one product whose inner axis is n and time.
+total_matmul = OverTime(
+    "total_matmul",
+    "sum over t of {0} @ {1}",
+    lambda T, x, y: np.matmul(x.swapaxes(0, 1).reshape(x.shape[1], -1), y.reshape(-1, y.shape[2])),
+)
+
+#: sum_t of the sums of x_t y_t over all axes but ``kept``, both of one shape.
+total_product = OverTime(
+    "total_product",
+    "sum over t and all axes but {kept} of {0} * {1}",
+    lambda T, x, y, kept: np.einsum(
+        x, [*range(x.ndim)], y, [*range(y.ndim)], [k + 1 for k in kept]
+    ),
+)
+
+#: sum_t of the sums of x_t over all axes but ``kept``.
+total_sum = OverTime(
+    "total_sum",
+    "sum over t and all axes but {kept} of {0}",
+    lambda T, x, kept: np.add.reduce(x, tuple(i for i in range(x.ndim) if i - 1 not in kept)),
+)
+
+#: sum_t of an einsum.
+total_einsum = OverTime(
+    "total_einsum",
+    "sum over t of einsum({0}, {1})",
+    lambda T, *xs, **keywords: _einsum_over_time(xs, **keywords),
+)
+
+#: sum_t of an operation whose blocks may be handed over as if they were one step's arrays.
+total_applied = OverTime(
+    "total_applied",
+    "sum over t of {op}({0}, {1})",
+    lambda T, *xs, op, keywords: op.forward(*xs, **keywords),
+)
+
+
+# ── making values ────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation that a value is to be made of, and the shape and dtype of the value."""
+
+    op: Primitive
+    args: tuple[Any, ...]
+    keywords: dict[str, Any]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+#: ``rule(builder, operation) -> value``, or None where it does not apply.
+Rewrite: TypeAlias = "Callable[[Builder, Operation], Value | None]"
+
+
+class Builder:
+    """Makes values, each only once: two operations alike on the same operands are one value.
+
+    Args:
+        rules: what to try before an operation becomes a value, in this order: a rule that applies
+            returns another value that is the same.
+        start: the first number to give.
+
+    Attributes:
+        shared: values that several operations read: a rule must not take them apart.
+    """
+
+    def __init__(self, rules: Iterable[Rewrite] = (), start: int = 0):
+        self.shared: set[Value] = set()
+        self._rules = tuple(rules)
+        self._count = start
+        self._known: dict[Any, Value] = {}
+
+    @property
+    def last(self) -> int:
+        """The number given last."""
+        return self._count
+
+    @classmethod
+    def of(cls, values: Iterable[Value], given: Iterable[Value]) -> Builder:
+        """A builder that knows these values already."""
+        values = list(values)
+        numbers = [v.number for v in (*values, *given)]
+        builder = cls(start=max(numbers, default=0))
+        for v in values:
+            assert v.op is not None
+            builder._known[_key(v.op, v.args, v.keywords)] = v
+        return builder
+
+    def given(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], level: int, name: str | None = None
+    ) -> Value:
+        """A value that comes from outside."""
+        self._count += 1
+        return Value(self._count, None, (), {}, shape, dtype, level, name)
+
+    def make(
+        self,
+        op: Primitive,
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+    ) -> Value:
+        """``op(*args, **keywords)``, as the first rule that applies rewrites it."""
+        operation = Operation(op, args, keywords, shape, dtype)
+        for rule in self._rules:
+            found = rule(self, operation)
+            if found is not None:
+                assert (found.shape, found.dtype) == (shape, dtype), (rule, operation, found)
+                return found
+        return self.plain(op, args, keywords, shape, dtype)
+
+    def plain(
+        self,
+        op: Primitive,
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+    ) -> Value:
+        """``op(*args, **keywords)`` as it is."""
+        key = _key(op, args, keywords)
+        known = self._known.get(key)
+        if known is None:
+            level = max((x.level for x in args if type(x) is Value), default=CONSTANT)
+            if isinstance(op, OverTime):
+                level = CONSTANT
+            self._count += 1
+            known = Value(self._count, op, args, keywords, shape, dtype, level)
+            known.range = _range_of(op, args, keywords)
+            self._known[key] = known
+        return known
+
+    # ── what rules make most often ───────────────────────────────────────────────────────
+
+    def elementwise(self, op: Primitive, *args: Any) -> Value:
+        """``op(*args)``, of operands that broadcast."""
+        shapes = [x.shape for x in args if type(x) is Value]
+        return self.make(op, args, {}, np.broadcast_shapes(*shapes), _dtype_of(op, args))
+
+    def matmul(self, x: Value, y: Value) -> Value:
+        """``x @ y`` for x (..., n, k) or (k,) and a matrix y."""
+        return self.make(table["matmul"], (x, y), {}, (*x.shape[:-1], y.shape[-1]), x.dtype)
+
+    def transpose(self, x: Value) -> Value:
+        return self.make(table["transpose"], (x,), {"axes": None}, x.shape[::-1], x.dtype)
+
+    def reshape(self, x: Value, shape: tuple[int, ...]) -> Value:
+        if x.shape == shape:
+            return x
+        return self.make(table["reshape"], (x,), {"shape": shape}, shape, x.dtype)
+
+    def getitem(self, x: Value, index: Any) -> Value:
+        shape = np.empty(x.shape, np.bool_)[index].shape
+        return self.make(table["_getitem"], (x,), {"index": index}, shape, x.dtype)
+
+    def stack(self, xs: Sequence[Value]) -> Value:
+        """Values of one shape side by side along a new first axis."""
+        shape = (len(xs), *xs[0].shape)
+        return self.make(table["_stack"], tuple(xs), {"axis": 0}, shape, xs[0].dtype)
+
+    def concatenate(self, xs: Sequence[Value]) -> Value:
+        """Values joined along their last axis."""
+        width = sum(x.shape[-1] for x in xs)
+        shape = (*xs[0].shape[:-1], width)
+        axis = len(shape) - 1
+        return self.make(table["_concatenate"], tuple(xs), {"axis": axis}, shape, xs[0].dtype)
+
+
+def _key(op: Primitive, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
+    """What two operations have in common that give the same value."""
+    operands = tuple(x.number if type(x) is Value else (type(x), repr(x)) for x in args)
+    return op, operands, frozen(keywords)
+
+
+def _range_of(op: Primitive, args: Sequence[Any], keywords: dict[str, Any]) -> Range | None:
+    """What an operation's value lies between, as far as that is known."""
+    if op.range is not None:
+        return op.range
+    known: list[Range] = []
+    for x in args:
+        between = x.range if type(x) is Value else (x, x) if type(x) in (int, float) else None
+        if between is None:
+            return None
+        known.append(between)
+    if not known:
+        return None
+    (low, high), *others = known
+    if op.is_view(keywords) in (True, "maybe"):
+        return low, high
+    if op is table["negative"]:
+        return -high, -low
+    if op is table["square"]:
+        return 0.0, max(low * low, high * high)
+    if op is table["subtract"]:
+        return low - others[0][1], high - others[0][0]
+    if op is table["multiply"]:
+        corners = [a * b for a in (low, high) for b in others[0]]
+        return min(corners), max(corners)
+    return None
+
+
+def _dtype_of(op: Primitive, args: Sequence[Any]) -> np.dtype[Any]:
+    """The dtype that an elementwise operation gives, by NumPy's rules of promotion."""
+    kinds = tuple((x.dtype if type(x) is Value else (type(x), x)) for x in args)
+    return _promoted(op, kinds)
+
+
+@functools.lru_cache(1024)
+def _promoted(op: Primitive, kinds: tuple[Any, ...]) -> np.dtype[Any]:
+    stand_ins = [np.ones(1, k) if isinstance(k, np.dtype) else k[1] for k in kinds]
+    with np.errstate(all="ignore"):
+        return np.asarray(op.forward(*stand_ins)).dtype
+
+
+# ── programs ─────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Program:
+    """A step, and when each of its values is made.
+
+    Attributes:
+        constants: given, the same at every step.
+        sequences: given, another one at every step.
+        carries: given, what the step before handed on.
+        new_carries: what this step hands on, in the shapes and dtypes of ``carries``.
+        stacked: wanted of every step.
+        totals: wanted once: sums over time.
+        kept: wanted by a later program: of every step where they vary, else once.
+        before, step, after: the values that are made, each after its operands.
+    """
+
+    constants: tuple[Value, ...]
+    sequences: tuple[Value, ...]
+    carries: tuple[Value, ...]
+    new_carries: tuple[Value, ...]
+    stacked: tuple[Value, ...] = ()
+    totals: tuple[Value, ...] = ()
+    kept: tuple[Value, ...] = ()
+    before: tuple[Value, ...] = ()
+    step: tuple[Value, ...] = ()
+    after: tuple[Value, ...] = ()
+
+    @property
+    def given(self) -> tuple[Value, ...]:
+        return (*self.constants, *self.sequences, *self.carries)
+
+    @property
+    def results(self) -> tuple[Value, ...]:
+        return (*self.new_carries, *self.stacked, *self.totals, *self.kept)
+
+    @property
+    def made(self) -> tuple[Value, ...]:
+        return (*self.before, *self.step, *self.after)
+
+    def with_results(self, find: Callable[[Value], Value]) -> Program:
+        """The same with other results, not scheduled yet."""
+        return replace(
+            self,
+            new_carries=tuple(map(find, self.new_carries)),
+            stacked=tuple(map(find, self.stacked)),
+            totals=tuple(map(find, self.totals)),
+            kept=tuple(map(find, self.kept)),
+            before=(),
+            step=(),
+            after=(),
+        )
+
+
+def reached(
+    values: Iterable[Value], passes: Callable[[Value], bool] = lambda v: True
+) -> dict[Value, None]:
+    """Those of the values, and of what they are made of, that pass."""
+    found: dict[Value, None] = {}
+    waiting = list(values)
+    while waiting:
+        v = waiting.pop()
+        if v not in found and passes(v):
+            found[v] = None
+            waiting += v.inputs
+    return found
+
+
+def in_order(values: Iterable[Value]) -> tuple[Value, ...]:
+    """Values each after what it is made of."""
+    return tuple(sorted(values, key=_number))
+
+
+def _number(v: Value) -> int:
+    return v.number
+
+
+def uses(results: Iterable[Value]) -> dict[Value, int]:
+    """How often each value is read, by operations and as a result."""
+    results = list(results)
+    counts: dict[Value, int] = {}
+    for v in reached(results):
+        for x in v.inputs:
+            counts[x] = counts.get(x, 0) + 1
+    for v in results:
+        counts[v] = counts.get(v, 0) + 1
+    return counts
+
+
+def rewrite(program: Program, rules: Iterable[Rewrite]) -> Program:
+    """The program with its operations rewritten by rules; not scheduled."""
+    counts = uses(program.results)
+    values = in_order(counts)
+    builder = Builder(rules, start=values[-1].number if values else 0)
+    found: dict[Value, Value] = {v: v for v in program.given}
+    for v in values:
+        if v.op is None:
+            found[v] = v
+        else:
+            args = tuple(found[x] if type(x) is Value else x for x in v.args)
+            found[v] = builder.make(v.op, args, v.keywords, v.shape, v.dtype)
+        if counts[v] > 1:
+            builder.shared.add(found[v])
+        if v.name is not None and found[v].name is None:
+            found[v].name = v.name
+    return program.with_results(found.__getitem__)
+
+
+def rebuilt(
+    program: Program, operands: Callable[[Builder, Value, tuple[Any, ...]], Value | None]
+) -> Program:
+    """The program with some of its operations replaced; not scheduled.
+
+    Args:
+        program: any.
+        operands: ``operands(builder, v, args)`` returns what takes v's place, given v's arguments
+            in the new program; None for the same operation on them.
+    """
+    builder = Builder(start=max((v.number for v in program.made), default=0))
+    found: dict[Value, Value] = {v: v for v in program.given}
+    for v in in_order(reached(program.results)):
+        if v.op is None:
+            found[v] = v
+            continue
+        args = tuple(found[x] if type(x) is Value else x for x in v.args)
+        made = operands(builder, v, args)
+        if made is None:
+            made = builder.plain(v.op, args, v.keywords, v.shape, v.dtype)
+        if v.name is not None and made.name is None:
+            made.name = v.name
+        found[v] = made
+    return program.with_results(found.__getitem__)
+
+
+# ── what a program may be ────────────────────────────────────────────────────────────────
+
+
+class InvalidProgram(AssertionError):
+    """A pass wrote a program that means nothing: a fault of this library."""
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InvalidProgram(f"scan: {message}")
+
+
+def verify(program: Program) -> None:
+    """Check that a program means something. The tests do, after every pass.
+
+    Raises:
+        InvalidProgram: it names the value and the rule that it breaks.
+    """
+    sections = {"before": program.before, "step": program.step, "after": program.after}
+    known: set[Value] = {*program.constants, *program.sequences}
+    for v in (*program.constants, *program.sequences, *program.carries):
+        _require(v.op is None, f"{v!r} is given, and is made by an operation too")
+    read: set[Value] = set(program.results)
+    for section, values in sections.items():
+        if section == "step":
+            known |= set(program.carries)
+        for v in values:
+            _require(v.op is not None, f"{v!r} stands in {section}, but nothing makes it")
+            _require(v not in known, f"{v!r} is made twice")
+            for x in v.inputs:
+                _require(x in known, f"{v!r} in {section} reads {x!r}, which is not made yet")
+                _require(x.number < v.number, f"{v!r} is older than its operand {x!r}")
+                read.add(x)
+            _require_operation(v, section)
+            known.add(v)
+    for v in program.made:
+        _require(v in read, f"{v!r} is made, and nobody reads it")
+    for v in program.results:
+        _require(v in known, f"{v!r} is a result, but nothing makes it")
+    for old, new in zip(program.carries, program.new_carries, strict=True):
+        _require(
+            (old.shape, old.dtype) == (new.shape, new.dtype),
+            f"the carry {old!r} is handed on as {new!r}",
+        )
+        _require(new not in program.after, f"{new!r} is handed on, but made after the steps")
+    for v in program.totals:
+        _require(not v.varies, f"the total {v!r} varies from step to step")
+
+
+def _require_operation(v: Value, section: str) -> None:
+    """Whether v has the level, the shape and the dtype that its operation gives."""
+    assert v.op is not None
+    highest = max((x.level for x in v.inputs), default=CONSTANT)
+    if isinstance(v.op, OverTime):
+        _require(section == "after", f"{v!r} is a sum over time, in {section}")
+        _require(v.level == CONSTANT, f"{v!r} is a sum over time, and varies")
+        return
+    _require(v.level == highest, f"{v!r} should have level {highest}")
+    _require(section != "before" or v.level < LOOP, f"{v!r} depends on the carry, in before")
+    _require(section != "step" or v.level > CONSTANT, f"{v!r} is the same at every step")
+    arrays = [np.ones(x.shape, x.dtype) if type(x) is Value else x for x in v.args]
+    with np.errstate(all="ignore"):
+        try:
+            made = np.asarray(v.op.forward(*arrays, **v.keywords))
+        except (ValueError, TypeError, IndexError) as error:
+            raise InvalidProgram(f"scan: {v!r} cannot be computed: {error}") from error
+    _require(
+        (made.shape, made.dtype) == (v.shape, v.dtype),
+        f"{v!r} is in fact {made.dtype} {made.shape}",
+    )
+
+
+def parts_of(index: Any) -> tuple[Any, ...]:
+    """What an index says of each axis."""
+    return index if isinstance(index, tuple) else (index,)
+
+
+def sections(program: Program) -> Iterator[tuple[str, tuple[Value, ...]]]:
+    """The sections in the order in which they run."""
+    yield "before", program.before
+    yield "step", program.step
+    yield "after", program.after
+
+
+__all__ = [
+    "CONSTANT",
+    "LOOP",
+    "SEQUENCE",
+    "Builder",
+    "InvalidProgram",
+    "Operation",
+    "OverTime",
+    "Program",
+    "Rewrite",
+    "Value",
+    "contiguous",
+    "filled",
+    "in_order",
+    "join",
+    "parts_of",
+    "reached",
+    "rebuilt",
+    "rewrite",
+    "sections",
+    "times_steps",
+    "total",
+    "total_applied",
+    "total_einsum",
+    "total_matmul",
+    "total_product",
+    "total_sum",
+    "uses",
+    "verify",
+]

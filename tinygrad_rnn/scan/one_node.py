@@ -1,0 +1,107 @@
+"""Running a fused step: one node of the graph, which runs as one program.
+
+A Python loop records every operation of every step. A fused step is compiled as scan compiles it,
+for a sequence of one step, and leaves one node in the graph, which can still be expanded: drawn,
+differentiated twice, checked for NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..backprop import Later, inputs_of, picked_from
+from ..graph import Node, Primitive, Value, attach, current, record
+from .call import Call, as_value, flatten, unflatten
+from .find import plan_of
+from .plan import Plan
+from .replay import replayed
+
+
+def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Run a step as one program, and record it as one node."""
+    state = current()
+    if state.anomaly or state.tracing is not None:
+        return step(*args)
+    leaves: list[Any] = []
+    structure = flatten(args, leaves)
+    values = [as_value(x, "fused: argument") for x in leaves]
+    call = _as_call(step, values, structure)
+    plan, sources, returned = plan_of(call, state.recording)
+    constants = [source.array for source in sources]
+    blocks = [x._array for x in call.inputs]
+    _, stacked, _, kept = plan.forward(1, False, constants, blocks, [])
+    outputs = tuple([block[0] for block in stacked])
+    if not plan.live.any:
+        return unflatten(returned, iter([attach(y, None) for y in outputs]))
+    parents = [x.node if x.node is not None else x._label for x in values]
+    arrays = [x._array for x in values]
+    for source in sources:
+        parents.append(source.node if source.node is not None else source.label)
+        arrays.append(source.array)
+    keywords = {"plan": plan, "kept": kept}
+    node = record(_fused, tuple(parents), tuple(arrays), outputs, keywords, state.scope)
+    made = [
+        picked_from(node, i) if live else attach(y, None)
+        for i, (y, live) in enumerate(zip(outputs, plan.live.outputs, strict=True))
+    ]
+    return unflatten(returned, iter(made))
+
+
+class _StepAsCell:
+    """A step without a carry, as scan knows it."""
+
+    def __init__(self, step: Callable[..., Any]):
+        self.step = step
+        self.__code__ = getattr(step, "__code__", type(step))
+        self.closed = getattr(step, "closed", None)
+
+    def __call__(self, carry: Any, args: Any) -> tuple[Any, Any]:
+        return (), self.step(*args)
+
+
+def _as_call(step: Callable[..., Any], values: list[Value], structure: Any) -> Call:
+    inputs = [attach(x._array[np.newaxis], x.node) for x in values]
+    return Call(_StepAsCell(step), [], (tuple,), inputs, structure, 1, False, None)
+
+
+def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
+    """The cotangents of arguments and closed-over values."""
+    plan: Plan = node.keywords["plan"]
+    kept = node.keywords["kept"]
+    m = len(plan.step.inputs)
+    backward = plan.backward_of_one(tuple(g is not None for g in gs), tuple(live))
+    constants = [*backward.arrays, *[kept[i] for i in backward.fixed]]
+    sequences = [np.asarray(gs[i])[np.newaxis] for i in backward.outputs]
+    sequences += [kept[i] for i in backward.moving]
+    _, stacked, summed, _ = backward.loop(1, False, constants, sequences, [])
+    result: list[Any] = [None] * (m + len(plan.sources))
+    for i, g in zip(backward.inputs, stacked, strict=False):
+        result[i] = g[0]
+    for i, g in zip(backward.sources, summed, strict=True):
+        result[i] = g
+    for i, left, right in backward.later:
+        result[i] = Later(_rows_times_rows, stacked[left][0], stacked[right][0], ())
+    return result
+
+
+def _rows_times_rows(g: Any, _: Any, x: Any) -> Any:
+    """g' x: the cotangent of a matrix, given the rows of all its uses."""
+    return np.matmul(g.T, x)
+
+
+def _expanded(node: Node) -> list[Value]:
+    """The step again, op by op, at the places of the node's parents."""
+    plan: Plan = node.keywords["plan"]
+    values = inputs_of(node)
+    m = len(plan.step.inputs)
+    slots = dict(zip(plan.step.inputs, values[:m], strict=True))
+    slots.update(zip(plan.sources, values[m:], strict=True))
+    return replayed(plan, slots)[1]
+
+
+_fused = Primitive("fused", one_node, _vjps, expand=_expanded)
+
+__all__ = ["one_node"]

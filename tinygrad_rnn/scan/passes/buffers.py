@@ -1,0 +1,340 @@
+"""Buffers: which memory every value of the step lies in.
+
+For the back end that calls NumPy. A value that is read after the step goes straight into the block
+that holds it for all steps, a new carry to where the next step looks for it, a part of a larger
+value to its place there; everything else lies in buffers that every step uses again.
+
+All memory that the steps write to is made here, so its strides are known; whether NumPy makes a
+view or a copy of it is asked of NumPy itself, on an array of the same strides. A buffer is used
+again when nothing reads it any more, neither itself nor through a view.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ...graph import table
+from ..blas import product_in_pieces
+from ..ir import LOOP, Program, Value, join
+from .schedule import kept_of_every_step
+from .simplify import is_ufunc
+
+_matmul, _stack, _concatenate = table["matmul"], table["_stack"], table["_concatenate"]
+_reshape = table["reshape"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value of the step lies.
+
+    Attributes:
+        kind: ``"block"``, the row of this step in a block of its own; ``"next"``, where the next
+            step finds the carry ``index``; ``"buffer"``, the buffer ``index``; ``"part"``, the
+            elements ``index`` of ``whole``, in the value's shape; ``"view"``, a view of its input;
+            ``"fresh"``, an array that NumPy makes.
+    """
+
+    kind: str
+    index: Any = None
+    whole: Value | None = None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The memory of a step.
+
+    Attributes:
+        places: of every value of the step.
+        buffers: shape and dtype of each buffer.
+        kept: the carries and values of the step that have a block: those read after it.
+        views: those read after it that are made again, from the block of what they are a view of.
+        zeroed: joins whose blocks start as zeros, so that gaps need no clearing.
+        scattered: values whose numbers do not lie one behind the other.
+    """
+
+    places: dict[Value, Place]
+    buffers: list[tuple[tuple[int, ...], np.dtype[Any]]]
+    kept: dict[Value, None]
+    views: dict[Value, None]
+    zeroed: set[Value]
+    scattered: set[Value]
+
+
+def buffers(program: Program) -> Memory:
+    """The memory of a scheduled program's step."""
+    return _Planner(program).memory()
+
+
+def may_be_view(v: Value) -> bool:
+    """Whether v may share memory with its first operand."""
+    return v.op is not None and v.op.is_view(v.keywords) is not False
+
+
+def is_opaque(v: Value) -> bool:
+    """Whether nobody knows what v's operation does with the memory of its operands."""
+    return v.op is not None and v.op.is_view(v.keywords) == "unknown"
+
+
+def covers(v: Value) -> bool:
+    """Whether the parts of a join fill it."""
+    used = np.zeros(v.shape, np.bool_)
+    for index in v.keywords["indices"]:
+        used[index] = True
+    return bool(used.all())
+
+
+def part_indices(v: Value) -> list[Any] | None:
+    """Where the operands of v lie in it, if v only puts them side by side; else None."""
+    if v.op is join:
+        return list(v.keywords["indices"])
+    if any(type(x) is not Value or x.dtype != v.dtype for x in v.args):
+        return None
+    if v.op is _stack:
+        before = (slice(None),) * (v.keywords["axis"] % len(v.shape))
+        return [(*before, i) for i in range(len(v.args))]
+    if v.op is _concatenate:
+        axis = v.keywords["axis"] % len(v.shape)
+        starts = np.cumsum([0, *(x.shape[axis] for x in v.args)]).tolist()
+        before = (slice(None),) * axis
+        return [(*before, slice(a, b)) for a, b in itertools.pairwise(starts)]
+    return None
+
+
+def writes_into(v: Value) -> bool:
+    """Whether v's operation can write into given memory of v's shape and dtype."""
+    op = v.op
+    assert op is not None
+    if op is _matmul or is_ufunc(op):
+        return v.dtype.kind in "fiub"
+    if op is product_in_pieces or part_indices(v) is not None:
+        return True
+    alike = all(x.dtype == v.dtype or x.dtype.kind == "b" for x in v.inputs)
+    return op.into is not None and alike
+
+
+class _Planner:
+    def __init__(self, program: Program):
+        self.program = program
+        self.step = program.step
+        self.position = {v: i for i, v in enumerate(self.step)}
+        self.handed_over = len(self.step)  # after the last operation
+        self.places: dict[Value, Place] = {}
+        self.views: dict[Value, None] = {}
+        self.kept = self.to_keep()
+        self.next = self.handed_on()
+        self.parts = self.found_parts()
+        #: An array with the strides of each value's memory; None where they are not known.
+        self.layout: dict[Value, ndarray | None] = {}
+        self.buffers: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
+        self.free: dict[Any, list[int]] = {}
+        self.held: dict[Value, int] = {}  # buffers by the value that lies in them
+
+    def memory(self) -> Memory:
+        for v in (*self.program.sequences, *self.program.before):
+            self.layout[v] = None
+        for v in self.program.carries:
+            self.layout[v] = np.empty(v.shape, v.dtype)
+        self.last = self.last_uses()
+        zeroed = {v for v in self.kept if v.op is join and not covers(v)}
+        for i, v in enumerate(self.step):
+            self.place(v, i)
+        scattered = {
+            v
+            for v, memory in self.layout.items()
+            if memory is not None and not memory.flags.c_contiguous
+        }
+        return Memory(self.places, self.buffers, self.kept, self.views, zeroed, scattered)
+
+    # ── what has to lie where ────────────────────────────────────────────────────────────
+
+    def to_keep(self) -> dict[Value, None]:
+        """What has a block: what is read after the step, or what that is a view of."""
+        kept: dict[Value, None] = {}
+        waiting = list(kept_of_every_step(self.program))
+        while waiting:
+            v = waiting.pop()
+            if v in kept or v in self.views:
+                continue
+            inputs = [x for x in v.inputs if x.varies]
+            if v in self.position and may_be_view(v) and not is_opaque(v) and inputs:
+                self.views[v] = None
+                waiting += [x for x in inputs if x in self.position or x.level == LOOP]
+            else:
+                kept[v] = None
+        return kept
+
+    def handed_on(self) -> dict[Value, int]:
+        """The values that are written to where the next step looks for a carry."""
+        found: dict[Value, int] = {}
+        for i, v in enumerate(self.program.new_carries):
+            if v in self.position and v not in found and not may_be_view(v) and writes_into(v):
+                found[v] = i
+        return found
+
+    def found_parts(self) -> dict[Value, Place]:
+        """Values that are written where the whole lies which they are put together to."""
+        found: dict[Value, Place] = {}
+        wholes: set[Value] = set()
+        for v in self.step:
+            indices = part_indices(v)
+            if indices is None or v in found or not v.shape:
+                continue
+            if v.op is join and v not in self.kept and not covers(v):
+                continue  # its gaps are cleared when it is put together
+            for x, index in zip(v.args, indices, strict=True):
+                x = self.before_reshape(x)
+                size = math.prod(np.empty(v.shape, np.bool_)[index].shape)
+                if (
+                    type(x) is Value
+                    and x in self.position
+                    and size == math.prod(x.shape)
+                    and x.dtype == v.dtype
+                    and x not in found
+                    and x not in wholes
+                    and x not in self.next
+                    and part_indices(x) is None
+                    and not may_be_view(x)
+                    and writes_into(x)
+                    and (x not in self.kept or v in self.kept)
+                    and self.fits(v, index, x)
+                ):
+                    found[x] = Place("part", index, v)
+                    wholes.add(v)
+        return found
+
+    def before_reshape(self, x: Any) -> Any:
+        """What x is another shape of."""
+        while type(x) is Value and x in self.position and x.op is _reshape:
+            (x,) = x.inputs
+        return x
+
+    def fits(self, whole: Value, index: Any, x: Value) -> bool:
+        """Whether the part of a whole can be seen in x's shape."""
+        memory = np.empty(whole.shape, whole.dtype)
+        part = memory[index]
+        return part.size > 0 and np.may_share_memory(part.reshape(x.shape), memory)
+
+    # ── placing them, one after the other ────────────────────────────────────────────────
+
+    def place(self, v: Value, i: int) -> None:
+        if may_be_view(v):
+            self.place_view(v)
+        elif v in self.parts:
+            self.place_part(v)
+        elif v in self.next:
+            self.settle(v, Place("next", self.next[v]))
+        elif v in self.kept and writes_into(v):
+            self.settle(v, Place("block"))
+        elif writes_into(v) and v not in self.kept:
+            if v not in self.places:  # the buffer of a whole is there since its first part
+                in_place = self.in_place(v, i)
+                index = self.take(v) if in_place is None else in_place
+                self.settle(v, Place("buffer", index))
+                self.held[v] = index
+        else:
+            self.places[v] = Place("fresh")
+            self.layout[v] = None
+        for x in dict.fromkeys(map(self.owner, (*v.inputs, v))):
+            if x in self.held and self.last[x] <= i:
+                self.give_back(x)
+
+    def settle(self, v: Value, place: Place) -> None:
+        self.places[v] = place
+        self.layout[v] = np.empty(v.shape, v.dtype)
+
+    def place_view(self, v: Value) -> None:
+        """A view, if NumPy makes one of that memory; else a copy."""
+        assert v.op is not None
+        memory = self.layout.get(v.inputs[0]) if v.inputs else None
+        self.places[v], self.layout[v] = Place("fresh"), None
+        if memory is None or is_opaque(v):
+            return
+        args = [self.layout[x] if type(x) is Value else x for x in v.args]
+        if any(x is None for x in args):
+            return
+        made = v.op.forward(*args, **v.keywords)
+        if isinstance(made, ndarray) and made.size and np.may_share_memory(made, memory):
+            self.places[v], self.layout[v] = Place("view"), made
+
+    def place_part(self, v: Value) -> None:
+        place = self.parts[v]
+        whole = place.whole
+        assert whole is not None
+        if whole not in self.places:
+            if whole in self.next:
+                self.settle(whole, Place("next", self.next[whole]))
+            elif whole in self.kept:
+                self.settle(whole, Place("block"))
+            else:
+                index = self.take(whole)
+                self.settle(whole, Place("buffer", index))
+                self.held[whole] = index
+        memory = self.layout[whole]
+        assert memory is not None
+        self.places[v] = place
+        self.layout[v] = memory[place.index].reshape(v.shape)
+
+    # ── how long ─────────────────────────────────────────────────────────────────────────
+
+    def owner(self, v: Value) -> Value:
+        """The value whose memory v may lie in."""
+        while True:
+            if v in self.parts:
+                whole = self.parts[v].whole
+                assert whole is not None
+                v = whole
+            elif v in self.position and may_be_view(v) and v.inputs and not is_opaque(v):
+                v = v.inputs[0]
+            else:
+                return v
+
+    def last_uses(self) -> dict[Value, int]:
+        """The last operation that reads each owner's memory, itself or through a view."""
+        last: dict[Value, int] = {}
+        for i, v in enumerate(self.step):
+            for x in (v, *v.inputs):
+                # What an opaque operation gives may lie in any of its operands.
+                at = self.handed_over if is_opaque(v) else i
+                x = self.owner(x)
+                last[x] = max(last.get(x, -1), at)
+        for v in self.program.new_carries:
+            last[self.owner(v)] = self.handed_over
+        return last
+
+    def take(self, v: Value) -> int:
+        free = self.free.get((v.shape, v.dtype))
+        if free:
+            return free.pop()
+        self.buffers.append((v.shape, v.dtype))
+        return len(self.buffers) - 1
+
+    def give_back(self, v: Value) -> None:
+        self.free.setdefault((v.shape, v.dtype), []).append(self.held.pop(v))
+
+    def in_place(self, v: Value, i: int) -> int | None:
+        """The buffer of an operand that v may overwrite."""
+        assert v.op is not None
+        if not is_ufunc(v.op):
+            return None
+        for x in dict.fromkeys(v.inputs):
+            if x in self.held and self.last[x] == i and (x.shape, x.dtype) == (v.shape, v.dtype):
+                return self.held.pop(x)
+        return None
+
+
+__all__ = [
+    "Memory",
+    "Place",
+    "buffers",
+    "covers",
+    "is_opaque",
+    "may_be_view",
+    "part_indices",
+    "writes_into",
+]

@@ -1,0 +1,178 @@
+"""Columns: matrices that are only put together to be multiplied, or cut up after it.
+
+For the back end that calls NumPy: it runs through the columns of a matrix row by row, and one
+product of many columns is not faster than several of few. The sums change their order within a
+product of matrices alone, where BLAS chooses it anyway.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from ...graph import table
+from ..ir import CONSTANT, LOOP, Builder, Operation, Value, filled, join, parts_of
+
+_multiply = table["multiply"]
+_add, _matmul, _transpose = table["add"], table["matmul"], table["transpose"]
+_sum, _mean, _sum_to = table["sum"], table["mean"], table["sum_to"]
+_getitem = table["_getitem"]
+
+
+def cut(build: Builder, call: Operation) -> Value | None:
+    """(h W' + b)[:, i:j] -> h W'[:, i:j] + b[i:j]: what the loop works on is contiguous."""
+    if call.op is not _getitem:
+        return None
+    x, parts = call.args[0], parts_of(call.keywords["index"])
+    if type(x) is not Value or x.level == CONSTANT or not 1 <= len(x.shape) <= 2:
+        return None
+    if any(type(part) not in (slice, type(Ellipsis)) for part in parts):
+        return None
+    *leading, last = parts
+    if any(y.dtype != x.dtype for y in _leaves(x)):
+        return None
+    leads = leading in ([Ellipsis], [slice(None)] * (len(x.shape) - 1))
+    if not leads or type(last) is not slice or not _has_columns(x):
+        return None
+    return _columns(build, x, last)
+
+
+def _has_columns(x: Any) -> bool:
+    """Whether x is a sum of products with the same matrix at every step, and of biases.
+
+    All terms have all columns: one that is broadcast along them has none to cut.
+    """
+    if type(x) is not Value or not x.shape:
+        return False
+    if x.level == CONSTANT:
+        return True
+    if x.op is _add:
+        width = x.shape[-1]
+        return all(_has_columns(part) and part.shape[-1] == width for part in x.args)
+    if x.op is not _matmul or type(x.args[1]) is not Value:
+        return False
+    return x.args[1].level == CONSTANT and len(x.args[1].shape) == 2
+
+
+def _leaves(x: Value) -> list[Value]:
+    """What a sum of products is made of."""
+    if x.level == CONSTANT or x.op not in (_add, _matmul):
+        return [x]
+    return [leaf for part in x.inputs for leaf in (_leaves(part) if x.op is _add else [part])]
+
+
+def _columns(build: Builder, x: Value, columns: slice) -> Value:
+    if x.op is _add and x.level > CONSTANT:
+        left, right = (_columns(build, part, columns) for part in x.args)
+        return build.elementwise(_add, left, right)
+    if x.op is _matmul and x.level > CONSTANT:
+        rows, matrix = x.args
+        return build.matmul(rows, _columns(build, matrix, columns))
+    return build.getitem(x, (Ellipsis, columns))
+
+
+def product_of_parts(build: Builder, call: Operation) -> Value | None:
+    """[a b c] W -> a W_a + b W_b + c W_c, and [a b c]' y -> [a'y; b'y; c'y]."""
+    if call.op is not _matmul:
+        return None
+    x, y = call.args
+    if type(x) is not Value or type(y) is not Value or not len(call.shape) == len(y.shape) == 2:
+        return None
+    if x.op is join and x.shape[0] > 1 and y.level < LOOP:
+        columns = _side_by_side(x)
+        if columns is None:
+            return None
+        terms = [build.matmul(part, build.getitem(y, at)) for part, at in columns]
+        return functools.reduce(lambda a, b: build.elementwise(_add, a, b), terms)
+    if x.op is _transpose and x.shape[1] > 1:
+        (before,) = x.inputs
+        columns = _side_by_side(before)
+        if columns is None:
+            return None
+        parts = tuple(build.matmul(build.transpose(part), y) for part, _ in columns)
+        keywords = {"indices": tuple(at for _, at in columns), "shape": call.shape}
+        return build.make(join, parts, keywords, call.shape, call.dtype)
+    return None
+
+
+def sum_of_parts(build: Builder, call: Operation) -> Value | None:
+    """The sum of the rows of [a b c]: the sums of the rows of a, b and c."""
+    if call.op is not _sum:
+        return None
+    (x,), keywords = call.args, call.keywords
+    if type(x) is not Value or keywords["axis"] not in (0, (0,)) or keywords["keepdims"]:
+        return None
+    columns = _side_by_side(x)
+    if columns is None or x.shape[0] < 2:
+        return None
+    parts = [build.make(_sum, (part,), keywords, part.shape[1:], x.dtype) for part, _ in columns]
+    joined = {"indices": tuple(at for _, at in columns), "shape": call.shape}
+    return build.make(join, tuple(parts), joined, call.shape, call.dtype)
+
+
+def _side_by_side(x: Value) -> list[tuple[Value, slice]] | None:
+    """The parts of a join of columns that fill it, each with its columns; None for others."""
+    if x.op is not join or len(x.shape) != 2:
+        return None
+    columns = []
+    for part, index in zip(x.args, x.keywords["indices"], strict=True):
+        parts = parts_of(index)
+        if len(parts) != 2 or type(parts[1]) is not slice:
+            return None
+        if parts[0] not in (slice(None), Ellipsis) or parts[1].step not in (None, 1):
+            return None
+        at = slice(*parts[1].indices(x.shape[1])[:2])
+        if part.dtype != x.dtype or part.shape != (x.shape[0], at.stop - at.start):
+            return None
+        columns.append((part, at))
+    return sorted(columns, key=lambda column: column[1].start)
+
+
+def sum_of_columns(build: Builder, call: Operation) -> Value | None:
+    """The sum of each row, as a product with a column of ones: BLAS is there sooner."""
+    if call.op not in (_sum, _mean, _sum_to):
+        return None
+    (x,), shape = call.args, call.shape
+    if type(x) is not Value or x.level < LOOP or not 1 <= len(x.shape) <= 2:
+        return None
+    rank, dtype = len(x.shape), x.dtype
+    row_sums = (*x.shape[:-1], 1)
+    if x.shape[-1] < 2 or dtype.char not in "fd":
+        return None
+    if call.op is _sum_to:
+        if shape != row_sums:
+            return None
+    else:
+        axis = call.keywords["axis"]
+        axes = range(rank) if axis is None else np.ravel(axis).tolist()
+        if {a % rank for a in axes} != {rank - 1}:
+            return None
+    # A factor of at most 1 may go into the ones: what underflows was next to 0 anyway.
+    one = 1 / x.shape[-1] if call.op is _mean else 1.0
+    column = {"shape": (x.shape[-1], 1), "fill_value": one, "dtype": dtype}
+    ones = build.make(filled, (), column, (x.shape[-1], 1), dtype)
+    made = build.make(_matmul, (x, ones), {}, row_sums, dtype)
+    return build.reshape(made, shape)
+
+
+def scaled_sum(build: Builder, call: Operation) -> Value | None:
+    """(x 1) c -> x (c 1), where 1 is a column of ones and c a number of at most 1."""
+    if call.op is not _multiply or len(call.args) != 2:
+        return None
+    for x, c in (call.args, call.args[::-1]):
+        if type(c) is not float or not 0 < abs(c) <= 1 or type(x) is not Value:
+            continue
+        ones = x.args[1] if x.op is _matmul and x not in build.shared else None
+        if type(ones) is Value and ones.op is filled:
+            keywords = {**ones.keywords, "fill_value": ones.keywords["fill_value"] * c}
+            column = build.make(filled, (), keywords, ones.shape, ones.dtype)
+            return build.make(_matmul, (x.args[0], column), {}, call.shape, call.dtype)
+    return None
+
+
+#: In the order in which they are tried.
+RULES = (cut, product_of_parts, sum_of_parts, sum_of_columns, scaled_sum)
+
+__all__ = ["RULES"]

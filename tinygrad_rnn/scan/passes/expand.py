@@ -1,0 +1,102 @@
+"""Expand: operations written out in simpler ones, each of which is one call, or one instruction.
+
+What an operation is in simpler ones it says itself (``Primitive.written_out``). Written out, its
+parts can be done together with those of others, and write over each other's memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...graph import table, traced
+from ...tensor import Tensor
+from ..derive import translate
+from ..ir import CONSTANT, LOOP, Builder, Operation, Value
+from ..trace import Trace
+
+_add, _matmul, _multiply, _negative = (
+    table[name] for name in ("add", "matmul", "multiply", "negative")
+)
+
+
+def written_out(build: Builder, call: Operation) -> Value | None:
+    """sigmoid(x) -> 1 / (1 + exp(-x)), and the like, where the step has to do it."""
+    if call.op.written_out is None or call.dtype.char not in "fd":
+        return None
+    inputs = [x for x in call.args if type(x) is Value]
+    if max((x.level for x in inputs), default=CONSTANT) < LOOP:
+        return None
+    if any(x.dtype != call.dtype for x in inputs):
+        return None
+    return inlined(build, call)
+
+
+def inlined(build: Builder, call: Operation) -> Value | None:
+    """The value of an operation, made of the operations that it is written out in."""
+    assert call.op.written_out is not None
+    trace = Trace()
+    values: dict[int, Value] = {}
+    arguments: list[Any] = []
+    with traced(trace, recording=False):
+        for x in call.args:
+            if type(x) is Value:
+                given = trace.given(x.shape, x.dtype, False)
+                values[given._array.slot] = x  # type: ignore[attr-defined]
+                arguments.append(given)
+            else:
+                arguments.append(x)
+        made = call.op.written_out(*arguments, **call.keywords)
+    if not isinstance(made, Tensor) or trace.sources:
+        return None  # it needs arrays of its own
+    translate(build, trace.instructions, trace.symbols, values)
+    found = values[made._array.slot]  # type: ignore[attr-defined]
+    found.range = found.range or call.op.range
+    return found if (found.shape, found.dtype) == (call.shape, call.dtype) else None
+
+
+def negative_inwards(build: Builder, call: Operation) -> Value | None:
+    """-(h W + x_t V) -> h (-W) + (-x_t V), exactly the same number: only weights change sign."""
+    if call.op is not _negative or call.dtype.kind != "f":
+        return None
+    (x,) = call.args
+    if type(x) is not Value or x.level < LOOP or x.op is not _add:
+        return None
+    return _negated(build, x) if _takes_sign(build, x, call.dtype) else None
+
+
+def _takes_sign(build: Builder, x: Any, dtype: np.dtype[Any]) -> bool:
+    """Whether -x is made of values that are known before the loop, times the same as x."""
+    if type(x) is not Value or x.dtype != dtype:
+        return False
+    if x.level < LOOP:
+        return True
+    if x in build.shared:
+        return False
+    if x.op is _add:
+        return all(_takes_sign(build, part, dtype) for part in x.args)
+    if x.op is _matmul:
+        rows, matrix = x.args
+        return bool(matrix.level == CONSTANT and rows.dtype == matrix.dtype == dtype)
+    if x.op is not _multiply or any(type(y) is not Value or y.dtype != dtype for y in x.args):
+        return False
+    return any(y.level < LOOP for y in x.args)
+
+
+def _negated(build: Builder, x: Value) -> Value:
+    if x.level < LOOP:
+        return build.elementwise(_negative, x)
+    if x.op is _add:
+        left, right = (_negated(build, part) for part in x.args)
+        return build.elementwise(_add, left, right)
+    if x.op is _matmul:
+        rows, matrix = x.args
+        return build.make(_matmul, (rows, _negated(build, matrix)), {}, x.shape, x.dtype)
+    left, right = x.args
+    if right.level < LOOP:
+        return build.elementwise(_multiply, left, _negated(build, right))
+    return build.elementwise(_multiply, _negated(build, left), right)
+
+
+__all__ = ["inlined", "negative_inwards", "written_out"]

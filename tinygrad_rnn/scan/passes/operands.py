@@ -1,0 +1,98 @@
+"""Operands: what the step reads, in the form that NumPy is fastest on, prepared before the loop.
+
+NumPy broadcasts slowly: a call on two arrays of one shape takes a fourth of the time of one that
+repeats a row. OpenBLAS multiplies small matrices, of up to 10^6 multiplications, as they lie in
+memory; larger ones it first copies into an order that suits it. For the few rows of a step that
+does not pay: (32, 256) by (256, 256) takes 1.3 times as long whole as in four pieces, (4, 512) by
+(512, 2048) 4 times as long as in eight.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ...graph import table
+from ..blas import cut, in_pieces, product_in_pieces
+from ..ir import CONSTANT, Builder, Program, Value, contiguous, rebuilt
+from .schedule import kept_of_every_step
+from .simplify import is_ufunc
+
+_matmul, _broadcast_to = table["matmul"], table["broadcast_to"]
+
+#: The largest values, in elements, that are worth broadcasting for all steps before the loop.
+SMALL = 1024
+
+
+def operands(program: Program) -> Program:
+    """The scheduled program, its step's operands prepared before it; not scheduled."""
+    step = set(program.step)
+    kept = kept_of_every_step(program)
+
+    def changed(build: Builder, v: Value, args: tuple[Any, ...]) -> Value | None:
+        if v not in step or v.op is None:
+            return None
+        if v.op is _matmul and is_matrix_product(v):
+            return _product(build, v, args)
+        if not is_ufunc(v.op):
+            return None
+        wide = []
+        for old, x in zip(v.args, args, strict=True):
+            if type(old) is Value and old not in step and old not in program.carries:
+                x = _broadcast(build, x, v)
+            elif type(old) is Value and old in step and old not in kept and _is_single(old, v):
+                x = build.reshape(x, ())
+            wide.append(x)
+        return build.plain(v.op, tuple(wide), v.keywords, v.shape, v.dtype)
+
+    return rebuilt(program, changed)
+
+
+def _broadcast(build: Builder, x: Value, v: Value) -> Value:
+    """An operand that v broadcasts, already broadcast."""
+    if x.shape in ((), v.shape):
+        return x
+    size = math.prod(v.shape)
+    if x.varies and size > SMALL:
+        return x
+    if math.prod(x.shape) == size:
+        return build.reshape(x, v.shape)
+    wide = build.make(_broadcast_to, (x,), {"shape": v.shape}, v.shape, x.dtype)
+    return build.make(contiguous, (wide,), {}, v.shape, x.dtype)
+
+
+def _is_single(x: Value, v: Value) -> bool:
+    """Whether x is a single number that v broadcasts: NumPy is fastest on one without axes."""
+    return math.prod(x.shape) == 1 and x.shape not in ((), v.shape) and x.dtype == v.dtype
+
+
+def is_matrix_product(v: Value) -> bool:
+    """Whether v is a product of a row or of rows with a matrix, all of one dtype of BLAS."""
+    x, y = v.args
+    return (
+        type(x) is Value
+        and type(y) is Value
+        and 1 <= len(x.shape) <= 2
+        and len(y.shape) == 2
+        and x.dtype == y.dtype == v.dtype
+        and v.dtype.char in "fd"
+    )
+
+
+def _product(build: Builder, v: Value, args: tuple[Any, ...]) -> Value | None:
+    x, y = args
+    if y.level != CONSTANT:
+        return None
+    n, k = v.args[0].shape if len(v.shape) == 2 else (1, v.args[0].shape[0])
+    p, q = cut(n, k, v.shape[-1])
+    if len(v.shape) == 2 and (p, q) != (1, 1):
+        shape = (1, q, k, v.shape[-1] // q)
+        pieces = build.make(in_pieces, (y,), {"q": q}, shape, y.dtype)
+        return build.make(product_in_pieces, (x, pieces), {"p": p}, v.shape, v.dtype)
+    if y.op is None:
+        return None
+    y = build.make(contiguous, (y,), {}, y.shape, y.dtype)
+    return build.make(_matmul, (x, y), {}, v.shape, v.dtype)
+
+
+__all__ = ["SMALL", "is_matrix_product", "operands"]

@@ -1,0 +1,334 @@
+"""Pack: operations that are alike and do not wait for each other, in one call.
+
+The gates of a cell are such: four products with h, four sums, three exponentials. For a small net
+the calls are most of the time, and four rows of numbers take hardly longer than one.
+
+A *pack* is one value (k, ...) in the place of k values; these become parts of it, ``pack[i]``. Its
+operands are packs too, or the same value for all, or values known before the loop, which are
+stacked there. All of it is ordinary operations on whole shapes: nothing depends on which sizes
+happen to fit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...graph import table
+from ..ir import CONSTANT, LOOP, Builder, Program, Value, join, parts_of
+from ..trace import frozen
+from .simplify import is_ufunc
+
+_matmul = table["matmul"]
+
+#: The largest values, in elements, that packing gains anything for (measured).
+LARGEST = 1024
+#: The largest that are worth a copy to bring them together.
+LARGEST_COPIED = 256
+
+
+class _Pack:
+    """Values to compute in one call.
+
+    Attributes:
+        members: in the order in which they lie.
+    """
+
+    def __init__(self, members: list[Value]):
+        self.members = members
+
+    @property
+    def leader(self) -> Value:
+        return self.members[0]
+
+    @property
+    def is_product(self) -> bool:
+        return self.leader.op is _matmul
+
+    def operands(self, j: int) -> list[Any]:
+        return [v.args[j] for v in self.members]
+
+    def shares(self, j: int) -> bool:
+        """Whether all members have the same operand in this place."""
+        operands = self.operands(j)
+        return all(x is operands[0] or type(x) is not Value for x in operands)
+
+    @property
+    def broadcasts(self) -> bool:
+        """Whether one value of the step meets what differs from member to member."""
+        shared = [self.shares(j) for j in range(len(self.leader.args))]
+        return (
+            not self.is_product
+            and not all(shared)
+            and any(
+                same and type(x) is Value and x.level == LOOP
+                for x, same in zip(self.leader.args, shared, strict=True)
+            )
+        )
+
+
+def pack(program: Program) -> Program:
+    """The scheduled program with alike operations of the step packed; not scheduled."""
+    packs = _found(program)
+    if not packs:
+        return program
+    return _Rebuilt(program, packs).program
+
+
+# ── which ────────────────────────────────────────────────────────────────────────────────
+
+
+def _found(program: Program) -> dict[Value, _Pack]:
+    """The packs of a program, by their members."""
+    columns = _columns_of_joins(program.step)
+    handed_on = {v for v in program.new_carries if v.level == LOOP}
+    banned = set(handed_on)
+    depths = _depths(program.step)
+    while True:
+        found = _grouped(program.step, depths, banned, columns)
+        _put_in_order(found, columns)
+        wrong = [each for each in _each(found) if not _fits(each, found, columns)]
+        if not wrong:
+            return found
+        banned.update(wrong[0].members)
+
+
+def _columns_of_joins(step: Sequence[Value]) -> dict[Value, tuple[Value, int]]:
+    """Of parts that are joined into one row: into which, and from which column on."""
+    columns: dict[Value, tuple[Value, int]] = {}
+    for v in step:
+        if v.op is not join or math.prod(v.shape) != v.shape[-1]:
+            continue
+        for part, index in zip(v.args, v.keywords["indices"], strict=True):
+            last = parts_of(index)[-1]
+            if type(last) is slice and part.shape[:-1] == v.shape[:-1] and part not in columns:
+                where = range(*last.indices(v.shape[-1]))
+                if where.step == 1 and len(where) == part.shape[-1]:
+                    columns[part] = (v, where.start)
+    return columns
+
+
+def _each(found: Mapping[Value, _Pack]) -> list[_Pack]:
+    return list(dict.fromkeys(found.values()))
+
+
+def _depths(step: Sequence[Value]) -> dict[Value, int]:
+    """How many operations of the step come before each: those of one depth are independent."""
+    depths: dict[Value, int] = {}
+    for v in step:
+        depths[v] = 1 + max((depths.get(x, 0) for x in v.inputs), default=0)
+    return depths
+
+
+def _grouped(
+    step: Sequence[Value],
+    depths: Mapping[Value, int],
+    banned: set[Value],
+    columns: Mapping[Value, tuple[Value, int]],
+) -> dict[Value, _Pack]:
+    found: dict[Value, _Pack] = {}
+    for depth in sorted(set(depths.values())):
+        alike: dict[Any, list[Value]] = {}
+        for v in step:
+            if depths[v] == depth and v not in banned and _packable(v):
+                whole = columns[v][0] if v in columns else None
+                kinds = [_kind(x, v, found, depths) for x in v.args]
+                key = (v.op, frozen(v.keywords), v.shape, v.dtype, whole, *kinds)
+                alike.setdefault(key, []).append(v)
+        for members in alike.values():
+            if len(members) > 1:
+                made = _Pack(members)
+                # Broadcasting costs as much as two calls more.
+                if len(members) > 2 or not made.broadcasts:
+                    found.update(dict.fromkeys(members, made))
+    return found
+
+
+def _packable(v: Value) -> bool:
+    if v.op is None or not v.shape or math.prod(v.shape) > LARGEST or v.dtype.char not in "fd":
+        return False
+    if v.op is _matmul:
+        x, y = v.args
+        return (
+            type(x) is Value
+            and type(y) is Value
+            and x.level == LOOP
+            and y.level == CONSTANT
+            and len(x.shape) <= 2
+            and len(y.shape) == 2
+            and x.dtype == y.dtype == v.dtype
+        )
+    if not is_ufunc(v.op):
+        return False
+    return all(x.dtype == v.dtype and len(x.shape) <= len(v.shape) for x in v.inputs)
+
+
+def _kind(x: Any, v: Value, found: Mapping[Value, _Pack], in_step: Mapping[Value, int]) -> Any:
+    """What two operands have in common that can be one operand of a pack."""
+    if type(x) is not Value:
+        return frozen(x)
+    if x.level < LOOP and x not in in_step:
+        given = x.op is None and x.level > CONSTANT  # it lies somewhere already
+        if given and math.prod(x.shape) > LARGEST_COPIED:
+            return x
+        return (x.level, x.shape, x.dtype)
+    # Products are of the same rows with several matrices.
+    return found[x] if x in found and x.shape == v.shape and v.op is not _matmul else x
+
+
+def _put_in_order(found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]) -> None:
+    """Bring the members of each pack into the order in which later packs read them."""
+    packs = _each(found)
+    number = {each: i for i, each in enumerate(packs)}
+    rank: dict[Value, tuple[Any, ...]] = {}
+    for each in reversed(packs):
+        if each.leader in columns:
+            each.members.sort(key=lambda v: columns[v][1])
+        else:
+            last = (len(packs),)
+            each.members.sort(key=lambda v: rank.get(v, last))
+        for position, v in enumerate(each.members):
+            for x in v.inputs:
+                if x in found and found[x] is not each:
+                    rank[x] = min(rank.get(x, (len(packs),)), (number[each], position))
+
+
+def _fits(
+    each: _Pack, found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]
+) -> bool:
+    """Whether what is read and written lies one behind the other."""
+    if each.leader in columns:
+        start, width = columns[each.leader][1], each.leader.shape[-1]
+        if any(columns[v][1] != start + i * width for i, v in enumerate(each.members)):
+            return False
+    for j in range(len(each.leader.args)):
+        operands = each.operands(j)
+        if each.shares(j) or operands[0] not in found:
+            continue
+        source = found[operands[0]].members
+        first = source.index(operands[0])
+        if operands != source[first : first + len(operands)]:
+            return False
+    return True
+
+
+# ── the program with packs ───────────────────────────────────────────────────────────────
+
+
+class _Rebuilt:
+    """A program whose packs are values."""
+
+    def __init__(self, program: Program, packs: Mapping[Value, _Pack]):
+        self.packs = packs
+        self.build = Builder(start=max((v.number for v in program.made), default=0))
+        self.new: dict[Value, Value] = {v: v for v in program.given}
+        self.whole: dict[_Pack, Value] = {}
+        waiting = list(reversed(program.results))
+        while waiting:
+            v = waiting[-1]
+            needed = [x for x in self.needed(v) if x not in self.new]
+            if v in self.new:
+                waiting.pop()
+            elif needed:
+                waiting += reversed(needed)
+            else:
+                waiting.pop()
+                self.make(v)
+        self.program = program.with_results(self.new.__getitem__)
+
+    def needed(self, v: Value) -> list[Value]:
+        members = self.packs[v].members if v in self.packs else [v]
+        return [x for member in members for x in member.inputs]
+
+    def make(self, v: Value) -> None:
+        each = self.packs.get(v)
+        if each is not None:
+            self.make_pack(each)
+        elif v.op is None:
+            self.new[v] = v
+        elif v.op is join:
+            self.new[v] = self.joined(v)
+        else:
+            assert v.op is not None
+            args = tuple(self.new[x] if type(x) is Value else x for x in v.args)
+            self.new[v] = self.build.plain(v.op, args, v.keywords, v.shape, v.dtype)
+        if v.name is not None and self.new[v].name is None:
+            self.new[v].name = v.name
+
+    def make_pack(self, each: _Pack) -> None:
+        leader, build = each.leader, self.build
+        assert leader.op is not None
+        count = len(each.members)
+        shape = (count, *leader.shape)
+        if each.is_product:
+            rows, matrices = self.new[leader.args[0]], [self.new[y] for y in each.operands(1)]
+            if math.prod(leader.shape[:-1]) == 1:  # of one row with all of them at once
+                at_once = build.matmul(rows, build.concatenate(matrices))
+                whole = build.reshape(at_once, shape)
+            else:
+                products = [build.matmul(rows, y) for y in matrices]
+                whole = build.stack(products)
+                self.new.update(zip(each.members, products, strict=True))
+        else:
+            args = tuple(self.operand(each, j) for j in range(len(leader.args)))
+            whole = build.plain(leader.op, args, leader.keywords, shape, leader.dtype)
+        self.whole[each] = whole
+        for i, v in enumerate(each.members):
+            if v not in self.new:
+                self.new[v] = build.getitem(whole, i)
+
+    def operand(self, each: _Pack, j: int) -> Any:
+        """What all members read in this place, as one value."""
+        operands = each.operands(j)
+        x = operands[0]
+        if each.shares(j):
+            return self.new[x] if type(x) is Value else x
+        if x in self.packs:
+            source = self.packs[x]
+            first = source.members.index(x)
+            if len(operands) == len(source.members):
+                return self.whole[source]
+            return self.build.getitem(self.whole[source], slice(first, first + len(operands)))
+        stacked = self.build.stack([self.new[y] for y in operands])
+        missing = len(each.leader.shape) - len(x.shape)
+        return self.build.reshape(stacked, (len(operands), *(1,) * missing, *x.shape))
+
+    def joined(self, v: Value) -> Value:
+        """A join of one row: parts that are a pack already lie one behind the other."""
+        parts: list[Value] = []
+        indices: list[Any] = []
+        seen: set[_Pack] = set()
+        for part, index in zip(v.args, v.keywords["indices"], strict=True):
+            each = self.packs.get(part)
+            if each is None or each.is_product or not self.fills(v, each):
+                parts.append(self.new[part])
+                indices.append(index)
+            elif each not in seen:
+                seen.add(each)
+                width = part.shape[-1] * len(each.members)
+                start = parts_of(self.index_of(v, each.leader))[-1].indices(v.shape[-1])[0]
+                row = (*v.shape[:-1], width)
+                parts.append(self.build.reshape(self.whole[each], row))
+                indices.append((Ellipsis, slice(start, start + width)))
+        keywords = {"indices": tuple(indices), "shape": v.shape}
+        return self.build.plain(join, tuple(parts), keywords, v.shape, v.dtype)
+
+    def index_of(self, v: Value, part: Value) -> Any:
+        return v.keywords["indices"][v.args.index(part)]
+
+    def fills(self, v: Value, each: _Pack) -> bool:
+        """Whether the members of a pack are columns of a row, one behind the other."""
+        if math.prod(v.shape) != v.shape[-1] or any(v.args.count(x) != 1 for x in each.members):
+            return False
+        starts = []
+        for x in each.members:
+            last = parts_of(self.index_of(v, x))[-1]
+            if type(last) is not slice or last.indices(v.shape[-1])[2] != 1:
+                return False
+            starts.append(last.indices(v.shape[-1])[0])
+        width = each.leader.shape[-1]
+        return all(start == starts[0] + i * width for i, start in enumerate(starts))
+
+
+__all__ = ["LARGEST", "LARGEST_COPIED", "pack"]

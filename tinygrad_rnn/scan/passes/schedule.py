@@ -1,0 +1,53 @@
+"""Schedule: what runs before the steps, at every step, and after them.
+
+Only what the next carry waits for has to run within the loop. What the carry doesn't reach is made
+before it, for all steps at once; what only the outputs or the sums over time need, after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..ir import LOOP, SEQUENCE, OverTime, Program, Value, in_order, reached
+
+
+def schedule(program: Program, late: Callable[[Value], bool] = lambda v: False) -> Program:
+    """The program with every value in a section.
+
+    Args:
+        program: its sections are not looked at.
+        late: whether a value that is known before the loop, and that nothing but the steps reads,
+            is better made at each step: while its operands and its readers are in the cache.
+    """
+    step = reached(program.new_carries, lambda v: v.level == LOOP and v.op is not None)
+    readers: dict[Value, list[Value]] = {}
+    for v in reached(program.results):
+        for x in v.inputs:
+            readers.setdefault(x, []).append(v)
+    for v in reversed(in_order(readers)):
+        early = v.level == SEQUENCE and v.op is not None and v not in program.results
+        if early and late(v) and all(reader in step for reader in readers[v]):
+            step[v] = None
+    before = reached(
+        [*program.new_carries, *(x for v in step for x in v.inputs)],
+        lambda v: v.level < LOOP and v not in step and not isinstance(v.op, OverTime),
+    )
+    after = reached(program.results, lambda v: v not in step and v not in before)
+    return replace(
+        program,
+        before=in_order(v for v in before if v.op is not None),
+        step=in_order(step),
+        after=in_order(v for v in after if v.op is not None),
+    )
+
+
+def kept_of_every_step(program: Program) -> dict[Value, None]:
+    """The values made in the step, and the carries, that are read after it: of every step."""
+    in_loop = {*program.step, *program.carries}
+    found = [x for v in program.after for x in v.inputs if x in in_loop]
+    found += [v for v in (*program.stacked, *program.totals, *program.kept) if v in in_loop]
+    return dict.fromkeys(found)
+
+
+__all__ = ["kept_of_every_step", "schedule"]

@@ -1,0 +1,138 @@
+"""Totals: sums over time, taken as early and in as few passes as possible.
+
+The cotangent of a weight is a sum over the steps. It need not be made of T parts that are then
+added: one product whose inner axis is all steps sums while it multiplies, and a linear operation
+is done once, on the sum.
+
+    sum_t A_t B_t          ->  [A_1 ... A_T] [B_1; ...; B_T]
+    sum_t f(x_t), f linear ->  f(sum_t x_t)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...graph import table
+from ...ops.indexing import PLACE
+from ..ir import (
+    Builder,
+    Program,
+    Value,
+    join,
+    reached,
+    times_steps,
+    total,
+    total_applied,
+    total_einsum,
+    total_matmul,
+    total_product,
+    total_sum,
+)
+
+_multiply, _matmul, _einsum = table["multiply"], table["matmul"], table["einsum"]
+_sum, _sum_to = table["sum"], table["sum_to"]
+_rows_added, _scatter = table["_rows_added"], table["_scatter"]
+
+
+def totals(program: Program) -> Program:
+    """The scheduled program with its sums over time rewritten; not scheduled."""
+    if not any(v.op is total for v in program.totals):
+        return program
+    builder = Builder.of(program.made, program.given)
+    blocks = {*program.given, *program.before, *program.step}
+    blocks |= set(reached([*program.stacked, *program.kept]))
+    writer = _Totals(builder, blocks)
+    known = {v: writer.of(v.args[0]) for v in program.totals if v.op is total}
+    for old, new in known.items():
+        if new.name is None:
+            new.name = old.name
+    return program.with_results(lambda v: known.get(v, v))
+
+
+class _Totals:
+    """Writes sums over time.
+
+    Args:
+        blocks: values that exist for every step anyway.
+    """
+
+    def __init__(self, builder: Builder, blocks: set[Value]):
+        self.build = builder
+        self.blocks = blocks
+
+    def of(self, v: Value) -> Value:
+        """sum_t v_t."""
+        if not v.varies:
+            return self.build.plain(times_steps, (v,), {}, v.shape, v.dtype)
+        found = None if v in self.blocks else self.rewritten(v)
+        return self.plain(v) if found is None else found
+
+    def plain(self, v: Value) -> Value:
+        return self.build.plain(total, (v,), {}, v.shape, v.dtype)
+
+    def rewritten(self, v: Value) -> Value | None:
+        op = v.op
+        assert op is not None
+        if v.dtype.kind != "f":
+            return None
+        if op is join:
+            parts = tuple(self.of(x) for x in v.inputs)
+            return self.build.make(join, parts, v.keywords, v.shape, v.dtype)
+        if op is _matmul:
+            x, y = v.args
+            if all(type(a) is Value and a.varies and len(a.shape) == 2 for a in v.args):
+                return self.build.plain(total_matmul, (x, y), {}, v.shape, v.dtype)
+        if op in (_sum, _sum_to):
+            return self.sum_of_all(v)
+        if op is _einsum and all(type(a) is Value and a.varies for a in v.args):
+            return self.build.plain(total_einsum, v.args, v.keywords, v.shape, v.dtype)
+        rows = op is _rows_added or (op is _scatter and v.keywords["pattern"] == (PLACE,))
+        if rows and all(x.varies for x in v.inputs):
+            keywords = {"op": op, "keywords": v.keywords}
+            return self.build.plain(total_applied, v.args, keywords, v.shape, v.dtype)
+        return self.linear(v)
+
+    def linear(self, v: Value) -> Value | None:
+        """f(sum_t x_t, c), where f is linear in all that varies and c is the same at every step."""
+        assert v.op is not None
+        given = [i for i, x in enumerate(v.args) if x is not None]
+        varying = [i for i, x in enumerate(v.args) if type(x) is Value and x.varies]
+        if not v.op.is_linear_in(varying, v.keywords, given):
+            return None
+        if not all(v.args[i].dtype == v.dtype for i in varying):
+            return None
+        args = tuple(self.of(x) if i in varying else x for i, x in enumerate(v.args))
+        return self.build.make(v.op, args, v.keywords, v.shape, v.dtype)
+
+    def sum_of_all(self, v: Value) -> Value | None:
+        """A sum over axes, and over time: one reduction."""
+        (x,) = v.inputs
+        if x.dtype != v.dtype:
+            return None
+        rank = len(x.shape)
+        if v.op is _sum:
+            axis = v.keywords["axis"]
+            axes = range(rank) if axis is None else np.ravel(axis).tolist()
+            summed = {a % rank for a in axes} if rank else set()
+        else:
+            extra = rank - len(v.shape)
+            summed = {i for i in range(rank) if i < extra or v.shape[i - extra] != x.shape[i]}
+        kept = tuple(i for i in range(rank) if i not in summed)
+        shape = tuple(x.shape[i] for i in kept)
+        factors = x.args if x.op is _multiply and x not in self.blocks else ()
+        if (
+            factors
+            and all(
+                type(a) is Value and a.varies and (a.shape, a.dtype) == (x.shape, x.dtype)
+                for a in factors
+            )
+            and rank < 20
+        ):
+            # The products need not be stored to be summed.
+            made = self.build.plain(total_product, tuple(factors), {"kept": kept}, shape, v.dtype)
+        else:
+            made = self.build.plain(total_sum, (x,), {"kept": kept}, shape, v.dtype)
+        return self.build.reshape(made, v.shape)
+
+
+__all__ = ["totals"]

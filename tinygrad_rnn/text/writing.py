@@ -1,0 +1,231 @@
+"""A language model writes: by drawing each next id, or by searching for the likeliest text."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from .. import nn, ops
+from ..graph import no_grad
+from .vocabulary import as_ids
+
+
+def sample(
+    model: Any,
+    prompt: Any,
+    length: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    exclude: Sequence[int] = (),
+    rng: nn.init.Seed = None,
+) -> ndarray:
+    """Let a model write: each next id is drawn from what it predicts, and fed back to it.
+
+        p(id) ~ exp(logit_id / temperature)
+
+    Args:
+        model: ``model(ids, state) -> (logits, state)`` as :class:`LanguageModel`.
+        prompt: the ids to go on from, at least one.
+        length: how many to draw.
+        temperature: below 1 plays safe, above 1 dares more; 0 always takes the likeliest
+            ("greedy").
+        top_k: draw among the k likeliest only; None among all.
+        exclude: ids that are never drawn, that of unknown symbols for one.
+        rng: a generator, or a seed for one.
+
+    Returns:
+        (length,) ids, without the prompt.
+
+    Raises:
+        ValueError: an empty prompt, a negative or infinite temperature, a negative length, a
+            ``top_k`` below 1, or nothing left to draw from.
+        TypeError: the prompt or ``exclude`` holds something else than integers.
+        IndexError: ``exclude`` holds an id that the model does not have.
+        FloatingPointError: the model predicts NaN or +Inf.
+
+    >>> from tinygrad_rnn.text import LanguageModel
+    >>> model = LanguageModel(vocabulary_size=5, embedding_dim=3, hidden_size=4, rng=0)
+    >>> sample(model, [0, 1], 4, temperature=0).shape
+    (4,)
+    """
+    if length < 0:
+        raise ValueError(f"sample: expected length of at least 0, got {length}")
+    drawn = generate(model, prompt, temperature=temperature, top_k=top_k, exclude=exclude, rng=rng)
+    return np.fromiter(itertools.islice(drawn, length), np.intp)
+
+
+def generate(
+    model: Any,
+    prompt: Any,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    exclude: Sequence[int] = (),
+    rng: nn.init.Seed = None,
+) -> Iterator[int]:
+    """The ids that :func:`sample` draws, one by one and without end.
+
+    Arguments and errors are those of :func:`sample`; bad arguments raise at the call, not at the
+    first id.
+
+    >>> import itertools
+    >>> from tinygrad_rnn.text import LanguageModel
+    >>> model = LanguageModel(vocabulary_size=5, embedding_dim=3, hidden_size=4, rng=0)
+    >>> len(list(itertools.islice(generate(model, [0, 1], rng=0), 7)))
+    7
+    """
+    if not 0 <= temperature < math.inf:
+        raise ValueError(
+            f"sample: expected a temperature of at least 0 and finite, got {temperature}"
+        )
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"sample: expected top_k of at least 1, got {top_k}")
+    ids = _prompt("sample", prompt)
+    excluded = as_ids("sample: exclude", list(exclude))
+    return _generated(model, ids, temperature, top_k, excluded, np.random.default_rng(rng))
+
+
+def _generated(
+    model: Any,
+    ids: ndarray,
+    temperature: float,
+    top_k: int | None,
+    excluded: ndarray,
+    rng: np.random.Generator,
+) -> Iterator[int]:
+    state = None
+    while True:
+        with no_grad():  # not around the yield, or the caller would record nothing either
+            logits, state = model(ids.reshape(-1, 1), state)
+        scores = _scores("sample", logits.numpy()[-1, 0])
+        scores[_within("sample: exclude", excluded, len(scores))] = -np.inf
+        drawn = _draw(scores, temperature, top_k, rng)
+        yield drawn
+        ids = np.array([drawn], np.intp)
+
+
+def _prompt(where: str, prompt: Any) -> ndarray:
+    ids = np.asarray(prompt)
+    if ids.ndim != 1 or not ids.size:
+        raise ValueError(f"{where}: expected a prompt of at least one id, got shape {ids.shape}")
+    return as_ids(f"{where}: prompt", ids)
+
+
+def _scores(where: str, logits: ndarray) -> ndarray:
+    """Logits in float64; -Inf, an id that cannot come, is all right."""
+    scores = logits.astype(np.float64)
+    if not (scores < np.inf).all():
+        raise FloatingPointError(f"{where}: the model predicts NaN or Inf")
+    return scores
+
+
+def _within(where: str, ids: ndarray, size: int) -> ndarray:
+    bad = ids[(ids < 0) | (ids >= size)]
+    if bad.size:
+        raise IndexError(f"{where}: expected ids from 0 to {size - 1}, got {bad[0]}")
+    return ids
+
+
+def _draw(logits: ndarray, temperature: float, top_k: int | None, rng: np.random.Generator) -> int:
+    best = logits.max()
+    if best == -np.inf:
+        raise ValueError("sample: every id is excluded")
+    if temperature == 0:
+        return int(np.argmax(logits))
+    if top_k is not None and top_k < len(logits):
+        logits = logits.copy()
+        logits[np.argsort(-logits, kind="stable")[top_k:]] = -np.inf
+    with np.errstate(over="ignore"):  # a tiny temperature gives exp(-Inf) = 0, as it should
+        p = np.exp((logits - best) / temperature)
+    return int(rng.choice(len(p), p=p / p.sum()))
+
+
+def beam_search(
+    model: Any,
+    prompt: Any,
+    length: int,
+    *,
+    beam_size: int = 5,
+    end: int | None = None,
+    exclude: Sequence[int] = (),
+) -> list[tuple[ndarray, float]]:
+    """The likeliest continuations, found by keeping the best few at every step.
+
+        log p(y_1 ... y_T | prompt) = sum over t of log p(y_t | prompt, y_1 ... y_{t-1})
+
+    One beam is greedy search; as many as there are sequences finds the likeliest one for certain.
+
+    Args:
+        model: ``model(ids, state) -> (logits, state)`` as :class:`LanguageModel`; its state is an
+            array, or nested tuples of them, whose last axis but one is the batch.
+        prompt: the ids to go on from, at least one.
+        length: T, how many to add.
+        beam_size: how many sequences to keep.
+        end: the id that ends a sequence; None if nothing does.
+        exclude: ids that no sequence takes, that of unknown symbols for one.
+
+    Returns:
+        Pairs of ids, without the prompt, and log probability in nats; at most ``beam_size``, the
+        likeliest first. A sequence that ended has ``end`` as its last id.
+
+    Raises:
+        ValueError: an empty prompt, a negative length, or a ``beam_size`` below 1.
+        TypeError: the prompt, ``end`` or ``exclude`` holds something else than integers.
+        IndexError: ``end`` or ``exclude`` is an id that the model does not have.
+        FloatingPointError: the model predicts NaN or +Inf.
+
+    Source: Graves, "Sequence Transduction with Recurrent Neural Networks", arXiv:1211.3711,
+    sec. 3; Sutskever, Vinyals and Le, arXiv:1409.3215, sec. 3.2.
+
+    >>> from tinygrad_rnn.text import LanguageModel
+    >>> model = LanguageModel(vocabulary_size=5, embedding_dim=3, hidden_size=4, rng=0)
+    >>> (best, log_p), (second, lower) = beam_search(model, [0, 1], 4, beam_size=2)
+    >>> best.shape, log_p >= lower
+    ((4,), True)
+    """
+    if beam_size < 1 or length < 0:
+        raise ValueError(
+            f"beam_search: expected beam_size of at least 1 and length of at least 0, "
+            f"got {beam_size} and {length}"
+        )
+    ids = _prompt("beam_search", prompt).reshape(-1, 1)
+    excluded = as_ids("beam_search: exclude", list(exclude))
+    ends = as_ids("beam_search: end", [] if end is None else [end])
+    beams = np.empty((1, 0), np.intp)
+    log_p, ended, state = np.zeros(1), np.zeros(1, bool), None
+    with no_grad():
+        for _ in range(length):
+            if ended.all():
+                break
+            logits, state = model(ids, state)
+            following = ops.log_softmax(_scores("beam_search", logits.numpy()[-1]))
+            size = following.shape[-1]
+            following[:, _within("beam_search: exclude", excluded, size)] = -np.inf
+            # What has ended goes on with more ends, at no cost, and keeps its place.
+            following[ended] = -np.inf
+            following[np.ix_(ended, _within("beam_search: end", ends, size))] = 0
+            total = log_p[:, None] + following
+            best = np.argsort(-total, axis=None, kind="stable")[:beam_size]
+            best = best[total.flat[best] > -np.inf]
+            rows, added = np.unravel_index(best, total.shape)
+            beams = np.concatenate([beams[rows], added[:, None]], axis=1)
+            log_p, ended, state = total[rows, added], added == end, _rows(state, rows)
+            ids = added[None]
+    found = []
+    for beam, score in zip(beams, log_p.tolist(), strict=True):
+        places = np.flatnonzero(beam == end)
+        found.append((beam[: places[0] + 1] if places.size else beam, score))
+    return found
+
+
+def _rows(state: Any, rows: ndarray) -> Any:
+    """A recurrent state with these rows of its batch."""
+    if isinstance(state, (tuple, list)):
+        return tuple(_rows(member, rows) for member in state)
+    return ops.take(state, rows, axis=-2)
