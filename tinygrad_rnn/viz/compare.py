@@ -155,18 +155,27 @@ class _Drawer(Canvas):
             words += "; open triangles: vanished, or 0"
         if "NaN" in scale.regimes:
             words += "; crosses: NaN or Inf"
+        if scale.is_bent:
+            words += "; narrower above the line: exploded"
         self.text(16, 42, words, "small")
 
         def height(norm: float) -> float:
             return bottom - _tall * scale.height(norm)
 
         grid = ""
-        for power in log_ticks(scale.low, scale.most, _tall):
+        knee = scale.knee
+        powers = log_ticks(scale.low, scale.high, _tall * knee)
+        if scale.most > scale.high:
+            above = log_ticks(scale.high, scale.most, _tall * (1 - knee))
+            powers += [p for p in above if height(10.0**p) < height(10.0 ** powers[-1]) - 11]
+        for power in powers:
             y = height(10.0**power)
             grid += f"M{number(_left)} {number(y)}h{number(_width)}"
             self.text(_left - 6, y + 3, f"1e{power}" if power else "1", "small", "end")
         self.path(grid or "M0 0", "guide")
         self.path(f"M{number(_left)} {number(top)}V{number(bottom)}h{number(_width)}", "axis")
+        if scale.is_bent:
+            self.path(f"M{number(_left)} {number(height(scale.high))}h{number(_width)}", "level")
         for t in step_ticks(self.T, pitch):
             self.text(_left + pitch * (t + 0.5), bottom + 14, str(t), "small", "middle")
         self.text(_left - 6, bottom + 14, "t", "small", "end")

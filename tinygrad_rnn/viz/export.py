@@ -16,16 +16,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..io import replacing
+from ..files import replacing
 from . import tikz
 from .shapes import shapes_of, xdot
 
 
+#: The suffixes of the files that a picture can be saved as.
+FORMATS = ("svg", "html", "png", "pdf", "gif", "tex", "tikz")
+
+
 class Shown:
     """What can be shown and saved; ``svg`` and ``html`` make it."""
-
-    #: The suffixes of the files that it can be saved as.
-    still: tuple[str, ...] = ("svg", "html", "png", "pdf", "gif", "tex", "tikz")
 
     svg: Callable[..., str]
     html: Callable[..., str]
@@ -61,30 +62,40 @@ class Shown:
         """
         path = Path(path)
         suffix = path.suffix.lower().removeprefix(".")
-        if suffix not in self.still:
-            names = ", ".join(f".{name}" for name in self.still)
+        if suffix not in FORMATS:
+            names = ", ".join(f".{name}" for name in FORMATS)
             raise ValueError(f"save: expected a file named {names}, got {str(path)!r}")
+        content = self.content(suffix, **options)
+        with replacing(path) as file:
+            file.write(content)
+
+    def content(self, format: str, **options: Any) -> bytes:
+        """What :meth:`save` writes into a file of this format, ``"svg"``, ``"png"``, ...
+
+        Raises:
+            ValueError: another format, or a wrong option.
+            TypeError: an unknown option.
+            RuntimeError: what draws this format is not installed.
+        """
+        if format not in FORMATS:
+            names = ", ".join(FORMATS)
+            raise ValueError(f"expected one of {names}, got {format!r}")
         known = inspect.signature(self.svg).parameters
         for name in options:
             if name not in known:
                 raise TypeError(f"save: unknown option {name!r}; there are {', '.join(known)}")
-        if options.get("animate") and suffix != "svg":
+        if options.get("animate") and format != "svg":
             raise ValueError("save: animate=True is for .svg; .gif always runs")
-        content = self._content(suffix, options)
-        with replacing(path) as file:
-            file.write(content)
-
-    def _content(self, suffix: str, options: dict[str, Any]) -> bytes:
-        if suffix == "html":
+        if format == "html":
             return self.html(**options).encode()
-        if suffix == "gif":
+        if format == "gif":
             return gif([rendered(frame, "png") for frame in self.frames(**options)])
         svg = self.svg(**options)
-        if suffix == "svg":
+        if format == "svg":
             return svg.encode()
-        if suffix in ("tex", "tikz"):
-            return tikz.written(svg, whole=suffix == "tex").encode()
-        return rendered(svg, suffix)
+        if format in ("tex", "tikz"):
+            return tikz.written(svg, whole=format == "tex").encode()
+        return rendered(svg, format)
 
 
 def rendered(svg: str, format: str) -> bytes:

@@ -20,8 +20,6 @@ class GradientFlow(Shown, Flow):
     ``jacobian(t, s)``.
     """
 
-    still = ("svg", "html", "png", "pdf", "gif", "tex", "tikz")
-
     def svg(self, *, theme: str = "light", fit: float | None = None, animate: bool = False) -> str:
         """The picture, as SVG text; see :meth:`save` for the arguments."""
         if animate:

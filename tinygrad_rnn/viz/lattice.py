@@ -27,6 +27,7 @@ from .sheet import LEFT, RIGHT, Row, Sheet
 from .svg import document, escaped, figure, fitted, number, width_of
 
 MOST_READS = 600  # lines of attention in one picture
+WORDS = 464.0  # the least width: that of the longest line of words
 
 
 @dataclass(slots=True)
@@ -67,7 +68,8 @@ class _Drawer(Sheet):
         self.square = 12 if self.roomy else min(self.pitch * 0.6, 9)
         self.widest = 9 if self.roomy else max(self.pitch * 0.4, 1)  # of the lines
         self.lane = 5.0 if self.roomy else 0.0  # half the distance between the two ways
-        self.width = max(LEFT + self.pitch * max(b - a for a, b in self.lines) + RIGHT, 720)
+        wide = LEFT + self.pitch * max(b - a for a, b in self.lines) + RIGHT
+        self.width = max(wide, 720 if fit is None else min(max(fit, WORDS), 720))
         self.row_of = {state: row for row in self.rows for state in row.states}
         reads = sorted((link.norm for link in flow.links if self._is_line(link)), reverse=True)
         #: The smallest norm that is drawn where there are too many lines.
@@ -150,7 +152,7 @@ class _Drawer(Sheet):
             entries.append(("fx", "NaN or Inf"))
         if any(len(state.cuts) for state in flow.states.values()):
             entries.append(("cut", "cut off"))
-        if self.least:
+        if self.least and self.lined:
             entries.append(("", f"lines below {figure(self.least)} are left out"))
         for kind, words in entries:
             wide = {"": 0, "ramp": ramp, "exploded": 42}.get(kind, 18) + width_of(words, 9.5)

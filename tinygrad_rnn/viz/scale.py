@@ -49,9 +49,25 @@ class Scale:
         """Where among the colours a norm stands: 0 at their low end, 1 at their high end."""
         return _between(norm, self.low, self.high)
 
+    @property
+    def knee(self) -> float:
+        """Where on an axis over all that is finite the colours end: from 0 to 1.
+
+        What exploded gets no more than a third of the axis, so that the rest stays readable.
+        """
+        decades = math.log10(self.high) - math.log10(self.low)
+        return max(decades / (math.log10(self.most) - math.log10(self.low)), 2 / 3)
+
     def height(self, norm: float) -> float:
-        """Where on an axis over all that is finite a norm stands: from 0 to 1."""
-        return _between(norm, self.low, self.most)
+        """Where on that axis a norm stands."""
+        knee = self.knee
+        below = knee * _between(norm, self.low, self.high)
+        return below + (1 - knee) * _between(norm, self.high, self.most)
+
+    @property
+    def is_bent(self) -> bool:
+        """Whether decades are narrower above the knee."""
+        return self.knee > _between(self.high, self.low, self.most) + 1e-9
 
     def shade(self, norm: float, regime: str) -> str:
         """The name of a norm's colour: ``0`` to ``15``, ``e0`` to ``e3`` for exploded ones, ``z``
@@ -66,7 +82,7 @@ class Scale:
 
 
 def _between(norm: float, low: float, high: float) -> float:
-    if not norm > low:
+    if not high > low or not norm > low:
         return 0.0
     if norm >= high:
         return 1.0

@@ -104,6 +104,8 @@ def bars(sheet: Sheet, rows: Sequence[Row]) -> None:
     later = sheet.tags(sheet.loss_frame + 1)
     sheet.y += 6
     words = "norm of the gradient in every step, logarithmic"
+    if sheet.scale.is_bent:
+        words += ", what exploded narrower"
     sheet.text(16, sheet.y + 8, words, more=later)
     sheet.y += 20
     tall = 46.0
