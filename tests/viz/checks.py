@@ -84,7 +84,9 @@ def _meets(segment: Segment, box: Box, margin: float) -> bool:
     """Whether a segment passes through a box (Liang and Barsky's clipping)."""
     x0, y0, x1, y1 = segment
     left, top, right, bottom = box
-    left, top, right, bottom = left - margin, top - margin, right + margin, bottom + margin
+    across = 0.0 if y0 == y1 else margin  # a line does not reach beyond its ends
+    along = 0.0 if x0 == x1 else margin
+    left, top, right, bottom = left - across, top - along, right + across, bottom + along
     if right <= left or bottom <= top:
         return False
     near, far = 0.0, 1.0

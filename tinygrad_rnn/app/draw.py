@@ -82,7 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="its suffix is the format: .svg, .dot, .png, .pdf, .tex, ... of the graph, .svg, "
-        ".html, .png, .pdf, .gif, .tex or .tikz of the gradient flow; - writes to standard output (default: lstm.svg, named after the "
+        ".html, .png, .pdf, .gif, .tex or .tikz of the gradient flow; - writes to standard output "
+        "(default: lstm.svg, named after the "
         "cell, or CHECKPOINT-graph.svg, CHECKPOINT-flow.svg)",
     )
     picture.add_argument(

@@ -30,8 +30,8 @@ def activations(output: Value) -> dict[str, ndarray]:
         output: what was computed: a layer's output, a state, a loss.
 
     Returns:
-        By name an array (T, N, H), or (T, H) unbatched, by the loop's own time steps; NaN where
-        the output does not depend on the value, and past a sequence's end (``lengths``).
+        By name an array (T, N, H), or (T, H) unbatched, by the loop's own time steps; NaN past a
+        sequence's end (``lengths``), and in steps that the output was computed without.
 
     Raises:
         TypeError: the output is not a Tensor.

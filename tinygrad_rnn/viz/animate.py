@@ -10,6 +10,7 @@ from .lattice import Lattice
 _SVG = "http://www.w3.org/2000/svg"
 SECONDS = 0.4  # a frame
 MOST = 24.0  # of the whole run
+MOST_FRAMES = 120  # of a GIF
 
 
 def animated(lattice: Lattice) -> str:
@@ -44,10 +45,12 @@ def animated(lattice: Lattice) -> str:
 
 
 def frames(lattice: Lattice) -> list[str]:
-    """The pictures of all frames, from before the first step to after the last one."""
+    """The pictures of the frames, from before the first step to after the last one."""
     ElementTree.register_namespace("", _SVG)
     found = []
-    for n in range(len(lattice.turns) + 1):
+    last = len(lattice.turns)
+    every = -(-last // MOST_FRAMES)
+    for n in [*range(0, last, every), last]:
         root = ElementTree.fromstring(lattice.svg)
         _drop(root, n)
         found.append(ElementTree.tostring(root, encoding="unicode"))

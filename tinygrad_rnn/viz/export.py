@@ -20,7 +20,6 @@ from ..files import replacing
 from . import tikz
 from .shapes import shapes_of, xdot
 
-
 #: The suffixes of the files that a picture can be saved as.
 FORMATS = ("svg", "html", "png", "pdf", "gif", "tex", "tikz")
 

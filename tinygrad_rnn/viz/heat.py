@@ -202,16 +202,15 @@ class _Drawer(Canvas):
     def steps(self, first: int, stop: int) -> None:
         """The numbers of the steps, and the text."""
         self.y += 4
-        text = self.heat.text
-        if text is not None:
-            shown = [fitted(part.replace(" ", "\u00a0"), self.pitch, 11) for part in text]
-            wide = [width_of(part, 11) for part in shown[first:stop]]
-            if max(wide, default=0.0) <= self.pitch + 0.5:
-                for t in range(first, stop):
-                    self.text(self.x(t, first), self.y + 4, shown[t], "", "middle")
+        if self.heat.text is not None:
+            text = [part.replace(" ", "\u00a0") for part in self.heat.text[first:stop]]
+            shown = [fitted(part, self.pitch, 11) for part in text]
+            if max(width_of(part, 11) for part in shown) <= self.pitch + 0.5:
+                for t, part in enumerate(shown, first):
+                    self.text(self.x(t, first), self.y + 4, part, "", "middle")
                 self.y += _LINE
-        for t in range(first, stop):
-            if t in set(step_ticks(self.heat.T, self.pitch)):
+        for t in step_ticks(self.heat.T, self.pitch):
+            if first <= t < stop:
                 self.text(self.x(t, first), self.y + 4, str(t), "small", "middle")
         self.text(_LEFT - 26, self.y + 4, "step", "small", "end")
         self.y += 26

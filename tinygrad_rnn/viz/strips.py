@@ -50,11 +50,9 @@ def weights(sheet: Sheet) -> None:
     if not weights:
         return
     later = sheet.tags(sheet.loss_frame + 1)
-    sheet.text(
-        16,
-        sheet.y + 8,
-        "shared weights: the part of each step in dL/dW (together 100 %), each on its own scale",
-    )
+    words = "bars: the part of each step in dL/dW (together 100 %), each weight on its own scale"
+    sheet.text(16, sheet.y + 8, "shared weights")
+    sheet.text(28 + width_of("shared weights", 11), sheet.y + 8, words, "small", more=later)
     sheet.y += 22
     tall = 22.0
     wide = max(min(sheet.pitch * 0.5, 26), sheet.pitch * 0.8 if not sheet.lined else 0)
