@@ -59,24 +59,27 @@ def problems(svg: str, *, lines: bool = True) -> list[str]:
         left, top, right, bottom = text.box
         if left < -1 or top < -1 or right > drawn.width + 1 or bottom > drawn.height + 1:
             found.append(f"{text.words!r} leaves the picture")
-    texts = sorted(drawn.texts, key=lambda text: text.box)
+    texts = sorted(drawn.texts, key=lambda text: text.box[1])
     for k, a in enumerate(texts):
-        for b in texts[k + 1 :]:
-            if b.box[0] >= a.box[2]:
+        for b in itertools.islice(texts, k + 1, None):
+            if b.box[1] >= a.box[3]:
                 break
-            if a.box[1] < b.box[3] and b.box[1] < a.box[3]:
+            if a.box[0] < b.box[2] and b.box[0] < a.box[2]:
                 found.append(f"{a.words!r} over {b.words!r}")
     if lines and drawn.lines:
         ends = np.array([segment for segment, _ in drawn.lines])
         widths = np.array([width for _, width in drawn.lines])
         low = np.minimum(ends[:, :2], ends[:, 2:]) - widths[:, None] / 2
         high = np.maximum(ends[:, :2], ends[:, 2:]) + widths[:, None] / 2
-        for text in texts:
-            left, top, right, bottom = text.box
-            inner = (left + 1.5, top + 1.5, right - 1.5, bottom - 1.5)
-            near = (low < inner[2:]).all(1) & (high > inner[:2]).all(1)
-            if any(_meets(tuple(ends[k]), inner, widths[k] / 2) for k in np.flatnonzero(near)):
-                found.append(f"a line through {text.words!r}")
+        band = 50.0
+        for n, members in itertools.groupby(texts, key=lambda text: text.box[1] // band):
+            here = np.flatnonzero((low[:, 1] < (n + 2) * band) & (high[:, 1] > n * band))
+            for text in members:
+                left, top, right, bottom = text.box
+                inner = (left + 1.5, top + 1.5, right - 1.5, bottom - 1.5)
+                near = (low[here] < inner[2:]).all(1) & (high[here] > inner[:2]).all(1)
+                if any(_meets(tuple(ends[k]), inner, widths[k] / 2) for k in here[near]):
+                    found.append(f"a line through {text.words!r}")
     return found
 
 

@@ -8,7 +8,7 @@ import math
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from . import style
 from .style import THEMES
@@ -153,25 +153,26 @@ def width_of(text: str, size: float = 11, bold: bool = False) -> float:
 
 def shortened(text: str, most: int) -> str:
     """The beginning and the end of a text that takes more than so many columns."""
-    text = visible(text)
-    if columns(text) <= most:
-        return text
-    head, tail = text[: len(text) // 2], text[len(text) // 2 :]
-    while columns(head) + columns(tail) >= most:
-        if columns(head) > columns(tail):
-            head = head[:-1]
-        else:
-            tail = tail[1:]
-    return f"{head}…{tail}"
+    return _cut(visible(text), most, columns)
 
 
 def fitted(text: str, room: float, size: float = 11) -> str:
     """The text, shortened so that it is no wider than this."""
-    text = visible(text)
-    most = columns(text)
-    while most > 1 and width_of(shortened(text, most), size) > room:
-        most -= 1
-    return shortened(text, most)
+    return _cut(visible(text), room / size, lambda c: width_of(c, 1))
+
+
+def _cut(text: str, room: float, width: Callable[[str], float]) -> str:
+    """A text without its middle, where it has no room; at least "…" is left of it."""
+    if width(text) <= room:
+        return text
+    head, tail = list(text[: len(text) // 2]), list(text[: len(text) // 2 - 1 : -1])
+    left, right = width("".join(head)), width("".join(tail))
+    while (head or tail) and left + right + width("…") > room + 1e-9:
+        if left > right or not tail:
+            left -= width(head.pop())
+        else:
+            right -= width(tail.pop())
+    return f"{''.join(head)}…{''.join(reversed(tail))}"
 
 
 # ── numbers and ticks ────────────────────────────────────────────────────────────────────
