@@ -21,9 +21,12 @@ from typing import Any
 from . import ops
 from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad
 from .graph import detect_anomaly, no_grad, primitive, scope, steps
+from .graph.elsewhere import hint, of_the_module
 from .ops import *  # noqa: F403
 from .scan import fused, scan, scan_plan
 from .tensor import Tensor
+
+del tensor  # type: ignore[name-defined] # noqa: F821  (the room; torch.tensor is tg.Tensor here)
 
 # What not every program uses is imported when it is first asked for.
 _rooms = {"data", "io", "nn", "optim", "testing", "text", "viz"}
@@ -46,7 +49,9 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _elsewhere:
         return getattr(importlib.import_module(f"{__name__}.{_elsewhere[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}{hint(of_the_module, name)}"
+    )
 
 
 def __dir__() -> list[str]:

@@ -51,6 +51,7 @@ def sweep(
     *,
     differentiable: bool = False,
     since: int = 0,
+    order: list[Node] | None = None,
 ) -> dict[Node, Any]:
     """Send cotangents from the seeded nodes back through the graph.
 
@@ -61,6 +62,7 @@ def sweep(
             towards; None for every leaf.
         differentiable: run the rules on Tensors, recording what they do.
         since: nodes with a smaller creation number are not passed.
+        order: ``ancestors(seeds, since)``, where the caller has it.
 
     Returns:
         The cotangent of every wanted node that was reached. Treat the arrays as read-only: one
@@ -73,7 +75,8 @@ def sweep(
     """
     if not seeds:
         return {}
-    order = ancestors(seeds, since)
+    if order is None:
+        order = ancestors(seeds, since)
     level = 1 + max(node.scope.sweep for node in order) if differentiable else 0
     needed = None if wanted is None else _leading_to(wanted, order)
     anomaly = current().anomaly
