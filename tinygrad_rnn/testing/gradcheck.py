@@ -294,6 +294,7 @@ def _subgradients(
     excused: list[ndarray] = [np.zeros_like(w) for w in wrong]
     with np.errstate(all="ignore"):
         for k, (i, a, n, w) in enumerate(zip(wanted, analytic, numeric, wrong, strict=True)):
+            for j in np.flatnonzero(np.any(w, axis=0)):
                 behind, ahead, kinked, _ = n.slopes(int(j), eps)
                 excused[k][:, j] = w[:, j] & kinked & is_between(a[:, j], behind, ahead)
                 for row in np.flatnonzero(excused[k][:, j]):
