@@ -41,7 +41,7 @@ PLANTED = [
         "rnn",
         "dh = dout[:, t] + dh_next",
         "dh = dout[:, t]",
-        "dh_t is right at t = 3, wrong from t = 2 on: the gradient from the step after (dh_next) is",
+        "dh_t is right at t = 3, wrong from t = 2 on: the gradient from the step after (dh_next)",
     ),
     (
         "lstm",

@@ -50,6 +50,14 @@ class LoopMistakes:
         }
 
     def __iter__(self) -> Iterator[Wrong]:
+        cuts = self._recorded.cuts()
+        if cuts:
+            steps = sorted({step_of(use.node) for use in cuts})
+            yield (
+                "the gradient goes back through a cut: the reference takes the state as a constant "
+                f"at t = {', '.join(map(str, steps))}",
+                lambda: self._recorded.by_step(self._cotangents, through=cuts).totals(),
+            )
         if self._T > 1 and self._names.states:
             yield from self._flow()
             yield from self._losses()

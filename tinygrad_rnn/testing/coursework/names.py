@@ -54,6 +54,8 @@ class Names:
         assert node.primitive is not None
         inputs = [self.input(Use(node, i)) for i in range(len(node.parents))]
         symbol = node.primitive.symbol
+        if node.primitive is getitem:
+            return f"{inputs[0]}[..]"
         if symbol and len(inputs) == 2:
             return f"{inputs[0]} {symbol} {inputs[1]}"
         return f"{node.primitive}({', '.join(inputs)})"
@@ -70,6 +72,8 @@ class Names:
         parent, x = node.parents[i], node.arrays[i]
         if isinstance(parent, Node):
             return self.value(parent)
+        if isinstance(parent, str):
+            return parent
         return str(x) if np.ndim(x) == 0 else "a constant"
 
     def described(self, name: str) -> str:

@@ -9,7 +9,7 @@ sweep with such changes and gives the gradients that the student would get.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,6 +59,8 @@ class Recorded:
             attach(x, leaf(x, name) if live else None)
             for name, x, live in zip(names, arrays, differentiable, strict=True)
         ]
+        for name, x in zip(names, values, strict=True):
+            x._label = name if x.node is None else None
         made = reference(*values)
         outputs = [made] if isinstance(made, Value) else list(made)
         nodes = [y.node for y in outputs if y.node is not None]
@@ -87,8 +89,18 @@ class Recorded:
         """
         return self.by_step(cotangents, change).totals()
 
-    def by_step(self, cotangents: Sequence[ndarray], change: Change | None = None) -> Contributions:
-        """The same, with what every time step contributes."""
+    def by_step(
+        self,
+        cotangents: Sequence[ndarray],
+        change: Change | None = None,
+        through: Mapping[Use, Node] | None = None,
+    ) -> Contributions:
+        """The same, with what every time step contributes.
+
+        Args:
+            cotangents, change: as for :meth:`gradients`.
+            through: where a gradient goes although the reference has a constant there.
+        """
         pending: dict[Node, Any] = {}
         for node, g in zip(self.outputs, cotangents, strict=True):
             pending[node] = pending[node] + g if node in pending else g
@@ -100,6 +112,8 @@ class Recorded:
             if not isinstance(g, list):
                 found.cotangents[node] = g
             for i, parent in enumerate(node.parents):
+                if through is not None and Use(node, i) in through:
+                    parent = through[Use(node, i)]
                 if not isinstance(parent, Node):
                     continue
                 contribution = contribution_of(node, i, g)
@@ -140,6 +154,16 @@ class Recorded:
                     y = node.primitive.forward(*inputs, **node.keywords)
             found[node] = y if isinstance(y, tuple) else np.asarray(y)
         return [found[node] for node in self.outputs]
+
+    def cuts(self) -> dict[Use, Node]:
+        """Where the array of an earlier operation enters a step as a constant: by detach()."""
+        made = {id(node.output): node for node in self.nodes if isinstance(node.output, ndarray)}
+        return {
+            Use(node, i): made[id(x)]
+            for node in self.nodes
+            for i, (parent, x) in enumerate(zip(node.parents, node.arrays, strict=True))
+            if not isinstance(parent, Node) and id(x) in made
+        }
 
     def crossings(self) -> dict[Site, list[Use]]:
         """The states: what one time step hands to another; by its site, who takes it."""
