@@ -20,10 +20,11 @@ from typing import Any
 
 from . import ops
 from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad
-from .graph import detect_anomaly, no_grad, primitive, scope, steps
+from .graph import backend, detect_anomaly, no_grad, primitive, scope, steps
 from .graph.elsewhere import hint, of_the_module
 from .ops import *  # noqa: F403
 from .scan import fused, scan, scan_plan
+from .scan.threads import get_num_threads, set_num_threads
 from .tensor import Tensor
 
 del tensor  # type: ignore[name-defined] # noqa: F821  (the room; torch.tensor is tg.Tensor here)
@@ -60,9 +61,11 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Tensor",
+    "backend",
     "checkpoint",
     "detect_anomaly",
     "fused",
+    "get_num_threads",
     "grad",
     "hessian",
     "hvp",
@@ -73,6 +76,7 @@ __all__ = [
     "scan",
     "scan_plan",
     "scope",
+    "set_num_threads",
     "steps",
     "value_and_grad",
     *ops.__all__,

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
+from tinygrad_rnn.backprop import expanded
 
 sizes = st.integers(1, 5)
 batches = st.sampled_from([(), (0,), (1,), (3,)])
@@ -121,7 +122,7 @@ def test_gradients_of_first_and_second_order(bias, reset_after):
 def test_pictures_find_the_names_of_gates_and_states():
     for reset_after in (True, False):
         h = nn.GRUCell(2, 3, reset_after=reset_after)(np.ones((1, 2)))
-        names = {node.name for node in tg.graph.ancestors([h.node])}
+        names = {node.name for node in tg.graph.ancestors(expanded([h.node]))}
         assert {"r_t", "z_t", "n_t", "h_t", "weight_ih", "bias_hh"} <= names
 
 

@@ -1,6 +1,7 @@
 """The hand-written LSTM over a sequence is the equations in a loop: values and every gradient."""
 
 import tracemalloc
+from collections.abc import Iterator
 from unittest import mock
 
 import numpy as np
@@ -13,6 +14,13 @@ from tinygrad_rnn.nn import lstm_sequence as module
 from tinygrad_rnn.nn.lstm_sequence import lstm_sequence
 from tinygrad_rnn.nn.lstm_step import equations
 from tinygrad_rnn.scan.blas import cut
+
+
+@pytest.fixture(autouse=True)
+def _by_hand_where_numpy_runs() -> Iterator[None]:
+    with tg.backend("numpy"):
+        yield
+
 
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 

@@ -197,3 +197,71 @@ def test_softmax_of_nothing(op):
 def test_axes_out_of_range(name):
     with pytest.raises((IndexError, ValueError), match="out of bounds"):
         getattr(tg, name)(live(np.ones((2, 3))), 2)
+
+
+nan, inf = np.nan, np.inf
+# A row of logits, its softmax and log-softmax, and its logsumexp: documented beside each.
+UNUSUAL = [
+    ([-inf, -inf], [nan, nan], [nan, nan], -inf),
+    ([inf, 1.0], [nan, nan], [nan, nan], inf),
+    ([inf, -inf], [nan, nan], [nan, nan], inf),
+    ([inf, inf], [nan, nan], [nan, nan], inf),
+    ([-inf, 1.0], [0.0, 1.0], [-inf, 0.0], 1.0),
+    ([nan, 1.0], [nan, nan], [nan, nan], nan),
+    ([3e38, -3e38], [1.0, 0.0], [0.0, -inf], 3e38),
+    ([3e38, 3e38], [0.5, 0.5], [-np.log(2), -np.log(2)], 3e38),
+    ([-3e38, -3e38], [0.5, 0.5], [-np.log(2), -np.log(2)], -3e38),
+]
+
+
+@pytest.mark.parametrize("row", UNUSUAL, ids=lambda row: str(row[0]))
+@pytest.mark.parametrize("way", ["array", "tensor", "loop", "scan", "scan without a carry"])
+def test_unusual_logits_are_the_same_in_every_path_and_give_no_warnings(row, way):
+    logits, probabilities, logs, total = row
+    x = np.array([logits], np.float32)
+
+    def family(x):
+        return tg.softmax(x), tg.log_softmax(x), tg.logsumexp(x, -1), tg.nn.cross_entropy(x, [0])
+
+    if way == "array":
+        found = family(x)
+    elif way == "tensor":
+        found = family(live(x))
+    else:
+
+        def cell(h, x_t):
+            return h, family(x_t if way.endswith("carry") else h)
+
+        _, ys = tg.scan(cell, live(x), x[np.newaxis], unroll=way == "loop")
+        found = [y[0] for y in ys]
+    found = [y.numpy() if isinstance(y, tg.Tensor) else y for y in found]
+    expected = [[probabilities], [logs], [total], -np.float32(logs[0])]
+    for y, wanted in zip(found, expected, strict=True):
+        assert y.dtype == np.float32
+        np.testing.assert_allclose(y, np.float32(wanted), rtol=1e-6)
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_gradients_at_unusual_logits(unroll):
+    x = live(np.array([[-inf, 1.0, 0.0], [3e38, -3e38, 0.0]], np.float32))
+    _, (loss, soft, total) = tg.scan(
+        lambda h, _: (
+            h,
+            (
+                tg.nn.cross_entropy(h, [1, 0], reduction="sum"),
+                tg.nn.cross_entropy(h, np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], np.float32)),
+                tg.sum(tg.logsumexp(h, -1)),
+            ),
+        ),
+        x,
+        np.zeros(1),
+        unroll=unroll,
+    )
+    p = 1 / (1 + np.exp(-1.0))
+    first = [0.0, p, 1 - p]
+    for y, expected in (
+        (loss, [[0.0, p - 1, 1 - p], [0.0, 0.0, 0.0]]),
+        (soft, [[0.0, (p - 1) / 2, (1 - p) / 2], [0.0, 0.0, 0.0]]),
+        (total, [first, [1.0, 0.0, 0.0]]),
+    ):
+        np.testing.assert_allclose(tg.grad(y.sum(), x).numpy(), expected, rtol=1e-6, atol=1e-7)

@@ -292,6 +292,13 @@ def hvp(f: Any, x: Any, v: Any) -> Array:
     return Array(derivative(derivative(f(Array(z)).tensor, z), z, raw(v)))
 
 
+def jacobian(f: Any, x: Any) -> Array:
+    z = variable(x)
+    y = f(Array(z)).tensor
+    rows = [derivative(y_i, z) for y_i in y.reshape(-1)]
+    return Array(torch.stack(rows).reshape(*y.shape, *z.shape))
+
+
 def grad(y: Any, x: Any, create_graph: bool = False) -> Array:
     if not raw(x).requires_grad:
         raise ValueError("no place in the graph")
@@ -389,10 +396,17 @@ torch_as_tg = SimpleNamespace(
     value_and_grad=value_and_grad,
     jvp=jvp,
     hvp=hvp,
+    jacobian=jacobian,
+    hessian=lambda f, x: jacobian(lambda z: value_and_grad(f)(z)[1], x),
+    no_grad=lambda: lambda f: lambda x: f(x).detach(),
     grad=grad,
     scan=scan,
     checkpoint=lambda f, *xs: f(*xs),
     nn=SimpleNamespace(
-        mse_loss=mse, cross_entropy=cross_entropy, binary_cross_entropy_with_logits=bce
+        mse_loss=mse,
+        cross_entropy=cross_entropy,
+        binary_cross_entropy_with_logits=bce,
+        binary_cross_entropy=of_torch(torch.nn.functional.binary_cross_entropy),
+        GELU=lambda: of_torch(torch.nn.functional.gelu),
     ),
 )

@@ -76,7 +76,7 @@ def double() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
 @pytest.mark.usefixtures("double")
 def test_the_engine_and_torch_agree_on_the_fuzzers_cells() -> None:
     compared, absent = 0, Counter[str]()

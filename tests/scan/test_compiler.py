@@ -22,6 +22,13 @@ from .fuzz.check import check
 from .fuzz.draw import draw
 from .test_scan import assert_same
 
+
+@pytest.fixture(autouse=True)
+def _numpy() -> Iterator[None]:
+    with tg.backend("numpy"):
+        yield
+
+
 NEVER, ALWAYS = 0, 1 << 40
 
 

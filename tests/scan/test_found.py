@@ -582,6 +582,46 @@ def a_cotangent_that_is_missing_beside_an_infinite_derivative() -> Example:
     return Example(lambda h, x: (tg.sqrt(h * x), (h * x).detach() + x), tg.Tensor([1.0, 2.0]), xs)
 
 
+def lstm_of(N: int, H: int, D: int) -> Example:
+    W, U = some(4 * H, D), some(4 * H, H)
+
+    def cell(state: Any, x: Any) -> Any:
+        h, c = state
+        i, f, g, o = tg.split(tg.linear(x, W) + tg.linear(h, U), 4, -1)
+        c = tg.sigmoid(f) * c + tg.sigmoid(i) * tg.tanh(g)
+        h = tg.sigmoid(o) * tg.tanh(c)
+        return (h, c), (h, tg.sum(h, -1), tg.logsumexp(h, -1))
+
+    return Example(cell, (some(N, H), some(N, H)), some(3, N, D), (W, U))
+
+
+@example
+def an_empty_batch() -> Example:
+    return lstm_of(0, 3, 2)
+
+
+@example
+def no_units() -> Example:
+    return lstm_of(2, 0, 2)
+
+
+@example
+def inputs_without_elements() -> Example:
+    return lstm_of(2, 3, 0)
+
+
+@example
+def a_thousand_sums_in_a_step() -> Example:
+    w = some(2)
+
+    def cell(h: Any, x: Any) -> Any:
+        for _ in range(1000):
+            h = h + w
+        return tg.tanh(h + x), h
+
+    return Example(cell, some(2), some(1, 2), (w,))
+
+
 # ── both ways ────────────────────────────────────────────────────────────────────────────
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,23 @@ from tinygrad_rnn.viz.plans import build_plan
 
 from .test_boxes import edge
 from .test_dot import names, shown, texts
+
+
+@pytest.fixture(autouse=True)
+def numpy() -> Iterator[None]:
+    """What the pictures of these plans are to show is how NumPy's program is arranged."""
+    with tg.backend("numpy"):
+        yield
+
+
+def test_a_native_plan_has_a_picture_too() -> None:
+    pytest.importorskip("llvmlite")
+    with tg.backend("native"):
+        plan = rnn()
+    assert plan.backend == "native"
+    boxes = parts(build_plan(plan))
+    assert "x_t @ W_x" in boxes["forward, before the steps:"].lines[0]
+    assert "h @ W_h" in boxes["forward, at every step:"].lines[0]
 
 
 def rnn(name: str = "W_h") -> Any:

@@ -51,6 +51,11 @@ def backward(output: Value, grad: Any = None, *, retain_grads: bool = False) -> 
 
     See :meth:`tinygrad_rnn.Tensor.backward`.
     """
+    if current().tracing is not None:
+        raise TypeError(
+            "backward: a step that scan traces runs once for all time steps, and would add to "
+            f".grad once; use tg.value_and_grad, or pass unroll=True to scan{current().scope}"
+        )
     if output.node is None:
         raise ValueError(
             "backward: nothing to differentiate; no tensor that this output was computed from has "

@@ -44,7 +44,9 @@ from .recording import (
     table,
 )
 from .scopes import (
+    BACKENDS,
     Scope,
+    backend,
     current,
     detect_anomaly,
     enable_grad,
@@ -57,6 +59,7 @@ from .scopes import (
 
 __all__ = [
     "ALL",
+    "BACKENDS",
     "OUT",
     "Argument",
     "Array",
@@ -73,6 +76,7 @@ __all__ = [
     "ancestors",
     "apply",
     "attach",
+    "backend",
     "check_finite",
     "current",
     "describe",

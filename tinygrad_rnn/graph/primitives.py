@@ -189,6 +189,7 @@ def primitive(
     batch: BatchRule | None = None,
     view: View | Callable[[dict[str, Any]], View] = "unknown",
     linear: Linear | Callable[[dict[str, Any]], Linear] = (),
+    written_out: Callable[..., Array] | None = None,
 ) -> Callable[..., Array]:
     """Make a differentiable operation of your own out of a NumPy function and its rules.
 
@@ -211,6 +212,8 @@ def primitive(
             depends on its strides), "unknown", or a function of the keywords that says which.
         linear: the groups of arguments in which ``forward`` is linear; see
             :meth:`Primitive.is_linear_in`.
+        written_out: the same in ``tg`` functions, ``written_out(*inputs, **kw)``, which ``scan``
+            can compile to machine code where it cannot compile ``forward``.
 
     Returns:
         A function of Tensors, arrays and scalars. It records where a gradient flows.
@@ -234,6 +237,8 @@ def primitive(
             raise TypeError(f"primitive: rule {i} must be callable or None, got {rule!r}")
     if batch is not None and not callable(batch):
         raise TypeError(f"primitive: batch must be callable or None, got {batch!r}")
+    if written_out is not None and not callable(written_out):
+        raise TypeError(f"primitive: written_out must be callable or None, got {written_out!r}")
     op = Primitive(
         name or str(getattr(forward, "__name__", type(forward).__name__)),
         forward,
@@ -242,6 +247,7 @@ def primitive(
         batch=batch,
         view=view,
         linear=linear,
+        written_out=written_out,
     )
     arity = len(vjps)
     parameters = _constants_that_rules_take(forward, vjps)

@@ -70,6 +70,7 @@ class Traits(TypedDict, total=False):
     into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]]
     symbol: str
     range: tuple[float, float]
+    scalar: str
 
 
 class Argument(int):
@@ -119,6 +120,8 @@ class Primitive:
             name.
         range: the least and the largest number that it gives, whatever its arguments; None where
             it gives any.
+        scalar: for an elementwise operation the instruction of the native back end that it is, by
+            its name there; None where there is none.
     """
 
     __slots__ = (
@@ -133,6 +136,7 @@ class Primitive:
         "name",
         "range",
         "rowwise",
+        "scalar",
         "symbol",
         "view",
         "vjps",
@@ -156,6 +160,7 @@ class Primitive:
         into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]] | None = None,
         symbol: str | None = None,
         range: tuple[float, float] | None = None,
+        scalar: str | None = None,
     ):
         self.name = name
         self.forward = forward
@@ -173,6 +178,7 @@ class Primitive:
         self.into = into
         self.symbol = symbol
         self.range = range
+        self.scalar = scalar
         self.arity = 0
 
     def batch(self, keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:

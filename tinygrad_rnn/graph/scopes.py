@@ -65,9 +65,10 @@ class _State:
 
     While a step is traced (``scan``), ``tracing`` is called in the place of ``apply`` for every
     operation on Tensors, and what ``tg.grad`` is asked for is appended to its ``asked``; else None.
+    ``backend`` is the one that ``scan`` was told to use.
     """
 
-    __slots__ = ("anomaly", "plain", "recording", "scope", "tracing")
+    __slots__ = ("anomaly", "backend", "plain", "recording", "scope", "tracing")
 
     def __init__(
         self,
@@ -75,11 +76,13 @@ class _State:
         anomaly: bool,
         scope: Scope,
         tracing: Any = None,
+        backend: str | None = None,
     ):
         self.recording = recording
         self.anomaly = anomaly
         self.scope = scope
         self.tracing = tracing
+        self.backend = backend
         # The short paths of unary and binary operations serve this mode only.
         self.plain = recording and not anomaly and tracing is None
 
@@ -104,6 +107,10 @@ class _Switch:
 
     def _switched(self, before: _State) -> _State:
         raise NotImplementedError
+
+    def _another(self) -> _Switch:
+        """One that does the same."""
+        return type(self)()
 
     def __enter__(self) -> None:
         before = current()
@@ -134,7 +141,7 @@ class _Switch:
 
             @functools.wraps(function)
             async def wait(*args: _P.args, **keywords: _P.kwargs) -> Any:
-                with type(self)():  # another task may run meanwhile
+                with self._another():  # another task may run meanwhile
                     return await function(*args, **keywords)
 
             return wait  # type: ignore[return-value]
@@ -185,7 +192,7 @@ class no_grad(_Switch):
     __slots__ = ()
 
     def _switched(self, before: _State) -> _State:
-        return _State(False, before.anomaly, before.scope, before.tracing)
+        return _State(False, before.anomaly, before.scope, before.tracing, before.backend)
 
 
 class enable_grad(_Switch):
@@ -194,14 +201,14 @@ class enable_grad(_Switch):
     __slots__ = ()
 
     def _switched(self, before: _State) -> _State:
-        return _State(True, before.anomaly, before.scope, before.tracing)
+        return _State(True, before.anomaly, before.scope, before.tracing, before.backend)
 
 
 @contextmanager
 def traced(tracing: Any, *, recording: bool) -> Iterator[None]:
     """Send every operation on Tensors to ``tracing``; None: run them as usual again."""
     before = current()
-    _state.set(_State(recording, False, before.scope, tracing))
+    _state.set(_State(recording, False, before.scope, tracing, before.backend))
     try:
         yield
     finally:
@@ -232,7 +239,7 @@ class detect_anomaly(_Switch):
         self._errors: dict[int, list[np.errstate]] = {}
 
     def _switched(self, before: _State) -> _State:
-        return _State(before.recording, True, before.scope, before.tracing)
+        return _State(before.recording, True, before.scope, before.tracing, before.backend)
 
     def __enter__(self) -> None:
         super().__enter__()
@@ -250,11 +257,52 @@ class detect_anomaly(_Switch):
         super().__exit__(kind, error, traceback)
 
 
+BACKENDS = ("auto", "numpy", "native")
+
+
+class backend(_Switch):
+    """Choose what runs the scans inside the block: NumPy, or machine code.
+
+    A context manager and a decorator; it holds for the current thread and ends with the block,
+    exceptions included. Outside of every block the environment variable ``TINYGRAD_RNN_BACKEND``
+    counts; without it, "auto".
+
+    Args:
+        name: "numpy" calls NumPy for each operation; "native" compiles a step by llvmlite (the
+            extra ``[native]``); "auto" is native where llvmlite is installed and every operation of
+            the step can be compiled, else NumPy. ``print(tg.scan_plan(...))`` says which it is.
+
+    Raises:
+        ValueError: another name.
+        RuntimeError: from a scan within a "native" block that cannot be compiled; it says why.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> with tg.backend("numpy"):
+    ...     h, ys = tg.scan(lambda h, x: (h + x, h), np.zeros(2), np.ones((3, 2)))
+    >>> h
+    Tensor([3., 3.])
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        if name not in BACKENDS:
+            raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {name!r}")
+        self._name = name
+
+    def _another(self) -> _Switch:
+        return backend(self._name)
+
+    def _switched(self, before: _State) -> _State:
+        return _State(before.recording, before.anomaly, before.scope, before.tracing, self._name)
+
+
 @contextmanager
 def in_scope(place: Scope) -> Iterator[None]:
     """Record as if in the given scope: a rule belongs to the step of what it differentiates."""
     before = current()
-    _state.set(_State(before.recording, before.anomaly, place, before.tracing))
+    _state.set(_State(before.recording, before.anomaly, place, before.tracing, before.backend))
     try:
         yield
     finally:
@@ -290,7 +338,7 @@ class scope:
         self._before.append(before)
         outer = before.scope
         inner = Scope((*outer.path, self._name), outer.steps, outer.sweep)
-        _state.set(_State(before.recording, before.anomaly, inner, before.tracing))
+        _state.set(_State(before.recording, before.anomaly, inner, before.tracing, before.backend))
 
     def __exit__(
         self,
@@ -330,7 +378,7 @@ def steps(xs: Any, *, reverse: bool = False) -> Iterator[tuple[int, Any]]:
             # The tag comes before the element: reading x_t = xs[t] belongs to its step too.
             inner = Scope(outer.path, (*outer.steps, (loop, t)), outer.sweep)
             now = current()  # whoever calls next() himself may do so inside no_grad
-            _state.set(_State(now.recording, now.anomaly, inner, now.tracing))
+            _state.set(_State(now.recording, now.anomaly, inner, now.tracing, now.backend))
             try:
                 x_t = next(iterator)
             except StopIteration:
@@ -342,7 +390,7 @@ def steps(xs: Any, *, reverse: bool = False) -> Iterator[tuple[int, Any]]:
         # A generator that somebody kept may be closed much later, in the middle of another scope.
         now = current()
         if any(open_loop == loop for open_loop, _ in now.scope.steps):
-            _state.set(_State(now.recording, now.anomaly, outer, now.tracing))
+            _state.set(_State(now.recording, now.anomaly, outer, now.tracing, now.backend))
 
 
 def _name_element(x_t: Value, xs: Value, t: int) -> None:

@@ -309,6 +309,8 @@ def _readable(mask: Any, lengths: Any, shape: tuple[int, ...]) -> ndarray | None
             )
     if lengths is not None:
         counts = graph.numbers(lengths, "Attention: lengths")
+        if counts.size == 0 and counts.dtype.kind == "f":  # [] is of floats
+            counts = counts.astype(np.intp)
         if counts.dtype.kind not in "iu":
             raise TypeError(f"Attention: expected lengths of integers, got {counts.dtype}")
         if counts.shape != shape[:-1] or len(shape) == 1:

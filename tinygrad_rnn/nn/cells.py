@@ -9,17 +9,20 @@ and first values are PyTorch's, so that its weights load unchanged.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import graph, ops
 from ..graph import Array, attach
+from ..scan.backends import chosen
+from ..scan.call import Closed
+from ..scan.one_node import one_node
 from ..tensor import Tensor
 from . import init
 from .checks import as_input, flags, floating, sized
-from .lstm_step import lstm_step, named
+from .lstm_step import equations, lstm_step, named
 from .module import Module, Parameter
 
 # ── the equations ────────────────────────────────────────────────────────────────────────
@@ -194,6 +197,29 @@ class _Cell(Module):
         for name, shape in shapes.items():
             setattr(self, name, Parameter(init.uniform(shape, bound, dtype=dtype, rng=rng)))
 
+    @property
+    def _weights(self) -> tuple[Parameter | None, ...]:
+        return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+
+    def _stepped(
+        self,
+        equations: Callable[..., Any],
+        inputs: tuple[Tensor, ...],
+        weights: tuple[Parameter | None, ...],
+        *others: Any,
+    ) -> Any:
+        """One step as one node of the graph, compiled; op by op where NumPy runs it."""
+        if chosen() == "numpy":
+            return equations(*inputs, *weights, *others)
+
+        def step(*inputs: Tensor) -> Any:
+            return equations(*inputs, *weights, *others)
+
+        absent = tuple([w is None for w in weights])
+        values = tuple([w for w in weights if w is not None])
+        step.closed = Closed((equations, absent, others), values)  # type: ignore[attr-defined]
+        return one_node(step, inputs)
+
     def _input(self, given: Any) -> Tensor:
         x = as_input(type(self).__name__, "x", given, self.weight_ih._array.dtype)
         shape = x._array.shape
@@ -309,8 +335,7 @@ class RNNCell(_Cell):
     def forward(self, x: Any, state: Any = None) -> Tensor:
         x = self._input(x)
         h = self._initial(state, x)
-        weights = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
-        return rnn_step(x, h, *weights, self.nonlinearity)  # type: ignore[no-any-return]
+        return self._stepped(rnn_step, (x, h), self._weights, self.nonlinearity)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         relu = "" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity!r}"
@@ -406,9 +431,11 @@ class LSTMCell(_Cell):
     def forward(self, x: Any, state: Any = None) -> tuple[Tensor, Tensor]:
         x = self._input(x)
         h, c = self._initial(state, x)
-        weights = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
         parts = self.weight_hr, self.weight_pi, self.weight_pf, self.weight_po
-        return lstm_step(x, h, c, *weights, *parts)
+        weights = (*self._weights, *parts)
+        if chosen() == "numpy":
+            return lstm_step(x, h, c, *weights)
+        return self._stepped(equations, (x, h, c), weights)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         projection = f", proj_size={self.proj_size}" if self.proj_size else ""
@@ -505,8 +532,7 @@ class GRUCell(_Cell):
     def forward(self, x: Any, state: Any = None) -> Tensor:
         x = self._input(x)
         h = self._initial(state, x)
-        weights = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
-        return gru_step(x, h, *weights, self.reset_after)  # type: ignore[no-any-return]
+        return self._stepped(gru_step, (x, h), self._weights, self.reset_after)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")

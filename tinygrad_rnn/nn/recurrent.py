@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..scan.backends import chosen
 from ..tensor import Tensor
 from . import init
 from .cells import candidate_apart, gru_step, nonlinearities, pair, rnn_step
@@ -216,7 +217,8 @@ class LSTM(Layered):
     def _sequence(
         self, weights: dict[str, Any], carry: Carry, xs: Tensor, *, unroll: bool, **options: Any
     ) -> tuple[Carry, Tensor]:
-        found = None if unroll else lstm_sequence(xs, carry, weights, **options)
+        by_hand = not unroll and chosen() == "numpy"
+        found = lstm_sequence(xs, carry, weights, **options) if by_hand else None
         if found is None:
             return super()._sequence(weights, carry, xs, unroll=unroll, **options)
         return found

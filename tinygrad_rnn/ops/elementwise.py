@@ -22,43 +22,43 @@ from ..graph import OUT, Argument, Array, elementwise, nondifferentiable, same
 # ── comparisons and the like: piecewise constant, so they carry no gradient ──────────────
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="equal")
 def equal(x: Array, y: Array) -> Array:
     """``x == y`` element by element, as booleans."""
     return np.equal(x, y)
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="not_equal")
 def not_equal(x: Array, y: Array) -> Array:
     """``x != y`` element by element, as booleans."""
     return np.not_equal(x, y)
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="less")
 def less(x: Array, y: Array) -> Array:
     """``x < y`` element by element, as booleans."""
     return np.less(x, y)
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="less_equal")
 def less_equal(x: Array, y: Array) -> Array:
     """``x <= y`` element by element, as booleans."""
     return np.less_equal(x, y)
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="greater")
 def greater(x: Array, y: Array) -> Array:
     """``x > y`` element by element, as booleans."""
     return np.greater(x, y)
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="greater_equal")
 def greater_equal(x: Array, y: Array) -> Array:
     """``x >= y`` element by element, as booleans."""
     return np.greater_equal(x, y)
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="sign")
 def sign(x: Array) -> Array:
     """-1, 0 or 1: the sign of each element. Its derivative is 0, and it carries none."""
     return np.sign(x)
@@ -92,7 +92,7 @@ invert = _constant(np.invert, "``~x`` of booleans or integers.")
 # ── arithmetic ───────────────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.add, same, same, linear="all", symbol="+")
+@elementwise(np.add, same, same, linear="all", symbol="+", scalar="add")
 def add(x: Array, y: Array) -> Array:
     """``z = x + y``; dz/dx = dz/dy = 1.
 
@@ -101,7 +101,7 @@ def add(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.subtract, same, lambda g, z, x, y: -g, linear="all", symbol="-")
+@elementwise(np.subtract, same, lambda g, z, x, y: -g, linear="all", symbol="-", scalar="subtract")
 def subtract(x: Array, y: Array) -> Array:
     """``z = x - y``; dz/dx = 1, dz/dy = -1.
 
@@ -111,7 +111,12 @@ def subtract(x: Array, y: Array) -> Array:
 
 
 @elementwise(
-    np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, linear="each", symbol="*"
+    np.multiply,
+    lambda g, z, x, y: g * y,
+    lambda g, z, x, y: g * x,
+    linear="each",
+    symbol="*",
+    scalar="multiply",
 )
 def multiply(x: Array, y: Array) -> Array:
     """``z = x y``; dz/dx = y, dz/dy = x.
@@ -122,7 +127,12 @@ def multiply(x: Array, y: Array) -> Array:
 
 
 @elementwise(
-    np.divide, lambda g, z, x, y: g / y, lambda g, z, x, y: g * (-z / y), linear=((0,),), symbol="/"
+    np.divide,
+    lambda g, z, x, y: g / y,
+    lambda g, z, x, y: -g * z / y,
+    linear=((0,),),
+    symbol="/",
+    scalar="divide",
 )
 def divide(x: Array, y: Array) -> Array:
     """``z = x / y``; dz/dx = 1 / y, dz/dy = -x / y^2 = -z / y.
@@ -146,7 +156,7 @@ def _power_of_exponent(g: Array, z: Array, x: Array, y: Array) -> Array:
     return g * z * log(where(flat, 1, x))
 
 
-@elementwise(np.power, _power_of_base, _power_of_exponent)
+@elementwise(np.power, _power_of_base, _power_of_exponent, scalar="power")
 def power(x: Array, y: Array) -> Array:
     """``z = x^y``; dz/dx = y x^(y-1), dz/dy = z log x (0 at x = 0 for y >= 0).
 
@@ -155,7 +165,7 @@ def power(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.positive, same, linear="all")
+@elementwise(np.positive, same, linear="all", scalar="positive")
 def positive(x: Array) -> Array:
     """``y = +x``; dy/dx = 1.
 
@@ -164,7 +174,7 @@ def positive(x: Array) -> Array:
     """
 
 
-@elementwise(np.negative, lambda g, y, x: -g, linear="all", symbol="-")
+@elementwise(np.negative, lambda g, y, x: -g, linear="all", symbol="-", scalar="negative")
 def negative(x: Array) -> Array:
     """``y = -x``; dy/dx = -1.
 
@@ -173,7 +183,7 @@ def negative(x: Array) -> Array:
     """
 
 
-@elementwise(np.abs, lambda g, y, x: g * sign(x))
+@elementwise(np.abs, lambda g, y, x: g * sign(x), scalar="absolute")
 def abs(x: Array) -> Array:
     """``y = |x|``; dy/dx = sign x, and 0 at 0.
 
@@ -185,7 +195,7 @@ def abs(x: Array) -> Array:
 # ── exponentials, roots and circular functions ───────────────────────────────────────────
 
 
-@elementwise(np.exp, lambda g, y, x: g * y)
+@elementwise(np.exp, lambda g, y, x: g * y, scalar="exp")
 def exp(x: Array) -> Array:
     """``y = e^x``; dy/dx = y.
 
@@ -194,7 +204,7 @@ def exp(x: Array) -> Array:
     """
 
 
-@elementwise(np.log, lambda g, y, x: g / x)
+@elementwise(np.log, lambda g, y, x: g / x, scalar="log")
 def log(x: Array) -> Array:
     """``y = ln x``; dy/dx = 1 / x.
 
@@ -203,7 +213,7 @@ def log(x: Array) -> Array:
     """
 
 
-@elementwise(np.log1p, lambda g, y, x: g / (1 + x))
+@elementwise(np.log1p, lambda g, y, x: g / (1 + x), scalar="log1p")
 def log1p(x: Array) -> Array:
     """``y = ln(1 + x)``, accurate for small x; dy/dx = 1 / (1 + x).
 
@@ -212,7 +222,7 @@ def log1p(x: Array) -> Array:
     """
 
 
-@elementwise(np.sqrt, lambda g, y, x: g / (2 * y))
+@elementwise(np.sqrt, lambda g, y, x: g * 0.5 / y, scalar="sqrt")
 def sqrt(x: Array) -> Array:
     """``y = x^(1/2)``; dy/dx = 1 / (2 y).
 
@@ -221,7 +231,7 @@ def sqrt(x: Array) -> Array:
     """
 
 
-@elementwise(np.square, lambda g, y, x: g * (2 * x))
+@elementwise(np.square, lambda g, y, x: g * (2 * x), scalar="square")
 def square(x: Array) -> Array:
     """``y = x^2``; dy/dx = 2 x.
 
@@ -230,7 +240,7 @@ def square(x: Array) -> Array:
     """
 
 
-@elementwise(np.sin, lambda g, y, x: g * cos(x), range=(-1, 1))
+@elementwise(np.sin, lambda g, y, x: g * cos(x), range=(-1, 1), scalar="sin")
 def sin(x: Array) -> Array:
     """``y = sin x`` (x in radians); dy/dx = cos x.
 
@@ -239,7 +249,7 @@ def sin(x: Array) -> Array:
     """
 
 
-@elementwise(np.cos, lambda g, y, x: -g * sin(x), range=(-1, 1))
+@elementwise(np.cos, lambda g, y, x: -g * sin(x), range=(-1, 1), scalar="cos")
 def cos(x: Array) -> Array:
     """``y = cos x`` (x in radians); dy/dx = -sin x.
 
@@ -258,7 +268,7 @@ exp_limit: dict[Any, Any] = {
 }
 
 
-@elementwise(np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y), range=(-1, 1))
+@elementwise(np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y), range=(-1, 1), scalar="tanh")
 def tanh(x: Array) -> Array:
     """``y = tanh x``, between -1 and 1; dy/dx = 1 - y^2.
 
@@ -274,7 +284,10 @@ def _sigmoid_written_out(x: Array) -> Array:
 
 
 @elementwise(
-    lambda g, y, x: g * (y * (_one[y.dtype] - y)), written_out=_sigmoid_written_out, range=(0, 1)
+    lambda g, y, x: g * (y * (_one[y.dtype] - y)),
+    written_out=_sigmoid_written_out,
+    range=(0, 1),
+    scalar="sigmoid",
 )
 def sigmoid(x: Array) -> Array:
     """``y = 1 / (1 + e^-x)``, between 0 and 1; dy/dx = y (1 - y).
@@ -304,7 +317,10 @@ def relu(x: Array) -> Array:
     return np.maximum(x, 0)
 
 
-@elementwise(lambda g, y, x: g * sigmoid(x))
+@elementwise(
+    lambda g, y, x: g * sigmoid(x),
+    written_out=lambda x: maximum(x, 0.0) + log1p(exp(-abs(x))),
+)
 def softplus(x: Array) -> Array:
     """``y = ln(1 + e^x)``, a smooth relu; dy/dx = sigmoid(x). Finite for every finite x.
 
@@ -323,6 +339,7 @@ def softplus(x: Array) -> Array:
     np.maximum,
     lambda g, z, x, y: g * greater(x, y) + g * 0.5 * equal(x, y),
     lambda g, z, x, y: g * less(x, y) + g * 0.5 * equal(x, y),
+    scalar="maximum",
 )
 def maximum(x: Array, y: Array) -> Array:
     """``z = max(x, y)`` element by element; the larger one gets the gradient, at a tie half each.
@@ -336,6 +353,7 @@ def maximum(x: Array, y: Array) -> Array:
     np.minimum,
     lambda g, z, x, y: g * less(x, y) + g * 0.5 * equal(x, y),
     lambda g, z, x, y: g * greater(x, y) + g * 0.5 * equal(x, y),
+    scalar="minimum",
 )
 def minimum(x: Array, y: Array) -> Array:
     """``z = min(x, y)`` element by element; the smaller one gets the gradient, at a tie half each.
@@ -353,7 +371,12 @@ def _clip_rule(g: Array, y: Array, x: Array, a_min: Any, a_max: Any) -> Array:
     return g
 
 
-@elementwise(_clip_rule)
+def _clip_written_out(x: Array, a_min: Any, a_max: Any) -> Array:
+    x = x if a_min is None else maximum(x, a_min)
+    return x if a_max is None else minimum(x, a_max)
+
+
+@elementwise(_clip_rule, written_out=_clip_written_out)
 def clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
     """``y = min(max(x, a_min), a_max)``; dy/dx = 1 from bound to bound (both included), else 0.
 
@@ -376,6 +399,7 @@ def clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
     lambda g, z, condition, x, y: where(condition, g, 0),
     lambda g, z, condition, x, y: where(condition, 0, g),
     linear=((1, 2),),
+    scalar="where",
     into=lambda constants: [
         (np.copyto, OUT, Argument(2)),
         (np.copyto, OUT, Argument(1), "same_kind", Argument(0)),

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from ..graph import OUT, Argument, Array, Operand, differentiable, nondifferentiable
 from .blocks import alone, along_axes
-from .elementwise import exp
+from .elementwise import abs, exp, less, log, where
 from .shaping import Axes, broadcast_to, flip, reshape
 
 
@@ -190,9 +190,35 @@ def _unwarned() -> np.errstate:
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
+def _less_largest(x: Array, axis: Axes) -> tuple[Array, Array]:
+    """x relative to its largest element along an axis, and that; in simple operations."""
+    largest = max(x, axis, True)
+    largest = where(less(abs(largest), np.inf), largest, 0.0)
+    return x - largest, largest
+
+
+def _logsumexp_written_out(x: Array, axis: Axes, keepdims: bool) -> Array:
+    z, largest = _less_largest(x, axis)
+    y = log(sum(exp(z), axis, True)) + largest
+    axes = _axes(x.ndim, axis)
+    return y if keepdims else reshape(y, [n for i, n in enumerate(x.shape) if i not in axes])
+
+
+def _softmax_written_out(x: Array, axis: Axes) -> Array:
+    e = exp(_less_largest(x, axis)[0])
+    return e / sum(e, axis, True)
+
+
+def _log_softmax_written_out(x: Array, axis: Axes) -> Array:
+    z, _ = _less_largest(x, axis)
+    return z - log(sum(exp(z), axis, True))
+
+
 # e^(x - y) would do too, but loses in float32 what y rounds off: 3e-5 at y = 1000.
 @differentiable(
-    lambda g, y, x, axis, keepdims: _kept(g, x, axis) * softmax(x, axis), batch=along_axes
+    lambda g, y, x, axis, keepdims: _kept(g, x, axis) * softmax(x, axis),
+    batch=along_axes,
+    written_out=_logsumexp_written_out,
 )
 def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """``y = ln sum_i e^{x_i}``, without overflow; dy/dx_i = e^{x_i - y} = softmax(x)_i.
@@ -221,7 +247,11 @@ def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     return y if keepdims else np.squeeze(y, _axes(np.ndim(x), axis))
 
 
-@differentiable(lambda g, y, x, axis: y * (g - sum(g * y, axis, True)), batch=along_axes)
+@differentiable(
+    lambda g, y, x, axis: y * (g - sum(g * y, axis, True)),
+    batch=along_axes,
+    written_out=_softmax_written_out,
+)
 def softmax(x: Array, axis: Axes = -1) -> Array:
     """``y_i = e^{x_i} / sum_j e^{x_j}``; dL/dx_i = y_i (g_i - sum_j g_j y_j).
 
@@ -243,7 +273,11 @@ def softmax(x: Array, axis: Axes = -1) -> Array:
         return e / np.sum(e, axis, keepdims=True)
 
 
-@differentiable(lambda g, y, x, axis: g - exp(y) * sum(g, axis, True), batch=along_axes)
+@differentiable(
+    lambda g, y, x, axis: g - exp(y) * sum(g, axis, True),
+    batch=along_axes,
+    written_out=_log_softmax_written_out,
+)
 def log_softmax(x: Array, axis: Axes = -1) -> Array:
     """``y_i = x_i - ln sum_j e^{x_j}``; dL/dx_i = g_i - softmax(x)_i sum_j g_j.
 

@@ -8,7 +8,8 @@ The files, in the order in which to read them:
 2. ``ir``: what it did as a program of values, and what a program may be.
 3. ``derive``: that program, and the program of its backward, from the operations' own rules.
 4. ``passes``: a program becomes one that does the same in less time.
-5. ``backends``: a program becomes a function. ``names`` and ``listing`` show it to people.
+5. ``backends``: a program becomes a function, by NumPy's calls or as machine code (``threads``
+   says on how many cores). ``names`` and ``listing`` show it to people.
 6. ``plan``: all of this for one step; ``cache`` keeps plans.
 7. ``call``: the arguments of one call of ``scan``; ``unroll``: the loop as it is written; ``find``:
    the plan for it; ``run``: from there to a node of the graph, and back.
@@ -118,8 +119,9 @@ def scan_plan(
     >>> def cell(h, x_t):
     ...     h = tg.tanh(x_t + h @ W)
     ...     return h, h
-    >>> with tg.no_grad():  # the forward pass alone
+    >>> with tg.backend("numpy"), tg.no_grad():  # the forward pass alone
     ...     print(tg.scan_plan(cell, np.zeros((1, 1)), np.ones((3, 1, 1))))
+    numpy back end
     forward, before the steps:
         nothing
     forward, at every step:

@@ -23,7 +23,7 @@ from .trace import Instruction, Literal, Source, Trace
 class Step(NamedTuple):
     """A traced step: the slots of what it takes and gives."""
 
-    trace: Trace
+    trace: Any  #: a Trace, or a Follower of one
     carries: tuple[int, ...]
     inputs: tuple[int, ...]
     new_carries: tuple[Any, ...]  #: Tensors of the trace

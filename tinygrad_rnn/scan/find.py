@@ -9,6 +9,7 @@ import numpy as np
 
 from ..graph import next_number, traced
 from .asked import require_apart
+from .backends import wanted
 from .cache import Cache
 from .call import Call, Closed
 from .follow import Follower
@@ -19,7 +20,7 @@ from .unroll import one_step
 cache = Cache()  # of immutable plans, for all threads
 
 
-def _traced(call: Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
+def _traced(call: Call, recording: bool, trace: Trace | Follower) -> tuple[Step, Any]:
     """Run the cell once on values without numbers; also returns the structure of y_t."""
     with traced(trace, recording=recording):
         carries = []
@@ -36,7 +37,7 @@ def _traced(call: Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
             valid = trace.given((len(call.ends),), np.dtype(np.bool_), False)
         new, outputs, structure = one_step(call, carries, inputs, valid)
         new, outputs = [trace.value(x) for x in new], [trace.value(y) for y in outputs]
-        if trace.asked:
+        if trace.asked and isinstance(trace, Trace):
             require_apart(trace, call, carries, inputs, new)
     slots = [x._array.slot for x in inputs]  # type: ignore[attr-defined]
     if valid is not None:
@@ -54,6 +55,7 @@ def _traced(call: Call, recording: bool, trace: Trace) -> tuple[Step, Any]:
             tuple(x._array.slot for x in (*new, *outputs)),
             tuple(x.node is not None for x in (*new, *outputs)),
             recording,
+            wanted(),
         )
     )
     return step, structure
@@ -69,8 +71,10 @@ def plan_of(call: Call, recording: bool) -> tuple[Plan, Sequence[Source], Any]:
     if plan is not None and closed is not None and order is not None:
         slots = zip(plan.sources, order, strict=True)
         return plan, [as_source(slot, closed.values[i]) for slot, i in slots], plan.ending[0]
+    if plan is not None and not plan.can_be_followed:
+        plan = None
     if plan is not None:
-        follower = Follower(plan.expected, plan.symbols)
+        follower = Follower(plan.expected)
         step, structure = _traced(call, recording, follower)
         if not follower.finished or follower.key[-1] != plan.ending:
             plan = None
@@ -108,6 +112,7 @@ def _kind(call: Call, closed: Closed | None, recording: bool) -> Any:
         tuple([(x._array.dtype, x.node is not None) for x in values]),
         call.ends is None,
         recording,
+        wanted(),
     )
 
 

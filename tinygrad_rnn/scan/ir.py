@@ -29,7 +29,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..graph import Primitive, table
+from ..graph import Operand, Primitive, table
 from .trace import frozen
 
 CONSTANT, SEQUENCE, LOOP = 0, 1, 2
@@ -125,8 +125,19 @@ def _join(*parts: Any, indices: Sequence[Any], shape: tuple[int, ...]) -> Any:
     return out
 
 
+def _join_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Any:
+    indices = [(slice(None), *parts_of(index)) for index in keywords["indices"]]
+    first = next(i for i, x in enumerate(operands) if x.over_time)
+
+    def call(*parts: Any) -> Any:
+        T = len(parts[first])
+        return _join(*parts, indices=indices, shape=(T, *keywords["shape"]))
+
+    return call
+
+
 #: Parts laid into zeros, in places that do not overlap: a sum of ``place`` without the sum.
-join = Primitive("join", _join, None, view=False)
+join = Primitive("join", _join, None, view=False, batch=_join_blocks)
 
 #: An array of one number.
 filled = Primitive("filled", np.full, None, view=False)
@@ -152,7 +163,9 @@ times_steps = OverTime(
 total_matmul = OverTime(
     "total_matmul",
     "sum over t of {0} @ {1}",
-    lambda T, x, y: np.matmul(x.swapaxes(0, 1).reshape(x.shape[1], -1), y.reshape(-1, y.shape[2])),
+    lambda T, x, y: np.matmul(
+        x.swapaxes(0, 1).reshape(x.shape[1], T * x.shape[2]), y.reshape(T * y.shape[1], y.shape[2])
+    ),
 )
 
 #: sum_t of the sums of x_t y_t over all axes but ``kept``, both of one shape.

@@ -47,6 +47,9 @@ def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         picked_from(node, i) if live else attach(y, None)
         for i, (y, live) in enumerate(zip(outputs, plan.live.outputs, strict=True))
     ]
+    for y, name in zip(made, plan.output_names, strict=True):
+        if name is not None and y.node is not None:
+            y.node.name = name
     return unflatten(returned, iter(made))
 
 

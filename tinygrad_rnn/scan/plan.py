@@ -12,9 +12,10 @@ from typing import Any
 from numpy import ndarray
 
 from ..graph import ancestors, current, table
-from .backends.numpy import NumpyLoop
+from .backends import Loop, wanted
+from .backends import compiled as made_to_run
 from .derive import Backward, Forward, Step, live_in, nothing_live
-from .follow import expected
+from .follow import Expectation
 from .ir import Program, Value
 from .listing import Listing
 from .passes.simplify import simplify
@@ -31,17 +32,21 @@ class Plan:
 
     def __init__(self, step: Step, recording: bool):
         trace = step.trace
+        #: Whether a later call may be given this trace's values: the step walks no graph itself.
+        self.can_be_followed = not trace.asked
         trace.close()
         self.step = step
         self.instructions: tuple[Instruction, ...] = tuple(trace.instructions)
         self.sources: tuple[int, ...] = tuple(source.slot for source in trace.sources)
         self.symbols: tuple[Symbol, ...] = tuple(trace.symbols)
-        self.expected = expected(trace)
+        self.expected = Expectation(step)
         self.ending = trace.key[-1]
         scope = current().scope
         self.depth = len(scope.path), len(scope.steps)
         self._seen: tuple[Any, ...] = ()
+        self.output_names = tuple([None if y.node is None else y.node.name for y in step.outputs])
         self.output_avals = tuple((y._array.shape, y._array.dtype) for y in step.outputs)
+        self._wanted = wanted()
         self._lock = threading.Lock()
         self._backward: dict[Any, BackwardLoop] = {}
         self._reached: dict[tuple[bool, ...], tuple[bool, ...]] = {}
@@ -53,7 +58,8 @@ class Plan:
         if self.live.any:
             whole = Backward(self._forward, self.live, every, self.live.inputs)
             self._kept = whole.saved
-        self.forward = compiled(self._forward.program(self._kept), {})
+        program = self._forward.program(self._kept)
+        self.forward, self.reason = compiled(program, {}, self._wanted)
         if whole is not None:
             self._backward[every, self.live.inputs, False] = BackwardLoop(whole, self)
         trace.forget()
@@ -136,7 +142,7 @@ class Plan:
     # ── for people ───────────────────────────────────────────────────────────────────────
 
     @property
-    def loops(self) -> dict[str, NumpyLoop]:
+    def loops(self) -> dict[str, Loop]:
         """What runs "forward" and, if there is a gradient to compute, "backward"."""
         found = {"forward": self.forward}
         with self._lock:
@@ -166,18 +172,24 @@ class Plan:
         return {self.forward.names[v] for v, is_live in given if is_live}
 
     def __str__(self) -> str:
+        head = [f"{self.backend} back end{': ' if self.reason else ''}{self.reason}"]
         return "\n".join(
-            line if line.startswith(" ") else f"{way}, {line}"
-            for way, listing in self.listings.items()
-            for line in str(listing).splitlines()
+            head
+            + [
+                line if line.startswith(" ") else f"{way}, {line}"
+                for way, listing in self.listings.items()
+                for line in str(listing).splitlines()
+            ]
         )
 
     __repr__ = __str__
 
 
-def compiled(program: Program, given: Mapping[Value, str], start: int = 0) -> NumpyLoop:
-    """A program made to run."""
-    return NumpyLoop(simplify(program), given, start)
+def compiled(
+    program: Program, given: Mapping[Value, str], backend: str, start: int = 0
+) -> tuple[Loop, str]:
+    """A program made to run, and why it is not native, if it was to be."""
+    return made_to_run(simplify(program), given, start, backend)
 
 
 class BackwardLoop:
@@ -213,11 +225,12 @@ class BackwardLoop:
         once = {names[v]: made for v, made in derived.given_for.items()}
         self._names = {made: name for name, made in once.items()}
         self._start = plan.forward.names.count
+        self._wanted = plan.backend if plan.reason else plan._wanted
 
     @functools.cached_property
-    def loop(self) -> NumpyLoop:
+    def loop(self) -> Loop:
         """Compiled when it is first run."""
-        return compiled(self._program, self._names, self._start)
+        return compiled(self._program, self._names, self._wanted, self._start)[0]
 
 
 def products_put_off(

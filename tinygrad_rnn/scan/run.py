@@ -167,8 +167,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
         # carries that nobody wants: the loop would not warn of what comes of these.
         with np.errstate(all="ignore"):
             found = _swept(node, gs, tuple(wanted), every)
-        # Zero times Inf is NaN.
-        if not exact and any(np.isnan(g).any() for part in found for g in part.values()):
+        if not exact and _has_nan(found):  # zero times Inf
             found = _swept_in_parts(node, gs, tuple(wanted))
     result: list[Any] = [None] * (n + m + len(plan.sources))
     for i, g in found.carries.items():
@@ -180,6 +179,16 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     if ends is not None:
         del result[n + m - 1]
     return [g if is_live else None for g, is_live in zip(result, live, strict=True)]
+
+
+def _has_nan(found: _Cotangents) -> bool:
+    """Whether there is a NaN: every sum with it is one, and no NaN equals itself."""
+    for part in found:
+        for g in part.values():
+            total = np.vdot(g, g)
+            if total != total:
+                return True
+    return False
 
 
 def _swept(

@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy import ndarray
@@ -33,19 +33,25 @@ from ..graph import (
 )
 
 
-def refuse(*_: Any, **__: Any) -> Any:
+def refuse(how: str) -> NoReturn:
     raise TypeError(
-        "scan: the step looked at the numbers of a traced value (bool, float, int, .data, "
-        ".item(), .numpy(), np.asarray, tg.Tensor, an index), but it is traced once for all time "
-        f"steps; pass unroll=True to run it step by step{current().scope}"
+        f"scan: the step looked at the numbers of a traced value ({how}), but it is traced once "
+        f"for all time steps; pass unroll=True to run it step by step{current().scope}"
     )
+
+
+def _refusal(how: str) -> Callable[..., NoReturn]:
+    def method(*_: Any, **__: Any) -> NoReturn:
+        refuse(how)
+
+    return method
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """Stands where a traced Tensor would have its array: a shape and a dtype, and no numbers.
 
     It is no ndarray. Whoever wants one, NumPy included, has to ask ``__array__``, which refuses;
-    so does everything else that an ndarray has.
+    so does everything else that an ndarray has and that depends on numbers.
 
     Attributes:
         slot: the number of the value that it stands for.
@@ -78,21 +84,34 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __repr__(self) -> str:
         return f"{self.dtype} {self.shape}"
 
-    __bool__ = __int__ = __float__ = __index__ = __complex__ = refuse
-    __getitem__ = __iter__ = __contains__ = __array__ = __array_ufunc__ = refuse
-    __reduce__ = __copy__ = __deepcopy__ = __format__ = refuse
+    __bool__ = _refusal("bool, as if does")
+    __int__ = _refusal("int")
+    __float__ = _refusal("float")
+    __complex__ = _refusal("complex")
+    __index__ = _refusal("an index")
+    __getitem__ = __iter__ = _refusal("an element")
+    __contains__ = _refusal("in")
+    __array__ = _refusal("np.asarray, or tg.Tensor of it")
+    __format__ = _refusal("a formatted string")
+    __reduce__ = __copy__ = __deepcopy__ = _refusal("a copy of it")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # Python and NumPy ask what protocols there are
             raise AttributeError(name)
-        refuse()
+        refuse(_readers.get(name, f".{name}"))
+
+    def __array_ufunc__(self, ufunc: np.ufunc, *_: Any, **__: Any) -> Any:
+        refuse(f"np.{ufunc.__name__}")
 
     def __array_function__(self, func: Any, types: Any, args: Any, keywords: Any) -> Any:
         if func not in _of_shapes:
-            refuse()
+            refuse(f"np.{func.__name__}")
         blank = [np.empty(x.shape, x.dtype) if type(x) is Symbol else x for x in args]
         return func(*blank, **keywords)
 
+
+#: What a Tensor asks its array for, and who wants that.
+_readers = {"item": ".item(), int or float", "copy": ".numpy() or a copy", "view": ".data"}
 
 # What these functions of NumPy return depends on no number.
 _of_shapes = frozenset({np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like})
@@ -139,7 +158,7 @@ def as_source(slot: int, x: Value) -> Source:
 def frozen(constant: Any) -> Any:
     """A hashable stand-in for a constant: equal for constants that compute the same."""
     if isinstance(constant, Symbol):
-        refuse()
+        refuse("an index or another constant of an operation")
     kind = type(constant)
     if kind is tuple or kind is list:
         return (kind, *[frozen(part) for part in constant])
@@ -172,7 +191,7 @@ class Trace:
     Attributes:
         instructions: in the order in which they ran.
         sources: the values that came from outside, in the order in which they were met.
-        symbols: every value of the step by its slot.
+        symbols: every value of the step by its slot; values: the Tensors that stand for them.
         leaves: the places of what gradients are wanted for, by slot.
         outside: whether a carry or an input is live outside of the step, by slot.
         since: nodes with a smaller number are older than the trace.
@@ -184,6 +203,7 @@ class Trace:
         self.instructions: list[Instruction] = []
         self.sources: list[Source] = []
         self.symbols: list[Symbol] = [] if base is None else list(base.symbols)
+        self.values: list[Value] = [] if base is None else list(base.values)
         self.leaves: dict[int, Node] = {}
         self.outside: dict[int, bool] = {}
         self.key: list[Any] = []
@@ -207,10 +227,15 @@ class Trace:
         made = self.symbol(shape, dtype)
         self.outside[made.slot] = outside
         self.key.append((made.slot, shape, dtype, live, outside))
-        if not live:
-            return attach(made, None)
-        node = self.leaves[made.slot] = leaf(made)  # type: ignore[arg-type]
-        return attach(made, node)
+        node = None
+        if live:
+            node = self.leaves[made.slot] = leaf(made)  # type: ignore[arg-type]
+        return self._attached(made, node)
+
+    def _attached(self, made: Symbol, node: Node | None) -> Value:
+        value = attach(made, node)
+        self.values.append(value)
+        return value
 
     def constant(self, x: Any) -> tuple[Symbol, Node | None]:
         """A value that is the same at every step: a closed-over Tensor, array or number."""
@@ -233,15 +258,16 @@ class Trace:
             self.sources.append(Source(made.slot, array, node, label, original))
             self.key.append((made.slot, array.shape, array.dtype, node is not None))
             known = self._known[identity] = made, place
+            self._attached(made, place)
         return known
 
     def value(self, x: Any) -> Value:
         """Anything that a step returned, as one of its values."""
         if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
             if x._array.owner not in self.owners:
-                refuse()
+                refuse("one that another call traced")
             return x
-        return attach(*self.constant(x))
+        return self.values[self.constant(x)[0].slot]
 
     def close(self) -> None:
         """The step has run: nothing leads from it to the graph outside any more."""
@@ -261,7 +287,7 @@ class Trace:
     def apply(self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
         """What ``graph.apply`` does, without numbers."""
         if not any_traced(inputs):
-            return self.apply_outside(primitive, inputs, keywords)
+            return apply_outside(primitive, inputs, keywords)
         operands, arrays, parents, through = self._taken(inputs)
         recorded = primitive.vjps is not None and current().recording and True in through
         kind = (
@@ -284,7 +310,7 @@ class Trace:
         step = Instruction(primitive, operands, keywords, made.slot, through, place)
         self.instructions.append(step)
         self.key.append((kind, operands, step.parents))
-        return attach(made, place)
+        return self._attached(made, place)
 
     def _taken(
         self, inputs: Sequence[Any]
@@ -304,7 +330,7 @@ class Trace:
             if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
                 symbol, node = x._array, x.node
                 if symbol.owner is not self.owner and symbol.owner not in self.owners:
-                    refuse()
+                    refuse("one that another call traced")
             else:
                 symbol, node = self.constant(x)
             operands.append(symbol.slot)
@@ -317,15 +343,13 @@ class Trace:
                 through.append(True)
         return tuple(operands), arrays, parents, tuple(through)
 
-    def apply_outside(
-        self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]
-    ) -> Any:
-        """An operation on closed-over values alone: done once, here and now, and recorded in the
-        graph outside."""
-        for constant in keywords.values():
-            frozen(constant)  # refuses what depends on the step
-        with graph.traced(None, recording=current().recording):
-            return graph.apply(primitive, inputs, keywords)
+
+def apply_outside(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
+    """An operation on closed-over values alone: done once, here and now, in the graph outside."""
+    for constant in keywords.values():
+        frozen(constant)  # refuses what depends on the step
+    with graph.traced(None, recording=current().recording):
+        return graph.apply(primitive, inputs, keywords)
 
 
 #: Between a closed-over Tensor and the step that reads it: a derivative within the step passes.

@@ -37,8 +37,11 @@ class Line:
     def __str__(self) -> str:
         return f"{', '.join(self.names)} = {self.expression()}"
 
-    def expression(self) -> str:
-        return self.text.format(*self.reads)
+    def expression(self, wrap: str = "{}") -> str:
+        """The expression; ``wrap`` stands around each value that it reads, at each place."""
+        if "tg.grad(" in self.text:  # which wants the very Tensor that was computed with
+            wrap = "{}"
+        return self.text.format(*[wrap.format(name) for name in self.reads])
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ class Cell:
     # ── as Python ────────────────────────────────────────────────────────────────────────
 
     def function(self, wrap: str = "{}") -> str:
-        """The step as a Python function; ``wrap`` stands around every value that it computes."""
+        """The step as a Python function; ``wrap`` stands around all that it computes and reads."""
         carry = _tuple([x.name for x in self.carries], self.nested)
         inputs = _tuple([x.name for x in self.inputs])
         lines = [f"{carry} = carry", f"{inputs} = x_t"]
@@ -179,7 +182,8 @@ class Cell:
             given = [*self.carries, *self.inputs]
             lines += [f"{x.name} = {wrap.format(x.name)}" for x in given]
         for line in self.lines:
-            lines.append(f"{', '.join(line.names)} = {wrap.format(line.expression())}")
+            expression = wrap.format(line.expression(wrap))
+            lines.append(f"{', '.join(line.names)} = {expression}")
         outputs = _tuple(self.outputs) if self.outputs else "None"
         lines.append(f"return {_tuple(self.new_carries, self.nested)}, {outputs}")
         return "\n    ".join(["def cell(carry, x_t):", *lines]) + "\n"

@@ -1,9 +1,9 @@
 """Whether two runs give the same numbers, to rounding.
 
 Most do to a fixed tolerance. Where they do not, it is measured what rounding does to this very
-cell: the loop runs again, the last bits of every value that a line computes changed at random
-(Monte Carlo arithmetic, Parker 1997). For float32 the reference is a run in float64, and a scan
-may be off by a few times what the loop itself is off.
+cell: the loop runs again, the last bits of every value changed at random wherever a line computes
+or reads it (Monte Carlo arithmetic, Parker 1997). For float32 the reference is a run in float64,
+and a scan may be off by a few times what the loop itself is off.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _run(cell: Cell, call: int, noise: Any) -> Results:
 
 
 class _Noise:
-    """Changes the last bits of what a line computes."""
+    """Changes the last bits of what a line computes or reads."""
 
     def __init__(self, seed: int):
         self._rng = np.random.default_rng(seed)

@@ -46,7 +46,10 @@ def draw(rng: np.random.Generator) -> Cell:
     batched = pool.chance(0.12)
     _given(pool, batched)
     outside = _outside(pool)
-    for _ in range(1 + pool.below(12)):
+    most = 1 + pool.below(16)
+    for _ in range(most):
+        if len(pool.lines) >= most:
+            break
         for _ in range(4):  # what does not fit is drawn again
             if pool.weighted(KINDS)(pool) is not None:
                 break
@@ -74,8 +77,8 @@ def draw(rng: np.random.Generator) -> Cell:
 
 
 def _sizes(rng: np.random.Generator) -> dict[str, int]:
-    """The lengths of the axes: all alike, all different, or 1 here and there; seldom large ones,
-    for which the compiler decides otherwise."""
+    """The lengths of the axes: all alike, all different, or 1 here and there; seldom 0, and seldom
+    large ones, for which the compiler decides otherwise."""
     if rng.random() < 0.01:
         large = int(rng.choice([130, 360]))
         return {"N": int(rng.choice([1, 2, 8])), "H": large, "D": 2, "K": 1, "T": 2}
@@ -88,6 +91,8 @@ def _sizes(rng: np.random.Generator) -> dict[str, int]:
     for name in sizes:
         if rng.random() < 0.15:
             sizes[name] = 1
+        if rng.random() < 0.005:
+            sizes[name] = 0
     if "T" not in sizes or rng.random() < 0.7:
         sizes["T"] = int(rng.choice([0, 1, 2, 3, 5, 70], p=[0.02, 0.2, 0.33, 0.1, 0.34, 0.01]))
     return sizes

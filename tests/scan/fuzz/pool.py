@@ -158,6 +158,8 @@ class Pool(Choices):
         made = self.evaluated(line)
         if made is None or len(made) != count or not all(usable(x, self.most) for x in made):
             return None
+        if 0 in [x.size for x in made] and 0 not in self.sizes.values():
+            return None  # of empty arrays there is little to see
         for name, value in zip(names, made, strict=True):
             self.values[name] = self.scope[name] = value
         self.computed += names
@@ -182,6 +184,6 @@ def usable(value: Any, most: int) -> bool:
     array = value.numpy() if isinstance(value, tg.Tensor) else value
     if array.dtype.name not in ("float64", "float32", "int64", "bool"):
         return False
-    if array.size > most or array.ndim > MOST_AXES or array.size == 0:
+    if array.size > most or array.ndim > MOST_AXES:
         return False
-    return bool(np.isfinite(array).all() and np.abs(array.astype(float)).max() < LARGEST)
+    return bool((np.abs(array.astype(float)) < LARGEST).all())  # neither NaN nor Inf

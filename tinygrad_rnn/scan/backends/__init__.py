@@ -1,4 +1,85 @@
 """Back ends: a program becomes a function that runs it.
 
-``numpy`` writes flat Python with a call of NumPy for each operation.
+``numpy`` writes flat Python with a call of NumPy for each operation. ``native`` compiles the
+program to machine code, where llvmlite is installed and every operation can be compiled.
 """
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ...graph import BACKENDS, current
+from .numpy import NumpyLoop
+
+if TYPE_CHECKING:
+    from ..ir import Program, Value
+    from .native import NativeLoop
+
+Loop: TypeAlias = "NumpyLoop | NativeLoop"
+
+
+def wanted() -> str:
+    """The back end that scans are to run on here: "auto", "numpy" or "native"."""
+    name = current().backend or os.environ.get("TINYGRAD_RNN_BACKEND") or "auto"
+    if name not in BACKENDS:
+        raise ValueError(
+            f"TINYGRAD_RNN_BACKEND: expected one of {', '.join(BACKENDS)}, got {name!r}"
+        )
+    return name
+
+
+def chosen() -> str:
+    """The back end that runs steps of the library's own here: "numpy" or "native"."""
+    name = wanted()
+    if name == "auto":
+        return "native" if _native_can_be_had() else "numpy"
+    return name
+
+
+@functools.cache
+def _native_can_be_had() -> bool:
+    from .native import Unavailable, target
+
+    try:
+        target()
+    except Unavailable:
+        return False
+    return True
+
+
+def compiled(
+    program: Program, given: Mapping[Value, str], start: int, name: str
+) -> tuple[Loop, str]:
+    """A simplified program made to run.
+
+    Args:
+        program: simplified.
+        given: the names that values have in another program.
+        start: the number that was given last there.
+        name: the back end that is wanted.
+
+    Returns:
+        The loop, and why it is not native; "" where it is, or where nobody asked for that.
+
+    Raises:
+        RuntimeError: "native" is wanted, and cannot be had.
+    """
+    why = ""
+    if name != "numpy":
+        from .native import NativeLoop, Unavailable, Unsupported
+
+        try:
+            return NativeLoop(program, given, start), ""
+        except Unavailable as error:
+            why = str(error)
+        except Unsupported as error:
+            why = f"no machine code for {error}"
+        if name == "native":
+            raise RuntimeError(f"scan: the native back end cannot run this step: {why}")
+    return NumpyLoop(program, given, start), why
+
+
+__all__: list[Any] = ["Loop", "chosen", "compiled", "wanted"]

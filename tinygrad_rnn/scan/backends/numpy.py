@@ -7,6 +7,7 @@ into memory that ``passes.buffers`` chose.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -132,7 +133,7 @@ def sum_over(x: ndarray, kept: tuple[int, ...]) -> Any:
     """The sum over time and all axes but ``kept``; all but the last one as a product with ones."""
     rank = x.ndim - 1
     if kept == (rank - 1,) and rank > 1 and x.dtype.char in "fd":
-        rows = x.reshape(-1, x.shape[-1])
+        rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         return np.ones(len(rows), x.dtype).dot(rows)
     return np.add.reduce(x, tuple(i for i in range(x.ndim) if i - 1 not in kept))
 

@@ -8,7 +8,6 @@ product of matrices alone, where BLAS chooses it anyway.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 
@@ -31,36 +30,50 @@ def cut(build: Builder, call: Operation) -> Value | None:
     if any(type(part) not in (slice, type(Ellipsis)) for part in parts):
         return None
     *leading, last = parts
-    if any(y.dtype != x.dtype for y in _leaves(x)):
-        return None
     leads = leading in ([Ellipsis], [slice(None)] * (len(x.shape) - 1))
     if not leads or type(last) is not slice or not _has_columns(x):
         return None
     return _columns(build, x, last)
 
 
-def _has_columns(x: Any) -> bool:
+#: A sum of more terms than these is not cut.
+MOST = 64
+
+
+def terms_of(x: Value) -> list[Value]:
+    """The summands of a sum; more than ``MOST`` of them if there are so many."""
+    terms: list[Value] = []
+    waiting = [x]
+    while waiting and len(terms) <= MOST:
+        y = waiting.pop()
+        if y.op is _add and y.varies and all(type(part) is Value for part in y.args):
+            waiting += y.inputs
+        else:
+            terms.append(y)
+    return terms
+
+
+def _has_columns(x: Value) -> bool:
     """Whether x is a sum of products with the same matrix at every step, and of biases.
 
-    All terms have all columns: one that is broadcast along them has none to cut.
+    All terms have all columns, and one dtype: one that is broadcast along them has none to cut.
     """
-    if type(x) is not Value or not x.shape:
-        return False
-    if x.level == CONSTANT:
-        return True
-    if x.op is _add:
-        width = x.shape[-1]
-        return all(_has_columns(part) and part.shape[-1] == width for part in x.args)
-    if x.op is not _matmul or type(x.args[1]) is not Value:
-        return False
-    return x.args[1].level == CONSTANT and len(x.args[1].shape) == 2
+    terms = terms_of(x)
+    return len(terms) <= MOST and all(
+        term.shape
+        and term.shape[-1] == x.shape[-1]
+        and term.dtype == x.dtype
+        and (not term.varies or _is_product(term))
+        for term in terms
+    )
 
 
-def _leaves(x: Value) -> list[Value]:
-    """What a sum of products is made of."""
-    if x.level == CONSTANT or x.op not in (_add, _matmul):
-        return [x]
-    return [leaf for part in x.inputs for leaf in (_leaves(part) if x.op is _add else [part])]
+def _is_product(x: Value) -> bool:
+    """Whether x is a product with the same matrix at every step."""
+    if x.op is not _matmul or any(type(y) is not Value or y.dtype != x.dtype for y in x.args):
+        return False
+    matrix = x.inputs[1]
+    return not matrix.varies and len(matrix.shape) == 2
 
 
 def _columns(build: Builder, x: Value, columns: slice) -> Value:
@@ -175,4 +188,4 @@ def scaled_sum(build: Builder, call: Operation) -> Value | None:
 #: In the order in which they are tried.
 RULES = (cut, product_of_parts, sum_of_parts, sum_of_columns, scaled_sum)
 
-__all__ = ["RULES"]
+__all__ = ["MOST", "RULES", "terms_of"]

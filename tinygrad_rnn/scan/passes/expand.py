@@ -15,15 +15,18 @@ from ...tensor import Tensor
 from ..derive import translate
 from ..ir import CONSTANT, LOOP, Builder, Operation, Value
 from ..trace import Trace
+from .columns import MOST, terms_of
 
-_add, _matmul, _multiply, _negative = (
-    table[name] for name in ("add", "matmul", "multiply", "negative")
+_add, _matmul, _mean, _multiply, _negative = (
+    table[name] for name in ("add", "matmul", "mean", "multiply", "negative")
 )
 
 
 def written_out(build: Builder, call: Operation) -> Value | None:
     """sigmoid(x) -> 1 / (1 + exp(-x)), and the like, where the step has to do it."""
-    if call.op.written_out is None or call.dtype.char not in "fd":
+    # The softmax family is one call each for NumPy, with less to warn of.
+    simple = call.op.elementwise or call.op is _mean
+    if call.op.written_out is None or not simple or call.dtype.char not in "fd":
         return None
     inputs = [x for x in call.args if type(x) is Value]
     if max((x.level for x in inputs), default=CONSTANT) < LOOP:
@@ -61,7 +64,7 @@ def negative_inwards(build: Builder, call: Operation) -> Value | None:
     if call.op is not _negative or call.dtype.kind != "f":
         return None
     (x,) = call.args
-    if type(x) is not Value or x.level < LOOP or x.op is not _add:
+    if type(x) is not Value or x.level < LOOP or x.op is not _add or len(terms_of(x)) > MOST:
         return None
     return _negated(build, x) if _takes_sign(build, x, call.dtype) else None
 

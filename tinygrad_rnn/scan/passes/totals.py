@@ -59,9 +59,32 @@ class _Totals:
     def __init__(self, builder: Builder, blocks: set[Value]):
         self.build = builder
         self.blocks = blocks
+        self.known: dict[Value, Value] = {}
 
     def of(self, v: Value) -> Value:
         """sum_t v_t."""
+        waiting = [v]  # no recursion: a step may be thousands of operations long
+        while waiting:
+            w = waiting[-1]
+            missing = [x for x in self.summands(w) if x not in self.known]
+            waiting += missing
+            if not missing:
+                waiting.pop()
+                if w not in self.known:
+                    self.known[w] = self.written(w)
+        return self.known[v]
+
+    def summands(self, v: Value) -> list[Value]:
+        """The values whose sums over time that of v is made of."""
+        if v.op is None or v in self.blocks or not v.varies or v.dtype.kind != "f":
+            return []
+        if v.op is join:
+            return v.inputs
+        if v.op in (_sum, _sum_to) or (v.op is _matmul and all(x.varies for x in v.inputs)):
+            return []
+        return [v.args[i] for i in self.linear_in(v)]
+
+    def written(self, v: Value) -> Value:
         if not v.varies:
             return self.build.plain(times_steps, (v,), {}, v.shape, v.dtype)
         found = None if v in self.blocks else self.rewritten(v)
@@ -95,14 +118,20 @@ class _Totals:
     def linear(self, v: Value) -> Value | None:
         """f(sum_t x_t, c), where f is linear in all that varies and c is the same at every step."""
         assert v.op is not None
-        given = [i for i, x in enumerate(v.args) if x is not None]
-        varying = [i for i, x in enumerate(v.args) if type(x) is Value and x.varies]
-        if not v.op.is_linear_in(varying, v.keywords, given):
-            return None
-        if not all(v.args[i].dtype == v.dtype for i in varying):
+        varying = self.linear_in(v)
+        if not varying:
             return None
         args = tuple(self.of(x) if i in varying else x for i, x in enumerate(v.args))
         return self.build.make(v.op, args, v.keywords, v.shape, v.dtype)
+
+    def linear_in(self, v: Value) -> list[int]:
+        """The arguments that vary, if v is linear in them; else none."""
+        assert v.op is not None
+        given = [i for i, x in enumerate(v.args) if x is not None]
+        varying = [i for i, x in enumerate(v.args) if type(x) is Value and x.varies]
+        if not v.op.is_linear_in(varying, v.keywords, given):
+            return []
+        return varying if all(v.args[i].dtype == v.dtype for i in varying) else []
 
     def sum_of_all(self, v: Value) -> Value | None:
         """A sum over axes, and over time: one reduction."""

@@ -1,0 +1,133 @@
+"""One batch as a function: its loop over time, the carries, and what its items are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...ir import Value, total
+from ...passes.buffers import part_indices
+from .copies import write_fill
+from .functions import Unsupported
+from .groups import Item, Nest, Product
+from .lower import fills, made_by
+from .memory import Place, part
+from .multiply import Products
+from .nests import NestWriter
+
+
+class BatchWriter(Products):
+    """Writes the function of a batch."""
+
+    # ── the whole ────────────────────────────────────────────────────────────────────────
+
+    def write(self) -> None:
+        kind = self.batch.kind
+        if kind == "product":
+            (item,) = self.items
+            assert isinstance(item, Product)
+            self.large(item)
+        elif kind == "once":
+            self.run(self.items)
+        else:
+            self.over_time()
+
+    def over_time(self) -> None:
+        f = self.f
+        for v in self.batch.values:
+            if v.op is total:
+                self.clear(self.lowering.homes[v][0])
+        self.forwards = f.let("sub i64 1, %reverse", "forwards")
+        last = f.let("sub i64 %T, 1")
+        first = f.let(f"mul i64 {last}, %reverse")
+        twice = f.let("mul i64 %reverse, -2")
+        self.direction = f.let(f"add i64 {twice}, 1", "direction")
+        if self.batch.kind == "steps":
+            self.first_carries()
+        f.lines.append(self.packs)
+        with f.loop(0, "%T", stem="step") as loop:
+            assert isinstance(loop.i, str)
+            self.turn = loop.i
+            shift = f.times(loop.i, self.direction)
+            self.t = str(f.add(first, shift))
+            self.step_top = []
+            f.lines.append(self.step_top)
+            self.run(self.items)
+            if self.batch.kind == "steps":
+                self.hand_on()
+        self.step_top = None
+        if self.batch.kind == "steps":
+            self.last_carries()
+
+    def run(self, items: Iterable[Item]) -> None:
+        for item in items:
+            self.comment(item)
+            if isinstance(item, Nest):
+                NestWriter(self.f, item, self.read, self.homes, self.address).write()
+            elif isinstance(item, Product):
+                self.product(item)
+            else:
+                self.assemble(item.made)
+        lowering = self.lowering
+        for v, place in lowering.copies:
+            if lowering.copied_in[v] == self.number:
+                self.copy(self.read(v), place)
+
+    def homes(self, v: Value) -> list[Place]:
+        return self.lowering.homes.get(v, [])
+
+    def comment(self, item: Item) -> None:
+        names = self.lowering.names
+        made = made_by(item)
+        self.f.comment(f"{', '.join(names[v] for v in made)}: {made[-1].shape}")
+
+    # ── carries ──────────────────────────────────────────────────────────────────────────
+
+    def _end_slot(self, place: Place, ends: str) -> str:
+        """The address of the slot that the first step reads, or the last one has written."""
+        memory, f = place.memory, self.f
+        if memory.slots == "two":
+            slot = 0 if ends == "first" else f.let("and i64 %T, 1")
+        else:
+            backwards = f.times("%T", "%reverse")
+            slot = backwards if ends == "first" else f.let(f"sub i64 %T, {backwards}")
+        return f.pointer(memory.kind, self.base(memory), f.times(slot, memory.slot))
+
+    def first_carries(self) -> None:
+        for v, place in zip(self.program.carries, self.lowering.carried, strict=True):
+            source = self.base(self.lowering.given[v].memory)
+            self.move(self._end_slot(place, "first"), source, place.memory.size)
+
+    def hand_on(self) -> None:
+        lowering = self.lowering
+        for place, new in zip(lowering.carried, self.program.new_carries, strict=True):
+            to = place._replace(when="new")
+            if to not in lowering.homes.get(new, ()):
+                self.copy(self.read(new), to)
+
+    def last_carries(self) -> None:
+        for place, end in zip(self.lowering.carried, self.lowering.ends, strict=True):
+            self.move(self.base(end), self._end_slot(place, "last"), place.memory.size)
+
+    # ── what is put together ─────────────────────────────────────────────────────────────
+
+    def assemble(self, v: Value) -> None:
+        place, *others = self.lowering.homes[v]
+        indices = part_indices(v)
+        assert indices is not None
+        if not fills(v):
+            write_fill(self.f, place, self.address)
+        for x, index in zip(v.inputs, indices, strict=True):
+            to = part(place, index)
+            if to is None:
+                raise Unsupported(f"{v.op} at {index}")
+            if to in self.lowering.homes.get(x, ()):
+                continue
+            source = self.read(x)
+            if to.shape != source.shape:  # as NumPy broadcasts what is assigned
+                source = source._replace(strides=source.along(to.shape), shape=to.shape)
+            self.copy(source, to)
+        for other in others:
+            self.copy(place, other)
+
+
+__all__ = ["BatchWriter"]

@@ -1,0 +1,352 @@
+"""Loop nests as text: a group of operations in one run through their index space.
+
+The last axis is taken a vector at a time; the end of a row by masked loads and stores. Axes along
+which everything lies one behind the other are one axis. A reduction keeps its sums in registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ....graph import table
+from ...ir import Value, filled, times_steps, total
+from .engine import target
+from .functions import INSTRUCTIONS, LONG, PREDICATES, Unsupported, called, converted
+from .groups import Nest, kept_axes, reduced_axes
+from .memory import Place
+from .text import Function, Lanes, is_float, kind_of
+
+_max, _min = table["max"], table["min"]
+
+
+@dataclass
+class Access:
+    """Memory that a nest reads or writes: an address, and a stride for each axis of its space."""
+
+    kind: str
+    address: str
+    strides: tuple[int, ...]
+
+
+@dataclass
+class Axis:
+    size: int
+    reduced: bool
+    strides: list[int]  #: of every access
+
+
+def merged(space: tuple[int, ...], reduced: tuple[int, ...], accesses: list[Access]) -> list[Axis]:
+    """The axes of a space, as few as possible."""
+    axes: list[Axis] = []
+    for i, n in enumerate(space):
+        if n == 1:
+            continue
+        axis = Axis(n, i in reduced, [a.strides[i] for a in accesses])
+        if axes and axes[-1].reduced == axis.reduced:
+            outer = axes[-1]
+            if all(a == b * n for a, b in zip(outer.strides, axis.strides, strict=True)):
+                outer.size *= n
+                outer.strides = axis.strides
+                continue
+        axes.append(axis)
+    return axes
+
+
+class NestWriter:
+    """Writes one nest.
+
+    Args:
+        function: to write it to.
+        read: where a value lies that another nest has made.
+        homes: where to store a value; none where only this nest reads it.
+        address: of a place, now.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        nest: Nest,
+        read: Callable[[Value], Place],
+        homes: Callable[[Value], list[Place]],
+        address: Callable[[Place], str],
+    ):
+        self.f, self.nest = function, nest
+        self.here = {v for v in nest.members if reduced_axes(v) is None and v.op is not total}
+        self.loads: dict[Value, Access] = {}
+        self.stores: dict[Value, list[Access]] = {}
+        for v in nest.members:
+            for x in v.inputs:
+                if x not in self.here and x not in self.loads:
+                    place = read(x)
+                    self.loads[x] = Access(_kind(x), address(place), place.along(nest.space))
+            self.stores[v] = [
+                Access(_kind(v), address(place), self._strides(v, place)) for place in homes(v)
+            ]
+        self.accesses = [*self.loads.values(), *(a for s in self.stores.values() for a in s)]
+        self.axes = merged(nest.space, nest.reduced or (), self.accesses)
+        self.reductions = [v for v in nest.members if reduced_axes(v) is not None]
+        self.width = self._width()
+        self.one, self.v = Lanes(function, 1), Lanes(function, self.width)
+        self.values: dict[Value, str] = {}
+
+    def _strides(self, v: Value, place: Place) -> tuple[int, ...]:
+        if reduced_axes(v) is None:
+            return place.along(self.nest.space)
+        strides = [0] * len(self.nest.space)
+        for axis, stride in zip(kept_axes(v), place.strides, strict=True):
+            if axis >= 0:
+                strides[axis] = stride
+        return tuple(strides)
+
+    def _width(self) -> int:
+        """Lanes of a vector: no more than the last axis needs."""
+        if not self.axes:
+            return 1
+        kinds = {_kind(v) for v in (*self.nest.members, *self.loads)}
+        lanes = target().lanes("float" if "float" in kinds else "double")
+        while lanes > 1 and lanes // 2 >= self.axes[-1].size:
+            lanes //= 2
+        return lanes
+
+    # ── loops ────────────────────────────────────────────────────────────────────────────
+
+    def write(self) -> None:
+        self.pointers = [a.address for a in self.accesses]
+        axes = list(range(len(self.axes)))
+        vector = axes.pop() if axes else None
+        kept = [i for i in axes if not self.axes[i].reduced]
+        inner = [i for i in axes if self.axes[i].reduced]
+        if vector is None:
+            order: list[int] = []
+        elif self.axes[vector].reduced:
+            order = [*kept, *inner, vector]
+        else:
+            order = [*kept, vector, *inner]
+        self.order, self.vector = order, vector
+        self.mask: str | None = None
+        # At which loop each access has its last index.
+        self.depth = [
+            max((d for d, i in enumerate(order) if self.axes[i].strides[n]), default=-1)
+            for n in range(len(self.accesses))
+        ]
+        self._load_at(-1)
+        self._level(0, None)
+
+    def _level(self, depth: int, sums: list[str] | None) -> list[str] | None:
+        """Write the loops from this one inwards; what the reductions have come to."""
+        if depth == len(self.order):
+            return self._body(sums)
+        number = self.order[depth]
+        axis = self.axes[number]
+        if axis.reduced and sums is None:
+            found = self._level(depth, [self._start_of(v) for v in self.reductions])
+            assert found is not None
+            self._store_reductions(found)
+            return None
+        is_vector = number == self.vector
+        if not (is_vector and self.width > 1):
+            return self._loop(depth, 0, axis.size, 1, sums)
+        whole = axis.size // self.width * self.width
+        if target().masks or not whole or whole == axis.size:
+            return self._loop(depth, 0, axis.size, self.width, sums)
+        sums = self._loop(depth, 0, whole, self.width, sums)
+        return self._loop(depth, whole, axis.size, self.width, sums)
+
+    def _loop(
+        self, depth: int, start: int, stop: int, step: int, sums: list[str] | None
+    ) -> list[str] | None:
+        number = self.order[depth]
+        axis, before = self.axes[number], list(self.pointers)
+        carried = [
+            (self.v.type(self._kind_of_sum(v)), first)
+            for v, first in zip(self.reductions, sums or [], strict=False)
+        ]
+        with self.f.loop(start, stop, step, carried) as loop:
+            if number == self.vector and self.width > 1:
+                full = (stop - start) % step == 0
+                self.mask = None if full else self.v.mask(loop.i, axis.size)
+            for n, stride in enumerate(axis.strides):
+                if stride:
+                    self.pointers[n] = self.f.pointer(
+                        self.accesses[n].kind, self.pointers[n], self.f.times(loop.i, stride)
+                    )
+            self._load_at(depth)
+            within = None if sums is None else loop.values
+            loop.next = self._level(depth + 1, within) or []
+        self.pointers = before
+        return None if sums is None else loop.values
+
+    def _load_at(self, depth: int) -> None:
+        """Load what has its last index here."""
+        for n, (x, access) in enumerate(self.loads.items()):
+            if self.depth[n] == depth:
+                self.values[x] = self._load(n, access)
+
+    def _load(self, n: int, access: Access) -> str:
+        stride = 0 if self.vector is None else self.axes[self.vector].strides[n]
+        if stride == 0 and self.width > 1:
+            one = self.one.load(access.kind, self.pointers[n], 1, None)
+            return self.v.spread(one, access.kind)
+        return self.v.load(access.kind, self.pointers[n], stride, self.mask)
+
+    # ── the body ─────────────────────────────────────────────────────────────────────────
+
+    def _body(self, sums: list[str] | None) -> list[str] | None:
+        n = len(self.loads)
+        for v in self.nest.members:
+            stores = self.stores[v]
+            if reduced_axes(v) is None:
+                if v.op is total:
+                    self._accumulate(v, n)
+                else:
+                    self.values[v] = self._made(v)
+                    for i, access in enumerate(stores):
+                        self._store(self.values[v], access, n + i)
+            n += len(stores)
+        if not self.reductions:
+            return None
+        start = sums or [self._start_of(v) for v in self.reductions]
+        found = [self._reduced(v, x) for v, x in zip(self.reductions, start, strict=True)]
+        if sums is None:  # all reduced axes have length 1
+            self._store_reductions(found)
+            return None
+        return found
+
+    def _store(self, x: str, access: Access, n: int) -> None:
+        stride = 1 if self.vector is None else self.axes[self.vector].strides[n]
+        self.v.store(access.kind, x, self.pointers[n], stride, self.mask)
+
+    def _accumulate(self, v: Value, n: int) -> None:
+        """A sum over time: what it has come to, and this step's."""
+        (x,), kind = v.inputs, _kind(v)
+        (access,) = self.stores[v]
+        stride = 1 if self.vector is None else self.axes[self.vector].strides[n]
+        before = self.v.load(kind, self.pointers[n], stride, self.mask)
+        self._store(self.v.do(_plus(kind), kind, before, self.values[x]), access, n)
+
+    def _made(self, v: Value) -> str:
+        """Write an elementwise operation."""
+        op, kind = v.op, _kind(v)
+        assert op is not None
+        if op is filled:
+            return self.v.all(v.keywords["fill_value"], kind)
+        if op is times_steps:
+            steps = self.f.let(f"sitofp i64 %T to {kind}")
+            return self.v.do(
+                "fmul", kind, self._operand(v.args[0], kind), self.v.spread(steps, kind)
+            )
+        if op.scalar is None:  # a conversion
+            return self._operand(v.args[0], kind)
+        if op.scalar == "where":
+            condition, x, y = v.args
+            mask = self._operand(condition, "i1")
+            return self.v.select(mask, kind, self._operand(x, kind), self._operand(y, kind))
+        within = kind
+        if op.scalar in PREDICATES:
+            within = _common_kind(v)
+        if op.scalar in LONG and self.f.module.many and is_float(kind):
+            return called(self.v, op.scalar, kind, self._operand(v.args[0], kind))
+        return INSTRUCTIONS[op.scalar](self.v, within, *(self._operand(x, within) for x in v.args))
+
+    def _operand(self, x: Any, kind: str) -> str:
+        if type(x) is not Value:
+            if type(x) not in (bool, int, float):
+                raise Unsupported(f"an operand {x!r}")
+            return self.v.all(x, kind)
+        return converted(self.v, self.values[x], _kind(x), kind)
+
+    # ── reductions ───────────────────────────────────────────────────────────────────────
+
+    def _kind_of_sum(self, v: Value) -> str:
+        return _kind(v)
+
+    def _start_of(self, v: Value) -> str:
+        kind = self._kind_of_sum(v)
+        return self.v.all(_identity(v, kind), kind)
+
+    def _reduced(self, v: Value, so_far: str) -> str:
+        """What a reduction has come to, with the lanes at hand."""
+        kind = self._kind_of_sum(v)
+        x = self._operand(v.args[0], kind)
+        if self.vector is not None and self.axes[self.vector].reduced and self.mask is not None:
+            x = self.v.select(self.mask, kind, x, self._start_of(v))
+        return _combined(self.v, v, kind, so_far, x)
+
+    def _store_reductions(self, found: list[str]) -> None:
+        across = self.vector is not None and self.axes[self.vector].reduced and self.width > 1
+        n = len(self.loads)
+        for v in self.nest.members:
+            for i, access in enumerate(self.stores[v]):
+                if v in self.reductions:
+                    x = found[self.reductions.index(v)]
+                    if across:
+                        x = _across(self.v, v, access.kind, x)
+                        self.one.store(access.kind, x, self.pointers[n + i], 1, None)
+                    else:
+                        self._store(x, access, n + i)
+            n += len(self.stores[v])
+
+
+def _kind(x: Value) -> str:
+    kind = kind_of(x.dtype)
+    assert kind is not None
+    return kind
+
+
+def _common_kind(v: Value) -> str:
+    assert v.op is not None
+    if v.op.scalar is not None and v.op.scalar.startswith("logical"):
+        return "i1"
+    dtype = np.result_type(*(x.dtype if type(x) is Value else x for x in v.args))
+    kind = kind_of(dtype)
+    if kind is None:
+        raise Unsupported(f"{v.op}: {dtype}")
+    return kind
+
+
+def _plus(kind: str) -> str:
+    return "fadd" if is_float(kind) else "or" if kind == "i1" else "add"
+
+
+def _identity(v: Value, kind: str) -> Any:
+    if v.op in (_max, _min):
+        sign = -1 if v.op is _max else 1
+        if is_float(kind):
+            return sign * np.inf
+        bits = 64 if kind == "i64" else 32
+        return -(2 ** (bits - 1)) if v.op is _max else 2 ** (bits - 1) - 1
+    return 0
+
+
+def _combined(lanes: Lanes, v: Value, kind: str, x: str, y: str) -> str:
+    if v.op is _max:
+        return INSTRUCTIONS["maximum"](lanes, kind, x, y)
+    if v.op is _min:
+        return INSTRUCTIONS["minimum"](lanes, kind, x, y)
+    return lanes.do(_plus(kind), kind, x, y)
+
+
+def _across(lanes: Lanes, v: Value, kind: str, x: str) -> str:
+    """All lanes as one number, halves by halves: in an order that does not depend on anything."""
+    f, width = lanes.function, lanes.width
+    while width > 1:
+        half = width // 2
+        one = f"<{width} x {kind}>"
+        low, high = (", ".join(f"i32 {i}" for i in r) for r in (range(half), range(half, width)))
+        parts = [
+            f.let(f"shufflevector {one} {x}, {one} poison, <{half} x i32> <{lanes_}>")
+            for lanes_ in (low, high)
+        ]
+        narrow = Lanes(f, half)
+        if half == 1:
+            parts = [f.let(f"extractelement <1 x {kind}> {p}, i32 0") for p in parts]
+        x = _combined(narrow, v, kind, *parts)
+        width = half
+    return x
+
+
+__all__ = ["NestWriter"]

@@ -1,0 +1,276 @@
+"""The passes of the native back end: few operations, and as many as possible within the step.
+
+A step's operations cost no calls here, and what they read lies in the first cache. So everything
+that is not a large product is done at each step, even what could be done for all of them at once:
+
+    late      what only the steps read is made in the step
+    sinks     what only the outputs or the sums over time read is made in the step too
+    products  of all steps with one matrix stay outside: they are one large product
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from .... import ops
+from ....graph import Primitive, table
+from ....ops.indexing import is_basic
+from ....ops.reductions import _first_place as first_place
+from ...ir import (
+    CONSTANT,
+    Builder,
+    Operation,
+    Program,
+    Value,
+    join,
+    rewrite,
+    total,
+    total_matmul,
+)
+from ...passes.columns import sum_of_parts
+from ...passes.expand import inlined
+from ...passes.schedule import schedule
+from ...passes.simplify import RULES
+
+_add, _matmul, _multiply, _sum = (table[x] for x in ("add", "matmul", "multiply", "sum"))
+_transpose = table["transpose"]
+
+
+def lowered(program: Program) -> Program:
+    """The passes of this back end, over a simplified program."""
+    for one_pass in passes():
+        program = one_pass(program)
+    return program
+
+
+def passes() -> tuple[Callable[[Program], Program], ...]:
+    return expanded, scheduled, totals, scheduled
+
+
+def expanded(program: Program) -> Program:
+    return rewrite(
+        program,
+        (
+            *RULES,
+            written_out,
+            thin_product,
+            sums_of_products,
+            sum_of_parts,
+            first_largest,
+            one_by_one,
+            placed,
+        ),
+    )
+
+
+#: An array of whole numbers, known before anything runs.
+positions = Primitive("positions", lambda shape: np.arange(math.prod(shape)).reshape(shape), None)
+
+_first_place = first_place.primitive  # type: ignore[attr-defined]
+_max, _min, _where, _cumsum = table["max"], table["min"], table["where"], table["cumsum"]
+_einsum, _pad, _place = table["einsum"], table["_pad"], table["_place"]
+_equal, _not_equal = ops.equal.primitive, ops.not_equal.primitive  # type: ignore[attr-defined]
+_or = Primitive("or", np.logical_or, None, elementwise=True, scalar="logical_or")
+
+#: The longest axis along which sums are written out one by one.
+LONGEST = 32
+
+
+def first_largest(build: Builder, call: Operation) -> Value | None:
+    """The first place of the largest element: the smallest position of those equal to it."""
+    if call.op is not _first_place:
+        return None
+    (x,), axis = call.args, call.keywords["axis"]
+    extreme = _max if call.keywords["largest"] else _min
+    axes = tuple(range(len(x.shape))) if axis is None else tuple(np.ravel(axis).tolist())
+    if not x.shape or x.dtype.char not in "fdl":
+        return None
+    axes = tuple(a % len(x.shape) for a in axes)
+    narrow = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    wide = tuple(n if i in axes else 1 for i, n in enumerate(x.shape))
+    keywords = {"axis": axes, "keepdims": True}
+    best = build.make(extreme, (x,), keywords, narrow, x.dtype)
+    chosen = build.elementwise(_equal, x, best)
+    if x.dtype.kind == "f":  # NaN counts as the largest, and as the smallest
+        chosen = build.elementwise(_or, chosen, build.elementwise(_not_equal, x, x))
+    index = build.make(positions, (), {"shape": wide}, wide, np.dtype(np.int64))
+    index = build.elementwise(_where, chosen, index, 1 << 60)
+    first = build.make(_min, (index,), keywords, narrow, index.dtype)
+    return build.elementwise(_equal, index, first)
+
+
+def sums_of_products(build: Builder, call: Operation) -> Value | None:
+    """einsum, and products of stacks of matrices: products of elements, then their sums."""
+    if call.dtype.char not in "fd" or any(
+        type(x) is not Value or x.dtype != call.dtype for x in call.args
+    ):
+        return None
+    if call.op is _einsum:
+        names, result = call.keywords["operands"], call.keywords["result"]
+        if len(call.args) == 1 and set(names[0]) == set(result):
+            return None
+    elif call.op is _matmul and len(call.args[1].shape) > 2:
+        names, result = _letters(*(len(x.shape) for x in call.args))
+    else:
+        return None
+    if any(len(set(letters)) != len(letters) for letters in names):
+        return None
+    summed = "".join(sorted(set("".join(names)) - set(result)))
+    order = result + summed
+    sizes: dict[str, int] = {}
+    factors = []
+    for x, letters in zip(call.args, names, strict=True):
+        for letter, n in zip(letters, x.shape, strict=True):
+            sizes[letter] = max(n, sizes.get(letter, 1))
+        axes = tuple(letters.index(c) for c in order if c in letters)
+        shape = tuple(x.shape[i] for i in axes)
+        turned = build.make(_transpose, (x,), {"axes": axes}, shape, x.dtype)
+        known = iter(shape)
+        full = tuple(next(known) if c in letters else 1 for c in order)
+        factors.append(build.reshape(turned, full))
+    space = tuple(sizes[c] for c in order)
+    product = functools.reduce(lambda x, y: build.elementwise(_multiply, x, y), factors)
+    if product.shape != space:
+        return None
+    if not summed:
+        return product
+    keywords = {"axis": tuple(range(len(result), len(order))), "keepdims": False}
+    return build.make(_sum, (product,), keywords, space[: len(result)], call.dtype)
+
+
+def _letters(x_rank: int, y_rank: int) -> tuple[tuple[str, str], str]:
+    """matmul as subscripts: a vector on the left has no rows."""
+    leading = "abcdefgh"[: max(x_rank, y_rank) - 2]
+    rows = "n" if x_rank > 1 else ""
+    left = leading[len(leading) - max(x_rank - 2, 0) :] + rows + "k"
+    right = leading[len(leading) - (y_rank - 2) :] + "km"
+    return (left, right), leading + rows + "m"
+
+
+def one_by_one(build: Builder, call: Operation) -> Value | None:
+    """Sums so far along a short axis, each from the one before."""
+    if call.op is not _cumsum or call.dtype.char not in "fdl":
+        return None
+    (x,), axis = call.args, call.keywords["axis"]
+    if type(x) is not Value or x.dtype != call.dtype:
+        return None
+    if axis is None or not x.shape:
+        x, axis = build.reshape(x, (math.prod(x.shape),)), 0
+    axis %= len(x.shape)
+    if not 1 <= x.shape[axis] <= LONGEST:
+        return None
+    before = (slice(None),) * axis
+    parts = [build.getitem(x, (*before, slice(i, i + 1))) for i in range(x.shape[axis])]
+    sums = [parts[0]]
+    for part in parts[1:]:
+        sums.append(build.elementwise(_add, sums[-1], part))
+    indices = tuple((*before, slice(i, i + 1)) for i in range(len(sums)))
+    keywords = {"indices": indices, "shape": x.shape}
+    return build.make(join, tuple(sums), keywords, x.shape, x.dtype)
+
+
+def placed(build: Builder, call: Operation) -> Value | None:
+    """Zeros with a part, and what is padded with zeros, as a join of one part."""
+    if call.op is _place and is_basic(call.keywords["index"]):
+        index, shape = call.keywords["index"], call.keywords["shape"]
+    elif call.op is _pad and call.keywords["constant_values"] == 0:
+        widths, shape = call.keywords["pad_width"], call.shape
+        (x,) = call.args
+        index = tuple(
+            slice(int(before), int(before) + n)
+            for (before, _), n in zip(widths, x.shape, strict=True)
+        )
+    else:
+        return None
+    (x,) = call.args
+    if type(x) is not Value or x.dtype != call.dtype:
+        return None
+    keywords = {"indices": (index,), "shape": tuple(shape)}
+    return build.make(join, (x,), keywords, call.shape, call.dtype)
+
+
+def written_out(build: Builder, call: Operation) -> Value | None:
+    """softmax(x), mean(x) and the like in operations that have an instruction."""
+    if call.op.written_out is None or call.op.scalar is not None or call.dtype.char not in "fd":
+        return None
+    inputs = [x for x in call.args if type(x) is Value]
+    if any(x.dtype != call.dtype for x in inputs):
+        return None
+    return inlined(build, call)
+
+
+def thin_product(build: Builder, call: Operation) -> Value | None:
+    """x @ y of one column: sums of products of elements."""
+    if call.op is not _matmul or call.dtype.char not in "fd":
+        return None
+    x, y = call.args
+    if type(x) is not Value or type(y) is not Value or x.dtype != y.dtype:
+        return None
+    if len(y.shape) == 1:
+        return _row_sums(build, x, y, call.shape)
+    if len(y.shape) == 2 and y.shape[1] == 1:
+        return _row_sums(build, x, build.reshape(y, (y.shape[0],)), call.shape)
+    return None
+
+
+def _row_sums(build: Builder, x: Value, y: Value, shape: tuple[int, ...]) -> Value:
+    products = build.elementwise(_multiply, x, y)
+    keywords = {"axis": (len(x.shape) - 1,), "keepdims": False}
+    return build.reshape(build.make(_sum, (products,), keywords, x.shape[:-1], x.dtype), shape)
+
+
+def is_large(v: Value) -> bool:
+    """Whether a value is a product of all steps with the same matrix."""
+    if v.op is not _matmul:
+        return False
+    x, y = v.args
+    return x.varies and y.level == CONSTANT and len(y.shape) == 2
+
+
+def scheduled(program: Program) -> Program:
+    """Everything in the step, but large products, what goes into them and comes of them."""
+    program = schedule(program, late=lambda v: not is_large(v))
+    here = {*program.given, *program.before, *program.step}
+    sinks = []
+    for v in program.after:
+        if v.varies and not is_large(v) and all(x in here for x in v.inputs):
+            sinks.append(v)
+            here.add(v)
+    step = sorted((*program.step, *sinks), key=lambda v: v.number)
+    after = tuple(v for v in program.after if v not in here)
+    return replace(program, step=tuple(step), after=after)
+
+
+def totals(program: Program) -> Program:
+    """Sums over time of products of matrices as one product; sums of parts as parts of sums."""
+    if not any(v.op is total for v in program.totals):
+        return program
+    builder = Builder.of(program.made, program.given)
+    known = {v: _total_of(builder, v.args[0]) for v in program.totals if v.op is total}
+    for old, new in known.items():
+        if new.name is None:
+            new.name = old.name
+    return program.with_results(lambda v: known.get(v, v))
+
+
+def _total_of(build: Builder, x: Value) -> Value:
+    """sum_t x_t."""
+    if x.op is _matmul and x.dtype.char in "fd":
+        both = all(type(y) is Value and y.varies and len(y.shape) == 2 for y in x.args)
+        if both:
+            return build.plain(total_matmul, x.args, {}, x.shape, x.dtype)
+    if x.op is join and x.varies:
+        parts = tuple(_total_of(build, y) for y in x.inputs)
+        return build.plain(join, parts, x.keywords, x.shape, x.dtype)
+    if x.op is _transpose and x.varies:
+        turned = (_total_of(build, x.args[0]),)
+        return build.plain(_transpose, turned, x.keywords, x.shape, x.dtype)
+    return build.plain(total, (x,), {}, x.shape, x.dtype)
+
+
+__all__ = ["is_large", "lowered", "passes", "scheduled"]

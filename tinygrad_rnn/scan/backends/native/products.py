@@ -1,0 +1,428 @@
+"""Products of matrices: the kernels that every compiled plan calls.
+
+    C (rows, columns) = start + A (rows, inner) B (inner, columns)
+
+B comes packed: in *panels* of a few vectors of columns, each with its rows one behind the other, so
+that a kernel reads it as a stream. A kernel keeps a few rows of C, one panel wide, in registers
+while it runs through the inner axis. Every element of C is a sum in the order of the inner axis (in
+blocks of ``BLOCK``), however rows and columns are cut: its bits depend on nothing else.
+
+Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34
+(2008).
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .engine import Compiled, target
+from .text import SIZES, Function, Lanes, Module
+
+#: So many elements of the inner axis at a time: a panel of them stays in the first cache.
+BLOCK = 256
+
+
+class Kernel(NamedTuple):
+    """A register kernel.
+
+    Attributes:
+        kind: float or double.
+        rows: of C and A.
+        vectors: of C and B side by side.
+        lanes: of a vector.
+    """
+
+    kind: str
+    rows: int
+    vectors: int
+    lanes: int
+
+    @property
+    def columns(self) -> int:
+        return self.vectors * self.lanes
+
+    @property
+    def name(self) -> str:
+        return f"product_{self.kind}_{self.rows}x{self.vectors}x{self.lanes}"
+
+
+def most_rows(vectors: int) -> int:
+    """The rows of the largest kernel: what the registers hold, beside two for A and B."""
+    return max(1, (target().registers - vectors - 2) // vectors)
+
+
+def panel(kind: str, rows: int, columns: int) -> tuple[int, int]:
+    """The vectors and lanes of a panel for a product with so many rows and columns."""
+    lanes = target().lanes(kind)
+    while lanes > 1 and lanes // 2 >= columns:
+        lanes //= 2
+    vectors = 2
+    if rows < 4:  # few rows leave registers for more columns, and need them to hide latencies
+        vectors = 8 // rows if target().registers > 16 else 4 // min(rows, 2)
+    return max(1, min(vectors, -(-columns // lanes))), lanes
+
+
+@functools.lru_cache(1024)
+def cut(rows: int, most: int) -> tuple[int, ...]:
+    """Rows cut into kernels, nearly equal, of at most so many rows; of one size if possible."""
+    if rows <= most:
+        return (rows,)
+    for size in range(most, most // 2, -1):
+        if rows % size == 0:
+            return (size,) * (rows // size)
+    count = -(-rows // most)
+    return tuple((rows + i) // count for i in range(count))[::-1]
+
+
+# ── the text of a kernel ─────────────────────────────────────────────────────────────────
+
+PARAMETERS = (
+    "i64 %inner",
+    "ptr %a",  # A, the strides of its rows and of its columns in elements
+    "i64 %a_row",
+    "i64 %a_column",
+    "ptr noalias %panel",
+    "ptr %start",  # what the sums start from, or null for 0; the stride of its rows
+    "i64 %start_row",
+    "ptr %c",  # C, the stride of its rows, and how many columns of the panel it has
+    "i64 %c_row",
+    "i64 %columns",
+)
+
+
+def declare(module: Module, kernel: Kernel) -> None:
+    module.declare(kernel.name, "void", [p.split(" %")[0] for p in PARAMETERS])
+
+
+def write_kernel(module: Module, kernel: Kernel) -> None:
+    kind, rows, vectors = kernel.kind, kernel.rows, kernel.vectors
+    f = module.function(kernel.name, PARAMETERS)
+    v = Lanes(f, kernel.lanes)
+    type_ = v.type(kind)
+    tiles = [(i, j) for i in range(rows) for j in range(vectors)]
+
+    def row(base: str, stride: str, i: int) -> str:
+        return f.pointer(kind, base, f.times(stride, i))
+
+    a_rows = [row("%a", "%a_row", i) for i in range(rows)]
+    masks = [v.mask(j * kernel.lanes, "%columns") for j in range(vectors)]
+    whole = f.let(f"icmp sge i64 %columns, {kernel.columns}")
+    from_zero = f.let("icmp eq ptr %start, null")
+    # The first sums: zeros, whole rows of ``start`` or parts of rows.
+    zero, begin, part, loop = (f.fresh(x) for x in ("zero", "begin", "part", "run"))
+    full = f.fresh("full")
+    f.write(f"br i1 {from_zero}, label %{zero}, label %{begin}")
+    f.place(zero)
+    f.write(f"br label %{loop}")
+    f.place(begin)
+    starts = [row("%start", "%start_row", i) for i in range(rows)]
+    places = {(i, j): f.pointer(kind, starts[i], j * kernel.lanes) for i, j in tiles}
+    f.write(f"br i1 {whole}, label %{full}, label %{part}")
+    f.place(full)
+    in_full = {tile: v.load(kind, places[tile], 1, None) for tile in tiles}
+    f.write(f"br label %{loop}")
+    f.place(part)
+    in_part = {(i, j): v.load(kind, places[i, j], 1, masks[j]) for i, j in tiles}
+    f.write(f"br label %{loop}")
+    f.place(loop)
+    first = {}
+    for tile in tiles:
+        first[tile] = f.let(
+            f"phi {type_} [ zeroinitializer, %{zero} ], [ {in_full[tile]}, %{full} ], "
+            f"[ {in_part[tile]}, %{part} ]",
+            "c",
+        )
+    steps = "%inner"
+    carried = [("ptr", "%panel"), ("i64", "0"), *[(type_, first[tile]) for tile in tiles]]
+    with f.loop(0, steps, carried=carried, stem="k") as k:
+        at, column, *sums = k.values
+        found = dict(zip(tiles, sums, strict=True))
+        size = SIZES[kind] * kernel.lanes
+        b = [
+            f.let(f"load {type_}, ptr {f.pointer(kind, at, j * kernel.lanes)}, align {size}", "b")
+            for j in range(vectors)
+        ]
+        for i in range(rows):
+            one = f.let(
+                f"load {kind}, ptr {f.pointer(kind, a_rows[i], column)}, align {SIZES[kind]}", "a"
+            )
+            wide = v.spread(one, kind)
+            for j in range(vectors):
+                found[i, j] = v.fma(kind, wide, b[j], found[i, j])
+        following = f.pointer(kind, at, kernel.columns)
+        k.next = [following, str(f.add(column, "%a_column")), *[found[tile] for tile in tiles]]
+    made = dict(zip(tiles, k.values[2:], strict=True))
+    ends = [row("%c", "%c_row", i) for i in range(rows)]
+    places = {(i, j): f.pointer(kind, ends[i], j * kernel.lanes) for i, j in tiles}
+    store_whole, store_part, done = (f.fresh(x) for x in ("whole", "rest", "done"))
+    f.write(f"br i1 {whole}, label %{store_whole}, label %{store_part}")
+    f.place(store_whole)
+    for tile in tiles:
+        v.store(kind, made[tile], places[tile], 1, None)
+    f.write(f"br label %{done}")
+    f.place(store_part)
+    for i, j in tiles:
+        v.store(kind, made[i, j], places[i, j], 1, masks[j])
+    f.write(f"br label %{done}")
+    f.place(done)
+
+
+# ── kernels in memory, shared by all plans ───────────────────────────────────────────────
+
+_lock = threading.Lock()
+_compiled: dict[str, Compiled] = {}
+
+
+def address(kernel: Kernel) -> int:
+    """Where a kernel lies in memory; it is compiled when it is first asked for, and kept."""
+    return _address(kernel.name, lambda module: write_kernel(module, kernel), {})
+
+
+def _address(name: str, write: Callable[[Module], None], imported: dict[str, int]) -> int:
+    with _lock:
+        found = _compiled.get(name)
+        if found is None:
+            module = Module(target().attributes)
+            write(module)
+            found = _compiled[name] = Compiled(str(module), [name], imported)
+        return int(found.addresses[name])
+
+
+# ── packing, and products too large for a cache ──────────────────────────────────────────
+
+#: Columns of B that are packed at a time, and rows of A: a block of each stays in the second cache.
+COLUMNS, ROWS = 512, 96
+
+PACK_PARAMETERS = (
+    "i64 %inner",
+    "i64 %columns",
+    "ptr %b",
+    "i64 %b_row",
+    "i64 %b_column",
+    "ptr noalias %packed",
+)
+
+
+def pack_name(kind: str, vectors: int, lanes: int) -> str:
+    return f"pack_{kind}_{vectors}x{lanes}"
+
+
+def packed_size(inner: int, columns: int, vectors: int, lanes: int) -> int:
+    """Elements of a packed matrix: its last panel is filled up with zeros."""
+    width = vectors * lanes
+    return inner * -(-columns // width) * width
+
+
+def write_pack(module: Module, kind: str, vectors: int, lanes: int) -> None:
+    """Lay out a matrix (inner, columns) in panels."""
+    f = module.function(pack_name(kind, vectors, lanes), PACK_PARAMETERS)
+    v = Lanes(f, lanes)
+    width = vectors * lanes
+    if lanes > 1:
+        offsets = v.do(
+            "mul",
+            "i64",
+            f"<{', '.join(f'i64 {i}' for i in range(lanes))}>",
+            v.spread("%b_column", "i64"),
+        )
+    in_rows = f.let("icmp eq i64 %b_column, 1")
+    with f.loop(0, "%columns", width, stem="j") as j:
+        panel_at = f.pointer(kind, "%packed", f.times(j.i, "%inner"))
+        column = f.pointer(kind, "%b", f.times(j.i, "%b_column"))
+        left = f.let(f"sub i64 %columns, {j.i}")
+        masks = [v.mask(n * lanes, left) for n in range(vectors)]
+        with f.loop(0, "%inner", stem="k") as k:
+            row = f.pointer(kind, column, f.times(k.i, "%b_row"))
+            to = f.pointer(kind, panel_at, f.times(k.i, width))
+            if lanes == 1:
+                for n in range(vectors):
+                    inside = f.let(f"icmp sgt i64 {left}, {n}")
+                    at = f.pointer(kind, row, f.times("%b_column", n))
+                    at = f.let(f"select i1 {inside}, ptr {at}, ptr {row}")
+                    x = v.select(inside, kind, v.load(kind, at, 1, None), v.all(0, kind))
+                    v.store(kind, x, f.pointer(kind, to, n), 1, None)
+            else:
+                _pack_row(f, v, kind, vectors, in_rows, row, to, masks, offsets)
+
+
+def _pack_row(
+    f: Function,
+    v: Lanes,
+    kind: str,
+    vectors: int,
+    in_rows: str,
+    row: str,
+    to: str,
+    masks: list[str | None],
+    offsets: str,
+) -> None:
+    by_row, by_column, done = (f.fresh(x) for x in ("row", "column", "done"))
+    f.write(f"br i1 {in_rows}, label %{by_row}, label %{by_column}")
+    f.place(by_row)
+    for n in range(vectors):
+        x = v.load(kind, f.pointer(kind, row, n * v.width), 1, masks[n])
+        v.store(kind, x, f.pointer(kind, to, n * v.width), 1, None)
+    f.write(f"br label %{done}")
+    f.place(by_column)
+    for n in range(vectors):
+        at = f.pointer(kind, row, f.times("%b_column", n * v.width))
+        x = v.load_each(kind, at, offsets, masks[n])
+        v.store(kind, x, f.pointer(kind, to, n * v.width), 1, None)
+    f.write(f"br label %{done}")
+    f.place(done)
+
+
+class Large(NamedTuple):
+    """A product whose rows, inner axis and columns are known when it runs."""
+
+    kind: str
+    rows: int  #: of its kernel
+    vectors: int
+    lanes: int
+
+    @property
+    def name(self) -> str:
+        return f"large_{self.kind}_{self.rows}x{self.vectors}x{self.lanes}"
+
+    @property
+    def kernels(self) -> list[Kernel]:
+        """Its kernel, and smaller ones for the rows that are left over."""
+        sizes = [self.rows, *(n for n in (4, 2, 1) if n < self.rows)]
+        return [Kernel(self.kind, n, self.vectors, self.lanes) for n in sizes]
+
+    def scratch(self, inner: int | None, columns: int) -> tuple[int, int]:
+        """Elements that it needs to work in, for blocks of B and of A; None: of any length."""
+        width = self.vectors * self.lanes
+        deep = BLOCK if inner is None else min(BLOCK, inner)
+        wide = min(COLUMNS, -(-columns // width) * width)
+        return deep * wide, deep * ROWS
+
+
+LARGE_PARAMETERS = (
+    "i64 %rows",
+    "i64 %inner",
+    "i64 %columns",
+    "ptr %a",
+    "i64 %a_row",
+    "i64 %a_column",
+    "ptr %b",
+    "i64 %b_row",
+    "i64 %b_column",
+    "ptr %start",
+    "i64 %start_row",
+    "ptr %c",
+    "i64 %c_row",
+    "ptr %packed_b",
+    "ptr %packed_a",
+)
+
+
+def write_large(module: Module, large: Large) -> None:
+    """Blocks of B, packed, times blocks of A, which are packed too where A is transposed."""
+    kind, vectors, lanes = large.kind, large.vectors, large.lanes
+    width = vectors * lanes
+    f = module.function(large.name, LARGE_PARAMETERS)
+    pack = pack_name(kind, vectors, lanes)
+    module.declare(pack, "void", [p.split(" %")[0] for p in PACK_PARAMETERS])
+    for kernel in large.kernels:
+        declare(module, kernel)
+    transposed = f.let("icmp eq i64 %a_row, 1")
+    one_column = f.let("icmp ne i64 %a_column, 1")
+    transposed = f.let(f"and i1 {transposed}, {one_column}")
+    v = Lanes(f, lanes)
+    with f.loop(0, "%columns", COLUMNS, stem="n") as n:
+        columns = f.least(COLUMNS, f.let(f"sub i64 %columns, {n.i}"))
+        with f.loop(0, "%inner", BLOCK, stem="m") as m:
+            inner = f.least(BLOCK, f.let(f"sub i64 %inner, {m.i}"))
+            b = f.pointer(kind, "%b", f.times(m.i, "%b_row"), f.times(n.i, "%b_column"))
+            f.write(
+                f"call void @{pack}(i64 {inner}, i64 {columns}, ptr {b}, i64 %b_row, "
+                f"i64 %b_column, ptr %packed_b)"
+            )
+            first = f.let(f"icmp eq i64 {m.i}, 0")
+            with f.loop(0, "%rows", ROWS, stem="r") as r:
+                rows = f.least(ROWS, f.let(f"sub i64 %rows, {r.i}"))
+                a = f.pointer(kind, "%a", f.times(r.i, "%a_row"), f.times(m.i, "%a_column"))
+                by_row, by_column, ready = (f.fresh(x) for x in ("rows", "columns", "ready"))
+                f.write(f"br i1 {transposed}, label %{by_column}, label %{by_row}")
+                f.place(by_column)
+                with f.loop(0, inner, stem="k") as k:
+                    source = f.pointer(kind, a, f.times(k.i, "%a_column"))
+                    to = f.pointer(kind, "%packed_a", f.times(k.i, ROWS))
+                    with f.loop(0, rows, lanes) as i:
+                        mask = v.mask(i.i, rows)
+                        x = v.load(kind, f.pointer(kind, source, i.i), 1, mask)
+                        v.store(kind, x, f.pointer(kind, to, i.i), 1, mask)
+                end = f.label
+                f.write(f"br label %{ready}")
+                f.place(by_row)
+                f.write(f"br label %{ready}")
+                f.place(ready)
+                at, row, column = (
+                    f.let(f"phi {t} [ {packed}, %{end} ], [ {plain}, %{by_row} ]")
+                    for t, packed, plain in (
+                        ("ptr", "%packed_a", a),
+                        ("i64", "1", "%a_row"),
+                        ("i64", str(ROWS), "%a_column"),
+                    )
+                )
+                with f.loop(0, columns, width, stem="j") as j:
+                    left = f.let(f"sub i64 {columns}, {j.i}")
+                    panel_at = f.pointer(kind, "%packed_b", f.times(j.i, inner))
+                    across = f.add(n.i, j.i)
+                    to = f.pointer(kind, "%c", f.times(r.i, "%c_row"), across)
+                    from_start = f.pointer(kind, "%start", f.times(r.i, "%start_row"), across)
+                    none = f.let("icmp eq ptr %start, null")
+                    begin = f.let(f"select i1 {none}, ptr null, ptr {from_start}")
+                    begin = f.let(f"select i1 {first}, ptr {begin}, ptr {to}")
+                    begin_row = f.let(f"select i1 {first}, i64 %start_row, i64 %c_row")
+                    none = f.let(f"icmp eq ptr {begin}, null")
+                    done: str | int = 0
+                    for kernel in large.kernels:
+                        stop = f.let(f"sub i64 {rows}, {kernel.rows - 1}")
+                        with f.loop(done, stop, kernel.rows) as i:
+                            place = f.pointer(kind, begin, f.times(i.i, begin_row))
+                            place = f.let(f"select i1 {none}, ptr null, ptr {place}")
+                            f.write(
+                                call(
+                                    kernel,
+                                    inner,
+                                    (f.pointer(kind, at, f.times(i.i, row)), row, column),
+                                    panel_at,
+                                    (place, begin_row),
+                                    (f.pointer(kind, to, f.times(i.i, "%c_row")), "%c_row"),
+                                    left,
+                                )
+                            )
+                        done = i.i
+
+
+def call(
+    kernel: Kernel,
+    inner: str | int,
+    a: tuple[str, str | int, str | int],
+    packed: str,
+    start: tuple[str, str | int],
+    c: tuple[str, str | int],
+    columns: str | int,
+) -> str:
+    """The instruction that runs a kernel."""
+    return (
+        f"call void @{kernel.name}(i64 {inner}, ptr {a[0]}, i64 {a[1]}, i64 {a[2]}, ptr {packed}, "
+        f"ptr {start[0]}, i64 {start[1]}, ptr {c[0]}, i64 {c[1]}, i64 {columns})"
+    )
+
+
+def pack_address(kind: str, vectors: int, lanes: int) -> int:
+    name = pack_name(kind, vectors, lanes)
+    return _address(name, lambda module: write_pack(module, kind, vectors, lanes), {})
+
+
+def large_address(large: Large) -> int:
+    imported = {kernel.name: address(kernel) for kernel in large.kernels}
+    pack = pack_name(large.kind, large.vectors, large.lanes)
+    imported[pack] = pack_address(large.kind, large.vectors, large.lanes)
+    return _address(large.name, lambda module: write_large(module, large), imported)

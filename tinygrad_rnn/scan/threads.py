@@ -1,0 +1,89 @@
+"""Threads of the native back end: how many, and who runs the parts of a piece of work.
+
+What is cut into parts computes the same bits however many there are.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+_lock = threading.Lock()
+_chosen: int | None = None
+_pool: ThreadPoolExecutor | None = None
+_size = 0
+
+
+def set_num_threads(n: int) -> None:
+    """Choose how many threads one scan may keep busy, on the native back end.
+
+    Results do not depend on it, to the last bit. Small work stays on one thread anyway.
+
+    Args:
+        n: at least 1. By default it is the cores that this process may use, and no more than the
+            environment variable ``OMP_NUM_THREADS`` says.
+
+    Raises:
+        TypeError: n is not an integer.
+        ValueError: n is less than 1.
+
+    >>> import tinygrad_rnn as tg
+    >>> before = tg.get_num_threads()
+    >>> tg.set_num_threads(2)
+    >>> tg.get_num_threads()
+    2
+    >>> tg.set_num_threads(before)
+    """
+    global _chosen
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"set_num_threads: expected an integer, got {type(n).__name__}")
+    if n < 1:
+        raise ValueError(f"set_num_threads: expected at least 1, got {n}")
+    with _lock:
+        _chosen = n
+
+
+def get_num_threads() -> int:
+    """How many threads one scan may keep busy; see :func:`set_num_threads`."""
+    return _usual() if _chosen is None else _chosen
+
+
+def _usual() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    limit = int(wanted) if wanted.isdigit() and int(wanted) > 0 else cores
+    return max(1, min(cores or 1, limit or 1))
+
+
+def in_parts(work: Callable[[int, int], Any], parts: int) -> None:
+    """Run ``work(part, parts)`` for every part, this thread one of them; wait for all."""
+    others = [_executor(parts - 1).submit(work, i, parts) for i in range(1, parts)]
+    try:
+        work(0, parts)
+    finally:
+        for other in others:
+            other.result()
+
+
+def _executor(threads: int) -> ThreadPoolExecutor:
+    """The pool, with at least so many threads."""
+    global _pool, _size
+    with _lock:
+        if _pool is None or _size < threads:
+            _pool, _size = ThreadPoolExecutor(threads, "tinygrad_rnn"), threads
+        return _pool
+
+
+def _forget() -> None:
+    """In a process that was forked: its parent's threads are not there."""
+    global _pool, _size, _lock
+    _pool, _size, _lock = None, 0, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+__all__ = ["get_num_threads", "in_parts", "set_num_threads"]
