@@ -38,7 +38,12 @@ MISTAKES = [
         "dh_next = da @ Wh.T",
         "goes back through a cut: the reference takes the state as a constant at t = 3, 6",
     ),
-    ("ex6_truncated_bptt", "is_border = t % K == 0 and t > 0", "is_border = t % K == 0", "dh0 is zero"),
+    (
+        "ex6_truncated_bptt",
+        "is_border = t % K == 0 and t > 0",
+        "is_border = t % K == 0",
+        "dh0 is zero",
+    ),
     ("ex7_softmax_loss", "dscores[n, t, y] -= 1", "pass", "the 1 at the target is missing"),
     ("ex7_softmax_loss", "* mask[:, :, None] / N", "/ N", "the factor mask is missing"),
     (

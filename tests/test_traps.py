@@ -304,7 +304,7 @@ LOOPS: dict[str, tuple[Callable[[bool], None], str]] = {
     "LSTM": (lambda detach: layers_loop(tg.nn.LSTM(3, 4, 2, rng=0), detach), r"c_t in lstm\.l0"),
     "GRU": (lambda detach: layers_loop(tg.nn.GRU(3, 4, rng=0), detach), r"h_t in gru\.l0"),
     "steps": (lambda detach: own_loop(False, detach), "the output of tanh"),
-    "scan": (lambda detach: own_loop(True, detach), "the output of tanh"),
+    "scan": (lambda detach: own_loop(True, detach), "h_t"),
 }
 
 

@@ -85,3 +85,109 @@ def test_wrong_arguments_are_those_of_scan() -> None:
         tg.scan_plan(lambda h, x: (h + noise.normal(size=4), h), np.zeros(4), np.ones((5, 4)))
     with pytest.raises(ValueError, match="same number of steps"):
         tg.scan_plan(cell, np.zeros((2, 4)), (np.ones((5, 2, 4)), np.ones((4, 2, 4))))
+
+
+# ── names, as a textbook derives it ──────────────────────────────────────────────────────
+
+
+def gru() -> Any:
+    rng = np.random.default_rng(0)
+    W, U = (
+        tg.Tensor(rng.normal(size=(12, n)), requires_grad=True, name=name)
+        for n, name in ((3, "W"), (4, "U"))
+    )
+
+    def gate(a: Any) -> Any:
+        return tg.sigmoid(a)
+
+    def cell(h: Any, x_t: Any) -> Any:
+        a_r, a_z, a_n = tg.split(tg.linear(x_t, W), 3, -1)
+        b_r, b_z, b_n = tg.split(tg.linear(h, U), 3, -1)
+        r = gate(a_r + b_r)
+        z = gate(a_z + b_z)
+        n = tg.tanh(a_n + r * b_n)
+        h = (1 - z) * n + z * h
+        return h, h
+
+    return cell
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+def test_values_are_called_as_the_steps_own_variables(backend: str) -> None:
+    if backend == "native":
+        pytest.importorskip("llvmlite")
+    with tg.backend(backend):
+        plan = tg.scan_plan(gru(), np.zeros((2, 4)), np.ones((5, 2, 3)))
+    results = {way: {line.result for line in plan.listings[way]} for way in plan.listings}
+    assert {"r_t", "z_t", "n_t", "h_t"} <= results["forward"]
+    assert {"dh_t", "dh_tm1", "dW", "dU"} <= results["backward"]
+    if backend == "native":  # NumPy's program computes gates that are alike in one call
+        assert {"dz_t", "dn_t"} <= results["backward"]
+    text = str(plan)
+    assert "dh_{t-1} = " in text
+    assert "dW = sum over t of" in text or "dW = [" in text
+    assert "y_t =" not in text  # the inner function's name for a gate
+    assert "dh_t = dh + dy_t" in text or "dh_t = dy_t + dh" in text
+
+
+def test_an_rnn_reads_as_its_derivation() -> None:
+    rng = np.random.default_rng(0)
+    Wx, Wh, b = (
+        tg.Tensor(rng.normal(size=shape), requires_grad=True, name=name)
+        for name, shape in (("Wx", (3, 4)), ("Wh", (4, 4)), ("b", (4,)))
+    )
+
+    def cell(h: Any, x_t: Any) -> Any:
+        a = x_t @ Wx + h @ Wh + b
+        h = tg.tanh(a)
+        return h, h
+
+    with tg.backend("numpy"):
+        plan = tg.scan_plan(cell, np.zeros((2, 4)), np.ones((5, 2, 3)))
+    lines = {line.result: line.text for line in plan.listings["backward"]}
+    assert lines["dh_t"] == "dh_t = dh + dy_t"
+    assert lines["da_t"].startswith("da_t = dh_t * ")
+    assert lines["dh_tm1"].startswith("dh_{t-1} = da_t @ ")
+    assert lines["dWh"].startswith("dWh = sum over t of ")
+    assert lines["db"].endswith(" of da_t")
+
+
+def test_cells_of_the_library_have_their_equations_names() -> None:
+    with tg.backend("numpy"):
+        plan = tg.scan_plan(tg.nn.LSTMCell(3, 4, rng=0), None, np.ones((5, 2, 3)))
+    forward, backward = plan.listings.values()
+    assert [old for old, _ in forward.carried] == ["h", "c"]
+    assert [old for old, _ in backward.carried] == ["dh", "dc"]
+    assert {"i_t", "f_t", "g_t", "o_t", "c_t", "h_t"} <= {line.result for line in forward}
+    assert {"dc_t", "dh_t", "do_t", "dc_tm1", "dh_tm1"} <= {line.result for line in backward}
+
+
+def test_a_profiler_is_left_alone() -> None:
+    import sys
+
+    seen = []
+    cell, _ = rnn()
+
+    def profiler(frame: Any, event: str, arg: Any) -> None:
+        seen.append(event)
+
+    sys.setprofile(profiler)
+    try:
+        tg.scan_plan(cell, np.zeros((2, 4)), np.ones((5, 2, 4)))
+        assert sys.getprofile() is profiler
+    finally:
+        sys.setprofile(None)
+    assert seen
+    tg.scan_plan(cell, np.zeros((2, 4)), np.ones((5, 2, 4)))
+    assert sys.getprofile() is None
+
+
+def test_a_step_that_raises_leaves_no_profiler() -> None:
+    import sys
+
+    def cell(h: Any, x_t: Any) -> Any:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        tg.scan_plan(cell, np.zeros((2, 4)), np.ones((5, 2, 4)))
+    assert sys.getprofile() is None

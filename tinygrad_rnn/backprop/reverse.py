@@ -91,6 +91,8 @@ def sweep(
         g = pending.pop(node, None)
         if g is None:
             continue
+        if differentiable and node.name is not None:
+            _name_cotangent(g, node.name)
         primitive = node.primitive
         if wanted is None:
             if primitive is None:
@@ -127,7 +129,7 @@ def sweep(
                     if contribution.shape != x.shape or contribution.dtype is not x.dtype:
                         contribution = _fitted(contribution, i, node)
                     if anomaly:
-                        _check_cotangent(contribution, g, node)
+                        _check_cotangent(contribution, g, node, i)
                         _check_sum(pending.get(parent), contribution, node)
                     _accumulate(pending, owned, parent, contribution)
                 continue
@@ -156,7 +158,7 @@ def sweep(
             except AttributeError:
                 contribution = _fitted(contribution, i, node)
             if anomaly:
-                _check_cotangent(contribution, g, node)
+                _check_cotangent(contribution, g, node, i)
                 _check_sum(pending.get(parent), contribution, node)
             if parent not in pending:
                 pending[parent] = contribution
@@ -350,12 +352,14 @@ def _fitted(contribution: Any, index: int, node: Node) -> Any:
     primitive, x = node.primitive, node.arrays[index]
     assert primitive is not None
     where = f"{primitive}: its rule for argument {index}"
+    called = _called(node, index)
     if not isinstance(contribution, Value):
         array = np.asarray(contribution)
         # Complex numbers are in a graph only where a derivative is measured by a complex step.
         if array.dtype.kind not in ("fiubc" if x.dtype.kind == "c" else "fiub"):
             raise TypeError(
-                f"{where} returned {describe(contribution)}, expected real numbers{node.scope}"
+                f"{where} returned {describe(contribution)}{called}, expected real numbers"
+                f"{node.scope}"
             )
         contribution = array
     shape = contribution.shape
@@ -369,18 +373,34 @@ def _fitted(contribution: Any, index: int, node: Node) -> Any:
             pass
     if contribution.shape != x.shape:
         raise ValueError(
-            f"{where} returned a cotangent of shape {shape}, expected its input's shape "
+            f"{where} returned a cotangent of shape {shape}{called}, expected its input's shape "
             f"{x.shape}{node.scope}"
         )
     return contribution if contribution.dtype == x.dtype else ops.astype(contribution, x.dtype)
 
 
-def _check_cotangent(contribution: Any, g: Any, node: Node) -> None:
+def _called(node: Node, index: int) -> str:
+    """`` (dW)``: the cotangent of an operation's input, where that has a name."""
+    parent = node.parents[index]
+    name = parent.name if isinstance(parent, Node) else None
+    return f" (d{name})" if name else ""
+
+
+def _name_cotangent(g: Any, name: str) -> None:
+    """Call the cotangent of W dW, where it is computed in a graph of its own."""
+    node = g.node if isinstance(g, Value) else None
+    if node is not None and node.primitive is not None and node.name is None:
+        node.name = f"d{name}"
+
+
+def _check_cotangent(contribution: Any, g: Any, node: Node, index: int) -> None:
     assert node.primitive is not None
     array, incoming = (v._array if isinstance(v, Value) else v for v in (contribution, g))
     inputs: list[Any] = [incoming] if isinstance(incoming, ndarray) else []
     inputs += [x for x in node.arrays if isinstance(x, (ndarray, int, float))]
-    check_finite(array, inputs, node.primitive, node.scope, "in its backward")
+    check_finite(
+        array, inputs, node.primitive, node.scope, f"in its backward{_called(node, index)}"
+    )
 
 
 _adding = "where its backward adds up"

@@ -93,6 +93,9 @@ class ReadOnlyArray(ndarray):
     partition = _method("partition")
 
 
+ReadOnlyArray.__name__ = "ndarray"  # messages that say what came say this
+
+
 def teaching_view(array: Any) -> Any:
     """A view of a leaf's array that cannot be written into."""
     view = array.view(ReadOnlyArray)
