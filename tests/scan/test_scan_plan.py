@@ -191,3 +191,62 @@ def test_a_step_that_raises_leaves_no_profiler() -> None:
     with pytest.raises(ZeroDivisionError):
         tg.scan_plan(cell, np.zeros((2, 4)), np.ones((5, 2, 4)))
     assert sys.getprofile() is None
+
+
+# ── equations ────────────────────────────────────────────────────────────────────────────
+
+
+def odd(h: Any, x_t: Any) -> Any:
+    """Every form that an equation has."""
+    w = tg.Tensor(np.arange(1.0, 5.0), requires_grad=True, name="weight#1_α")
+    β = abs(x_t) ** 0.5 + 1e-9
+    a, b, _ = tg.split(tg.concatenate([h, β, h / (2 - x_t)], -1), 3, -1)
+    q = tg.where(a > 0, tg.square(-a), tg.sqrt(β)) * tg.maximum(b, 1.5) - tg.exp(-(h + w))
+    return q, (q.sum(), tg.softmax(q, axis=-1), tg.clip(q, -1, float("inf")))
+
+
+DERIVED = {
+    "rnn": lambda: (rnn()[0], np.zeros((2, 4)), np.ones((5, 2, 4))),
+    "gru": lambda: (gru(), np.zeros((2, 4)), np.ones((5, 2, 3))),
+    "LSTMCell": lambda: (tg.nn.LSTMCell(3, 4, rng=0), None, np.ones((5, 2, 3), np.float32)),
+    "GRUCell": lambda: (tg.nn.GRUCell(3, 4, rng=0), None, np.ones((5, 2, 3), np.float32)),
+    "odd": lambda: (odd, np.zeros((2, 4)), np.ones((5, 2, 4))),
+    "no gradient": lambda: (lambda h, x: (tg.tanh(h + x), h), np.zeros(4), np.ones((5, 4))),
+}
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_equations_can_be_typeset(name: str) -> None:
+    text = tg.scan_plan(*DERIVED[name]()).latex()
+    lines = text.splitlines()
+    assert (lines[0], lines[-1]) == (r"\begin{aligned}", r"\end{aligned}")
+    equations = [line.removesuffix(r" \\") for line in lines[1:-1]]
+    for line in equations:
+        assert line.count("{") == line.count("}")
+        assert line.count(r"\left") == line.count(r"\right")
+        assert line.count("&") == 1
+        assert line.isascii()
+    mathtext = pytest.importorskip("matplotlib.mathtext")
+    parser = mathtext.MathTextParser("path")
+    for line in equations:
+        parser.parse(f"${line.replace('&', '', 1)}$")
+
+
+def test_equations_are_those_of_a_textbook() -> None:
+    lines = tg.scan_plan(*DERIVED["LSTMCell"]()).latex().replace(r" \\", "").splitlines()
+    assert r"c_{t} &= f_{t} \odot c_{t-1} + i_{t} \odot g_{t}" in lines
+    assert r"h_{t} &= o_{t} \odot \tanh\left(c_{t}\right)" in lines
+    assert r"\mathrm{d}c_{t-1}^{+} &= \mathrm{d}c_{t} \odot f_{t}" in lines
+    assert r"\mathrm{d}f_{t} &= \mathrm{d}c_{t} \odot c_{t-1}" in lines
+    assert r"\mathrm{d}b_{\mathrm{hh}} &= \mathrm{d}b_{\mathrm{ih}}" in lines
+    joined = next(line for line in lines if r"\;|\;" in line)
+    order = [joined.index(rf"\mathrm{{d}}{gate}_{{t}}") for gate in "ifgo"]
+    assert order == sorted(order)
+
+
+def test_a_join_is_listed_in_the_order_in_which_it_lies() -> None:
+    with tg.backend("numpy"):
+        plan = tg.scan_plan(gru(), np.zeros((2, 4)), np.ones((5, 2, 3)))
+    formulas = [line.formula for line in plan.listings["backward"] if " | " in line.formula]
+    assert formulas
+    assert all(f.index("a_t_2") < f.index("a_t ") for f in formulas if "a_t_2" in f)

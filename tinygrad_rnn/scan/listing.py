@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..graph import table
-from .ir import OverTime, Program, Value, filled, join, parts_of, sections
+from .ir import OverTime, Program, Value, filled, join, laid_side_by_side, parts_of, sections
 from .names import Names
 
 #: The parts of a program, in the order in which they run, and what they are called.
@@ -65,7 +65,8 @@ class Listing(list[Line]):
         self.stacked = [names[v] for v in program.stacked]
         for section, values in sections(program):
             for v in values:
-                operands = [names[x] if type(x) is Value else _number(x) for x in v.args]
+                args = laid_side_by_side(v) if v.op is join else v.args
+                operands = [names[x] if type(x) is Value else _number(x) for x in args]
                 read = tuple(dict.fromkeys(names[x] for x in v.inputs))
                 over_time = v.varies and section != "step"
                 formula = _formula(v, operands)
