@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from ..backprop import sweep
-from ..graph import Node, traced
+from ..graph import Node, read_only, traced
 from .ir import CONSTANT, LOOP, SEQUENCE, Builder, Program, Value, total
 from .trace import Instruction, Literal, Source, Trace
 
@@ -188,7 +188,7 @@ class Backward:
                 array = source.array
                 self._values[source.slot] = make(array.shape, array.dtype, CONSTANT)
                 constants.append(self._values[source.slot])
-                self.arrays.append(array)
+                self.arrays.append(read_only(array.copy()))
         self.outputs = [i for i in range(len(seeds) - n) if seeds[n + i] is not None]
         names = numbered("dy", "_t", len(seeds) - n)
         sequences = [seed(seeds[n + i], SEQUENCE, names[i]) for i in self.outputs]
@@ -219,7 +219,7 @@ class Backward:
             else:  # the step doesn't hand it on
                 new_carries.append(make(carry.shape, carry.dtype, CONSTANT, "0"))
                 constants.append(new_carries[-1])
-                self.arrays.append(np.zeros(carry.shape, carry.dtype))
+                self.arrays.append(read_only(np.zeros(carry.shape, carry.dtype)))
         self.inputs = [i for i in range(n, n + m) if cotangents[i] is not None]
         self.sources = [i for i in range(n + m, len(cotangents)) if cotangents[i] is not None]
 

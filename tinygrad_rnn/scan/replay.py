@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import graph
 from ..graph import Scope, Value, attach, current, in_scope
 from .plan import Plan
@@ -12,6 +14,8 @@ from .trace import Literal
 
 def replayed(plan: Plan, slots: dict[int, Value]) -> tuple[list[Value], list[Value]]:
     """Run the operations of a plan's step: its new carry, and its outputs.
+
+    NumPy does not warn of overflow and the like: the same numbers came in the forward pass.
 
     Args:
         plan: of the step.
@@ -32,7 +36,7 @@ def replayed(plan: Plan, slots: dict[int, Value]) -> tuple[list[Value], list[Val
         if inner is not None:
             path = (*now.path, *inner.scope.path[plan.depth[0] :])
             place = Scope(path, (*now.steps, *inner.scope.steps[plan.depth[1] :]), now.sweep)
-        with in_scope(place):
+        with in_scope(place), np.errstate(all="ignore"):
             made = graph.apply(instruction.primitive, operands, instruction.keywords)
         if inner is not None and inner.name is not None and made.node is not None:
             made.node.name = inner.name

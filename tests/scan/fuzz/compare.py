@@ -2,19 +2,25 @@
 
 Most do to a fixed tolerance. Where they do not, it is measured what rounding does to this very
 cell: the loop runs again, the last bits of every value changed at random wherever a line computes
-or reads it (Monte Carlo arithmetic, Parker 1997). For float32 the reference is a run in float64,
-and a scan may be off by a few times what the loop itself is off.
+or reads it (Monte Carlo arithmetic, Parker 1997), and those of what exp, tanh and the like give, as
+far as the native back end says that these may be off. For float32 the reference is a run in
+float64, and a scan may be off by a few times what the loop itself is off.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.graph import Primitive
+from tinygrad_rnn.scan.backends.native.functions import UNITS
 
 from .cell import Cell, Given, Line
 from .run import LoopFailed, Results, Setting, Verdict, gradients, loss, values
@@ -123,15 +129,52 @@ class _Noise:
 
     def __init__(self, seed: int):
         self._rng = np.random.default_rng(seed)
+        self.functions = _Inaccurate(seed)
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
             return type(value)([self(x) for x in value])
         if not isinstance(value, tg.Tensor) or value.dtype.kind != "f":
             return value
-        last = np.finfo(value.dtype).eps
-        factor = 1 + last * self._rng.integers(-1, 2, value.shape)
-        return value * factor.astype(value.dtype)
+        return value * _factor(self._rng, value._array, 1)
+
+
+class _Inaccurate:
+    """The library, each of its functions off by as much as it may be.
+
+    What a function gives is changed where the backward pass reads it too.
+    """
+
+    def __init__(self, seed: int):
+        self._seed = seed
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(tg, name)
+        primitive = getattr(found, "primitive", None)
+        if isinstance(primitive, Primitive) and _units(primitive) is not None:
+            return functools.partial(self._called, found, _units(primitive))
+        return found
+
+    def _called(self, function: Callable[..., Any], units: Any, *args: Any, **keywords: Any) -> Any:
+        y = function(*args, **keywords)
+        array = y._array if isinstance(y, tg.Tensor) else None
+        if not isinstance(array, ndarray) or array.dtype.kind != "f" or any(y is x for x in args):
+            return y  # of a step that is traced, say
+        # The same on the same numbers: a checkpoint computes them twice.
+        rng = np.random.default_rng([self._seed, zlib.crc32(array.tobytes())])
+        array *= _factor(rng, array, units[array.dtype == np.float64])
+        return y
+
+
+def _units(primitive: Primitive) -> tuple[float, float] | None:
+    """By how much a function may be off in float32 and float64; None where it is exact."""
+    if primitive.scalar is not None:
+        return UNITS.get(primitive.scalar)
+    return (4, 2) if primitive.written_out is not None else None
+
+
+def _factor(rng: np.random.Generator, x: ndarray, units: float) -> ndarray:
+    return (1 + np.finfo(x.dtype).eps * units * rng.integers(-1, 2, x.shape)).astype(x.dtype)
 
 
 def _in_double(cell: Cell) -> Cell:

@@ -60,7 +60,7 @@ class Setting:
         self.cell = cell
         self.scope: dict[str, Any] = {"tg": tg, "np": np, **HELPERS}
         if noise is not None:
-            self.scope["noisy"] = noise
+            self.scope.update(noisy=noise, tg=noise.functions)
         self._noisy = noise is not None
         self.inputs: dict[str, Any] = {}
         exec(cell.noisy_code if self._noisy else cell.code, self.scope)

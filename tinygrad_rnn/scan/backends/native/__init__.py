@@ -4,16 +4,17 @@ The files, in the order in which to read them:
 
 1. ``passes``: nearly everything within the step; only large products stay outside.
 2. ``groups``: which operations share a loop nest.
-3. ``memory``: where values lie, and views of them.
+3. ``memory``: where values lie, and views of them; ``rows``: whether threads can share the steps.
 4. ``lower``: the whole program as text; ``nests``: loop nests; ``products``: products of matrices;
    ``functions``: elementwise operations; ``text``: functions and instructions as LLVM reads them.
-5. ``engine``: text becomes code.
+5. ``engine``: text becomes code; ``constants``: what is made once for given constants.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,25 +24,31 @@ from numpy import ndarray
 from ...ir import Program, Value, reached
 from ...names import Names
 from ...threads import get_num_threads, in_parts
-from .engine import Compiled, Unavailable, target, word, words
+from .constants import Prepared, Remembered, is_read_only
+from .engine import Compiled, Unavailable, address_of, target, word
 from .functions import Unsupported
-from .lower import Lowering, Result
+from .lower import Lowering
 from .passes import lowered
 
 #: What makes the memory that the code writes to, and lays out what it reads. Tests put pages that
 #: cannot be touched around both.
 empty, contiguous = np.empty, np.ascontiguousarray
 
-
 #: So many multiplications are worth a second thread: 0.2 ms or more of work (measured).
 ENOUGH = 8_000_000
 
+#: So many sequences of a batch are worth a thread: with fewer rows products take as long.
+ROWS = 4
+
+_arguments = [ctypes.c_void_p, word, word, word, word]
+
 
 class NativeLoop:
-    """A program that runs; immutable, and any number of threads may run it at a time.
+    """A program that runs; any number of threads may run it at a time.
 
     Calling it: ``loop(T, reverse, constants, sequences, carries) -> (new carries, stacked, totals,
-    kept)``, T >= 1.
+    kept)``, T >= 1. What depends on the constants alone is done once for read-only arrays, as long
+    as these live; for others at every call.
 
     Args:
         program: simplified.
@@ -68,28 +75,33 @@ class NativeLoop:
         self.names = Names(self.program, given, start=start)
         lowering = Lowering(self.program, self.names)
         self.source = str(lowering.module)
-        lowering.module.functions.clear()  # they and the module would hold each other
-        self._compiled = Compiled(self.source, ["run", *lowering.functions], lowering.imported)
-        types = [ctypes.c_void_p, word, word, word, word]
-        self._run = self._compiled.function("run", types)
-        #: Each batch by itself, and the multiplications of a step that its parts share.
-        self._batches = [
-            (self._compiled.function(name, types), work)
-            for name, work in zip(lowering.functions, lowering.work, strict=True)
+        self._compiled = Compiled(
+            self.source,
+            ["constants", "run", *[stage.name for stage in lowering.stages]],
+            lowering.imported,
+        )
+        self._run = self._compiled.function("run", _arguments)
+        self._constants = self._compiled.function("constants", _arguments)
+        self._stages = [
+            (stage, self._compiled.function(stage.name, _arguments)) for stage in lowering.stages
         ]
-        self._work = max(lowering.work, default=0)
-        self._addresses = words(2 + lowering.arguments)
+        self._work = max((stage.work for stage in lowering.stages), default=0)
+        self._shared: dict[int, SharedSteps] = {}
+        self._lock = threading.Lock()
+        self._rows = lowering.rows
         self._block_bytes = sum(lowering.block_bytes)
         self._fixed = lowering.fixed
         self._scratch_bytes = lowering.scratch_bytes
+        self._constant_bytes = lowering.constant
+        self._once = [(x.shape, x.dtype) for x in lowering.once]
         #: The arrays to make: shape and dtype, and how many more than T slots; None for one slot.
         more = {"one": None, "T": 0, "T + 1": 1}
         self._made = [(x.shape, x.dtype, more[x.slots]) for x in lowering.made]
-        self._results = [
-            [(x.argument + 2, x.part) for x in results] for results in _results(lowering)
-        ]
-        self._given = {x.argument + 2 for results in _results(lowering) for x in results if x.given}
+        self._results = _results(lowering)
         self._repeated = [i for i, x in enumerate(lowering.stacked) if x.slots == "one"]
+        self._lent = [i for i, x in enumerate(lowering.totals) if x.source != "made"]
+        self._remembered = Remembered()
+        lowering.forget()
 
     def __call__(
         self,
@@ -99,46 +111,120 @@ class NativeLoop:
         sequences: Sequence[ndarray],
         carries: Sequence[ndarray],
     ) -> Any:
-        given = (*constants, *sequences, *carries, *self._fixed)
-        threads = 1
-        if steps * self._work >= ENOUGH:
-            threads = get_num_threads()
-        arrays = [
-            empty(self._scratch_bytes(steps), np.uint8),
-            empty(threads * self._block_bytes + 64, np.uint8),
-            *map(contiguous, given),
+        prepared = self._remembered.of(constants) or self._prepared(constants)
+        made = [
+            empty(shape if more is None else (steps + more, *shape), dtype)
+            for shape, dtype, more in self._made
         ]
-        for shape, dtype, more in self._made:
-            arrays.append(empty(shape if more is None else (steps + more, *shape), dtype))
-        addresses = self._addresses(*map(id, arrays))
-        if threads == 1:
-            self._run(addresses, steps, reverse, 0, 1)
+        if steps * self._work >= ENOUGH and get_num_threads() > 1:
+            self._on_threads(steps, reverse, prepared.with_(constants), sequences, carries, made)
         else:
-            for function, work in self._batches:
-                parts = threads if work and steps * work >= ENOUGH else 1
-                call = functools.partial(function, addresses, steps, reverse)
-                in_parts(call, parts)
-        for i in self._given:
-            arrays[i] = given[i - 2]
+            arrays = (
+                empty(self._scratch_bytes(steps), np.uint8),
+                empty(self._block_bytes + 64, np.uint8),
+                *prepared.with_(constants),
+                *map(contiguous, sequences),
+                *map(contiguous, carries),
+                *made,
+            )
+            self._run(address_of(arrays), steps, reverse, 0, 1)
+        lists = {"made": made, "once": prepared.once, "given": (*constants, *sequences)}
         found = [
             [
-                arrays[i]
+                lists[source][i]
                 if not part
-                else arrays[i][1:]
+                else lists[source][i][1:]
                 if (part == "new") != reverse
-                else arrays[i][:-1]
-                for i, part in results
+                else lists[source][i][:-1]
+                for source, i, part in results
             ]
             for results in self._results
         ]
         for i in self._repeated:
             x = found[1][i]
             found[1][i] = np.broadcast_to(x, (steps, *x.shape)).copy()
+        for i in self._lent:
+            found[2][i] = found[2][i].copy()
         return found
 
+    def _prepared(self, constants: Sequence[ndarray]) -> Prepared:
+        """What depends on the constants alone, made now."""
+        memory = empty(self._constant_bytes + 64, np.uint8)
+        once = [empty(shape, dtype) for shape, dtype in self._once]
+        laid_out = [contiguous(x) for x in constants]
+        prepared = Prepared(memory, constants, laid_out, self._fixed, once)
+        arrays = (memory, memory, *prepared.with_(constants))  # has to live during the call
+        self._constants(address_of(arrays), 1, False, 0, 1)
+        if all(map(is_read_only, constants)):
+            for x in once:
+                x.flags.writeable = False
+            self._remembered.add(prepared, constants)
+        return prepared
 
-def _results(lowering: Lowering) -> list[list[Result]]:
-    return [lowering.new_carries, lowering.stacked, lowering.totals, lowering.kept]
+    def _on_threads(
+        self,
+        steps: int,
+        reverse: bool,
+        head: Sequence[ndarray],
+        sequences: Sequence[ndarray],
+        carries: Sequence[ndarray],
+        made: Sequence[ndarray],
+    ) -> None:
+        """Run stage by stage, each of them in parts."""
+        threads = get_num_threads()
+        shared = None
+        few = min(threads, self._rows // ROWS)
+        scratch_bytes = self._scratch_bytes
+        if few > 1 and any(s.steps and steps * s.work >= ENOUGH for s, _ in self._stages):
+            shared = self._shared_by(few)
+            scratch_bytes = shared.scratch_bytes
+        arrays = (
+            empty(scratch_bytes(steps), np.uint8),
+            empty(threads * self._block_bytes + 64, np.uint8),
+            *head,
+            *map(contiguous, sequences),
+            *map(contiguous, carries),
+            *made,
+        )
+        for stage, function in self._stages:
+            parts = threads if steps * stage.work >= ENOUGH else 1
+            if stage.steps and shared is not None:
+                parts, function = few, shared.function
+            run = functools.partial(function, address_of(arrays), steps, reverse)
+            if parts == 1:
+                run(0, 1)
+            else:
+                in_parts(run, parts)
+
+    def _shared_by(self, parts: int) -> SharedSteps:
+        """The steps for so many threads; compiled when they are first run."""
+        with self._lock:
+            found = self._shared.get(parts)
+            if found is None:
+                found = self._shared[parts] = SharedSteps(self.program, self.names, parts)
+            return found
+
+
+class SharedSteps:
+    """The stage of the steps, for a number of threads that do some rows of the batch each.
+
+    Attributes:
+        function: it.
+        scratch_bytes: the scratch memory of a call, given T.
+    """
+
+    def __init__(self, program: Program, names: Names, parts: int):
+        lowering = Lowering(program, names, parts)
+        (stage,) = (stage for stage in lowering.stages if stage.steps)
+        self._compiled = Compiled(str(lowering.module), [stage.name], lowering.imported)
+        self.function = self._compiled.function(stage.name, _arguments)
+        self.scratch_bytes = lowering.scratch_bytes
+        lowering.forget()
+
+
+def _results(lowering: Lowering) -> list[list[tuple[str, int, str]]]:
+    lists = (lowering.new_carries, lowering.stacked, lowering.totals, lowering.kept)
+    return [[(x.source, x.number, x.part) for x in results] for results in lists]
 
 
 __all__ = ["NativeLoop", "Unavailable", "Unsupported", "target"]

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 from ...ir import Value, total
 from ...passes.buffers import part_indices
-from .copies import write_fill
 from .functions import Unsupported
 from .groups import Item, Nest, Product
-from .lower import fills, made_by
+from .lower import PARAMETERS, fills, made_by
 from .memory import Place, part
 from .multiply import Products
 from .nests import NestWriter
@@ -21,15 +20,33 @@ class BatchWriter(Products):
     # ── the whole ────────────────────────────────────────────────────────────────────────
 
     def write(self) -> None:
-        kind = self.batch.kind
+        kind, lowering = self.batch.kind, self.lowering
         if kind == "product":
             (item,) = self.items
             assert isinstance(item, Product)
             self.large(item)
-        elif kind == "once":
+        elif kind in ("constants", "once"):
             self.run(self.items)
         else:
+            carries = self.program.carries if kind == "steps" else ()
+            copies = any(at == self.number for at in lowering.copied_in.values())
+            self.empty = not self.items and not carries and not copies
+            if not self.empty:
+                self.over_time()
+
+    def write_shared(self, parts: int) -> None:
+        """Write the steps so that each part does some rows of the batch, nearly equal numbers."""
+        sizes = [(i + self.lowering.rows) // parts for i in range(parts)][::-1]
+        names = {size: f"{self.name}_of_{size}_rows" for size in sizes}
+        for size, name in names.items():
+            self._begin(name, (*PARAMETERS, "i64 %row"))
+            self.copied, self.window = {}, (size, "%row")
             self.over_time()
+        f = self.lowering.module.function(self.name, PARAMETERS)
+        parameters = ", ".join(PARAMETERS)
+        for i, size in enumerate(sizes):
+            with f.unless(f.let(f"icmp ne i64 %part, {i}")):
+                f.write(f"call void @{names[size]}({parameters}, i64 {sum(sizes[:i])})")
 
     def over_time(self) -> None:
         f = self.f
@@ -43,7 +60,6 @@ class BatchWriter(Products):
         self.direction = f.let(f"add i64 {twice}, 1", "direction")
         if self.batch.kind == "steps":
             self.first_carries()
-        f.lines.append(self.packs)
         with f.loop(0, "%T", stem="step") as loop:
             assert isinstance(loop.i, str)
             self.turn = loop.i
@@ -62,7 +78,8 @@ class BatchWriter(Products):
         for item in items:
             self.comment(item)
             if isinstance(item, Nest):
-                NestWriter(self.f, item, self.read, self.homes, self.address).write()
+                space = self.shown(item.space)
+                NestWriter(self.f, item, space, self.read, self.homes, self.address).write()
             elif isinstance(item, Product):
                 self.product(item)
             else:
@@ -95,7 +112,7 @@ class BatchWriter(Products):
     def first_carries(self) -> None:
         for v, place in zip(self.program.carries, self.lowering.carried, strict=True):
             source = self.base(self.lowering.given[v].memory)
-            self.move(self._end_slot(place, "first"), source, place.memory.size)
+            self.move(self._end_slot(place, "first"), source, place.memory)
 
     def hand_on(self) -> None:
         lowering = self.lowering
@@ -106,7 +123,7 @@ class BatchWriter(Products):
 
     def last_carries(self) -> None:
         for place, end in zip(self.lowering.carried, self.lowering.ends, strict=True):
-            self.move(self.base(end), self._end_slot(place, "last"), place.memory.size)
+            self.move(self.base(end), self._end_slot(place, "last"), place.memory)
 
     # ── what is put together ─────────────────────────────────────────────────────────────
 
@@ -115,7 +132,7 @@ class BatchWriter(Products):
         indices = part_indices(v)
         assert indices is not None
         if not fills(v):
-            write_fill(self.f, place, self.address)
+            self.fill(place)
         for x, index in zip(v.inputs, indices, strict=True):
             to = part(place, index)
             if to is None:

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from .engine import target
-from .memory import Place
 from .nests import Access, Axis, merged
 from .text import Function, Lanes
 
 
-def write_copy(f: Function, source: Place, to: Place, address: Callable[[Place], str]) -> None:
-    kind = source.memory.kind
-    accesses = [
-        Access(kind, address(source), source.along(to.shape)),
-        Access(kind, address(to), to.strides),
-    ]
-    _write_simple(f, kind, to.shape, accesses)
-
-
-def write_fill(f: Function, to: Place, address: Callable[[Place], str]) -> None:
-    _write_simple(f, to.memory.kind, to.shape, [Access(to.memory.kind, address(to), to.strides)])
-
-
-def _write_simple(f: Function, kind: str, shape: tuple[int, ...], accesses: list[Access]) -> None:
+def write_simple(f: Function, kind: str, shape: tuple[int, ...], accesses: list[Access]) -> None:
     """Copy one access to another one, or fill it with zeros."""
     axes = merged(shape, (), accesses)
     lanes = target().lanes(kind) if axes else 1
@@ -54,4 +38,4 @@ def _copy_level(
         v.store(kind, x, pointers[-1], strides[-1], mask)
 
 
-__all__ = ["write_copy", "write_fill"]
+__all__ = ["write_simple"]

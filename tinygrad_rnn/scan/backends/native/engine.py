@@ -13,6 +13,8 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from numpy import ndarray
+
 
 class Unavailable(RuntimeError):
     """The native back end cannot be had here; it says why."""
@@ -50,10 +52,9 @@ _lock = threading.RLock()
 word = ctypes.c_int64
 
 
-@functools.cache
-def words(n: int) -> Any:
-    """The type of n words; ctypes would make and drop a new one each time, which is garbage."""
-    return word * n
+def address_of(arrays: tuple[ndarray, ...]) -> int:
+    """What generated code finds arrays by: the address of the tuple of them."""
+    return id(arrays)
 
 
 @functools.cache
@@ -71,7 +72,7 @@ def _binding() -> Any:
         llvm.Target.from_default_triple()
     except Exception as error:
         raise Unavailable(f"llvmlite cannot compile for this processor ({error})") from None
-    # The types that llvmlite would make and drop for each module; see ``words``.
+    # ctypes makes and drops such types for each module, which is garbage.
     orc = llvm.orcjit
     for element in (orc._LinkElement, orc._SymbolAddress):
         _held.extend(element * n for n in range(64))
@@ -153,4 +154,4 @@ class Compiled:
         return ctypes.CFUNCTYPE(None, *arguments)(self.addresses[name])
 
 
-__all__ = ["Compiled", "Target", "Unavailable", "target", "word", "words"]
+__all__ = ["Compiled", "Target", "Unavailable", "address_of", "target", "word"]

@@ -2,15 +2,25 @@
 
 A *batch* is what runs together:
 
-    once      values that are the same at every step
-    each      for every step, in any order
-    steps     for every step in its turn, with the carry
-    product   one large product of all steps with a matrix, or a sum over all steps of products
+    constants   what depends on the constants alone: once for the arrays that they are
+    once        other values that are the same at every step
+    each        for every step, in any order
+    steps       for every step in its turn, with the carry
+    product     one large product of all steps with a matrix, or a sum over all steps of products
 
-Each batch is one function of the module. All take the same arguments: the arrays of a call (as the
-addresses of NumPy's objects, whose first field is the address of their elements), T, whether time
-runs backwards, and which part of how many: a large product is cut into parts by its rows, of which
-each may run on a thread of its own.
+Each batch is one function of the module. Batches that do not wait for each other are one *stage*,
+which threads may share: a large product is cut into parts by its rows, the steps by the sequences
+of the batch (see ``rows``), and what cannot be cut is done by one of them.
+
+All functions take the same arguments: the arrays of a call, as the address of Python's tuple of
+NumPy's objects, each of which holds the address of its elements; T; whether time runs backwards;
+and which part of how many they are to do. The arrays are
+
+    scratch memory    what a call works in
+    blocks            what each part of a large product works in
+    constant memory   what the constants were made into
+    the constants, what is fixed, and results that depend on them alone
+    the sequences, the carries, and the arrays that a call makes
 """
 
 from __future__ import annotations
@@ -18,7 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
@@ -34,13 +44,18 @@ from .groups import Assembly, Item, Nest, Product, grouped, reduced_axes, requir
 from .memory import Memory, Place, is_view, kind_of_value, padded, part, plain
 from .passes import is_large, positions
 from .products import Large
+from .rows import Rows, batch_of
 from .text import SIZES, Module, kind_of
 
-#: Where in NumPy's array object the address of its elements stands.
-DATA = object.__basicsize__
+if TYPE_CHECKING:
+    from .batch import BatchWriter
 
-#: The numbers of the first two arrays of a call: what it works in, and what each part of it does.
-SCRATCH, BLOCKS = -2, -1
+#: Where in NumPy's array object the address of its elements stands, and in Python's tuple that of
+#: its first item.
+DATA, ITEMS = object.__basicsize__, tuple.__basicsize__
+
+#: The numbers of the first arrays of a call, and of those that follow.
+SCRATCH, BLOCKS, CONSTANTS, GIVEN = range(4)
 
 #: From so many long functions on they are called, which is sooner compiled.
 MANY = 12
@@ -59,35 +74,61 @@ class Result:
     """How an array that a call returns comes about.
 
     Attributes:
-        argument: its number among the arrays of the call; that of what it is a part of.
+        source: the list that it is in: "given" (the constants, sequences and carries of a call),
+            "made" or "once".
+        number: its place there; that of what it is a part of.
         shape, dtype: of one slot.
         slots: "one", "T", or "T + 1" of which it is the first T ("old") or the last ("new").
         part: "old", "new", or "" for the whole array.
-        given: whether the caller brought it.
     """
 
-    argument: int
+    source: str
+    number: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     slots: str
     part: str = ""
-    given: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Batches that do not wait for each other.
+
+    Attributes:
+        name: of its function.
+        batches: their numbers.
+        work: the multiplications of a step that parts share.
+        steps: whether the steps are among them.
+    """
+
+    name: str
+    batches: list[int]
+    work: int
+    steps: bool
 
 
 class Lowering:
     """The text of a program, and what its caller has to bring.
 
+    Args:
+        program: after all passes.
+        names: of its values.
+        parts: by how many threads the steps are shared.
+
     Attributes:
         module: the text.
-        functions: the names of its functions, in the order in which they run.
+        stages: in the order in which they run. The function "run" runs them all.
         imported: addresses of the functions of other modules that it calls.
-        fixed: arrays that it reads: after the constants, the sequences and the carries of a call.
-        made: the arrays that the caller makes: after those.
+        fixed: arrays that it reads: after the constants of a call.
+        once: the arrays that the caller makes for given constants: after the fixed ones.
+        made: the arrays that the caller makes: after the sequences and carries.
         new_carries, stacked, totals, kept: what a call returns.
         static, moving: bytes of scratch memory that a call needs once, and for each of T + 1 steps.
+        constant: bytes of constant memory.
+        rows: the sequences of the batch, if threads may share them; else 0.
     """
 
-    def __init__(self, program: Program, names: Names):
+    def __init__(self, program: Program, names: Names, parts: int = 1):
         self.program, self.names = program, names
         for v in program.made:
             if v.op is not positions:
@@ -98,15 +139,17 @@ class Lowering:
         self.module = Module(target().attributes)
         long = sum(v.op is not None and v.op.scalar in LONG for v in program.made)
         self.module.many = long > MANY
-        self.functions: list[str] = []
         self.imported: dict[str, int] = {}
         self.fixed: list[ndarray] = []
+        self.once: list[Result] = []
         self.made: list[Result] = []
-        self.static = 0
+        self.static = self.constant = 0
         self.moving: list[int] = []
         self.scratch: dict[Memory, int] = {}
+        self._row_by_row = self._rows()
+        self.rows = 0 if self._row_by_row is None else self._row_by_row.rows
         self.batch_of: dict[Value, int] = {}
-        self.batches: list[Batch] = []
+        self.batches = [Batch("constants")]
         self.uncut: set[Value] = set()  # large products that go from step to step
         self.steps = -1
         self.readers = _readers(program)
@@ -119,38 +162,118 @@ class Lowering:
         self.packed: dict[Any, Memory] = {}
         self.items = [self._items(i) for i in range(len(self.batches))]
         self._place_made()
-        self.block_bytes = self.blocks()
+        self.block_bytes = self._blocks()
+        self.writers: list[BatchWriter] = []
+        self.stages: list[Stage] = []
+        self._write(parts)
+
+    def _write(self, parts: int) -> None:
         from .batch import BatchWriter
 
         for i in range(len(self.batches)):
-            BatchWriter(self, i).write()
-        run = self.module.function("run", PARAMETERS)
-        for name in self.functions:
-            run.write(f"call void @{name}({', '.join(PARAMETERS)})")
-        #: For each batch the multiplications of a step, if it may be cut into parts; else 0.
-        self.work = [self._work(items) for items in self.items]
+            self.writers.append(BatchWriter(self, i))
+            self.writers[i].write()
+        self.stages = self._staged()
+        if parts == 1:
+            for stage in self.stages:
+                self._write_stage(stage)
+            run = self.module.function("run", PARAMETERS)
+            for stage in self.stages:
+                run.write(f"call void @{stage.name}({', '.join(PARAMETERS)})")
+            return
+        (stage,) = (stage for stage in self.stages if stage.steps)
+        self.module.functions = [f for f in self.module.functions if f.result != "void"]
+        for i in stage.batches:
+            if i == self.steps:
+                self.writers[i].write_shared(parts)
+            else:
+                self.module.functions.append(self.writers[i].f)
+        self._write_stage(stage, cut=True)
 
-    def _work(self, items: Sequence[Item]) -> int:
-        if len(items) != 1 or not isinstance(items[0], Product):
-            return 0
-        v, y = items[0].made, items[0].product.args[1]
-        return math.prod(v.shape) * int(y.shape[0]) if self._is_product(items[0]) else 0
+    def _write_stage(self, stage: Stage, cut: bool = False) -> None:
+        """The function of a stage; ``cut`` if parts share its steps."""
+        f = self.module.function(stage.name, PARAMETERS)
+        for place, i in enumerate(stage.batches):
+            call = f"call void @{self.writers[i].name}({', '.join(PARAMETERS)})"
+            if self._work(i) and (cut or i != self.steps):
+                f.write(call)
+                continue
+            turn = f.let(f"urem i64 {place}, %parts")
+            with f.unless(f.let(f"icmp ne i64 {turn}, %part")):
+                f.write(call)
 
-    def _is_product(self, item: Product) -> bool:
-        at = self.batch_of[item.product]
-        return self.batches[at].kind == "product" and item.made not in self.uncut
+    def _staged(self) -> list[Stage]:
+        depth: dict[int, int] = {}
+        for i, batch in enumerate(self.batches[1:], 1):
+            read = [x for v in batch.values for x in v.inputs]
+            read += [v for v, at in self.copied_in.items() if at == i]
+            if i == self.steps:
+                read += self.program.new_carries
+            before = {
+                self.steps if root(x) in self.program.carries else self.batch_of.get(root(x), 0)
+                for x in read
+            }
+            depth[i] = max((depth[j] + 1 for j in before if j not in (0, i)), default=0)
+        stages = []
+        for level in sorted(set(depth.values())):
+            found = [i for i in depth if depth[i] == level and not self.writers[i].empty]
+            if found:
+                work = sum(map(self._work, found))
+                stages.append(Stage(f"stage{level}", found, work, self.steps in found))
+        return stages
+
+    def _work(self, i: int) -> int:
+        """The multiplications of a step in a batch, if parts may share it; else 0."""
+        shared = self.rows if i == self.steps else self.batches[i].kind == "product"
+        work = 0
+        for item in self.items[i] if shared else ():
+            if isinstance(item, Product):
+                if item.made in self.uncut:
+                    return 0
+                work += math.prod(item.product.shape) * int(item.product.args[1].shape[0])
+            elif isinstance(item, Nest):
+                work += 8 * len(item.members) * math.prod(item.space)
+        return work
 
     def scratch_bytes(self, steps: int) -> int:
         """The scratch memory of a call."""
         moving = sum(((steps + 1) * size + 63) // 64 * 64 for size in self.moving)
         return 64 + moving + self.static
 
+    def forget(self) -> None:
+        """Drop the text, whose parts hold each other: nothing but the collector would free it."""
+        self.module.functions.clear()
+        self.writers.clear()
+
+    # ── rows ─────────────────────────────────────────────────────────────────────────────
+
+    def _rows(self) -> Rows | None:
+        """How the steps are made row by row, if all of them are."""
+        program = self.program
+        length = batch_of(program)
+        if not length:
+            return None
+        rows = Rows(length, program.carries)
+        if not all(map(rows.add, program.step)):
+            return None
+        if not all(rows.reads_its_row(v, v) for v in program.new_carries):
+            return None
+        return rows
+
+    def is_constant(self, x: Value) -> bool:
+        """Whether a value depends on the constants alone, and is known before anything else."""
+        x = root(x)
+        return (x in self.given and self.given[x].memory.constant) or self.batch_of.get(x) == 0
+
     # ── batches ──────────────────────────────────────────────────────────────────────────
 
     def _assign_batches(self) -> None:
         program = self.program
         for v in program.before:
-            self._assign(v)
+            if v.varies or v.op is positions or is_view(v):
+                self._assign(v)
+            else:
+                self._put(v, 0)
         first = len(self.batches)
         self.batches.append(Batch("steps", list(program.step)))
         for v in program.step:
@@ -166,12 +289,25 @@ class Lowering:
 
     def _copied_in(self, v: Value) -> int:
         at = self.batch_of.get(root(v))
-        if at is None and v.varies:
-            return self.steps
-        if at is None or self.batches[at].kind == "product":
-            self.batches.append(Batch("each" if v.varies else "once"))
-            return len(self.batches) - 1
+        if root(v) in self.program.carries:
+            at = self.steps
+        if at is None:  # what is given
+            busy = self.program.carries and v.varies and self._row_by_row is None
+            return self.steps if busy else self._late_copies(v)
+        if self.batches[at].kind == "product" or (at == self.steps and not self._in_steps(v)):
+            return self._late_copies(v)
         return at
+
+    def _late_copies(self, v: Value) -> int:
+        """A batch that copies what others have made or were given."""
+        if not v.varies and root(v) in self.program.constants:
+            return 0
+        self.batches.append(Batch("each" if v.varies else "once"))
+        return len(self.batches) - 1
+
+    def _in_steps(self, v: Value) -> bool:
+        """Whether what the steps do to a view or a sum of v they can do row by row, if need be."""
+        return self._row_by_row is None or self._row_by_row.reads_its_row(v, v)
 
     def _assign(self, v: Value) -> None:
         if is_view(v) or v.op is positions:
@@ -191,7 +327,8 @@ class Lowering:
             if at is None:
                 continue
             same = self.batches[at].kind
-            if v.op is total and same in ("steps", "each"):
+            in_step = same == "each" or (same == "steps" and self._in_steps(v.inputs[0]))
+            if v.op is total and in_step:
                 least = max(least, at)
                 if same == "steps":
                     kind = "steps"
@@ -222,7 +359,7 @@ class Lowering:
                 continue
             if (x.shape, x.dtype) != (v.shape, v.dtype) or y.dtype != v.dtype:
                 continue
-            if y.varies or math.prod(y.shape) != y.shape[-1] or y.shape[-1] != v.shape[-1]:
+            if y.varies or math.prod(y.shape) != v.shape[-1] or y.shape[-1:] != v.shape[-1:]:
                 continue
             if self.batch_of.get(root(y), -1) < at:
                 self._put(v, at)
@@ -243,53 +380,84 @@ class Lowering:
     # ── memory ───────────────────────────────────────────────────────────────────────────
 
     def _place_given(self) -> None:
-        program, number = self.program, 0
-        for values, slots, when in (
-            (program.constants, "one", ""),
-            (program.sequences, "T", "t"),
-            (program.carries, "one", ""),
-        ):
-            for v in values:
-                memory = Memory(self.names[v], kind_of_value(v), math.prod(v.shape), slots, number)
-                self.given[v] = plain(memory, v.shape, when)
-                number += 1
+        program = self.program
+        for v in program.constants:
+            self._give(v, plain(self._argument(v, "one", len(self.given), True), v.shape))
         for v in program.made:
             if v.op is positions:
+                number = len(program.constants) + len(self.fixed)
                 self.fixed.append(v.op.forward(**v.keywords))
-                memory = Memory(self.names[v], kind_of_value(v), math.prod(v.shape), "one", number)
-                self.given[v] = plain(memory, v.shape)
-                number += 1
-        self.arguments = number
+                self._give(v, plain(self._argument(v, "one", number, True), v.shape))
+        self.arguments = 0
+        for values, slots, when in ((program.sequences, "T", "t"), (program.carries, "one", "")):
+            for v in values:
+                self._give(v, plain(self._argument(v, slots, self.arguments), v.shape, when))
+                self.arguments += 1
 
-    def array(self, v: Value, slots: str) -> tuple[Memory, Result]:
+    def _give(self, v: Value, place: Place) -> None:
+        self.given[v] = place
+
+    def _argument(self, v: Value, slots: str, number: int, constant: bool = False) -> Memory:
+        kind, size = kind_of_value(v), math.prod(v.shape)
+        return Memory(self.names[v], kind, size, slots, number, constant)
+
+    def array(self, v: Value, slots: str, constant: bool = False) -> tuple[Memory, Result]:
         """An array that the caller makes."""
-        result = Result(self.arguments, v.shape, v.dtype, slots)
-        memory = Memory(self.names[v], kind_of_value(v), math.prod(v.shape), slots, self.arguments)
-        self.made.append(result)
-        self.arguments += 1
-        return memory, result
+        source, made = ("once", self.once) if constant else ("made", self.made)
+        result = Result(source, len(made), v.shape, v.dtype, slots)
+        before = len(self.program.constants) + len(self.fixed)
+        if not constant:
+            before = len(self.program.sequences) + len(self.program.carries)
+        made.append(result)
+        return self._argument(v, slots, before + result.number, constant), result
 
-    def scratch_memory(self, name: str, kind: str, slot: int, slots: str = "one") -> Memory:
-        memory = Memory(name, kind, slot, slots)
+    def position(self, memory: Memory) -> int:
+        """Where an array stands among those of a call."""
+        assert memory.argument is not None
+        if memory.constant:
+            return GIVEN + memory.argument
+        constants = len(self.program.constants) + len(self.fixed) + len(self.once)
+        return GIVEN + constants + memory.argument
+
+    def scratch_memory(
+        self, name: str, kind: str, slot: int, slots: str = "one", constant: bool = False
+    ) -> Memory:
+        memory = Memory(name, kind, slot, slots, constant=constant)
         if slots in ("T", "T + 1"):
             self.scratch[memory] = len(self.moving)
             self.moving.append(memory.size)
+            return memory
+        size = -(-memory.size * (2 if slots == "two" else 1) // 64) * 64
+        if constant:
+            self.scratch[memory] = self.constant
+            self.constant += size
         else:
             self.scratch[memory] = self.static
-            self.static += -(-memory.size * (2 if slots == "two" else 1) // 64) * 64
+            self.static += size
         return memory
 
-    def blocks(self) -> list[int]:
+    def _blocks(self) -> list[int]:
         """Bytes that one large product after the other works in, for blocks of B and of A."""
         most = [0, 0]
         for batch, items in zip(self.batches, self.items, strict=True):
             if batch.kind == "product":
                 (item,) = items
                 assert isinstance(item, Product)
-                large, inner = large_of(item)
+                large = self.large_of(item)
+                y = item.product.args[1]
+                inner = None if item.product.op is total_matmul else y.shape[0]
                 sizes = large.scratch(inner, item.made.shape[-1])
-                most = [max(a, b * SIZES[large.kind]) for a, b in zip(most, sizes, strict=True)]
+                most = [max(x, n * SIZES[large.kind]) for x, n in zip(most, sizes, strict=True)]
         return [-(-n // 64) * 64 for n in most]
+
+    def large_of(self, item: Product) -> Large:
+        """The kernel of a large product."""
+        v, y = item.made, item.product.args[1]
+        kind, rows = kind_of_value(v), math.prod(v.shape[:-1])
+        vectors, lanes = products.panel(kind, max(rows, 8), v.shape[-1])
+        sizes = products.cut(rows, products.most_rows(vectors))
+        kernel = sizes[0] if len(sizes) > 1 or rows >= 6 else min(8, products.most_rows(vectors))
+        return Large(kind, kernel, vectors, lanes, self.is_constant(y))
 
     def _place_results(self) -> None:
         program = self.program
@@ -325,9 +493,9 @@ class Lowering:
                 and not is_view(new)
             ):
                 self.homes.setdefault(new, []).append(plain(memory, v.shape, "new"))
-            end, given = self.array(v, "one")
+            end, result = self.array(v, "one")
             self.ends.append(end)
-            self.new_carries.append(given)
+            self.new_carries.append(result)
         self.results: dict[Value, Result] = {}
         self.copies: list[tuple[Value, Place]] = []
         for v in (*program.stacked, *program.kept, *program.totals):
@@ -338,24 +506,30 @@ class Lowering:
         self.kept = [self.results[v] for v in program.kept]
 
     def _result(self, v: Value) -> Result:
-        if v in self.given and v not in self.program.carries:
-            memory = self.given[v].memory
-            assert memory.argument is not None
-            return Result(memory.argument, v.shape, v.dtype, memory.slots, given=True)
-        if v in self.program.carries:
-            memory = self.carried[self.program.carries.index(v)].memory
-            assert memory.argument is not None
-            return Result(memory.argument, v.shape, v.dtype, "T + 1", "old")
+        program = self.program
+        if v in program.constants or v in program.sequences:
+            number = (*program.constants, *program.sequences).index(v)
+            return Result("given", number, v.shape, v.dtype, "T" if v.varies else "one")
+        if v in program.carries:
+            memory = self.carried[program.carries.index(v)].memory
+            return self._part(memory, v, "old")
         for home in self.homes.get(v, ()):
             if home.memory.argument is not None:
-                return Result(home.memory.argument, v.shape, v.dtype, "T + 1", "new")
-        memory, result = self.array(v, "T" if v.varies else "one")
+                return self._part(home.memory, v, "new")
+        constant = 0 in (self.batch_of.get(v), self.copied_in.get(v))
+        memory, result = self.array(v, "T" if v.varies else "one", constant)
         place = plain(memory, v.shape, "t" if v.varies else "")
-        if is_view(v):
+        if is_view(v) or v in self.given:
             self.copies.append((v, place))
         else:
             self.homes.setdefault(v, []).append(place)
         return result
+
+    def _part(self, memory: Memory, v: Value, part: str) -> Result:
+        """The first or the last T of the carries of all steps."""
+        assert memory.argument is not None
+        before = len(self.program.sequences) + len(self.program.carries)
+        return Result("made", memory.argument - before, v.shape, v.dtype, "T + 1", part)
 
     def _place_made(self) -> None:
         """Where each value lies that anything but its own nest reads."""
@@ -369,7 +543,9 @@ class Lowering:
                     self.homes.setdefault(v, []).append(Place(memory, 0, strides, v.shape, "t"))
                 if v in needed and not self.homes.get(v):
                     size, strides = size_of(v), plain(_nowhere, v.shape).strides
-                    memory = self.scratch_memory(self.names[v], kind_of_value(v), size)
+                    memory = self.scratch_memory(
+                        self.names[v], kind_of_value(v), size, constant=i == 0
+                    )
                     self.homes[v] = [Place(memory, 0, strides, v.shape)]
                 item = here[v]
                 if isinstance(item, Assembly) and fills(v):
@@ -443,26 +619,17 @@ def _readers(program: Program) -> dict[Value, int]:
     return counts
 
 
-def large_of(item: Product) -> tuple[Large, int | None]:
-    """The kernel of a large product, and the length of its inner axis where that is known."""
-    v, y = item.made, item.product.args[1]
-    kind, rows = kind_of_value(v), math.prod(v.shape[:-1])
-    vectors, lanes = products.panel(kind, max(rows, 8), v.shape[-1])
-    sizes = products.cut(rows, products.most_rows(vectors))
-    kernel = sizes[0] if len(sizes) > 1 or rows >= 6 else min(8, products.most_rows(vectors))
-    inner = None if item.product.op is total_matmul else y.shape[0]
-    return Large(kind, kernel, vectors, lanes), inner
-
-
 __all__ = [
     "BLOCKS",
+    "CONSTANTS",
     "DATA",
+    "ITEMS",
     "PARAMETERS",
     "SCRATCH",
     "Lowering",
     "Result",
+    "Stage",
     "fills",
-    "large_of",
     "made_by",
     "size_of",
 ]

@@ -35,8 +35,9 @@ class Memory:
         kind: of its elements.
         slot: how many elements it has, for each step where it is a block.
         slots: "one"; "T" or "T + 1" for a block of all steps; "two" that steps use in turns.
-        argument: its number among the arrays of a call; None where it is a part of the scratch
-            memory of a call.
+        argument: its number among the arrays of a call, or among those that are the same at many
+            calls where it is ``constant``; None where it is a part of a larger piece.
+        constant: whether it holds what depends on the constants alone.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Memory:
     slot: int
     slots: str = "one"
     argument: int | None = None
+    constant: bool = False
 
     @property
     def size(self) -> int:

@@ -10,33 +10,36 @@ from ...ir import Value, total_matmul
 from . import products
 from .functions import Unsupported
 from .groups import Product
-from .lower import BLOCKS, large_of, size_of
-from .memory import Place, kind_of_value, plain
+from .lower import BLOCKS, size_of
+from .memory import Memory, Place, kind_of_value, plain
 from .places import Places
-from .products import ROWS, Kernel, Large
+from .products import Kernel, Large
 
 
 class Products(Places):
     """Writes the products of a batch."""
 
     def product(self, item: Product) -> None:
-        """A product within a step: its matrix packed, then tile by tile."""
+        """A product within a step: tile by tile, its matrix packed."""
         f, v = self.f, item.made
         x, y = item.product.args
         kind, columns, inner = kind_of_value(v), y.shape[1], y.shape[0]
-        rows = math.prod(v.shape[:-1])
-        vectors, lanes = products.panel(kind, rows, columns)
+        vectors, lanes = products.panel(kind, math.prod(v.shape[:-1]), columns)
         packed = self.pack(y, kind, vectors, lanes)
-        a, a_row, a_column = self.rows_of(x, rows)
+        # The rows of each element of the batch, and of all that is done here.
+        each = math.prod(v.shape[1:-1])
+        rows = math.prod(self.shown(v.shape)[:-1])
+        a, a_row, a_column = self.rows_of(x, each)
         start, start_row = "null", 0
         if item.start is not None:
-            start, start_row = self.start(item.start, v, rows)
+            start, start_row = self.start(item.start, v, each)
         homes = self.lowering.homes[v]
-        home = next((h for h in homes if _row_stride(h, rows) is not None), None)
+        home = next((h for h in homes if _row_stride(h) is not None), None)
         if home is None:
-            home = plain(self.lowering.scratch_memory(f.fresh("c"), kind, size_of(v)), v.shape)
-        c, c_row = self.address(home), _row_stride(home, rows)
+            home = plain(self.spare("c", kind, size_of(v)), v.shape)
+        c_row = _row_stride(home)
         assert c_row is not None
+        c = self.address(home, c_row * each)
         pieces = _runs(products.cut(rows, products.most_rows(vectors)))
         with f.loop(0, columns, vectors * lanes, stem="column") as j:
             left = columns - j.i if isinstance(j.i, int) else f.let(f"sub i64 {columns}, {j.i}")
@@ -47,11 +50,9 @@ class Products(Places):
                 kernel = Kernel(kind, size, vectors, lanes)
                 self.use(kernel)
                 with f.loop(first, stop, size, stem="row") as i:
-                    from_ = (
-                        begin
-                        if begin == "null"
-                        else f.pointer(kind, begin, f.times(i.i, start_row))
-                    )
+                    from_ = begin
+                    if begin != "null":
+                        from_ = f.pointer(kind, begin, f.times(i.i, start_row))
                     f.write(
                         products.call(
                             kernel,
@@ -67,82 +68,71 @@ class Products(Places):
             if other is not home:
                 self.copy(home, other)
 
-    def spare(self, v: Value) -> Place:
-        """Memory for a copy of a value."""
-        name = self.f.fresh("copy")
-        return plain(self.lowering.scratch_memory(name, kind_of_value(v), size_of(v)), v.shape)
-
     def use(self, kernel: Kernel) -> None:
         products.declare(self.lowering.module, kernel)
         self.lowering.imported[kernel.name] = products.address(kernel)
 
     def pack(self, y: Value, kind: str, vectors: int, lanes: int) -> str:
-        """The matrix in panels: once, or at each step where it varies."""
-        lowering, f = self.lowering, self.f
-        inner, columns = y.shape
+        """The address of a matrix in panels: laid out once if it is constant, else here and now."""
+        lowering = self.lowering
+        key = (y, vectors, lanes)
+        if lowering.is_constant(y):
+            if key not in lowering.packed:
+                lowering.packed[key] = lowering.writers[0].packed(y, kind, vectors, lanes)
+            return self.base(lowering.packed[key])
+        return self.base(self.packed(y, kind, vectors, lanes))
+
+    def packed(self, y: Value, kind: str, vectors: int, lanes: int) -> Memory:
+        """Lay out a matrix in panels."""
+        lowering, (inner, columns) = self.lowering, y.shape
         name = products.pack_name(kind, vectors, lanes)
         lowering.module.declare(name, "void", [p.split(" %")[0] for p in products.PACK_PARAMETERS])
         lowering.imported[name] = products.pack_address(kind, vectors, lanes)
         size = products.packed_size(inner, columns, vectors, lanes)
-        key = (self.number, y, vectors, lanes)
-        once = not y.varies and self.step_top is not None
-        if key in lowering.packed and once:
-            return self.base(lowering.packed[key])
-        memory = lowering.packed[key] = lowering.scratch_memory(
-            f"{lowering.names[y]}_packed", kind, size
+        memory = self.spare(f"{lowering.names[y]}_packed", kind, size)
+        base, source = self.base(memory), self.read(y)
+        self.f.write(
+            f"call void @{name}(i64 {inner}, i64 {columns}, ptr {self.address(source)}, "
+            f"i64 {source.strides[0]}, i64 {source.strides[1]}, ptr {base})"
         )
-        base = self.base(memory)
-        source = self.read(y)
-        call = (
-            f"call void @{name}(i64 {inner}, i64 {columns}, ptr {{}}, i64 {source.strides[0]}, "
-            f"i64 {source.strides[1]}, ptr {base})"
-        )
-        address = self.address(source)
-        if once and not source.when and y not in self.copied:
-            with f.at(self.packs):
-                f.write(call.format(address))
-        else:
-            f.write(call.format(address))
-        return base
+        return memory
 
-    def rows_of(self, x: Value, rows: int) -> tuple[str, int, int]:
+    def rows_of(self, x: Value, each: int) -> tuple[str, int, int]:
         """The address of a value as rows, and the strides of its rows and columns."""
         place = self.read(x)
-        row = _row_stride(place, rows, any_column=True)
+        row = _row_stride(place, any_column=True)
         if row is None:
-            to = self.spare(x)
-            self.copy(place, to)
-            place, row = to, x.shape[-1]
-        return self.address(place), row, place.strides[-1]
+            place, row = self.copied_to(place, x.shape), x.shape[-1]
+        return self.address(place, row * each), row, place.strides[-1]
 
-    def start(self, x: Value, v: Value, rows: int) -> tuple[str, int]:
+    def start(self, x: Value, v: Value, each: int) -> tuple[str, int]:
+        """The address of what the sums of v start from, and the stride of its rows."""
         place = self.read(x)
         wide = place._replace(strides=place.along(v.shape), shape=v.shape)
-        row = _row_stride(wide, rows)
+        row = _row_stride(wide)
         if row is None:
-            to = self.spare(v)
-            self.copy(wide, to)
-            wide, row = to, v.shape[-1]
-        return self.address(wide), row
+            wide, row = self.copied_to(wide, v.shape), v.shape[-1]
+        return self.address(wide, row * each), row
 
     def large(self, item: Product) -> None:
         """A product of all steps: by blocks of both matrices."""
         f, v, lowering = self.f, item.made, self.lowering
-        large, _ = large_of(item)
+        large = lowering.large_of(item)
         lowering.module.declare(
             large.name, "void", [p.split(" %")[0] for p in products.LARGE_PARAMETERS]
         )
         lowering.imported[large.name] = products.large_address(large)
         with f.at(f.entry):
-            blocks = self._aligned(self._object(BLOCKS))
-        mine = f.pointer("i8", blocks, f.times("%part", sum(lowering.block_bytes)))
+            mine = f.pointer(
+                "i8", self._aligned(BLOCKS), f.times("%part", sum(lowering.block_bytes))
+            )
         scratch = f"ptr {mine}, ptr {f.pointer('i8', mine, lowering.block_bytes[0])}"
         x, y = item.product.args
-        a, b, c = self.read(x), self.read(y), lowering.homes[v][0]
+        a, c = self.read(x), lowering.homes[v][0]
         if item.product.op is total_matmul:
-            self.sum_of_products(large, v, a, b, c, scratch)
+            self.sum_of_products(large, v, a, self.read(y), c, scratch)
         else:
-            self.product_of_all(large, item, a, b, c, scratch)
+            self.product_of_all(large, item, a, c, scratch)
 
     def sum_of_products(
         self, large: Large, v: Value, a: Place, b: Place, c: Place, scratch: str
@@ -178,13 +168,11 @@ class Products(Places):
                 scratch,
             )
 
-    def product_of_all(
-        self, large: Large, item: Product, a: Place, b: Place, c: Place, scratch: str
-    ) -> None:
+    def product_of_all(self, large: Large, item: Product, a: Place, c: Place, scratch: str) -> None:
         """A_t B of all t: the rows of all steps one behind the other, if they are."""
-        f, v = self.f, item.made
-        rows, inner, columns = math.prod(v.shape[:-1]), b.shape[0], v.shape[-1]
-        a_row, c_row = _row_stride(a, rows, any_column=True), _row_stride(c, rows)
+        f, v, y = self.f, item.made, item.product.args[1]
+        rows, inner, columns = math.prod(v.shape[:-1]), y.shape[0], v.shape[-1]
+        a_row, c_row = _row_stride(a, any_column=True), _row_stride(c)
         if a_row is None or c_row is None:
             raise Unsupported("rows of a large product that do not lie in a row")
         if rows == 1:
@@ -193,7 +181,11 @@ class Products(Places):
         if item.start is not None:
             start = self.block(self.row(item.start)), 0
         first_a, first_c = self.block(a), self.block(c)
-        second = (self.block(b), b.strides[0], b.strides[1])
+        if large.packed:
+            second = self.pack(y, large.kind, large.vectors, large.lanes), 0, 0
+        else:
+            b = self.read(y)
+            second = self.block(b), b.strides[0], b.strides[1]
         if a_row * rows == a.memory.slot and c_row * rows == c.memory.slot:
             self.call_large(
                 large,
@@ -226,11 +218,10 @@ class Products(Places):
     def row(self, x: Value) -> Place:
         """A value of one row, its elements one behind the other."""
         place = self.read(x)
-        if place.strides[-1] == 1:
+        if place.strides[-1] == 1 or x.shape[-1] == 1:
             return place
-        to = self.spare(x)
-        self.copy(place, to)
-        return to
+        writer = self._writer_of(x)
+        return writer.copied_to(place, x.shape)
 
     def call_large(
         self,
@@ -246,9 +237,10 @@ class Products(Places):
         f, kind = self.f, large.kind
         rows, inner, columns = sizes
         if cut:  # whole kernels to each part
-            share = f.let(f"sdiv i64 {rows}, %parts")
-            share = f.let(f"sdiv i64 {share}, {ROWS}")
-            whole = f.times(f.let(f"add i64 {share}, 1"), ROWS)
+            more = f.let("sub i64 %parts, 1")
+            share = f.let(f"sdiv i64 {f.add(rows, more)}, %parts")
+            share = f.let(f"sdiv i64 {f.add(share, large.rows - 1)}, {large.rows}")
+            whole = f.times(share, large.rows)
             first = f.times("%part", whole)
             left = f.let(f"sub i64 {rows}, {first}")
             rows = f.least(left, whole)
@@ -268,16 +260,16 @@ def _merges(place: Place, axis: int, n: int) -> bool:
     return n == 1 or place.strides[axis] * n == place.memory.slot
 
 
-def _row_stride(place: Place, rows: int, any_column: bool = False) -> int | None:
+def _row_stride(place: Place, any_column: bool = False) -> int | None:
     """The stride of the rows (all axes but the last); None where they have no single one."""
     if not place.shape:
         return None
     columns = place.strides[-1]
     if not any_column and columns != 1 and place.shape[-1] != 1:
         return None
-    if rows == 1:
-        return max(place.shape[-1], 1)
     leading = [(n, s) for n, s in zip(place.shape[:-1], place.strides[:-1], strict=True) if n != 1]
+    if not leading:
+        return max(place.shape[-1], 1)
     for (_, outer), (n, inner) in itertools.pairwise(leading):
         if outer != n * inner:
             return None

@@ -61,33 +61,37 @@ class NestWriter:
 
     Args:
         function: to write it to.
+        space: the part of the nest's space to run through: some of its rows, from the row where
+            ``address`` finds things.
         read: where a value lies that another nest has made.
         homes: where to store a value; none where only this nest reads it.
-        address: of a place, now.
+        address: of a place, now, given how many elements its rows are apart.
     """
 
     def __init__(
         self,
         function: Function,
         nest: Nest,
+        space: tuple[int, ...],
         read: Callable[[Value], Place],
         homes: Callable[[Value], list[Place]],
-        address: Callable[[Place], str],
+        address: Callable[[Place, int], str],
     ):
         self.f, self.nest = function, nest
         self.here = {v for v in nest.members if reduced_axes(v) is None and v.op is not total}
+
+        def access(x: Value, place: Place, strides: tuple[int, ...]) -> Access:
+            return Access(_kind(x), address(place, strides[0] if strides else 0), strides)
+
         self.loads: dict[Value, Access] = {}
         self.stores: dict[Value, list[Access]] = {}
         for v in nest.members:
             for x in v.inputs:
                 if x not in self.here and x not in self.loads:
-                    place = read(x)
-                    self.loads[x] = Access(_kind(x), address(place), place.along(nest.space))
-            self.stores[v] = [
-                Access(_kind(v), address(place), self._strides(v, place)) for place in homes(v)
-            ]
+                    self.loads[x] = access(x, read(x), read(x).along(nest.space))
+            self.stores[v] = [access(v, place, self._strides(v, place)) for place in homes(v)]
         self.accesses = [*self.loads.values(), *(a for s in self.stores.values() for a in s)]
-        self.axes = merged(nest.space, nest.reduced or (), self.accesses)
+        self.axes = merged(space, nest.reduced or (), self.accesses)
         self.reductions = [v for v in nest.members if reduced_axes(v) is not None]
         self.width = self._width()
         self.one, self.v = Lanes(function, 1), Lanes(function, self.width)

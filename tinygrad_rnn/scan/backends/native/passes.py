@@ -25,8 +25,10 @@ from ...ir import (
     CONSTANT,
     Builder,
     Operation,
+    OverTime,
     Program,
     Value,
+    in_order,
     join,
     rewrite,
     total,
@@ -36,6 +38,8 @@ from ...passes.columns import sum_of_parts
 from ...passes.expand import inlined
 from ...passes.schedule import schedule
 from ...passes.simplify import RULES
+from .groups import root
+from .rows import Rows, batch_of
 
 _add, _matmul, _multiply, _sum = (table[x] for x in ("add", "matmul", "multiply", "sum"))
 _transpose = table["transpose"]
@@ -178,7 +182,7 @@ def placed(build: Builder, call: Operation) -> Value | None:
     """Zeros with a part, and what is padded with zeros, as a join of one part."""
     if call.op is _place and is_basic(call.keywords["index"]):
         index, shape = call.keywords["index"], call.keywords["shape"]
-    elif call.op is _pad and call.keywords["constant_values"] == 0:
+    elif call.op is _pad and not np.any(call.keywords["constant_values"]):
         widths, shape = call.keywords["pad_width"], call.shape
         (x,) = call.args
         index = tuple(
@@ -233,17 +237,66 @@ def is_large(v: Value) -> bool:
 
 
 def scheduled(program: Program) -> Program:
-    """Everything in the step, but large products, what goes into them and comes of them."""
+    """Everything in the step, but large products, what goes into them and comes of them.
+
+    If the sequences of a batch can go their own ways, what mixes them stays outside too.
+    """
     program = schedule(program, late=lambda v: not is_large(v))
+    rows = Rows(batch_of(program), program.carries)
+    apart = bool(rows.rows) and all(map(rows.add, program.step))
     here = {*program.given, *program.before, *program.step}
-    sinks = []
+    sinks: list[Value] = []
     for v in program.after:
         if v.varies and not is_large(v) and all(x in here for x in v.inputs):
+            if apart and not rows.add(v):
+                continue
             sinks.append(v)
             here.add(v)
-    step = sorted((*program.step, *sinks), key=lambda v: v.number)
-    after = tuple(v for v in program.after if v not in here)
-    return replace(program, step=tuple(step), after=after)
+    if apart:
+        here -= _read_late(program, sinks)
+    constant = _constant(program)
+    return replace(
+        program,
+        before=in_order([*program.before, *constant]),
+        step=in_order([*program.step, *(v for v in sinks if v in here)]),
+        after=tuple(v for v in program.after if v not in here and v not in constant),
+    )
+
+
+def _read_late(program: Program, sinks: list[Value]) -> set[Value]:
+    """Those of the values that could be made in the step, but that only loops after it read.
+
+    They are made there, if they are made of a single value: this one has to be stored in any case.
+    """
+    readers: dict[Value, list[Value]] = {}
+    for v in program.made:
+        for x in v.inputs:
+            readers.setdefault(x, []).append(v)
+    late: set[Value] = set()
+    results, after = set(program.results), {*program.after} - {*sinks}
+    for v in reversed(sinks):
+        if v in results or v not in readers:
+            continue
+        if all(x in late or (x in after and _is_loop(x)) for x in readers[v]):
+            moving = {root(x) for x in v.inputs if x in program.step or x in program.carries}
+            if len(moving) <= 1:
+                late.add(v)
+    return late
+
+
+def _is_loop(v: Value) -> bool:
+    return v.op is not total_matmul and not is_large(v)
+
+
+def _constant(program: Program) -> set[Value]:
+    """What is made after the steps, of constants alone."""
+    known = {*program.constants, *program.before}
+    found: set[Value] = set()
+    for v in program.after:
+        if not v.varies and not isinstance(v.op, OverTime) and known.issuperset(v.inputs):
+            known.add(v)
+            found.add(v)
+    return found
 
 
 def totals(program: Program) -> Program:

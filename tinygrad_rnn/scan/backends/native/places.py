@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Self
 
 from ...ir import Value
-from .copies import write_copy
+from .copies import write_simple
 from .functions import Unsupported
-from .lower import DATA, PARAMETERS, SCRATCH, Lowering
+from .lower import CONSTANTS, DATA, ITEMS, PARAMETERS, SCRATCH, Lowering
 from .memory import Memory, Place, is_view, kind_of_value, plain, view
+from .nests import Access
 from .text import Lines
 
 
@@ -16,26 +19,33 @@ class Places:
     """The function of a batch, and where in memory it finds things.
 
     Attributes:
+        name: of the function.
         function: what is written.
-        preamble: lines that run once, first; ``step_top``: first at every step; ``packs``: once,
-            before the steps.
+        preamble: lines that run once, first; ``step_top``: first at every step.
+        window: which rows of the batch the function does: how many, and the name of the first;
+            None for all of them.
+        empty: whether nothing is to be done.
     """
 
     def __init__(self, lowering: Lowering, number: int):
         self.lowering, self.number = lowering, number
         self.batch, self.items = lowering.batches[number], lowering.items[number]
         self.program = lowering.program
-        name = f"batch{number}_{self.batch.kind}"
-        self.f = f = lowering.module.function(name, PARAMETERS)
-        lowering.functions.append(name)
-        self.bases: dict[Memory, str] = {}
-        self.addresses: dict[Place, str] = {}
+        self.name = self.batch.kind if number == 0 else f"batch{number}_{self.batch.kind}"
         self.copied: dict[Value, Place] = {}
+        self.window: tuple[int, str] | None = None
+        self.empty = False
+        self._begin(self.name, PARAMETERS)
+
+    def _begin(self, name: str, parameters: Sequence[str]) -> None:
+        """Begin a function."""
+        self.f = f = self.lowering.module.function(name, parameters)
+        self.bases: dict[Memory, str] = {}
+        self.addresses: dict[tuple[Place, int], str] = {}
         self.preamble: Lines = []
         f.lines.append(self.preamble)
-        self.packs: Lines = []
         self.step_top: Lines | None = None
-        self._scratch: str | None = None
+        self._scratch: dict[int, str] = {}
         self._offsets: list[str | int] = []
         # Within the loop over time: the turn, the time step, and what becomes of it.
         self.turn = self.t = self.forwards = self.direction = ""
@@ -51,31 +61,35 @@ class Places:
 
     def _object(self, number: int) -> str:
         """The address of the elements of an array."""
-        at = self.f.pointer("i64", "%arrays", number + 2)
+        at = self.f.let(f"getelementptr i8, ptr %arrays, i64 {ITEMS + 8 * number}")
         array = self.f.let(f"load ptr, ptr {at}")
         field_ = self.f.let(f"getelementptr i8, ptr {array}, i64 {DATA}")
         return self.f.let(f"load ptr, ptr {field_}")
 
-    def _aligned(self, address: str) -> str:
-        """The first address from here that is a multiple of 64."""
+    def _aligned(self, number: int) -> str:
+        """The first address in an array that is a multiple of 64."""
         f = self.f
-        number = f.let(f"ptrtoint ptr {address} to i64")
-        number = f.let(f"add i64 {number}, 63")
-        number = f.let(f"and i64 {number}, -64")
-        return f.let(f"inttoptr i64 {number} to ptr")
+        found = self._scratch.get(number)
+        if found is None:
+            at = f.let(f"ptrtoint ptr {self._object(number)} to i64")
+            at = f.let(f"add i64 {at}, 63")
+            at = f.let(f"and i64 {at}, -64")
+            found = self._scratch[number] = f.let(f"inttoptr i64 {at} to ptr")
+        return found
 
     def _base(self, memory: Memory) -> str:
         f, lowering = self.f, self.lowering
         if memory.argument is not None:
-            return self._object(memory.argument)
-        if self._scratch is None:
-            self._scratch = self._aligned(self._object(SCRATCH))
+            return self._object(lowering.position(memory))
+        place = lowering.scratch[memory]
+        if memory.constant:
+            return f.pointer("i8", self._aligned(CONSTANTS), place)
+        base = self._aligned(SCRATCH)
         if not self._offsets:
             self._offsets = self._find_offsets()
-        place = lowering.scratch[memory]
         if memory.slots in ("T", "T + 1"):
-            return f.pointer("i8", self._scratch, self._offsets[place])
-        return f.pointer("i8", self._scratch, self._offsets[-1], place)
+            return f.pointer("i8", base, self._offsets[place])
+        return f.pointer("i8", base, self._offsets[-1], place)
 
     def _find_offsets(self) -> list[str | int]:
         """Where the blocks of all steps lie: one behind the other, each from a multiple of 64.
@@ -90,21 +104,33 @@ class Places:
             offsets.append(f.add(offsets[-1], f.let(f"and i64 {bytes_}, -64")))
         return offsets
 
-    def address(self, place: Place) -> str:
-        found = self.addresses.get(place)
+    def address(self, place: Place, row: int = 0) -> str:
+        """Where a place lies now.
+
+        Args:
+            place: which.
+            row: how many elements the rows of the batch are apart; 0 for what all of them share.
+        """
+        row = row if self.window else 0
+        found = self.addresses.get((place, row))
         if found is None:
             lines = self.step_top if self.step_top is not None else self.preamble
             if not place.when or self.step_top is None:
                 lines = self.preamble
             with self.f.at(lines):
-                found = self.addresses[place] = self._address(place)
+                found = self.addresses[place, row] = self._address(place, row)
         return found
 
-    def _address(self, place: Place) -> str:
+    def shown(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The part of a shape (with the batch in front) that the function does."""
+        return shape if self.window is None else (self.window[0], *shape[1:])
+
+    def _address(self, place: Place, row: int) -> str:
         memory, f = place.memory, self.f
         base = self.base(memory)
+        first = 0 if self.window is None else f.times(self.window[1], row)
         if not place.when:
-            return f.pointer(memory.kind, base, place.offset)
+            return f.pointer(memory.kind, base, place.offset, first)
         if self.step_top is None:
             raise Unsupported("all steps of a view that has to be copied")
         slot: str | int
@@ -117,7 +143,7 @@ class Places:
         else:
             shift = "%reverse" if place.when == "old" else self.forwards
             slot = f.add(self.t, shift)
-        return f.pointer(memory.kind, base, f.times(slot, memory.slot), place.offset)
+        return f.pointer(memory.kind, base, f.times(slot, memory.slot), place.offset, first)
 
     def block(self, place: Place) -> str:
         """The address of the first of all steps."""
@@ -142,38 +168,80 @@ class Places:
         if x in lowering.given:
             return lowering.given[x]
         if is_view(x):
-            source = self.read(x.inputs[0])
-            return view(source, x) or self.copy_of(x, source)
+            found = view(self.read(x.inputs[0]), x)
+            if found is not None:
+                return found
+            writer = self._writer_of(x)
+            if x not in writer.copied:
+                writer.copied[x] = writer._copy_of(x)
+            return writer.copied[x]
         return lowering.homes[x][0]
 
-    def copy_of(self, x: Value, source: Place) -> Place:
-        """A view that NumPy would copy: its source one behind the other, and viewed then."""
-        (whole,) = x.inputs
-        memory = self.lowering.scratch_memory(
-            self.f.fresh("copy"), kind_of_value(whole), math.prod(source.shape)
+    def _writer_of(self, x: Value) -> Self:
+        """Who copies or packs a value: what is constant is done once."""
+        writers = self.lowering.writers
+        return writers[0] if self.lowering.is_constant(x) else self  # type: ignore[return-value]
+
+    def spare(self, name: str, kind: str, size: int) -> Memory:
+        """Memory for a copy."""
+        return self.lowering.scratch_memory(
+            self.f.fresh(name), kind, size, constant=self.number == 0
         )
+
+    def _copy_of(self, x: Value) -> Place:
+        """A view that NumPy would copy: its source one behind the other, and viewed then."""
+        source = self.read(x.inputs[0])
+        memory = self.spare("copy", kind_of_value(x), math.prod(source.shape))
         place = plain(memory, source.shape)
         self.copy(source, place)
         found = view(place, x)
         if found is None:
             raise Unsupported(f"{x.op} of {source.shape}")
-        self.copied[x] = found
         return found
 
-    def copy(self, source: Place, to: Place) -> None:
-        """Write the elements of one place to another one of the same shape."""
-        write_copy(self.f, source, to, self.address)
+    def copied_to(self, source: Place, shape: tuple[int, ...]) -> Place:
+        """A copy of what lies at a place, one behind the other."""
+        to = plain(self.spare("copy", source.memory.kind, math.prod(shape)), shape)
+        self.copy(source, to)
+        return to
 
-    def move(self, to: str, source: str, size: int) -> None:
-        name = "llvm.memcpy.p0.p0.i64"
+    def copy(self, source: Place, to: Place) -> None:
+        """Write the elements of one place to another one of the same shape, or a wider one."""
+        along = source.along(to.shape)
+        kind = source.memory.kind
+        first = [s[0] if s else 0 for s in (along, to.strides)]
+        accesses = [
+            Access(kind, self.address(source, first[0]), along),
+            Access(kind, self.address(to, first[1]), to.strides),
+        ]
+        write_simple(self.f, kind, self.shown(to.shape), accesses)
+
+    def fill(self, to: Place) -> None:
+        """Write zeros."""
+        kind = to.memory.kind
+        at = self.address(to, to.strides[0] if to.strides else 0)
+        write_simple(self.f, kind, self.shown(to.shape), [Access(kind, at, to.strides)])
+
+    def move(self, to: str, source: str, memory: Memory) -> None:
+        """Write a slot of one piece of memory to one of another: the rows of the window."""
+        name, first, size = "llvm.memcpy.p0.p0.i64", *self._bytes(memory)
         self.lowering.module.declare(name, "void", ["ptr", "ptr", "i64", "i1"])
+        to, source = (self.f.pointer("i8", at, first) for at in (to, source))
         self.f.write(f"call void @{name}(ptr {to}, ptr {source}, i64 {size}, i1 false)")
 
     def clear(self, place: Place) -> None:
-        name = "llvm.memset.p0.i64"
+        """Write zeros to the memory of a place: to the rows of the window."""
+        name, first, size = "llvm.memset.p0.i64", *self._bytes(place.memory)
         self.lowering.module.declare(name, "void", ["ptr", "i8", "i64", "i1"])
-        base = self.base(place.memory)
-        self.f.write(f"call void @{name}(ptr {base}, i8 0, i64 {place.memory.size}, i1 false)")
+        at = self.f.pointer("i8", self.base(place.memory), first)
+        self.f.write(f"call void @{name}(ptr {at}, i8 0, i64 {size}, i1 false)")
+
+    def _bytes(self, memory: Memory) -> tuple[str | int, int]:
+        """Where the rows of the window begin in a slot, and how long they are, in bytes."""
+        if self.window is None:
+            return 0, memory.size
+        row = memory.size // self.lowering.rows
+        return self.f.times(self.window[1], row), self.window[0] * row
 
 
 __all__ = ["Places"]

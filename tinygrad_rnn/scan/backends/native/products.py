@@ -276,16 +276,23 @@ def _pack_row(
 
 
 class Large(NamedTuple):
-    """A product whose rows, inner axis and columns are known when it runs."""
+    """A product whose rows, inner axis and columns are known when it runs.
+
+    Attributes:
+        rows, vectors, lanes: of its kernel.
+        packed: whether B comes in panels; its strides are not read then.
+    """
 
     kind: str
-    rows: int  #: of its kernel
+    rows: int
     vectors: int
     lanes: int
+    packed: bool = False
 
     @property
     def name(self) -> str:
-        return f"large_{self.kind}_{self.rows}x{self.vectors}x{self.lanes}"
+        packed = "_packed" if self.packed else ""
+        return f"large_{self.kind}_{self.rows}x{self.vectors}x{self.lanes}{packed}"
 
     @property
     def kernels(self) -> list[Kernel]:
@@ -297,7 +304,7 @@ class Large(NamedTuple):
         """Elements that it needs to work in, for blocks of B and of A; None: of any length."""
         width = self.vectors * self.lanes
         deep = BLOCK if inner is None else min(BLOCK, inner)
-        wide = min(COLUMNS, -(-columns // width) * width)
+        wide = 0 if self.packed else min(COLUMNS, -(-columns // width) * width)
         return deep * wide, deep * ROWS
 
 
@@ -326,7 +333,8 @@ def write_large(module: Module, large: Large) -> None:
     width = vectors * lanes
     f = module.function(large.name, LARGE_PARAMETERS)
     pack = pack_name(kind, vectors, lanes)
-    module.declare(pack, "void", [p.split(" %")[0] for p in PACK_PARAMETERS])
+    if not large.packed:
+        module.declare(pack, "void", [p.split(" %")[0] for p in PACK_PARAMETERS])
     for kernel in large.kernels:
         declare(module, kernel)
     transposed = f.let("icmp eq i64 %a_row, 1")
@@ -337,11 +345,16 @@ def write_large(module: Module, large: Large) -> None:
         columns = f.least(COLUMNS, f.let(f"sub i64 %columns, {n.i}"))
         with f.loop(0, "%inner", BLOCK, stem="m") as m:
             inner = f.least(BLOCK, f.let(f"sub i64 %inner, {m.i}"))
-            b = f.pointer(kind, "%b", f.times(m.i, "%b_row"), f.times(n.i, "%b_column"))
-            f.write(
-                f"call void @{pack}(i64 {inner}, i64 {columns}, ptr {b}, i64 %b_row, "
-                f"i64 %b_column, ptr %packed_b)"
-            )
+            depth: str | int
+            if large.packed:
+                panels, depth = f.pointer(kind, "%b", f.times(m.i, width)), "%inner"
+            else:
+                panels, depth = "%packed_b", inner
+                b = f.pointer(kind, "%b", f.times(m.i, "%b_row"), f.times(n.i, "%b_column"))
+                f.write(
+                    f"call void @{pack}(i64 {inner}, i64 {columns}, ptr {b}, i64 %b_row, "
+                    f"i64 %b_column, ptr {panels})"
+                )
             first = f.let(f"icmp eq i64 {m.i}, 0")
             with f.loop(0, "%rows", ROWS, stem="r") as r:
                 rows = f.least(ROWS, f.let(f"sub i64 %rows, {r.i}"))
@@ -371,8 +384,9 @@ def write_large(module: Module, large: Large) -> None:
                 )
                 with f.loop(0, columns, width, stem="j") as j:
                     left = f.let(f"sub i64 {columns}, {j.i}")
-                    panel_at = f.pointer(kind, "%packed_b", f.times(j.i, inner))
                     across = f.add(n.i, j.i)
+                    in_block = across if large.packed else j.i
+                    panel_at = f.pointer(kind, panels, f.times(in_block, depth))
                     to = f.pointer(kind, "%c", f.times(r.i, "%c_row"), across)
                     from_start = f.pointer(kind, "%start", f.times(r.i, "%start_row"), across)
                     none = f.let("icmp eq ptr %start, null")
@@ -423,6 +437,7 @@ def pack_address(kind: str, vectors: int, lanes: int) -> int:
 
 def large_address(large: Large) -> int:
     imported = {kernel.name: address(kernel) for kernel in large.kernels}
-    pack = pack_name(large.kind, large.vectors, large.lanes)
-    imported[pack] = pack_address(large.kind, large.vectors, large.lanes)
+    if not large.packed:
+        pack = pack_name(large.kind, large.vectors, large.lanes)
+        imported[pack] = pack_address(large.kind, large.vectors, large.lanes)
     return _address(large.name, lambda module: write_large(module, large), imported)

@@ -1,0 +1,118 @@
+"""What depends on the constants of a program alone: made once for the arrays that they are.
+
+Between two steps of an optimiser the weights are the same arrays at every call. What was made of
+them (panels of matrices, transposes) lives as long as they do. An array is known by its identity,
+so this holds for arrays that nobody can write into: those of Tensors, which are read-only.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numpy import ndarray
+
+#: Of so many sets of constants (as of layers that have one plan) everything is kept.
+MOST = 8
+
+
+class Prepared:
+    """What was made of constants.
+
+    Args:
+        memory: that it was made in.
+        constants: what it was made of.
+        laid_out: the same, their elements one behind the other.
+        fixed: arrays that the code reads after the constants.
+        once: results that depend on the constants alone.
+    """
+
+    __slots__ = ("_copies", "_fixed", "_memory", "_of", "once")
+
+    def __init__(
+        self,
+        memory: ndarray,
+        constants: Sequence[ndarray],
+        laid_out: Sequence[ndarray],
+        fixed: Sequence[ndarray],
+        once: Sequence[ndarray],
+    ):
+        self._memory = memory
+        copies = [None if y is x else y for x, y in zip(constants, laid_out, strict=True)]
+        self._copies = copies if any(y is not None for y in copies) else None
+        self._fixed = fixed
+        self._of: tuple[weakref.ref[ndarray], ...] = ()
+        self.once = once
+
+    def hold_weakly(self, constants: Sequence[ndarray], dropped: Callable[[Any], None]) -> None:
+        """Know the constants again; call ``dropped`` when one of them is freed."""
+        self._of = tuple([weakref.ref(x, dropped) for x in constants])
+
+    def is_of(self, constants: Sequence[ndarray]) -> bool:
+        """Whether it was made of these very arrays, and nobody can have written into them."""
+        for x, held in zip(constants, self._of, strict=True):
+            if held() is not x or x.flags.writeable:
+                return False
+        return True
+
+    @property
+    def alive(self) -> bool:
+        return all(held() is not None for held in self._of)
+
+    def with_(self, constants: Sequence[ndarray]) -> list[ndarray]:
+        """The arrays that the code reads, in its order."""
+        if self._copies is not None:
+            pairs = zip(constants, self._copies, strict=True)
+            constants = [x if y is None else y for x, y in pairs]
+        return [self._memory, *constants, *self._fixed, *self.once]
+
+
+class Remembered:
+    """What was made of the constants that came last; for all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a constant may be freed while it is held
+        self._prepared: tuple[Prepared, ...] = ()
+
+    def of(self, constants: Sequence[ndarray]) -> Prepared | None:
+        for prepared in self._prepared:
+            if prepared.is_of(constants):
+                return prepared
+        return None
+
+    def add(self, prepared: Prepared, constants: Sequence[ndarray]) -> None:
+        """Remember this until one of its constants is freed; they have to be read-only."""
+        prepared.hold_weakly(constants, functools.partial(_clean, weakref.ref(self)))
+        with self._lock:
+            self._prepared = (prepared, *self._alive()[: MOST - 1])
+
+    def clean(self) -> None:
+        """Drop what was made of constants that are gone."""
+        with self._lock:
+            self._prepared = self._alive()
+
+    def _alive(self) -> tuple[Prepared, ...]:
+        return tuple([x for x in self._prepared if x.alive])
+
+
+def _clean(remembered: weakref.ref[Remembered], _: Any) -> None:
+    found = remembered()
+    if found is not None:
+        found.clean()
+
+
+def is_read_only(x: ndarray) -> bool:
+    """Whether nobody can write into an array: it and its owner are read-only, as Tensors' are."""
+    owner = x if x.base is None else x.base
+    return (
+        not x.flags.writeable
+        and type(owner) is ndarray
+        and owner.flags.owndata
+        and not owner.flags.writeable
+    )
+
+
+__all__ = ["Prepared", "Remembered", "is_read_only"]

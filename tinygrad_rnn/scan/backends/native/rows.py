@@ -1,0 +1,126 @@
+"""Rows: whether the sequences of a batch can go their own ways through the steps.
+
+Axis 0 of every carry is then the batch, and each row of what a step makes is made of the same row
+of what it reads: threads may take some of the rows each, for the whole sequence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+from ....graph import table
+from ...ir import CONSTANT, Program, Value
+from ...passes.buffers import part_indices
+from .groups import is_elementwise, kept_axes, reduced_axes, root
+from .memory import Memory, Place, is_view, part, plain, view
+
+_matmul = table["matmul"]
+_nowhere = Memory("", "float", 0)
+
+
+def batch_of(program: Program) -> int:
+    """The length of axis 0 of all carries, if it may be a batch; else 0."""
+    lengths = {v.shape[0] if v.shape else 0 for v in program.carries}
+    return lengths.pop() if len(lengths) == 1 and 1 not in lengths else 0
+
+
+class Rows:
+    """Which values are made row by row.
+
+    Args:
+        rows: the length of the batch.
+        carries: of the step.
+        made: what the step makes, each value after its operands.
+
+    Attributes:
+        own: those whose row n is made of the row n of others.
+    """
+
+    def __init__(self, rows: int, carries: Iterable[Value], made: Iterable[Value] = ()):
+        self.rows = rows
+        self.own = set(carries)
+        self._moving = set(carries)
+        for v in made:
+            self.add(v)
+
+    def add(self, v: Value) -> bool:
+        """Take in a value that the step makes; whether it is made row by row."""
+        self._moving.add(v)
+        if not self._is_own(v):
+            return False
+        self.own.add(v)
+        return True
+
+    def _is_own(self, v: Value) -> bool:
+        if v.shape[:1] != (self.rows,):
+            return False
+        if is_view(v):
+            return self.reads_its_row(v, v)
+        if is_elementwise(v):
+            return all(self.reads_its_row(x, v) for x in v.inputs)
+        if v.op is _matmul:
+            x, y = v.args
+            alone = y.level == CONSTANT and root(y) not in self._moving
+            return alone and len(x.shape) == len(v.shape) and self.reads_its_row(x, v)
+        axes = reduced_axes(v)
+        if axes is not None:
+            (x,) = v.inputs
+            return 0 not in axes and kept_axes(v)[0] == 0 and self.reads_its_row(x, x)
+        indices = part_indices(v)
+        if indices is None:
+            return False
+        whole = plain(_nowhere, v.shape)
+        places = [part(whole, index) for index in indices]
+        return all(
+            place is not None and self._within_rows(place, whole) and self.reads_its_row(x, place)
+            for x, place in zip(v.inputs, places, strict=True)
+        )
+
+    def reads_its_row(self, x: Value, reader: Value | Place) -> bool:
+        """Whether row n of x, as the operand of a reader with the batch in front, is its own."""
+        source = root(x)
+        if source not in self._moving:
+            return not x.varies or _seen_from(plain(_nowhere, source.shape), x) is not None
+        if source not in self.own or len(x.shape) != len(reader.shape):
+            return False
+        whole = plain(_nowhere, source.shape)
+        place = _seen_from(whole, x, lambda place: self._within_rows(place, whole))
+        return place is not None and self._within_rows(place, whole)
+
+    def _within_rows(self, place: Place, whole: Place) -> bool:
+        """Whether row n of a place lies within row n of the whole."""
+        width = math.prod(whole.shape[1:])
+        if place.shape[:1] != (self.rows,) or place.strides[0] != width:
+            return False
+        reach = [(n - 1) * s for n, s in zip(place.shape[1:], place.strides[1:], strict=True)]
+        low = place.offset + sum(r for r in reach if r < 0)
+        high = place.offset + sum(r for r in reach if r > 0)
+        return low >= 0 and high < width
+
+
+def _seen_from(
+    place: Place, x: Value, copied: Callable[[Place], bool] = lambda place: False
+) -> Place | None:
+    """Where a view lies of a value that lies at a place; None where NumPy would copy.
+
+    Args:
+        place: of the value that x is a view of.
+        x: the view, of views.
+        copied: whether what lies at a place may be copied on the way.
+    """
+    views = []
+    while is_view(x):
+        views.append(x)
+        (x,) = x.inputs
+    for y in reversed(views):
+        made = view(place, y)
+        if made is None and copied(place):
+            made = view(plain(_nowhere, place.shape), y)
+        if made is None:
+            return None
+        place = made
+    return place
+
+
+__all__ = ["Rows", "batch_of"]
