@@ -12,7 +12,8 @@ A reverse-mode autograd engine in NumPy. Operations on Tensors build a graph of 
 The rooms, each importing only from those before it: ``graph`` (what is recorded), ``ops`` (every
 operation beside its derivative), ``backprop`` (the reverse sweep), ``tensor`` (operators and
 NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``data``, ``io``,
-``text``, ``viz``, ``testing`` and ``app`` (the command line).
+``text``, ``bptt`` (the gradient's way back through time), ``viz``, ``testing`` and ``app`` (the
+command line).
 """
 
 import importlib
@@ -30,6 +31,7 @@ from .tensor import Tensor
 del tensor  # type: ignore[name-defined] # noqa: F821  (the room; torch.tensor is tg.Tensor here)
 
 if TYPE_CHECKING:
+    from . import bptt as bptt
     from . import data as data
     from . import io as io
     from . import nn as nn
@@ -39,24 +41,28 @@ if TYPE_CHECKING:
     from . import viz as viz
     from .app.checkpoints import load_model as load_model
     from .app.training import train as train
+    from .bptt import activations as activations
+    from .bptt import grads_by_step as grads_by_step
     from .io import load as load
     from .io import save as save
     from .nn.pytorch import from_torch as from_torch
     from .nn.pytorch import to_torch as to_torch
     from .viz import draw as draw
     from .viz import gradient_flow as gradient_flow
-    from .viz import grads_by_step as grads_by_step
+    from .viz import heat_map as heat_map
     from .viz.compare import compare as compare
 
 # What not every program uses is imported when it is first asked for. The lines above tell type
 # checkers and editors the same.
-_rooms = {"data", "io", "nn", "optim", "testing", "text", "viz"}
+_rooms = {"bptt", "data", "io", "nn", "optim", "testing", "text", "viz"}
 _elsewhere = {
+    "activations": "bptt",
     "compare": "viz",
     "draw": "viz",
     "from_torch": "nn.pytorch",
     "gradient_flow": "viz",
-    "grads_by_step": "viz",
+    "grads_by_step": "bptt",
+    "heat_map": "viz",
     "load": "io",
     "load_model": "app.checkpoints",
     "save": "io",

@@ -20,6 +20,7 @@ import functools
 import math
 import operator
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,8 +92,8 @@ def sweep(
         g = pending.pop(node, None)
         if g is None:
             continue
-        if differentiable and node.name is not None:
-            _name_cotangent(g, node.name)
+        if differentiable:
+            _name_cotangent(g, node, level)
         primitive = node.primitive
         if wanted is None:
             if primitive is None:
@@ -131,7 +132,8 @@ def sweep(
                     if anomaly:
                         _check_cotangent(contribution, g, node, i)
                         _check_sum(pending.get(parent), contribution, node)
-                    _accumulate(pending, owned, parent, contribution)
+                    with in_scope(_place(parent, level)) if differentiable else nullcontext():
+                        _accumulate(pending, owned, parent, contribution)
                 continue
             if differentiable:
                 rules, output, arrays = _prepared(node, level)
@@ -165,10 +167,53 @@ def sweep(
             elif parent in owned:
                 held = pending[parent]
                 held += contribution
+            elif differentiable:
+                with in_scope(_place(parent, level)):
+                    pending[parent] = pending[parent] + contribution
             else:
                 pending[parent] = total = pending[parent] + contribution
                 if type(total) is ndarray:  # neither a Tensor nor the scalar of 0-d arrays
                     owned.add(parent)
+    return found
+
+
+def _name_cotangent(g: Any, node: Node, level: int) -> None:
+    """Call the recorded cotangent of h ``dh``, and that of a tanh ``d tanh``: pictures show it."""
+    made = g.node if isinstance(g, Value) else None
+    if made is None or made.scope.sweep != level or current().tracing is not None:
+        return
+    if node.name is not None:
+        if made.name is None or made.name.startswith("d "):
+            made.name = f"d{node.name}"
+    elif made.name is None and node.primitive is not None:
+        made.name = f"d {node.primitive}"
+
+
+def contributions(node: Node, g: Any, live: Sequence[int]) -> dict[int, ndarray]:
+    """What one operation contributes to the cotangents of some of its inputs, by their index.
+
+    A value that is used twice has two contributions.
+
+    Args:
+        node: the operation, one that hides no others.
+        g: its cotangent.
+        live: which inputs.
+    """
+    primitive, arrays = node.primitive, node.arrays
+    found: dict[int, ndarray] = {}
+    for i in live:
+        assert primitive is not None
+        x = arrays[i]
+        if primitive.add_into is not None:
+            found[i] = np.zeros(x.shape, x.dtype)
+            primitive.add_into(found[i], g, *arrays, **node.keywords)
+            continue
+        rule = primitive.vjps[i]
+        contribution = g if rule is same else rule(g, node.output, *arrays, **node.keywords)
+        fits = type(contribution) is ndarray and contribution.shape == x.shape
+        if not fits or contribution.dtype != x.dtype:
+            contribution = _fitted(contribution, i, node)
+        found[i] = contribution
     return found
 
 
@@ -246,11 +291,16 @@ def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
     return needed
 
 
+def _place(node: Node, level: int) -> Scope:
+    """Where a recorded sweep that passes a node is at work: where the node is, in reverse."""
+    return Scope(node.scope.path, node.scope.steps, level)
+
+
 def _prepared(node: Node, level: int) -> tuple[Any, Any, tuple[Any, ...]]:
     """The rules, the output and the inputs of a node, for a sweep that is recorded itself."""
     primitive = node.primitive
     assert primitive is not None
-    place = Scope(node.scope.path, node.scope.steps, level)
+    place = _place(node, level)
     rules = [
         functools.partial(_recorded, primitive.vjps[i], place) if isinstance(parent, Node) else None
         for i, parent in enumerate(node.parents)
@@ -384,13 +434,6 @@ def _called(node: Node, index: int) -> str:
     parent = node.parents[index]
     name = parent.name if isinstance(parent, Node) else None
     return f" (d{name})" if name else ""
-
-
-def _name_cotangent(g: Any, name: str) -> None:
-    """Call the cotangent of W dW, where it is computed in a graph of its own."""
-    node = g.node if isinstance(g, Value) else None
-    if node is not None and node.primitive is not None and node.name is None:
-        node.name = f"d{name}"
 
 
 def _check_cotangent(contribution: Any, g: Any, node: Node, index: int) -> None:

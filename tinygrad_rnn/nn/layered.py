@@ -148,7 +148,8 @@ class Layered(Module):
             # Before anything else reads it: not even a NaN in the padding goes further.
             within = np.arange(T)[:, np.newaxis] < lengths
             mask = (within.T if turned else within)[..., np.newaxis]
-            x = ops.where(attach(mask, None), x, 0)
+            x, name = ops.where(attach(mask, None), x, 0), x.name
+            x.name = name  # what pictures call it
         y = ops.swapaxes(x, 0, 1) if turned else x
         initial = self._initial(state, tuple(batch))
         final: list[Carry] = []
