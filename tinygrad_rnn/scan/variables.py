@@ -32,7 +32,7 @@ def naming(cell: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         named: set[Node] = set()
 
         def notice(frame: Any, event: str, result: Any) -> None:
-            if event == "return" and not frame.f_code.co_filename.startswith(_package):
+            if event == "return" and not _is_ours(frame):
                 _name(frame.f_locals, named)
 
         sys.setprofile(notice)
@@ -42,6 +42,12 @@ def naming(cell: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             sys.setprofile(None)
 
     return step
+
+
+def _is_ours(frame: Any) -> bool:
+    """Whether a function is this library's; some of them are written when it is imported."""
+    module = str(frame.f_globals.get("__name__", "builtins"))
+    return frame.f_code.co_filename.startswith(_package) or module == "builtins"
 
 
 def _name(variables: dict[str, Any], named: set[Node]) -> None:
