@@ -22,10 +22,13 @@ from typing import TYPE_CHECKING, Any
 from . import ops
 from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad
 from .graph import backend, detect_anomaly, no_grad, primitive, scope, steps
+from .graph.elsewhere import hint, of_the_module
 from .ops import *  # noqa: F403
 from .scan import fused, scan, scan_plan
 from .scan.threads import get_num_threads, set_num_threads
 from .tensor import Tensor
+
+del tensor  # type: ignore[name-defined] # noqa: F821  (the room; torch.tensor is tg.Tensor here)
 
 if TYPE_CHECKING:
     from . import bptt as bptt
@@ -38,8 +41,8 @@ if TYPE_CHECKING:
     from . import viz as viz
     from .app.checkpoints import load_model as load_model
     from .app.training import train as train
-    from .bptt.activations import activations as activations
     from .bptt import grads_by_step as grads_by_step
+    from .bptt.activations import activations as activations
     from .io import load as load
     from .io import save as save
     from .nn.pytorch import from_torch as from_torch
@@ -75,7 +78,9 @@ if not TYPE_CHECKING:  # to a type checker every name would exist
             return importlib.import_module(f"{__name__}.{name}")
         if name in _elsewhere:
             return getattr(importlib.import_module(f"{__name__}.{_elsewhere[name]}"), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}{hint(of_the_module, name)}"
+        )
 
 
 def __dir__() -> list[str]:

@@ -20,6 +20,7 @@ import functools
 import math
 import operator
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,7 @@ def sweep(
     *,
     differentiable: bool = False,
     since: int = 0,
+    order: list[Node] | None = None,
 ) -> dict[Node, Any]:
     """Send cotangents from the seeded nodes back through the graph.
 
@@ -61,6 +63,7 @@ def sweep(
             towards; None for every leaf.
         differentiable: run the rules on Tensors, recording what they do.
         since: nodes with a smaller creation number are not passed.
+        order: ``ancestors(seeds, since)``, where the caller has it.
 
     Returns:
         The cotangent of every wanted node that was reached. Treat the arrays as read-only: one
@@ -73,7 +76,8 @@ def sweep(
     """
     if not seeds:
         return {}
-    order = ancestors(seeds, since)
+    if order is None:
+        order = ancestors(seeds, since)
     level = 1 + max(node.scope.sweep for node in order) if differentiable else 0
     needed = None if wanted is None else _leading_to(wanted, order)
     anomaly = current().anomaly
@@ -126,9 +130,10 @@ def sweep(
                     if contribution.shape != x.shape or contribution.dtype is not x.dtype:
                         contribution = _fitted(contribution, i, node)
                     if anomaly:
-                        _check_cotangent(contribution, g, node)
+                        _check_cotangent(contribution, g, node, i)
                         _check_sum(pending.get(parent), contribution, node)
-                    _accumulate(pending, owned, parent, contribution)
+                    with in_scope(_place(parent, level)) if differentiable else nullcontext():
+                        _accumulate(pending, owned, parent, contribution)
                 continue
             if differentiable:
                 rules, output, arrays = _prepared(node, level)
@@ -155,7 +160,7 @@ def sweep(
             except AttributeError:
                 contribution = _fitted(contribution, i, node)
             if anomaly:
-                _check_cotangent(contribution, g, node)
+                _check_cotangent(contribution, g, node, i)
                 _check_sum(pending.get(parent), contribution, node)
             if parent not in pending:
                 pending[parent] = contribution
@@ -397,12 +402,14 @@ def _fitted(contribution: Any, index: int, node: Node) -> Any:
     primitive, x = node.primitive, node.arrays[index]
     assert primitive is not None
     where = f"{primitive}: its rule for argument {index}"
+    called = _called(node, index)
     if not isinstance(contribution, Value):
         array = np.asarray(contribution)
         # Complex numbers are in a graph only where a derivative is measured by a complex step.
         if array.dtype.kind not in ("fiubc" if x.dtype.kind == "c" else "fiub"):
             raise TypeError(
-                f"{where} returned {describe(contribution)}, expected real numbers{node.scope}"
+                f"{where} returned {describe(contribution)}{called}, expected real numbers"
+                f"{node.scope}"
             )
         contribution = array
     shape = contribution.shape
@@ -416,18 +423,27 @@ def _fitted(contribution: Any, index: int, node: Node) -> Any:
             pass
     if contribution.shape != x.shape:
         raise ValueError(
-            f"{where} returned a cotangent of shape {shape}, expected its input's shape "
+            f"{where} returned a cotangent of shape {shape}{called}, expected its input's shape "
             f"{x.shape}{node.scope}"
         )
     return contribution if contribution.dtype == x.dtype else ops.astype(contribution, x.dtype)
 
 
-def _check_cotangent(contribution: Any, g: Any, node: Node) -> None:
+def _called(node: Node, index: int) -> str:
+    """`` (dW)``: the cotangent of an operation's input, where that has a name."""
+    parent = node.parents[index]
+    name = parent.name if isinstance(parent, Node) else None
+    return f" (d{name})" if name else ""
+
+
+def _check_cotangent(contribution: Any, g: Any, node: Node, index: int) -> None:
     assert node.primitive is not None
     array, incoming = (v._array if isinstance(v, Value) else v for v in (contribution, g))
     inputs: list[Any] = [incoming] if isinstance(incoming, ndarray) else []
     inputs += [x for x in node.arrays if isinstance(x, (ndarray, int, float))]
-    check_finite(array, inputs, node.primitive, node.scope, "in its backward")
+    check_finite(
+        array, inputs, node.primitive, node.scope, f"in its backward{_called(node, index)}"
+    )
 
 
 _adding = "where its backward adds up"

@@ -21,6 +21,7 @@ from ..graph import Node, Value, leaf, record
 from .columns import Columns
 from .links import Link, Links, spread
 from .links import Value as Key
+from .reasons import JacobianParts, jacobian_parts, reason
 from .shares import Shares, shares
 from .structure import Structure
 from .sums import add_to, norm
@@ -440,16 +441,42 @@ class Flow:
             norms[r, turns[: place + 1]] = np.where(np.isnan(lengths), math.inf, lengths)
         return np.array(turns)[places], norms
 
+    def jacobian_parts(self, state: str | None = None) -> list[JacobianParts]:
+        """How dh_t/dh_{t-1} comes about, step by step: by weights, nonlinearities and gates.
+
+        Args:
+            state: as in :meth:`jacobian`.
+
+        Returns:
+            For each step but the first, in the order in which the loop ran: ``t``; ``passed``, the
+            part of the gradient that goes through it; ``weights``, the singular values of each
+            matrix that h_{t-1} is multiplied by; ``slopes``, of each nonlinearity the mean
+            |phi'|, how many of its units are saturated, and what it passes; ``gates``, the mean
+            of each gate.
+
+        Raises:
+            KeyError: there is no such state.
+        """
+        return jacobian_parts(self, self._state(state))
+
+    @functools.cached_property
+    def reason(self) -> str:
+        """One sentence about why the gradient vanishes or explodes, and where."""
+        return reason(self)
+
     def _state(self, name: str | None) -> State:
         if name is None:
             return next(iter(self.states.values()))
         return self.states[_named(name, self.states)]
 
     def __str__(self) -> str:
-        """A table: a row a step, with the norms of dL/dh_t and each weight's shares in percent."""
+        """A table: a row a step, with the norms of dL/dh_t and each weight's shares in percent.
+
+        At its end one sentence says why the gradient vanishes or explodes.
+        """
         from .table import table
 
-        return table(self)
+        return "\n".join(filter(None, (table(self), self.reason)))
 
     def __repr__(self) -> str:
         states, weights = ", ".join(self.states), ", ".join(self.weights)

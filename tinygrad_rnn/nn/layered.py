@@ -125,6 +125,14 @@ class Layered(Module):
         """The state to return."""
         return ops.stack([h for (h,) in carries])
 
+    def as_step(self, carry: Any, xs: Any) -> Any:
+        """A layer is no step for ``scan``: it runs over the whole sequence by itself."""
+        kind = type(self).__name__
+        raise TypeError(
+            f"scan: {kind} is a layer and runs over the whole sequence by itself: write "
+            f"y, state = layer(xs, state). scan takes one step, such as tg.nn.{kind}Cell"
+        )
+
     # ── the way through ──────────────────────────────────────────────────────────────────
 
     def forward(

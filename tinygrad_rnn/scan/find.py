@@ -16,6 +16,7 @@ from .follow import Follower
 from .plan import Plan, Step
 from .trace import Source, Trace, as_source
 from .unroll import one_step
+from .variables import naming
 
 cache = Cache()  # of immutable plans, for all threads
 
@@ -104,7 +105,7 @@ def _key(step: Step) -> Hashable:
 def traced_twice(call: Call, recording: bool) -> Step:
     """The step; whatever it makes of closed-over values or of nothing has to be the same again."""
     first, _ = _traced(call, recording, Trace())
-    again, _ = _traced(call, recording, Trace())
+    again, _ = _traced(call._replace(cell=naming(call.cell)), recording, Trace())
     _require_same(first, again, first.trace.key == again.trace.key)
     return again
 

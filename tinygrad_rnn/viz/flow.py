@@ -79,6 +79,7 @@ def gradient_flow(loss: Value, *, text: Sequence[str] | None = None) -> Gradient
     0  2.50e-01   6.7 %
     1  5.00e-01  20.0 %
     2  1.00e+00  73.3 %
+    From step 2 back, w has the size 0.5: a step passes 0.5 of the gradient.
     """
     node = scalar_node(loss, "gradient_flow")
     try:

@@ -88,6 +88,7 @@ class _Drawer(Sheet):
             lines.append((top, self.y - top))
         if self.flow.text is not None:
             strips.shaded(self, self.flow.text, self.width)
+        strips.reason(self, self.width)
         if self.playable:
             tops = " ".join(f"{number(top)},{number(tall)}" for top, tall in lines)
             more = f' id="now" data-lines="{tops}"'

@@ -224,3 +224,19 @@ def shaded(sheet: Sheet, text: Sequence[str], width: float) -> None:
         )
         x += wide
     sheet.y += 36
+
+
+def reason(sheet: Sheet, width: float) -> None:
+    """Why the gradient vanishes or explodes, in a sentence beneath the picture."""
+    sentence = visible(sheet.flow.reason)
+    if not sentence:
+        return
+    later, line = sheet.tags(sheet.loss_frame + 1), ""
+    sheet.y += 8
+    for word in [*sentence.split(" "), ""]:
+        longer = f"{line} {word}".strip()
+        if line and (not word or width_of(longer, 11) > width - 32):
+            sheet.text(16, sheet.y + 8, fitted(line, width - 32), more=later)
+            sheet.y += 16
+            longer = word
+        line = longer
