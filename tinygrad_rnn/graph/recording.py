@@ -72,6 +72,7 @@ class Traits(TypedDict, total=False):
     into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]]
     range: tuple[float, float]
     scalar: str
+    onnx: str | Callable[..., Any]
 
 
 class Argument(int):
@@ -125,6 +126,8 @@ class Primitive:
             it gives any.
         scalar: for an elementwise operation the instruction of the native back end that it is, by
             its name there; None where there is none.
+        onnx: what it is in ONNX: the name of an operator that takes the same arguments, or a
+            function that adds nodes to a graph, see :func:`primitive`. None where nobody said.
     """
 
     __slots__ = (
@@ -138,6 +141,7 @@ class Primitive:
         "linear",
         "moves",
         "name",
+        "onnx",
         "range",
         "rowwise",
         "scalar",
@@ -166,6 +170,7 @@ class Primitive:
         into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]] | None = None,
         range: tuple[float, float] | None = None,
         scalar: str | None = None,
+        onnx: str | Callable[..., Any] | None = None,
     ):
         self.name = name
         self.forward = forward
@@ -185,6 +190,7 @@ class Primitive:
         self.into = into
         self.range = range
         self.scalar = scalar
+        self.onnx = onnx
         self.arity = 0
 
     def batch(self, keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:

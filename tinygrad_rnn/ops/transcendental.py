@@ -147,7 +147,7 @@ def tan(x: Array) -> Array:
     """
 
 
-@elementwise(np.arcsin, lambda g, y, x: g / sqrt(1 - x * x))
+@elementwise(np.arcsin, lambda g, y, x: g / sqrt(1 - x * x), onnx="Asin")
 def arcsin(x: Array) -> Array:
     """``y = arcsin x``, from -pi/2 to pi/2; dy/dx = 1 / sqrt(1 - x^2).
 
@@ -156,7 +156,7 @@ def arcsin(x: Array) -> Array:
     """
 
 
-@elementwise(np.arccos, lambda g, y, x: -g / sqrt(1 - x * x))
+@elementwise(np.arccos, lambda g, y, x: -g / sqrt(1 - x * x), onnx="Acos")
 def arccos(x: Array) -> Array:
     """``y = arccos x``, from 0 to pi; dy/dx = -1 / sqrt(1 - x^2).
 
@@ -165,7 +165,7 @@ def arccos(x: Array) -> Array:
     """
 
 
-@elementwise(np.arctan, lambda g, y, x: g / (1 + x * x))
+@elementwise(np.arctan, lambda g, y, x: g / (1 + x * x), onnx="Atan")
 def arctan(x: Array) -> Array:
     """``y = arctan x``, from -pi/2 to pi/2; dy/dx = 1 / (1 + x^2).
 
