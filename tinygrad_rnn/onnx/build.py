@@ -11,7 +11,7 @@ from numpy import ndarray
 from onnx import helper, numpy_helper
 
 from ..scan.trace import Literal
-from .record import Body, Entry
+from .record import Body, Entry, Instead
 from .sizes import Counted, Filled, Record, Size
 
 OPSET = 18
@@ -243,8 +243,11 @@ class Builder:
 
     def _made(self, entry: Entry) -> Sequence[Wire]:
         rule = entry.primitive.onnx
+        rule = rule.operator if isinstance(rule, Instead) else rule
         inputs = [x.value if isinstance(x, Literal) else self.wire(x) for x in entry.operands]
         self.outs = [self._record.avals[slot] for slot in entry.slots]
+        if all(0 in shape for shape, _ in self.outs):  # nothing to compute
+            return [self.constant(Filled(0, shape, dtype)) for shape, dtype in self.outs]
         try:
             if isinstance(rule, str):
                 made: Any = self.elementwise(rule, *inputs)

@@ -16,9 +16,10 @@ from numpy import ndarray
 
 from .. import ops
 from ..graph import Primitive
-from ..ops import determinants, indexing, reductions, repeating, rounding, shaping, sorting
+from ..ops import determinants, indexing, reductions, repeating, rounding, shaping, sorting, special
 from ..ops import transcendental as functions
 from ..ops.indexing import PLACE
+from ..scan import scan
 from .build import Builder, Wire
 from .record import Instead
 from .sizes import Counted, Filled, Size
@@ -38,19 +39,33 @@ def _of(*operations: Any) -> Callable[[Rule], Rule]:
     return set_trait
 
 
-def _instead(operation: Any, function: Rule) -> None:
-    operation.primitive.onnx = Instead(function)
+def _instead(operation: Any, function: Rule, operator: str | None = None) -> None:
+    operation.primitive.onnx = Instead(function, operator)
 
 
 # ── elementwise, in other operations ─────────────────────────────────────────────────────
 
-# Where ONNX has an operator, onnxruntime has it for float32 alone.
-_instead(ops.tan, lambda x: ops.sin(x) / ops.cos(x))
-_instead(ops.sinh, lambda x: (ops.exp(x) - ops.exp(-x)) / 2)
-_instead(ops.cosh, lambda x: (ops.exp(x) + ops.exp(-x)) / 2)
-_instead(ops.arcsinh, lambda x: ops.sign(x) * ops.log(ops.abs(x) + ops.sqrt(ops.square(x) + 1)))
-_instead(ops.arccosh, lambda x: ops.log(x + ops.sqrt(ops.square(x) - 1)))
-_instead(ops.arctanh, lambda x: ops.log((1 + x) / (1 - x)) / 2)
+# onnxruntime has these operators for float32 alone.
+_instead(ops.tan, lambda x: ops.sin(x) / ops.cos(x), "Tan")
+_instead(ops.sinh, lambda x: (ops.exp(x) - ops.exp(-x)) / 2, "Sinh")
+_instead(ops.cosh, lambda x: (ops.exp(x) + ops.exp(-x)) / 2, "Cosh")
+_instead(
+    ops.arcsinh,
+    lambda x: ops.sign(x) * ops.log(ops.abs(x) + ops.sqrt(ops.square(x) + 1)),
+    "Asinh",
+)
+_instead(ops.arccosh, lambda x: ops.log(x + ops.sqrt(ops.square(x) - 1)), "Acosh")
+_instead(ops.arctanh, lambda x: ops.log((1 + x) / (1 - x)) / 2, "Atanh")
+
+
+def _erf(x: Any) -> Any:
+    size = ops.minimum(ops.abs(x), 6.0)
+    far = 1 - ops.exp(-size * size) * special._ratio(special._ABOVE, size)
+    near = size * special._ratio(special._BELOW, size * size)
+    return ops.sign(x) * ops.where(ops.less(size, 0.46875), near, far)
+
+
+_instead(ops.erf, _erf, "Erf")
 
 _instead(ops.square, lambda x: ops.multiply(x, x))
 _instead(ops.log1p, lambda x: ops.log(1 + x))
@@ -68,6 +83,7 @@ _instead(rounding._fraction, lambda x: x - ops.trunc(x))
 _instead(rounding._step, lambda x: ops.astype(ops.greater(x, 0), x.dtype))
 _instead(ops.not_equal, lambda x, y: ops.logical_not(ops.equal(x, y)))
 _instead(ops.isfinite, lambda x: ops.less(ops.abs(x), math.inf))
+_instead(ops.signbit, lambda x: ops.logical_or(ops.less(x, 0), ops.less(1 / x, 0)))
 _instead(ops.fmax, lambda x, y: _one_of(x, y, ops.maximum))
 _instead(ops.fmin, lambda x, y: _one_of(x, y, ops.minimum))
 _instead(
@@ -359,12 +375,8 @@ def _at_places(b: Builder, x: Wire, full: Sequence[Any], shape: tuple[Any, ...])
     indices = [_as_index(b, part) for part, yes in of_axes if yes]
     if len(axes) == 1:
         axis = axes[0]
-        if together and None not in full:
-            return b.node("Gather", x, indices[0], axis=axis)
         x = b.node("Gather", x, indices[0], axis=axis)
-        if not any(p is None for p in full[: numbers[0]]) or axis == 0:
-            return b.reshape(x, shape)
-        return b.reshape(x, shape)
+        return b.reshape(x, shape) if any(p is None for p in full) else x
     # Several: they are broadcast, and say the places along the first axes.
     rest = [axis for axis in range(len(of_axes)) if axis not in axes]
     x = b.node("Transpose", x, perm=[*axes, *rest])
@@ -388,8 +400,15 @@ def _as_index(b: Builder, part: Any) -> Wire:
 
 
 @_of(ops.embedding)
-def _embedding(b: Builder, ids: Wire, W: Wire) -> Wire:
-    return b.node("Gather", W, ids, dtype=W.dtype)
+def _embedding(b: Builder, ids: Any, W: Wire) -> Wire:
+    return b.node("Gather", W, _in(b, ids, np.dtype(np.int64)), dtype=W.dtype)
+
+
+@_of(indexing._rows_added)
+def _rows_added(b: Builder, x: Wire, ids: Wire, shape: Any) -> Wire:
+    places = b.node("Unsqueeze", b.cast(ids, np.int64), b.ints([-1]))
+    zeros = b.constant(Filled(0, tuple(shape), x.dtype))
+    return b.node("ScatterND", zeros, places, x, reduction="add")
 
 
 @_of(sorting._take_along)
@@ -446,6 +465,20 @@ def _cumsum(b: Builder, x: Wire, axis: int | None) -> Wire:
     if axis is None or x.ndim == 0:
         x, axis = b.reshape(x, b.out[0]), 0
     return b.node("CumSum", x, b.constant(axis, np.int64))
+
+
+def _cumprod(x: Any, axis: int | None) -> Any:
+    x = ops.reshape(x, (-1,)) if axis is None else ops.moveaxis(x, axis, 0)
+
+    def step(product: Any, x_t: Any) -> Any:
+        product = product * x_t
+        return product, product
+
+    _, y = scan(step, np.ones(x.shape[1:], x.dtype), x)
+    return y if axis is None else ops.moveaxis(y, 0, axis)
+
+
+_instead(ops.cumprod, _cumprod)
 
 
 @_of(ops.softmax)

@@ -40,10 +40,23 @@ class Unknown(Symbol):
 
 
 class Instead:
-    """What an operation is in other operations, as its ``onnx`` trait: these are recorded."""
+    """What an operation is in other operations, as its ``onnx`` trait: these are recorded.
 
-    def __init__(self, function: Callable[..., Any]):
+    Args:
+        function: of the same arguments.
+        operator: the ONNX operator to use in its place where no input is of float64, for operators
+            that onnxruntime has for float32 alone.
+    """
+
+    def __init__(self, function: Callable[..., Any], operator: str | None = None):
         self.function = function
+        self.operator = operator
+
+    def applies(self, inputs: Iterable[Any]) -> bool:
+        """Whether the function is used, and not the operator."""
+        return self.operator is None or any(
+            isinstance(x, Value) and x._array.dtype != np.float32 for x in inputs
+        )
 
 
 class Entry(NamedTuple):
@@ -138,7 +151,7 @@ class Recorder:
                 return graph.apply(primitive, inputs, keywords)
         for constant in keywords.values():
             _require_known(constant)
-        if isinstance(primitive.onnx, Instead):
+        if isinstance(primitive.onnx, Instead) and primitive.onnx.applies(inputs):
             return primitive.onnx.function(*inputs, **keywords)
         if primitive.onnx is None:
             if primitive.written_out is None:

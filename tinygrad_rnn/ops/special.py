@@ -69,7 +69,7 @@ def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: ndarray
     return ratio
 
 
-@elementwise(lambda g, y, x: g * (2 / math.sqrt(math.pi) * exp(-square(x))), onnx="Erf")
+@elementwise(lambda g, y, x: g * (2 / math.sqrt(math.pi) * exp(-square(x))))
 def erf(x: Array) -> Array:
     """``y = 2 / sqrt(pi)`` times the integral of ``exp(-t^2)`` from 0 to x, the error function.
 
