@@ -21,5 +21,6 @@ except ImportError as error:
 
 from .build import Builder, Wire
 from .exporting import export
+from .loading import Loaded, load
 
-__all__ = ["Builder", "Wire", "export"]
+__all__ = ["Builder", "Loaded", "Wire", "export", "load"]

@@ -107,6 +107,36 @@ def _rounded(x: Any, decimals: int) -> Any:
 
 _instead(ops.round, _rounded)
 
+
+def _arctan2(y: Any, x: Any) -> Any:
+    safe = ops.where(ops.equal(x, 0), 1, x)
+    turned = ops.where(ops.less(y, 0), -math.pi, math.pi)
+    upright = ops.sign(y) * (math.pi / 2)
+    slope = ops.arctan(y / safe)
+    angle = ops.where(ops.less(x, 0), slope + turned, slope)
+    return ops.where(ops.equal(x, 0), upright, angle)
+
+
+_instead(ops.arctan2, _arctan2)
+
+
+def _sinc(x: Any, order: int) -> Any:
+    if order:
+        raise TypeError("onnx.export: a derivative of sinc has no ONNX operator")
+    z = math.pi * ops.where(ops.equal(x, 0), 1e-20, x)
+    return ops.sin(z) / z
+
+
+functions._sinc.primitive.onnx = Instead(_sinc)  # type: ignore[attr-defined]
+
+
+def _binary_cross_entropy(x: Any, y: Any) -> Any:
+    logs = special._log_from_minus_100
+    return -(y * logs(x) + ops.subtract(1, y) * logs(ops.subtract(1, x)))
+
+
+_instead(special._binary_cross_entropy, _binary_cross_entropy)
+
 # ── elementwise, in nodes ────────────────────────────────────────────────────────────────
 
 
