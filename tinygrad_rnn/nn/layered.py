@@ -251,7 +251,7 @@ class Layered(Module):
         if lengths.dtype.kind not in "iu" and lengths.size:
             raise TypeError(f"{where} that are integers, got {lengths.dtype}")
         if traced:
-            return lengths  # type: ignore[no-any-return]
+            return lengths
         wrong = np.flatnonzero((lengths < 1) | (lengths > T))
         if wrong.size:
             raise ValueError(

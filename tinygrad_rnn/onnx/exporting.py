@@ -210,9 +210,9 @@ def _weight_names(f: Any) -> Iterator[tuple[int, str]]:
     code = getattr(f, "__code__", None)
     if code is None:
         return
-    closed = dict(zip(code.co_freevars, f.__closure__ or (), strict=True))  # type: ignore[attr-defined]
+    closed = dict(zip(code.co_freevars, f.__closure__ or (), strict=True))
     held = {name: cell.cell_contents for name, cell in closed.items()}
-    held |= {name: f.__globals__.get(name) for name in code.co_names}  # type: ignore[attr-defined]
+    held |= {name: f.__globals__.get(name) for name in code.co_names}
     for name, value in held.items():
         if isinstance(value, Module):
             yield from ((i, f"{name}.{inner}") for i, inner in _weight_names(value))
@@ -265,9 +265,8 @@ def _names(names: Any, default: list[str]) -> tuple[list[str], list[str] | None]
         names = [names]
     parts = list(names)
     if len(parts) == 2 and all(isinstance(p, (list, tuple)) for p in parts):
-        inputs, outputs = list(parts[0]), list(parts[1])
-    else:
-        inputs, outputs = parts[:n], parts[n:] or None
+        parts = [*parts[0], *parts[1]]
+    inputs, outputs = parts[:n], parts[n:] or None
     for name in (*inputs, *(outputs or ())):
         if not isinstance(name, str) or not name:
             raise TypeError(f"onnx.export: expected names (str), got {name!r}")

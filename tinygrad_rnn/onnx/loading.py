@@ -579,7 +579,7 @@ def _reducer(reduce: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-for _name, _reduce in {
+_reductions: dict[str, Callable[..., Any]] = {
     "Sum": ops.sum,
     "Mean": ops.mean,
     "Prod": ops.prod,
@@ -589,7 +589,8 @@ for _name, _reduce in {
     "SumSquare": lambda x, axis, keepdims: ops.sum(ops.square(x), axis, keepdims),
     "L2": lambda x, axis, keepdims: ops.sqrt(ops.sum(ops.square(x), axis, keepdims)),
     "L1": lambda x, axis, keepdims: ops.sum(ops.abs(x), axis, keepdims),
-}.items():
+}
+for _name, _reduce in _reductions.items():
     _operators[f"Reduce{_name}"] = _reducer(_reduce)
 
 

@@ -201,11 +201,13 @@ def _bitwise(op: str) -> Rule:
     return rule
 
 
-for _operation, _op in ((ops.logical_and, "And"), (ops.logical_or, "Or"), (ops.logical_xor, "Xor")):
-    _of(_operation)(_logical(_op))
+_of(ops.logical_and)(_logical("And"))
+_of(ops.logical_or)(_logical("Or"))
+_of(ops.logical_xor)(_logical("Xor"))
 _of(ops.logical_not)(_logical("Not"))
-for _operation, _op in ((ops.bitwise_and, "And"), (ops.bitwise_or, "Or"), (ops.bitwise_xor, "Xor")):
-    _of(_operation)(_bitwise(_op))
+_of(ops.bitwise_and)(_bitwise("And"))
+_of(ops.bitwise_or)(_bitwise("Or"))
+_of(ops.bitwise_xor)(_bitwise("Xor"))
 _of(ops.invert)(_bitwise("Not"))
 
 
@@ -479,14 +481,11 @@ def _reduce(op: str) -> Rule:
     return rule
 
 
-for _operation, _op in (
-    (ops.sum, "ReduceSum"),
-    (ops.mean, "ReduceMean"),
-    (ops.prod, "ReduceProd"),
-    (ops.max, "ReduceMax"),
-    (ops.min, "ReduceMin"),
-):
-    _of(_operation)(_reduce(_op))
+_of(ops.sum)(_reduce("ReduceSum"))
+_of(ops.mean)(_reduce("ReduceMean"))
+_of(ops.prod)(_reduce("ReduceProd"))
+_of(ops.max)(_reduce("ReduceMax"))
+_of(ops.min)(_reduce("ReduceMin"))
 
 
 @_of(ops.cumsum)

@@ -119,7 +119,7 @@ class Recorder:
         """A new value."""
         slot = len(self.avals)
         self.avals.append((shape, dtype))
-        return attach(Unknown(shape, dtype, slot, self._owner, 0), None)  # type: ignore[arg-type]
+        return attach(Unknown(shape, dtype, slot, self._owner, 0), None)
 
     def slot_of(self, x: Any) -> int:
         """The slot of a value; a new one for what comes from outside."""
@@ -237,7 +237,7 @@ class Recorder:
         inputs: list[Any] = list(call.inputs)
         masks: list[Any] = []
         if lengths is not None:
-            lengths = _lengths_of(lengths, (*call.carries, *inputs))
+            lengths = _lengths_of(lengths)
             times = np.arange(call.steps)[:, np.newaxis]
             nearest = ops.minimum(times, ops.subtract(lengths, 1))
             every = np.arange(lengths._array.shape[0])
@@ -269,14 +269,14 @@ class Recorder:
         )
 
 
-def _lengths_of(lengths: Any, values: Iterable[Value]) -> Value:
+def _lengths_of(lengths: Any) -> Value:
     """The lengths of the sequences of a batch, as a Tensor."""
-    if not isinstance(lengths, Value):
-        lengths = attach(numeric(lengths, "scan: lengths"), None)
-    dtype, shape = lengths._array.dtype, lengths._array.shape
+    given: Value
+    given = lengths if isinstance(lengths, Value) else attach(numeric(lengths, "lengths"), None)
+    dtype, shape = given._array.dtype, given._array.shape
     if dtype.kind not in "iu" or len(shape) != 1:
         raise TypeError(f"scan: expected integers (N,) as lengths, got {dtype} {shape}")
-    return lengths
+    return given
 
 
 def _require_known(constant: Any) -> None:
