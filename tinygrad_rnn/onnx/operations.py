@@ -110,10 +110,10 @@ _instead(ops.round, _rounded)
 
 def _arctan2(y: Any, x: Any) -> Any:
     safe = ops.where(ops.equal(x, 0), 1, x)
-    turned = ops.where(ops.less(y, 0), -math.pi, math.pi)
     upright = ops.sign(y) * (math.pi / 2)
     slope = ops.arctan(y / safe)
-    angle = ops.where(ops.less(x, 0), slope + turned, slope)
+    turned = ops.where(ops.less(y, 0), slope - math.pi, slope + math.pi)
+    angle = ops.where(ops.less(x, 0), turned, slope)
     return ops.where(ops.equal(x, 0), upright, angle)
 
 

@@ -107,8 +107,8 @@ class Recorder:
         self._owner = object()
         self._rng = np.random.default_rng(0)
 
-    @property
-    def asked(self) -> NoReturn:
+    def refuse_gradient(self) -> NoReturn:
+        """What functions that differentiate call."""
         raise TypeError(
             f"onnx.export: the function takes a gradient, which a model cannot{current().scope}"
         )
