@@ -161,7 +161,7 @@ class _Call:
             with graph.traced(recorder, recording=False):
                 result = self.f(*arguments, **dict(zip(self._keys, rest, strict=True)))
                 outputs: list[Any] = []
-                flatten(tuple(result) if isinstance(result, list) else result, outputs)
+                flatten(_as_tuples(result), outputs)
                 slots = tuple(recorder.slot_of(_returned(y)) for y in outputs)
         except (ValueError, IndexError) as error:
             if sizes:
@@ -172,6 +172,13 @@ class _Call:
             raise
         recorder.body.outputs = slots
         return recorder
+
+
+def _as_tuples(tree: Any) -> Any:
+    """Nested lists as tuples."""
+    if isinstance(tree, list) or type(tree) is tuple:
+        return tuple(_as_tuples(part) for part in tree)
+    return tree
 
 
 def _returned(y: Any) -> Any:
