@@ -71,6 +71,7 @@ def test_names_and_keywords() -> None:
         ({"names": []}, "names for 1 inputs, got 0"),
         ({"dynamic_axes": {"x": [0]}}, "'x', which is no input; there are ids"),
         ({"dynamic_axes": {"ids": [2]}}, "axis 2 of ids, which has shape"),
+        ({"dynamic_axes": {"ids": {0: "T", 1: "T"}}}, "sizes 3 and 2 in the example 'T'"),
     ],
 )
 def test_wrong_names_and_axes(options: Any, message: str) -> None:

@@ -52,7 +52,7 @@ def export(
             default those of the function's parameters, and ``y``.
         dynamic_axes: which axes of an input may have another size when the model runs:
             ``{"x": {0: "T", 1: "N"}}`` with a name for each, or ``{"x": [0, 1]}``. Axes of one name
-            have one size.
+            have one size. Those of the outputs follow from these.
 
     Returns:
         The model.
@@ -297,6 +297,7 @@ def _axes(
             f"{', '.join(inputs)}"
         )
     found = []
+    sizes: dict[str, int] = {}
     for name, value in zip(inputs, values, strict=True):
         axes = given.get(name, {})
         if not isinstance(axes, Mapping):
@@ -306,6 +307,13 @@ def _axes(
                 raise ValueError(
                     f"onnx.export: dynamic_axes say axis {axis!r} of {name}, which has shape "
                     f"{value.shape}"
+                )
+        for axis, called in axes.items():
+            n = value.shape[axis]
+            if sizes.setdefault(str(called), n) != n:
+                raise ValueError(
+                    f"onnx.export: dynamic_axes call axes of the sizes {sizes[str(called)]} and {n} "
+                    f"in the example {called!r}; axes of one name have one size"
                 )
         found.append({axis % value.ndim: str(called) for axis, called in axes.items()})
     return found

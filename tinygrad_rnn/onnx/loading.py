@@ -6,6 +6,7 @@ differentiated, drawn and trained further here.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -295,6 +296,9 @@ _operators: dict[str, Callable[..., Any]] = {
     "BitwiseXor": ops.bitwise_xor,
     "BitwiseNot": ops.invert,
     "MatMul": ops.matmul,
+    "Max": lambda *xs: functools.reduce(ops.maximum, xs),
+    "Min": lambda *xs: functools.reduce(ops.minimum, xs),
+    "Sum": lambda *xs: functools.reduce(ops.add, xs),
     "Identity": lambda x: x,
     "Constant": lambda value=None, **others: _constant(value, **others),
     "Shape": lambda x, start=0, end=None: np.array(x.shape[start:end], np.int64),
@@ -356,30 +360,6 @@ def _dropout(x: Any, ratio: Any = None, training: Any = None, seed: int | None =
 @_operator
 def _mod(x: Any, y: Any, fmod: int = 0) -> Any:
     return ops.fmod(x, y) if fmod else ops.remainder(x, y)
-
-
-@_operator
-def _max(*xs: Any) -> Any:
-    y = xs[0]
-    for x in xs[1:]:
-        y = ops.maximum(y, x)
-    return y
-
-
-@_operator
-def _min(*xs: Any) -> Any:
-    y = xs[0]
-    for x in xs[1:]:
-        y = ops.minimum(y, x)
-    return y
-
-
-@_operator
-def _sum(*xs: Any) -> Any:
-    y = xs[0]
-    for x in xs[1:]:
-        y = ops.add(y, x)
-    return y
 
 
 @_operator
