@@ -312,8 +312,8 @@ def _axes(
             n = value.shape[axis]
             if sizes.setdefault(str(called), n) != n:
                 raise ValueError(
-                    f"onnx.export: dynamic_axes call axes of the sizes {sizes[str(called)]} and {n} "
-                    f"in the example {called!r}; axes of one name have one size"
+                    f"onnx.export: dynamic_axes call axes of the sizes {sizes[str(called)]} and "
+                    f"{n} in the example {called!r}; axes of one name have one size"
                 )
         found.append({axis % value.ndim: str(called) for axis, called in axes.items()})
     return found
