@@ -390,6 +390,30 @@ def test_an_operation_without_machine_code_is_named() -> None:
         plan_of(cell)
 
 
+def test_forward_and_backward_run_on_the_same_back_end() -> None:
+    opaque = tg.primitive(np.cosh, lambda g, y, x: g, name="my_cosh")
+    sinh = tg.primitive(
+        np.sinh,
+        lambda g, y, x: g * opaque(x),
+        name="my_sinh",
+        elementwise=True,
+        written_out=lambda x: (tg.exp(x) - tg.exp(-x)) * 0.5,
+    )
+    h0 = tg.Tensor([0.5, -0.2], requires_grad=True)
+    xs = tg.Tensor(np.ones((3, 2)), requires_grad=True)
+    cell = lambda h, x: (sinh(h) * 0.5 + x, h)  # noqa: E731
+    with tg.backend("auto"):
+        plan = tg.scan_plan(cell, h0, xs)
+        assert plan.backend == "numpy"
+        assert {loop.backend for loop in plan.loops.values()} == {"numpy"}
+        assert "my_cosh" in str(plan).splitlines()[0]
+        assert_same(cell, h0, xs, [], 1e-10)
+        with tg.no_grad():  # there is no backward
+            assert tg.scan_plan(cell, h0, xs).backend == "native"
+    with pytest.raises(RuntimeError, match="my_cosh"):  # not as late as in the backward pass
+        tg.scan(cell, h0, xs)
+
+
 def test_an_operation_of_ones_own_that_is_written_out_is_native() -> None:
     sinh = tg.primitive(
         np.sinh,

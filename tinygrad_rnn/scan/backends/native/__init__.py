@@ -59,6 +59,8 @@ class NativeLoop:
         Unavailable: there is no llvmlite, or it cannot compile for this processor.
         Unsupported: an operation of the program has no lowering.
 
+    It is compiled when it is first run, or by :meth:`compile`.
+
     Attributes:
         program: what runs, after all passes.
         names: the names of its values.
@@ -75,16 +77,9 @@ class NativeLoop:
         self.names = Names(self.program, given, start=start)
         lowering = Lowering(self.program, self.names)
         self.source = str(lowering.module)
-        self._compiled = Compiled(
-            self.source,
-            ["constants", "run", *[stage.name for stage in lowering.stages]],
-            lowering.imported,
-        )
-        self._run = self._compiled.function("run", _arguments)
-        self._constants = self._compiled.function("constants", _arguments)
-        self._stages = [
-            (stage, self._compiled.function(stage.name, _arguments)) for stage in lowering.stages
-        ]
+        self._imported, self._stages = lowering.imported, lowering.stages
+        self._functions: dict[str, Any] = {}
+        self._run: Any = None
         self._work = max((stage.work for stage in lowering.stages), default=0)
         self._shared: dict[int, SharedSteps] = {}
         self._lock = threading.Lock()
@@ -103,6 +98,20 @@ class NativeLoop:
         self._remembered = Remembered()
         lowering.forget()
 
+    def compile(self) -> None:
+        """Make the machine code, if that is not done yet.
+
+        Raises:
+            Unavailable: LLVM cannot compile it.
+        """
+        with self._lock:
+            if self._run is None:
+                names = ["constants", "run", *[stage.name for stage in self._stages]]
+                self._compiled = Compiled(self.source, names, self._imported)
+                for name in names:
+                    self._functions[name] = self._compiled.function(name, _arguments)
+                self._run = self._functions["run"]
+
     def __call__(
         self,
         steps: int,
@@ -111,6 +120,8 @@ class NativeLoop:
         sequences: Sequence[ndarray],
         carries: Sequence[ndarray],
     ) -> Any:
+        if self._run is None:
+            self.compile()
         prepared = self._remembered.of(constants) or self._prepared(constants)
         made = [
             empty(shape if more is None else (steps + more, *shape), dtype)
@@ -154,7 +165,7 @@ class NativeLoop:
         laid_out = [contiguous(x) for x in constants]
         prepared = Prepared(memory, constants, laid_out, self._fixed, once)
         arrays = (memory, memory, *prepared.with_(constants))  # has to live during the call
-        self._constants(address_of(arrays), 1, False, 0, 1)
+        self._functions["constants"](address_of(arrays), 1, False, 0, 1)
         if all(map(is_read_only, constants)):
             for x in once:
                 x.flags.writeable = False
@@ -175,7 +186,7 @@ class NativeLoop:
         shared = None
         few = min(threads, self._rows // ROWS)
         scratch_bytes = self._scratch_bytes
-        if few > 1 and any(s.steps and steps * s.work >= ENOUGH for s, _ in self._stages):
+        if few > 1 and any(s.steps and steps * s.work >= ENOUGH for s in self._stages):
             shared = self._shared_by(few)
             scratch_bytes = shared.scratch_bytes
         arrays = (
@@ -186,7 +197,8 @@ class NativeLoop:
             *map(contiguous, carries),
             *made,
         )
-        for stage, function in self._stages:
+        for stage in self._stages:
+            function = self._functions[stage.name]
             parts = threads if steps * stage.work >= ENOUGH else 1
             if stage.steps and shared is not None:
                 parts, function = few, shared.function
