@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,12 @@ from .test_scan import assert_same
 pytest.importorskip("llvmlite")
 
 from tinygrad_rnn.scan.backends import native
-from tinygrad_rnn.scan.backends.native import engine, functions, products
+from tinygrad_rnn.scan.backends.native import constants, engine, functions, products
 from tinygrad_rnn.scan.backends.native.text import Lanes, Module
-from tinygrad_rnn.scan.ir import verify
+from tinygrad_rnn.scan.ir import Program, verify
 from tinygrad_rnn.scan.passes.schedule import schedule
 from tinygrad_rnn.scan.passes.simplify import simplify
+from tinygrad_rnn.scan.plan import Plan
 
 from .interpreter import interpret
 
@@ -434,8 +437,7 @@ def test_an_operation_of_ones_own_that_is_written_out_is_native() -> None:
 def test_without_llvmlite_it_is_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
     monkeypatch.setattr(engine, "_binding", engine._binding.__wrapped__)
-    monkeypatch.setattr(engine, "target", engine.target.__wrapped__)
-    monkeypatch.setattr(native, "target", engine.target)
+    monkeypatch.setattr(engine, "_host", engine._host.__wrapped__)
     cell = lambda h, x: (h - x, h)  # noqa: E731
     with tg.backend("auto"):
         plan = plan_of(cell)
@@ -443,6 +445,15 @@ def test_without_llvmlite_it_is_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "llvmlite cannot be imported" in str(plan).splitlines()[0]
     with pytest.raises(RuntimeError, match="llvmlite"):
         plan_of(cell)
+
+
+def test_unknown_objects_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "DATA", engine.DATA + 8)
+    monkeypatch.setattr(engine, "_host", engine._host.__wrapped__)
+    with tg.backend("auto"):
+        plan = plan_of(lambda h, x: (h - x, h))
+    assert plan.backend == "numpy"
+    assert "unknown way" in str(plan).splitlines()[0]
 
 
 def test_llvmlite_is_imported_by_the_first_native_scan_alone() -> None:
@@ -486,14 +497,36 @@ def make_and_drop(plans: int) -> None:
         tg.grad(ys.sum(), W)
 
 
+def living() -> Counter[str]:
+    """How many plans, programs, compiled modules and parts of these there are."""
+    kinds = (Plan, native.NativeLoop, engine.Compiled, constants.Prepared, Program)
+    found = Counter(type(x).__name__ for x in gc.get_objects() if isinstance(x, kinds))
+    found["to be closed"] = len(weakref.finalize._registry)  # type: ignore[attr-defined]
+    return found
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc here")
 def test_plans_leave_no_memory_behind() -> None:
-    make_and_drop(40)
+    make_and_drop(100)
     gc.collect()
-    before = resident()
-    make_and_drop(60)
+    before, counts = resident(), living()
+    make_and_drop(900)
     gc.collect()
-    assert (resident() - before) / 60 < 60_000
+    assert living() == counts
+    assert (resident() - before) / 900 < 2_000  # bytes, of more than 200,000 that a plan needs
+
+
+def test_a_plan_goes_when_nobody_holds_it() -> None:
+    make_and_drop(2)
+    gc.collect()
+    counts = living()
+    gc.disable()
+    try:
+        make_and_drop(3)
+        assert living()["Compiled"] == counts["Compiled"]
+    finally:
+        gc.enable()
 
 
 def test_backends_are_compiled_by_name() -> None:

@@ -50,10 +50,6 @@ from .text import SIZES, Module, kind_of
 if TYPE_CHECKING:
     from .batch import BatchWriter
 
-#: Where in NumPy's array object the address of its elements stands, and in Python's tuple that of
-#: its first item.
-DATA, ITEMS = object.__basicsize__, tuple.__basicsize__
-
 #: The numbers of the first arrays of a call, and of those that follow.
 SCRATCH, BLOCKS, CONSTANTS, GIVEN = range(4)
 
@@ -622,8 +618,6 @@ def _readers(program: Program) -> dict[Value, int]:
 __all__ = [
     "BLOCKS",
     "CONSTANTS",
-    "DATA",
-    "ITEMS",
     "PARAMETERS",
     "SCRATCH",
     "Lowering",
