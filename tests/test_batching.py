@@ -33,7 +33,7 @@ def test_elementwise_operations_align_axes_behind_the_time_axis():
     assert np.array_equal(on_blocks(x, 1.0), x + 1)
     # A bound of more axes than a step has would meet the time axis.
     bound = np.zeros((2, 1, 1))
-    assert table["clip"].batch({"a_min": bound, "a_max": None}, [Operand((3,), True)]) is None
+    assert table["_clip"].batch({"a_min": bound, "a_max": None}, [Operand((3,), True)]) is None
 
 
 def test_axes_of_a_step_as_axes_of_a_block():

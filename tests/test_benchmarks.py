@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from .benchmarks import __main__ as command
+from .benchmarks import functions as numpy_functions
 from .benchmarks import memory, peers, plans, scan, table, timing
 from .benchmarks.cells import KINDS, Problem
 from .benchmarks.table import Figure, Table
@@ -170,7 +172,7 @@ def test_a_file_without_its_place_for_tables_is_left_alone(tmp_path: Path, text:
 
 def test_the_readme_has_a_place_for_tables() -> None:
     text = table.README.read_text(encoding="utf-8")
-    for marker in (table.BEGIN, table.END, *table.PICTURES):
+    for marker in (table.BEGIN, table.END, *table.PICTURES, *numpy_functions.PLACE):
         assert text.count(marker) == 1
 
 
@@ -219,3 +221,14 @@ def test_arguments_that_make_no_sense_are_refused(
         command.main(arguments)
     assert ended.value.code == 2
     assert "error:" in capsys.readouterr().err
+
+
+def test_every_function_of_numpys_on_real_arrays_can_be_differentiated() -> None:
+    """One that a newer NumPy brings has to be counted, or left out by name."""
+    library = numpy_functions.ours()
+    found = list(numpy_functions.functions())
+    assert len(found) > 250
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        assert [f.name for f in found if not numpy_functions.holds(library, f)] == []
+    assert set(numpy_functions.refused()) == set(numpy_functions.IMPOSSIBLE)

@@ -134,13 +134,16 @@ def test_constants_go_by_position_or_by_name():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: tg.sum(x, 0, False, 1), "sum: expected at most 3 arguments, got 4"),
-        (lambda x: tg.sum(x, bogus=1), "sum: .*'bogus'"),
-        (lambda x: tg.sum(x, 0, axis=1), "sum: got 'axis' by position and by name"),
-        (lambda x: tg.where(x), "where: missing argument 'x'"),
-        (lambda x: tg.reshape(x), "reshape: .*'shape'"),
-        (lambda x: tg.clip(x, x), "clip: a_min must be a constant, got a Tensor"),
-        (lambda x: tg.clip(x, a_max=tg.Tensor(1.0)), "clip: a_max must be a constant"),
+        (
+            lambda x: tg.sum(x, 0, False, 1),
+            r"sum\(\) takes from 1 to 3 positional arguments but 4 were given",
+        ),
+        (lambda x: tg.sum(x, bogus=1), "sum.*'bogus'"),
+        (lambda x: tg.sum(x, 0, axis=1), r"sum\(\) got multiple values for argument 'axis'"),
+        (lambda x: tg.where(x), "where.* missing 2 required positional arguments: 'x' and 'y'"),
+        (lambda x: tg.reshape(x), "reshape.* missing .*'shape'"),
+        (lambda x: tg.sum(x, tg.Tensor(0)), "sum: axis must be a constant, got a Tensor"),
+        (lambda x: tg.reshape(x, shape=tg.Tensor([3, 2])), "reshape: shape must be a constant"),
     ],
 )
 def test_wrong_arguments_are_named(call, message):
@@ -212,7 +215,7 @@ def test_an_error_names_operation_operands_module_and_time_step():
         (lambda x: tg.layer_norm(x, 2, np.ones(3)), ValueError, "layer_norm"),
         (lambda x: tg.split(x, 3), ValueError, "split"),
         (lambda x: tg.pad(x, ((1, 1), (1, 1))), ValueError, "pad"),
-        (lambda x: tg.pad(x, 1, mode="edge"), ValueError, "pad"),
+        (lambda x: tg.pad(x, 1, mode="edges"), ValueError, "pad"),
         (lambda x: tg.pad(x, 0.5), TypeError, "pad"),
         (lambda x: tg.conv2d(x.reshape(1, 1, 1, 2), x, stride=0), ValueError, "conv2d"),
         (lambda x: tg.max_pool2d(x.reshape(1, 1, 2), (1, 2), padding=1), ValueError, "max_pool2d"),

@@ -20,10 +20,19 @@ def room_of(module: Path) -> str:
     return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def for_types_only(statement: ast.AST) -> bool:
+    """``if TYPE_CHECKING:``, below which nothing is imported when the program runs."""
+    return isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"
+
+
 def imported_rooms(module: Path) -> Iterator[str]:
     """The rooms that a module names in its imports, those inside functions included."""
     package = ["tinygrad_rnn", *module.relative_to(PACKAGE).parts[:-1]]
-    for statement in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    typing = {part for s in ast.walk(tree) if for_types_only(s) for part in ast.walk(s)}
+    for statement in ast.walk(tree):
+        if statement in typing:
+            continue
         if isinstance(statement, ast.Import):
             for alias in statement.names:
                 name = alias.name.split(".")
@@ -92,6 +101,15 @@ def test_the_other_rooms_come_when_they_are_asked_for() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'tinygrad_rnn' has no attribute 'autograd'"):
         _ = tg.autograd
+
+
+def test_type_checkers_are_told_what_is_loaded_lazily() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (told,) = [s for s in tree.body if for_types_only(s)]
+    names = {
+        alias.name for s in ast.walk(told) if isinstance(s, ast.ImportFrom) for alias in s.names
+    }
+    assert names == tg._rooms | set(tg._elsewhere)
 
 
 def test_dir_lists_what_is_loaded_lazily_too() -> None:

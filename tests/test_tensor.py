@@ -456,10 +456,28 @@ def test_operators_with_no_number(bad):
             f(live([1.0]), bad)
 
 
-@pytest.mark.parametrize("f", [lambda x: x // 2, lambda x: x % 2, lambda x: ~x, round])
-def test_what_has_no_derivative_has_no_operator(f):
+def test_a_float_is_not_inverted():
     with pytest.raises(TypeError):
-        f(live(1.5))
+        ~live(1.5)
+
+
+def test_remainders_and_rounding_are_operators():
+    x, y = live([7.5, -7.5]), live([2.0, -3.0])
+    (x % y).sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+    assert y.grad.tolist() == [-3.0, -2.0]
+    for f in (
+        lambda a, b: a // b,
+        lambda a, b: a % b,
+        lambda a, b: divmod(a, b)[0],
+        lambda a, b: divmod(a, b)[1],
+    ):
+        for a, b in ((x, y), (x, 2), (9.0, y), (x.numpy(), y), ([9.0, 8.0], y)):
+            p, q = (v.numpy() if isinstance(v, tg.Tensor) else np.asarray(v) for v in (a, b))
+            assert f(a, b).numpy().tolist() == f(p, q).tolist()
+    assert round(live([1.26, 2.5]), 1).numpy().tolist() == [1.3, 2.5]
+    assert round(live(2.5)).item() == 2.0
+    assert not (x // y).requires_grad
 
 
 def test_powers():
@@ -519,6 +537,22 @@ def test_powers():
         lambda x: x.dot(np.arange(24.0).reshape(3, 4, 2)),
         lambda x: x[0, 0].dot(np.arange(24.0).reshape(3, 4, 2)),
         lambda x: x.dot(np.zeros((3, 4, 0))),
+        lambda x: x.prod(0),
+        lambda x: x.var(axis=1),
+        lambda x: x.std(ddof=1),
+        lambda x: x.sort(),
+        lambda x: x.sort(0),
+        lambda x: x.repeat(2, 1),
+        lambda x: x.diagonal(0, 1, 2),
+        lambda x: x.trace(),
+        lambda x: x.cumprod(1),
+        lambda x: x.compress([True, False, True], 1),
+        lambda x: x.partition(2)[..., 2],
+        lambda x: x.copy(),
+        lambda x: x.ravel("F"),
+        lambda x: x.flatten(order="F"),
+        lambda x: x.reshape(6, 4, order="F"),
+        lambda x: x.round(1),
         lambda x: x.T,
         lambda x: x.mT,
         lambda x: x[::-1, ..., None],
@@ -529,22 +563,104 @@ def test_powers():
 def test_methods_are_numpys(call):
     array = np.random.default_rng(0).random((2, 3, 4))
     x = live(array)
-    y, expected = call(x), call(array)
+    y, expected = call(x), call(NotInPlace(array))
     assert y.shape == expected.shape
     assert y.dtype == expected.dtype
     np.testing.assert_allclose(y.numpy(), expected, rtol=1e-15)
-    assert y.requires_grad == (expected.dtype.kind == "f")
+    assert y.requires_grad == (expected.dtype.kind == "f" and "round" not in call.__code__.co_names)
     if y.requires_grad and y.dtype == np.float64:
-        # a random cotangent against a difference: each of these is piecewise linear
+        # a random cotangent against a difference
         g = np.random.default_rng(1).random(y.shape)
         y.backward(g)
         step = 1e-7 * np.random.default_rng(2).standard_normal(array.shape)
         np.testing.assert_allclose(
             (x.grad * step).sum(),
-            ((call(array + step) - call(array - step)) * g).sum() / 2,
+            ((call(NotInPlace(array + step)) - call(NotInPlace(array - step))) * g).sum() / 2,
             rtol=1e-6,
             atol=1e-12,
         )
+
+
+class NotInPlace(np.ndarray):
+    """An array whose sort and partition return what they make, as a Tensor's do."""
+
+    def __new__(cls, array):
+        return array.view(cls)
+
+    def sort(self, axis=-1):
+        return np.sort(np.asarray(self), axis)
+
+    def partition(self, kth, axis=-1):
+        return np.partition(np.asarray(self), kth, axis)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x.argmax(),
+        lambda x: x.argmin(axis=1),
+        lambda x: x.argsort(0),
+        lambda x: x.argsort(axis=None),
+        lambda x: x.argpartition(0)[..., 0],
+        lambda x: x.any(),
+        lambda x: x.all(axis=(0, 1)),
+        lambda x: x.nonzero()[1],
+        lambda x: x.tolist(),
+        lambda x: x.itemsize,
+        lambda x: x.nbytes,
+        lambda x: x[0, 0].searchsorted(0.4),
+    ],
+)
+def test_what_carries_no_gradient_gives_plain_answers(call):
+    array = np.random.default_rng(0).random((2, 3, 4)).round(1)
+    answer, expected = call(live(array)), call(array)
+    assert type(answer) is type(expected)
+    np.testing.assert_array_equal(answer, expected)
+
+
+def test_functions_are_methods_too():
+    x = live([[4.0, 9.0]])
+    for name in ("sqrt", "square", "abs", "sin", "cos", "ptp"):
+        assert np.array_equal(getattr(x, name)().numpy(), getattr(np, name)(x.numpy()))
+    ids = tg.Tensor([1, 0])
+    assert ids.choose([x[0], x[0] * 2]).numpy().tolist() == [8.0, 9.0]
+    assert tg.Tensor([True]).copy().dtype == bool
+
+
+# ── lists of tensors ─────────────────────────────────────────────────────────────────────
+
+
+def test_nested_lists_of_tensors_keep_the_graph():
+    a, b = live(2.0), live(3.0)
+    m = tg.array([[a, 0], [1, a * b]])
+    assert m.numpy().tolist() == [[2.0, 0.0], [1.0, 6.0]]
+    m.sum().backward()
+    assert a.grad == 4.0
+    assert b.grad == 2.0
+    for joined in (
+        tg.stack([[a, b], [b, a]]),
+        tg.vstack([[a, b], (b, 1.0)]),
+        tg.concatenate([[a, b], [1.0]]),
+        tg.std([a, b]),
+        tg.linalg.norm([[a, 1], [b, 2]]),
+        np.stack([a, b]),
+        tg.array((live([1.0, 2.0]), [a, 3])),
+    ):
+        assert joined.requires_grad
+
+
+def test_arrays_of_no_tensor_are_numpys():
+    assert type(tg.array([[1, 2]])) is np.ndarray
+    assert tg.array([1, 2], dtype=np.float32).dtype == np.float32
+    assert tg.array([live(np.float32(1.0)), 2.5]).dtype == np.float32
+    assert tg.array([live(1.0)], dtype=np.float32).dtype == np.float32
+
+
+def test_ragged_lists_of_tensors_are_refused():
+    with pytest.raises(ValueError, match="array: the parts of a list differ in shape"):
+        tg.array([[live(1.0), 2.0], [3.0]])
+    with pytest.raises(TypeError, match=r"for a list of tensors, tg.array"):
+        np.array([live(1.0), 2.0])
 
 
 def test_activations_are_methods_too():

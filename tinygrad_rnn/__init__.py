@@ -16,7 +16,7 @@ NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, `
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import ops
 from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad
@@ -26,7 +26,27 @@ from .scan import fused, scan, scan_plan
 from .scan.threads import get_num_threads, set_num_threads
 from .tensor import Tensor
 
-# What not every program uses is imported when it is first asked for.
+if TYPE_CHECKING:
+    from . import data as data
+    from . import io as io
+    from . import nn as nn
+    from . import optim as optim
+    from . import testing as testing
+    from . import text as text
+    from . import viz as viz
+    from .app.checkpoints import load_model as load_model
+    from .app.training import train as train
+    from .io import load as load
+    from .io import save as save
+    from .nn.pytorch import from_torch as from_torch
+    from .nn.pytorch import to_torch as to_torch
+    from .viz import draw as draw
+    from .viz import gradient_flow as gradient_flow
+    from .viz import grads_by_step as grads_by_step
+    from .viz.compare import compare as compare
+
+# What not every program uses is imported when it is first asked for. The lines above tell type
+# checkers and editors the same.
 _rooms = {"data", "io", "nn", "optim", "testing", "text", "viz"}
 _elsewhere = {
     "compare": "viz",
@@ -42,12 +62,14 @@ _elsewhere = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _rooms:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _elsewhere:
-        return getattr(importlib.import_module(f"{__name__}.{_elsewhere[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a type checker every name would exist
+
+    def __getattr__(name: str) -> Any:
+        if name in _rooms:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name in _elsewhere:
+            return getattr(importlib.import_module(f"{__name__}.{_elsewhere[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

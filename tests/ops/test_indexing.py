@@ -111,7 +111,7 @@ Where = collections.namedtuple("Where", "row column")
         (None, None),
         (..., None),
     ],
-    ids=str,
+    ids=lambda part: "memory" if isinstance(part, memoryview) else str(part),
 )
 def test_indices_of_every_kind(index, plain):
     check(X, index, plain)

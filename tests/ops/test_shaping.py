@@ -213,8 +213,8 @@ def test_pad_values_and_errors():
     ):
         with pytest.raises(kind):
             tg.pad(live(X), width)
-    with pytest.raises(ValueError, match="pad: only mode 'constant' is differentiable here"):
-        tg.pad(live(X), 1, "reflect")
+    with pytest.raises(ValueError, match=r"pad: expected one of constant, .*, got 'reflected'"):
+        tg.pad(live(X), 1, "reflected")
 
 
 @pytest.mark.parametrize(

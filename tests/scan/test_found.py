@@ -611,6 +611,17 @@ def inputs_without_elements() -> Example:
 
 
 @example
+def no_steps_within_a_step() -> Example:
+    W = some(3, 3)
+
+    def cell(h: Any, x: Any) -> Any:
+        h, ys = tg.scan(lambda c, z: (tg.tanh(c @ W + z), (c * x, z > 0)), h, x[None][:0])
+        return tg.tanh(h @ W + x), (h, *ys)
+
+    return Example(cell, some(3), some(4, 3), (W,))
+
+
+@example
 def a_thousand_sums_in_a_step() -> Example:
     w = some(2)
 

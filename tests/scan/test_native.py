@@ -25,7 +25,7 @@ from .fuzz.check import check
 from .fuzz.draw import draw
 from .guards import Guarded
 from .test_compiler import gru, lstm, normalised, peephole
-from .test_passes import assert_alike, numbers_for, programs_of
+from .test_passes import assert_passes_hold, programs_of, takes_any_numbers
 from .test_scan import assert_same
 
 pytest.importorskip("llvmlite")
@@ -33,12 +33,8 @@ pytest.importorskip("llvmlite")
 from tinygrad_rnn.scan.backends import native
 from tinygrad_rnn.scan.backends.native import constants, engine, functions, products
 from tinygrad_rnn.scan.backends.native.text import Lanes, Module
-from tinygrad_rnn.scan.ir import Program, verify
-from tinygrad_rnn.scan.passes.schedule import schedule
-from tinygrad_rnn.scan.passes.simplify import simplify
+from tinygrad_rnn.scan.ir import Program
 from tinygrad_rnn.scan.plan import Plan
-
-from .interpreter import interpret
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +153,52 @@ def test_functions_are_accurate_over_the_whole_range(name: str, dtype: Any) -> N
     assert float(errors.max()) <= most
 
 
+UNARY = (
+    "arccos arccosh arcsin arcsinh arctan arctanh cbrt cosh deg2rad exp2 expm1 log2 log10 rad2deg "
+    "reciprocal sinh tan ceil fabs floor rint trunc isnan isinf isfinite signbit logical_not sign "
+    "exp log log1p tanh sigmoid sqrt sin cos softplus relu erf abs negative square"
+)
+BINARY = (
+    "arctan2 hypot fmax fmin fmod remainder floor_divide logaddexp logaddexp2 maximum minimum "
+    "logical_and logical_or logical_xor equal not_equal less less_equal greater greater_equal "
+    "add subtract multiply divide power"
+)
+
+
+@pytest.mark.parametrize("name", [*UNARY.split(), *BINARY.split()])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_functions_are_those_of_numpy(name: str, dtype: Any) -> None:
+    op = getattr(tg, name)
+    x = numbers(dtype)
+    x = np.concatenate([x[:60], np.array([0.5, 2.5, -1.5], dtype), x[60::50]])
+    if name in ("sin", "cos", "tan"):
+        x = np.where(np.abs(x) < 1e6, x, 1)
+    xs = (x,) if name in UNARY.split() else (x[:, np.newaxis], np.concatenate([x[:80], x[80::9]]))
+    with np.errstate(all="ignore"):
+        expected = op(*xs)
+        steps = tuple(tg.Tensor(a[np.newaxis]) for a in xs)
+        cell = lambda c, x_t: (c, op(*x_t))  # noqa: E731
+        plan = tg.scan_plan(cell, np.zeros(()), steps)
+        _, y = tg.scan(cell, np.zeros(()), steps)
+    assert plan.backend == "native"
+    found = y.numpy()[0]
+    assert found.dtype == expected.dtype
+    if found.dtype.kind == "b":
+        np.testing.assert_array_equal(found, expected)
+        return
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(found[np.isinf(expected)], expected[np.isinf(expected)])
+    x, y = (a[finite].astype(np.longdouble) for a in (found, expected))
+    with np.errstate(over="ignore"):
+        size = np.abs(expected[finite])
+        if name.startswith("logaddexp"):  # its terms may cancel
+            largest = np.maximum(*map(np.abs, xs))[finite]
+            size = np.where(np.isinf(largest), size, np.maximum(size, largest))
+        unit = np.spacing(size).astype(np.longdouble)
+    assert (np.abs(x - y) / unit).max() <= 4
+
+
 # ── passes ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -176,16 +218,9 @@ def test_passes_over_the_fuzzers_cells(seed: int) -> None:
                 setting.forward(unroll=False)
 
         for program in programs_of(run):
-            given_arrays = numbers_for(program, 3, np.random.default_rng(0))
-            program = schedule(program)
-            expected = interpret(program, 3, False, *given_arrays)
-            program = schedule(simplify(program))
-            for one_pass in native.passes.passes():
-                program = one_pass(program)
-                scheduled = program if program.made else schedule(program)
-                verify(scheduled)
-                assert_alike(interpret(scheduled, 3, False, *given_arrays), expected, one_pass)
-            checked += 1
+            if takes_any_numbers(program):
+                assert_passes_hold(program, native.passes.passes())
+                checked += 1
     assert checked > 8
 
 
@@ -206,6 +241,16 @@ def test_many_scalar_states(shape: tuple[int, ...]) -> None:
     assert_same(cell, carry, xs, a, 1e-10)
     (plan, *_) = find.cache.plans.values()
     assert plan.source.count("define internal") == 1  # tanh, written once
+
+
+def test_a_part_that_other_loops_read() -> None:
+    """Found by the fuzzer: v3's cotangent is a part of another value, and the steps read it."""
+    rng = np.random.default_rng(0)
+    h0 = tg.Tensor(rng.normal(size=(1, 3)), requires_grad=True)
+    W = tg.Tensor(rng.normal(size=(1, 3)), requires_grad=True)
+    xs = tg.Tensor(rng.normal(size=(4, 1, 3)), requires_grad=True)
+    assert_same(lambda h, x: (W * x, (W + (h * 2)[None]) * 2), h0, xs, [W], 1e-12)
+    assert_same(lambda h, x: (W, (W + (h * x)[None]) * 2), h0, xs, [W], 1e-12)
 
 
 # ── shapes, and the bounds of memory ─────────────────────────────────────────────────────

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,35 +73,55 @@ def numbers_for(program: Program, T: int, rng: np.random.Generator) -> tuple[Any
     )
 
 
-def assert_passes_hold(program: Program, T: int = 3) -> None:
-    """Each pass, and the code of the back end, computes what the program means."""
-    rng = np.random.default_rng(0)
-    given_arrays = numbers_for(program, T, rng)
+def next_numbers(x: np.ndarray) -> np.ndarray:
+    return np.nextafter(x, np.inf) if x.dtype.kind == "f" else x
+
+
+def assert_passes_hold(
+    program: Program, passes: Sequence[Any] | None = None, T: int = 3
+) -> Program:
+    """Each pass computes what the program means; returns what the last of them gives."""
+    given_arrays = numbers_for(program, T, np.random.default_rng(0))
     program = schedule(program)
     verify(program)
-    expected = interpret(program, T, False, *given_arrays)
+    expected, nudged = (
+        interpret(program, T, False, *given)
+        for given in (given_arrays, [list(map(next_numbers, xs)) for xs in given_arrays])
+    )
     program = schedule(simplify(program))
-    for one_pass in [None, *numpy_backend.passes()]:
+    for one_pass in [None, *(numpy_backend.passes() if passes is None else passes)]:
         if one_pass is not None:
             program = one_pass(program)
-            scheduled = program if program.made else schedule(program)
-        else:
-            scheduled = program
+        scheduled = program if program.made or one_pass is None else schedule(program)
         verify(scheduled)
-        assert_alike(interpret(scheduled, T, False, *given_arrays), expected, one_pass)
-    assert_lifetimes(program, buffers(program))
+        assert_alike(interpret(scheduled, T, False, *given_arrays), expected, nudged, one_pass)
+    return program
 
 
-def assert_alike(got: Any, expected: Any, one_pass: Any) -> None:
-    for kind, some, others in zip(
-        ("carries", "stacked", "totals", "kept"), got, expected, strict=True
+def takes_any_numbers(program: Program) -> bool:
+    """Whether the operations don't refuse what tests draw, as Cholesky's does most matrices."""
+    arrays = numbers_for(program, 3, np.random.default_rng(0))
+    try:
+        interpret(schedule(program), 3, False, *arrays)
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
+def assert_alike(got: Any, expected: Any, nudged: Any, one_pass: Any) -> None:
+    """The same numbers, as far as the last bits of what is given determine them."""
+    for kind, some, others, again in zip(
+        ("carries", "stacked", "totals", "kept"), got, expected, nudged, strict=True
     ):
-        for i, (a, b) in enumerate(zip(some, others, strict=True)):
+        for i, (a, b, c) in enumerate(zip(some, others, again, strict=True)):
             assert (a.shape, a.dtype) == (b.shape, b.dtype), (kind, i, one_pass)
             tolerance = 1e-10 if a.dtype == np.float64 else 1e-4
-            scale = max(1.0, float(np.abs(b).max(initial=0.0))) if b.dtype.kind == "f" else 1.0
+            atol = tolerance
+            if b.dtype.kind == "f":
+                amplified = 100 * np.abs(b - c).max(initial=0.0) if b.dtype == np.float64 else 0
+                atol = max(tolerance * max(1.0, float(np.abs(b).max(initial=0.0))), amplified)
             np.testing.assert_allclose(
-                a, b, rtol=0, atol=tolerance * scale, err_msg=f"{kind} {i} after {one_pass}"
+                a, b, rtol=0, atol=atol, err_msg=f"{kind} {i} after {one_pass}"
             )
 
 
@@ -158,8 +178,9 @@ def test_passes_over_the_fuzzers_cells(seed: int) -> None:
                 setting.forward(unroll=False)
 
         for program in programs_of(run):
-            assert_passes_hold(program)
-            checked += 1
+            if takes_any_numbers(program):
+                assert_lifetimes(final := assert_passes_hold(program), buffers(final))
+                checked += 1
     assert checked > 10
 
 
@@ -168,7 +189,7 @@ def test_passes_over_the_fuzzers_cells(seed: int) -> None:
 def test_passes_over_any_cell(drawn: Any, T: int) -> None:
     cell, carry, xs = drawn
     for program in programs_of(lambda: tg.scan(cell, carry, xs)):
-        assert_passes_hold(program, T)
+        assert_lifetimes(final := assert_passes_hold(program, T=T), buffers(final))
 
 
 # ── the verifier ─────────────────────────────────────────────────────────────────────────

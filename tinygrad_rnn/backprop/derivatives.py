@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, overload
 
 import numpy as np
 
@@ -25,6 +25,13 @@ from ..graph import (
     numeric,
 )
 from .reverse import sweep
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ..tensor import Tensor
+
+_P = ParamSpec("_P")
 
 
 def _seed(output: Value, grad: Any, where: str, example: str) -> Any:
@@ -69,6 +76,14 @@ def backward(output: Value, grad: Any = None, *, retain_grads: bool = False) -> 
         node.grad = np.array(cotangent if before is None else before + cotangent)
 
 
+@overload
+def grad(
+    output: Value, inputs: Value, grad_output: Any = ..., create_graph: bool = ...
+) -> Tensor: ...
+@overload
+def grad(
+    output: Value, inputs: Sequence[Value], grad_output: Any = ..., create_graph: bool = ...
+) -> tuple[Tensor, ...]: ...
 def grad(
     output: Value,
     inputs: Value | Sequence[Value],
@@ -140,7 +155,7 @@ def _as_result(cotangent: Any, x: Value) -> Value:
 # ── derivatives of functions ─────────────────────────────────────────────────────────────
 
 
-def _variable(x: Any, where: str) -> Value:
+def _variable(x: Any, where: str) -> Any:
     """A place in the graph for x that is this function's own: a leaf, or a copy of a live x."""
     if isinstance(x, Value) and x.node is not None:
         with enable_grad():  # what is computed here is differentiated even under no_grad
@@ -158,16 +173,20 @@ def _value(y: Any) -> Value:
     return y if isinstance(y, Value) else attach(np.asarray(y), None)
 
 
-def _settled(result: Value, own: set[Node | None]) -> Value:
+def _settled(result: Value, own: set[Node | None]) -> Tensor:
     """Without a graph, if all it could lead back to are the variables made here."""
     node = result.node
     if node is None:
-        return result
+        return result  # type: ignore[return-value]
     leads_elsewhere = any(n.is_leaf and n not in own for n in ancestors([node]))
-    return result if leads_elsewhere and current().recording else attach(result._array, None)
+    if not leads_elsewhere or not current().recording:
+        result = attach(result._array, None)
+    return result  # type: ignore[return-value]
 
 
-def value_and_grad(f: Callable[..., Value]) -> Callable[..., tuple[Value, Value]]:
+def value_and_grad(
+    f: Callable[Concatenate[Tensor, _P], Value],
+) -> Callable[Concatenate[ArrayLike | Value, _P], tuple[Tensor, Tensor]]:
     """Turn f into a function that returns f's value and its gradient for the first argument.
 
     Args:
@@ -187,7 +206,7 @@ def value_and_grad(f: Callable[..., Value]) -> Callable[..., tuple[Value, Value]
     """
 
     @functools.wraps(f)
-    def with_gradient(*args: Any, **keywords: Any) -> tuple[Value, Value]:
+    def with_gradient(*args: Any, **keywords: Any) -> Any:
         if not args:
             raise TypeError("value_and_grad: expected an argument to differentiate for, got none")
         x = _variable(args[0], "value_and_grad")
@@ -202,7 +221,7 @@ def value_and_grad(f: Callable[..., Value]) -> Callable[..., tuple[Value, Value]
     return with_gradient
 
 
-def jvp(f: Callable[[Any], Value], x: Any, v: Any) -> Value:
+def jvp(f: Callable[[Tensor], Value], x: Any, v: Any) -> Tensor:
     """The derivative of f at x in the direction v: the Jacobian-vector product ``J v``.
 
     Computed with two reverse sweeps: ``u -> J' u`` is linear, and its own transpose is ``J``.
@@ -242,7 +261,7 @@ def _direction(v: Any, x: Value, where: str) -> Any:
     return v
 
 
-def jacobian(f: Callable[[Any], Value], x: Any) -> Value:
+def jacobian(f: Callable[[Tensor], Value], x: Any) -> Tensor:
     """All derivatives of f at x: ``J[i, j] = df_i / dx_j``.
 
     One reverse sweep for each element of f(x).
@@ -272,12 +291,12 @@ def jacobian(f: Callable[[Any], Value], x: Any) -> Value:
             one[i] = 1
             rows.append(grad(y, x, one.reshape(y._array.shape), create_graph=True))
         if not rows:
-            return attach(np.zeros(shape, x._array.dtype), None)
+            return attach(np.zeros(shape, x._array.dtype), None)  # type: ignore[return-value]
         result = ops.reshape(ops.stack(rows), shape)
     return _settled(result, {x.node})
 
 
-def hessian(f: Callable[[Any], Value], x: Any) -> Value:
+def hessian(f: Callable[[Tensor], Value], x: Any) -> Tensor:
     """All second derivatives of a scalar function: ``H[i, j] = d^2 f / dx_i dx_j``.
 
     Args:
@@ -299,7 +318,7 @@ def hessian(f: Callable[[Any], Value], x: Any) -> Value:
     return jacobian(lambda x: grad(_value(f(x)), x, create_graph=True), x)
 
 
-def hvp(f: Callable[[Any], Value], x: Any, v: Any) -> Value:
+def hvp(f: Callable[[Tensor], Value], x: Any, v: Any) -> Tensor:
     """The Hessian of a scalar function times a vector, ``H v``, without building H.
 
     The gradient of ``v . grad f``: two sweeps, whatever the size of x.

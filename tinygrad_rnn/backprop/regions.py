@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy import ndarray
 
@@ -28,8 +28,10 @@ from ..graph import (
 )
 from .reverse import inputs_of
 
+_R = TypeVar("_R")
 
-def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
+
+def checkpoint(f: Callable[..., _R], *args: Any) -> _R:
     """Compute f(*args) without keeping its intermediates; backward computes them again.
 
     Trades time for memory: with a checkpoint around each of sqrt(T) pieces of a sequence, the
@@ -80,9 +82,10 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
         else a
         for a in args
     )
+    results: Any
     results, outputs, border = _run(f, kept)
     if not border:
-        return results
+        return results  # type: ignore[no-any-return]
     saved = tuple(y._array for y in outputs)
 
     def again(node: Node) -> list[Value]:
@@ -100,10 +103,11 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     arrays = tuple(node.output for node in border)
     if isinstance(results, Value):
         node = record(made, tuple(border), arrays, saved[0], {}, current().scope)
-        return attach(saved[0], node)
+        return attach(saved[0], node)  # type: ignore[return-value]
     node = record(made, tuple(border), arrays, saved, {}, current().scope)
     picked = [picked_from(node, i) if y.node is not None else y for i, y in enumerate(outputs)]
-    return getattr(type(results), "_make", type(results))(picked)  # _make: of a named tuple
+    together: _R = getattr(type(results), "_make", type(results))(picked)  # of a named tuple
+    return together
 
 
 def picked_from(node: Node, index: int) -> Value:

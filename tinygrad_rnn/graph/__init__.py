@@ -16,7 +16,13 @@ Everything else in the library is a walk over these nodes: backward sends cotang
 
 from .batching import BatchRule, Blocks, Operand
 from .nodes import Node, Value, ancestors, next_number
-from .primitives import differentiable, elementwise, nondifferentiable, primitive, variadic
+from .primitives import (
+    differentiable,
+    elementwise,
+    nondifferentiable,
+    primitive,
+    variadic,
+)
 from .recording import (
     ALL,
     OUT,
@@ -29,6 +35,7 @@ from .recording import (
     apply,
     attach,
     check_finite,
+    composed,
     describe,
     explained,
     leaf,
@@ -79,6 +86,7 @@ __all__ = [
     "attach",
     "backend",
     "check_finite",
+    "composed",
     "current",
     "describe",
     "detect_anomaly",

@@ -42,7 +42,7 @@ class Operand(NamedTuple):
         rank = len(self.shape)
         if axis is None or rank == 0:  # NumPy takes axis 0 of a 0-d array to mean nothing
             return tuple(range(1, rank + 1))
-        return tuple(a % rank + 1 for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+        return tuple(a % rank + 1 for a in (axis if np.iterable(axis) else (axis,)))
 
 
 def batch_elementwise(

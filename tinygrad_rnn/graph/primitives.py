@@ -1,15 +1,17 @@
-"""How primitives are written: decorators that put a NumPy function beside its rules."""
+"""How operations are written: decorators that put a NumPy function beside its rules."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Unpack, overload
 
 import numpy as np
+from numpy import ndarray
 
 from .batching import BatchRule
+from .nodes import Value
 from .recording import (
     Array,
     ForEach,
@@ -20,9 +22,15 @@ from .recording import (
     View,
     apply,
     binary,
+    composed,
     table,
     unary,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ..tensor import Tensor
 
 
 def elementwise(
@@ -62,39 +70,60 @@ def differentiable(
     *vjps: Rule | None,
     add_into: Callable[..., None] | None = None,
     rowwise: bool = False,
+    elementwise: bool = False,
+    options: Callable[..., Array] | None = None,
     **traits: Unpack[Traits],
 ) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
     """Make a primitive of any NumPy function: the first ``len(vjps)`` arguments are its arrays.
 
     What follows them are constants (axis, shape, ...), which the rules get as keywords. The other
     arguments of the decorator are attributes of the :class:`Primitive`.
+
+    With ``options``, what the function takes by name only is none of the primitive's business:
+    where any of it is not None, ``options`` is called in the place of the primitive, with all
+    arguments. It is written in other operations.
     """
 
     traits.setdefault("view", False)
 
     def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
         op = Primitive(
-            forward.__name__, forward, vjps, add_into=add_into, rowwise=rowwise, **traits
+            forward.__name__,
+            forward,
+            vjps,
+            add_into=add_into,
+            rowwise=rowwise,
+            elementwise=elementwise,
+            **traits,
         )
-        return _register(op, _recorder(op, forward), forward)
+        return _register(op, _recorder(op, forward, options), forward)
 
     return decorate
 
 
 def nondifferentiable(
-    *, elementwise: bool = False, **traits: Unpack[Traits]
+    ufunc: np.ufunc | None = None, /, *, elementwise: bool = False, **traits: Unpack[Traits]
 ) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
-    """Make an operation of a piecewise constant function: it gives Tensors without a graph."""
+    """Make an operation of a piecewise constant function: it gives Tensors without a graph.
+
+    As with :func:`elementwise`, a ufunc that is the whole function stands before what documents it.
+    """
 
     traits.setdefault("view", False)
 
-    def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
-        op = Primitive(forward.__name__, forward, None, elementwise=elementwise, **traits)
+    def decorate(described: Callable[..., Any]) -> Callable[..., Array]:
+        op = Primitive(
+            described.__name__,
+            ufunc or described,
+            None,
+            elementwise=elementwise or ufunc is not None,
+            **traits,
+        )
 
-        def call(*args: Array, **keywords: Any) -> Array:
-            return apply(op, args, keywords)
-
-        functools.update_wrapper(call, forward)
+        parameters = inspect.signature(described).parameters.values()
+        arrays = [p for p in parameters if p.default is p.empty and p.kind is not p.KEYWORD_ONLY]
+        call = _general(op, described, len(arrays))
+        functools.update_wrapper(call, described)
         call.primitive = op  # type: ignore[attr-defined]
         return call
 
@@ -134,7 +163,9 @@ def _register(
     return call
 
 
-def _recorder(op: Primitive, described: Callable[..., Any]) -> Callable[..., Array]:
+def _recorder(
+    op: Primitive, described: Callable[..., Any], options: Callable[..., Array] | None = None
+) -> Callable[..., Array]:
     """The function that users call: the short path for one or two arrays and nothing else."""
     arity = len(op.vjps)
     if len(inspect.signature(described).parameters) == arity:
@@ -143,42 +174,62 @@ def _recorder(op: Primitive, described: Callable[..., Any]) -> Callable[..., Arr
             return unary(op, op.forward)
         if arity == 2:
             return binary(op, op.forward)
-    return _general(op, described, arity)
+    return _general(op, described, arity, options)
 
 
-def _general(op: Primitive, forward: Callable[..., Any], arity: int) -> Callable[..., Array]:
-    """The first ``arity`` arguments are arrays, what follows are constants; names and defaults
-    are the forward's."""
-    parameters = list(inspect.signature(forward).parameters.values())
-    names = [p.name for p in parameters]
-    arrays, constants = names[:arity], names[arity:]
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    usual = {name: defaults[name] for name in constants if name in defaults}
+def _general(
+    op: Primitive,
+    forward: Callable[..., Any],
+    arity: int,
+    options: Callable[..., Array] | None = None,
+) -> Callable[..., Array]:
+    """The first ``arity`` arguments are arrays, what follows are constants.
 
-    def bound(args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        if len(args) > len(names):
-            raise TypeError(f"{op}: expected at most {len(names)} arguments, got {len(args)}")
-        given = {**dict(zip(names, args, strict=False)), **keywords}
-        for name in keywords:
-            if name not in names:
-                raise TypeError(f"{op}: unexpected argument {name!r}; it takes {', '.join(names)}")
-            if name in names[: len(args)]:
-                raise TypeError(f"{op}: got {name!r} by position and by name")
-        given = {**defaults, **given}
-        for name in names:
-            if name not in given:
-                raise TypeError(f"{op}: missing argument {name!r}")
-        return tuple(given[name] for name in arrays), {name: given[name] for name in constants}
+    The function is written out with the forward's own names and defaults, so that Python itself
+    binds the arguments: twice as fast as binding them here.
 
-    def call(*args: Any, **keywords: Any) -> Array:
-        if len(args) == arity:
-            if len(keywords) < len(constants):
-                keywords = {**usual, **keywords}
-            if len(keywords) == len(constants):
-                return apply(op, args, keywords)
-        return apply(op, *bound(args, keywords))
-
+        def sum(x, axis=defaults["axis"], keepdims=defaults["keepdims"]):
+            return apply(op, (x,), {"axis": axis, "keepdims": keepdims})
+    """
+    parameters = inspect.signature(forward).parameters
+    defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+    by_name = [name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
+    heads = [f"{name}=defaults[{name!r}]" if name in defaults else name for name in parameters]
+    if by_name:
+        heads.insert(len(heads) - len(by_name), "*")
+    optional = by_name if options else []
+    names = [name for name in parameters if name not in optional]
+    arrays = "".join(f"{name}, " for name in names[:arity])
+    constants = ", ".join(f"{name!r}: {name}" for name in names[arity:])
+    lines = [f"def {op.name}({', '.join(heads)}):"]
+    if optional:
+        asked = " or ".join(f"{name} is not None" for name in optional)
+        every = ", ".join([*names, *(f"{name}={name}" for name in optional)])
+        lines.append(f"    if {asked}: return options({every})")
+    if arity == 1:  # a rule on an ndarray, most often: there is nothing to record
+        x = names[0]
+        passed = ", ".join([x, *(f"{name}={name}" for name in names[1:])])
+        lines += [f"    if type({x}) is ndarray:", f"        return asarray(forward({passed}))"]
+    lines.append(f"    return apply(op, ({arrays}), {{{constants}}})")
+    made: dict[str, Any] = {"apply": apply, "op": op, "defaults": defaults}
+    made |= {"ndarray": ndarray, "asarray": np.asarray, "forward": op.forward}
+    made["options"] = options and composed(options)
+    exec("\n".join(lines), made)
+    call: Callable[..., Array] = made[op.name]
     return call
+
+
+class Operation(Protocol):
+    """What :func:`primitive` makes: a Tensor among its arguments gives a Tensor."""
+
+    primitive: Primitive
+
+    @overload
+    def __call__(self, x: Value, /, *others: Any, **constants: Any) -> Tensor: ...
+    @overload
+    def __call__(self, x: ArrayLike, /, *others: ArrayLike, **constants: Any) -> ndarray: ...
+    @overload
+    def __call__(self, x: ArrayLike, /, *others: Any, **constants: Any) -> Tensor: ...
 
 
 def primitive(
@@ -190,7 +241,9 @@ def primitive(
     view: View | Callable[[dict[str, Any]], View] = "unknown",
     linear: Linear | Callable[[dict[str, Any]], Linear] = (),
     written_out: Callable[..., Array] | None = None,
-) -> Callable[..., Array]:
+    symbol: str | None = None,
+    moves: bool = False,
+) -> Operation:
     """Make a differentiable operation of your own out of a NumPy function and its rules.
 
         y = forward(x_1, ..., x_n, **kw),   vjp_i(g, y, x_1, ..., x_n, **kw) = g . dy/dx_i
@@ -214,6 +267,9 @@ def primitive(
             :meth:`Primitive.is_linear_in`.
         written_out: the same in ``tg`` functions, ``written_out(*inputs, **kw)``, which ``scan``
             can compile to machine code where it cannot compile ``forward``.
+        symbol: how pictures and equations write it; between its arguments, if these are two.
+        moves: every element of the output is an element of an input, unchanged; pictures then
+            follow from which time step each came.
 
     Returns:
         A function of Tensors, arrays and scalars. It records where a gradient flows.
@@ -248,6 +304,8 @@ def primitive(
         view=view,
         linear=linear,
         written_out=written_out,
+        symbol=symbol,
+        moves=moves,
     )
     arity = len(vjps)
     parameters = _constants_that_rules_take(forward, vjps)
@@ -266,7 +324,7 @@ def primitive(
         call.__doc__ = forward.__doc__
     call.__name__ = op.name
     call.primitive = op  # type: ignore[attr-defined]
-    return call
+    return call  # type: ignore[return-value]
 
 
 def _constants_that_rules_take(

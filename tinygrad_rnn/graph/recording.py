@@ -66,9 +66,10 @@ class Traits(TypedDict, total=False):
     batch: BatchRule
     view: View | Callable[[dict[str, Any]], View]
     linear: Linear | Callable[[dict[str, Any]], Linear]
+    symbol: str | None
+    moves: bool
     written_out: Callable[..., Array]
     into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]]
-    symbol: str
     range: tuple[float, float]
     scalar: str
 
@@ -110,14 +111,16 @@ class Primitive:
         linear: in which of its arguments it is linear, see :meth:`is_linear_in`. A tuple of groups
             (of argument numbers), ``"all"`` for one group of all arguments, ``"each"`` for
             every argument by itself, or a function of the keywords that gives one of these.
+        symbol: how formulas and pictures write it (``×``); None: by its name. With two arguments
+            it stands between them.
+        moves: every element of the output is an element of an input, unchanged. Run on labels of
+            the elements, the operation says where each one came from.
         written_out: the same as simpler operations, ``written_out(*inputs, **keywords)``, for a
             compiler that does several of them in one pass; None for an operation that is simple.
         into: how it writes into given memory: ``into(keywords)`` lists the calls to make, each a
             tuple of a NumPy function and its arguments, among them ``Argument(i)`` for input i,
             ``ALL`` for the tuple of them and ``OUT``. The memory overlaps with no input. None where
             it cannot, and for a ufunc, which always can.
-        symbol: how formulas show it: the sign between two arguments or before one; None for its
-            name.
         range: the least and the largest number that it gives, whatever its arguments; None where
             it gives any.
         scalar: for an elementwise operation the instruction of the native back end that it is, by
@@ -133,6 +136,7 @@ class Primitive:
         "forward",
         "into",
         "linear",
+        "moves",
         "name",
         "range",
         "rowwise",
@@ -156,9 +160,10 @@ class Primitive:
         batch: BatchRule | None = None,
         view: View | Callable[[dict[str, Any]], View] = "unknown",
         linear: Linear | Callable[[dict[str, Any]], Linear] = (),
+        symbol: str | None = None,
+        moves: bool = False,
         written_out: Callable[..., Array] | None = None,
         into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]] | None = None,
-        symbol: str | None = None,
         range: tuple[float, float] | None = None,
         scalar: str | None = None,
     ):
@@ -174,9 +179,10 @@ class Primitive:
         self.batch_rule = batch
         self.view = view
         self.linear = linear
+        self.symbol = symbol
+        self.moves = moves
         self.written_out = written_out
         self.into = into
-        self.symbol = symbol
         self.range = range
         self.scalar = scalar
         self.arity = 0
@@ -409,6 +415,8 @@ def unary(op: Primitive, forward: Callable[[Any], Any]) -> Callable[..., Array]:
 def binary(op: Primitive, forward: Callable[[Any, Any], Any]) -> Callable[..., Array]:
     def call(x: Array, y: Array) -> Array:
         if not (isinstance(x, Value) and isinstance(y, Value)):
+            if type(x) is ndarray and type(y) is ndarray:
+                return _asarray(forward(x, y))
             return apply(op, (x, y), _no_keywords)
         state = current()
         x_node = x.node
@@ -474,11 +482,21 @@ def describe(x: Any) -> str:
     return f"{x.dtype} {x.shape}" if isinstance(x, ndarray) else repr(x)
 
 
+# Those of NumPy's own that say more come first.
+_kinds: tuple[type[Exception], ...] = (
+    np.linalg.LinAlgError,
+    np.exceptions.AxisError,
+    IndexError,
+    TypeError,
+    ValueError,
+)
+
+
 def explained(
     error: Exception, primitive: Primitive, arrays: Iterable[Any], scope: Scope
 ) -> Exception:
     """The same kind of exception, saying which operation failed, on what, and where."""
-    kind = next(k for k in (IndexError, TypeError, ValueError) if isinstance(error, k))
+    kind = next(k for k in _kinds if isinstance(error, k))
     operands = ", ".join(describe(x) for x in arrays)
     return kind(f"{primitive}: {error} [operands: {operands}]{scope}")
 
@@ -497,6 +515,26 @@ def located(function: Callable[_P, _R]) -> Callable[_P, _R]:
             raise
 
     return call
+
+
+def composed(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A function written in other operations: its errors say where, and its arrays are arrays.
+
+    NumPy makes scalars of 0-d arrays as soon as it computes with them.
+    """
+    call = located(function)
+
+    @functools.wraps(function)
+    def composition(*args: _P.args, **keywords: _P.kwargs) -> _R:
+        result = call(*args, **keywords)
+        if isinstance(result, np.generic):
+            return _asarray(result)  # type: ignore[return-value]
+        if isinstance(result, (tuple, list)) and any(isinstance(y, np.generic) for y in result):
+            kind = getattr(type(result), "_make", type(result))  # of a named tuple
+            return kind([_asarray(y) if isinstance(y, np.generic) else y for y in result])
+        return result
+
+    return composition
 
 
 def check_finite(

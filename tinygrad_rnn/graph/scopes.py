@@ -11,16 +11,20 @@ import functools
 import inspect
 import itertools
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 import numpy as np
 
 from .nodes import Value, next_number
 
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+_X = TypeVar("_X")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -349,6 +353,10 @@ class scope:
         _state.set(self._before.pop())
 
 
+@overload
+def steps(xs: Tensor, *, reverse: bool = ...) -> Iterator[tuple[int, Tensor]]: ...
+@overload
+def steps(xs: Iterable[_X], *, reverse: bool = ...) -> Iterator[tuple[int, _X]]: ...
 def steps(xs: Any, *, reverse: bool = False) -> Iterator[tuple[int, Any]]:
     """Enumerate a sequence and tag what each turn of the loop computes with its time step.
 

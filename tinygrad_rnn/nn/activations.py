@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TypeVar
+
+from numpy import ndarray
 
 from .. import graph, ops
+from ..tensor import Tensor
 from .module import Module
+
+_T = TypeVar("_T", Tensor, ndarray)
 
 
 class Tanh(Module):
@@ -20,7 +25,7 @@ class Tanh(Module):
     array([0., 1.])
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: _T) -> _T:
         return ops.tanh(x)
 
 
@@ -35,7 +40,7 @@ class ReLU(Module):
     array([0., 2.])
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: _T) -> _T:
         return ops.relu(x)
 
 
@@ -50,7 +55,7 @@ class Sigmoid(Module):
     array([0.5, 1. ])
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: _T) -> _T:
         return ops.sigmoid(x)
 
 
@@ -80,7 +85,7 @@ class GELU(Module):
             raise ValueError(f"GELU: expected approximate 'none' or 'tanh', got {approximate!r}")
         self.approximate = approximate
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: _T) -> _T:
         if self.approximate == "none":
             below = ops.add(1, ops.erf(ops.multiply(x, 1 / math.sqrt(2))))
         else:
@@ -116,8 +121,10 @@ class Flatten(Module):
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         self.start_dim, self.end_dim = start_dim, end_dim
 
-    def forward(self, x: Any) -> Any:
-        shape = ops.shape_of(x)
+    def forward(self, x: _T) -> _T:
+        return ops.reshape(x, self._flat(ops.shape_of(x)))
+
+    def _flat(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         ndim = max(len(shape), 1)  # PyTorch makes one axis of none
         for dim in (self.start_dim, self.end_dim):
             if not -ndim <= dim < ndim:
@@ -130,7 +137,7 @@ class Flatten(Module):
                 f"Flatten: end_dim {self.end_dim} is before start_dim {self.start_dim} of x {shape}"
             )
         middle = math.prod(shape[start : end + 1])
-        return ops.reshape(x, (*shape[:start], middle, *shape[end + 1 :]))
+        return (*shape[:start], middle, *shape[end + 1 :])
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -267,6 +267,8 @@ class Attention(Module):
     def _scores(self, query: Tensor, keys: Tensor) -> Any:
         """(..., L, Q) and (..., T, A) to (..., L, T)."""
         if self.kind == "additive":
+            assert self.weight_query is not None
+            assert self.weight_score is not None
             query = ops.linear(query, self.weight_query)
             hidden = ops.tanh(ops.add(ops.expand_dims(query, -2), ops.expand_dims(keys, -3)))
             return ops.matmul(hidden, self.weight_score)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from ..tensor import Tensor
 from .module import Module
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class Sequential(Module):
@@ -40,7 +44,7 @@ class Sequential(Module):
     )
     """
 
-    def __init__(self, *modules: Callable[[Any], Any]):
+    def __init__(self, *modules: Module | Callable[[Any], Any]):
         for i, module in enumerate(modules):
             if not callable(module):
                 raise TypeError(
@@ -52,10 +56,12 @@ class Sequential(Module):
         """The attributes that have a number for a name."""
         return {name: member for name, member in vars(self).items() if name.isdecimal()}
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor | ArrayLike) -> Tensor:
+        y: Any = x
         for module in self:
-            x = module(x)
-        return x
+            y = module(y)
+        result: Tensor = y
+        return result
 
     def __len__(self) -> int:
         return len(self._chain())

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import graph, ops
 from ..ops.network import pair
+from ..tensor import Tensor
 from . import init
 from .checks import as_input, floating, sized
 from .module import Module, Parameter
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class Linear(Module):
@@ -66,7 +70,7 @@ class Linear(Module):
             Parameter(init.uniform(out_features, bound, dtype=dtype, rng=rng)) if bias else None
         )
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor | ArrayLike) -> Tensor:
         x = as_input("Linear", "x", x, self.weight.dtype)
         if x.ndim < 1 or x.shape[-1] != self.in_features:
             raise ValueError(
@@ -135,7 +139,7 @@ class Embedding(Module):
             numbers[padding_idx] = 0
         self.weight = Parameter(numbers)
 
-    def forward(self, ids: Any) -> Any:
+    def forward(self, ids: Tensor | ArrayLike) -> Tensor:
         y = ops.embedding(ids, self.weight)
         if self.padding_idx is None:
             return y
@@ -222,7 +226,7 @@ class Conv2d(Module):
             Parameter(init.uniform(out_channels, bound, dtype=dtype, rng=rng)) if bias else None
         )
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor | ArrayLike) -> Tensor:
         x = as_input("Conv2d", "x", x, self.weight.dtype)
         if x.ndim not in (3, 4) or x.shape[-3] != self.in_channels:
             channels = self.in_channels

@@ -10,7 +10,7 @@ and pickling are Python's own, and there is no base constructor to remember.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy import ndarray
@@ -19,6 +19,22 @@ from .. import graph
 from ..graph import Value, numeric, read_only
 from ..tensor import Tensor
 from .hooks import Hook, Registered, RemovableHandle, call_hooked, register
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R", covariant=True)
+
+
+class _HasForward(Protocol[_P, _R]):
+    def forward(self, *args: _P.args, **keywords: _P.kwargs) -> _R: ...
+
+
+class _Call:
+    """What calling a module looks like to a type checker: its own ``forward``."""
+
+    def __get__(
+        self, instance: _HasForward[_P, _R], owner: Any
+    ) -> Callable[_P, _R]:  # pragma: no cover
+        raise NotImplementedError
 
 
 class Parameter(Tensor):
@@ -84,12 +100,16 @@ class Module:
         """What the module computes; each kind of module defines its own."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
 
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        with graph.scope(self._name or type(self).__name__.lower()):
-            before, after = self._forward_pre_hooks, self._forward_hooks
-            if before or after:
-                return call_hooked(self, before, after, args, keywords)
-            return self.forward(*args, **keywords)
+    if TYPE_CHECKING:
+        __call__: _Call
+    else:
+
+        def __call__(self, *args: Any, **keywords: Any) -> Any:
+            with graph.scope(self._name or type(self).__name__.lower()):
+                before, after = self._forward_pre_hooks, self._forward_hooks
+                if before or after:
+                    return call_hooked(self, before, after, args, keywords)
+                return self.forward(*args, **keywords)
 
     def __setattr__(self, name: str, value: Any) -> None:
         before = vars(self).get(name)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy import ndarray
 
 from .. import graph, ops
+from ..tensor import Tensor
 from . import init
 from .checks import as_input, flags, floating, sized
 from .module import Module, Parameter
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+_T = TypeVar("_T", Tensor, ndarray)
 
 
 class LayerNorm(Module):
@@ -71,7 +78,7 @@ class LayerNorm(Module):
         self.weight = Parameter(np.ones(shape, self.dtype)) if elementwise_affine else None
         self.bias = Parameter(np.zeros(shape, self.dtype)) if elementwise_affine and bias else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor | ArrayLike) -> Tensor:
         x = as_input("LayerNorm", "x", x, self.dtype)
         if x.shape[-len(self.normalized_shape) :] != self.normalized_shape:
             expected = ", ".join(map(str, self.normalized_shape))
@@ -163,7 +170,7 @@ class BatchNorm1d(Module):
         ):
             self.register_buffer(name, first if track_running_stats else None)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor | ArrayLike) -> Tensor:
         x = as_input("BatchNorm1d", "x", x, self.dtype)
         C = self.num_features
         if x.ndim not in (2, 3) or x.shape[1] != C:
@@ -263,7 +270,7 @@ class Dropout(Module):
         self.p = float(p)
         self.rng = np.random.default_rng(rng)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: _T) -> _T:
         return ops.dropout(x, self.p, self.training, self.rng)
 
     def extra_repr(self) -> str:

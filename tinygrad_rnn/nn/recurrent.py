@@ -5,7 +5,7 @@ Each is a step: the cells' equations, from ``cells`` and ``lstm_step``. All else
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from .checks import flags
 from .layered import Carry, Layered, Step, closed
 from .lstm_sequence import lstm_sequence
 from .lstm_step import equations
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class RNN(Layered):
@@ -78,6 +81,17 @@ class RNN(Layered):
     """
 
     gates = 1
+
+    if TYPE_CHECKING:
+
+        def forward(
+            self,
+            x: Tensor | ArrayLike,
+            state: Any = None,
+            *,
+            lengths: Any = None,
+            unroll: bool = False,
+        ) -> tuple[Tensor, Tensor]: ...
 
     def __init__(
         self,
@@ -186,6 +200,17 @@ class LSTM(Layered):
     """
 
     gates = 4
+
+    if TYPE_CHECKING:
+
+        def forward(
+            self,
+            x: Tensor | ArrayLike,
+            state: Any = None,
+            *,
+            lengths: Any = None,
+            unroll: bool = False,
+        ) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
 
     def __init__(
         self,
@@ -309,6 +334,17 @@ class GRU(Layered):
     """
 
     gates = 3
+
+    if TYPE_CHECKING:
+
+        def forward(
+            self,
+            x: Tensor | ArrayLike,
+            state: Any = None,
+            *,
+            lengths: Any = None,
+            unroll: bool = False,
+        ) -> tuple[Tensor, Tensor]: ...
 
     def __init__(
         self,

@@ -1,154 +1,103 @@
 """Every operation beside its derivatives, in plain NumPy.
 
-One file for each kind: ``elementwise``, ``special``, ``indexing``, ``shaping``, ``reductions``,
-``products`` and ``network``, in the order in which they build on each other.
+One file for each kind, in the order in which they build on each other:
+
+    logic              comparisons, and logic of booleans
+    elementwise        arithmetic, choices, and what networks squash with
+    transcendental     further exponentials, circular and hyperbolic functions
+    special            what NumPy has not: the error function
+    indexing           reading parts of an array, and adding into parts of zeros
+    shaping            other shapes, other orders of axes, joining and cutting
+    rounding           rounding, remainders and signs
+    reductions         sums, products, means and extremes along axes; the softmax family
+    sorting            sorting, choosing, searching
+    statistics         variance, averages, quantiles
+    nan_statistics     the reductions that skip NaN
+    joining            lists of arrays as one, and their dimensions
+    repeating          the same elements again, or in another order
+    cutting            parts, diagonals and triangles
+    differences        differences of neighbours, integrals
+    padding            pad, with every mode
+    products           matmul, linear and einsum
+    network            convolution, pooling, dropout, normalisation
+    contractions       NumPy's other products
+    polynomials        NumPy's older functions of coefficients
+    applying           functions of one's own on parts; ranges
+    linalg             inverses, decompositions, determinants and norms of stacks of matrices
+                       (``inverses``, ``decompositions``, ``determinants``, ``norms``)
+
+``arrays`` and ``blocks`` hold what these share.
 """
 
-from .elementwise import (
-    abs,
-    add,
-    bitwise_and,
-    bitwise_or,
-    bitwise_xor,
-    clip,
-    cos,
-    divide,
-    equal,
-    exp,
-    floor,
-    greater,
-    greater_equal,
-    invert,
-    isfinite,
-    isinf,
-    isnan,
-    less,
-    less_equal,
-    log,
-    log1p,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    maximum,
-    minimum,
-    multiply,
-    negative,
-    not_equal,
-    positive,
-    power,
-    relu,
-    sigmoid,
-    sign,
-    sin,
-    softplus,
-    sqrt,
-    square,
-    subtract,
-    tanh,
-    where,
+from . import (
+    applying,
+    contractions,
+    cutting,
+    differences,
+    elementwise,
+    indexing,
+    joining,
+    linalg,
+    logic,
+    nan_statistics,
+    network,
+    padding,
+    polynomials,
+    products,
+    reductions,
+    repeating,
+    rounding,
+    shaping,
+    sorting,
+    special,
+    statistics,
+    transcendental,
 )
-from .indexing import embedding, getitem, place, take
-from .network import conv2d, dropout, layer_norm, max_pool2d, unwindow, windows
-from .products import einsum, linear, matmul
-from .reductions import cumsum, log_softmax, logsumexp, max, mean, min, softmax, sum
-from .shaping import (
-    astype,
-    broadcast_to,
-    concatenate,
-    expand_dims,
-    flip,
-    moveaxis,
-    pad,
-    reshape,
-    shape_of,
-    split,
-    squeeze,
-    stack,
-    sum_to,
-    swapaxes,
-    transpose,
-)
-from .special import erf
+from .applying import *  # noqa: F403
+from .arrays import shape_of
+from .contractions import *  # noqa: F403
+from .cutting import *  # noqa: F403
+from .differences import *  # noqa: F403
+from .elementwise import *  # noqa: F403
+from .indexing import *  # noqa: F403
+from .joining import *  # noqa: F403
+from .logic import *  # noqa: F403
+from .nan_statistics import *  # noqa: F403
+from .network import *  # noqa: F403
+from .padding import *  # noqa: F403
+from .polynomials import *  # noqa: F403
+from .products import *  # noqa: F403
+from .reductions import *  # noqa: F403
+from .repeating import *  # noqa: F403
+from .rounding import *  # noqa: F403
+from .shaping import *  # noqa: F403
+from .sorting import *  # noqa: F403
+from .special import *  # noqa: F403
+from .statistics import *  # noqa: F403
+from .transcendental import *  # noqa: F403
 
 __all__ = [
-    "abs",
-    "add",
-    "astype",
-    "bitwise_and",
-    "bitwise_or",
-    "bitwise_xor",
-    "broadcast_to",
-    "clip",
-    "concatenate",
-    "conv2d",
-    "cos",
-    "cumsum",
-    "divide",
-    "dropout",
-    "einsum",
-    "embedding",
-    "equal",
-    "erf",
-    "exp",
-    "expand_dims",
-    "flip",
-    "floor",
-    "getitem",
-    "greater",
-    "greater_equal",
-    "invert",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "layer_norm",
-    "less",
-    "less_equal",
-    "linear",
-    "log",
-    "log1p",
-    "log_softmax",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
-    "logsumexp",
-    "matmul",
-    "max",
-    "max_pool2d",
-    "maximum",
-    "mean",
-    "min",
-    "minimum",
-    "moveaxis",
-    "multiply",
-    "negative",
-    "not_equal",
-    "pad",
-    "place",
-    "positive",
-    "power",
-    "relu",
-    "reshape",
+    "linalg",
     "shape_of",
-    "sigmoid",
-    "sign",
-    "sin",
-    "softmax",
-    "softplus",
-    "split",
-    "sqrt",
-    "square",
-    "squeeze",
-    "stack",
-    "subtract",
-    "sum",
-    "sum_to",
-    "swapaxes",
-    "take",
-    "tanh",
-    "transpose",
-    "unwindow",
-    "where",
-    "windows",
+    *logic.__all__,
+    *elementwise.__all__,
+    *transcendental.__all__,
+    *special.__all__,
+    *indexing.__all__,
+    *shaping.__all__,
+    *rounding.__all__,
+    *reductions.__all__,
+    *sorting.__all__,
+    *statistics.__all__,
+    *nan_statistics.__all__,
+    *joining.__all__,
+    *repeating.__all__,
+    *cutting.__all__,
+    *differences.__all__,
+    *padding.__all__,
+    *products.__all__,
+    *network.__all__,
+    *contractions.__all__,
+    *polynomials.__all__,
+    *applying.__all__,
 ]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from ..graph import BatchRule, Blocks, Operand
+from .arrays import alike
 
 
 def alone(rule: Callable[..., Any]) -> BatchRule:
@@ -30,16 +31,28 @@ def blank(operand: Operand) -> ndarray:
     return np.broadcast_to(np.zeros((), np.bool_), operand.shape)
 
 
+def matrices(
+    block: ndarray, operand: Operand, rank: int, shape: tuple[int, ...] | None = None
+) -> ndarray:
+    """A stack of matrices as a block, with as many leading axes as the other operand has.
+
+    Args:
+        block: (T, ...), or the operand itself if it is the same at every step.
+        operand: what it is at one step.
+        rank: the larger number of axes of the two operands, at one step.
+        shape: what to make of the operand; a vector becomes a matrix.
+    """
+    shape = operand.shape if shape is None else shape
+    if not operand.over_time:
+        return block.reshape(shape)
+    return block.reshape(block.shape[:1] + (1,) * (rank - len(shape)) + shape)
+
+
+#: For operations on stacks of matrices, of which the time axis makes a larger stack.
+stacked = alone(lambda x, **keywords: keywords)
+
 #: For operations that reduce, or normalise, along ``axis``.
 along_axes = alone(lambda x, axis, **others: {"axis": x.axes(axis), **others})
-
-
-def alike(xs: Sequence[Any]) -> list[Any]:
-    """Python numbers among arrays as arrays of their dtype, which they must not change."""
-    if any(isinstance(x, (bool, int, float)) for x in xs):
-        dtype = np.result_type(*xs)
-        return [np.asarray(x, dtype) for x in xs]
-    return list(xs)
 
 
 def joining(join: Callable[..., Any], new_axes: int = 0) -> BatchRule:
@@ -58,7 +71,7 @@ def joining(join: Callable[..., Any], new_axes: int = 0) -> BatchRule:
             steps = len(xs[first])
             full = [
                 block if x.over_time else np.broadcast_to(block, (steps, *x.shape))
-                for block, x in zip(alike(xs), operands, strict=True)
+                for block, x in zip(alike(*xs), operands, strict=True)
             ]
             return join(full, axis)
 

@@ -12,82 +12,38 @@ where shapes do not broadcast and TypeError for what is not a real number.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..graph import OUT, Argument, Array, elementwise, nondifferentiable, same
+from ..graph import OUT, Argument, Array, Value, elementwise, same
+from .logic import equal, greater, greater_equal, less, less_equal, sign
 
-# ── comparisons and the like: piecewise constant, so they carry no gradient ──────────────
-
-
-@nondifferentiable(elementwise=True, scalar="equal")
-def equal(x: Array, y: Array) -> Array:
-    """``x == y`` element by element, as booleans."""
-    return np.equal(x, y)
-
-
-@nondifferentiable(elementwise=True, scalar="not_equal")
-def not_equal(x: Array, y: Array) -> Array:
-    """``x != y`` element by element, as booleans."""
-    return np.not_equal(x, y)
-
-
-@nondifferentiable(elementwise=True, scalar="less")
-def less(x: Array, y: Array) -> Array:
-    """``x < y`` element by element, as booleans."""
-    return np.less(x, y)
-
-
-@nondifferentiable(elementwise=True, scalar="less_equal")
-def less_equal(x: Array, y: Array) -> Array:
-    """``x <= y`` element by element, as booleans."""
-    return np.less_equal(x, y)
-
-
-@nondifferentiable(elementwise=True, scalar="greater")
-def greater(x: Array, y: Array) -> Array:
-    """``x > y`` element by element, as booleans."""
-    return np.greater(x, y)
-
-
-@nondifferentiable(elementwise=True, scalar="greater_equal")
-def greater_equal(x: Array, y: Array) -> Array:
-    """``x >= y`` element by element, as booleans."""
-    return np.greater_equal(x, y)
-
-
-@nondifferentiable(elementwise=True, scalar="sign")
-def sign(x: Array) -> Array:
-    """-1, 0 or 1: the sign of each element. Its derivative is 0, and it carries none."""
-    return np.sign(x)
-
-
-def _constant(ufunc: np.ufunc, says: str) -> Callable[..., Array]:
-    """An operation of NumPy's without a derivative."""
-
-    def forward(*xs: Array) -> Array:
-        return ufunc(*xs)
-
-    forward.__name__ = ufunc.__name__
-    forward.__doc__ = f"``np.{ufunc.__name__}``: {says} It carries no gradient."
-    return nondifferentiable(elementwise=True)(forward)
-
-
-isnan = _constant(np.isnan, "whether each element is NaN.")
-isinf = _constant(np.isinf, "whether each element is Inf or -Inf.")
-isfinite = _constant(np.isfinite, "whether each element is neither NaN nor infinite.")
-floor = _constant(np.floor, "the largest integer that is no larger, of each element.")
-logical_and = _constant(np.logical_and, "x and y, element by element, as booleans.")
-logical_or = _constant(np.logical_or, "x or y, element by element, as booleans.")
-logical_xor = _constant(np.logical_xor, "either x or y, element by element, as booleans.")
-logical_not = _constant(np.logical_not, "not x, element by element, as booleans.")
-bitwise_and = _constant(np.bitwise_and, "``x & y`` of booleans or integers.")
-bitwise_or = _constant(np.bitwise_or, "``x | y`` of booleans or integers.")
-bitwise_xor = _constant(np.bitwise_xor, "``x ^ y`` of booleans or integers.")
-invert = _constant(np.invert, "``~x`` of booleans or integers.")
-
+__all__ = [
+    "abs",
+    "add",
+    "clip",
+    "cos",
+    "divide",
+    "exp",
+    "log",
+    "log1p",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "positive",
+    "power",
+    "relu",
+    "sigmoid",
+    "sin",
+    "softplus",
+    "sqrt",
+    "square",
+    "subtract",
+    "tanh",
+    "where",
+]
 
 # ── arithmetic ───────────────────────────────────────────────────────────────────────────
 
@@ -165,7 +121,7 @@ def power(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.positive, same, linear="all", scalar="positive")
+@elementwise(np.positive, same, linear="all", moves=True, scalar="positive")
 def positive(x: Array) -> Array:
     """``y = +x``; dy/dx = 1.
 
@@ -377,21 +333,30 @@ def _clip_written_out(x: Array, a_min: Any, a_max: Any) -> Array:
 
 
 @elementwise(_clip_rule, written_out=_clip_written_out)
-def clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
-    """``y = min(max(x, a_min), a_max)``; dy/dx = 1 from bound to bound (both included), else 0.
-
-    Args:
-        x: any shape.
-        a_min, a_max: constants that broadcast with x; None for no bound.
-
-    >>> clip([-1.0, 0.5, 7.0], 0.0, 1.0)
-    array([0. , 0.5, 1. ])
-    """
+def _clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
     if a_min is not None:
         x = np.maximum(x, a_min)
     if a_max is not None:
         x = np.minimum(x, a_max)
     return np.array(x) if a_min is None and a_max is None else x
+
+
+def clip(x: Array, a_min: Array = None, a_max: Array = None) -> Array:
+    """``y = min(max(x, a_min), a_max)``; dy/dx = 1 from bound to bound (both included), else 0.
+
+    Args:
+        x: any shape.
+        a_min, a_max: what broadcasts with x; None for no bound. A Tensor as a bound gets the
+            gradient of the elements that lie beyond it.
+
+    >>> clip([-1.0, 0.5, 7.0], 0.0, 1.0)
+    array([0. , 0.5, 1. ])
+    """
+    if not isinstance(a_min, Value) and not isinstance(a_max, Value):
+        return _clip(x, a_min, a_max)
+    if a_min is not None:
+        x = where(less(x, a_min), a_min, x)
+    return x if a_max is None else where(greater(x, a_max), a_max, x)
 
 
 @elementwise(

@@ -21,6 +21,13 @@ from numpy import ndarray
 from ..graph import Array, Blocks, Operand, Value, differentiable, located, variadic
 from .blocks import alone
 
+__all__ = [
+    "embedding",
+    "getitem",
+    "place",
+    "take",
+]
+
 _basic = frozenset({int, type(None), type(Ellipsis)})
 
 
@@ -152,6 +159,7 @@ def add_at(buffer: ndarray, g: Any, index: Any) -> None:
     batch=alone(_getitem_blocks),
     view=lambda keywords: is_basic(keywords["index"]),
     linear="all",
+    moves=True,
 )
 def _getitem(x: Array, index: Any) -> Array:
     return np.asarray(x)[index]

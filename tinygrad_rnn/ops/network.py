@@ -14,12 +14,23 @@ from numpy import ndarray
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..graph import Array, Value, current, differentiable, located
-from .blocks import alone
+from .arrays import shape_of
+from .blocks import alone, stacked
 from .elementwise import add, multiply, sqrt, square, subtract
+from .padding import pad
 from .products import matmul
 from .reductions import max as max_
 from .reductions import mean
-from .shaping import expand_dims, pad, reshape, shape_of, squeeze, swapaxes, transpose
+from .shaping import expand_dims, reshape, squeeze, swapaxes, transpose
+
+__all__ = [
+    "conv2d",
+    "dropout",
+    "layer_norm",
+    "max_pool2d",
+    "unwindow",
+    "windows",
+]
 
 Pair = tuple[int, int]
 
@@ -59,7 +70,7 @@ def _window_counts(shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation:
 
 @differentiable(
     lambda g, y, x, kernel, stride, dilation: unwindow(g, x.shape, kernel, stride, dilation),
-    batch=lambda keywords, operands: keywords,  # leading axes stay what they are
+    batch=stacked,
     view=True,
     linear="all",
 )

@@ -26,9 +26,16 @@ from ..graph import (
     located,
     table,
 )
-from .blocks import alike
+from .arrays import alike, shape_of
+from .blocks import matrices
 from .reductions import sum as sum_
-from .shaping import broadcast_to, expand_dims, reshape, shape_of, sum_to, swapaxes
+from .shaping import broadcast_to, expand_dims, reshape, sum_to, swapaxes
+
+__all__ = [
+    "einsum",
+    "linear",
+    "matmul",
+]
 
 
 def _rows(x: Array) -> Array:
@@ -92,16 +99,11 @@ def _matmul_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blo
         return product_of_rows if len(x.shape) == len(y.shape) == 2 else np.matmul
     rank = max(len(x.shape), len(y.shape), 2)
 
-    def matrices(block: ndarray, operand: Operand, vector: tuple[int, ...]) -> ndarray:
-        """A stack of matrices (T, ...), with as many leading axes as the other operand has."""
-        shape = vector if len(operand.shape) == 1 else operand.shape
-        if not operand.over_time:
-            return block.reshape(shape)
-        return block.reshape(block.shape[:1] + (1,) * (rank - len(shape)) + shape)
-
     def call(x_block: ndarray, y_block: ndarray) -> Any:
         # A vector gets the axis that it lacks, and loses it again in the product.
-        z = np.matmul(matrices(x_block, x, (1, *x.shape)), matrices(y_block, y, (*y.shape, 1)))
+        left = matrices(x_block, x, rank, (1, *x.shape) if len(x.shape) == 1 else x.shape)
+        right = matrices(y_block, y, rank, (*y.shape, 1) if len(y.shape) == 1 else y.shape)
+        z = np.matmul(left, right)
         if len(y.shape) == 1:
             z = z[..., 0]
         if len(x.shape) == 1:
@@ -299,7 +301,7 @@ def _einsum_rule(index: int, g: Array, y: Array, *xs: Array, operands: Any, resu
 
 
 def _einsum_forward(*xs: Array, operands: Any, result: str) -> Array:
-    return np.einsum(f"{','.join(operands)}->{result}", *alike(xs))
+    return np.einsum(f"{','.join(operands)}->{result}", *alike(*xs))
 
 
 _einsum = table["einsum"] = Primitive(

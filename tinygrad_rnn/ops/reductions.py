@@ -2,10 +2,17 @@
 
 ``axis`` is an int, a tuple of ints or None (all axes), and ``keepdims`` keeps the reduced axes
 with length 1, as in NumPy. A reduction's rule spreads the cotangent back over what was reduced.
+
+What NumPy's reductions take besides, these take by name:
+
+    dtype       the elements are converted to it first
+    initial     a number that counts as one element more
+    where       booleans that broadcast with x: only the elements where it is True count
 """
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -13,9 +20,28 @@ import numpy as np
 from numpy import ndarray
 
 from ..graph import OUT, Argument, Array, Operand, differentiable, nondifferentiable
+from .arrays import Axes, as_value, float_dtype_of, shape_of
 from .blocks import alone, along_axes
-from .elementwise import abs, exp, less, log, where
-from .shaping import Axes, broadcast_to, flip, reshape
+from .elementwise import abs as abs_
+from .elementwise import exp, log, maximum, minimum
+from .elementwise import where as where_
+from .logic import less
+from .shaping import astype, broadcast_to, concatenate, flip, reshape, swapaxes, transpose
+
+__all__ = [
+    "amax",
+    "amin",
+    "cumprod",
+    "cumsum",
+    "log_softmax",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "softmax",
+    "sum",
+]
 
 
 def _axes(ndim: int, axis: Axes) -> tuple[int, ...]:
@@ -30,50 +56,127 @@ def _kept(g: Array, x: Array, axis: Axes) -> Array:
     return reshape(g, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
 
 
-def _count(x: Array, axis: Axes) -> int:
-    return math.prod(x.shape[a] for a in _axes(x.ndim, axis))
+# ── what NumPy's reductions take by name ─────────────────────────────────────────────────
+
+
+def in_dtype(x: Array, dtype: Any) -> Array:
+    """x, converted where a dtype is named."""
+    return as_value(x) if dtype is None else astype(x, dtype)
+
+
+def chosen(x: Array, where: Any, instead: float) -> Array:
+    """x, with a number in the place of the elements that are left out."""
+    return x if where is None else where_(where, x, instead)
+
+
+def count(x: Array, axis: Axes, keepdims: bool = False, where: Any = None) -> Any:
+    """How many elements of each reduced part of x count: one number, or an array of them."""
+    shape = shape_of(x)
+    if where is None:
+        return math.prod(shape[a] for a in _axes(len(shape), axis))
+    counts = sum(broadcast_to(where, shape), axis, keepdims)
+    return astype(counts, float_dtype_of(x))
+
+
+def _sum_of(x: Array, axis: Axes, keepdims: bool, dtype: Any, initial: Any, where: Any) -> Array:
+    y = sum(chosen(in_dtype(x, dtype), where, 0), axis, keepdims)
+    return y if initial is None else y + initial
+
+
+def _product_of(
+    x: Array, axis: Axes, keepdims: bool, dtype: Any, initial: Any, where: Any
+) -> Array:
+    y = prod(chosen(in_dtype(x, dtype), where, 1), axis, keepdims)
+    return y if initial is None else y * initial
+
+
+def _mean_of(x: Array, axis: Axes, keepdims: bool, dtype: Any, where: Any) -> Array:
+    x = in_dtype(x, dtype)
+    if where is None:
+        return mean(x, axis, keepdims)
+    return _sum_of(x, axis, keepdims, None, None, where) / count(x, axis, keepdims, where)
+
+
+def _largest_of(x: Array, axis: Axes, keepdims: bool, initial: Any, where: Any) -> Array:
+    return _extreme_of(max, maximum, x, axis, keepdims, initial, where)
+
+
+def _smallest_of(x: Array, axis: Axes, keepdims: bool, initial: Any, where: Any) -> Array:
+    return _extreme_of(min, minimum, x, axis, keepdims, initial, where)
+
+
+def _extreme_of(
+    reduce: Any, among: Any, x: Array, axis: Axes, keepdims: bool, initial: Any, where: Any
+) -> Array:
+    if initial is None:
+        raise ValueError(
+            f"{reduce.__name__}: where= leaves parts without a value; say initial= for these"
+        )
+    x = chosen(as_value(x), where, initial)
+    if count(x, axis) == 0:
+        return sum(x, axis, keepdims) + initial
+    return among(reduce(x, axis, keepdims), initial)
+
+
+# ── sums, means and products ─────────────────────────────────────────────────────────────
 
 
 @differentiable(
     lambda g, y, x, axis, keepdims: broadcast_to(_kept(g, x, axis), x.shape),
     batch=along_axes,
     linear="all",
+    options=_sum_of,
     into=lambda constants: [
         (np.add.reduce, Argument(0), constants["axis"], None, OUT, constants["keepdims"])
     ],
 )
-def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+def sum(
+    x: Array,
+    axis: Axes = None,
+    keepdims: bool = False,
+    *,
+    dtype: Any = None,
+    initial: float | None = None,
+    where: Any = None,
+) -> Array:
     """``y = sum_i x_i``; every element gets the gradient of its sum.
 
     Args:
         x: any shape.
         axis: what to reduce: an axis, a tuple of them, or None for all.
         keepdims: keep the reduced axes, with length 1.
+        dtype, initial, where: as in NumPy.
 
     Returns:
         x's shape without the reduced axes, in x's dtype (integers and booleans as integers).
 
     >>> sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
     array([4., 6.])
+    >>> sum([1.0, 2.0, 3.0], initial=10, where=[True, False, True])
+    array(14.)
     """
     return np.add.reduce(x, axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 @differentiable(
     lambda g, y, x, axis, keepdims: broadcast_to(
-        _kept(g, x, axis) * (1 / (_count(x, axis) or 1)), x.shape
+        _kept(g, x, axis) * (1 / (count(x, axis) or 1)), x.shape
     ),
     batch=along_axes,
     linear="all",
-    written_out=lambda x, axis, keepdims: sum(x, axis, keepdims) / float(_count(x, axis)),
+    options=_mean_of,
+    written_out=lambda x, axis, keepdims: sum(x, axis, keepdims) / float(count(x, axis)),
 )
-def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+def mean(
+    x: Array, axis: Axes = None, keepdims: bool = False, *, dtype: Any = None, where: Any = None
+) -> Array:
     """``y = (1/n) sum_i x_i``; every element gets 1/n of the gradient of its mean.
 
     Args:
         x: any shape.
         axis: what to reduce: an axis, a tuple of them, or None for all.
         keepdims: keep the reduced axes, with length 1.
+        dtype, where: as in NumPy.
 
     Returns:
         x's shape without the reduced axes, in x's dtype (float64 for integers); NaN where n = 0,
@@ -82,7 +185,71 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     >>> mean([[1.0, 2.0], [3.0, 4.0]], axis=0)
     array([2., 3.])
     """
-    return np.mean(x, axis, keepdims=keepdims)
+    x = np.asarray(x)
+    n = count(x, axis)
+    if n == 0 or x.dtype not in _summed_as_they_are:
+        return np.mean(x, axis, keepdims=keepdims)
+    # The same as np.mean, in half of the time.
+    return np.add.reduce(x, axis, keepdims=keepdims) / n  # type: ignore[call-overload]
+
+
+_summed_as_they_are = frozenset(np.dtype(t) for t in "fdgFDG")
+
+
+def _products_of_others(x: Array) -> Array:
+    """Along the last axis, for each element the product of all others: no division by zeros.
+
+    Half of the elements times the other half is a problem of half the size:
+
+        prod_{j != i} x_j = x_{i + n/2} prod_{k != i} (x_k x_{k + n/2})
+    """
+    n = x.shape[-1]
+    if n < 2:
+        return np.ones(x.shape, x.dtype)
+    if n % 2:
+        x = concatenate([x, np.ones((*x.shape[:-1], 1), x.dtype)], -1)
+    first, second = x[..., : (n + 1) // 2], x[..., (n + 1) // 2 :]
+    others = _products_of_others(first * second)
+    return concatenate([others * second, others * first], -1)[..., :n]
+
+
+def _prod_rule(g: Array, y: Array, x: Array, axis: Axes, keepdims: bool) -> Array:
+    axes = _axes(x.ndim, axis)
+    order = (*(i for i in range(x.ndim) if i not in axes), *axes)
+    moved = tuple(x.shape[i] for i in order)
+    rows = reshape(transpose(x, order), (*moved[: x.ndim - len(axes)], count(x, axis)))
+    others = transpose(reshape(_products_of_others(rows), moved), np.argsort(order).tolist())
+    return _kept(g, x, axis) * others
+
+
+@differentiable(_prod_rule, batch=along_axes, options=_product_of)
+def prod(
+    x: Array,
+    axis: Axes = None,
+    keepdims: bool = False,
+    *,
+    dtype: Any = None,
+    initial: float | None = None,
+    where: Any = None,
+) -> Array:
+    """``y = prod_i x_i``; dy/dx_i is the product of the others, right where some are 0 too.
+
+    Args:
+        x: any shape.
+        axis: what to reduce: an axis, a tuple of them, or None for all.
+        keepdims: keep the reduced axes, with length 1.
+        dtype, initial, where: as in NumPy.
+
+    Returns:
+        x's shape without the reduced axes, in x's dtype; 1 for an empty product.
+
+    >>> prod([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    array([3., 8.])
+    """
+    return np.multiply.reduce(x, axis, keepdims=keepdims)  # type: ignore[call-overload]
+
+
+# ── extremes ─────────────────────────────────────────────────────────────────────────────
 
 
 @nondifferentiable(batch=along_axes)
@@ -90,7 +257,7 @@ def _first_place(x: ndarray, *, axis: Axes, largest: bool) -> ndarray:
     """True at the first of the largest (smallest) elements of each reduced part of x."""
     axes = _axes(x.ndim, axis)
     moved = np.moveaxis(x, axes, range(x.ndim - len(axes), x.ndim))
-    rows = moved.reshape(*moved.shape[: x.ndim - len(axes)], _count(x, axis))
+    rows = moved.reshape(*moved.shape[: x.ndim - len(axes)], count(x, axis))
     found = np.argmax(rows, -1) if largest else np.argmin(rows, -1)
     mask = np.zeros(rows.shape, bool)
     np.put_along_axis(mask, np.expand_dims(found, -1), True, -1)
@@ -104,14 +271,22 @@ def _extreme_rule(largest: bool) -> Any:
     return rule
 
 
-@differentiable(_extreme_rule(largest=True), batch=along_axes)
-def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+@differentiable(_extreme_rule(largest=True), batch=along_axes, options=_largest_of)
+def max(
+    x: Array,
+    axis: Axes = None,
+    keepdims: bool = False,
+    *,
+    initial: float | None = None,
+    where: Any = None,
+) -> Array:
     """The largest element; it gets the whole gradient, the first one where several are equal.
 
     Args:
         x: any shape.
         axis: what to reduce: an axis, a tuple of them, or None for all.
         keepdims: keep the reduced axes, with length 1.
+        initial, where: as in NumPy. Where ``initial`` is as large, half of the gradient is its.
 
     Returns:
         x's shape without the reduced axes, in x's dtype.
@@ -122,17 +297,25 @@ def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     >>> max([[1.0, 5.0], [3.0, 4.0]], axis=0)
     array([3., 5.])
     """
-    return np.max(x, axis, keepdims=keepdims)
+    return np.maximum.reduce(x, axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
-@differentiable(_extreme_rule(largest=False), batch=along_axes)
-def min(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+@differentiable(_extreme_rule(largest=False), batch=along_axes, options=_smallest_of)
+def min(
+    x: Array,
+    axis: Axes = None,
+    keepdims: bool = False,
+    *,
+    initial: float | None = None,
+    where: Any = None,
+) -> Array:
     """The smallest element; it gets the whole gradient, the first one where several are equal.
 
     Args:
         x: any shape.
         axis: what to reduce: an axis, a tuple of them, or None for all.
         keepdims: keep the reduced axes, with length 1.
+        initial, where: as in NumPy. Where ``initial`` is as small, half of the gradient is its.
 
     Returns:
         x's shape without the reduced axes, in x's dtype.
@@ -143,7 +326,12 @@ def min(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     >>> min([[1.0, 5.0], [3.0, 4.0]], axis=0)
     array([1., 4.])
     """
-    return np.min(x, axis, keepdims=keepdims)
+    return np.minimum.reduce(x, axis, keepdims=keepdims)  # type: ignore[call-overload]
+
+
+amax, amin = max, min
+
+# ── running sums and products ────────────────────────────────────────────────────────────
 
 
 def _cumsum_rule(g: Array, y: Array, x: Array, axis: int | None) -> Array:
@@ -151,19 +339,29 @@ def _cumsum_rule(g: Array, y: Array, x: Array, axis: int | None) -> Array:
     return reshape(flip(cumsum(flip(g, along), along), along), x.shape)
 
 
-def _cumsum_blocks(x: Operand, axis: int | None) -> Any:
-    if axis is None or not x.shape:
-        return lambda block: np.cumsum(block.reshape(len(block), math.prod(x.shape)), 1)
-    return {"axis": x.axis(axis)}
+def _running(accumulate: Any) -> Any:
+    """The batch rule of a running sum or product."""
+
+    def rule(x: Operand, axis: int | None) -> Any:
+        if axis is None or not x.shape:
+            return lambda block: accumulate(block.reshape(len(block), math.prod(x.shape)), 1)
+        return {"axis": x.axis(axis)}
+
+    return alone(rule)
 
 
-@differentiable(_cumsum_rule, batch=alone(_cumsum_blocks), linear="all")
-def cumsum(x: Array, axis: int | None = None) -> Array:
+def _cumsum_in(x: Array, axis: int | None, dtype: Any) -> Array:
+    return cumsum(in_dtype(x, dtype), axis)
+
+
+@differentiable(_cumsum_rule, batch=_running(np.cumsum), linear="all", options=_cumsum_in)
+def cumsum(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
     """``y_i = sum_{j <= i} x_j``; x_j gets the gradients of all y_i with i >= j.
 
     Args:
         x: any shape.
         axis: along which to add up; None counts through the flattened x.
+        dtype: the elements are converted to it first.
 
     Returns:
         x's shape, or (x.size,) for ``axis=None``.
@@ -172,6 +370,51 @@ def cumsum(x: Array, axis: int | None = None) -> Array:
     array([1., 3., 6.])
     """
     return np.cumsum(x, axis)
+
+
+def _shifted(x: Array, by: int, fill: float) -> Array:
+    """Along the last axis x_{i + by}, and ``fill`` behind the end (before the start)."""
+    n = x.shape[-1]
+    edge = np.full((*x.shape[:-1], builtins.min(abs(by), n)), fill, x.dtype)
+    return concatenate([x[..., by:], edge] if by > 0 else [edge, x[..., :by]], -1)
+
+
+def _cumprod_rule(g: Array, y: Array, x: Array, axis: int | None) -> Array:
+    """dL/dx_i = prod_{j < i} x_j r_i,   r_i = g_i + x_{i+1} r_{i+1}: no division by zeros.
+
+    The recurrence in log2 n passes: in the k-th, r_i holds 2^k terms and a_i their factors.
+    """
+    if axis is None or x.ndim == 0:
+        return reshape(_cumprod_rule(g, y, reshape(x, (-1,)), 0), x.shape)
+    g, y, x_ = (swapaxes(v, axis, -1) for v in (g, y, x))
+    r, a, step = g, _shifted(x_, 1, 0), 1
+    while step < x_.shape[-1]:
+        r = r + a * _shifted(r, step, 0)
+        a = a * _shifted(a, step, 0)
+        step *= 2
+    return swapaxes(_shifted(y, -1, 1) * r, axis, -1)
+
+
+def _cumprod_in(x: Array, axis: int | None, dtype: Any) -> Array:
+    return cumprod(in_dtype(x, dtype), axis)
+
+
+@differentiable(_cumprod_rule, batch=_running(np.cumprod), options=_cumprod_in)
+def cumprod(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
+    """``y_i = prod_{j <= i} x_j``; its gradient is right where some elements are 0 too.
+
+    Args:
+        x: any shape.
+        axis: along which to multiply; None counts through the flattened x.
+        dtype: the elements are converted to it first.
+
+    Returns:
+        x's shape, or (x.size,) for ``axis=None``.
+
+    >>> cumprod([1.0, 2.0, 3.0])
+    array([1., 2., 6.])
+    """
+    return np.cumprod(x, axis)
 
 
 # ── the softmax family: everything is computed relative to the largest element ───────────
@@ -193,7 +436,7 @@ def _unwarned() -> np.errstate:
 def _less_largest(x: Array, axis: Axes) -> tuple[Array, Array]:
     """x relative to its largest element along an axis, and that; in simple operations."""
     largest = max(x, axis, True)
-    largest = where(less(abs(largest), np.inf), largest, 0.0)
+    largest = where_(less(abs_(largest), np.inf), largest, 0.0)
     return x - largest, largest
 
 

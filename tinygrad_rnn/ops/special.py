@@ -10,6 +10,8 @@ from numpy import ndarray
 from ..graph import Array, elementwise
 from .elementwise import exp, log, maximum, square, subtract
 
+__all__ = ["erf"]
+
 # Coefficients of rational functions, highest power first: erf(x) / x in x^2 below 0.46875, and
 # erfc(x) exp(x^2) in x above.
 _BELOW = (

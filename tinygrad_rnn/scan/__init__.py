@@ -21,15 +21,52 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ..tensor import Tensor
     from .plan import Plan
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_Carry = TypeVar("_Carry")
+_Tuple = TypeVar("_Tuple", bound=tuple[Any, ...])
+_Y = TypeVar("_Y")
 
 
+# The cell says what its carry is; what is given may be arrays in the place of Tensors.
+@overload
+def scan(
+    cell: Callable[[_Carry, Any], tuple[_Carry, _Y]],
+    carry: _Carry,
+    xs: Any,
+    *,
+    reverse: bool = ...,
+    lengths: Any = ...,
+    unroll: bool = ...,
+) -> tuple[_Carry, _Y]: ...
+@overload
+def scan(
+    cell: Callable[[Tensor, Any], tuple[Tensor, _Y]],
+    carry: ArrayLike,
+    xs: Any,
+    *,
+    reverse: bool = ...,
+    lengths: Any = ...,
+    unroll: bool = ...,
+) -> tuple[Tensor, _Y]: ...
+@overload
+def scan(
+    cell: Callable[[_Tuple, Any], tuple[_Tuple, _Y]],
+    carry: tuple[Any, ...],
+    xs: Any,
+    *,
+    reverse: bool = ...,
+    lengths: Any = ...,
+    unroll: bool = ...,
+) -> tuple[_Tuple, _Y]: ...
 def scan(
     cell: Callable[[Any, Any], tuple[Any, Any]],
     carry: Any,

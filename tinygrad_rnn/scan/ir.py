@@ -30,7 +30,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..graph import Operand, Primitive, table
-from .trace import frozen
+from .trace import frozen, output_on
 
 CONSTANT, SEQUENCE, LOOP = 0, 1, 2
 
@@ -573,16 +573,20 @@ def _require_operation(v: Value, section: str) -> None:
     _require(v.level == highest, f"{v!r} should have level {highest}")
     _require(section != "before" or v.level < LOOP, f"{v!r} depends on the carry, in before")
     _require(section != "step" or v.level > CONSTANT, f"{v!r} is the same at every step")
-    arrays = [np.ones(x.shape, x.dtype) if type(x) is Value else x for x in v.args]
-    with np.errstate(all="ignore"):
-        try:
-            made = np.asarray(v.op.forward(*arrays, **v.keywords))
-        except (ValueError, TypeError, IndexError) as error:
-            raise InvalidProgram(f"scan: {v!r} cannot be computed: {error}") from error
+    arrays = [_stand_in(x) if type(x) is Value else x for x in v.args]
+    try:
+        made = output_on(v.op, arrays, v.keywords)
+    except (ValueError, TypeError, IndexError) as error:
+        raise InvalidProgram(f"scan: {v!r} cannot be computed: {error}") from error
     _require(
         (made.shape, made.dtype) == (v.shape, v.dtype),
         f"{v!r} is in fact {made.dtype} {made.shape}",
     )
+
+
+def _stand_in(v: Value) -> Any:
+    """Numbers that every operation takes: integers may be indices."""
+    return (np.ones if v.dtype.kind == "f" else np.zeros)(v.shape, v.dtype)
 
 
 def parts_of(index: Any) -> tuple[Any, ...]:

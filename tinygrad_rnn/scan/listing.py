@@ -83,7 +83,7 @@ def _formula(v: Value, operands: Sequence[str]) -> str:
     op, keywords = v.op, v.keywords
     assert op is not None
     name = op.name.strip("_")
-    if op.symbol is not None and len(operands) <= 2:
+    if op.symbol is not None and not op.symbol.isalpha() and len(operands) <= 2:
         return f" {op.symbol} ".join(operands) if len(operands) == 2 else op.symbol + operands[0]
     if op is table["transpose"] and keywords["axes"] is None:
         return f"{operands[0]}.T"

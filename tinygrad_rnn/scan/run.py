@@ -23,7 +23,7 @@ from .find import plan_of, traced_twice
 from .plan import Plan
 from .replay import replayed
 from .trace import Source
-from .unroll import element, times, unrolled
+from .unroll import element, one_step, times, unrolled
 
 
 def run(
@@ -38,7 +38,20 @@ def run(
     state = current()
     if (unroll or state.anomaly or state.tracing is not None) and call.steps:
         return unrolled(call)
+    if state.tracing is not None:
+        return _without_steps(call)
     return _replayed(call)
+
+
+def _without_steps(call: Call) -> tuple[Any, Any]:
+    """No steps, within a step that is traced: the cell says what its outputs would be."""
+    blank = [attach(np.zeros(x._array.shape[1:], x._array.dtype), None) for x in call.inputs]
+    _, outputs, structure = one_step(call, call.carries, blank, None)
+    ys = [attach(np.empty((0, *y._array.shape), y._array.dtype), None) for y in outputs]
+    return (
+        unflatten(call.carry_structure, iter(call.carries)),
+        unflatten(structure, iter(ys)),
+    )
 
 
 def planned(
@@ -273,7 +286,8 @@ def _expanded(node: Node) -> list[Value]:
         slots.update(zip(step.inputs[:m], (element(x, ends, t) for x in inputs), strict=True))
         if valid_at is not None:
             slots[step.inputs[m]] = attach(valid_at[t], None)
-        carries, y_t = replayed(plan, slots)
+        with np.errstate(all="ignore"):  # the loop has warned when it first ran
+            carries, y_t = replayed(plan, slots)
         ys.append(y_t)
     if reverse:
         ys.reverse()

@@ -111,7 +111,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 #: What a Tensor asks its array for, and who wants that.
-_readers = {"item": ".item(), int or float", "copy": ".numpy() or a copy", "view": ".data"}
+_readers = {
+    "item": ".item(), int or float",
+    "copy": ".numpy() or a copy",
+    "view": ".data or np.asarray",
+}
 
 # What these functions of NumPy return depends on no number.
 _of_shapes = frozenset({np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like})
@@ -395,9 +399,8 @@ def _abstract(
     """Shape and dtype of an operation's output, found by running it on stand-ins."""
     rng = np.random.default_rng(0)
     try:
-        with np.errstate(all="ignore"):
-            blank = [_stand_in(x, rng) if type(x) is Symbol else x for x in arrays]
-            output = np.asarray(primitive.forward(*blank, **keywords))
+        blank = [_stand_in(x, rng) if type(x) is Symbol else x for x in arrays]
+        output = output_on(primitive, blank, keywords)
     except (ValueError, TypeError, IndexError) as error:
         raise explained(error, primitive, arrays, current().scope) from error
     if len(_outputs) > _room:
@@ -412,4 +415,28 @@ def _stand_in(x: Symbol, rng: np.random.Generator) -> ndarray:
     return np.zeros(x.shape, x.dtype)
 
 
-__all__ = ["Instruction", "Literal", "Source", "Symbol", "Trace", "as_source", "frozen"]
+def output_on(primitive: Primitive, stand_ins: Sequence[Any], keywords: dict[str, Any]) -> ndarray:
+    """What an operation makes of stand-ins: of it only the shape and the dtype count."""
+    with np.errstate(all="ignore"):
+        try:
+            return np.asarray(primitive.forward(*stand_ins, **keywords))
+        except np.linalg.LinAlgError:  # no inverse, not positive definite: the identity is fine
+            return np.asarray(primitive.forward(*map(_identity, stand_ins), **keywords))
+
+
+def _identity(x: Any) -> Any:
+    if not isinstance(x, ndarray) or x.ndim < 2:
+        return x
+    return np.broadcast_to(np.eye(*x.shape[-2:], dtype=x.dtype), x.shape)
+
+
+__all__ = [
+    "Instruction",
+    "Literal",
+    "Source",
+    "Symbol",
+    "Trace",
+    "as_source",
+    "frozen",
+    "output_on",
+]

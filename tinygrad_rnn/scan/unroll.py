@@ -108,7 +108,7 @@ def _aval(x: Value) -> str:
 
 def _over(valid: Value, x: Value) -> Value:
     """The mask (N,) against x (N, ...)."""
-    return ops.reshape(valid, (len(valid._array),) + (1,) * (x._array.ndim - 1))  # type: ignore[no-any-return]
+    return ops.reshape(valid, (len(valid._array),) + (1,) * (x._array.ndim - 1))
 
 
 __all__ = ["element", "one_step", "times", "unrolled"]

@@ -352,11 +352,12 @@ def not_aliased(case: Case, rng: np.random.Generator) -> None:
 def traits(case: Case, rng: np.random.Generator) -> None:
     """Its batch rule gives what single steps give; it is a view, and linear, where it says so."""
     inputs: list[Any] = [live(x) for x in case.arrays]
-    for node in ancestors([case.f(*inputs).node]):
-        if node.primitive is not None and node.primitive is not pick:
-            _require_view(node)
-            _require_blocks(node)
-            _require_linear(node, rng)
+    with np.errstate(all="ignore"):  # values within, moved a little, may leave a domain
+        for node in ancestors([case.f(*inputs).node]):
+            if node.primitive is not None and node.primitive is not pick:
+                _require_view(node)
+                _require_blocks(node)
+                _require_linear(node, rng)
 
 
 def _computed(node: Node, arrays: Sequence[Any]) -> ndarray:
@@ -479,7 +480,8 @@ def broken_point(row: Row) -> Exception | None:
                 y = (point.f or row.function)(*inputs)
                 found = grad(y, inputs, np.full(y._array.shape, 3.0))
             for i, (g, expected) in enumerate(zip(found, point.gradients, strict=True)):
-                if not np.allclose(g._array, 3 * np.array(expected), rtol=1e-12, atol=1e-300):
+                right = 3 * np.array(expected)
+                if not np.allclose(g._array, right, rtol=1e-12, atol=1e-300, equal_nan=True):
                     raise AssertionError(
                         f"at {point.inputs} the gradient of 3 x the sum for input {i} should "
                         f"be 3 x {expected}, is {g._array.tolist()}"

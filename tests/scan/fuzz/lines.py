@@ -6,6 +6,7 @@ does not fit the values at hand is left out.
 
 from __future__ import annotations
 
+from . import functions
 from .pool import Pool
 from .texts import (
     ELEMENTWISE,
@@ -23,22 +24,9 @@ def elementwise(pool: Pool) -> object:
     return pool.line(pool.one_of(ELEMENTWISE), pool.some())
 
 
-def _beside(pool: Pool, first: str | None) -> str | None:
-    """A value that broadcasts with the first."""
-    if first is None:
-        return None
-    shape = pool.shape(first)
-
-    def fits(name: str) -> bool:
-        pairs = zip(shape[::-1], pool.shape(name)[::-1], strict=False)
-        return all(n == m or 1 in (n, m) for n, m in pairs)
-
-    return pool.some("fn" if pool.chance(0.9) else "ib", fits)
-
-
 def two(pool: Pool) -> object:
     x = pool.some()
-    y = _beside(pool, x)
+    y = pool.beside(x)
     if y is not None and pool.chance(0.3):
         x, y = y, x
     return pool.line(pool.one_of(TWO), x, y)
@@ -46,7 +34,7 @@ def two(pool: Pool) -> object:
 
 def three(pool: Pool) -> object:
     x = pool.some()
-    return pool.line(pool.one_of(THREE), x, _beside(pool, x), _beside(pool, x))
+    return pool.line(pool.one_of(THREE), x, pool.beside(x), pool.beside(x))
 
 
 def of_axes(pool: Pool) -> object:
@@ -204,7 +192,7 @@ def _operand(pool: Pool, x: str) -> str | None:
             made = pool.line(text, source)
             if made is not None:
                 return made[0]
-    return _beside(pool, x)
+    return pool.beside(x)
 
 
 def integers(pool: Pool) -> object:
@@ -212,7 +200,7 @@ def integers(pool: Pool) -> object:
     i, b = pool.some("i"), pool.some("b")
     options: list[tuple[str, list[str | None]]] = [
         ("{0} > 0.1", [pool.some()]),
-        ("tg.less_equal({0}, {1})", [(x := pool.some()), _beside(pool, x)]),
+        ("tg.less_equal({0}, {1})", [(x := pool.some()), pool.beside(x)]),
         ("({0} > 0).astype(np.int64)", [pool.some()]),
         ("tg.sign({0})", [pool.some()]),
         ("tg.equal({0}, {0})", [pool.some()]),
@@ -231,13 +219,13 @@ def integers(pool: Pool) -> object:
             ("tg.take({1}, {0}, 0)", [i, table]),
             ("tg.take({1}, {0}, -1)", [i, pool.some("f", lambda x: pool.shape(x)[-1:] > (1,))]),
             ("{0} * {1}", [i, pool.some()]),
-            ("tg.where({0} > 0, {1}, {2})", [i, (x := pool.some()), _beside(pool, x)]),
+            ("tg.where({0} > 0, {1}, {2})", [i, (x := pool.some()), pool.beside(x)]),
             ("tg.nn.cross_entropy({1}, {0}, reduction='none')", [i, pool.some()]),
         ]
     if b is not None:
-        x = _beside(pool, b)
+        x = pool.beside(b)
         options += [
-            ("tg.where({0}, {1}, {2})", [b, x, _beside(pool, b)]),
+            ("tg.where({0}, {1}, {2})", [b, x, pool.beside(b)]),
             ("{0} * {1}", [b, x]),
             ("{0} & ~{1}", [b, pool.some("b")]),
             ("{0} | {1}", [b, pool.some("b")]),
@@ -253,7 +241,7 @@ def integers(pool: Pool) -> object:
 def inner(pool: Pool) -> object:
     """A derivative within the step, a nested scan, a checkpoint."""
     x = pool.some()
-    return pool.line(pool.one_of(INNER), x, _beside(pool, x))
+    return pool.line(pool.one_of(INNER), x, pool.beside(x))
 
 
 def image(pool: Pool) -> object:
@@ -270,7 +258,7 @@ def extreme(pool: Pool) -> object:
     x = pool.some()
     made: list[str] | None = None
     for text in pool.one_of(EXTREME):
-        made = pool.line(text, x, _beside(pool, x)) if "{1}" in text else pool.line(text, x)
+        made = pool.line(text, x, pool.beside(x)) if "{1}" in text else pool.line(text, x)
         if made is None:
             return None
         x = made[0]
@@ -293,4 +281,5 @@ KINDS = [
     (1.0, inner),
     (0.4, image),
     (0.6, extreme),
+    *functions.KINDS,
 ]

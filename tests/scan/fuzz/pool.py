@@ -107,6 +107,18 @@ class Pool(Choices):
         ]
         return self.one_of(self.weighted(found)) if found else None
 
+    def beside(self, first: str | None) -> str | None:
+        """A value that broadcasts with the first."""
+        if first is None:
+            return None
+        shape = self.shape(first)
+
+        def fits(name: str) -> bool:
+            pairs = zip(shape[::-1], self.shape(name)[::-1], strict=False)
+            return all(n == m or 1 in (n, m) for n, m in pairs)
+
+        return self.some("fn" if self.chance(0.9) else "ib", fits)
+
     def expression_of(self, n: int) -> str:
         """A size of this length by its name, so that it can be made smaller later."""
         names = [name for name, size in self.sizes.items() if size == n and name != "T"]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
+
+from numpy import ndarray
 
 from ...graph import Array
+from ...tensor import Tensor
 from ..module import Module
 from .binary import binary_cross_entropy, binary_cross_entropy_with_logits
 from .classes import cross_entropy, nll_loss
 from .numbers import huber_loss, l1_loss, mse_loss
+
+_T = TypeVar("_T", Tensor, ndarray)
 
 
 class _Loss(Module):
@@ -26,8 +31,9 @@ class _Loss(Module):
             )
         self._settings = settings
 
-    def forward(self, x: Array, y: Array) -> Any:
-        return type(self).function(x, y, **self._settings)
+    def forward(self, x: _T, y: Any) -> _T:
+        loss: _T = type(self).function(x, y, **self._settings)
+        return loss
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self._settings.items())

@@ -182,7 +182,7 @@ def placed(build: Builder, call: Operation) -> Value | None:
     """Zeros with a part, and what is padded with zeros, as a join of one part."""
     if call.op is _place and is_basic(call.keywords["index"]):
         index, shape = call.keywords["index"], call.keywords["shape"]
-    elif call.op is _pad and call.keywords["constant_values"] == 0:
+    elif call.op is _pad and not np.any(call.keywords["constant_values"]):
         widths, shape = call.keywords["pad_width"], call.shape
         (x,) = call.args
         index = tuple(

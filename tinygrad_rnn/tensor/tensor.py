@@ -1,22 +1,19 @@
-"""Tensor: an array, its gradient and its place in the graph, with NumPy's manners.
-
-Everything that computes is one of ``ops``; this file only lets Python and NumPy find it, by
-operator, by method, and by NumPy's own functions.
-"""
+"""The class Tensor: everything that computes is one of ``ops``; here Python and NumPy find it."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
 
-from . import backprop, graph, ops
-from .graph import Value, numeric, read_only
+from .. import backprop, graph, ops
+from ..graph import Value, numeric, read_only
+from . import dispatch
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 _unset: Any = object()
 
@@ -154,16 +151,24 @@ class Tensor(Value):
         return self._array.dtype
 
     @property
+    def itemsize(self) -> int:
+        return self._array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._array.nbytes
+
+    @property
     def T(self) -> Tensor:
         """All axes reversed."""
-        return ops.transpose(self)  # type: ignore[no-any-return]
+        return ops.transpose(self)
 
     @property
     def mT(self) -> Tensor:
         """The last two axes exchanged: each matrix of a stack transposed."""
         if self.ndim < 2:
             raise ValueError(f"mT: expected at least two dimensions, got shape {self.shape}")
-        return ops.swapaxes(self, -1, -2)  # type: ignore[no-any-return]
+        return ops.swapaxes(self, -1, -2)
 
     def numpy(self) -> ndarray:
         """A copy of the data as an ndarray."""
@@ -275,8 +280,16 @@ class Tensor(Value):
     __truediv__ = ops.divide
     __pow__ = ops.power
     __matmul__ = ops.matmul
-    __eq__ = ops.equal
-    __ne__ = ops.not_equal
+    __floordiv__ = ops.floor_divide
+    __mod__ = ops.remainder
+    __divmod__ = ops.divmod
+    if TYPE_CHECKING:
+
+        def __eq__(self, x: Any) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, x: Any) -> Tensor: ...  # type: ignore[override]
+    else:
+        __eq__ = ops.equal
+        __ne__ = ops.not_equal
     __lt__ = ops.less
     __le__ = ops.less_equal
     __gt__ = ops.greater
@@ -286,65 +299,129 @@ class Tensor(Value):
     __xor__ = __rxor__ = ops.bitwise_xor
     __invert__ = ops.invert
 
-    def __radd__(self, x: Any) -> Any:
+    def __radd__(self, x: ArrayLike) -> Tensor:
         return ops.add(x, self)
 
-    def __rsub__(self, x: Any) -> Any:
+    def __rsub__(self, x: ArrayLike) -> Tensor:
         return ops.subtract(x, self)
 
-    def __rmul__(self, x: Any) -> Any:
+    def __rmul__(self, x: ArrayLike) -> Tensor:
         return ops.multiply(x, self)
 
-    def __rtruediv__(self, x: Any) -> Any:
+    def __rtruediv__(self, x: ArrayLike) -> Tensor:
         return ops.divide(x, self)
 
-    def __rpow__(self, x: Any) -> Any:
+    def __rpow__(self, x: ArrayLike) -> Tensor:
         return ops.power(x, self)
 
-    def __rmatmul__(self, x: Any) -> Any:
+    def __rmatmul__(self, x: ArrayLike) -> Tensor:
         return ops.matmul(x, self)
+
+    def __rfloordiv__(self, x: ArrayLike) -> Tensor:
+        return ops.floor_divide(x, self)
+
+    def __rmod__(self, x: ArrayLike) -> Tensor:
+        return ops.remainder(x, self)
+
+    def __rdivmod__(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
+        return ops.divmod(x, self)
+
+    def __round__(self, decimals: int | None = None) -> Tensor:
+        return ops.round(self, decimals or 0)
 
     # ── methods: those that ndarray has, and the activations ─────────────────────────────
 
     sum = ops.sum
     mean = ops.mean
+    prod = ops.prod
     max = ops.max
     min = ops.min
+    ptp = ops.ptp
+    var = ops.var
+    std = ops.std
     cumsum = ops.cumsum
+    cumprod = ops.cumprod
+    argmax = ops.argmax
+    argmin = ops.argmin
+    argsort = ops.argsort
+    argpartition = ops.argpartition
+    searchsorted = ops.searchsorted
     take = ops.take
+    repeat = ops.repeat
+    diagonal = ops.diagonal
+    trace = ops.trace
+    dot = ops.dot
     swapaxes = ops.swapaxes
     squeeze = ops.squeeze
+    ravel = ops.ravel
+    flatten = ops.ravel
     astype = ops.astype
+    copy = ops.copy
+    round = ops.round
+    abs = ops.abs
+    sqrt = ops.sqrt
+    square = ops.square
+    exp = ops.exp
+    log = ops.log
+    sin = ops.sin
+    cos = ops.cos
     tanh = ops.tanh
     sigmoid = ops.sigmoid
     relu = ops.relu
-    exp = ops.exp
-    log = ops.log
     softmax = ops.softmax
 
-    def reshape(self, *shape: Any) -> Any:
-        """``t.reshape(2, 3)`` or ``t.reshape((2, 3))``, see :func:`tinygrad_rnn.reshape`."""
-        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+    def sort(self, axis: int | None = -1) -> Tensor:
+        """The elements in ascending order, as a new tensor: see :func:`tinygrad_rnn.sort`.
 
-    def transpose(self, *axes: Any) -> Any:
+        ``ndarray.sort`` sorts in place; a Tensor is never written into.
+        """
+        return ops.sort(self, axis)
+
+    def partition(self, kth: Any, axis: int | None = -1) -> Tensor:
+        """A new tensor, see :func:`tinygrad_rnn.partition`."""
+        return ops.partition(self, kth, axis)
+
+    def compress(self, condition: Any, axis: int | None = None) -> Tensor:
+        """The elements, or slices along an axis, at which the condition is True."""
+        return ops.compress(condition, self, axis)
+
+    def choose(self, choices: Any, mode: str = "raise") -> Tensor:
+        """``choices[self]``, element by element: see :func:`tinygrad_rnn.choose`."""
+        y: Tensor = ops.choose(self, choices, mode=mode)
+        return y
+
+    def reshape(self, *shape: Any, order: str | None = None) -> Tensor:
+        """``t.reshape(2, 3)`` or ``t.reshape((2, 3))``, see :func:`tinygrad_rnn.reshape`."""
+        y: Tensor = ops.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
+        return y
+
+    def transpose(self, *axes: Any) -> Tensor:
         """``t.transpose(1, 0)``, ``t.transpose((1, 0))`` or, all reversed, ``t.transpose()``."""
         if len(axes) == 1:
             axes = axes[0] if axes[0] is None or np.ndim(axes[0]) else axes
-        return ops.transpose(self, axes or None)
+        y: Tensor = ops.transpose(self, axes or None)
+        return y
 
-    def flatten(self) -> Any:
-        """All elements along one axis."""
-        return ops.reshape(self, (-1,))
-
-    ravel = flatten
-
-    def clip(self, min: Any = None, max: Any = None) -> Any:
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
         """``t.clip(0, 1)``, ``t.clip(min=0)``, see :func:`tinygrad_rnn.clip`."""
-        return ops.clip(self, min, max)
+        y: Tensor = ops.clip(self, min, max)
+        return y
 
-    def dot(self, b: Any) -> Any:
-        """``np.dot``: the sums over the last axis of this tensor and the last but one of b."""
-        return _dot(self, b)
+    def any(self, axis: Any = None, *, keepdims: bool = False) -> Any:
+        """Whether any element is not 0: a boolean, or an array of them."""
+        return self._array.any(axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, *, keepdims: bool = False) -> Any:
+        """Whether no element is 0: a boolean, or an array of them."""
+        return self._array.all(axis, keepdims=keepdims)
+
+    def nonzero(self) -> tuple[ndarray, ...]:
+        """Where the elements are not 0: an array of indices for each axis."""
+        return self._array.nonzero()
+
+    def tolist(self) -> Any:
+        """The elements as Python numbers in nested lists."""
+        return self._array.tolist()
 
     # ── NumPy's protocols ────────────────────────────────────────────────────────────────
 
@@ -353,7 +430,8 @@ class Tensor(Value):
         if self.requires_grad:
             raise TypeError(
                 "NumPy asked for the plain array of a tensor that requires grad, which would drop "
-                "its gradient; use .detach() or .numpy(), or a function that has a rule"
+                "its gradient; use .detach() or .numpy(), a function that has a rule, or, for a "
+                "list of tensors, tg.array"
             )
         if dtype is not None:
             array = array.astype(dtype, copy=False)
@@ -362,15 +440,12 @@ class Tensor(Value):
         return read_only(array)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
-        op = _ufuncs.get(ufunc)
-        if op is None or method != "__call__":
-            call = "" if method == "__call__" else f".{method}"
-            raise TypeError(f"numpy.{ufunc.__name__}{call} has no rule for Tensors")
-        if keywords:
-            raise TypeError(
-                f"numpy.{ufunc.__name__} of Tensors takes no {', '.join(sorted(keywords))}"
-            )
-        return op(*inputs)
+        # The commonest case first: NumPy itself has taken half of the time already.
+        if method == "__call__" and not keywords:
+            op = _ufuncs.get(ufunc)
+            if op is not None:
+                return op(*inputs)
+        return dispatch.call_ufunc(ufunc, method, inputs, keywords)
 
     def __array_function__(
         self,
@@ -379,17 +454,10 @@ class Tensor(Value):
         args: tuple[Any, ...],
         keywords: dict[str, Any],
     ) -> Any:
-        op = _functions.get(func)
-        name = f"{func.__module__}.{func.__name__}"
-        if op is None:
-            raise TypeError(f"{name} has no rule for Tensors")
-        try:
-            args, keywords = _by_our_names(func, args, keywords)
-            return op(*args, **keywords)
-        except TypeError as error:
-            raise TypeError(f"{name}: {error}") from error
+        return dispatch.call_function(func, args, keywords)
 
 
+_ufuncs = dispatch.ufuncs
 graph.set_tensor_class(Tensor)
 
 
@@ -400,101 +468,3 @@ def _rebuild(
     Tensor.__init__(tensor, data, requires_grad=requires_grad, name=name)
     tensor.grad = grad
     return tensor
-
-
-# ── which of NumPy's functions have a rule ───────────────────────────────────────────────
-
-
-def _plain(x: Any) -> Any:
-    return x._array if isinstance(x, Value) else x
-
-
-def _constant(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function without a derivative to drop: it sees the arrays."""
-
-    def call(*args: Any, **keywords: Any) -> Any:
-        return function(*map(_plain, args), **{k: _plain(v) for k, v in keywords.items()})
-
-    return call
-
-
-def _dot(a: Any, b: Any) -> Any:
-    shape, other = ops.shape_of(a), ops.shape_of(b)
-    if not shape or not other:
-        return ops.multiply(a, b)
-    if len(shape) == 1 or len(other) <= 2:
-        return ops.matmul(a, b)
-    # Every row of a with every column of every matrix of b, where matmul would pair the matrices.
-    columns = other[:-2] + other[-1:]
-    b = ops.reshape(ops.moveaxis(b, -2, 0), (other[-2], math.prod(columns)))
-    return ops.reshape(ops.matmul(a, b), shape[:-1] + columns)
-
-
-# NumPy's other names for arguments of ours.
-_our_names = {"min": "a_min", "max": "a_max"}
-
-
-@functools.cache
-def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
-    try:
-        return inspect.signature(function)
-    except ValueError:  # written in C; it takes its arrays by position
-        return None
-
-
-def _by_our_names(
-    function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of NumPy's function for ours: the array first, whatever it is called there,
-    the others by name, and no options that were left as they are."""
-    signature = _signature(function)
-    if signature is None:
-        return args, keywords
-    arrays: list[Any] = []
-    named: dict[str, Any] = {}
-    for name, given in signature.bind(*args, **keywords).arguments.items():
-        parameter = signature.parameters[name]
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            arrays.extend(given)
-        elif parameter.kind is parameter.VAR_KEYWORD:
-            named |= given
-        elif not arrays:
-            arrays.append(given)
-        elif given is not parameter.default:
-            named[_our_names.get(name, name)] = given
-    return tuple(arrays), named
-
-
-def _rules(names: str) -> dict[Any, Callable[..., Any]]:
-    """NumPy's functions of these names, each with ours of the same name."""
-    return {getattr(np, name): getattr(ops, name) for name in names.split()}
-
-
-_ufuncs = _rules(
-    "add subtract multiply divide power positive negative abs exp log log1p sqrt square sin cos "
-    "tanh maximum minimum matmul equal not_equal less less_equal greater greater_equal sign "
-    "isnan isinf isfinite floor logical_and logical_or logical_xor logical_not "
-    "bitwise_and bitwise_or bitwise_xor invert"
-)
-
-_functions = _rules(
-    "clip where einsum sum mean max min reshape transpose swapaxes moveaxis squeeze "
-    "expand_dims broadcast_to concatenate stack split flip pad take cumsum"
-)
-_functions |= {
-    function: _constant(function)
-    for function in (
-        np.shape,
-        np.ndim,
-        np.size,
-        np.argmax,
-        np.argmin,
-        np.zeros_like,
-        np.ones_like,
-        np.array_equal,
-        np.allclose,
-        np.array2string,
-        np.array_repr,
-    )
-}
-_functions[np.dot] = _dot

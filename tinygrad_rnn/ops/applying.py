@@ -1,0 +1,196 @@
+"""Functions of one's own on parts of an array, and ranges of numbers between two values.
+
+All are written in other operations, and so have no rules of their own.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..graph import Array, composed
+from .arrays import alike, as_value, float_dtype_of, normal_axes, normal_axis, plain, shape_of
+from .elementwise import abs, exp, log, power, where
+from .joining import array
+from .logic import sign
+from .reductions import in_dtype
+from .shaping import broadcast_to, expand_dims, moveaxis, reshape
+
+__all__ = [
+    "apply_along_axis",
+    "apply_over_axes",
+    "geomspace",
+    "linspace",
+    "logspace",
+    "piecewise",
+]
+
+
+@composed
+def apply_along_axis(
+    func1d: Callable[..., Array], axis: int, x: Array, *args: Any, **keywords: Any
+) -> Array:
+    """A function of vectors on every vector along an axis; its results take the axis's place.
+
+    >>> apply_along_axis(lambda v: v[0] * v, 1, [[2.0, 3.0]])
+    array([[4., 6.]])
+    """
+    x = as_value(x)
+    axis = normal_axis(axis, x.ndim)
+    rows = moveaxis(x, axis, -1)
+    others = rows.shape[:-1]
+    flat = reshape(rows, (math.prod(others), rows.shape[-1]))
+    found = [func1d(flat[i], *args, **keywords) for i in range(math.prod(others))]
+    if not found:
+        raise ValueError(f"apply_along_axis: there is no vector in an array of shape {x.shape}")
+    results = array(found)
+    inner = results.shape[1:]
+    results = reshape(results, (*others, *inner))
+    n = len(others)
+    return moveaxis(results, range(n, n + len(inner)), range(axis, axis + len(inner)))
+
+
+@composed
+def apply_over_axes(func: Callable[[Array, int], Array], x: Array, axes: Any) -> Array:
+    """``func(x, axis)`` for one axis after the other; a reduced axis is kept with length 1.
+
+    >>> apply_over_axes(np.sum, [[1.0, 2.0], [3.0, 4.0]], [0, 1])
+    array([[10.]])
+    """
+    x = as_value(x)
+    for axis in normal_axes(axes, x.ndim):
+        y = func(x, axis)
+        x = y if len(shape_of(y)) == x.ndim else expand_dims(y, axis)
+    return x
+
+
+@composed
+def piecewise(
+    x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **keywords: Any
+) -> Array:
+    """Where a condition is True, the function (or number) of its place; of several the last.
+
+    Args:
+        x: any shape.
+        condlist: booleans of x's shape, one or a list of them.
+        funclist: as many functions or numbers, and one more for the rest if that is not 0.
+
+    Raises:
+        ValueError: there are fewer or more functions.
+
+    >>> piecewise([-1.0, 2.0], [[True, False]], [lambda v: -v, lambda v: v * v])
+    array([1., 4.])
+    """
+    x = as_value(x)
+    first = shape_of(condlist[0] if isinstance(condlist, (list, tuple)) else condlist)
+    single = not isinstance(condlist, (list, tuple)) or (first == () and x.ndim > 0)
+    conditions = [np.asarray(plain(c)) for c in ([condlist] if single else condlist)]
+    if len(funclist) not in (len(conditions), len(conditions) + 1):
+        raise ValueError(
+            f"piecewise: expected {len(conditions)} functions, or one more, got {len(funclist)}"
+        )
+    if len(funclist) > len(conditions):
+        conditions.append(~np.any(conditions, axis=0))
+    y = x * 0
+    for condition, func in zip(conditions, funclist, strict=False):
+        if not callable(func):
+            y = where(condition, func, y)
+            continue
+        # The function sees what belongs to it, and 1 elsewhere: 0 may be no place for it.
+        inside = x[condition]
+        value = func(inside, *args, **keywords)
+        y = _replaced(y, condition, value)
+    return y
+
+
+def _replaced(y: Array, condition: Any, values: Array) -> Array:
+    """y with values in the places where the condition is True."""
+    from .indexing import place
+
+    values = broadcast_to(as_value(values), (int(condition.sum()),))
+    return where(condition, place(values, condition, y.shape), y)
+
+
+# ── ranges ───────────────────────────────────────────────────────────────────────────────
+
+
+@composed
+def linspace(
+    start: Array,
+    stop: Array,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
+    """``y_i = start + i (stop - start) / (num - 1)``: evenly spaced numbers.
+
+    Args:
+        start, stop: any shapes that broadcast; both get gradients.
+        num: how many.
+        endpoint: False leaves out stop: the step is (stop - start) / num.
+        retstep: return ``(y, step)``.
+        dtype: convert to it.
+        axis: where the numbers run along.
+
+    >>> linspace(0.0, 1.0, 3)
+    array([0. , 0.5, 1. ])
+    """
+    start, stop, num = *alike(start, stop), operator.index(num)
+    if num < 0:
+        raise ValueError(f"linspace: expected a number of at least 0, got {num}")
+    start, stop = (v if v.dtype.kind == "f" else v * 1.0 for v in (start, stop))
+    parts = num - 1 if endpoint else num
+    share = (np.arange(num) / max(parts, 1)).astype(float_dtype_of(start))
+    share = share.reshape(num, *(1,) * max(start.ndim, stop.ndim))
+    y = start * (1 - share) + stop * share
+    y = in_dtype(moveaxis(y, 0, axis), dtype)
+    return (y, (stop - start) / float(parts) if parts else stop - start + np.nan) if retstep else y
+
+
+@composed
+def logspace(
+    start: Array,
+    stop: Array,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Array = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Array:
+    """``base^y`` of the y of :func:`linspace`.
+
+    >>> logspace(0.0, 2.0, 3)
+    array([  1.,  10., 100.])
+    """
+    y = linspace(start, stop, num, endpoint, axis=axis)
+    return in_dtype(power(expand_dims(base, axis) if shape_of(base) else base, y), dtype)
+
+
+@composed
+def geomspace(
+    start: Array,
+    stop: Array,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Array:
+    """Numbers each a constant factor larger than the one before.
+
+    Raises:
+        ValueError: start or stop is 0, or their signs differ.
+
+    >>> geomspace(1.0, 100.0, 3)
+    array([  1.,  10., 100.])
+    """
+    start, stop = alike(start, stop)
+    if np.any(np.sign(plain(start)) * np.sign(plain(stop)) <= 0):
+        raise ValueError("geomspace: start and stop must be of one sign, and not 0")
+    y = exp(linspace(log(abs(start)), log(abs(stop)), num, endpoint, axis=axis))
+    return in_dtype(y * expand_dims(sign(start), axis) if start.ndim else y * sign(start), dtype)

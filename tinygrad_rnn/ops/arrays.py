@@ -1,0 +1,92 @@
+"""What operations ask of their arguments: Tensors, arrays, nested lists and numbers alike."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..graph import Array, Value
+
+Axes = int | tuple[int, ...] | None
+
+
+def as_value(x: Array) -> Array:
+    """A Tensor as it is, nested lists of Tensors as one, anything else as an ndarray."""
+    if isinstance(x, Value):
+        return x
+    if isinstance(x, (list, tuple)) and _holds_tensor(x):
+        from .joining import array
+
+        return array(x)
+    return np.asarray(x)
+
+
+def _holds_tensor(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return any(map(_holds_tensor, x))
+    return isinstance(x, Value)
+
+
+def plain(x: Array) -> Any:
+    """The array of a Tensor, without its place in the graph; anything else as it is."""
+    return x._array if isinstance(x, Value) else x
+
+
+def shape_of(x: Array) -> tuple[int, ...]:
+    """The shape of a Tensor, an array or anything ``np.asarray`` takes."""
+    return x._array.shape if isinstance(x, Value) else np.shape(x)
+
+
+def dtype_of(x: Array) -> np.dtype[Any]:
+    """The dtype of a Tensor, an array or anything ``np.asarray`` takes."""
+    dtype: np.dtype[Any] = x._array.dtype if isinstance(x, Value) else np.asarray(x).dtype
+    return dtype
+
+
+def float_dtype_of(x: Array) -> np.dtype[Any]:
+    """The dtype of the real numbers that come of computing with x: float64 for integers."""
+    dtype = dtype_of(x)
+    # A complex step makes arrays complex that are real else.
+    return np.dtype(np.float64) if dtype.kind in "iub" else np.finfo(dtype).dtype
+
+
+def alike(*xs: Array) -> tuple[Array, ...]:
+    """Values, Python numbers among them as arrays of the others' dtype, which they never change."""
+    if not any(type(x) in (bool, int, float) for x in xs):
+        return tuple(map(as_value, xs))
+    kinds = [x if type(x) in (bool, int, float) else dtype_of(x) for x in xs]
+    dtype = np.result_type(*kinds)
+    dtype = np.finfo(dtype).dtype if dtype.kind == "c" else dtype
+    return tuple(np.asarray(x, dtype) if type(x) in (bool, int, float) else as_value(x) for x in xs)
+
+
+def normal_axis(axis: Any, ndim: int) -> int:
+    """An axis from 0 to ndim - 1.
+
+    Raises:
+        AxisError: there is no such axis.
+        TypeError: it is no integer.
+    """
+    axis = operator.index(axis)
+    if not -ndim <= axis < ndim:
+        raise np.exceptions.AxisError(axis, ndim)
+    return int(axis % ndim)
+
+
+def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """An axis, several, or (None) all, each from 0 to ndim - 1.
+
+    Raises:
+        AxisError: there is no such axis.
+        ValueError: one is named twice.
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    axes = axis if isinstance(axis, Iterable) else (axis,)
+    found = tuple(normal_axis(a, ndim) for a in axes)
+    if len(set(found)) < len(found):
+        raise ValueError(f"an axis is named twice: {axis}")
+    return found

@@ -1,0 +1,214 @@
+"""Cutting arrays into parts, their diagonals and their triangles.
+
+All are written in the operations of ``shaping`` and ``indexing``: none has a rule of its own.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from ..graph import Array, composed
+from .arrays import as_value, normal_axes, normal_axis, plain, shape_of
+from .elementwise import where
+from .indexing import getitem, place
+from .reductions import sum as sum_
+from .shaping import moveaxis, reshape, split
+
+__all__ = [
+    "array_split",
+    "diag",
+    "diagflat",
+    "diagonal",
+    "dsplit",
+    "hsplit",
+    "trace",
+    "tril",
+    "trim_zeros",
+    "triu",
+    "unstack",
+    "vsplit",
+]
+
+# ── parts ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@composed
+def array_split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+    """x cut along an axis as by :func:`split`, into parts that may differ in length by one.
+
+    >>> array_split([1.0, 2.0, 3.0], 2)
+    [array([1., 2.]), array([3.])]
+    """
+    if np.ndim(indices_or_sections):
+        return split(x, indices_or_sections, axis)
+    sections = operator.index(indices_or_sections)
+    if sections < 1:
+        raise ValueError(f"array_split: expected at least 1 section, got {sections}")
+    n = shape_of(x)[normal_axis(axis, len(shape_of(x)))]
+    sizes = [n // sections + (i < n % sections) for i in range(sections)]
+    return split(x, np.cumsum(sizes)[:-1], axis)
+
+
+@composed
+def hsplit(x: Array, indices_or_sections: Any) -> list[Array]:
+    """x cut along axis 1, a vector along its only axis; see :func:`split`.
+
+    >>> hsplit([1.0, 2.0], 2)
+    [array([1.]), array([2.])]
+    """
+    return split(x, indices_or_sections, 1 if len(shape_of(x)) > 1 else 0)
+
+
+@composed
+def vsplit(x: Array, indices_or_sections: Any) -> list[Array]:
+    """x, of two dimensions or more, cut along axis 0; see :func:`split`.
+
+    >>> vsplit([[1.0], [2.0]], 2)
+    [array([[1.]]), array([[2.]])]
+    """
+    if len(shape_of(x)) < 2:
+        raise ValueError(f"vsplit: expected two dimensions or more, got shape {shape_of(x)}")
+    return split(x, indices_or_sections, 0)
+
+
+@composed
+def dsplit(x: Array, indices_or_sections: Any) -> list[Array]:
+    """x, of three dimensions or more, cut along axis 2; see :func:`split`.
+
+    >>> dsplit([[[1.0, 2.0]]], 2)
+    [array([[[1.]]]), array([[[2.]]])]
+    """
+    if len(shape_of(x)) < 3:
+        raise ValueError(f"dsplit: expected three dimensions or more, got shape {shape_of(x)}")
+    return split(x, indices_or_sections, 2)
+
+
+@composed
+def unstack(x: Array, *, axis: int = 0) -> tuple[Array, ...]:
+    """The slices along an axis, as a tuple: the opposite of :func:`stack`.
+
+    >>> unstack([[1.0, 2.0], [3.0, 4.0]])
+    (array([1., 2.]), array([3., 4.]))
+    """
+    x = as_value(x)
+    lead = (slice(None),) * normal_axis(axis, x.ndim)
+    return tuple(getitem(x, (*lead, i)) for i in range(x.shape[axis]))
+
+
+@composed
+def trim_zeros(x: Array, trim: str = "fb") -> Array:
+    """A vector without the zeros before ("f") and behind ("b") the first and last other element.
+
+    >>> trim_zeros([0.0, 1.0, 0.0])
+    array([1.])
+    """
+    x = as_value(x)
+    (found,) = np.nonzero(plain(x))
+    if not found.size:
+        return x[:0]
+    start = found[0] if "f" in trim.lower() else 0
+    return x[start : found[-1] + 1 if "b" in trim.lower() else len(x)]
+
+
+# ── diagonals and triangles ───────────────────────────────────────────────────────────────────────
+
+
+def _diagonal_of(shape: tuple[int, ...], offset: int, axis1: int, axis2: int) -> Any:
+    """Rows and columns of a diagonal."""
+    rows, columns = shape[axis1], shape[axis2]
+    n = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
+    i = np.arange(n)
+    return (i, i + offset) if offset >= 0 else (i - offset, i)
+
+
+@composed
+def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+    """The elements ``x_{i, i + offset}`` along a last axis.
+
+    Args:
+        x: two dimensions or more.
+        offset: above (positive) or below the main diagonal.
+        axis1, axis2: the axes of rows and columns.
+
+    Raises:
+        ValueError: x has fewer dimensions, or the two axes are one.
+
+    >>> diagonal([[1.0, 2.0], [3.0, 4.0]])
+    array([1., 4.])
+    """
+    x = as_value(x)
+    if x.ndim < 2:
+        raise ValueError(f"diagonal: expected two dimensions or more, got shape {x.shape}")
+    first, second = normal_axes((axis1, axis2), x.ndim)
+    i, j = _diagonal_of(x.shape, offset, first, second)
+    return getitem(moveaxis(x, (first, second), (-2, -1)), (..., i, j))
+
+
+@composed
+def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: Any = None) -> Array:
+    """The sum of a diagonal, see :func:`diagonal`.
+
+    >>> trace([[1.0, 2.0], [3.0, 4.0]])
+    array(5.)
+    """
+    return sum_(diagonal(x, offset, axis1, axis2), -1, dtype=dtype)
+
+
+@composed
+def diag(v: Array, k: int = 0) -> Array:
+    """A matrix with v on its k-th diagonal; of a matrix, its k-th diagonal.
+
+    >>> diag([1.0, 2.0])
+    array([[1., 0.],
+           [0., 2.]])
+    """
+    v = as_value(v)
+    if v.ndim == 2:
+        return diagonal(v, k)
+    if v.ndim != 1:
+        raise ValueError(f"diag: expected one or two dimensions, got shape {v.shape}")
+    n = v.shape[0] + abs(k)
+    return place(v, _diagonal_of((n, n), k, 0, 1), (n, n))
+
+
+@composed
+def diagflat(v: Array, k: int = 0) -> Array:
+    """A matrix with the elements of v, flattened, on its k-th diagonal.
+
+    >>> diagflat([[1.0, 2.0]])
+    array([[1., 0.],
+           [0., 2.]])
+    """
+    return diag(reshape(as_value(v), (-1,)), k)
+
+
+def _below(x: Array, k: int) -> Any:
+    """True at and below the k-th diagonal."""
+    return np.tri(x.shape[-2:][0], x.shape[-1], k, dtype=bool)
+
+
+@composed
+def tril(x: Array, k: int = 0) -> Array:
+    """Zeros above the k-th diagonal of each matrix; a vector is every row of one.
+
+    >>> tril([[1.0, 2.0], [3.0, 4.0]])
+    array([[1., 0.],
+           [3., 4.]])
+    """
+    x = as_value(x)
+    return where(_below(x, k), x, 0)
+
+
+@composed
+def triu(x: Array, k: int = 0) -> Array:
+    """Zeros below the k-th diagonal of each matrix; a vector is every row of one.
+
+    >>> triu([[1.0, 2.0], [3.0, 4.0]])
+    array([[1., 2.],
+           [0., 4.]])
+    """
+    x = as_value(x)
+    return where(_below(x, k - 1), 0, x)

@@ -1,0 +1,324 @@
+"""Joining arrays, and the dimensions that this takes: NumPy's functions of lists of arrays.
+
+All are written in the operations of ``shaping`` and ``indexing``: none has a rule of its own, and
+every element that is moved takes its gradient along.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..graph import Array, Value, composed
+from .arrays import alike, as_value, normal_axis, plain, shape_of
+from .cutting import unstack
+from .elementwise import positive
+from .indexing import take
+from .reductions import in_dtype
+from .shaping import astype, concatenate, expand_dims, moveaxis, reshape, stack, swapaxes, transpose
+
+__all__ = [
+    "append",
+    "array",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "block",
+    "column_stack",
+    "copy",
+    "delete",
+    "dstack",
+    "hstack",
+    "insert",
+    "matrix_transpose",
+    "permute_dims",
+    "ravel",
+    "rollaxis",
+    "vstack",
+]
+
+# ── nested lists ──────────────────────────────────────────────────────────────────────────────────
+
+
+def array(data: Any, *, dtype: Any = None) -> Array:
+    """Nested lists of Tensors, arrays and numbers as one array that keeps the graph.
+
+    ``np.array`` of Tensors that require grad raises, since it would drop their gradients.
+
+    Args:
+        data: nested lists or tuples; what they hold has one shape.
+        dtype: convert to it.
+
+    Returns:
+        A Tensor, or an ndarray where no Tensor is in it.
+
+    Raises:
+        ValueError: the lists are ragged, or what they hold differs in shape.
+
+    >>> import tinygrad_rnn as tg
+    >>> a = tg.Tensor(2.0, requires_grad=True)
+    >>> m = array([[a, 0.0], [1.0, a * a]])
+    >>> m
+    Tensor([[2., 0.],
+            [1., 4.]], requires_grad=True)
+    """
+    leaves = list(_leaves(data))
+    if not any(isinstance(leaf, Value) for leaf in leaves):
+        return np.array(data, dtype)
+    return in_dtype(_nested(data, iter(alike(*leaves))), dtype)
+
+
+def _leaves(data: Any) -> Iterator[Any]:
+    """What nested lists hold, from left to right."""
+    if isinstance(data, (list, tuple)):
+        for part in data:
+            yield from _leaves(part)
+    else:
+        yield data
+
+
+def _nested(data: Any, leaves: Iterator[Array]) -> Array:
+    """The leaves stacked as the lists are nested."""
+    if not isinstance(data, (list, tuple)):
+        return next(leaves)
+    parts = [_nested(part, leaves) for part in data]
+    shapes = {shape_of(part) for part in parts}
+    if len(shapes) > 1:
+        raise ValueError(f"array: the parts of a list differ in shape: {sorted(shapes)}")
+    return stack(parts)
+
+
+def _arrays(arrays: Any) -> list[Array]:
+    """A sequence of arrays, or an array along its first axis, as a list."""
+    if isinstance(arrays, (Value, np.ndarray)):
+        return list(unstack(arrays))
+    return list(alike(*arrays))
+
+
+@composed
+def copy(x: Array) -> Array:
+    """The same numbers in an array of their own; the gradient passes.
+
+    >>> copy([1.0, 2.0])
+    array([1., 2.])
+    """
+    x = as_value(x)
+    return astype(x, bool) if x.dtype.kind == "b" else positive(x)
+
+
+# ── dimensions ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _at_least(name: str, arrays: tuple[Array, ...], raised: Any) -> Any:
+    results = tuple(raised(as_value(x)) for x in arrays)
+    return results[0] if len(results) == 1 else results
+
+
+@composed
+def atleast_1d(*arrays: Array) -> Any:
+    """Arrays of one dimension or more; a tuple of them for several.
+
+    >>> atleast_1d(3.0)
+    array([3.])
+    """
+    return _at_least("atleast_1d", arrays, lambda x: x if x.ndim else reshape(x, (1,)))
+
+
+@composed
+def atleast_2d(*arrays: Array) -> Any:
+    """Arrays of two dimensions or more: a vector becomes a row.
+
+    >>> atleast_2d([1.0, 2.0])
+    array([[1., 2.]])
+    """
+    return _at_least(
+        "atleast_2d",
+        arrays,
+        lambda x: x if x.ndim > 1 else reshape(x, (1, x.size if x.ndim else 1)),
+    )
+
+
+@composed
+def atleast_3d(*arrays: Array) -> Any:
+    """Arrays of three dimensions or more: (n,) becomes (1, n, 1), and (m, n) becomes (m, n, 1).
+
+    >>> atleast_3d([1.0, 2.0]).shape
+    (1, 2, 1)
+    """
+
+    def raised(x: Array) -> Array:
+        if x.ndim > 2:
+            return x
+        return expand_dims(x, -1) if x.ndim == 2 else reshape(x, (1, math.prod(x.shape), 1))
+
+    return _at_least("atleast_3d", arrays, raised)
+
+
+@composed
+def ravel(x: Array, order: str = "C") -> Array:
+    """All elements along one axis; with ``order="F"`` the first axis runs fastest.
+
+    >>> ravel([[1.0, 2.0], [3.0, 4.0]])
+    array([1., 2., 3., 4.])
+    """
+    return reshape(x, (-1,), order=order)
+
+
+@composed
+def matrix_transpose(x: Array) -> Array:
+    """The last two axes exchanged: each matrix of a stack transposed.
+
+    >>> matrix_transpose([[1.0, 2.0]])
+    array([[1.],
+           [2.]])
+    """
+    if len(shape_of(x)) < 2:
+        raise ValueError(f"matrix_transpose: expected two axes or more, got shape {shape_of(x)}")
+    return swapaxes(x, -1, -2)
+
+
+permute_dims = transpose
+
+
+@composed
+def rollaxis(x: Array, axis: int, start: int = 0) -> Array:
+    """An axis moved back to before place ``start``.
+
+    >>> rollaxis(np.ones((2, 3, 4)), 2).shape
+    (4, 2, 3)
+    """
+    n = len(shape_of(x))
+    axis = normal_axis(axis, n)
+    if not -n <= start <= n:
+        raise np.exceptions.AxisError(start, n + 1)
+    start = start + n if start < 0 else start
+    return moveaxis(x, axis, start - 1 if axis < start else start)
+
+
+# ── joining ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@composed
+def vstack(arrays: Sequence[Array]) -> Array:
+    """Arrays one below the other: joined along axis 0, vectors as rows.
+
+    >>> vstack([[1.0, 2.0], [3.0, 4.0]])
+    array([[1., 2.],
+           [3., 4.]])
+    """
+    return concatenate([atleast_2d(x) for x in _arrays(arrays)])
+
+
+@composed
+def hstack(arrays: Sequence[Array]) -> Array:
+    """Arrays side by side: joined along axis 1, vectors along their only axis.
+
+    >>> hstack([[1.0, 2.0], [3.0]])
+    array([1., 2., 3.])
+    """
+    raised = [atleast_1d(x) for x in _arrays(arrays)]
+    return concatenate(raised, 0 if raised and raised[0].ndim == 1 else 1)
+
+
+@composed
+def dstack(arrays: Sequence[Array]) -> Array:
+    """Arrays one behind the other: joined along axis 2.
+
+    >>> dstack([[1.0, 2.0], [3.0, 4.0]])
+    array([[[1., 3.],
+            [2., 4.]]])
+    """
+    return concatenate([atleast_3d(x) for x in _arrays(arrays)], 2)
+
+
+@composed
+def column_stack(arrays: Sequence[Array]) -> Array:
+    """Vectors as the columns of a matrix; matrices side by side.
+
+    >>> column_stack([[1.0, 2.0], [3.0, 4.0]])
+    array([[1., 3.],
+           [2., 4.]])
+    """
+    columns = [reshape(x, (-1, 1)) if len(shape_of(x)) < 2 else x for x in _arrays(arrays)]
+    return concatenate(columns, 1)
+
+
+@composed
+def append(x: Array, values: Array, axis: int | None = None) -> Array:
+    """Values joined behind x along an axis; None joins both flattened.
+
+    >>> append([1.0, 2.0], 3.0)
+    array([1., 2., 3.])
+    """
+    x, values = alike(x, values)
+    if axis is None:
+        x, values = reshape(x, (-1,)), reshape(values, (-1,))
+    return concatenate([x, values], 0 if axis is None else axis)
+
+
+@composed
+def block(arrays: Any) -> Array:
+    """Nested lists of arrays as blocks: the innermost lists joined along the last axis.
+
+    >>> block([[np.eye(2), np.ones((2, 1))]])
+    array([[1., 0., 1.],
+           [0., 1., 1.]])
+    """
+
+    def depth(part: Any) -> int:
+        return 1 + max(map(depth, part), default=0) if isinstance(part, list) else 0
+
+    found = alike(*_leaves(arrays))
+    levels = depth(arrays)
+    ndim = max([levels, *(x.ndim for x in found)])
+    leaves = iter(found)
+
+    def joined(part: Any, level: int) -> Array:
+        if isinstance(part, list):
+            return concatenate([joined(inner, level + 1) for inner in part], level - levels)
+        x = next(leaves)
+        return reshape(x, (1,) * (ndim - x.ndim) + x.shape)
+
+    return joined(arrays, 0)
+
+
+@composed
+def insert(x: Array, index: Any, values: Array, axis: int | None = None) -> Array:
+    """Values inserted before the given indices along an axis; None flattens x.
+
+    >>> insert([1.0, 2.0], 1, 9.0)
+    array([1., 9., 2.])
+    """
+    # NumPy inserts labels of the elements, and these say which element goes where.
+    x, values = as_value(x), as_value(values)
+    labels = np.arange(x.size + values.size)
+    order = np.insert(
+        labels[: x.size].reshape(x.shape),
+        plain(index),
+        labels[x.size :].reshape(values.shape),
+        axis,
+    )
+    if values.dtype != x.dtype:
+        values = astype(values, x.dtype)
+    return take(concatenate([reshape(x, (-1,)), reshape(values, (-1,))]), order)
+
+
+@composed
+def delete(x: Array, index: Any, axis: int | None = None) -> Array:
+    """x without what the index names along an axis; None flattens x.
+
+    >>> delete([1.0, 2.0, 3.0], 1)
+    array([1., 3.])
+    """
+    x, axis = _flat(x, axis)
+    return take(x, np.delete(np.arange(x.shape[axis]), plain(index)), axis)
+
+
+def _flat(x: Array, axis: int | None) -> tuple[Array, int]:
+    x = as_value(x)
+    if axis is None:
+        return reshape(x, (-1,)), 0
+    return x, normal_axis(axis, x.ndim)

@@ -1,0 +1,288 @@
+"""How NumPy's functions find the library's operations, when one of their arguments is a Tensor.
+
+NumPy asks the Tensor (``__array_ufunc__`` for ufuncs, ``__array_function__`` for the others). A
+function that the library has by the same name is called in its place; one that has no derivative
+to drop sees the arrays; any other raises TypeError and is named.
+
+A function of NumPy's takes its arguments in NumPy's order and under NumPy's names. For each an
+*adapter* of the same signature is written out when it is first called, so that Python binds the
+arguments, and what has no meaning here is refused by name.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..graph import Value, attach
+from ..ops import linalg
+
+Function = Callable[..., Any]
+
+
+def _plain(x: Any) -> Any:
+    """Arrays in the place of Tensors, in sequences too."""
+    if isinstance(x, Value):
+        return x._array
+    if isinstance(x, (list, tuple)):
+        return type(x)([_plain(part) for part in x])
+    return x
+
+
+def _without_gradient(function: Function) -> Function:
+    """A function without a derivative to drop: it sees the arrays, and gives what it gives."""
+
+    def call(*args: Any, **keywords: Any) -> Any:
+        return function(*map(_plain, args), **{k: _plain(v) for k, v in keywords.items()})
+
+    return call
+
+
+# ── ufuncs ───────────────────────────────────────────────────────────────────────────────
+
+
+def _names(text: str) -> list[str]:
+    return text.split()
+
+
+def _named(module: Any, operations: dict[str, Function]) -> dict[Any, Function]:
+    """What a module of NumPy's has by the names of operations, each with the operation."""
+    return {
+        getattr(module, name): operation
+        for name, operation in operations.items()
+        if hasattr(module, name) and not isinstance(getattr(module, name), type)
+    }
+
+
+_operations: dict[str, Function] = {name: getattr(ops, name) for name in ops.__all__}
+_operations |= {"around": ops.round, "real": ops.copy, "conjugate": ops.copy}
+_operations |= {"real_if_close": ops.copy, "unique_values": ops.unique}
+_by_name = _named(np, _operations) | _named(
+    np.linalg, {name: getattr(linalg, name) for name in linalg.__all__}
+)
+
+#: NumPy's ufuncs, each with the operation of its name.
+ufuncs: dict[np.ufunc, Function] = {
+    theirs: ours for theirs, ours in _by_name.items() if isinstance(theirs, np.ufunc)
+}
+
+#: Those that give booleans or integers, or take nothing else: they give Tensors without a graph.
+constant_ufuncs = frozenset(
+    getattr(np, name)
+    for name in _names(
+        "isnan isfinite isinf logical_and logical_or logical_xor logical_not signbit gcd lcm "
+        "bitwise_and bitwise_or bitwise_xor invert left_shift right_shift spacing bitwise_count"
+    )
+)
+
+_reductions: dict[np.ufunc, Function] = {
+    np.add: ops.sum,
+    np.multiply: ops.prod,
+    np.maximum: ops.max,
+    np.minimum: ops.min,
+    np.logaddexp: ops.logsumexp,
+}
+_accumulations: dict[np.ufunc, Function] = {np.add: ops.cumsum, np.multiply: ops.cumprod}
+
+
+def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: Any) -> Any:
+    """A ufunc of NumPy's on Tensors, or one of its methods (``np.add.reduce``)."""
+    op = ufuncs.get(ufunc)
+    if ufunc in constant_ufuncs and (op is None or method != "__call__") and not keywords:
+        return attach(np.asarray(getattr(ufunc, method)(*map(_plain, inputs))), None)
+    name = f"numpy.{ufunc.__name__}"
+    if method == "outer" and op is not None and ufunc.nin == 2 and not keywords:
+        return _outer(op, *inputs)
+    if method == "reduce" and ufunc in _reductions:
+        return _along_first(_reductions[ufunc], name, inputs, keywords)
+    if method == "accumulate" and ufunc in _accumulations:
+        return _along_first(_accumulations[ufunc], name, inputs, keywords)
+    if op is None or method != "__call__":
+        call = "" if method == "__call__" else f".{method}"
+        raise TypeError(f"{name}{call} has no rule for Tensors")
+    if keywords and not (op is ops.vecdot and set(keywords) == {"axis"}):
+        raise TypeError(f"{name} of Tensors takes no {', '.join(sorted(keywords))}")
+    return op(*inputs, **keywords)
+
+
+def _outer(op: Function, x: Any, y: Any) -> Any:
+    """``op`` of every element of x with every element of y."""
+    return op(ops.reshape(x, ops.shape_of(x) + (1,) * len(ops.shape_of(y))), y)
+
+
+def _along_first(op: Function, name: str, inputs: tuple[Any, ...], keywords: Any) -> Any:
+    """A method of a ufunc, which works along axis 0 where no axis is named."""
+    names = ("axis", "dtype", "out", "keepdims", "initial", "where")
+    given = dict(zip(names, inputs[1:], strict=False)) | keywords
+    given = {"axis": 0} | {k: v for k, v in given.items() if v is not np._NoValue}
+    if given.get("out") is not None:
+        raise TypeError(f"{name} of Tensors takes no out")
+    if given.get("where") is True:
+        del given["where"]
+    return op(inputs[0], **{k: v for k, v in given.items() if v is not None or k == "axis"})
+
+
+# ── other functions ──────────────────────────────────────────────────────────────────────
+
+
+def _clip(
+    a: Any,
+    a_min: Any = None,
+    a_max: Any = None,
+    out: Any = None,
+    *,
+    min: Any = None,
+    max: Any = None,
+) -> Any:
+    if out is not None:
+        _refuse("out")
+    return ops.clip(a, min if a_min is None else a_min, max if a_max is None else a_max)
+
+
+def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **others: Any) -> Any:
+    for name, value in {"out": out, **others}.items():
+        if value is not None:
+            _refuse(name)
+    return ops.einsum(*operands)
+
+
+def _full_like(a: Any, fill_value: Any, dtype: Any = None, **others: Any) -> Any:
+    if not isinstance(fill_value, Value):
+        return np.full_like(_plain(a), fill_value, dtype, **others)
+    dtype = _plain(a).dtype if dtype is None else dtype
+    return ops.broadcast_to(ops.astype(fill_value, dtype), ops.shape_of(a))
+
+
+def _reshape(
+    a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None
+) -> Any:
+    if copy is False:
+        _refuse("copy")
+    shape = newshape if shape is None else shape
+    return ops.reshape(a, shape, order=None if order == "C" else order)
+
+
+def _where(condition: Any, *branches: Any) -> Any:
+    return ops.where(condition, *branches) if branches else np.nonzero(_plain(condition))
+
+
+# NumPy's functions whose arguments are not matched by their names.
+_written_here: dict[Function, Function] = {
+    np.clip: _clip,
+    np.einsum: _einsum,
+    np.full_like: _full_like,
+    np.reshape: _reshape,
+    np.where: _where,
+}
+
+_without_derivative = _names(
+    "shape ndim size zeros_like ones_like empty_like array_equal array_equiv allclose isclose "
+    "array2string array_repr array_str any all argwhere nonzero flatnonzero count_nonzero "
+    "digitize lexsort nanargmax nanargmin isin "
+    "isposinf isneginf isreal iscomplex isrealobj iscomplexobj common_type result_type can_cast "
+    "min_scalar_type may_share_memory shares_memory histogram histogram2d histogramdd "
+    "histogram_bin_edges einsum_path diag_indices_from tril_indices_from triu_indices_from "
+    "ravel_multi_index unravel_index imag angle unique_inverse unique_counts unique_all "
+    "intersect1d union1d setdiff1d setxor1d packbits unpackbits"
+)
+
+
+#: NumPy's functions that Tensors take; ``adapter`` makes of the operation what is called.
+functions: dict[Function, Function] = {
+    theirs: ours for theirs, ours in _by_name.items() if not isinstance(theirs, np.ufunc)
+}
+functions |= {
+    getattr(np, name): _without_gradient(getattr(np, name))
+    for name in _without_derivative
+    if hasattr(np, name)
+}
+functions |= _written_here
+
+#: NumPy's other names for arguments of ours that have a default.
+_our_names = {"xs": "arrays"}
+#: Arguments that change no value.
+_meaningless = frozenset({"casting", "kind", "like", "device", "copy", "order"})
+
+# What functions written in C did not tell of themselves before NumPy 2.4.
+_told: dict[Function, Function] = {
+    np.concatenate: lambda arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind": None,
+    np.dot: lambda a, b, out=None: None,
+    np.inner: lambda a, b, /: None,
+    np.vdot: lambda a, b, /: None,
+    np.bincount: lambda x, /, weights=None, minlength=0: None,
+}
+
+
+def _signature(function: Function) -> inspect.Signature:
+    return inspect.signature(_told.get(function, function))
+
+
+@functools.cache
+def adapter(function: Function) -> Function | None:
+    """A function of NumPy's signature that calls ours; None if there is none."""
+    ours = functions.get(function)
+    if ours is None or function in _written_here or function.__name__ in _without_derivative:
+        return ours
+    return _written(function, _signature(function), inspect.signature(ours))
+
+
+def _written(function: Function, theirs: inspect.Signature, known: inspect.Signature) -> Function:
+    """The adapter. What has no default is passed by position, the rest by name: of np.std
+
+    def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, ...):
+        if out is not defaults["out"]: refuse("out")
+        return ours(a, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, where=where, ...)
+    """
+    heads: list[str] = []
+    checks: list[str] = []
+    passed: list[str] = []
+    named: list[str] = []
+    defaults: dict[str, Any] = {}
+    starred = False
+    for name, p in theirs.parameters.items():
+        if p.kind is p.VAR_POSITIONAL or p.kind is p.VAR_KEYWORD:
+            stars = "*" if p.kind is p.VAR_POSITIONAL else "**"
+            starred = True
+            heads.append(stars + name)
+            (passed if stars == "*" else named).append(stars + name)
+            continue
+        if p.kind is p.KEYWORD_ONLY and not starred:
+            starred = True
+            heads.append("*")
+        if p.default is p.empty:
+            heads.append(name)
+            passed.append(name)
+            continue
+        mine = known.parameters.get(_our_names.get(name, name))
+        heads.append(f"{name}=defaults[{name!r}]")
+        defaults[name] = p.default if mine is None else mine.default
+        if mine is not None:
+            named.append(f"{mine.name}={name}")
+        elif name not in _meaningless:
+            checks.append(f"    if {name} is not defaults[{name!r}]: refuse({name!r})")
+    lines = [f"def {function.__name__}({', '.join(heads)}):", *checks]
+    lines.append(f"    return ours({', '.join(passed + named)})")
+    made: dict[str, Any] = {"defaults": defaults, "refuse": _refuse, "ours": functions[function]}
+    exec("\n".join(lines), made)
+    written: Function = made[function.__name__]
+    return written
+
+
+def _refuse(name: str) -> Any:
+    raise TypeError(f"the argument {name!r} has no meaning for Tensors")
+
+
+def call_function(function: Function, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """A function of NumPy's on Tensors."""
+    call = adapter(function)
+    if call is None:
+        raise TypeError(f"{function.__module__}.{function.__name__} has no rule for Tensors")
+    try:
+        return call(*args, **keywords)
+    except TypeError as error:
+        raise TypeError(f"{function.__module__}.{function.__name__}: {error}") from error
