@@ -536,7 +536,9 @@ class Lowering:
                 if v in self._elsewhere and v.varies and not self._has_block(v):
                     size, strides = padded(v.shape, kind_of_value(v))
                     memory = self.scratch_memory(self.names[v], kind_of_value(v), size, "T")
-                    self.homes.setdefault(v, []).append(Place(memory, 0, strides, v.shape, "t"))
+                    # First, since others read the first: a part of another value may be one slot.
+                    home = Place(memory, 0, strides, v.shape, "t")
+                    self.homes.setdefault(v, []).insert(0, home)
                 if v in needed and not self.homes.get(v):
                     size, strides = size_of(v), plain(_nowhere, v.shape).strides
                     memory = self.scratch_memory(
