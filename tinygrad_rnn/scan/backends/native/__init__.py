@@ -33,6 +33,7 @@ from .passes import lowered
 #: What makes the memory that the code writes to, and lays out what it reads. Tests put pages that
 #: cannot be touched around both.
 empty, contiguous = np.empty, np.ascontiguousarray
+byte = np.dtype(np.uint8)
 
 #: So many multiplications are worth a second thread: 0.2 ms or more of work (measured).
 ENOUGH = 8_000_000
@@ -84,7 +85,7 @@ class NativeLoop:
         self._shared: dict[int, SharedSteps] = {}
         self._lock = threading.Lock()
         self._rows = lowering.rows
-        self._block_bytes = sum(lowering.block_bytes)
+        self._block_bytes = sum(lowering.block_bytes) + 64
         self._fixed = lowering.fixed
         self._scratch_bytes = lowering.scratch_bytes
         self._constant_bytes = lowering.constant
@@ -92,7 +93,15 @@ class NativeLoop:
         #: The arrays to make: shape and dtype, and how many more than T slots; None for one slot.
         more = {"one": None, "T": 0, "T + 1": 1}
         self._made = [(x.shape, x.dtype, more[x.slots]) for x in lowering.made]
-        self._results = _results(lowering)
+        self._sized = Sized(self, 1)
+        #: The places of results among all arrays: made, once, the constants and the sequences.
+        first = {"made": 0, "once": len(lowering.made)}
+        first["given"] = first["once"] + len(lowering.once)
+        lists = (lowering.new_carries, lowering.stacked, lowering.totals, lowering.kept)
+        self._results = [[first[x.source] + x.number for x in results] for results in lists]
+        self._parts = [
+            (n, i, x.part) for n, results in enumerate(lists) for i, x in enumerate(results) if x.part
+        ]
         self._repeated = [i for i, x in enumerate(lowering.stacked) if x.slots == "one"]
         self._lent = [i for i, x in enumerate(lowering.totals) if x.source != "made"]
         self._remembered = Remembered()
@@ -123,34 +132,28 @@ class NativeLoop:
         if self._run is None:
             self.compile()
         prepared = self._remembered.of(constants) or self._prepared(constants)
-        made = [
-            empty(shape if more is None else (steps + more, *shape), dtype)
-            for shape, dtype, more in self._made
-        ]
+        sized = self._sized
+        if steps != sized.steps:
+            sized = self._sized = Sized(self, steps)
+        made = [empty(shape, dtype) for shape, dtype in sized.made]
         if steps * self._work >= ENOUGH and get_num_threads() > 1:
             self._on_threads(steps, reverse, prepared.with_(constants), sequences, carries, made)
         else:
             arrays = (
-                empty(self._scratch_bytes(steps), np.uint8),
-                empty(self._block_bytes + 64, np.uint8),
+                empty(sized.scratch, byte),
+                empty(self._block_bytes, byte),
                 *prepared.with_(constants),
                 *map(contiguous, sequences),
                 *map(contiguous, carries),
                 *made,
             )
             self._run(address_of(arrays), steps, reverse, 0, 1)
-        lists = {"made": made, "once": prepared.once, "given": (*constants, *sequences)}
-        found = [
-            [
-                lists[source][i]
-                if not part
-                else lists[source][i][1:]
-                if (part == "new") != reverse
-                else lists[source][i][:-1]
-                for source, i, part in results
-            ]
-            for results in self._results
-        ]
+        every = (*made, *prepared.once, *constants, *sequences)
+        found = [[every[i] for i in numbers] for numbers in self._results]
+        for results, i, part in self._parts:
+            # Carries of T + 1 steps: those that the steps read, or those that they hand on.
+            block = found[results][i]
+            found[results][i] = block[1:] if (part == "new") != reverse else block[:-1]
         for i in self._repeated:
             x = found[1][i]
             found[1][i] = np.broadcast_to(x, (steps, *x.shape)).copy()
@@ -160,7 +163,7 @@ class NativeLoop:
 
     def _prepared(self, constants: Sequence[ndarray]) -> Prepared:
         """What depends on the constants alone, made now."""
-        memory = empty(self._constant_bytes + 64, np.uint8)
+        memory = empty(self._constant_bytes + 64, byte)
         once = [empty(shape, dtype) for shape, dtype in self._once]
         laid_out = [contiguous(x) for x in constants]
         prepared = Prepared(memory, constants, laid_out, self._fixed, once)
@@ -190,8 +193,8 @@ class NativeLoop:
             shared = self._shared_by(few)
             scratch_bytes = shared.scratch_bytes
         arrays = (
-            empty(scratch_bytes(steps), np.uint8),
-            empty(threads * self._block_bytes + 64, np.uint8),
+            empty(scratch_bytes(steps), byte),
+            empty(threads * self._block_bytes, byte),
             *head,
             *map(contiguous, sequences),
             *map(contiguous, carries),
@@ -234,9 +237,22 @@ class SharedSteps:
         lowering.forget()
 
 
-def _results(lowering: Lowering) -> list[list[tuple[str, int, str]]]:
-    lists = (lowering.new_carries, lowering.stacked, lowering.totals, lowering.kept)
-    return [[(x.source, x.number, x.part) for x in results] for results in lists]
+class Sized:
+    """What depends on the number of steps.
+
+    Attributes:
+        steps: how many.
+        made: the shape and dtype of each array that a call makes.
+        scratch: bytes.
+    """
+
+    def __init__(self, loop: NativeLoop, steps: int):
+        self.steps = steps
+        self.made = [
+            (shape if more is None else (steps + more, *shape), dtype)
+            for shape, dtype, more in loop._made
+        ]
+        self.scratch = loop._scratch_bytes(steps)
 
 
 __all__ = ["NativeLoop", "Unavailable", "Unsupported", "target"]
