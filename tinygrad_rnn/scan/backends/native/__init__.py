@@ -100,7 +100,10 @@ class NativeLoop:
         lists = (lowering.new_carries, lowering.stacked, lowering.totals, lowering.kept)
         self._results = [[first[x.source] + x.number for x in results] for results in lists]
         self._parts = [
-            (n, i, x.part) for n, results in enumerate(lists) for i, x in enumerate(results) if x.part
+            (n, i, x.part)
+            for n, results in enumerate(lists)
+            for i, x in enumerate(results)
+            if x.part
         ]
         self._repeated = [i for i, x in enumerate(lowering.stacked) if x.slots == "one"]
         self._lent = [i for i, x in enumerate(lowering.totals) if x.source != "made"]
