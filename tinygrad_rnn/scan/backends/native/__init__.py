@@ -24,6 +24,7 @@ from numpy import ndarray
 from ...ir import Program, Value, reached
 from ...names import Names
 from ...threads import get_num_threads, in_parts
+from ..numpy import NumpyLoop
 from .constants import Prepared, Remembered, is_read_only
 from .engine import Compiled, Unavailable, address_of, target, word
 from .functions import Unsupported
@@ -107,6 +108,7 @@ class NativeLoop:
         ]
         self._repeated = [i for i, x in enumerate(lowering.stacked) if x.slots == "one"]
         self._lent = [i for i, x in enumerate(lowering.totals) if x.source != "made"]
+        self._checks = None if lowering.flag is None else (program, dict(given), start)
         self._remembered = Remembered()
         lowering.forget()
 
@@ -139,6 +141,8 @@ class NativeLoop:
         if steps != sized.steps:
             sized = self._sized = Sized(self, steps)
         made = [empty(shape, dtype) for shape, dtype in sized.made]
+        if self._checks is not None:
+            made[-1][0] = 0
         if steps * self._work >= ENOUGH and get_num_threads() > 1:
             self._on_threads(steps, reverse, prepared.with_(constants), sequences, carries, made)
         else:
@@ -151,6 +155,8 @@ class NativeLoop:
                 *made,
             )
             self._run(address_of(arrays), steps, reverse, 0, 1)
+        if self._checks is not None and made[-1][0]:
+            return self._by_numpy(steps, reverse, constants, sequences, carries)
         every = (*made, *prepared.once, *constants, *sequences)
         found = [[every[i] for i in numbers] for numbers in self._results]
         for results, i, part in self._parts:
@@ -163,6 +169,12 @@ class NativeLoop:
         for i in self._lent:
             found[2][i] = found[2][i].copy()
         return found
+
+    def _by_numpy(self, *args: Any) -> Any:
+        """A call that was given up, since a number is wrong: NumPy raises the error."""
+        assert self._checks is not None
+        program, given, start = self._checks
+        return NumpyLoop(program, given, start)(*args)
 
     def _prepared(self, constants: Sequence[ndarray]) -> Prepared:
         """What depends on the constants alone, made now."""

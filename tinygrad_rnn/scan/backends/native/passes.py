@@ -39,6 +39,7 @@ from ...passes.expand import inlined
 from ...passes.schedule import schedule
 from ...passes.simplify import RULES
 from .groups import root
+from .indices import added_at, indexed, known, looked_at, total_added_at
 from .rows import Rows, batch_of
 
 _add, _matmul, _multiply, _sum = (table[x] for x in ("add", "matmul", "multiply", "sum"))
@@ -65,15 +66,14 @@ def expanded(program: Program) -> Program:
             thin_product,
             sums_of_products,
             sum_of_parts,
+            indexed,
+            looked_at,
             first_largest,
             one_by_one,
             placed,
         ),
     )
 
-
-#: An array of whole numbers, known before anything runs.
-positions = Primitive("positions", lambda shape: np.arange(math.prod(shape)).reshape(shape), None)
 
 _first_place = first_place.primitive  # type: ignore[attr-defined]
 _max, _min, _where, _cumsum = table["max"], table["min"], table["where"], table["cumsum"]
@@ -92,7 +92,7 @@ def first_largest(build: Builder, call: Operation) -> Value | None:
     (x,), axis = call.args, call.keywords["axis"]
     extreme = _max if call.keywords["largest"] else _min
     axes = tuple(range(len(x.shape))) if axis is None else tuple(np.ravel(axis).tolist())
-    if not x.shape or x.dtype.char not in "fdl":
+    if x.dtype.char not in "fdl":
         return None
     axes = tuple(a % len(x.shape) for a in axes)
     narrow = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
@@ -102,7 +102,7 @@ def first_largest(build: Builder, call: Operation) -> Value | None:
     chosen = build.elementwise(_equal, x, best)
     if x.dtype.kind == "f":  # NaN counts as the largest, and as the smallest
         chosen = build.elementwise(_or, chosen, build.elementwise(_not_equal, x, x))
-    index = build.make(positions, (), {"shape": wide}, wide, np.dtype(np.int64))
+    index = known(build, np.arange(math.prod(wide)).reshape(wide))
     index = build.elementwise(_where, chosen, index, 1 << 60)
     first = build.make(_min, (index,), keywords, narrow, index.dtype)
     return build.elementwise(_equal, index, first)
@@ -317,6 +317,9 @@ def _total_of(build: Builder, x: Value) -> Value:
         both = all(type(y) is Value and y.varies and len(y.shape) == 2 for y in x.args)
         if both:
             return build.plain(total_matmul, x.args, {}, x.shape, x.dtype)
+    if x.op is added_at and x.varies:
+        keywords = {**x.keywords, "vary": tuple(y.varies for y in x.inputs)}
+        return build.plain(total_added_at, x.args, keywords, x.shape, x.dtype)
     if x.op is join and x.varies:
         parts = tuple(_total_of(build, y) for y in x.inputs)
         return build.plain(join, parts, x.keywords, x.shape, x.dtype)

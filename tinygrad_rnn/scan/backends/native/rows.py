@@ -13,6 +13,7 @@ from ....graph import table
 from ...ir import CONSTANT, Program, Value
 from ...passes.buffers import part_indices
 from .groups import is_elementwise, kept_axes, reduced_axes, root
+from .indices import added_at, numbers, picked
 from .memory import Memory, Place, is_view, part, plain, view
 
 _matmul = table["matmul"]
@@ -57,6 +58,14 @@ class Rows:
             return False
         if is_view(v):
             return self.reads_its_row(v, v)
+        if v.op is picked or v.op is added_at:
+            table, *ids = v.inputs
+            space = v if v.op is picked else table
+            if not all(self.reads_its_row(x, space) for x in ids):
+                return False
+            if v.op is picked and root(table) not in self._moving:
+                return True
+            return self._counts_rows(ids[0], space) and self.reads_its_row(table, table)
         if is_elementwise(v):
             return all(self.reads_its_row(x, v) for x in v.inputs)
         if v.op is _matmul:
@@ -76,6 +85,13 @@ class Rows:
             place is not None and self._within_rows(place, whole) and self.reads_its_row(x, place)
             for x, place in zip(v.inputs, places, strict=True)
         )
+
+    def _counts_rows(self, ids: Value, space: Value) -> bool:
+        """Whether the first index is the number of the row."""
+        if ids.op is not numbers or len(ids.shape) != len(space.shape):
+            return False
+        found = ids.keywords["array"].ravel().tolist()
+        return bool(found == list(range(self.rows)))
 
     def reads_its_row(self, x: Value, reader: Value | Place) -> bool:
         """Whether row n of x, as the operand of a reader with the batch in front, is its own."""
