@@ -199,6 +199,18 @@ def test_functions_are_those_of_numpy(name: str, dtype: Any) -> None:
     assert (np.abs(x - y) / unit).max() <= 4
 
 
+@pytest.mark.parametrize("name", ["remainder", "floor_divide"])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_quotients_of_integers_are_those_of_numpy(name: str, dtype: Any) -> None:
+    info = np.iinfo(dtype)
+    x = np.array([0, 1, -1, 2, -2, 7, -7, 10, info.max, info.min, info.min + 1, 12345], dtype)
+    op, xs = getattr(tg, name), (x[:, np.newaxis], x)
+    steps = tuple(tg.Tensor(a[np.newaxis]) for a in xs)
+    with np.errstate(all="ignore"):
+        _, y = tg.scan(lambda c, x_t: (c, op(*x_t)), np.zeros(()), steps)
+        np.testing.assert_array_equal(y.numpy()[0], op(*xs))
+
+
 # ── passes ───────────────────────────────────────────────────────────────────────────────
 
 

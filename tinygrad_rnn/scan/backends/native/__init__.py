@@ -2,7 +2,8 @@
 
 The files, in the order in which to read them:
 
-1. ``passes``: nearly everything within the step; only large products stay outside.
+1. ``passes``: nearly everything within the step; only large products stay outside. ``indices``:
+   what indexing by arrays of integers becomes.
 2. ``groups``: which operations share a loop nest.
 3. ``memory``: where values lie, and views of them; ``rows``: whether threads can share the steps.
 4. ``lower``: the whole program as text; ``nests``: loop nests; ``products``: products of matrices;

@@ -419,8 +419,29 @@ def _signed(v: Lanes, kind: str, x: str, sign: str) -> str:
     return v.select(is_zero, kind, v.intrinsic("copysign", kind, zero, sign), x)
 
 
+def _whole_divided(v: Lanes, kind: str, x: str, y: str) -> tuple[str, str]:
+    """floor(x / y) and x - y floor(x / y) of integers; 0 for y = 0, as in NumPy.
+
+    The processor stops at a division by 0, and at one of the smallest integer by -1.
+    """
+    if kind == "i1":
+        raise Unsupported("a quotient of booleans")
+    zero, minus = v.all(0, kind), v.all(-1, kind)
+    none, turned = (v.compare("eq", kind, y, at) for at in (zero, minus))
+    by = v.select(v.do("or", "i1", none, turned), kind, v.all(1, kind), y)
+    quotient, rest = v.do("sdiv", kind, x, by), v.do("srem", kind, x, by)
+    other = v.compare("slt", kind, v.do("xor", kind, rest, y), zero)
+    other = v.do("and", "i1", other, v.compare("ne", kind, rest, zero))
+    quotient = v.select(other, kind, v.do("add", kind, quotient, minus), quotient)
+    quotient = v.select(turned, kind, v.negative(kind, x), quotient)
+    rest = v.select(other, kind, v.do("add", kind, rest, y), rest)
+    return v.select(none, kind, zero, quotient), v.select(none, kind, zero, rest)
+
+
 def _remainder(v: Lanes, kind: str, x: str, y: str) -> str:
     """x - y floor(x / y), exactly, with the sign of y; NaN for y = 0."""
+    if not is_float(kind):
+        return _whole_divided(v, kind, x, y)[1]
     rest, _, other = _divided(v, kind, x, y)
     moved = v.select(other, kind, v.do("fadd", kind, rest, y), rest)
     return _signed(v, kind, moved, y)
@@ -428,6 +449,8 @@ def _remainder(v: Lanes, kind: str, x: str, y: str) -> str:
 
 def _floor_divide(v: Lanes, kind: str, x: str, y: str) -> str:
     """floor(x / y) by way of the remainder, as NumPy rounds it."""
+    if not is_float(kind):
+        return _whole_divided(v, kind, x, y)[0]
     quotient = v.do("fdiv", kind, x, y)
     _, whole, other = _divided(v, kind, x, y)
     whole = v.select(other, kind, v.do("fadd", kind, whole, v.all(-1, kind)), whole)
@@ -494,8 +517,8 @@ INSTRUCTIONS: dict[str, Write] = {
     "ceil": _rounded("ceil"),
     "trunc": _rounded("trunc"),
     "rint": _rounded("roundeven"),
-    "remainder": _float_only(_remainder),
-    "floor_divide": _float_only(_floor_divide),
+    "remainder": _remainder,
+    "floor_divide": _floor_divide,
     "exp": _float_only(exp),
     "log": _float_only(log),
     "log1p": _float_only(log1p),

@@ -164,7 +164,7 @@ def _moving_places(
                 return None
             if not -n <= array.min() <= array.max() < n:
                 return None
-            found.append(known(build, (array % n).reshape(*array.shape, *ones)))
+            found.append(known(build, np.reshape(array % n, (*array.shape, *ones))))
     return found
 
 
