@@ -54,6 +54,12 @@ STEPS: dict[str, Callable[[Any, Any], Any]] = {
     "fixed pairs": lambda h, i: h[np.array([[0, 1], [2, 2]]), np.array([3, -1])],
     "fixed, turned": lambda h, i: h.T[[4, 1], ::2],
     "fixed, one": lambda h, i: tg.take(h, 2, axis=1),
+    "along an axis": lambda h, i: tg.take_along_axis(h, (i % N)[:, None] * np.ones(1, int), 1),
+    "along rows": lambda h, i: tg.take_along_axis(h, (i % N)[:, None], 0),
+    "rolled": lambda h, i: tg.roll(h, 2, 1),
+    "rolled whole": lambda h, i: tg.roll(h, 4),
+    "repeated": lambda h, i: tg.repeat(h, [2, 0, 1], 0),
+    "tiled": lambda h, i: tg.tile(h, (2, 1)) * np.heaviside(tg.tile(h, (2, 1)), 0),
     "in integers": lambda h, i: W[(i * 2) % V] * i[:, None],
     "float32": lambda h, i: tg.embedding(i, tg.astype(W, np.float32)),
     "int32": lambda h, i: W[tg.astype(i, np.int32)],
@@ -172,6 +178,13 @@ def test_losses_in_a_step() -> None:
     chances[1, 2, 3] = 1.5
     with pytest.raises(ValueError, match=r"targets from 0 to 1, got 1\.5"):
         tg.scan(yes_or_no, start(), chances)
+
+
+def test_the_largest_of_one_number() -> None:
+    h0 = tg.Tensor(0.5, requires_grad=True)
+    for axis in (None, -1, 0):
+        h, _ = tg.scan(lambda h, x, axis=axis: (tg.max(h, axis) * x, None), h0, np.array([2.0, 3]))
+        assert tg.grad(h, h0).item() == 6
 
 
 def test_ids_twice_in_a_row_add_up() -> None:

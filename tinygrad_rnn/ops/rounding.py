@@ -250,7 +250,7 @@ def heaviside(x: Array, y: Array) -> Array:
     return where(equal(x, 0), y, _step(x))
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="step")
 def _step(x: Array) -> Array:
     return np.heaviside(x, 0)
 

@@ -478,6 +478,13 @@ def _sign_bit(v: Lanes, kind: str, x: str) -> str:
     return v.compare("slt", whole, v.convert("bitcast", x, kind, whole), v.all(0, whole))
 
 
+def _step(v: Lanes, kind: str, x: str) -> str:
+    """1 where x > 0, else 0; NaN for NaN."""
+    zero = v.all(0, kind)
+    y = v.select(v.compare("ogt", kind, x, zero), kind, v.all(1, kind), zero)
+    return v.select(v.compare("uno", kind, x, x), kind, x, y)
+
+
 def _rounded(name: str) -> Write:
     return _float_only(lambda v, kind, x: v.intrinsic(name, kind, x))
 
@@ -530,6 +537,7 @@ INSTRUCTIONS: dict[str, Write] = {
     "fmax": _extreme_number(larger=True),
     "fmin": _extreme_number(larger=False),
     "signbit": _float_only(_sign_bit),
+    "step": _float_only(_step),
     "equal": _comparison("oeq", "eq", "eq"),
     "not_equal": _comparison("une", "ne", "ne"),
     "less": _comparison("olt", "slt", "ult"),

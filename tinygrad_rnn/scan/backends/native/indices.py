@@ -10,6 +10,7 @@ or which error, the NumPy back end says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from ...passes.expand import inlined_of
 
 _add, _where, _getitem = table["add"], table["where"], table["_getitem"]
 _gather, _scatter, _place = table["_gather"], table["_scatter"], table["_place"]
+_take_along, _add_along = table["_take_along"], table["_add_along"]
 _embedding, _rows_added = table["embedding"], table["_rows_added"]
 _less, _greater_equal, _and = (
     op.primitive  # type: ignore[attr-defined]
@@ -93,8 +95,10 @@ def indexed(build: Builder, call: Operation) -> Value | None:
         parts, x, lowest = call.args[0], call.args[1], 0
     elif op is _rows_added:
         x, parts = call.args
+    elif op in (_take_along, _add_along):
+        return _along(build, call)
     else:
-        return None
+        return _moved(build, call)
     if type(x) is not Value:
         return None
     back = op in (_scatter, _place, _rows_added)
@@ -103,13 +107,55 @@ def indexed(build: Builder, call: Operation) -> Value | None:
         found = _moving_places(build, shape, parts_of(parts), lowest)
     else:
         found = _fixed_places(build, shape, parts)
-    if found is None or np.broadcast_shapes(*(i.shape for i in found)) != (
-        x.shape if back else call.shape
-    ):
+    return None if found is None else _made(build, call, x, found, back)
+
+
+def _made(
+    build: Builder, call: Operation, x: Value, places: list[Value], back: bool = False
+) -> Value | None:
+    """``picked``, or the transpose of it."""
+    space = np.broadcast_shapes(*(i.shape for i in places))
+    if not places or space != (x.shape if back else call.shape):
         return None
     if back:
-        return build.plain(added_at, (x, *found), {"shape": shape}, call.shape, call.dtype)
-    return build.plain(picked, (x, *found), {}, call.shape, call.dtype)
+        keywords = {"shape": call.shape}
+        return build.plain(added_at, (x, *places), keywords, call.shape, call.dtype)
+    return build.plain(picked, (x, *places), {}, call.shape, call.dtype)
+
+
+def _along(build: Builder, call: Operation) -> Value | None:
+    """``take_along_axis``: other places along one axis, the same along the others."""
+    (x, ids), back = call.args, call.op is _add_along
+    if type(x) is not Value or type(ids) is not Value:
+        return None
+    shape = call.shape if back else x.shape
+    axis = call.keywords["axis"] % len(shape)
+    within = _within(build, ids, -shape[axis], shape[axis])
+    if within is None:
+        return None
+    places = [
+        within if i == axis else known(build, np.arange(n).reshape(-1, *[1] * (len(shape) - i - 1)))
+        for i, n in enumerate(shape)
+    ]
+    return _made(build, call, x, places, back)
+
+
+def _moved(build: Builder, call: Operation) -> Value | None:
+    """An operation that only moves elements: it is run on their numbers."""
+    if (
+        not call.op.moves
+        or len(call.args) != 1
+        or call.op.is_view(call.keywords) in (True, "maybe")
+    ):
+        return None
+    (x,) = call.args
+    if type(x) is not Value or not x.shape or x.dtype != call.dtype:
+        return None
+    labels = np.arange(math.prod(x.shape)).reshape(x.shape)
+    moved = np.asarray(call.op.forward(labels, **call.keywords))
+    if moved.shape != call.shape or not moved.size:
+        return None
+    return _made(build, call, x, _shortened(build, list(np.unravel_index(moved, x.shape))))
 
 
 def _fixed_places(build: Builder, shape: tuple[int, ...], index: Any) -> list[Value] | None:
@@ -118,10 +164,12 @@ def _fixed_places(build: Builder, shape: tuple[int, ...], index: Any) -> list[Va
     for axis, n in enumerate(shape):
         along = np.arange(n).reshape(*[n if i == axis else 1 for i in range(len(shape))])
         found.append(np.broadcast_to(along, shape)[index])
-    if not found or not found[0].size:
-        return None
+    return _shortened(build, found) if found and found[0].size else None
+
+
+def _shortened(build: Builder, found: list[ndarray]) -> list[Value]:
+    """Coordinates of all results, each with one number along the axes where it stays the same."""
     for axis in range(found[0].ndim):
-        # Along each axis of the result some coordinates stay the same: these need one number.
         alike = [bool((x == x.take([0], axis)).all()) for x in found]
         if all(alike):
             alike[0] = False

@@ -94,7 +94,7 @@ def first_largest(build: Builder, call: Operation) -> Value | None:
     axes = tuple(range(len(x.shape))) if axis is None else tuple(np.ravel(axis).tolist())
     if x.dtype.char not in "fdl":
         return None
-    axes = tuple(a % len(x.shape) for a in axes)
+    axes = tuple(a % len(x.shape) for a in axes) if x.shape else ()
     narrow = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     wide = tuple(n if i in axes else 1 for i, n in enumerate(x.shape))
     keywords = {"axis": axes, "keepdims": True}
