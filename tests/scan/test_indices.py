@@ -60,6 +60,7 @@ STEPS: dict[str, Callable[[Any, Any], Any]] = {
     "rolled whole": lambda h, i: tg.roll(h, 4),
     "repeated": lambda h, i: tg.repeat(h, [2, 0, 1], 0),
     "tiled": lambda h, i: tg.tile(h, (2, 1)) * np.heaviside(tg.tile(h, (2, 1)), 0),
+    "products": lambda h, i: tg.cumprod(h, 1) * tg.prod(h, 1, keepdims=True) + tg.prod(h),
     "in integers": lambda h, i: W[(i * 2) % V] * i[:, None],
     "float32": lambda h, i: tg.embedding(i, tg.astype(W, np.float32)),
     "int32": lambda h, i: W[tg.astype(i, np.int32)],

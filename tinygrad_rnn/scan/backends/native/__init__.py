@@ -37,10 +37,10 @@ from .passes import lowered
 empty, contiguous = np.empty, np.ascontiguousarray
 byte = np.dtype(np.uint8)
 
-#: So many multiplications are worth a second thread: 0.2 ms or more of work (measured).
+#: The least number of multiplications that a second thread is worth: 0.2 ms of work (measured).
 ENOUGH = 8_000_000
 
-#: So many sequences of a batch are worth a thread: with fewer rows products take as long.
+#: The least number of sequences for each thread: a product of fewer rows takes as long.
 ROWS = 4
 
 _arguments = [ctypes.c_void_p, word, word, word, word]
@@ -172,7 +172,7 @@ class NativeLoop:
         return found
 
     def _by_numpy(self, *args: Any) -> Any:
-        """A call that was given up, since a number is wrong: NumPy raises the error."""
+        """Run a call again in which a number was wrong: NumPy raises the error."""
         assert self._checks is not None
         program, given, start = self._checks
         return NumpyLoop(program, given, start)(*args)

@@ -1,9 +1,11 @@
-"""What depends on the constants of a program alone: made once for the arrays that they are.
+"""Remember what depends on the constants of a program only: packed matrices, transposes, results.
 
-Between two steps of an optimiser the weights are the same arrays at every call. What was made of
-them (panels of matrices, transposes) lives as long as they do. An array is known by its identity,
-so this holds for arrays that nobody can write into: those of Tensors, which are read-only, and
-views of them. A view is another object at each call; it is known by its owner and its layout.
+The weights are the same arrays at every call until the optimiser binds new ones. So this work is
+done once for given arrays, and dropped when one of the arrays is freed.
+
+An array is recognised by identity, so its numbers must not change. Only read-only arrays are
+remembered: those of Tensors, and views of them. A view is a new object at each call, so a view is
+recognised by its owner and its layout. For any other array the work is done at every call.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ from typing import Any
 
 from numpy import ndarray
 
-#: Of so many sets of constants (as of layers that have one plan) everything is kept.
+#: The most sets of constants that one program remembers: several layers may share a plan.
 MOST = 8
 
 
 class Prepared:
-    """What was made of constants.
+    """What was computed from a set of constants.
 
     Args:
         memory: that it was made in.

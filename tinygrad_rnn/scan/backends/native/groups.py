@@ -24,7 +24,7 @@ from .memory import is_view
 from .text import kind_of
 
 _matmul, _sum, _sum_to = table["matmul"], table["sum"], table["sum_to"]
-_max, _min = table["max"], table["min"]
+_max, _min, _prod = table["max"], table["min"], table["prod"]
 #: What has a nest by itself, one number after the other.
 ALONE = (added_at, total_added_at)
 #: What a nest adds to memory: it holds nothing of it in registers.
@@ -85,7 +85,7 @@ def is_elementwise(v: Value) -> bool:
 
 def reduced_axes(v: Value) -> tuple[int, ...] | None:
     """The axes that a reduction runs along; None for another operation."""
-    if v.op in (_sum, _max, _min):
+    if v.op in (_sum, _prod, _max, _min):
         rank = len(v.inputs[0].shape)
         axis = v.keywords["axis"]
         if axis is None or rank == 0:

@@ -1,11 +1,11 @@
-"""Indexing by arrays of integers: elements at places that are known when the code runs.
+"""Indexing by arrays of integers: read or add elements at computed places.
 
     picked(x, i, j)      y[n] = x[i[n], j[n]]: for each axis of x one array of places
     added_at(x, i, j)    y = 0, then y[i[n], j[n]] += x[n], for one n after the other
-    confirmed(x, right)  x; where ``right`` is false the call is given up
+    confirmed(x, right)  x; sets a flag where ``right`` is false
 
-The places are Values of integers that broadcast. What a call that is given up should have given,
-or which error, the NumPy back end says.
+The places are Values of integers that broadcast. If a call sets the flag, its results are dropped
+and the NumPy back end runs the call again: it raises the error.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class Lowering:
         fixed: arrays that it reads: after the constants of a call.
         once: the arrays that the caller makes for given constants: after the fixed ones.
         made: the arrays that the caller makes: after the sequences and carries.
-        flag: the last of them, if a call may be given up: it is 0 before and 1 then.
+        flag: the last of them, where a number may be wrong: 0 before the call, 1 if one was.
         new_carries, stacked, totals, kept: what a call returns.
         static, moving: bytes of scratch memory that a call needs once, and for each of T + 1 steps.
         constant: bytes of constant memory.
@@ -440,12 +440,12 @@ class Lowering:
         return memory
 
     def _flag(self) -> Memory | None:
-        """Where the code says that a call is given up, if it may be: the last array made."""
+        """Where the code says that a number was wrong, if one may be."""
         if not any(v.op is confirmed for v in self.program.made):
             return None
         number = len(self.program.sequences) + len(self.program.carries) + len(self.made)
         self.made.append(Result("made", len(self.made), (1,), np.dtype(np.int64), "one"))
-        return Memory("given_up", "i64", 1, "one", number)
+        return Memory("flag", "i64", 1, "one", number)
 
     def _blocks(self) -> list[int]:
         """Bytes that one large product after the other works in, for blocks of B and of A."""

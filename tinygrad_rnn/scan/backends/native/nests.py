@@ -23,7 +23,7 @@ from .text import Lanes, is_float, kind_of
 if TYPE_CHECKING:
     from .batch import BatchWriter
 
-_max, _min = table["max"], table["min"]
+_max, _min, _prod = table["max"], table["min"], table["prod"]
 
 
 @dataclass
@@ -260,7 +260,7 @@ class NestWriter:
         return self.v.load(kind, at, 1, self.mask)
 
     def _is_run(self, v: Value) -> bool:
-        """Whether the lanes read elements that lie one behind the other, as in a row."""
+        """Whether the lanes read neighbouring elements, as in a row of a table."""
         assert self.vector is not None
         axis, loads = self.axes[self.vector], list(self.loads)
         _, strides = self.indexed[v]
@@ -287,7 +287,7 @@ class NestWriter:
         self.one.store(kind, after, at, 1, None)
 
     def _confirm(self, v: Value) -> str:
-        """Say where the caller looks that a number is wrong."""
+        """Set the flag where a number is wrong."""
         x, right = v.args
         wrong = self.v.do("xor", "i1", self._operand(right, "i1"), self.v.all(True, "i1"))
         if self.width > 1:
@@ -398,7 +398,7 @@ def _identity(v: Value, kind: str) -> Any:
             return sign * np.inf
         bits = 64 if kind == "i64" else 32
         return -(2 ** (bits - 1)) if v.op is _max else 2 ** (bits - 1) - 1
-    return 0
+    return 1 if v.op is _prod else 0
 
 
 def _combined(lanes: Lanes, v: Value, kind: str, x: str, y: str) -> str:
@@ -406,6 +406,8 @@ def _combined(lanes: Lanes, v: Value, kind: str, x: str, y: str) -> str:
         return INSTRUCTIONS["maximum"](lanes, kind, x, y)
     if v.op is _min:
         return INSTRUCTIONS["minimum"](lanes, kind, x, y)
+    if v.op is _prod:
+        return INSTRUCTIONS["multiply"](lanes, kind, x, y)
     return lanes.do(_plus(kind), kind, x, y)
 
 

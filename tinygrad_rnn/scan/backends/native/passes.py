@@ -76,10 +76,13 @@ def expanded(program: Program) -> Program:
 
 
 _first_place = first_place.primitive  # type: ignore[attr-defined]
-_max, _min, _where, _cumsum = table["max"], table["min"], table["where"], table["cumsum"]
+_max, _min, _where = table["max"], table["min"], table["where"]
 _einsum, _pad, _place = table["einsum"], table["_pad"], table["_place"]
 _equal, _not_equal = ops.equal.primitive, ops.not_equal.primitive  # type: ignore[attr-defined]
 _or = Primitive("or", np.logical_or, None, elementwise=True, scalar="logical_or")
+
+#: What goes on along an axis, and by which operation.
+_so_far = {table["cumsum"]: _add, table["cumprod"]: _multiply}
 
 #: The longest axis along which sums are written out one by one.
 LONGEST = 32
@@ -157,8 +160,9 @@ def _letters(x_rank: int, y_rank: int) -> tuple[tuple[str, str], str]:
 
 
 def one_by_one(build: Builder, call: Operation) -> Value | None:
-    """Sums so far along a short axis, each from the one before."""
-    if call.op is not _cumsum or call.dtype.char not in "fdl":
+    """Sums or products so far along a short axis, each from the one before."""
+    combine = _so_far.get(call.op)
+    if combine is None or call.dtype.char not in "fdl":
         return None
     (x,), axis = call.args, call.keywords["axis"]
     if type(x) is not Value or x.dtype != call.dtype:
@@ -172,7 +176,7 @@ def one_by_one(build: Builder, call: Operation) -> Value | None:
     parts = [build.getitem(x, (*before, slice(i, i + 1))) for i in range(x.shape[axis])]
     sums = [parts[0]]
     for part in parts[1:]:
-        sums.append(build.elementwise(_add, sums[-1], part))
+        sums.append(build.elementwise(combine, sums[-1], part))
     indices = tuple((*before, slice(i, i + 1)) for i in range(len(sums)))
     keywords = {"indices": indices, "shape": x.shape}
     return build.make(join, tuple(sums), keywords, x.shape, x.dtype)

@@ -1,7 +1,7 @@
-"""Rows: whether the sequences of a batch can go their own ways through the steps.
+"""Rows: whether each sequence of a batch can be computed without the others.
 
-Axis 0 of every carry is then the batch, and each row of what a step makes is made of the same row
-of what it reads: threads may take some of the rows each, for the whole sequence.
+It can if axis 0 of every carry is the batch, and row n of each value depends on row n of its
+operands only. Then each thread computes some of the rows, for all steps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def batch_of(program: Program) -> int:
 
 
 class Rows:
-    """Which values are made row by row.
+    """Finds the values whose row n depends on row n of their operands only.
 
     Args:
         rows: the length of the batch.
@@ -35,7 +35,7 @@ class Rows:
         made: what the step makes, each value after its operands.
 
     Attributes:
-        own: those whose row n is made of the row n of others.
+        own: these values.
     """
 
     def __init__(self, rows: int, carries: Iterable[Value], made: Iterable[Value] = ()):
@@ -46,7 +46,7 @@ class Rows:
             self.add(v)
 
     def add(self, v: Value) -> bool:
-        """Take in a value that the step makes; whether it is made row by row."""
+        """Look at one more value of the step; returns whether it is one of them."""
         self._moving.add(v)
         if not self._is_own(v):
             return False
