@@ -1119,3 +1119,31 @@ def test_deep_copies_and_pickles_are_of_leaves_alone():
     x = live([1.0])
     with pytest.raises(ValueError, match="only leaves can be copied; detach"):
         copy.deepcopy(x * 2)
+
+
+# ── the cotangents of values that have names ─────────────────────────────────────────────
+
+
+def test_a_backward_graph_has_the_names_of_what_it_differentiates():
+    cell = tg.nn.LSTMCell(2, 3, dtype=np.float64, rng=0)
+    state = None
+    for _, x_t in tg.steps(np.ones((2, 1, 2))):
+        state = cell(x_t, state)
+    g = tg.grad((state[0] * state[0]).sum(), cell.weight_hh, create_graph=True)
+    source = tg.draw(g).source
+    for name in ("dc_t", "df_t", "di_t", "do_t", "dg_t", "dh_t"):
+        assert name in source
+    assert g.name == "dweight_hh"
+
+
+def test_errors_of_the_backward_name_the_cotangent():
+    shrinks = tg.primitive(np.tanh, lambda g, y, x: g[:1], name="shrinks")
+    W = tg.Tensor([1.0, 2.0], requires_grad=True, name="W")
+    with pytest.raises(ValueError, match=r"shape \(1,\) \(dW\), expected its input's shape \(2,\)"):
+        shrinks(W).sum().backward()
+    v = tg.Tensor(0.0, requires_grad=True, name="v")
+    with (
+        tg.detect_anomaly(),
+        pytest.raises(FloatingPointError, match=r"sqrt: Inf in its backward \(dv\) from"),
+    ):
+        tg.sqrt(v).backward()

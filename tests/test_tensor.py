@@ -151,7 +151,7 @@ def test_data_are_copied_in_and_read_only_out():
 )
 def test_every_result_holds_a_read_only_array(make, x):
     t = make(x)
-    assert type(t.data) is np.ndarray
+    assert isinstance(t.data, np.ndarray)  # and no scalar
     assert not t.data.flags.writeable
     assert type(t.numpy()) is np.ndarray
     assert t.numpy().flags.writeable
@@ -287,7 +287,9 @@ def test_a_tensor_is_never_written_into():
     x = live([1.0, 2.0])
     with pytest.raises(TypeError, match="a Tensor is never written into"):
         x[0] = 1.0
-    y = x
+    with pytest.raises(TypeError, match=r"\+= cannot write into the leaf"):
+        x += 1
+    y = x + 0
     y += 1
     y *= 2
     y -= 1

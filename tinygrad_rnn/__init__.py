@@ -12,7 +12,8 @@ A reverse-mode autograd engine in NumPy. Operations on Tensors build a graph of 
 The rooms, each importing only from those before it: ``graph`` (what is recorded), ``ops`` (every
 operation beside its derivative), ``backprop`` (the reverse sweep), ``tensor`` (operators and
 NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``data``, ``io``,
-``text``, ``viz``, ``testing`` and ``app`` (the command line).
+``text``, ``bptt`` (the gradient's way back through time), ``viz``, ``testing`` and ``app`` (the
+command line).
 """
 
 import importlib
@@ -21,12 +22,16 @@ from typing import TYPE_CHECKING, Any
 from . import ops
 from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad
 from .graph import backend, detect_anomaly, no_grad, primitive, scope, steps
+from .graph.elsewhere import hint, of_the_module
 from .ops import *  # noqa: F403
 from .scan import fused, scan, scan_plan
 from .scan.threads import get_num_threads, set_num_threads
 from .tensor import Tensor
 
+del tensor  # type: ignore[name-defined] # noqa: F821  (the room; torch.tensor is tg.Tensor here)
+
 if TYPE_CHECKING:
+    from . import bptt as bptt
     from . import data as data
     from . import io as io
     from . import nn as nn
@@ -36,24 +41,28 @@ if TYPE_CHECKING:
     from . import viz as viz
     from .app.checkpoints import load_model as load_model
     from .app.training import train as train
+    from .bptt import grads_by_step as grads_by_step
+    from .bptt.activations import activations as activations
     from .io import load as load
     from .io import save as save
     from .nn.pytorch import from_torch as from_torch
     from .nn.pytorch import to_torch as to_torch
     from .viz import draw as draw
     from .viz import gradient_flow as gradient_flow
-    from .viz import grads_by_step as grads_by_step
+    from .viz import heat_map as heat_map
     from .viz.compare import compare as compare
 
 # What not every program uses is imported when it is first asked for. The lines above tell type
 # checkers and editors the same.
-_rooms = {"data", "io", "nn", "optim", "testing", "text", "viz"}
+_rooms = {"bptt", "data", "io", "nn", "optim", "testing", "text", "viz"}
 _elsewhere = {
+    "activations": "bptt",
     "compare": "viz",
     "draw": "viz",
     "from_torch": "nn.pytorch",
     "gradient_flow": "viz",
-    "grads_by_step": "viz",
+    "grads_by_step": "bptt",
+    "heat_map": "viz",
     "load": "io",
     "load_model": "app.checkpoints",
     "save": "io",
@@ -69,7 +78,9 @@ if not TYPE_CHECKING:  # to a type checker every name would exist
             return importlib.import_module(f"{__name__}.{name}")
         if name in _elsewhere:
             return getattr(importlib.import_module(f"{__name__}.{_elsewhere[name]}"), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}{hint(of_the_module, name)}"
+        )
 
 
 def __dir__() -> list[str]:

@@ -90,7 +90,7 @@ def test_what_a_trained_model_looks_back_at(checkpoint: Path, tmp_path: Path, ca
 def test_bad_usage_is_one_line(checkpoint: Path, tmp_path: Path, capsys: Any) -> None:
     out = tmp_path / "x.svg"
     for arguments, message in (
-        (["--flow", "-o", tmp_path / "x.png"], "a gradient flow is written as .svg or .html"),
+        (["--flow", "-o", tmp_path / "x.dot"], "a gradient flow is written as .svg, .html, .png"),
         (["-o", tmp_path / "x"], "its suffix says how"),
         (["-o", tmp_path / "x.nonsense"], "unknown format: 'nonsense'; .svg, .dot"),
         (["--text", "abc"], "--text and --target need a CHECKPOINT.npz"),

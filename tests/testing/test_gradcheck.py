@@ -17,6 +17,10 @@ def failure(f, inputs, check=gradcheck, **settings):
     return str(caught.value)
 
 
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
 rng = np.random.default_rng(0)
 x33, x23, x4 = rng.normal(size=(3, 3)), rng.normal(size=(2, 3)), rng.normal(size=4)
 
@@ -243,8 +247,13 @@ def test_it_names_the_worst_element_and_both_values():
             "part of the gradient is lost",
         ),
         (op(np.ones_like, lambda g, y, x: g), x4, "does not depend on this input"),
-        (tg.relu, np.array([1.0, 0.0, -1.0]), "a kink or a jump nearby"),
-        (tg.abs, np.array([1e-9]), "a kink or a jump nearby"),
+        (op(np.abs, lambda g, y, x: 2.0 * g), np.array([1e-9]), "a kink or a jump nearby"),
+        (
+            op(np.tanh, lambda g, y, x: g, elementwise=True),
+            np.array([0.3, -1.0, 13.0]),  # saturated there: nothing can be measured
+            "the derivative of tanh, 1 - y^2, is missing",
+        ),
+        (op(sigmoid, lambda g, y, x: g, elementwise=True), x4, "of sigmoid, y (1 - y), is missing"),
         (
             op(lambda x: np.where(x > 0, 1.0, 0.0) + x, lambda g, y, x: g),
             np.array([0.0]),
@@ -288,3 +297,167 @@ def test_grad_outputs_are_the_callers():
         gradgradcheck(tg.sin, x4, u[:3])
     with pytest.raises(TypeError, match="float32"):
         gradgradcheck(tg.sin, x4, u.astype(np.float32))
+
+
+# ── at kinks: right, wrong, or a right subgradient ───────────────────────────────────────
+
+KINKS = {
+    "relu": (tg.relu, [np.array([0.0, 1.0, -1.0])], [(0.0, 0.0, 1.0)]),
+    "max": (tg.max, [np.array([1.0, 1.0, 0.0])], [(1.0, 0.0, 1.0), (0.0, 0.0, 1.0)]),
+    "min": (tg.min, [np.array([1.0, 1.0, 2.0])], [(1.0, 1.0, 0.0), (0.0, 1.0, 0.0)]),
+    "clip": (
+        lambda x: tg.clip(x, 0.0, 1.0),
+        [np.array([0.0, 0.5, 1.0])],
+        [(1.0, 0.0, 1.0), (1.0, 1.0, 0.0)],
+    ),
+    "sum of relu": (lambda x: tg.sum(tg.relu(x)), [np.zeros(40)], [(0.0, 0.0, 1.0)] * 40),
+    "saddle": (
+        lambda x, y: tg.sum(tg.relu(x)) - tg.sum(tg.relu(y)),
+        [np.zeros(2), np.zeros(2)],
+        [(0.0, 0.0, 1.0)] * 2 + [(0.0, 0.0, -1.0)] * 2,
+    ),
+    "on a large constant": (lambda x: 1e3 + tg.relu(x), [np.array([0.0])], [(0.0, 0.0, 1.0)]),
+}
+
+
+@pytest.mark.parametrize("kind", KINKS)
+def test_a_right_subgradient_at_a_kink_is_right(kind):
+    f, inputs, expected = KINKS[kind]
+    verdict = gradcheck(f, inputs)
+    assert verdict == True  # noqa: E712 (it is equal to True, and is not True)
+    assert verdict is not True
+    found = [(k.analytic, k.behind, k.ahead) for k in verdict.kinks]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert "a right subgradient" in str(verdict)
+    k = verdict.kinks[0]
+    assert f"the slope is {k.behind:.6g} behind and {k.ahead:.6g} ahead" in str(verdict)
+
+
+def test_max_pool_at_ties_is_right():
+    assert len(gradcheck(lambda x: tg.max_pool2d(x, 2), np.ones((1, 1, 4, 4))).kinks) == 16
+
+
+@pytest.mark.parametrize("x", [np.array([1.0]), np.array([-1.0, 2.0]), np.array([13.0])])
+def test_away_from_kinks_the_verdict_is_plain(x):
+    for f in (tg.relu, tg.tanh, tg.sigmoid, tg.exp):
+        assert gradcheck(f, x) is True
+
+
+@pytest.mark.parametrize("slope", [-0.5, 1.5, 7.0])
+def test_a_number_beyond_the_slopes_is_no_subgradient(slope):
+    wrong = op(
+        lambda x: np.maximum(x, 0),
+        lambda g, y, x: g * np.where(x == 0, slope, x > 0),
+        elementwise=True,
+    )
+    message = failure(wrong, np.array([0.0, 1.0]))
+    assert "the slope is 0 behind and 1 ahead; the gradient has to lie between" in message
+    assert "1 of 4 derivatives differ" in message
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.25, 1.0])
+def test_a_number_between_the_slopes_is_one(slope):
+    chosen = op(
+        lambda x: np.maximum(x, 0),
+        lambda g, y, x: g * np.where(x == 0, slope, x > 0),
+        elementwise=True,
+    )
+    assert gradcheck(chosen, np.array([0.0, 1.0]))
+
+
+def test_slopes_that_fit_one_by_one_may_not_fit_together():
+    """The maximum of two equal numbers grows by 1 where both do, not by 2."""
+    both = op(np.maximum, lambda g, y, a, b: g, lambda g, y, a, b: g, elementwise=True)
+    assert "a kink" in failure(both, (np.array([1.0]), np.array([1.0])))
+    first = op(
+        np.maximum,
+        lambda g, y, a, b: g * (a >= b),
+        lambda g, y, a, b: g * (b > a),
+        elementwise=True,
+    )
+    assert gradcheck(first, (np.array([1.0]), np.array([1.0])))
+
+
+def test_a_wrong_derivative_beside_a_kink_is_wrong():
+    wrong = op(lambda x: np.maximum(x, 0), lambda g, y, x: 2 * g * (x > 0), elementwise=True)
+    message = failure(wrong, np.array([0.0, 1.0]))
+    assert "worst at element (1,)" in message
+    assert "1 of 4 derivatives differ" in message
+
+
+def test_a_jump_is_no_kink():
+    jump = op(lambda x: np.where(x >= 0, 1.0, 0.0) + x, lambda g, y, x: g)
+    assert "a kink or a jump nearby" in failure(jump, np.array([0.0]))
+
+
+def test_a_gradient_that_bends_has_subgradients_too():
+    verdict = gradgradcheck(lambda x: tg.relu(x) * tg.relu(x), np.array([0.0]))
+    assert verdict == True  # noqa: E712
+
+
+# ── along time ───────────────────────────────────────────────────────────────────────────
+
+cell = tg.nn.RNNCell(2, 3, dtype=np.float64, rng=0)
+xs = rng.normal(size=(6, 1, 2))
+
+
+def cut_at(cuts):
+    def f(x):
+        h = None
+        for t, x_t in tg.steps(x):
+            h = cell(x_t, h.detach() if t in cuts else h)
+        return tg.sum(h)
+
+    return f
+
+
+def test_a_graph_that_is_cut_is_told_by_its_time_step():
+    message = failure(cut_at({3}), xs)
+    assert "right at time steps 3 to 5 and zero at time steps 0 to 2" in message
+    assert "no gradient goes back from time step 3" in message
+    assert "detach()" in message
+    message = failure(cut_at({5}), xs)
+    assert "right at time step 5 and zero at time steps 0 to 4" in message
+
+
+def test_a_cut_is_told_for_a_weight_too():
+    def f(w):
+        h = tg.Tensor(np.full(3, 0.1))
+        for t, x_t in tg.steps(np.full((6, 3), 0.3)):
+            h = tg.tanh(w @ (h.detach() if t == 4 else h) + x_t)
+        return tg.sum(h)
+
+    assert "no gradient goes back from time step 4" in failure(f, x33)
+
+
+def test_a_wrong_factor_within_each_step_is_told():
+    wrong = op(np.tanh, lambda g, y, x: g, elementwise=True)
+
+    def f(x):
+        h = tg.Tensor(np.full(3, 0.1))
+        for _, x_t in tg.steps(x):
+            h = wrong(0.9 * h + x_t)
+        return tg.sum(h)
+
+    message = failure(f, np.full((6, 3), 0.3))
+    assert "with every step back: a factor within each step is wrong" in message
+
+
+def test_a_gradient_that_is_lost_between_steps():
+    lossy = op(lambda h: h * 0.9, lambda g, y, h: 0.0 * g, elementwise=True)
+
+    def f(x):
+        h, total = tg.Tensor(np.full(3, 0.1)), 0.0
+        for _, x_t in tg.steps(x):
+            h = tg.tanh(lossy(h) + x_t)
+            total = total + tg.sum(h)
+        return total
+
+    message = failure(f, np.full((4, 3), 0.3))
+    assert "right at time step 3 and wrong at time steps 0 to 2" in message
+    assert "from the step after is lost or wrong" in message
+
+
+def test_without_time_steps_nothing_is_told_of_them():
+    wrong = op(np.tanh, lambda g, y, x: 0.5 * g, elementwise=True)
+    assert "in time" not in failure(wrong, x23)

@@ -8,6 +8,15 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
+LAYERS = {"rnn": tg.nn.RNN, "lstm": tg.nn.LSTM, "gru": tg.nn.GRU}
+
+
+def layer_loss(kind: str, T: int = 6, *, last: bool = False, **options: Any) -> tuple[Any, Any]:
+    """A loss of a layer's outputs, and the layer, in float64."""
+    layer = LAYERS[kind](3, 4, dtype=np.float64, rng=0, **options)
+    y, _ = layer(np.random.default_rng(1).normal(size=(T, 2, 3)), unroll=True)
+    return tg.sum(tg.square(y[-1] if last else y)), layer
+
 
 def weights(hidden: int, size: int, gates: int) -> tuple[tg.Tensor, tg.Tensor, tg.Tensor]:
     rng = np.random.default_rng(0)

@@ -285,6 +285,93 @@ def test_a_wide_graph_grows_linearly() -> None:
     assert len(boxes(picture(x), *operations)) == 200
 
 
+# ── no cycles ────────────────────────────────────────────────────────────────────────────
+
+
+def is_acyclic(of: Picture) -> bool:
+    following: dict[Box, list[Box]] = {}
+    waiting: Counter[Box] = Counter()
+    for one in of.edges:
+        following.setdefault(one.tail, []).append(one.head)
+        waiting[one.head] += 1
+    ready = [b for b in boxes_in(of.root) if not waiting[b]]
+    for b in ready:
+        for head in following.get(b, []):
+            waiting[head] -= 1
+            if not waiting[head]:
+                ready.append(head)
+    return len(ready) == len(boxes_in(of.root))
+
+
+def both_directions() -> Any:
+    y, _ = tg.nn.GRU(3, 2, 2, bidirectional=True, rng=0)(np.ones((3, 1, 3)), unroll=True)
+    return tg.sum(y * y)
+
+
+def reused_linear() -> Any:
+    linear, x = tg.nn.Linear(3, 3, rng=0), tg.Tensor(np.ones((2, 3), "f"), requires_grad=True)
+    for _ in tg.steps(range(1)):
+        x = tg.exp(x)
+    return tg.sum(linear(tg.tanh(linear(x))))
+
+
+def penalty() -> Any:
+    net = tg.nn.LSTM(3, 2, rng=0)
+    y, _ = net(np.ones((3, 1, 3)), unroll=True)
+    (g,) = tg.grad(tg.sum(y * y), [net.weight_hh_l0], create_graph=True)
+    return tg.sum(g * g)
+
+
+def two_calls() -> Any:
+    net = tg.nn.GRU(3, 2, rng=0)
+    y, state = net(np.ones((3, 1, 3)), unroll=True)
+    z, _ = net(np.ones((4, 1, 3)), state, unroll=True)
+    return tg.sum(y * y) + tg.sum(z * z)
+
+
+@pytest.mark.parametrize("make", [both_directions, reused_linear, penalty, two_calls])
+@pytest.mark.parametrize("detail", ["op", "cell", "layer"])
+def test_a_picture_has_no_cycles_and_ends_with_the_loss(make: Any, detail: str) -> None:
+    shown = picture(make(), detail)
+    assert is_acyclic(shown)
+    (output,) = boxes(shown, "output")
+    assert not [e for e in shown.edges if e.tail is output and e.kind not in ("before", "after")]
+    tails = {e.tail for e in shown.edges}
+    ends = [b for b in boxes_in(shown.root) if b not in tails and b.kind not in ("next", "post")]
+    assert ends == [output]
+
+
+def test_every_call_of_a_layer_says_its_steps() -> None:
+    shown = picture(two_calls(), "layer")
+    assert [box(shown, title).lines[0] for title in ("gru.l0", "gru.l0 (2)")] == [
+        "3 steps",
+        "4 steps",
+    ]
+
+
+def test_the_boxes_of_a_backward_say_of_what() -> None:
+    net = tg.nn.LSTM(3, 2, rng=0)
+    y, _ = net(np.ones((3, 1, 3)), unroll=True)
+    (g,) = tg.grad(tg.sum(y * y), [net.weight_hh_l0], create_graph=True)
+    shown = picture(g)
+    names = titles(shown, *operations)
+    for name in ("dh_t", "dc_t", "di_t", "df_t", "dg_t", "do_t", "d tanh", "dweight_hh_l0"):
+        assert name in names, name
+
+
+def test_long_names_are_cut_and_titles_stay_apart() -> None:
+    name = "a" * 60 + "b" * 60
+    x = leaf(2, name=name)
+    with tg.scope(name):
+        y = tg.tanh(tg.exp(x))
+        y.name = name
+    shown = picture(y)
+    for text in (*titles(shown), *[c[0] for c in clusters(shown.root)]):
+        assert len(text) <= 40
+        assert text.startswith("aaa")
+        assert text.endswith("bbb")
+
+
 # ── leaving steps out ────────────────────────────────────────────────────────────────────
 
 
@@ -418,8 +505,9 @@ def test_layer_detail_has_a_box_for_every_module() -> None:
     assert titles(shown, "module") == ["cell", "readout"]
     weights = ["weight_ih (16, 3)", "bias (16,)", "weight_hh (16, 4)"]
     assert box(shown, "cell").lines == ["4 steps", *weights]
-    recurrence = edge(shown, "cell", "cell")
-    assert (recurrence.kind, recurrence.lines) == ("state", ["h_t, c_t"])
+    recurrence = edge(shown, "cell", "h_t, c_t")
+    assert (recurrence.kind, recurrence.head.kind) == ("state", "next")
+    assert recurrence.head.lines == ["to its next step"]
     assert edge(shown, "cell", "readout").lines == ["h_t"]
     assert box(shown, "x_0 … x_3").lines == ["(2, 3)"]
     assert box(shown, "h_0, c_0").lines == ["(2, 4)"]
@@ -476,4 +564,6 @@ def test_a_state_between_layers() -> None:
             h = tg.tanh(y)
     shown = picture(h, "layer")
     assert edges(shown, "data") == [("a", "b")]
-    assert edges(shown, "state") == [("b", "a")]
+    (stub,) = boxes(shown, "next")
+    assert edges(shown, "state") == [("b", stub.title)]
+    assert stub.lines == ["to the next step of a"]

@@ -13,13 +13,24 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
+from tests.bptt.test_columns import seq2seq
 from tests.viz import nets
-from tests.viz.test_flow import LAYERS, layer_loss
+from tests.viz.checks import SVG, problems, read
+from tests.viz.nets import LAYERS, layer_loss
 from tinygrad_rnn.viz.lattice import draw_lattice
-from tinygrad_rnn.viz.sheet import LEAST_DECADES, LEFT, MOST_DECADES, scale_of, ticks
-from tinygrad_rnn.viz.svg import columns, escaped, figure, shortened, visible
-
-SVG = "{http://www.w3.org/2000/svg}"
+from tinygrad_rnn.viz.scale import LEAST_DECADES, Scale
+from tinygrad_rnn.viz.svg import (
+    columns,
+    escaped,
+    figure,
+    fitted,
+    joined,
+    log_ticks,
+    shortened,
+    step_ticks,
+    visible,
+    width_of,
+)
 
 
 def parsed(svg: str) -> Any:
@@ -32,33 +43,8 @@ def classes(svg: str) -> Counter[str]:
 
 
 def text_boxes(svg: str) -> list[tuple[float, float, float, float, str]]:
-    """Every text's box: left, top, right, bottom, at Helvetica's usual width of a character."""
-    boxes = []
-    for text in parsed(svg).iter(f"{SVG}text"):
-        words = "".join(t for t in text.itertext())
-        title = text.find(f"{SVG}title")
-        if title is not None:
-            words = words.removeprefix(title.text or "")
-        kind = text.get("class", "")
-        size = {"small": 9.5, "title": 14, "mono": 18}.get(kind, 11)
-        width = columns(words) * (10.8 if kind == "mono" else 0.56 * size)
-        x, y = float(text.get("x", 0)), float(text.get("y", 0))
-        shift = {"start": 0.0, "middle": 0.5, "end": 1.0}[text.get("text-anchor", "start")]
-        left = x - shift * width
-        boxes.append((left, y - 0.75 * size, left + width, y + 0.2 * size, words))
-    return boxes
-
-
-def overlapping(svg: str) -> list[tuple[str, str]]:
-    boxes = sorted(text_boxes(svg))
-    found = []
-    for k, (left, top, right, bottom, words) in enumerate(boxes):
-        for other in boxes[k + 1 :]:
-            if other[0] >= right:
-                break
-            if left < other[2] and top < other[3] and other[1] < bottom:
-                found.append((words, other[4]))
-    return found
+    """Every text's box, and its words."""
+    return [(*text.box, text.words) for text in read(svg).texts]
 
 
 # ── what is where ────────────────────────────────────────────────────────────────────────
@@ -69,15 +55,9 @@ def overlapping(svg: str) -> list[tuple[str, str]]:
 def test_no_text_overlaps_another_and_none_leaves_the_picture(kind: str, T: int) -> None:
     for options in ({}, {"num_layers": 2, "bidirectional": True}):
         loss, _ = layer_loss(kind, T, **options)
-        svg = tg.gradient_flow(loss, text=["word "] * T).svg()
-        assert overlapping(svg) == []
-        root = parsed(svg)
-        width, height = float(root.get("width")), float(root.get("height"))
-        for left, top, right, bottom, words in text_boxes(svg):
-            assert left >= 0, words
-            assert top >= 0, words
-            assert right <= width, words
-            assert bottom <= height, words
+        flow = tg.gradient_flow(loss, text=["word "] * T)
+        for fit in (None, 500, 1300) if T in (3, 64) else (None,):
+            assert problems(flow.svg(fit=fit)) == []
 
 
 @pytest.mark.parametrize("T", [2, 16, 64])
@@ -109,15 +89,14 @@ def test_a_vanishing_gradient_is_seen() -> None:
 
 def test_it_is_said_where_the_gradient_has_vanished() -> None:
     flow = tg.gradient_flow(layer_loss("rnn", 64, last=True)[0])
-    svg = flow.svg()
-    (words,) = [box for box in text_boxes(svg) if box[4].startswith("vanished: below")]
+    words = [box[4] for box in text_boxes(flow.svg())]
     state = flow.states["h"]
-    gone = int((state.norms < scale_of(state.norms).low).sum())
-    assert 10 < gone < 54
-    assert words[0] >= LEFT
-    assert words[2] <= LEFT + gone * 1120 / 64
+    gone = np.flatnonzero(state.norms < 1e-8 * flow.sent_by_loss)
+    assert 10 < len(gone) < 54
+    assert f"vanished: 0 to {gone[-1]}" in words
+    assert any(text.startswith("vanished: below 1e-8 R = ") for text in words)
     short = tg.gradient_flow(layer_loss("rnn", 16, last=True)[0]).svg()
-    assert "vanished: below" not in short
+    assert "vanished" not in short
 
 
 def test_the_way_from_the_loss_carries_what_goes_down_from_it() -> None:
@@ -146,7 +125,7 @@ def test_a_gradient_that_stays_looks_so() -> None:
 
 def test_the_cut_of_truncated_bptt_is_marked() -> None:
     cell, losses = tg.nn.RNNCell(3, 4, rng=0), []
-    h: Any = None
+    h: Any = tg.Tensor(np.full((2, 4), 0.5, np.float32))  # begins with what is not 0: no cut
     for t, x_t in tg.steps(np.ones((6, 2, 3))):
         h = cell(x_t, h)
         losses.append(tg.sum(h))
@@ -154,6 +133,7 @@ def test_the_cut_of_truncated_bptt_is_marked() -> None:
     svg = tg.gradient_flow(sum(losses)).svg()
     assert classes(svg)["cut"] == 2  # and the legend's
     assert "t = 3: a constant enters h here" in svg
+    assert "t = 0: a constant" not in svg
     assert "cut off" in {box[4] for box in text_boxes(svg)}
 
 
@@ -165,10 +145,99 @@ def test_the_text_is_shaded_by_what_mattered() -> None:
     svg = tg.gradient_flow(tg.sum(h), text="a b").svg()
     groups = list(parsed(svg).iter(f"{SVG}g"))
     shades = [g[0].get("class") for g in groups]
-    assert shades[1] == "fz"
+    assert shades[1] == "mono"  # nothing behind it
     assert shades[2] == "f15"
-    assert shades[0] not in ("fz", "f15")
-    assert [g[2].text for g in groups] == ["a", "\u00a0", "b"]
+    assert shades[0] not in ("mono", "f15")
+    assert [g[-1].text for g in groups] == ["a", "\u00a0", "b"]
+
+
+# ── loops beside each other ──────────────────────────────────────────────────────────────
+
+
+def circles(svg: str) -> dict[str, list[float]]:
+    """By row (its height) where its circles stand."""
+    found: dict[str, list[float]] = {}
+    for circle in parsed(svg).iter(f"{SVG}circle"):
+        if circle.get("class") != "node":
+            found.setdefault(circle.get("cy", ""), []).append(float(circle.get("cx", 0)))
+    return found
+
+
+def test_a_decoder_is_drawn_behind_its_encoder() -> None:
+    flow = tg.gradient_flow(seq2seq(T=5, decoder=3))
+    svg = flow.svg()
+    rows = [xs for _, xs in sorted(circles(svg).items(), key=lambda row: float(row[0]))]
+    assert [len(xs) for xs in rows] == [3, 3, 3, 5, 5]  # loss, c, h of the decoder; the encoder's
+    assert min(min(xs) for xs in rows[:3]) > max(max(xs) for xs in rows[3:])
+    words = [box[4] for box in text_boxes(svg)]
+    assert {"encoder.lstm.l0", "decoder"} <= set(words)
+    (y,) = [box[1] for box in text_boxes(svg) if box[4] == "time step"]
+    axis = [box[4] for box in text_boxes(svg) if box[1] == y and box[4] != "time step"]
+    assert axis == list("01234012")
+
+
+def test_what_is_handed_over_and_read_is_drawn() -> None:
+    """Curves for the two states, and from each decoder step a line to each encoder step."""
+    flow = tg.gradient_flow(seq2seq(T=5, decoder=3))
+    lattice = draw_lattice(flow, playable=True)
+    paths = list(parsed(lattice.svg).iter(f"{SVG}path"))
+    curves = [p for p in paths if "C" in p.get("d", "") and "back" in p.get("class", "")]
+    assert len(curves) == 2
+    lines = [p for p in paths if p.get("opacity") == "0.75"]
+    assert len(lines) == 3 * 5
+    # The wider, the larger its part of the gradient.
+    shades = sorted(int(p.get("class", "").split("back m")[1]) for p in lines)
+    norms = sorted(link.norm for link in flow.links if link.kind == "read")
+    expected = [round(lattice.sheet.scale.fraction(norm) * 15) for norm in norms]
+    assert shades == expected
+    assert len(set(shades)) > 1
+
+
+def test_too_many_lines_are_left_out_and_it_is_said() -> None:
+    flow = tg.gradient_flow(seq2seq(T=28, decoder=28, kind="GRU"))
+    svg = flow.svg()
+    lines = [p for p in parsed(svg).iter(f"{SVG}path") if p.get("opacity") == "0.75"]
+    assert len(lines) == 600
+    assert any(box[4].startswith("lines below ") for box in text_boxes(svg))
+
+
+def test_the_entry_of_a_first_state_is_an_arrow_unless_it_is_handed_over() -> None:
+    net = tg.nn.GRU(3, 2, rng=0)
+    y, state = net(np.ones((3, 1, 3)), unroll=True)
+    y2, _ = net(np.ones((3, 1, 3)), state, unroll=True)
+    svg = tg.gradient_flow(tg.sum(y2)).svg()
+    assert len(circles(svg)) == 1  # both calls in one row
+    backs = [e for e in parsed(svg).iter(f"{SVG}path") if "back l" in e.get("class", "")]
+    assert len(backs) == 5  # from every step to the one before it
+    assert y.shape == (3, 1, 2)
+
+
+def test_every_weight_has_its_own_scale() -> None:
+    """One whose steps share evenly has bars too; the largest of each is as tall as any."""
+    flow = tg.gradient_flow(layer_loss("lstm", 16, last=True)[0])
+    svg = flow.svg()
+    tallest: dict[str, float] = {}
+    for bar in parsed(svg).iter(f"{SVG}rect"):
+        if bar.get("class") == "bar":
+            hue = bar.get("fill", "")
+            tallest[hue] = max(tallest.get(hue, 0), float(bar.get("height", 0)))
+    assert len(tallest) == 4
+    assert set(tallest.values()) == {22.0}
+    words = [box[4] for box in text_boxes(svg)]
+    for weight in flow.weights.values():
+        largest = np.abs(weight.parts).max()
+        assert any(word.endswith(f"tallest {100 * largest:.0f} %") for word in words)
+
+
+def test_a_picture_in_lines_shows_every_step_once() -> None:
+    flow = tg.gradient_flow(layer_loss("lstm", 50)[0])
+    svg = flow.svg(fit=600)
+    root = parsed(svg)
+    assert float(root.get("width")) <= 720
+    assert sum(len(xs) for xs in circles(svg).values()) == 2 * 50
+    assert max(len(xs) for xs in circles(svg).values()) < 20
+    with pytest.raises(ValueError, match="expected fit of at least 374 pixels, got 100"):
+        flow.svg(fit=100)
 
 
 # ── small, and always the same ───────────────────────────────────────────────────────────
@@ -185,13 +254,26 @@ def test_the_same_graph_gives_the_same_picture() -> None:
 
 def test_its_style_is_its_own() -> None:
     """A notebook puts many pictures into one page: each rule is for this picture alone."""
-    for svg in (tg.gradient_flow(nets.rnn(3)).svg(), tg.gradient_flow(nets.rnn(90)).svg()):
+    flows = (tg.gradient_flow(nets.rnn(3)), tg.gradient_flow(nets.rnn(90)))
+    for svg in [flow.svg(theme=theme) for flow in flows for theme in ("light", "auto")]:
         scope = parsed(svg).get("class")
         rules = re.sub(r"@media \([^)]*\)\{", "", parsed(svg).find(f"{SVG}style").text)
         selectors = [part for rule in re.findall(r"([^{}]+)\{", rules) for part in rule.split(",")]
-        assert len(selectors) > 100
+        assert len(selectors) > 20
         assert all(selector.startswith(f".{scope} ") for selector in selectors)
-    assert scope != parsed(tg.gradient_flow(nets.rnn(3)).svg()).get("class")  # other widths
+    assert scope != parsed(flows[0].svg()).get("class")  # other widths
+
+
+def test_a_picture_is_light_unless_it_is_asked_to_be_dark() -> None:
+    flow = tg.gradient_flow(nets.rnn(3))
+    light, dark, auto = (flow.svg(theme=theme) for theme in ("light", "dark", "auto"))
+    assert flow.svg() == light == flow._repr_svg_()
+    assert "prefers-color-scheme" not in light + dark
+    assert "#15181c" not in light
+    assert "#15181c" in dark
+    assert "prefers-color-scheme" in auto
+    with pytest.raises(ValueError, match="expected theme 'light', 'dark' or 'auto', got 'pink'"):
+        flow.svg(theme="pink")
 
 
 # ── any text ─────────────────────────────────────────────────────────────────────────────
@@ -221,8 +303,8 @@ def test_any_name_is_shown_literally(name: str, state: str, text: list[str]) -> 
         SVG + tag for tag in ("svg", "style", "rect", "path", "circle", "text", "title", "g")
     }
     words = {box[4] for box in text_boxes(svg)}
-    assert shortened(name, 24) in words
-    shown = [e[2].text for e in root.iter(f"{SVG}g")]
+    assert fitted(name, 156).strip(" ") in words or not name.strip()
+    shown = [e[-1].text for e in root.iter(f"{SVG}g")]
     assert shown == [visible(part).replace(" ", "\u00a0") for part in text]
     str(flow)
     svg.encode()
@@ -242,26 +324,53 @@ def test_shortened_text_has_room(text: str, most: int) -> None:
         assert short == visible(text)
 
 
+@given(st.text(), st.floats(12, 300))
+def test_fitted_text_has_room(text: str, room: float) -> None:
+    short = fitted(text, room)
+    assert width_of(short) <= room + 1e-6 or len(short) <= 1
+
+
 # ── scales ───────────────────────────────────────────────────────────────────────────────
 
 
-@given(st.lists(st.floats(0, allow_infinity=False), max_size=20))
-@example([5e-324])
-def test_a_scale_has_some_decades_and_not_too_many(norms: list[float]) -> None:
-    scale = scale_of([*norms, float("nan")])
-    assert scale.high == max([n for n in norms if n > 1e-290], default=1e-290 if any(norms) else 1)
-    decades = np.log10(scale.high) - np.log10(scale.low)
-    assert LEAST_DECADES - 1e-6 <= decades <= MOST_DECADES + 1e-6
-    assert all(0 <= scale.fraction(n) <= 1 for n in norms if n >= scale.low)
+@given(st.lists(st.floats(0, allow_infinity=False), max_size=20), st.floats(1e-300, 1e300))
+def test_a_scale_holds_what_neither_vanished_nor_exploded(norms: list[float], R: float) -> None:
+    told = [(n, tg.bptt.regime(n, R)) for n in [*norms, float("nan")]]
+    scale = Scale.over(told)
+    assert scale.low < scale.high <= scale.most
+    assert np.log10(scale.high) - np.log10(scale.low) >= LEAST_DECADES - 1e-6 or scale.low == 1e-300
+    for norm, regime in told:
+        shade = scale.shade(norm, regime)
+        if regime == "":
+            assert shade.isdigit()
+            assert 0 <= scale.fraction(norm) <= 1
+        else:
+            wanted = {"NaN": "x", "0": "n", "vanished": "z", "exploded": "e"}[regime]
+            assert shade.startswith(wanted)
+        assert 0 <= scale.height(norm) <= 1 or norm != norm
 
 
 @given(st.integers(1, 5000), st.floats(0.2, 96))
 def test_labels_of_steps_are_thinned_out(count: int, pitch: float) -> None:
-    shown = ticks(count, pitch)
+    shown = step_ticks(count, pitch)
     assert shown[0] == 0
     stride = shown[1] - shown[0] if len(shown) > 1 else count
     assert stride * pitch >= 7 * len(str(count - 1)) or len(shown) == 1
     assert stride in (1, count) or str(stride).rstrip("0") in ("1", "2", "5")
+
+
+@given(st.floats(-290, 290), st.floats(0.1, 300), st.floats(40, 300))
+def test_powers_of_ten_have_room(low: float, decades: float, tall: float) -> None:
+    high = min(low + decades, 300.0)
+    shown = log_ticks(10.0**low, 10.0**high, tall)
+    assert all(low - 1e-6 <= power <= high + 1e-6 for power in shown)
+    if len(shown) > 1:
+        assert (shown[1] - shown[0]) * tall / (high - low) >= 11.9
+
+
+def test_numbers_in_short() -> None:
+    assert joined([3, 1, 2, 7, 9, 10]) == "1 to 3, 7, 9, 10"
+    assert joined([]) == ""
 
 
 def test_figures_are_short() -> None:
@@ -275,7 +384,8 @@ def test_figures_are_short() -> None:
 
 
 def test_a_lattice_knows_its_frames() -> None:
-    lattice = draw_lattice(tg.gradient_flow(layer_loss("rnn", 3, bidirectional=True)[0]), True)
+    flow = tg.gradient_flow(layer_loss("rnn", 3, bidirectional=True)[0])
+    lattice = draw_lattice(flow, playable=True)
     assert [turn and turn[1] for turn in lattice.turns] == [
         *(0, 1, 2, 2, 1, 0),  # forward: the first direction, the second
         None,

@@ -15,14 +15,23 @@ import pytest
 from hypothesis import given, settings
 
 import tinygrad_rnn as tg
+from tests.bptt.test_columns import seq2seq
 from tests.viz import nets
-from tests.viz.test_flow import layer_loss
+from tests.viz.nets import layer_loss
 from tests.viz.test_lattice import names
 from tinygrad_rnn.viz.equations import equations
 from tinygrad_rnn.viz.svg import visible
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CHROMIUM = CHROMIUM or shutil.which("google-chrome")
+
+
+def recurrence(scale: float, T: int) -> Any:
+    w = tg.Tensor(np.eye(3) * scale, requires_grad=True, name="W")
+    h: Any = tg.Tensor(np.ones(3))
+    for _, x_t in tg.steps(np.ones((T, 3))):
+        h = w @ h + x_t
+    return tg.sum(h)
 
 
 class Reader(html.parser.HTMLParser):
@@ -60,6 +69,18 @@ def test_every_part_that_can_be_pointed_at_has_something_to_tell() -> None:
         assert {key[0] for key in keys} >= {"s", "e", "o", "x", "w", "L"}
 
 
+@np.errstate(over="ignore", invalid="ignore")
+def test_infinite_gradients_have_something_to_tell_too() -> None:
+    flow = tg.gradient_flow(recurrence(1e200, 6))
+    page = flow.html()
+    keys = {attrs["data-k"] for _, attrs in Reader(page).tags if "data-k" in attrs}
+    lines = told(page)
+    assert keys <= set(lines)
+    assert {"e0.0", "e0.4", "s0.0"} <= keys
+    for key, words in (("e0.2", "norm (NaN|Inf)"), ("s0.0", r"\|dL/d h\| = (NaN|Inf)")):
+        assert any(re.search(words, line) for line in lines[key]), lines[key]
+
+
 def test_a_state_tells_its_equations_value_and_gradient() -> None:
     flow = tg.gradient_flow(nets.lstm(4))
     lines = told(flow.html())["s0.2"]
@@ -75,11 +96,11 @@ def test_a_state_tells_its_equations_value_and_gradient() -> None:
 
 def test_equations_are_the_cells_own() -> None:
     flow = tg.gradient_flow(layer_loss("gru", T=3)[0])
-    lines = equations(flow.rails, flow.states["h"].rail.nodes[1])
+    lines = equations(flow.structure, flow.states["h"].trajectory.nodes[1])
     assert lines[0] == "h_t = n_t + z_t × (h_{t-1} − n_t)"
-    assert lines[1].startswith("n_t = tanh((weight_ih_l0 x[1] + bias_ih_l0)[:, 8:12] + r_t × (")
+    assert lines[1].startswith("n_t = tanh((weight_ih_l0 x_t + bias_ih_l0)[:, 8:12] + r_t × (")
     flow = tg.gradient_flow(layer_loss("rnn", T=3, bidirectional=True)[0])
-    (line,) = equations(flow.rails, flow.states["rnn.l0_reverse.h"].rail.nodes[1])
+    (line,) = equations(flow.structure, flow.states["rnn.l0_reverse.h"].trajectory.nodes[1])
     assert "weight_hh_l0_reverse rnn.l0_reverse.h_{t+1}" in line
 
 
@@ -90,7 +111,7 @@ def test_long_equations_are_cut() -> None:
         for _ in range(100):
             h = tg.exp(-(w / (h - 2.0)) @ w) * x_t
     flow = tg.gradient_flow(tg.sum(h))
-    (line,) = equations(flow.rails, flow.states["h"].rail.nodes[1])
+    (line,) = equations(flow.structure, flow.states["h"].trajectory.nodes[1])
     assert "…" in line
     assert len(line) < 500
     assert "÷" in line
@@ -130,17 +151,27 @@ def test_saving(tmp_path: Path) -> None:
     flow.save(str(tmp_path / "flow.HTML"))
     assert (tmp_path / "flow.svg").read_text(encoding="utf-8") == flow.svg() == flow._repr_svg_()
     assert (tmp_path / "flow.HTML").read_text(encoding="utf-8") == flow.html()
-    with pytest.raises(ValueError, match=r"a file named \.svg or \.html, got '.*flow\.png'"):
-        flow.save(tmp_path / "flow.png")
+    with pytest.raises(ValueError, match=r"a file named \.svg, \.html, .*, got '.*flow\.bmp'"):
+        flow.save(tmp_path / "flow.bmp")
     with pytest.raises(FileNotFoundError):
         flow.save(tmp_path / "no" / "flow.svg")
 
 
 # ── in a browser ─────────────────────────────────────────────────────────────────────────
 
-DRIVER = """
+ANSWER = """
 <script>
 "use strict";
+function answer(result) {
+  const out = document.createElement("pre");
+  out.id = "result";
+  out.textContent = JSON.stringify(result);
+  document.body.append(out);
+}
+</script>
+"""
+
+DRIVER = """
 const errors = [];
 addEventListener("error", e => errors.push(String(e.message)));
 addEventListener("unhandledrejection", e => errors.push(String(e.reason)));
@@ -171,28 +202,19 @@ addEventListener("load", async () => {
   }
   result.told = told;
   point(document.body); result.away = byId("tip").hidden;
-  const box = byId("now").getBoundingClientRect();
   result.requests = performance.getEntriesByType("resource").map(e => e.name);
   result.errors = errors;
-  const out = document.createElement("pre");
-  out.id = "result";
-  out.textContent = JSON.stringify(result);
-  document.body.append(out);
+  answer(result);
 });
-</script>
 """
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_a_browser_plays_it(tmp_path: Path) -> None:
-    flow = tg.gradient_flow(
-        layer_loss("lstm", T=4, last=True)[0], text=["<b>", "</script>", "안", "🙂"]
+def browsed(page: str, driver: str, folder: Path, size: str = "1200,900") -> Any:
+    """What a script finds out about a page in a browser; it calls ``answer``."""
+    path = folder / "flow.html"
+    path.write_text(
+        page.replace("</body>", f"{ANSWER}<script>{driver}</script></body>"), encoding="utf-8"
     )
-    page = flow.html()
-    keys = ["s0.2", "s1.3", "e0.1", "o0.3", "x1", "w0.3", "L"]
-    driver = DRIVER.replace("KEYS", json.dumps(keys))
-    path = tmp_path / "flow.html"
-    path.write_text(page.replace("</body>", driver + "</body>"), encoding="utf-8")
     assert CHROMIUM is not None
     answer = subprocess.run(
         [
@@ -205,7 +227,8 @@ def test_a_browser_plays_it(tmp_path: Path) -> None:
             "--disable-component-update",
             "--disable-sync",
             "--enable-logging=stderr",
-            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={size}",
+            f"--user-data-dir={folder / 'profile'}",
             "--virtual-time-budget=20000",
             "--dump-dom",
             path.as_uri(),
@@ -218,7 +241,19 @@ def test_a_browser_plays_it(tmp_path: Path) -> None:
     assert "CONSOLE" not in answer.stderr
     found = re.search(r'<pre id="result">(.*?)</pre>', answer.stdout, re.DOTALL)
     assert found is not None, answer.stdout[-2000:]
-    result = json.loads(html.unescape(found[1]))
+    return json.loads(html.unescape(found[1]))
+
+
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+
+
+@needs_browser
+def test_a_browser_plays_it(tmp_path: Path) -> None:
+    flow = tg.gradient_flow(
+        layer_loss("lstm", T=4, last=True)[0], text=["<b>", "</script>", "안", "🙂"]
+    )
+    keys = ["s0.2", "s1.3", "e0.1", "o0.3", "x1", "w0.3", "L"]
+    result = browsed(flow.html(), DRIVER.replace("KEYS", json.dumps(keys)), tmp_path)
     assert result["errors"] == []
     assert result["requests"] == []
     assert result["start"] == ["nothing is computed yet", result["parts"]]
@@ -238,3 +273,78 @@ def test_a_browser_plays_it(tmp_path: Path) -> None:
     assert "% of it" in result["told"]["w0.3"]
     assert result["told"]["L"].startswith("the loss")
     assert result["away"] is True
+
+
+SEEN = """
+addEventListener("load", () => {
+  const slider = document.getElementById("frame");
+  const seen = [];
+  for (let n = 0; n <= +slider.max; n++) {
+    slider.value = n;
+    slider.dispatchEvent(new Event("input"));
+    const visible = [...document.querySelectorAll(".picture svg *")].filter(
+      part => getComputedStyle(part).visibility === "visible");
+    const classes = visible.flatMap(part => [...part.classList]);
+    seen.push([
+      classes.filter(name => /^[flm](\\d+|e\\d|[zx])$/.test(name)).length,
+      visible.filter(part => part.tagName === "text").map(part => part.textContent),
+    ]);
+  }
+  answer(seen);
+});
+"""
+
+
+@needs_browser
+def test_what_belongs_to_the_backward_sweep_is_not_there_before_it(tmp_path: Path) -> None:
+    for loss in (nets.lstm(3), recurrence(1e3, 4), seq2seq(T=2, decoder=2)):
+        seen = browsed(tg.gradient_flow(loss).html(), SEEN, tmp_path)
+        half = len(seen) // 2  # here the loss is computed
+        assert [coloured for coloured, _ in seen[: half + 1]] == [0] * (half + 1)
+        assert seen[half + 1][0] > 0
+        words = "norm of the gradient"
+        before = [words for coloured, texts in seen[: half + 1] for words in texts]
+        assert not [text for text in before if "dL" in text or words in text or " R" in text]
+        assert words in seen[half + 1][1]
+        assert "loss" in seen[half][1]
+
+
+FINGER = """
+addEventListener("load", async () => {
+  const byId = id => document.getElementById(id);
+  const slider = byId("frame"), picture = document.querySelector(".picture");
+  const wait = ms => new Promise(done => setTimeout(done, ms));
+  const touch = (type, key) => document.querySelector(`[data-k="${key}"]`).dispatchEvent(
+    new PointerEvent(type, {bubbles: true, clientX: 60, clientY: 60, pointerType: "touch"}));
+  const result = {inside: []};
+  touch("pointerdown", "s0.2");
+  result.touched = byId("tip").hidden ? null : byId("tip").textContent;
+  touch("pointermove", "s0.3");
+  result.moved = byId("tip").textContent;
+  picture.scrollLeft += 40;
+  for (let k = 0; k < 50 && !byId("tip").hidden; k++) await wait(100);
+  result.scrolled = byId("tip").hidden;
+  touch("pointerdown", "s0.2");
+  document.dispatchEvent(new KeyboardEvent("keydown", {key: "Escape", bubbles: true}));
+  result.escaped = byId("tip").hidden;
+  for (const n of [1, 8, 16, 20, 32, 33]) {
+    slider.value = n;
+    slider.dispatchEvent(new Event("input"));
+    const box = byId("now").getBoundingClientRect(), frame = picture.getBoundingClientRect();
+    result.inside.push(box.width > 0 && box.left >= frame.left - 1 && box.right <= frame.right + 1);
+  }
+  result.overflow = picture.scrollWidth > picture.clientWidth;
+  answer(result);
+});
+"""
+
+
+@needs_browser
+def test_a_finger_and_a_narrow_window(tmp_path: Path) -> None:
+    result = browsed(tg.gradient_flow(nets.lstm(16)).html(), FINGER, tmp_path, size="520,900")
+    assert result["touched"].startswith("h, t = 2")
+    assert result["moved"] == result["touched"]  # a finger that scrolls points at nothing
+    assert result["scrolled"] is True
+    assert result["escaped"] is True
+    assert result["overflow"] is True
+    assert result["inside"] == [True] * 6

@@ -16,8 +16,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.viz import Drawing
 
-from .nets import lstm, rnn
-from .test_flow import layer_loss
+from .nets import layer_loss, lstm, rnn
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="there is no dot program")
 

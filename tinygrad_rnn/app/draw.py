@@ -38,7 +38,7 @@ SIZES = {
     "input": ("D", 4, "length of the random input"),
     "layers": ("L", 1, "recurrent layers"),
 }
-FLOW = (".svg", ".html")
+FLOW = (".svg", ".html", ".png", ".pdf", ".gif", ".tex", ".tikz")
 GRAPH_ONLY = ("detail", "values", "grads", "max_steps")
 PICTURE = "picture"
 
@@ -81,8 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="its suffix is the format: .svg, .dot, .png, .pdf, ... of the graph, .svg or .html "
-        "of the gradient flow; - writes to standard output (default: lstm.svg, named after the "
+        help="its suffix is the format: .svg, .dot, .png, .pdf, .tex, ... of the graph, .svg, "
+        ".html, .png, .pdf, .gif, .tex or .tikz of the gradient flow; - writes to standard output "
+        "(default: lstm.svg, named after the "
         "cell, or CHECKPOINT-graph.svg, CHECKPOINT-flow.svg)",
     )
     picture.add_argument(
@@ -109,6 +110,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     picture.add_argument(
         "--max-steps", type=whole(2), metavar="K", help="of the graph: show only so many steps"
     )
+    picture.add_argument(
+        "--theme",
+        choices=("light", "dark", "auto"),
+        help="its colours; auto follows the system of whoever looks (default: light; auto in a "
+        "page)",
+    )
+    picture.add_argument(
+        "--fit",
+        type=whole(300),
+        metavar="WIDTH",
+        help="break what is longer than so many pixels into lines",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -125,7 +138,8 @@ def main(args: argparse.Namespace) -> int:
     suffix = f".{(args.format or 'svg').lstrip('.')}" if out == STANDARD else out.suffix.lower()
     flow = args.flow or suffix == ".html"
     if not suffix or (flow and suffix not in FLOW):
-        formats = "a gradient flow is written as .svg or .html" if flow else "its suffix says how"
+        known = f"{', '.join(FLOW[:-1])} or {FLOW[-1]}"
+        formats = f"a gradient flow is written as {known}" if flow else "its suffix says how"
         raise Unusable(f"cannot draw {out}: {formats}")
     if flow:
         refuse_given(args, GRAPH_ONLY, "on a gradient flow: they are the graph's")
@@ -139,8 +153,12 @@ def main(args: argparse.Namespace) -> int:
     if flow:
         from ..viz import gradient_flow
 
-        found = gradient_flow(loss, text=text)
-        picture = (found.svg() if suffix == ".svg" else found.html()).encode()
+        options = {name: getattr(args, name) for name in ("theme", "fit")}
+        given = {name: value for name, value in options.items() if value is not None}
+        try:
+            picture = gradient_flow(loss, text=text).content(suffix[1:], **given)
+        except (RuntimeError, ValueError) as error:
+            raise Unusable(f"cannot draw {out}: {error}") from error
     else:
         picture = _graph(loss, args, out, suffix)
     if out == STANDARD:
@@ -219,6 +237,8 @@ def _graph(loss: Value, args: argparse.Namespace, out: Path, suffix: str) -> byt
         values=args.values,
         grads=args.grads,
         max_steps=args.max_steps,
+        theme=args.theme or "light",
+        fit=args.fit,
     )
     if suffix in (".dot", ".gv"):
         source: str = drawing.source

@@ -6,12 +6,13 @@
 
 from .derivatives import backward, grad, hessian, hvp, jacobian, jvp, value_and_grad
 from .regions import checkpoint, expanded, fuse, picked_from
-from .reverse import Later, inputs_of, sweep
+from .reverse import Later, contributions, inputs_of, sweep
 
 __all__ = [
     "Later",
     "backward",
     "checkpoint",
+    "contributions",
     "expanded",
     "fuse",
     "grad",

@@ -24,6 +24,7 @@ from ..graph import (
     leaf,
     numeric,
 )
+from .carried import warn_of_earlier_graph
 from .reverse import sweep
 
 if TYPE_CHECKING:
@@ -68,8 +69,11 @@ def backward(output: Value, grad: Any = None, *, retain_grads: bool = False) -> 
             "requires_grad=True (or it was computed under no_grad)"
         )
     seed = _seed(output, grad, "backward", "y.backward(grad)").astype(output._array.dtype)
-    wanted = set(ancestors([output.node])) if retain_grads else None
-    for node, cotangent in sweep({output.node: seed}, wanted).items():
+    order = ancestors([output.node])
+    wanted = set(order) if retain_grads else None
+    found = sweep({output.node: seed}, wanted, order=order)
+    warn_of_earlier_graph(order, found)
+    for node, cotangent in found.items():
         if isinstance(cotangent, list):  # a node with several outputs: its picks have them
             continue
         before = node.grad

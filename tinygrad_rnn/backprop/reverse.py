@@ -20,6 +20,7 @@ import functools
 import math
 import operator
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,7 @@ def sweep(
     *,
     differentiable: bool = False,
     since: int = 0,
+    order: list[Node] | None = None,
 ) -> dict[Node, Any]:
     """Send cotangents from the seeded nodes back through the graph.
 
@@ -61,6 +63,7 @@ def sweep(
             towards; None for every leaf.
         differentiable: run the rules on Tensors, recording what they do.
         since: nodes with a smaller creation number are not passed.
+        order: ``ancestors(seeds, since)``, where the caller has it.
 
     Returns:
         The cotangent of every wanted node that was reached. Treat the arrays as read-only: one
@@ -73,7 +76,8 @@ def sweep(
     """
     if not seeds:
         return {}
-    order = ancestors(seeds, since)
+    if order is None:
+        order = ancestors(seeds, since)
     level = 1 + max(node.scope.sweep for node in order) if differentiable else 0
     needed = None if wanted is None else _leading_to(wanted, order)
     anomaly = current().anomaly
@@ -88,6 +92,8 @@ def sweep(
         g = pending.pop(node, None)
         if g is None:
             continue
+        if differentiable:
+            _name_cotangent(g, node, level)
         primitive = node.primitive
         if wanted is None:
             if primitive is None:
@@ -124,9 +130,10 @@ def sweep(
                     if contribution.shape != x.shape or contribution.dtype is not x.dtype:
                         contribution = _fitted(contribution, i, node)
                     if anomaly:
-                        _check_cotangent(contribution, g, node)
+                        _check_cotangent(contribution, g, node, i)
                         _check_sum(pending.get(parent), contribution, node)
-                    _accumulate(pending, owned, parent, contribution)
+                    with in_scope(_place(parent, level)) if differentiable else nullcontext():
+                        _accumulate(pending, owned, parent, contribution)
                 continue
             if differentiable:
                 rules, output, arrays = _prepared(node, level)
@@ -153,17 +160,60 @@ def sweep(
             except AttributeError:
                 contribution = _fitted(contribution, i, node)
             if anomaly:
-                _check_cotangent(contribution, g, node)
+                _check_cotangent(contribution, g, node, i)
                 _check_sum(pending.get(parent), contribution, node)
             if parent not in pending:
                 pending[parent] = contribution
             elif parent in owned:
                 held = pending[parent]
                 held += contribution
+            elif differentiable:
+                with in_scope(_place(parent, level)):
+                    pending[parent] = pending[parent] + contribution
             else:
                 pending[parent] = total = pending[parent] + contribution
                 if type(total) is ndarray:  # neither a Tensor nor the scalar of 0-d arrays
                     owned.add(parent)
+    return found
+
+
+def _name_cotangent(g: Any, node: Node, level: int) -> None:
+    """Call the recorded cotangent of h ``dh``, and that of a tanh ``d tanh``: pictures show it."""
+    made = g.node if isinstance(g, Value) else None
+    if made is None or made.scope.sweep != level or current().tracing is not None:
+        return
+    if node.name is not None:
+        if made.name is None or made.name.startswith("d "):
+            made.name = f"d{node.name}"
+    elif made.name is None and node.primitive is not None:
+        made.name = f"d {node.primitive}"
+
+
+def contributions(node: Node, g: Any, live: Sequence[int]) -> dict[int, ndarray]:
+    """What one operation contributes to the cotangents of some of its inputs, by their index.
+
+    A value that is used twice has two contributions.
+
+    Args:
+        node: the operation, one that hides no others.
+        g: its cotangent.
+        live: which inputs.
+    """
+    primitive, arrays = node.primitive, node.arrays
+    found: dict[int, ndarray] = {}
+    for i in live:
+        assert primitive is not None
+        x = arrays[i]
+        if primitive.add_into is not None:
+            found[i] = np.zeros(x.shape, x.dtype)
+            primitive.add_into(found[i], g, *arrays, **node.keywords)
+            continue
+        rule = primitive.vjps[i]
+        contribution = g if rule is same else rule(g, node.output, *arrays, **node.keywords)
+        fits = type(contribution) is ndarray and contribution.shape == x.shape
+        if not fits or contribution.dtype != x.dtype:
+            contribution = _fitted(contribution, i, node)
+        found[i] = contribution
     return found
 
 
@@ -241,11 +291,16 @@ def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
     return needed
 
 
+def _place(node: Node, level: int) -> Scope:
+    """Where a recorded sweep that passes a node is at work: where the node is, in reverse."""
+    return Scope(node.scope.path, node.scope.steps, level)
+
+
 def _prepared(node: Node, level: int) -> tuple[Any, Any, tuple[Any, ...]]:
     """The rules, the output and the inputs of a node, for a sweep that is recorded itself."""
     primitive = node.primitive
     assert primitive is not None
-    place = Scope(node.scope.path, node.scope.steps, level)
+    place = _place(node, level)
     rules = [
         functools.partial(_recorded, primitive.vjps[i], place) if isinstance(parent, Node) else None
         for i, parent in enumerate(node.parents)
@@ -347,12 +402,14 @@ def _fitted(contribution: Any, index: int, node: Node) -> Any:
     primitive, x = node.primitive, node.arrays[index]
     assert primitive is not None
     where = f"{primitive}: its rule for argument {index}"
+    called = _called(node, index)
     if not isinstance(contribution, Value):
         array = np.asarray(contribution)
         # Complex numbers are in a graph only where a derivative is measured by a complex step.
         if array.dtype.kind not in ("fiubc" if x.dtype.kind == "c" else "fiub"):
             raise TypeError(
-                f"{where} returned {describe(contribution)}, expected real numbers{node.scope}"
+                f"{where} returned {describe(contribution)}{called}, expected real numbers"
+                f"{node.scope}"
             )
         contribution = array
     shape = contribution.shape
@@ -366,18 +423,27 @@ def _fitted(contribution: Any, index: int, node: Node) -> Any:
             pass
     if contribution.shape != x.shape:
         raise ValueError(
-            f"{where} returned a cotangent of shape {shape}, expected its input's shape "
+            f"{where} returned a cotangent of shape {shape}{called}, expected its input's shape "
             f"{x.shape}{node.scope}"
         )
     return contribution if contribution.dtype == x.dtype else ops.astype(contribution, x.dtype)
 
 
-def _check_cotangent(contribution: Any, g: Any, node: Node) -> None:
+def _called(node: Node, index: int) -> str:
+    """`` (dW)``: the cotangent of an operation's input, where that has a name."""
+    parent = node.parents[index]
+    name = parent.name if isinstance(parent, Node) else None
+    return f" (d{name})" if name else ""
+
+
+def _check_cotangent(contribution: Any, g: Any, node: Node, index: int) -> None:
     assert node.primitive is not None
     array, incoming = (v._array if isinstance(v, Value) else v for v in (contribution, g))
     inputs: list[Any] = [incoming] if isinstance(incoming, ndarray) else []
     inputs += [x for x in node.arrays if isinstance(x, (ndarray, int, float))]
-    check_finite(array, inputs, node.primitive, node.scope, "in its backward")
+    check_finite(
+        array, inputs, node.primitive, node.scope, f"in its backward{_called(node, index)}"
+    )
 
 
 _adding = "where its backward adds up"

@@ -37,11 +37,14 @@ class Node:
         number: creation number. Inputs are always older than what is computed from them.
         name: what pictures call it, or None.
         grad: the accumulated gradient of a leaf (of any node after ``retain_grads``), or None.
+        reached: of a leaf, the numbers of the oldest and the newest operation in the graph of the
+            last backward that reached it; None before the first.
     """
 
     __slots__ = (
         "_grad",
         "_name",
+        "_reached",
         "arrays",
         "keywords",
         "number",
@@ -59,7 +62,7 @@ class Node:
     scope: Scope
     number: int
 
-    # Recording sets seven slots for every operation; the two that most nodes never use stay unset.
+    # Recording sets seven slots for every operation; those that most nodes never use stay unset.
     @property
     def name(self) -> str | None:
         return getattr(self, "_name", None)
@@ -75,6 +78,14 @@ class Node:
     @grad.setter
     def grad(self, grad: ndarray | None) -> None:
         self._grad = grad
+
+    @property
+    def reached(self) -> tuple[int, int] | None:
+        return getattr(self, "_reached", None)
+
+    @reached.setter
+    def reached(self, numbers: tuple[int, int] | None) -> None:
+        self._reached = numbers
 
     @property
     def is_leaf(self) -> bool:

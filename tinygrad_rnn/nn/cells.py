@@ -230,6 +230,34 @@ class _Cell(Module):
             )
         return x
 
+    def as_step(self, carry: Any, xs: Any) -> tuple[Any, Any, Any]:
+        """The arguments with which ``scan`` runs this cell: a step, its carry and the inputs.
+
+        A cell is called ``cell(x_t, state)``, and ``scan`` calls ``step(carry, x_t)``.
+
+        Args:
+            carry: the initial state; zeros where it is None.
+            xs: (T, N, D) or (T, D).
+        """
+        xs = as_input(type(self).__name__, "xs", xs, self.weight_ih._array.dtype)
+        if not 2 <= xs.ndim <= 3 or xs.shape[-1] != self.input_size:
+            raise ValueError(
+                f"scan: {type(self).__name__} expects xs (T, N, {self.input_size}) or "
+                f"(T, {self.input_size}), got {xs.shape}"
+            )
+        # Only the shape of x_t is looked at.
+        x = attach(np.broadcast_to(xs.dtype.type(0), xs.shape[1:]), None)
+
+        def step(state: Any, x_t: Any) -> tuple[Any, Any]:
+            state = self(x_t, state)
+            return state, state[0] if isinstance(state, tuple) else state
+
+        return step, self._initial(carry, x), xs  # type: ignore[arg-type]
+
+    def _initial(self, state: Any, x: Tensor) -> Any:
+        """The state that goes with x; zeros where there is none."""
+        return self._state("h", state, x, self.hidden_size)
+
     def _state(self, name: str, given: Any, x: Tensor, size: int) -> Tensor:
         """h or c, of the batch that x has and of this length; zeros where none is given."""
         expected = (*x._array.shape[:-1], size)
@@ -306,7 +334,7 @@ class RNNCell(_Cell):
 
     def forward(self, x: Any, state: Any = None) -> Tensor:
         x = self._input(x)
-        h = self._state("h", state, x, self.hidden_size)
+        h = self._initial(state, x)
         return self._stepped(rnn_step, (x, h), self._weights, self.nonlinearity)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
@@ -393,11 +421,16 @@ class LSTMCell(_Cell):
         parts = {"proj_size": proj_size, "peepholes": peepholes}
         super().__init__(input_size, hidden_size, bias, dtype, rng, **parts)
 
+    def _initial(self, state: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        h, c = pair("LSTMCell", state)
+        return (
+            self._state("h", h, x, self.proj_size or self.hidden_size),
+            self._state("c", c, x, self.hidden_size),
+        )
+
     def forward(self, x: Any, state: Any = None) -> tuple[Tensor, Tensor]:
         x = self._input(x)
-        given_h, given_c = pair("LSTMCell", state)
-        h = self._state("h", given_h, x, self.proj_size or self.hidden_size)
-        c = self._state("c", given_c, x, self.hidden_size)
+        h, c = self._initial(state, x)
         parts = self.weight_hr, self.weight_pi, self.weight_pf, self.weight_po
         weights = (*self._weights, *parts)
         if chosen() == "numpy":
@@ -498,7 +531,7 @@ class GRUCell(_Cell):
 
     def forward(self, x: Any, state: Any = None) -> Tensor:
         x = self._input(x)
-        h = self._state("h", state, x, self.hidden_size)
+        h = self._initial(state, x)
         return self._stepped(gru_step, (x, h), self._weights, self.reset_after)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:

@@ -125,6 +125,14 @@ class Layered(Module):
         """The state to return."""
         return ops.stack([h for (h,) in carries])
 
+    def as_step(self, carry: Any, xs: Any) -> Any:
+        """A layer is no step for ``scan``: it runs over the whole sequence by itself."""
+        kind = type(self).__name__
+        raise TypeError(
+            f"scan: {kind} is a layer and runs over the whole sequence by itself: write "
+            f"y, state = layer(xs, state). scan takes one step, such as tg.nn.{kind}Cell"
+        )
+
     # ── the way through ──────────────────────────────────────────────────────────────────
 
     def forward(
@@ -140,7 +148,8 @@ class Layered(Module):
             # Before anything else reads it: not even a NaN in the padding goes further.
             within = np.arange(T)[:, np.newaxis] < lengths
             mask = (within.T if turned else within)[..., np.newaxis]
-            x = ops.where(attach(mask, None), x, 0)
+            x, name = ops.where(attach(mask, None), x, 0), x.name
+            x.name = name  # what pictures call it
         y = ops.swapaxes(x, 0, 1) if turned else x
         initial = self._initial(state, tuple(batch))
         final: list[Carry] = []

@@ -17,6 +17,7 @@ from numpy import ndarray
 
 from .. import graph
 from ..graph import Value, numeric, read_only
+from ..graph.elsewhere import hint_at, of_modules
 from ..tensor import Tensor
 from .hooks import Hook, Registered, RemovableHandle, call_hooked, register
 
@@ -431,6 +432,8 @@ class Module:
     def _set_name(self, path: str) -> None:
         object.__setattr__(self, "_name", path)
 
+
+hint_at(Module, of_modules)
 
 #: Attributes in which no parameters are looked for: a hook may be a module, and is not held.
 _own = frozenset({"_persistent", "_forward_hooks", "_forward_pre_hooks"})

@@ -88,7 +88,8 @@ def scan(
 
     Args:
         cell: ``cell(carry, x_t) -> (carry, y_t)``, a function of Tensors. The new carry has the
-            structure, shapes and dtypes of the old one.
+            structure, shapes and dtypes of the old one. Or an RNNCell, LSTMCell or GRUCell of
+            ``tg.nn``, with its state as the carry and its h_t as y_t.
         carry: the initial one: a Tensor, or a nested tuple of Tensors.
         xs: (T, ...), or a nested tuple of such; x_t is their part at step t.
         reverse: from the last step to the first; y_t stays at the place of x_t.
@@ -124,7 +125,7 @@ def scan(
     """
     from .run import run
 
-    return run(cell, carry, xs, reverse, lengths, unroll)
+    return run(*_as_step(cell, carry, xs), reverse, lengths, unroll)
 
 
 def scan_plan(
@@ -169,7 +170,13 @@ def scan_plan(
     """
     from .run import planned
 
-    return planned(cell, carry, xs, reverse, lengths)
+    return planned(*_as_step(cell, carry, xs), reverse, lengths)
+
+
+def _as_step(cell: Any, carry: Any, xs: Any) -> tuple[Any, Any, Any]:
+    """A cell of ``tg.nn`` is called the other way round, and says itself how it is a step."""
+    as_step = getattr(cell, "as_step", None)
+    return (cell, carry, xs) if as_step is None else as_step(carry, xs)
 
 
 def fused(step: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -92,7 +92,7 @@ class Forward:
         self.values: dict[int, Value] = {}
         sources = tuple(source.slot for source in trace.sources)
         for slots, level, names in (
-            (step.carries, LOOP, numbered("h", "", len(step.carries))),
+            (step.carries, LOOP, _of_states(step, "")),
             (step.inputs, SEQUENCE, numbered("x", "_t", len(step.inputs))),
             (sources, CONSTANT, _names(trace.sources)),
         ):
@@ -133,7 +133,8 @@ def translate(
             instruction.primitive, args, instruction.keywords, symbol.shape, symbol.dtype
         )
         if instruction.node is not None and made.name is None:
-            made.name = instruction.node.name
+            name = instruction.node.name
+            made.name = name if made.varies or name is None else name.removesuffix("_t")
         values[instruction.slot] = made
 
 
@@ -164,7 +165,7 @@ class Backward:
         step = forward.step
         n, m = len(step.carries), len(step.inputs)
         trace = Trace(step.trace)
-        seeds, cotangents = _swept(trace, step, live, seeded, wanted)
+        seeds, cotangents, named = _swept(trace, step, live, seeded, wanted)
         self._forward = forward
         self._builder = Builder(start=forward.builder.last)
         self._values: dict[int, Any] = {}
@@ -193,7 +194,7 @@ class Backward:
         sequences = [seed(seeds[n + i], SEQUENCE, names[i]) for i in self.outputs]
         # A carry that the new carry doesn't depend on has a cotangent too: that of this step alone.
         self.carries = [i for i in range(n) if seeds[i] is not None or cotangents[i] is not None]
-        names = numbered("dh", "", n)
+        stems, names = state_stems(step), _of_states(step, "d")
         carries = []
         for i in self.carries:
             if seeds[i] is None:
@@ -206,11 +207,15 @@ class Backward:
                 if type(slot) is int:
                     self._read(slot)
         translate(self._builder, trace.instructions, symbols, self._values)
+        for slot, name in named.items():
+            self._call(self._values.get(slot), name)
         new_carries = []
         for i, carry in zip(self.carries, carries, strict=True):
             cotangent = cotangents[i]
             if cotangent is not None:
                 new_carries.append(self._read(cotangent._array.slot))
+                if stems[i]:
+                    self._call(new_carries[-1], f"d{stems[i]}_tm1")
             else:  # the step doesn't hand it on
                 new_carries.append(make(carry.shape, carry.dtype, CONSTANT, "0"))
                 constants.append(new_carries[-1])
@@ -225,8 +230,8 @@ class Backward:
         totals = [self._builder.plain(total, (v,), {}, v.shape, v.dtype) for v in summed]
         for i, v in zip((*self.inputs, *self.sources), (*stacked, *totals), strict=True):
             read = forward.given[i]
-            if v.name is None and read.name is not None and v.op is not None:
-                v.name = f"d{read.name}"
+            if read.name is not None:
+                self._call(v, f"d{read.name}")
         self.saved = list(self._saved)
         self.given_for = self._saved
         fixed = [made for v, made in self._saved.items() if not v.varies]
@@ -239,6 +244,11 @@ class Backward:
             stacked=tuple(stacked),
             totals=tuple(totals),
         )
+
+    def _call(self, v: Any, name: str) -> None:
+        """Name a value that this backward makes, if it has no name yet."""
+        if type(v) is Value and v.op is not None and v.name is None:
+            v.name = name if v.varies else name.removesuffix("_t")
 
     def _read(self, slot: int) -> Value:
         """The value of a slot; one of the forward pass becomes one that is given to this one."""
@@ -274,8 +284,13 @@ class Backward:
 
 def _swept(
     trace: Trace, step: Step, live: Live, seeded: tuple[bool, ...], wanted: tuple[bool, ...]
-) -> tuple[list[int | None], list[Any | None]]:
-    """Run the rules on traced values: the slots of the seeds, and the cotangents they lead to."""
+) -> tuple[list[int | None], list[Any | None], dict[int, str]]:
+    """Run the rules on traced values.
+
+    Returns:
+        The slots of the seeds, the cotangents they lead to, and by slot the names of the
+        cotangents of values that have names.
+    """
     outputs = [*step.new_carries, *step.outputs]
     n = len(step.carries)
     leaves = [
@@ -299,12 +314,36 @@ def _swept(
             for i, leaf in enumerate(leaves)
         ]
         targets = {leaf for leaf in reached if leaf is not None}
-        found = sweep(seeds, targets, differentiable=True) if seeds and targets else {}
+        between = _named_between(step.trace, targets)
+        wanted_nodes = targets.union(between)
+        found = sweep(seeds, wanted_nodes, differentiable=True) if seeds and targets else {}
         cotangents = [
             trace.value(found[leaf]) if leaf is not None and leaf in found else None
             for leaf in reached
         ]
-    return slots, cotangents
+        named = {
+            trace.value(found[node])._array.slot: f"d{node.name}"  # type: ignore[attr-defined]
+            for node in between
+            if node in found
+        }
+    return slots, cotangents, named
+
+
+def _named_between(trace: Trace, targets: set[Node]) -> list[Node]:
+    """The operations with a name that depend on what a cotangent is wanted for."""
+    depending: set[Any] = set(targets)
+    for instruction in trace.instructions:
+        node = instruction.node
+        if node is not None and not depending.isdisjoint(node.parents):
+            depending.add(node)
+    return [x.node for x in trace.instructions if x.node in depending and x.node and x.node.name]
+
+
+def state_stems(step: Step) -> list[str | None]:
+    """What each carry is called without its time: ``c`` where the step returns ``c_t``."""
+    names = [x.node.name if x.node is not None else None for x in step.new_carries]
+    stems = [name.removesuffix("_t") if name and name.endswith("_t") else None for name in names]
+    return stems if len(set(stems)) == len(stems) else [None] * len(stems)
 
 
 def _numbers(trace: Trace, results: set[int]) -> dict[int, float]:
@@ -326,6 +365,12 @@ def _numbers(trace: Trace, results: set[int]) -> dict[int, float]:
     return {slot: float(array) for slot, array in found.items()}
 
 
+def _of_states(step: Step, before: str) -> list[str]:
+    """The names of the carries, with a letter before them: their own, or h, or h0, h1, ..."""
+    usual = numbered(f"{before}h", "", len(step.carries))
+    return [f"{before}{s}" if s else h for s, h in zip(state_stems(step), usual, strict=True)]
+
+
 def numbered(stem: str, end: str, count: int) -> list[str]:
     """``x_t``, or ``x0_t``, ``x1_t``, ... if there are several."""
     return [f"{stem}{i if count > 1 else ''}{end}" for i in range(count)]
@@ -335,4 +380,13 @@ def _names(sources: Sequence[Source]) -> list[str | None]:
     return [source.label if source.node is None else source.node.name for source in sources]
 
 
-__all__ = ["Backward", "Forward", "Live", "Step", "live_in", "nothing_live", "numbered"]
+__all__ = [
+    "Backward",
+    "Forward",
+    "Live",
+    "Step",
+    "live_in",
+    "nothing_live",
+    "numbered",
+    "state_stems",
+]

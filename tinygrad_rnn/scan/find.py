@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..graph import next_number, traced
+from ..graph import current, next_number, traced
 from .asked import require_apart
 from .backends import wanted
 from .cache import Cache
@@ -16,6 +16,7 @@ from .follow import Follower
 from .plan import Plan, Step
 from .trace import Source, Trace, as_source
 from .unroll import one_step
+from .variables import naming
 
 cache = Cache()  # of immutable plans, for all threads
 
@@ -80,21 +81,31 @@ def plan_of(call: Call, recording: bool) -> tuple[Plan, Sequence[Source], Any]:
             plan = None
     if plan is None:
         step, structure = _traced(call, recording, Trace())
-        plan = cache.find(tuple(step.trace.key))
+        plan = cache.find(_key(step))
     sources = step.trace.sources
     if plan is None or not plan.seen_before(sources, since):
         again = traced_twice(call, recording)
         if plan is None:
-            plan = cache.add(tuple(again.trace.key), Plan(again, recording))
+            plan = cache.add(_key(again), Plan(again, recording))
         plan.remember(sources)
     cache.expect(kind, plan, None if closed is None else closed.order_of(sources))
     return plan, sources, structure
 
 
+def _key(step: Step) -> Hashable:
+    """Steps with equal keys have one plan: they do the same, under the same names.
+
+    The names are shown where a plan is opened, in pictures.
+    """
+    depth = len(current().scope.path)
+    nodes = [step.node for step in step.trace.instructions if step.node is not None]
+    return (*step.trace.key, tuple([(node.scope.path[depth:], node.name) for node in nodes]))
+
+
 def traced_twice(call: Call, recording: bool) -> Step:
     """The step; whatever it makes of closed-over values or of nothing has to be the same again."""
     first, _ = _traced(call, recording, Trace())
-    again, _ = _traced(call, recording, Trace())
+    again, _ = _traced(call._replace(cell=naming(call.cell)), recording, Trace())
     _require_same(first, again, first.trace.key == again.trace.key)
     return again
 

@@ -594,6 +594,18 @@ def parts_of(index: Any) -> tuple[Any, ...]:
     return index if isinstance(index, tuple) else (index,)
 
 
+def laid_side_by_side(v: Value) -> list[Value]:
+    """The parts of a join in the order in which they lie in it."""
+    indices = v.keywords["indices"]
+    order = sorted(range(len(indices)), key=lambda k: [_start(p) for p in parts_of(indices[k])])
+    return [v.args[k] for k in order]
+
+
+def _start(part: Any) -> int:
+    start = part.start if isinstance(part, slice) else part
+    return start if isinstance(start, int) else 0
+
+
 def sections(program: Program) -> Iterator[tuple[str, tuple[Value, ...]]]:
     """The sections in the order in which they run."""
     yield "before", program.before
@@ -616,6 +628,7 @@ __all__ = [
     "filled",
     "in_order",
     "join",
+    "laid_side_by_side",
     "parts_of",
     "reached",
     "rebuilt",

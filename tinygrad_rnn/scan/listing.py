@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..graph import table
-from .ir import OverTime, Program, Value, filled, join, parts_of, sections
+from .ir import OverTime, Program, Value, filled, join, laid_side_by_side, parts_of, sections
 from .names import Names
 
 #: The parts of a program, in the order in which they run, and what they are called.
@@ -26,6 +27,7 @@ class Line(NamedTuple):
         formula: how it is made, in the names of what it is made of: ``x_t @ W``.
         operands: these names.
         shape: its dtype and shape; with T first where it is that of all steps.
+        text: how people write it: ``dh_{t-1} = da_t @ W``.
     """
 
     section: str
@@ -33,9 +35,15 @@ class Line(NamedTuple):
     formula: str
     operands: tuple[str, ...]
     shape: str
+    text: str
 
     def __str__(self) -> str:
-        return f"{self.result} = {self.formula}"
+        return self.text
+
+
+def shown(text: str) -> str:
+    """Names as people write them: ``dh_{t-1}``, which code has as ``dh_tm1``."""
+    return re.sub(r"_tm1\b", "_{t-1}", text)
 
 
 class Listing(list[Line]):
@@ -57,19 +65,21 @@ class Listing(list[Line]):
         self.stacked = [names[v] for v in program.stacked]
         for section, values in sections(program):
             for v in values:
-                operands = [names[x] if type(x) is Value else _number(x) for x in v.args]
+                args = laid_side_by_side(v) if v.op is join else v.args
+                operands = [names[x] if type(x) is Value else _number(x) for x in args]
                 read = tuple(dict.fromkeys(names[x] for x in v.inputs))
                 over_time = v.varies and section != "step"
-                line = Line(section, names[v], _formula(v, operands), read, _shape(v, over_time))
-                self.append(line)
+                formula = _formula(v, operands)
+                text = shown(f"{names[v]} = {formula}")
+                self.append(Line(section, names[v], formula, read, _shape(v, over_time), text))
 
     def __str__(self) -> str:
         lines = []
         for section, heading in SECTIONS.items():
             lines.append(f"{heading}:")
             of_section = [line for line in self if line.section == section]
-            width = max((len(str(line)) for line in of_section), default=0)
-            lines += [f"    {line!s:<{width}}   {line.shape}" for line in of_section]
+            width = max((len(line.text) for line in of_section), default=0)
+            lines += [f"    {line.text:<{width}}   {line.shape}" for line in of_section]
             lines += [] if of_section else ["    nothing"]
         return "\n".join(lines)
 
@@ -120,4 +130,4 @@ def _part(part: Any) -> str:
     return "ids" if _is_long(part) else str(part)
 
 
-__all__ = ["SECTIONS", "Line", "Listing"]
+__all__ = ["SECTIONS", "Line", "Listing", "shown"]

@@ -17,6 +17,7 @@ from .backends import compiled as made_to_run
 from .derive import Backward, Forward, Step, live_in, nothing_live
 from .follow import Expectation
 from .ir import Program, Value
+from .latex import Equations, aligned
 from .listing import Listing
 from .passes.simplify import simplify
 from .trace import Instruction, Source, Symbol
@@ -162,6 +163,48 @@ class Plan:
         """The programs that run, forward and backward, line by line."""
         return {way: Listing(loop.program, loop.names) for way, loop in self.loops.items()}
 
+    def latex(self) -> str:
+        r"""The step and its backward as aligned equations, as a textbook derives them.
+
+        ``dz`` stands for dL/dz, the cotangent of z, and ``dh^+`` for the part of dh that comes
+        from the step after. The equations are those before the compiler rearranges them; rows are
+        the batch, so a layer is ``x W``.
+
+        Returns:
+            LaTeX for math mode, with amsmath. In a notebook, ``IPython.display.Math`` sets it.
+
+        Example:
+            >>> import numpy as np, tinygrad_rnn as tg
+            >>> W = tg.Tensor(np.eye(2), requires_grad=True, name="W")
+            >>> def cell(h, x_t):
+            ...     h = tg.tanh(x_t + h @ W)
+            ...     return h, h
+            >>> plan = tg.scan_plan(cell, np.zeros((1, 2)), np.ones((3, 1, 2)))
+            >>> print(plan.latex())
+            \begin{aligned}
+            &\text{forward, for } t = 0, \ldots, T-1 \\
+            h_{t} &= \tanh\left(x_{t} + h_{t-1} \, W\right) \\
+            &\text{backward, for } t = T-1, \ldots, 0 \\
+            \mathrm{d}h_{t} &= \mathrm{d}h_{t}^{+} + \mathrm{d}y_{t} \\
+            v_{1,t} &= \mathrm{d}h_{t} \odot \left(1 - h_{t}^{2}\right) \\
+            \mathrm{d}h_{t-1}^{+} &= v_{1,t} \, W^{\top} \\
+            \mathrm{d}W &= \sum_{t} h_{t-1}^{\top} \, v_{1,t}
+            \end{aligned}
+        """
+        program = simplify(self._forward.program(self._kept))
+        forward = Equations(program, {}, False)
+        parts = [(r"forward, for } t = 0, \ldots, T-1", forward.lines)]
+        with self._lock:
+            found = list(self._backward.values())[:1]
+        for loop in found:
+            of_kept = dict(zip(self._kept, map(forward.written, program.kept), strict=True))
+            given = {made: of_kept[v] for v, made in loop.given_for.items() if v in of_kept}
+            names = [self._forward.given[i].name for i in loop.sources]
+            totals = [name and f"d{name}" for name in names]
+            backward = Equations(loop.simplified, given, True, forward.count, totals)
+            parts.append((r"backward, for } t = T-1, \ldots, 0", backward.lines))
+        return aligned(parts)
+
     @property
     def source(self) -> str:
         """The code that runs, forward and backward."""
@@ -231,12 +274,18 @@ class BackwardLoop:
             self._program, self.sources, self.later = products_put_off(
                 derived.program, derived.sources
             )
+        self.given_for = derived.given_for
         names = dict(zip(kept, plan.kept_names, strict=True))
         # Two values of the step may turn out to be one; each name stands for one value here.
         once = {names[v]: made for v, made in derived.given_for.items()}
         self._names = {made: name for name, made in once.items()}
         self._start = plan.forward.names.count
         self._wanted = "numpy" if plan.backend == "numpy" else plan._wanted
+
+    @property
+    def simplified(self) -> Program:
+        """Its program, not scheduled."""
+        return simplify(self._program)
 
     @functools.cached_property
     def lowered(self) -> tuple[Loop, str]:

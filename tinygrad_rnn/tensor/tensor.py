@@ -10,6 +10,8 @@ from numpy import ndarray
 
 from .. import backprop, graph, ops
 from ..graph import Value, numeric, read_only
+from ..graph.elsewhere import Count, hint_at, of_tensors
+from ..graph.writes import in_place, refuse_item, teaching_view
 from . import dispatch
 
 if TYPE_CHECKING:
@@ -66,8 +68,11 @@ class Tensor(Value):
     def data(self) -> ndarray:
         """The array, read-only. Assigning another of the same shape and dtype rebinds it.
 
-        What was recorded before keeps the old array: no pending backward notices.
+        ``t.data = t.data - 0.1`` changes the numbers; ``t.data -= 0.1`` and ``t.data[0] = 1`` raise
+        ValueError. What was recorded before keeps the old array: no pending backward notices.
         """
+        if self.node is not None and self.node.is_leaf:
+            return teaching_view(self._array)  # type: ignore[no-any-return]
         return read_only(self._array.view())
 
     @data.setter
@@ -144,7 +149,7 @@ class Tensor(Value):
 
     @property
     def size(self) -> int:
-        return self._array.size
+        return Count(self._array.size)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -252,10 +257,17 @@ class Tensor(Value):
         return bool((self._array == (x._array if isinstance(x, Value) else x)).any())
 
     def __setitem__(self, index: Any, x: Any) -> None:
-        raise TypeError(
-            "a Tensor is never written into; compute a new one with where() or concatenate(), "
-            "or rebind .data"
-        )
+        refuse_item()
+
+    def __copy__(self) -> Tensor:
+        if self.node is not None and not self.node.is_leaf:  # matplotlib asks for a copy, too
+            raise ValueError(
+                "only leaves can be copied; detach() this tensor first, as in plt.plot(t.detach())"
+            )
+        return _rebuild(*self.__reduce__()[1])
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in of_tensors]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None and not self.node.is_leaf:
@@ -294,6 +306,12 @@ class Tensor(Value):
     __le__ = ops.less_equal
     __gt__ = ops.greater
     __ge__ = ops.greater_equal
+    __iadd__ = in_place(ops.add, "+")
+    __isub__ = in_place(ops.subtract, "-")
+    __imul__ = in_place(ops.multiply, "*")
+    __itruediv__ = in_place(ops.divide, "/")
+    __ipow__ = in_place(ops.power, "**")
+    __imatmul__ = in_place(ops.matmul, "@")
     __and__ = __rand__ = ops.bitwise_and
     __or__ = __ror__ = ops.bitwise_or
     __xor__ = __rxor__ = ops.bitwise_xor
@@ -459,6 +477,7 @@ class Tensor(Value):
 
 _ufuncs = dispatch.ufuncs
 graph.set_tensor_class(Tensor)
+hint_at(Tensor, of_tensors)
 
 
 def _rebuild(

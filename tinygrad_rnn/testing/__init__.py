@@ -3,6 +3,7 @@
     tg.testing.gradcheck(f, inputs)           f's gradient against central differences
     tg.testing.gradgradcheck(f, inputs)       the same for the gradient of the gradient
     tg.testing.check_op(op, *examples)        every law of ``testing.laws`` on an operation
+    tg.testing.check_bptt(f, b, "lstm")       a backward written by hand, and what is wrong in it
     tg.testing.strategies                     random arrays, sequences, cells for hypothesis
 
 ``cases`` holds one row for each primitive, ``laws`` what must hold for all of them, ``mutants``
@@ -13,6 +14,7 @@ all. Only ``strategies`` needs hypothesis.
 import importlib
 from typing import Any
 
+from .coursework import check_bptt
 from .gradcheck import gradcheck, gradgradcheck
 from .operations import check_op
 
@@ -29,4 +31,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_rooms})
 
 
-__all__ = ["check_op", "gradcheck", "gradgradcheck"]
+__all__ = ["check_bptt", "check_op", "gradcheck", "gradgradcheck"]

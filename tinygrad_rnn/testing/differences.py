@@ -22,6 +22,7 @@ from numpy import ndarray
 
 from ..backprop import sweep
 from ..graph import Value, attach, leaf
+from .kinks import Slopes, slopes
 
 complex_step_size = 1e-30
 difference_step = 1e-6
@@ -181,15 +182,10 @@ class NumericJacobian:
             error = np.where(lost, 4 * rounding * h / far, rounding)
         self.values[:, j], self.errors[:, j], self.scales[:, j] = value, error, scale
 
-    def kink(self, i: int, j: int, eps: float) -> tuple[float, float] | None:
-        """The slopes of output i just behind and just ahead of element j, if they differ."""
-        here = self._at(0, 0.0)
+    def slopes(self, j: int, eps: float) -> Slopes:
+        """The slopes (m,) behind and ahead of element j, and where the function bends there."""
         h = eps * max(1.0, abs(float(self._arrays[self._index].flat[j])))
-        behind, ahead = self._at(j, -h), self._at(j, h)
-        slopes = float((here - behind)[i] / h), float((ahead - here)[i] / h)
-        apart = abs(slopes[1] - slopes[0])
-        smooth = 1e-2 * self.scales[i, j] + 2 * self.errors[i, j]
-        return slopes if apart > smooth else None
+        return slopes(lambda step: self._at(j, step), h, self._magnitude)
 
 
 # ── reading a mismatch ───────────────────────────────────────────────────────────────────
@@ -198,48 +194,59 @@ class NumericJacobian:
 def mismatch(
     analytic: ndarray,
     numeric: ndarray,
-    tolerance: ndarray,
+    wrong: ndarray,
     input_shape: tuple[int, ...],
     output_shape: tuple[int, ...],
-    kink: Callable[[int, int], tuple[float, float] | None] | None = None,
-) -> str | None:
-    """None where two Jacobians agree, else what is wrong: the worst element, numbers, a hint.
+    slopes: Callable[[int], Slopes] | None = None,
+    at: tuple[ndarray, ndarray] | None = None,
+) -> str:
+    """What is wrong where two Jacobians differ: the worst element, numbers, a hint.
 
     Args:
         analytic, numeric: (m, n), m elements of the output and n of the input.
-        tolerance: (m, n); how far apart they may be.
+        wrong: (m, n), which of them differ by more than they may; at least one.
         input_shape, output_shape: what the rows and columns are.
-        kink: tells the slopes to both sides of an element where the function bends there.
+        slopes: tells for an element of the input the slopes to both sides of it.
+        at: the input and the output, if they may help to guess the cause.
     """
     with np.errstate(all="ignore"):
-        wrong = ~(np.abs(analytic - numeric) <= tolerance)
-        if not wrong.any():
-            return None
-        excess = np.abs(analytic - numeric) / np.where(tolerance > 0, tolerance, np.inf)
-        excess = np.where(np.isfinite(excess) & (tolerance > 0), excess, np.inf)
-        # Among equally hopeless elements the one with the largest numbers is the most telling.
-        size = np.abs(analytic - numeric)
-        excess = np.where(wrong, excess, -1)
-        candidates = excess == excess.max()
-        order = np.where(candidates, np.where(np.isfinite(size), size, np.inf), -1)
-        i, j = np.unravel_index(int(np.argmax(order)), wrong.shape)
+        i, j = _worst(analytic, numeric, wrong)
     a, n = float(analytic[i, j]), float(numeric[i, j])
-    seen_from = f", seen from element {_place(int(i), output_shape)} of the output"
+    seen_from = f", seen from element {place(i, output_shape)} of the output"
     lines = [
-        f"worst at element {_place(int(j), input_shape)} of the input"
+        f"worst at element {place(j, input_shape)} of the input"
         + (seen_from if output_shape else ""),
         f"  analytic  {a:.10g}",
         f"  numeric   {n:.10g}",
         f"  ratio     {a / n:.6g} (analytic / numeric)" if n else "  ratio     (numeric is 0)",
         f"  {int(wrong.sum())} of {wrong.size} derivatives differ",
     ]
-    hint = _hint(analytic, numeric, wrong, input_shape, output_shape, int(i), int(j), kink)
+    with np.errstate(all="ignore"):
+        hint = _hint(analytic, numeric, wrong, input_shape, output_shape, i, j, slopes, at)
     if hint:
         lines.append(f"  hint: {hint}")
     return "\n".join(lines)
 
 
-def _place(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _worst(analytic: ndarray, numeric: ndarray, wrong: ndarray) -> tuple[int, int]:
+    """The derivative that is most wrong: absolutely and relatively.
+
+    One that is tiny beside the others, at a saturated unit say, tells nothing about the mistake;
+    it counts only where all that are wrong are such.
+    """
+    off = np.abs(analytic - numeric)
+    size = np.maximum(np.abs(analytic), np.abs(numeric))
+    score = np.where(size > 0, off * (off / size), 0)
+    score = np.where(np.isfinite(score), score, np.inf)
+    finite = np.abs(numeric[np.isfinite(numeric)])
+    telling = wrong & ~(np.abs(numeric) < 1e-3 * finite.max(initial=0))
+    candidates = telling if telling.any() else wrong
+    i, j = np.unravel_index(int(np.argmax(np.where(candidates, score, -1))), wrong.shape)
+    return int(i), int(j)
+
+
+def place(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Where in an array of this shape an element of the flat array stands."""
     return tuple(int(k) for k in np.unravel_index(flat, shape)) if shape else ()
 
 
@@ -251,19 +258,22 @@ def _hint(
     output_shape: tuple[int, ...],
     i: int,
     j: int,
-    kink: Callable[[int, int], tuple[float, float] | None] | None,
+    slopes: Callable[[int], Slopes] | None,
+    at: tuple[ndarray, ndarray] | None,
 ) -> str | None:
     """What kind of mistake makes these numbers, if it is one of the usual ones."""
     if not np.isfinite(n).all():
         return "the function itself is not finite around here; is this the border of its domain?"
     if not np.isfinite(a).all():
         return "the analytic gradient is not finite; a division by zero or a logarithm of it?"
-    bend = kink(i, j) if kink is not None else None
-    if bend is not None:
-        return (
-            f"a kink or a jump nearby: the slope is {bend[0]:.6g} behind and {bend[1]:.6g} ahead; "
-            "check at another point"
-        )
+    if slopes is not None:
+        behind, ahead, kinked, jumps = (part[i] for part in slopes(j))
+        if kinked or jumps:
+            return (
+                f"a kink or a jump nearby: the slope is {behind:.6g} behind and {ahead:.6g} ahead; "
+                + ("the gradient has to lie between; " if kinked else "")
+                + "check at another point"
+            )
     if not a.any():
         return (
             "the analytic gradient is zero everywhere; a rule that loses it, or a graph cut by "
@@ -286,6 +296,9 @@ def _hint(
         if abs(ratio - 2) < 1e-3:
             return "a constant ratio of 2: added twice, or a factor 1/2 missing?"
         return f"a constant ratio of {ratio:.6g}: a factor lost or too many?"
+    missing = _missing_derivative(a, n, at)
+    if missing is not None:
+        return missing
     if _transposed(a, n, largest, input_shape):
         return "the gradient is transposed: rows and columns are exchanged"
     if np.all(a[wrong] == 0) and len(a) > 1:
@@ -306,6 +319,22 @@ def _constant_ratio(a: ndarray, n: ndarray, largest: float) -> float | None:
     rest = np.abs(a[~telling]) <= 2e-3 * largest * max(1.0, abs(ratio))
     same = np.ptp(ratios) <= 1e-3 * abs(ratio)
     return ratio if same and rest.all() else None
+
+
+def _missing_derivative(a: ndarray, n: ndarray, at: tuple[ndarray, ndarray] | None) -> str | None:
+    """The derivative of a nonlinearity that is missing, of an elementwise function."""
+    if at is None or at[0].shape != at[1].shape or at[1].size < 2:
+        return None
+    y = at[1].ravel()
+    said, measured = np.diag(a), np.diag(n)
+    if (a - np.diag(said)).any() or not said.any():
+        return None
+    factors = {"tanh": ("1 - y^2", 1 - y * y), "sigmoid": ("y (1 - y)", y * (1 - y))}
+    for name, (formula, factor) in factors.items():
+        size = np.abs(measured).max()
+        if np.all(np.abs(said * factor - measured) <= 1e-3 * size):
+            return f"the derivative of {name}, {formula}, is missing"
+    return None
 
 
 def _transposed(a: ndarray, n: ndarray, largest: float, shape: tuple[int, ...]) -> bool:

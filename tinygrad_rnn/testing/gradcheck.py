@@ -12,7 +12,9 @@ from numpy import ndarray
 from .. import ops
 from ..backprop import grad
 from ..graph import Value, describe, numeric
-from .differences import NumericJacobian, live, mismatch
+from .differences import NumericJacobian, live, mismatch, place
+from .kinks import Kink, Subgradient, along_directions, is_between
+from .steps_hint import hint_in_time
 
 
 def gradcheck(
@@ -22,7 +24,7 @@ def gradcheck(
     eps: float = 1e-6,
     atol: float = 1e-5,
     rtol: float = 1e-3,
-) -> bool:
+) -> bool | Subgradient:
     """Compare every derivative of f with central differences; explain the worst if one is off.
 
         numeric   n_ij = (f_i(x + h e_j) - f_i(x - h e_j)) / 2h,   h = eps max(1, |x_j|)
@@ -42,11 +44,14 @@ def gradcheck(
         rtol: the tolerance relative to the derivative itself.
 
     Returns:
-        True.
+        True. Where f bends at the inputs (relu at 0, the maximum of equal numbers), a difference
+        cannot judge the gradient; if it is a right subgradient, one between the slopes on both
+        sides, a :class:`Subgradient`, which is equal to True and shows these slopes.
 
     Raises:
         AssertionError: a derivative is wrong; the message names the input, the worst element,
-            both values, their ratio and, where the numbers allow it, a guess at the cause. Also:
+            both values, their ratio and, where the numbers allow it, a guess at the cause; of a
+            loop over time steps also the steps that are wrong. Also:
             f gives different values when called again, writes into its inputs, or no gradient
             leads from its output to an input.
         TypeError: an input is not float64, or f returns something else than Tensors of float64.
@@ -55,6 +60,9 @@ def gradcheck(
     >>> import numpy as np, tinygrad_rnn as tg
     >>> tg.testing.gradcheck(lambda x, W: tg.tanh(x @ W), [np.ones((2, 3)), np.eye(3)])
     True
+    >>> tg.testing.gradcheck(tg.relu, np.array([0.0, 1.0]))
+    True: the gradient is right; at a kink it is a right subgradient
+      input 0 at element (0,): the slope is 0 behind and 1 ahead, the gradient says 0
     >>> cube = tg.primitive(lambda x: x ** 3, lambda g, y, x: g * x ** 2, name="cube")
     >>> tg.testing.gradcheck(cube, np.array([1.0, 2.0]))
     Traceback (most recent call last):
@@ -79,7 +87,7 @@ def gradgradcheck(
     eps: float = 1e-6,
     atol: float = 1e-5,
     rtol: float = 1e-3,
-) -> bool:
+) -> bool | Subgradient:
     """Check the second derivatives of f: :func:`gradcheck` of its gradient.
 
         (x, u) -> d/dx sum(f(x) * u)
@@ -206,7 +214,7 @@ def _check(
     where: str,
     what: str,
     magnitude: float,
-) -> bool:
+) -> bool | Subgradient:
     if eps <= 0:
         raise ValueError(f"{where}: expected a positive eps, got {eps}")
 
@@ -239,31 +247,77 @@ def _check(
         )
     wanted = [i for i, check in enumerate(checked) if check]
     analytic = _analytic([xs[i] for i in wanted], outputs)
+    with np.errstate(all="ignore"):
+        numeric = [NumericJacobian(flat, arrays, i, eps, magnitude) for i in wanted]
+        wrong = [
+            ~(np.abs(a - n.values) <= atol * n.scales + rtol * np.abs(n.values) + n.errors)
+            for a, n in zip(analytic, numeric, strict=True)
+        ]
+    if not any(w.any() for w in wrong):
+        return True
     shapes = [y._array.shape for y in outputs]
-    for i, jacobian in zip(wanted, analytic, strict=True):
+    output_shape = shapes[0] if len(shapes) == 1 else here.shape
+    kinks = _subgradients(flat, arrays, wanted, analytic, numeric, wrong, output_shape, eps)
+    for i, a, n, w in zip(wanted, analytic, numeric, wrong, strict=True):
+        if not w.any():
+            continue
         x = arrays[i]
-        differences = NumericJacobian(flat, arrays, i, eps, magnitude)
-        tolerance = atol * differences.scales + rtol * np.abs(differences.values)
-        tolerance += differences.errors
-        problem = mismatch(
-            jacobian,
-            differences.values,
-            tolerance,
-            x.shape,
-            shapes[0] if len(shapes) == 1 else here.shape,
-            functools.partial(differences.kink, eps=eps),
-        )
-        if problem is not None:
-            several = (
+        slopes = functools.partial(n.slopes, eps=eps)
+        at = (x, outputs[0]._array) if len(outputs) == 1 else None
+        problem = mismatch(a, n.values, w, x.shape, output_shape, slopes, at)
+        in_time = hint_in_time(outputs, a, n.values, w, x.shape)
+        if in_time:
+            problem += f"\n  in time: {in_time}"
+        if len(shapes) > 1:
+            problem += (
                 f"\n  the output's elements are those of {len(shapes)} outputs of shape "
                 f"{', '.join(map(str, shapes))}, one after the other"
-                if len(shapes) > 1
-                else ""
             )
-            raise AssertionError(
-                f"{where}: the {what} for input {i} ({describe(x)}) is wrong\n{problem}{several}"
-            )
-    return True
+        raise AssertionError(
+            f"{where}: the {what} for input {i} ({describe(x)}) is wrong\n{problem}"
+        )
+    return Subgradient(kinks)
+
+
+def _subgradients(
+    f: Callable[..., ndarray],
+    arrays: list[ndarray],
+    wanted: list[int],
+    analytic: list[ndarray],
+    numeric: list[NumericJacobian],
+    wrong: list[ndarray],
+    output_shape: tuple[int, ...],
+    eps: float,
+) -> list[Kink]:
+    """The derivatives that are right subgradients at kinks; they leave ``wrong``."""
+    kinks: list[tuple[int, Kink]] = []
+    excused: list[ndarray] = [np.zeros_like(w) for w in wrong]
+    with np.errstate(all="ignore"):
+        for k, (i, a, n, w) in enumerate(zip(wanted, analytic, numeric, wrong, strict=True)):
+            for j in np.flatnonzero(np.any(w, axis=0)):
+                behind, ahead, kinked, _ = n.slopes(int(j), eps)
+                excused[k][:, j] = w[:, j] & kinked & is_between(a[:, j], behind, ahead)
+                for row in np.flatnonzero(excused[k][:, j]):
+                    kink = Kink(
+                        i,
+                        place(int(j), arrays[i].shape),
+                        place(int(row), output_shape),
+                        float(a[row, j]),
+                        float(behind[row]),
+                        float(ahead[row]),
+                    )
+                    kinks.append((int(row), kink))
+        if len(kinks) > 1:
+            bent = [np.zeros(x.size, bool) for x in arrays]
+            gradients = [np.zeros((len(wrong[0]), x.size)) for x in arrays]
+            for i, a, e in zip(wanted, analytic, excused, strict=True):
+                bent[i], gradients[i] = np.asarray(np.any(e, axis=0)), a
+            fine = along_directions(f, arrays, gradients, bent, eps)
+            kinks = [(row, kink) for row, kink in kinks if fine[row]]
+            excused = [e & fine[:, np.newaxis] for e in excused]
+    for w, e in zip(wrong, excused, strict=True):
+        w &= ~e
+    return [kink for _, kink in kinks]
 
 
 def _constant(array: ndarray) -> Value:

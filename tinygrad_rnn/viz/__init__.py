@@ -1,14 +1,14 @@
-"""Pictures of graphs: what was computed, in which time step, and what gradient flowed back.
+"""Pictures: of graphs, of the gradient's way back through time, of gates and states.
 
-``turns`` finds the time step of every node, ``boxes`` decides what is shown as one box and makes
-a ``picture`` of boxes, clusters and edges, ``ways`` leads the edges along the steps, ``gradients``
-measures what flowed along them, ``dot`` writes the picture as DOT text, and ``render`` has Graphviz
-lay it out. ``plans`` makes such a picture of the plan of a scan.
+Graphs are laid out by Graphviz: ``boxes`` decides what is shown as one box and makes a ``picture``
+of boxes, clusters and edges, ``routing`` leads the edges along the steps, ``wrap`` breaks it into
+lines, ``gradients`` measures what flowed along the edges, ``dot`` writes it as DOT text, and
+``render`` has Graphviz draw it. ``plans`` makes such a picture of the plan of a scan.
 
-The gradient's way back through time has a picture of its own: ``rails`` finds what runs along the
-steps, ``shares`` what each of them adds to the weights' gradients, ``flow`` holds the numbers,
-``lattice`` draws them as SVG on a ``sheet``, with ``strips`` beneath, ``page`` plays them in a
-browser, and ``compare`` puts several beside each other.
+All else is written as ``svg`` directly: ``lattice`` draws a gradient flow on a ``sheet``, with
+``strips`` beneath, ``page`` plays it in a browser, ``compare`` puts several beside each other,
+``heat`` shows activations, ``curve`` losses. ``export`` saves them, by way of ``shapes`` and
+``tikz`` for what is no SVG. The numbers come from the room ``bptt``.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .. import backprop
+from ..bptt.flow import grads_by_step
 from ..graph import Node, Value
 from ..scan.plan import Plan
 from .boxes import build, details
 from .compare import Comparison, compare
 from .dot import to_dot
-from .flow import GradientFlow, gradient_flow, grads_by_step
+from .flow import GradientFlow, gradient_flow
 from .gradients import measure
+from .heat import HeatMap, heat_map
 from .plans import build_plan
 from .render import Drawing
+from .wrap import wrapped
 
 
 def draw(
@@ -34,6 +37,8 @@ def draw(
     values: bool = False,
     grads: bool = False,
     max_steps: int | None = None,
+    theme: str = "light",
+    fit: float | None = None,
 ) -> Drawing:
     """Draw the graph of what an output was computed from, time running from left to right.
 
@@ -56,17 +61,20 @@ def draw(
             ``.grad`` is touched.
         max_steps: show of each loop this many steps, the first and the last ones, and one box in
             place of the others.
+        theme: "light", "dark", or "auto": an SVG that follows the system of whoever looks.
+        fit: a width in pixels, at which a long graph is broken into lines.
 
     Returns:
         A ``graphviz.Digraph``: ``.render(outfile="graph.svg")`` writes it as a picture,
         ``.save("graph.dot")`` as DOT text, ``.source`` is that text, and a notebook shows it.
-        Pictures need the ``dot`` program or, as SVG, ``pip install 'tinygrad_rnn[dot]'``.
+        An outfile named .tex or .tikz is TikZ, for papers. Pictures need the ``dot`` program or,
+        as SVG, ``pip install 'tinygrad_rnn[dot]'``.
 
     Raises:
         TypeError: the output is not a Tensor, or max_steps not an integer.
         ValueError: the output has no graph; there is no such detail; ``detail="cell"`` without
             time steps; ``grads=True`` and an output that is not a scalar; max_steps below 2; any
-            of these with a plan.
+            of these with a plan; no such theme; fit below 300.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor([[0.5, 1.0], [0.0, 2.0]], requires_grad=True, name="w")
@@ -78,12 +86,12 @@ def draw(
     [True, True, True, False]
     """
     if isinstance(output, Plan):
-        if (detail, values, grads, max_steps) != ("op", False, False, None):
+        if (detail, values, grads, max_steps, fit) != ("op", False, False, None, None):
             raise ValueError(
-                "draw: a plan has one picture and no numbers; detail, values, grads and max_steps "
-                "go with a Tensor: that of a scan with unroll=True"
+                "draw: a plan has one picture and no numbers; detail, values, grads, max_steps and "
+                "fit go with a Tensor: that of a scan with unroll=True"
             )
-        return to_dot(build_plan(output))
+        return to_dot(build_plan(output), theme)
     if not isinstance(output, (Value, Iterable)):
         raise TypeError(
             f"draw: expected a Tensor or a sequence of them, got {type(output).__name__}"
@@ -102,7 +110,7 @@ def draw(
     picture = build(nodes, detail, values, max_steps)
     if grads:
         measure(picture, nodes)
-    return to_dot(picture)
+    return to_dot(picture if fit is None else wrapped(picture, fit), theme)
 
 
 def _node(y: Value, index: int, grads: bool) -> Node:
@@ -132,8 +140,10 @@ __all__ = [
     "Comparison",
     "Drawing",
     "GradientFlow",
+    "HeatMap",
     "compare",
     "draw",
     "gradient_flow",
     "grads_by_step",
+    "heat_map",
 ]

@@ -3,19 +3,22 @@
 The nodes are those that backward walks, oldest first. How many of them share a box is the
 ``detail``. A value that runs from one box into another is an edge, and a *state* if it crosses
 from one time step into a later one, whatever its name.
+
+A graph has no cycles, and neither has its picture: where a box would depend on itself by way of
+another one, a second box is begun.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..bptt.turns import Loop, Place, Turn, backward, common, crosses, places
 from ..graph import Node, ancestors
-from . import labels, ways
+from . import labels, routing
 from .picture import Box, Edge, Picture, arranged, single
-from .turns import Loop, Place, Turn, backward, common, crosses, turns
 
 
 def build(
@@ -52,8 +55,11 @@ class _Builder:
         nodes = ancestors(outputs)[::-1]
         self.operations = [node for node in nodes if not node.is_leaf]
         self.outputs = dict.fromkeys(outputs)
+        used = {parent for node in nodes for parent in node.parents}
+        # A loss that nothing else depends on has a box of its own, at the end.
+        self.ends = {node for node in outputs if node not in used and node.output.size == 1}
         self.values = values
-        self.places = turns(self.operations)
+        self.places = places(self.operations)
         self.loops = list(dict.fromkeys(t.loop for place in self.places.values() for t in place))
         self.gaps = _gaps(self.loops, max_steps)
         self.dtype = Counter(node.output.dtype for node in nodes).most_common(1)[0][0]
@@ -116,7 +122,7 @@ class _Builder:
         title = labels.operation(node)
         lines = [labels.shape(node.output, self.dtype)]
         if node.name:
-            title, lines = node.name, [title, *lines]
+            title, lines = labels.name(node.name), [title, *lines]
         if self.values:
             lines += labels.values(node.output)
         kind = "output" if node in self.outputs else "operation"
@@ -127,16 +133,10 @@ class _Builder:
     def modules(self, node: Node) -> tuple[str, ...]:
         """The modules a node ran in: those inside of the innermost loop, if it ran in one."""
         place = self.places[node]
-        path = node.scope.path
+        path = tuple(map(labels.name, node.scope.path))
         if place:
             return path[len(place[-1].loop.path) :]
         return (path[0] + backward(node.scope.sweep), *path[1:]) if path else ()
-
-    def module(self, node: Node) -> Box:
-        """A box for all that ran in this node's module."""
-        scope = node.scope
-        title = ".".join(scope.path) + backward(scope.sweep)
-        return self.boxes.setdefault((scope.path, scope.sweep), Box("module", title))
 
     # ── leaves and constants ─────────────────────────────────────────────────────────────
 
@@ -146,10 +146,10 @@ class _Builder:
             users = list(dict.fromkeys(self.box_of[node] for node, _ in source.inputs))
             if users and all(user.kind == "gap" for user in users):
                 continue
-            source.full_name = source.name
+            source.full_name = labels.name(source.name)
             if source.name and source.inputs and alike[source.name] > 1:
                 where = common([node.scope.path for node, _ in source.inputs])
-                source.full_name = ".".join((*where, source.name))
+                source.full_name = labels.name(".".join((*where, source.name)))
             self.add_source(source, users)
 
     def add_source(self, source: _Source, users: list[Box]) -> Box:
@@ -201,9 +201,6 @@ class _Builder:
                 parents = [node.parents[i] for node, i in edge.inputs if self.places[node] == last]
                 edge.lines = [labels.crossing(dict.fromkeys(parents), self.dtype)]
 
-    def lay_ways(self) -> None:
-        ways.lay(self.boxes, self.edges, self.places, self.loops, self.gaps)
-
 
 class _ByOperation(_Builder):
     """A box for every operation."""
@@ -216,10 +213,106 @@ class _ByOperation(_Builder):
             if edge.kind == "state" and edge.tail.kind == "operation":
                 edge.tail.kind = "state"
         self.name_edges({"gap"})
-        self.lay_ways()
+        routing.route(self.boxes, self.edges, self.places, self.loops, self.gaps)
 
 
-class _ByStep(_Builder):
+class _Grouping(_Builder):
+    """Boxes of several operations, so grouped that no box depends on itself by way of others.
+
+    For every box a set of bits has all boxes that it depends on.
+    """
+
+    def __init__(self, outputs: Sequence[Node], values: bool, max_steps: int | None):
+        super().__init__(outputs, values, max_steps)
+        self.groups: dict[Hashable, list[Box]] = defaultdict(list)
+        self.bit: dict[Box, int] = {}
+        self.before: dict[Box, int] = {}
+        self.is_used: set[Box] = set()
+        self.alike: Counter[Hashable] = Counter()
+        self.loop_of: dict[Box, Loop] = {}
+
+    def group(self, node: Node, key: Hashable, make: Callable[[], Box]) -> Box:
+        """The first box with this key that the node may go into, or a new one.
+
+        Two loops, as two calls of a layer, do not share a box.
+        """
+        place = self.places[node]
+        loop = place[0].loop if place else None
+        parents = {self.box_of[p] for p in self.feeding(node)}
+        needed = 0
+        for parent in parents:
+            needed |= self.before[parent] | self.bit[parent]
+        for box in self.groups[key]:
+            if loop is not None and self.loop_of.setdefault(box, loop) is not loop:
+                continue
+            others = 0
+            for parent in parents:
+                if parent is not box:
+                    others |= self.before[parent] | self.bit[parent]
+            if not others & self.bit[box]:
+                self.depend(box, others, parents)
+                return box
+        box = make()
+        if loop is not None:
+            self.loop_of[box] = loop
+        self.groups[key].append(box)
+        same = key if box.kind == "step" else box.title
+        self.alike[same] += 1
+        if self.alike[same] > 1:
+            box.title += f" ({self.alike[same]})"
+        self.boxes[box] = box
+        self.known(box, needed, parents)
+        return box
+
+    def alone(self, node: Node) -> Box:
+        """A box for this operation only."""
+        parents = {self.box_of[p] for p in self.feeding(node)}
+        box = self.operation(node)
+        needed = 0
+        for parent in parents:
+            needed |= self.before[parent] | self.bit[parent]
+        self.known(box, needed, parents)
+        return box
+
+    def gap(self, node: Node) -> Box | None:
+        box = super().gap(node)
+        if box is not None:
+            parents = {self.box_of[p] for p in self.feeding(node)} - {box}
+            needed = 0
+            for parent in parents:
+                needed |= self.before[parent] | self.bit[parent]
+            if box in self.bit:
+                self.depend(box, needed, parents)
+            else:
+                self.known(box, needed, parents)
+        return box
+
+    def feeding(self, node: Node) -> list[Node]:
+        """What an operation is computed from, as far as that decides on the order of boxes."""
+        return [p for p in node.parents if isinstance(p, Node) and not p.is_leaf]
+
+    def known(self, box: Box, needed: int, parents: set[Box]) -> None:
+        self.bit[box] = 1 << len(self.bit)
+        self.before[box] = needed
+        self.is_used |= parents
+
+    def depend(self, box: Box, needed: int, parents: set[Box]) -> None:
+        self.is_used |= parents - {box}
+        if needed & ~self.before[box]:
+            self.before[box] |= needed
+            if box in self.is_used:
+                for other, before in self.before.items():
+                    if before & self.bit[box]:
+                        self.before[other] |= needed
+
+    def module(self, node: Node) -> Box:
+        """A box for all that ran in this node's module."""
+        scope = node.scope
+        title = labels.name(".".join(scope.path)) + backward(scope.sweep)
+        return self.group(node, (scope.path, scope.sweep), lambda: Box("module", title))
+
+
+class _ByStep(_Grouping):
     """A box for every time step; what ran outside the loops by module, or by operation."""
 
     def __init__(self, outputs: Sequence[Node], values: bool, max_steps: int | None):
@@ -235,15 +328,16 @@ class _ByStep(_Builder):
 
     def box(self, node: Node) -> Box:
         place = self.places[node]
+        if node in self.ends or (not place and not node.scope.path):
+            return self.alone(node)
         if not place:
-            return self.module(node) if node.scope.path else self.operation(node)
+            return self.module(node)
         self.rank[node] = len(self.members[place])
         self.members[place].append(node)
-        box = self.boxes.get(place)
-        if box is None:
-            # A step that has loops inside is a cluster, and its own operations a box in it.
-            around = place if place[-1] in self.outer else place[:-1]
-            box = self.boxes[place] = Box("step", place[-1].title, place=around)
+        # A step that has loops inside is a cluster, and its own operations a box in it.
+        around = place if place[-1] in self.outer else place[:-1]
+        title = labels.name(place[-1].title)
+        box = self.group(node, place, lambda: Box("step", title, place=around))
         inside = ".".join(self.modules(node))
         if inside and inside not in box.lines:
             box.lines.append(inside)
@@ -273,35 +367,48 @@ class _ByStep(_Builder):
 
     def finish(self) -> None:
         self.name_edges({"step", "module", "gap"})
-        self.lay_ways()
+        routing.route(self.boxes, self.edges, self.places, self.loops, self.gaps)
 
 
-class _ByModule(_Builder):
-    """A box for every module, all its time steps in one."""
+class _ByModule(_Grouping):
+    """A box for every module, all its time steps in one.
+
+    What a module keeps for its own next step does not come back into it: it is shown beside it.
+    """
 
     def __init__(self, outputs: Sequence[Node], values: bool, max_steps: int | None):
         super().__init__(outputs, values, max_steps=None)
         self.folded: dict[Hashable, tuple[Box, list[str]]] = {}
+        self.counts: dict[Box, dict[Loop, None]] = defaultdict(dict)
+
+    def feeding(self, node: Node) -> list[Node]:
+        return [p for p in super().feeding(node) if self.kind_between(p, node) == "data"]
 
     def box(self, node: Node) -> Box:
         place = self.places[node]
+        if node in self.ends or not (place or node.scope.path):
+            return self.alone(node)
         if node.scope.path:
             box = self.module(node)
-        elif place:
+        else:
             loop = place[-1].loop
             title = (loop.name or "loop") + backward(loop.sweep)
-            box = self.boxes.setdefault(loop, Box("module", title))
-        else:
-            return self.operation(node)
-        if place and not box.lines:
-            box.lines.append(labels.steps(len(place[-1].loop.turns)))
+            box = self.group(node, loop, lambda: Box("module", title))
+        if place:
+            self.counts[box][place[-1].loop] = None
         return box
 
     def connect(self, parent: Node, node: Node, i: int) -> None:
-        """A state that a module keeps for its own next step is an edge from it to itself."""
-        kind = self.kind_between(parent, node)
-        if kind == "state" or self.box_of[parent] is not self.box_of[node]:
-            self.edge(self.box_of[parent], kind, node, i)
+        if self.kind_between(parent, node) == "data":
+            super().connect(parent, node, i)
+            return
+        tail, head = self.box_of[parent], self.box_of[node]
+        key = (tail, head, "next")
+        if key not in self.edges:
+            whose = "its next step" if tail is head else f"the next step of {head.title}"
+            stub = self.boxes[key] = Box("next", f"to {whose}", beside=tail)
+            self.edges[key] = Edge(tail, stub, "state")
+        self.edges[key].inputs.append((node, i))
 
     def add_source(self, source: _Source, users: list[Box]) -> Box:
         """A weight is listed in the only box that uses it; the inputs of all steps are one box."""
@@ -310,7 +417,7 @@ class _ByModule(_Builder):
         shape = labels.shape(source.array, self.dtype)
         anew = bool(common([self.places[node] for node, _ in source.inputs]))
         if source.kind == "weight" and not anew:
-            users[0].lines.append(f"{source.name} {shape}".strip())
+            users[0].lines.append(f"{labels.name(source.name)} {shape}".strip())
             return users[0]
         key = (users[0], source.kind, anew, shape)
         if key not in self.folded:
@@ -324,15 +431,22 @@ class _ByModule(_Builder):
         self.feed(box, source.inputs)
         between = ", " if len(names) == 2 else " … "
         named = names[0] and names[-1]
-        box.title = f"{names[0]}{between}{names[-1]}" if named else f"{len(names)} × {shape}"
+        first, last = labels.name(names[0]), labels.name(names[-1])
+        box.title = f"{first}{between}{last}" if named else f"{len(names)} × {shape}"
         box.lines = [shape] if named else []
         return box
 
     def finish(self) -> None:
         self.name_edges({"module"})
+        for box, loops in self.counts.items():
+            box.lines.insert(0, labels.steps(len(loop.turns) for loop in loops))
+        for edge in self.edges.values():
+            if edge.head.kind == "next":
+                edge.head.lines.append(edge.head.title)
+                edge.head.title, edge.lines = edge.lines[0] if edge.lines else "state", []
 
 
-details = {"op": _ByOperation, "cell": _ByStep, "layer": _ByModule}
+details: dict[str, type[_Builder]] = {"op": _ByOperation, "cell": _ByStep, "layer": _ByModule}
 
 
 def _gaps(loops: list[Loop], max_steps: int | None) -> dict[Turn, Box]:

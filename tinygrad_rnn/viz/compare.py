@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Mapping
 
 import numpy as np
+from numpy import ndarray
 
-from .flow import GradientFlow, write
-from .picture import Scale
-from .sheet import scale_of, ticks
-from .svg import HUES, document, escaped, figure, number, shade, shortened
+from ..bptt.flow import EXPLODED, VANISHED, Flow, quiet, regime
+from ..bptt.table import aligned
+from .export import Shown
+from .flow import GradientFlow
+from .page import still_page
+from .scale import EXPLODING, Scale
+from .style import HUES
+from .svg import Canvas, document, figure, fitted, log_ticks, number, step_ticks, visible
 
 _left, _width, _tall = 64.0, 560.0, 220.0
 _largest_map, _smallest_map, _gap = 210.0, 150.0, 44.0
 _dashes = ("", "7 3", "2 3", "9 3 2 3")
 
 
-class Comparison:
+class Comparison(Shown):
     """Gradient flows beside each other; :func:`compare` makes it.
 
     A notebook shows the picture; printed, it is a table; :meth:`save` writes it.
@@ -30,7 +34,7 @@ class Comparison:
             flow without states.
     """
 
-    def __init__(self, flows: Mapping[str, GradientFlow]):
+    def __init__(self, flows: Mapping[str, Flow]):
         self.flows = dict(flows)
         self.jacobians = {
             name: flow.jacobian_norms()
@@ -43,41 +47,20 @@ class Comparison:
         rows = [["", "steps", "|dL/ds| first", "last", "first / last"]]
         for name, flow in self.flows.items():
             first, last = _ends(flow)
-            ratio = f"{first / last:.2e}" if last > 0 else "–"
-            rows.append([name, str(flow.T), f"{first:.2e}", f"{last:.2e}", ratio])
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        return "\n".join(
-            "  ".join(
-                [row[0].ljust(widths[0])]
-                + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
-            )
-            for row in rows
-        )
+            ratio = f"{first / last:.2e}" if last > 0 and math.isfinite(first) else "–"
+            rows.append([visible(name), str(flow.T), f"{first:.2e}", f"{last:.2e}", ratio])
+        return aligned(rows, left=1)
 
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(self.flows)}>"
 
-    def svg(self) -> str:
+    def svg(self, *, theme: str = "light") -> str:
         """The picture, as SVG text."""
-        return _Drawer(self).svg()
+        return _Drawer(self).svg(theme)
 
-    def html(self) -> str:
+    def html(self, *, theme: str = "auto") -> str:
         """A page that shows the picture, as HTML text."""
-        from .page import still_page
-
-        return still_page("Gradient flows compared", self.svg())
-
-    def _repr_svg_(self) -> str:
-        return self.svg()
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture (``.svg``) or a page that shows it (``.html``).
-
-        Raises:
-            ValueError: another suffix.
-            OSError: the file cannot be written.
-        """
-        write(path, {".svg": self.svg, ".html": self.html})
+        return still_page("Gradient flows compared", self.svg(theme=theme), theme)
 
 
 def compare(flows: Mapping[str, GradientFlow]) -> Comparison:
@@ -87,6 +70,9 @@ def compare(flows: Mapping[str, GradientFlow]) -> Comparison:
     Below, for each net, the heat map of |dh_t/dh_s|: how strongly the state at step t (a row)
     depends on that at step s (a column); on the diagonal it is that of the identity. Of states
     larger than 16 these norms are estimates, and of more than 32 steps some rows are left out.
+
+    What has vanished, and what has exploded, is told for each net by itself: see
+    ``bptt.flow.VANISHED``. Of a Jacobian, R is the norm of the identity.
 
     Args:
         flows: a :class:`GradientFlow` for each name.
@@ -113,150 +99,217 @@ def compare(flows: Mapping[str, GradientFlow]) -> Comparison:
     if not flows:
         raise ValueError("compare: expected at least one flow, got none")
     for name, flow in flows.items():
-        if not isinstance(name, str) or not isinstance(flow, GradientFlow):
+        if not isinstance(name, str) or not isinstance(flow, Flow):
             raise TypeError(
                 f"compare: expected a GradientFlow by a name, got {name!r}: {type(flow).__name__}"
             )
     return Comparison(flows)
 
 
-def _ends(flow: GradientFlow) -> tuple[float, float]:
-    norms = flow.norms[~np.isnan(flow.norms)]
-    return float(norms[0]), float(norms[-1])
+def _ends(flow: Flow) -> tuple[float, float]:
+    """The norms at the first and at the last step that there is a state in."""
+    present = sorted({c for state in flow.states.values() for c in state.columns.tolist()})
+    norms = [float(flow.norms[c]) for c in present]
+    norms = [n for n in norms if not math.isnan(n)] or [math.nan]
+    return norms[0], norms[-1]
 
 
-class _Drawer:
+class _Drawer(Canvas):
     def __init__(self, comparison: Comparison):
+        super().__init__()
         self.flows, self.jacobians = comparison.flows, comparison.jacobians
         self.T = max(flow.T for flow in self.flows.values())
-        self.parts: list[str] = []
         self.y = 0.0
         self.width = _left + _width + 220
         room = (self.width - 40) / max(len(self.jacobians), 1) - _gap
         self.map = min(max(room, _smallest_map), _largest_map)
 
-    def svg(self) -> str:
+    def svg(self, theme: str) -> str:
         self._curves()
         if self.jacobians:
             self._maps()
-        return document(self.width, self.y, "gradient flows compared", 4, "".join(self.parts))
-
-    def words(self, x: float, y: float, text: str, kind: str = "small", at: str = "start") -> None:
-        self.parts.append(
-            f'<text class="{kind}" x="{number(x)}" y="{number(y)}" text-anchor="{at}">'
-            f"{escaped(text)}</text>"
+        return document(
+            self.width, self.y, "gradient flows compared", "".join(self.parts), theme=theme
         )
 
+    # ── the norms, step by step ──────────────────────────────────────────────────────────
+
+    @quiet
     def _curves(self) -> None:
-        """|dL/ds_t| of all on one axis."""
-        norms = [
-            n for flow in self.flows.values() for n in flow.norms if n > 0 and math.isfinite(n)
+        """|dL/ds_t| of all on one axis: marks where one is off it."""
+        told = {
+            name: [regime(float(norm), flow.sent_by_loss) for norm in flow.norms]
+            for name, flow in self.flows.items()
+        }
+        sizes = [
+            (float(norm), kind)
+            for name, flow in self.flows.items()
+            for norm, kind in zip(flow.norms, told[name], strict=True)
         ]
-        scale = scale_of(norms)
-        low, high = math.log10(scale.low), math.log10(scale.high)
+        scale = Scale.over(sizes)
         top, pitch = 58.0, _width / self.T
         bottom = top + _tall
-        self.words(16, 24, "The gradient of the state, step by step", "title")
-        self.words(16, 42, "|dL/ds_t|, all states of a step together, on a logarithmic axis")
+        self.text(16, 24, "The gradient of the state, step by step", "title")
+        words = "|dL/ds_t|, all states of a step together, on a logarithmic axis"
+        if "vanished" in scale.regimes or any(n == 0 for n, _ in sizes):
+            words += "; open triangles: vanished, or 0"
+        if "NaN" in scale.regimes:
+            words += "; crosses: NaN or Inf"
+        if scale.is_bent:
+            words += "; narrower above the line: exploded"
+        self.text(16, 42, words, "small")
+
+        def height(norm: float) -> float:
+            return bottom - _tall * scale.height(norm)
+
         grid = ""
-        for power in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1):
-            y = bottom - _tall * (power - low) / (high - low)
+        knee = scale.knee
+        powers = log_ticks(scale.low, scale.high, _tall * knee)
+        if scale.most > scale.high:
+            above = log_ticks(scale.high, scale.most, _tall * (1 - knee))
+            powers += [p for p in above if height(10.0**p) < height(10.0 ** powers[-1]) - 11]
+        for power in powers:
+            y = height(10.0**power)
             grid += f"M{number(_left)} {number(y)}h{number(_width)}"
-            self.words(_left - 6, y + 3, f"1e{power}" if power else "1", at="end")
-        self.parts.append(f'<path class="guide" d="{grid}"/>')
-        self.parts.append(
-            f'<path class="axis" d="M{number(_left)} {number(top)}V{number(bottom)}'
-            f'h{number(_width)}"/>'
-        )
-        for t in ticks(self.T, pitch):
-            self.words(_left + pitch * (t + 0.5), bottom + 14, str(t), at="middle")
-        self.words(_left - 6, bottom + 14, "t", at="end")
+            self.text(_left - 6, y + 3, f"1e{power}" if power else "1", "small", "end")
+        self.path(grid or "M0 0", "guide")
+        self.path(f"M{number(_left)} {number(top)}V{number(bottom)}h{number(_width)}", "axis")
+        if scale.is_bent:
+            self.path(f"M{number(_left)} {number(height(scale.high))}h{number(_width)}", "level")
+        for t in step_ticks(self.T, pitch):
+            self.text(_left + pitch * (t + 0.5), bottom + 14, str(t), "small", "middle")
+        self.text(_left - 6, bottom + 14, "t", "small", "end")
         for k, (name, flow) in enumerate(self.flows.items()):
             hue, dash = HUES[k % len(HUES)], _dashes[k // 2 % len(_dashes)]
-            line, points = "", ""
+            line = points = marks = ""
             pen = "M"
-            for t, norm in enumerate(flow.norms):
-                if not (math.isfinite(norm) and norm >= scale.low * (1 - 1e-9)):
-                    pen = "M"  # where it has vanished there is no line
-                    continue
+            present = {c for state in flow.states.values() for c in state.columns.tolist()}
+            for t, (norm, kind) in enumerate(zip(flow.norms, told[name], strict=True)):
                 x = _left + pitch * (t + 0.5)
-                y = bottom - _tall * scale.fraction(float(norm))
-                line += f"{pen}{number(x)} {number(y)}"
-                points += f"M{number(x)} {number(y)}h0" if pitch >= 9 else ""
-                pen = "L"
-            style = f'fill="none" stroke="{hue}"'
+                if t not in present:
+                    pen = "M"
+                elif kind in ("vanished", "0"):
+                    marks += f"M{number(x - 4)} {number(bottom - 7)}h8l-4 6z"
+                    pen = "M"
+                elif kind == "NaN":
+                    marks += f"M{number(x - 4)} {number(top + 2)}l8 8m-8 0l8 -8"
+                    pen = "M"
+                else:
+                    y = height(float(norm))
+                    line += f"{pen}{number(x)} {number(y)}"
+                    points += f"M{number(x)} {number(y)}h0" if pitch >= 9 else ""
+                    pen = "L"
+            style = f' stroke="{hue}"'
             broken = f' stroke-dasharray="{dash}"' if dash else ""
-            self.parts.append(f'<path d="{line or "M0 0"}" {style} stroke-width="2"{broken}/>')
+            self.path(line or "M0 0", "back", f'{style} stroke-width="2"{broken}')
             if points:
-                cap = 'stroke-width="5.5" stroke-linecap="round"'
-                self.parts.append(f'<path d="{points}" {style} {cap}/>')
-            y = top + 10 + 34 * k
-            x = _left + _width + 22
-            self.parts.append(
-                f'<path d="M{number(x)} {number(y - 4)}h26" {style} stroke-width="2.5"{broken}/>'
-            )
-            first, last = _ends(flow)
-            self.words(x + 34, y, shortened(name, 24), "")
-            self.words(x + 34, y + 12, f"{figure(first)} first, {figure(last)} last")
+                cap = ' stroke-width="5.5" stroke-linecap="round"'
+                self.path(points, "back", style + cap)
+            if marks:
+                self.path(marks, "mark", style)
+            self._entry(name, flow, top + 10 + 34 * k, f"{style}{broken}")
         self.y = max(bottom + 40, top + 34 * len(self.flows) + 20)
+
+    def _entry(self, name: str, flow: Flow, y: float, style: str) -> None:
+        x = _left + _width + 22
+        self.path(f"M{number(x)} {number(y - 4)}h26", "back", f'{style} stroke-width="2.5"')
+        first, last = _ends(flow)
+        self.text(x + 34, y, fitted(name, 150))
+        kinds = {regime(float(n), flow.sent_by_loss) for n in (first,)}
+        said = next((f"; {kind}" for kind in ("exploded", "vanished") if kind in kinds), "")
+        words = fitted(f"{figure(first)} first, {figure(last)} last{said}", 162, 9.5)
+        self.text(x + 34, y + 12, words, "small")
+
+    # ── the Jacobians ────────────────────────────────────────────────────────────────────
 
     def _maps(self) -> None:
         """|dh_t/dh_s| of each, in the same colours."""
-        norms = [found[~np.isnan(found)] for _, found in self.jacobians.values()]
-        scale = scale_of(float(n) for n in itertools.chain(*norms))
-        self.words(
+        kinds = {name: self._kinds(name) for name in self.jacobians}
+        sizes = [
+            pair
+            for name, (_, norms) in self.jacobians.items()
+            for pair in zip(norms.ravel().tolist(), kinds[name].ravel().tolist(), strict=True)
+            if pair[1] is not None
+        ]
+        scale = Scale.over(sizes)
+        self.text(
             16, self.y + 8, "How the state at t (down) depends on that at s (across)", "title"
         )
-        self.words(16, self.y + 26, "|dh_t/dh_s|, the Frobenius norm")
-        cell = 11.0
+        words = "|dh_t/dh_s|, the Frobenius norm; |I| that of the identity"
+        self.text(16, self.y + 26, words, "small")
+        y, cell = self.y + 40, 9.0
+        x = 16.0
+        low, high = figure(scale.low), figure(scale.high)
+        self.text(x, y, low, "small")
+        x += 46
         for k in range(16):
-            self.parts.append(
-                f'<rect class="f{k}" x="{number(430 + cell * k)}" y="{number(self.y + 15)}" '
-                f'width="{number(cell)}" height="9"/>'
-            )
-        ends = (scale.low, "start", 0), (scale.high, "end", 16)
-        for norm, anchor, place in ends:
-            self.words(430 + cell * place, self.y + 35, figure(norm), at=anchor)
-        self.parts.append(
-            f'<rect class="fz" x="640" y="{number(self.y + 15)}" width="11" height="9"/>'
+            self.rect(x + cell * k, y - 8, cell, 9, f"f{k}")
+        x += 16 * cell + 6
+        self.text(x, y, high, "small")
+        x += 52
+        regimes = scale.regimes
+        if "exploded" in regimes:
+            for k in range(EXPLODING):
+                self.rect(x + cell * k, y - 8, cell, 9, f"fe{k}")
+            words = f"exploded: above {EXPLODED:g} |I|, to {figure(scale.most)}"
+            self.text(x + 42, y, words, "small")
+            x += 230
+        known = (
+            ("vanished", "fz", f"vanished: below {figure(VANISHED)} |I|"),
+            ("NaN", "fx", "NaN or Inf"),
         )
-        self.words(656, self.y + 23, "vanished")
-        self.y += 58
+        for kind, shade, words in known:
+            if kind in regimes:
+                self.rect(x, y - 8, 11, 9, shade)
+                self.text(x + 16, y, words, "small")
+                x += 160
+        self.y = y + 20
         most = max(1, int((self.width - 40) // (self.map + _gap)))
         names = list(self.jacobians)
         for start in range(0, len(names), most):
             for place, name in enumerate(names[start : start + most]):
-                self._map(_left - 20 + place * (self.map + _gap), name, scale)
+                self._map(_left - 20 + place * (self.map + _gap), name, scale, kinds[name])
             self.y += self.map + 46
         self.y += 4
 
-    def _map(self, left: float, name: str, scale: Scale) -> None:
+    def _kinds(self, name: str) -> ndarray:
+        """What the written rule says of every Jacobian; None where there is none."""
+        norms = self.jacobians[name][1]
+        state = next(iter(self.flows[name].states.values()))
+        identity = math.sqrt(math.prod(state.trajectory.shape))
+        kinds = [
+            None if math.isnan(n) else {"0": "vanished"}.get(r := regime(n, identity), r)
+            for n in norms.ravel().tolist()
+        ]
+        return np.array(kinds, object).reshape(norms.shape)
+
+    def _map(self, left: float, name: str, scale: Scale, kinds: ndarray) -> None:
         steps, norms = self.jacobians[name]
         top = self.y + 14
         across = self.map / norms.shape[1]
         # A row stands for itself and for the ones left out before it.
         edges = np.concatenate([[0], steps + 1]) * across
-        self.words(left, self.y + 6, shortened(name, 30), "")
-        self.parts.append(
-            f'<rect class="node" x="{number(left)}" y="{number(top)}" width="{number(self.map)}" '
-            f'height="{number(self.map)}"/>'
-        )
-        for r in range(len(steps)):
+        self.text(left, self.y + 6, fitted(name, self.map))
+        self.rect(left, top, self.map, self.map, "node")
+        order = np.argsort(steps)
+        edges = np.concatenate([[0], steps[order] + 1]) * across
+        for place, r in enumerate(order.tolist()):
+            shades = [
+                "" if kind is None else scale.shade(norm, kind)
+                for norm, kind in zip(norms[r].tolist(), kinds[r].tolist(), strict=True)
+            ]
             s = 0
-            for kind, run in itertools.groupby(norms[r].tolist(), lambda n: _shade(scale, n)):
+            for shade, run in itertools.groupby(shades):
                 count = len(list(run))
-                if kind:
-                    self.parts.append(
-                        f'<rect class="f{kind} cell" x="{left + s * across:.2f}" '
-                        f'y="{top + edges[r]:.2f}" width="{count * across + 0.1:.2f}" '
-                        f'height="{edges[r + 1] - edges[r] + 0.1:.2f}"/>'
+                if shade:
+                    self.add(
+                        f'<rect class="f{shade} cell" x="{left + s * across:.2f}" '
+                        f'y="{top + edges[place]:.2f}" width="{count * across + 0.1:.2f}" '
+                        f'height="{edges[place + 1] - edges[place] + 0.1:.2f}"/>'
                     )
                 s += count
-        for t in ticks(norms.shape[1], across):
-            self.words(left + (t + 0.5) * across, top + self.map + 11, str(t), at="middle")
-            if (t + 0.5) * across > 8:
-                self.words(left - 4, top + (t + 0.5) * across + 3, str(t), at="end")
-
-
-def _shade(scale: Scale, norm: float) -> str:
-    return "" if math.isnan(norm) else shade(scale, norm)
+        for t in step_ticks(norms.shape[1], across):
+            at = (t + 0.5) * across
+            self.text(left + at, top + self.map + 11, str(t), "small", "middle")
+            if at > 8:
+                self.text(left - 4, top + at + 3, str(t), "small", "end")

@@ -1,14 +1,13 @@
-"""Curves over the steps of a run as SVG, written directly: lines need no plotting library."""
+"""Curves over the steps of a run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import NamedTuple
 
-from .style import BOXES, FAINT, FONT, INK
-from .svg import HUES
+from .style import BOXES, HUES
+from .svg import Canvas, columns, document, fitted, number, round_ticks, tick_label
 
 WIDTH, HEIGHT = 760, 420
 LEFT, TOP, BOTTOM = 62, 48, 48  # margins; at the right stand the names of the lines
@@ -28,7 +27,9 @@ class _Line(NamedTuple):
     dots: bool
 
 
-def loss_curve(title: str, unit: str, training: Sequence[float], held_out: Curve) -> str:
+def loss_curve(
+    title: str, unit: str, training: Sequence[float], held_out: Curve, *, theme: str = "light"
+) -> str:
     """Training and held-out loss over the steps of a run, as an SVG file's text.
 
     Args:
@@ -36,6 +37,7 @@ def loss_curve(title: str, unit: str, training: Sequence[float], held_out: Curve
         unit: of the losses.
         training: the loss of step 1, 2, ...; shown as means of neighbouring steps.
         held_out: pairs of step and loss.
+        theme: "light", "dark" or "auto".
 
     Raises:
         ValueError: there is nothing to show, or a loss is not a finite number.
@@ -48,16 +50,17 @@ def loss_curve(title: str, unit: str, training: Sequence[float], held_out: Curve
         _Line("training", _training, _thinned(training), False),
         _Line("held out", _held_out, held_out, len(held_out) <= DOTS),
     ]
-    return _drawn("loss_curve", title, unit, [line for line in lines if line.points])
+    return _drawn("loss_curve", title, unit, [line for line in lines if line.points], theme)
 
 
-def curves(title: str, unit: str, lines: Mapping[str, Curve]) -> str:
+def curves(title: str, unit: str, lines: Mapping[str, Curve], *, theme: str = "light") -> str:
     """What several runs measured over their steps, as an SVG file's text.
 
     Args:
         title: what stands above it.
         unit: of what was measured.
         lines: by the name of a run: pairs of step and number.
+        theme: "light", "dark" or "auto".
 
     Raises:
         ValueError: there is no line, a line without points, or a number that is not finite.
@@ -67,70 +70,57 @@ def curves(title: str, unit: str, lines: Mapping[str, Curve]) -> str:
     >>> svg.startswith("<svg") and "LSTM 2.10" in svg
     True
     """
-    return _drawn(
-        "curves",
-        title,
-        unit,
-        [
-            _Line(name, HUES[k % len(HUES)], points, len(points) <= DOTS)
-            for k, (name, points) in enumerate(lines.items())
-        ],
-    )
+    drawn = [
+        _Line(name, HUES[k % len(HUES)], points, len(points) <= DOTS)
+        for k, (name, points) in enumerate(lines.items())
+    ]
+    return _drawn("curves", title, unit, drawn, theme)
 
 
-def _drawn(where: str, title: str, unit: str, lines: Sequence[_Line]) -> str:
+def _drawn(where: str, title: str, unit: str, lines: Sequence[_Line], theme: str) -> str:
     points = [point for line in lines for point in line.points]
     whole = bool(lines) and all(line.points for line in lines)
-    if not whole or not all(math.isfinite(number) for point in points for number in point):
+    if not whole or not all(math.isfinite(x) for point in points for x in point):
         raise ValueError(f"{where}: expected finite numbers of at least one step")
-    steps = _ticks(0, max(1.0, *(step for step, _ in points)))
-    losses = _ticks(min(loss for _, loss in points), max(loss for _, loss in points))
-    labels = [f"{line.name} {line.points[-1][1]:.2f}" for line in lines]
-    right = max(118, 20 + 7 * max(map(len, labels)))
+    steps = round_ticks(0, max(1.0, *(step for step, _ in points)))
+    losses = round_ticks(min(loss for _, loss in points), max(loss for _, loss in points))
+    labels = [f"{fitted(line.name, 240, 12)} {line.points[-1][1]:.2f}" for line in lines]
+    right = max(118, 20 + 7 * max(map(columns, labels)))
+    edge, floor = WIDTH - right, HEIGHT - BOTTOM
+    canvas = Canvas()
 
     def x(step: float) -> float:
-        return LEFT + (WIDTH - LEFT - right) * step / steps[-1]
+        return LEFT + (edge - LEFT) * step / steps[-1]
 
     def y(loss: float) -> float:
-        return (
-            HEIGHT
-            - BOTTOM
-            - (HEIGHT - TOP - BOTTOM) * (loss - losses[0]) / (losses[-1] - losses[0])
-        )
+        return floor - (floor - TOP) * (loss - losses[0]) / (losses[-1] - losses[0])
 
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
-        f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="{FONT}" font-size="12" fill="{INK}">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        _text(LEFT, 22, title, "start", 'font-size="14"'),
-        _text(LEFT, 40, unit, "start", 'fill="#555555"'),
-        _text(x(steps[-1]), HEIGHT - 10, "steps", "end", 'fill="#555555"'),
-    ]
+    canvas.text(LEFT, 22, fitted(title, WIDTH - LEFT - 16, 14), "heading")
+    canvas.text(LEFT, 40, fitted(unit, WIDTH - LEFT - 16, 12), "side")
+    canvas.text(x(steps[-1]), HEIGHT - 10, "steps", "side", "end")
     for loss in losses:
-        parts.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - right}" y1="{y(loss):.1f}" y2="{y(loss):.1f}" '
-            f'stroke="{FAINT}" stroke-width="{1 if loss == losses[0] else 0.4}"/>'
-        )
-        parts.append(_text(LEFT - 8, y(loss) + 4, _number(loss, losses), "end"))
-    parts.extend(_text(x(step), HEIGHT - BOTTOM + 18, _number(step, steps)) for step in steps)
+        kind = "axis" if loss == losses[0] else "guide"
+        canvas.path(f"M{LEFT} {number(y(loss))}H{number(edge)}", kind)
+        canvas.text(LEFT - 8, y(loss) + 4, tick_label(loss, losses), "side", "end")
+    for step in steps:
+        canvas.text(x(step), floor + 18, tick_label(step, steps), "side", "middle")
     for line in lines:
-        path = " ".join(f"{x(step):.1f},{y(loss):.1f}" for step, loss in line.points)
-        parts.append(
+        path = " ".join(f"{number(x(step))},{number(y(loss))}" for step, loss in line.points)
+        canvas.add(
             f'<polyline points="{path}" fill="none" stroke="{line.color}" stroke-width="1.6" '
             'stroke-linejoin="round"/>'
         )
         if line.dots:
-            parts.extend(
-                f'<circle cx="{x(step):.1f}" cy="{y(loss):.1f}" r="2.6" fill="{line.color}"/>'
+            canvas.parts.extend(
+                f'<circle cx="{number(x(step))}" cy="{number(y(loss))}" r="2.6" '
+                f'fill="{line.color}"/>'
                 for step, loss in line.points
             )
     heights = _apart([y(line.points[-1][1]) + 4 for line in lines])
-    parts.extend(  # all at the edge: beside a line that ends early, others may go on
-        _text(WIDTH - right + 9, height, label, "start", f'fill="{line.color}"')
-        for line, label, height in zip(lines, labels, heights, strict=True)
-    )
-    return "\n".join([*parts, "</svg>", ""])
+    for line, label, height in zip(lines, labels, heights, strict=True):
+        # All at the edge: beside a line that ends early, others may go on.
+        canvas.text(edge + 9, height, label, "name", more=f' style="fill:{line.color}"')
+    return document(WIDTH, HEIGHT, title, "".join(canvas.parts), theme=theme)
 
 
 def _thinned(losses: Sequence[float]) -> list[tuple[float, float]]:
@@ -143,20 +133,6 @@ def _thinned(losses: Sequence[float]) -> list[tuple[float, float]]:
     if curve:
         curve[-1] = (len(losses), curve[-1][1])
     return curve
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Four to ten round numbers, evenly spaced, that enclose what lies from low to high."""
-    span = max(high - low, 1e-3 * max(abs(low), abs(high), 1e-3))
-    power = 10.0 ** math.floor(math.log10(span / 4))
-    spacing = next(power * f for f in (1, 2, 2.5, 5, 10) if span / (power * f) <= 6)
-    first, last = math.floor(low / spacing), math.ceil(high / spacing)
-    return [i * spacing for i in range(first, max(last, first + 1) + 1)]
-
-
-def _number(tick: float, ticks: Sequence[float]) -> str:
-    digits = max(0, 1 - math.floor(math.log10(ticks[1] - ticks[0])))
-    return f"{tick:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"{tick:,.0f}"
 
 
 def _apart(heights: Sequence[float]) -> list[float]:
@@ -178,8 +154,3 @@ def _apart(heights: Sequence[float]) -> list[float]:
         for place, member in enumerate(members)
     }
     return [moved[i] for i in range(len(heights))]
-
-
-def _text(x: float, y: float, text: str, anchor: str = "middle", more: str = "") -> str:
-    more = f" {more}" if more else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{escape(text)}</text>'

@@ -1,7 +1,8 @@
 """From a picture to DOT text, the language of Graphviz.
 
 The text depends on the picture alone: boxes are numbered as they are written, so that two runs
-of one program give the same text.
+of one program give the same text. What is written on an edge is a node in the middle of it, which
+other edges are led around.
 """
 
 from __future__ import annotations
@@ -12,25 +13,24 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from . import labels, style
-from .picture import Box, Cluster, Edge, Picture, Scale, single
+from .picture import Box, Cluster, Edge, Picture, Range, boxes_in, single
 from .render import Drawing
-from .svg import figure
+from .svg import checked_theme, figure
 
 
-def to_dot(picture: Picture) -> Drawing:
+def to_dot(picture: Picture, theme: str = "light") -> Drawing:
     """The picture as a ``graphviz.Digraph``."""
-    ids: dict[Box, str] = {}
-    lines = [
-        *_parts(picture.root, ids, itertools.count(), "\t"),
-        *(_beside(box, ids) for box in ids if box.beside is not None),
-        *(_edge(edge, ids, picture.scale) for edge in picture.edges),
-    ]
-    if picture.scale is not None:
-        lines += _legend(picture.scale)
-    graph = {**style.GRAPH, **_effort(ids)}
+    writer = _Writer(picture, checked_theme(theme) == "dark")
+    graph = {**style.GRAPH, **_effort(boxes_in(picture.root))}
     if picture.downwards:
         graph["rankdir"] = "TB"
-    return Drawing(graph_attr=graph, node_attr=style.NODE, edge_attr=style.EDGE, body=lines)
+    looks = (writer.look(look) for look in (graph, style.NODE, style.EDGE))
+    graph_attr, node_attr, edge_attr = looks
+    drawing = Drawing(
+        graph_attr=graph_attr, node_attr=node_attr, edge_attr=edge_attr, body=list(writer.lines())
+    )
+    drawing.theme = theme
+    return drawing
 
 
 def _effort(boxes: Collection[Box]) -> Mapping[str, str]:
@@ -44,66 +44,91 @@ def _effort(boxes: Collection[Box]) -> Mapping[str, str]:
     return {"nslimit": f"{min(0.3, 450 / len(boxes)):.2g}"}
 
 
-def _parts(
-    cluster: Cluster, ids: dict[Box, str], numbers: Iterator[int], indent: str
-) -> Iterator[str]:
-    """The boxes and clusters in a cluster, numbering the boxes on the way."""
-    for part in cluster.parts:
-        if isinstance(part, Box):
-            ids[part] = f"n{len(ids)}"
-            text = {"label": label([part.title, *part.lines], left=part.kind == "listing")}
-            yield f"{indent}{ids[part]}{_attributes({**text, **style.BOXES[part.kind]})}\n"
+class _Writer:
+    def __init__(self, picture: Picture, dark: bool):
+        self.picture, self.dark = picture, dark
+        self.ids: dict[Box, str] = {}
+        self.numbers = itertools.count()
+        self.words = itertools.count()
+
+    def lines(self) -> Iterator[str]:
+        yield from self.parts(self.picture.root, "\t")
+        yield from (self.beside(box) for box in self.ids if box.beside is not None)
+        for edge in self.picture.edges:
+            yield from self.edge(edge)
+        if self.picture.norms is not None:
+            yield from self.legend(self.picture.norms)
+
+    def look(self, attributes: Mapping[str, str]) -> dict[str, str]:
+        """The attributes, in the colours of the theme."""
+        if not self.dark:
+            return dict(attributes)
+        return {key: style.DARKER.get(value, value) for key, value in attributes.items()}
+
+    def parts(self, cluster: Cluster, indent: str) -> Iterator[str]:
+        """The boxes and clusters in a cluster, numbering the boxes on the way."""
+        for part in cluster.parts:
+            if isinstance(part, Box):
+                self.ids[part] = f"n{len(self.ids)}"
+                text = {"label": label([part.title, *part.lines], left=part.kind == "listing")}
+                look = self.look(style.BOXES[part.kind])
+                yield f"{indent}{self.ids[part]}{_attributes({**text, **look})}\n"
+            else:
+                yield f"{indent}subgraph cluster_{next(self.numbers)} {{\n"
+                look = self.look(style.CLUSTERS[part.kind])
+                yield f"{indent}\tgraph{_attributes({'label': label([part.title]), **look})}\n"
+                yield from self.parts(part, indent + "\t")
+                yield f"{indent}}}\n"
+
+    def beside(self, box: Box) -> str:
+        assert box.beside is not None
+        return f"\t{{ rank=same; {self.ids[box.beside]}; {self.ids[box]} }}\n"
+
+    def edge(self, edge: Edge) -> Iterator[str]:
+        look = self.look(style.EDGES[edge.kind])
+        norms = self.picture.norms
+        if norms is not None and edge.norm is not None:
+            look |= self.flow(edge.norm, norms) | {"tooltip": label([labels.norm(edge.norm)])}
+        tail, head = self.ids[edge.tail], self.ids[edge.head]
+        if edge.head.kind == "on":
+            look["arrowhead"] = "none"
+        if edge.tail.beside is edge.head:
+            # In one column Graphviz draws the tail above; an input stands below what it goes into.
+            yield f"\t{head} -> {tail}{_attributes({**look, 'dir': 'back'})}\n"
+        elif edge.lines and edge.tail is not edge.head:
+            words = f"w{next(self.words)}"
+            text = {"label": label(edge.lines), **self.look(style.BOXES["words"])}
+            yield f"\t{words}{_attributes(text)}\n"
+            yield f"\t{tail} -> {words}{_attributes({**look, 'arrowhead': 'none'})}\n"
+            yield f"\t{words} -> {head}{_attributes(look)}\n"
         else:
-            yield f"{indent}subgraph cluster_{next(numbers)} {{\n"
-            look = {"label": label([part.title]), **style.CLUSTERS[part.kind]}
-            yield f"{indent}\tgraph{_attributes(look)}\n"
-            yield from _parts(part, ids, numbers, indent + "\t")
-            yield f"{indent}}}\n"
+            text = {"label": label(edge.lines)} if edge.lines else {}
+            yield f"\t{tail} -> {head}{_attributes({**text, **look})}\n"
 
+    # ── gradients ────────────────────────────────────────────────────────────────────────
 
-def _beside(box: Box, ids: Mapping[Box, str]) -> str:
-    assert box.beside is not None
-    return f"\t{{ rank=same; {ids[box.beside]}; {ids[box]} }}\n"
+    def flow(self, norm: float, norms: Range) -> dict[str, str]:
+        if not math.isfinite(norm):
+            return self.look(style.BROKEN)
+        if norm == 0:
+            return self.look(style.VANISHED)
+        return style.gradient(round(norms.fraction(norm), 2), self.dark)
 
-
-def _edge(edge: Edge, ids: Mapping[Box, str], scale: Scale | None) -> str:
-    look = style.EDGES[edge.kind]
-    if edge.lines:
-        # Below the words, which stand above the edge, room for half of its width.
-        room = [" "] if edge.norm is not None else []
-        look = {"label": label([*edge.lines, *room]), **look}
-    if scale is not None and edge.norm is not None:
-        look = {**look, **_flow(edge.norm, scale), "tooltip": label([labels.norm(edge.norm)])}
-    tail, head = ids[edge.tail], ids[edge.head]
-    if edge.tail.beside is edge.head:
-        # In one column Graphviz draws the tail above; an input stands below what it goes into.
-        return f"\t{head} -> {tail}{_attributes({**look, 'dir': 'back'})}\n"
-    return f"\t{tail} -> {head}{_attributes(look)}\n"
-
-
-# ── gradients ────────────────────────────────────────────────────────────────────────────
-
-
-def _flow(norm: float, scale: Scale) -> Mapping[str, str]:
-    if not math.isfinite(norm):
-        return style.BROKEN
-    return style.gradient(scale.fraction(norm)) if norm else style.VANISHED
-
-
-def _legend(scale: Scale) -> Iterator[str]:
-    """Some norms, each above a line in its look."""
-    looks = {figure(norm): _flow(norm, scale) for norm in scale.marks()}
-    if scale.vanished:
-        looks["0"] = style.VANISHED
-    if scale.broken:
-        looks["NaN or Inf"] = style.BROKEN
-    title = label(["norm of the gradient"])
-    yield "\tsubgraph cluster_legend {\n"
-    yield f"\t\tgraph{_attributes({'label': title, **style.CLUSTERS['legend']})}\n"
-    for i, (words, look) in enumerate(looks.items()):
-        text = {"label": label([words])}
-        yield f"\t\tl{i}{_attributes({**text, **style.BOXES['legend'], **look})}\n"
-    yield "\t}\n"
+    def legend(self, norms: Range) -> Iterator[str]:
+        """Some norms, each above a line in its look."""
+        looks = {figure(norm): self.flow(norm, norms) for norm in norms.marks()}
+        if norms.zero:
+            looks["0"] = self.flow(0.0, norms)
+        if norms.broken:
+            looks["NaN or Inf"] = self.flow(math.nan, norms)
+        title = label(["norm of the gradient"])
+        frame = self.look(style.CLUSTERS["legend"])
+        yield "\tsubgraph cluster_legend {\n"
+        yield f"\t\tgraph{_attributes({'label': title, **frame})}\n"
+        for i, (words, look) in enumerate(looks.items()):
+            text = {"label": label([words])}
+            yield f"\t\tl{i}{_attributes({**text, **style.BOXES['legend'], **look})}\n"
+        yield "\t}\n"
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from ..bptt.structure import Structure, getitem
 from ..graph import Node
+from ..ops import linear
 from . import labels
-from .rails import Rails
+from .svg import shortened
 
 _most_operations, _most_equations = 40, 8
-
-_sums = {"add": "+", "subtract": "−"}
-_products = {"multiply": "×", "divide": "÷", "matmul": "@"}
+_linear = linear.primitive  # type: ignore[attr-defined]
 
 
-def equations(rails: Rails, node: Node) -> list[str]:
+def equations(structure: Structure, node: Node) -> list[str]:
     """How a value of a step is computed: down to the values that have names, and these too.
 
     ``h_t = o_t × tanh(c_t)``, ``o_t = σ(...)``, ...: up to states, inputs and weights.
@@ -21,7 +21,7 @@ def equations(rails: Rails, node: Node) -> list[str]:
     waiting, seen = [node], {node}
     while waiting and len(found) < _most_equations:
         here = waiting.pop(0)
-        writer = _Writer(rails, here)
+        writer = _Writer(structure, here)
         found.append(f"{writer.name(here)} = {writer.written(here)[0]}")
         for other in writer.named:
             if other not in seen:
@@ -33,22 +33,27 @@ def equations(rails: Rails, node: Node) -> list[str]:
 class _Writer:
     """Writes one equation; counts what it writes, so that none becomes too long."""
 
-    def __init__(self, rails: Rails, root: Node):
-        self.rails, self.root = rails, root
-        self.turn = rails.turn.get(root)
+    def __init__(self, structure: Structure, root: Node):
+        self.structure = structure
+        self.turn = structure.turn.get(root)
         self.left = _most_operations
         self.named: dict[Node, None] = {}  # what of the same step it refers to by name
 
     def name(self, node: Node) -> str:
         """``h_t``, ``h_{t-1}`` for states and outputs, else its own name."""
-        rail = self.rails.rail_of.get(node)
-        if rail is None:
+        found = self.structure.holds.get(node)
+        if found is None:
             return node.name or "y"
-        turn = self.rails.turn[node]
-        if self.turn is None or turn.loop is not self.turn.loop or turn is self.turn:
-            return f"{rail.name}_t"
+        turn = self.structure.turn.get(node)
+        if (
+            self.turn is None
+            or turn is None
+            or turn.loop is not self.turn.loop
+            or turn is self.turn
+        ):
+            return f"{found.name}_t"
         back = turn.t - self.turn.t
-        return f"{rail.name}_{{t{back:+d}}}"
+        return f"{found.name}_{{t{back:+d}}}"
 
     def written(self, node: Node) -> tuple[str, bool]:
         """The expression, and whether it is a sum, which needs brackets in a product."""
@@ -57,18 +62,18 @@ class _Writer:
         if self.left < 0 or primitive is None:
             return "…", False
         parts = [self.operand(node, i) for i in range(len(node.parents))]
-        name = primitive.name
-        if name in _sums and len(parts) == 2:
-            second = self.bracketed(parts[1]) if name == "subtract" else parts[1][0]
-            return f"{parts[0][0]} {_sums[name]} {second}", True
-        if name in _products and len(parts) == 2:
-            return f" {_products[name]} ".join(self.bracketed(part) for part in parts), False
-        if name == "linear":
+        symbol = labels.sign(primitive)
+        if symbol is not None and len(parts) == 2:
+            if symbol in "+−":
+                second = self.bracketed(parts[1]) if symbol == "−" else parts[1][0]
+                return f"{parts[0][0]} {symbol} {second}", True
+            return f" {symbol} ".join(self.bracketed(part) for part in parts), False
+        if primitive is _linear:
             product = f"{self.bracketed(parts[1])} {self.bracketed(parts[0])}"
-            bias = parts[2][0] if len(parts) > 2 and parts[2][0] != "None" else ""
+            bias = parts[2][0] if node.arrays[2] is not None else ""
             return (f"{product} + {bias}", True) if bias else (product, False)
         title = labels.operation(node)
-        if name == "_getitem":
+        if primitive is getitem:
             return f"{self.bracketed(parts[0])}{title}", False
         return f"{title.split('(')[0]}({', '.join(text for text, _ in parts)})", False
 
@@ -76,16 +81,37 @@ class _Writer:
         return f"({part[0]})" if part[1] else part[0]
 
     def operand(self, node: Node, i: int) -> tuple[str, bool]:
+        structure = self.structure
         parent, x = node.parents[i], node.arrays[i]
+        before = structure.entries.get((node, i))
+        if before is not None and not (isinstance(parent, Node) and parent in structure.holds):
+            return self.earlier(before.name), False  # what stands in the place of the state
+        given = structure.input_at.get((node, i))
+        if given is not None:
+            return self.input_name(given.name), False
         if not isinstance(parent, Node):
             if parent is not None:
-                return parent, False
+                return shortened(parent, 30), False
             return (labels.shape(x, x.dtype) if labels.has_box(x, None) else f"{x}"), False
-        turn = self.rails.turn.get(parent)
-        if parent in self.rails.rail_of or (turn is self.turn and turn and parent.name):
+        turn = structure.turn.get(parent)
+        if parent in structure.reads:
+            return self.input_name(parent.name or ""), False
+        if parent in structure.holds or (turn is self.turn and turn and parent.name):
             if turn is self.turn:
                 self.named[parent] = None
             return self.name(parent), False
         if parent.is_leaf or turn is not self.turn or turn is None:
-            return parent.name or labels.shape(parent.output, parent.output.dtype), False
+            name = parent.name or labels.shape(parent.output, parent.output.dtype)
+            return shortened(name, 30), False
         return self.written(parent)
+
+    def earlier(self, name: str) -> str:
+        """The state of the step before, which in a reversed loop is the step after."""
+        turns = self.turn.loop.turns if self.turn is not None else []
+        back = len(turns) > 1 and turns[0].t > turns[-1].t
+        return f"{name}_{{t{'+' if back else '-'}1}}"
+
+    def input_name(self, name: str) -> str:
+        """``x_t`` of ``x[3]``, and of what has no name."""
+        stem = name.rstrip("0123456789]").rstrip("[_").removesuffix("_t")
+        return f"{shortened(stem or 'x', 30)}_t"

@@ -15,10 +15,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy import ndarray
 
-from ..backprop import sweep
-from ..graph import Node, ancestors, leaf, record
+from ..backprop import contributions, sweep
+from ..bptt.sums import norm as together
+from ..graph import Node, ancestors
 from . import labels
-from .picture import Box, Edge, Picture, Scale, boxes_in
+from .picture import Box, Edge, Picture, Range, boxes_in
 
 #: What flowed to the values that an edge stands for.
 _Total: TypeAlias = dict[Node, ndarray]
@@ -41,9 +42,10 @@ def measure(picture: Picture, outputs: Sequence[Node]) -> None:
             box.lines.append(labels.norm(together(cotangents[node] for node in box.nodes)))
     _measure_rails(picture, kept)
     for edge in picture.edges:
-        if edge.lines and edge.norm is not None:
-            edge.lines.append(labels.norm(edge.norm))
-    picture.scale = Scale.over(edge.norm for edge in picture.edges if edge.norm is not None)
+        lines = edge.head.lines if edge.head.kind == "next" else edge.lines
+        if lines and edge.norm is not None:
+            lines.append(labels.norm(edge.norm))
+    picture.norms = Range.over(edge.norm for edge in picture.edges if edge.norm is not None)
 
 
 def _measure_into(
@@ -55,7 +57,7 @@ def _measure_into(
         live = [i for i, parent in enumerate(node.parents) if isinstance(parent, Node)]
         if not any((node, i) in carriers for i in live):
             continue
-        for i, contribution in contributions(node, cotangents[node]).items():
+        for i, contribution in contributions(node, cotangents[node], live).items():
             edge, parent = carriers.get((node, i)), node.parents[i]
             if edge is not None and isinstance(parent, Node):
                 _add(sums.setdefault(edge, {}), parent, contribution)
@@ -86,32 +88,3 @@ def _measure_rails(picture: Picture, kept: dict[Edge, _Total]) -> None:
 
 def _add(total: _Total, node: Node, contribution: ndarray) -> None:
     total[node] = total[node] + contribution if node in total else contribution
-
-
-def contributions(node: Node, cotangent: ndarray) -> dict[int, ndarray]:
-    """What one operation contributes to the cotangent of each of its inputs, by their index.
-
-    A sweep of a graph of this operation alone, in which each input is a leaf of its own; so a
-    value that is used twice has two contributions.
-    """
-    inputs = {
-        i: leaf(x)
-        for i, (x, parent) in enumerate(zip(node.arrays, node.parents, strict=True))
-        if isinstance(parent, Node)
-    }
-    parents = tuple(inputs.get(i) for i in range(len(node.parents)))
-    alone = record(node.primitive, parents, node.arrays, node.output, node.keywords, node.scope)
-    found = sweep({alone: cotangent}, wanted=set(inputs.values()))
-    return {i: found[source] for i, source in inputs.items()}
-
-
-def together(arrays: Any) -> float:
-    """The Euclidean norm of all the elements of some arrays; 1e-200 does not underflow."""
-    norms = []
-    for array in arrays:
-        largest = float(np.abs(array).max(initial=0.0))
-        if largest == 0 or not math.isfinite(largest):
-            norms.append(largest)
-        else:
-            norms.append(largest * float(np.linalg.norm(array.astype(np.float64) / largest)))
-    return math.hypot(*norms)

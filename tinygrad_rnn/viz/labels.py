@@ -8,42 +8,64 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Node
-
-_infix = {
-    "add": "+",
-    "subtract": "−",
-    "multiply": "×",
-    "divide": "÷",
-    "power": "^",
-    "matmul": "@",
-}
-_symbols = {"sigmoid": "σ", "negative": "−", "sum": "Σ"}
+from .. import ops
+from ..bptt.structure import getitem
+from ..graph import Node, Primitive
+from ..ops import indexing, products
 
 #: Keywords that say no more than the shape of the output does.
 _redundant = frozenset({"shape", "keepdims"})
 _longest = 24
+MOST = 40  #: columns of a name
+
+_place: Primitive = indexing._place.primitive  # type: ignore[attr-defined]
+_einsum: Primitive = products._einsum
+
+#: Signs that no keyboard has.
+_signs: dict[Primitive, str] = {
+    function.primitive: sign  # type: ignore[attr-defined]
+    for function, sign in {
+        ops.multiply: "×",
+        ops.divide: "÷",
+        ops.subtract: "−",
+        ops.negative: "−",
+        ops.power: "^",
+        ops.sigmoid: "σ",
+        ops.sum: "Σ",
+    }.items()
+}
+
+
+def name(text: str) -> str:
+    """A name, its middle left out where it is too long for a box."""
+    return text if len(text) <= MOST else f"{text[: MOST // 2]}…{text[-MOST // 2 + 1 :]}"
 
 
 # ── operations ───────────────────────────────────────────────────────────────────────────
 
 
+def sign(primitive: Primitive) -> str | None:
+    """How formulas write an operation, where not by its name."""
+    return _signs.get(primitive, primitive.symbol)
+
+
 def operation(node: Node) -> str:
     """``σ``, ``× 2.0``, ``[:, 0:4]``, ``Σ axis=0``: an operation with its constants."""
-    assert node.primitive is not None
-    name = node.primitive.name.lstrip("_")
-    if name == "getitem":
+    primitive = node.primitive
+    assert primitive is not None
+    if primitive is getitem:
         return _index(node.keywords["index"])
     scalars = [
         None if isinstance(parent, Node) or x is None or has_box(x, parent) else _number(x)
         for x, parent in zip(node.arrays, node.parents, strict=True)
     ]
-    if name in _infix and len(scalars) == 2:
-        return " ".join(part for part in (scalars[0], _infix[name], scalars[1]) if part)
-    title = _symbols.get(name, name)
+    symbol = sign(primitive)
+    if symbol and len(scalars) == 2:
+        return " ".join(part for part in (scalars[0], symbol, scalars[1]) if part)
+    title = symbol or str(primitive)
     if any(scalars):
         title += f"({', '.join(s or '·' for s in scalars)})"
-    return " ".join([title, *_constants(name, node.keywords)])
+    return " ".join([title, *_constants(primitive, node.keywords)])
 
 
 def has_box(x: Any, name: str | None) -> bool:
@@ -57,10 +79,10 @@ def _number(x: Any) -> str:
     return text if len(text) <= 8 else f"{value:.4g}"
 
 
-def _constants(name: str, keywords: Mapping[str, Any]) -> list[str]:
-    if name == "einsum":
+def _constants(primitive: Primitive, keywords: Mapping[str, Any]) -> list[str]:
+    if primitive is _einsum:
         return [f"{','.join(keywords['operands'])}→{keywords['result']}"]
-    if name == "place":
+    if primitive is _place:
         return [_index(keywords["index"])]
     return [
         f"{key}={_short(str(x))}"
@@ -110,21 +132,25 @@ def crossing(nodes: Iterable[Any], common: np.dtype[Any]) -> str:
     for node in nodes:
         text = node.name or shape(node.output, common)
         counts[text] = counts.get(text, 0) + 1
-    return ", ".join(text if n == 1 else f"{n} × {text}" for text, n in counts.items())
+    texts = [text if n == 1 else f"{n} × {text}" for text, n in counts.items()]
+    return name(", ".join(texts))
 
 
 # ── time and gradients ───────────────────────────────────────────────────────────────────
 
 
-def steps(count: int) -> str:
-    """How many time steps a box holds."""
-    return "1 step" if count == 1 else f"{count} steps"
+def steps(counts: Iterable[int]) -> str:
+    """How many time steps a box holds, in one loop or in several."""
+    numbers = list(counts)
+    if len(numbers) > 2 and len(set(numbers)) == 1:
+        return f"{len(numbers)} × {numbers[0]} steps"
+    return "1 step" if numbers == [1] else f"{' + '.join(map(str, numbers))} steps"
 
 
 def left_out(first: int, last: int, count: int) -> str:
     """What stands in place of the steps that ``max_steps`` leaves out."""
     which = f"{first}" if count == 1 else f"{first} to {last}"
-    return f"... {steps(count)} ({which}) left out ..."
+    return f"... {steps([count])} ({which}) left out ..."
 
 
 def norm(value: float) -> str:

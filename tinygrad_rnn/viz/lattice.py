@@ -3,9 +3,12 @@
 From the top: the loss, the states of every loop (an LSTM's c above its h), the inputs; a rail for
 every shared weight with a tap at each step; and the norms of the gradients as bars. Where values
 run forward, a thin arrow does; beside it the gradient comes back, and its logarithm is the width
-and the colour. The layout is known beforehand, so the SVG is written directly. With many steps the
-columns become narrow: arrows lose their heads, labels are thinned out, and at last every row is a
-strip of colours.
+and the colour. Loops that follow each other stand side by side: the state handed over, and what a
+decoder reads of an encoder's steps, are lines between them.
+
+The layout is known beforehand, so the SVG is written directly. No text stands where lines run.
+With many steps the columns become narrow: arrows lose their heads, labels are thinned out, and at
+last every row is a strip of colours; or the picture is broken into lines (``fit``).
 """
 
 from __future__ import annotations
@@ -15,13 +18,16 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 
-import numpy as np
+from ..bptt.flow import EXPLODED, VANISHED, Flow, State
+from ..bptt.links import Link
+from ..bptt.trajectories import Trajectory
+from ..bptt.turns import Loop
+from . import strips, style
+from .sheet import LEFT, RIGHT, Row, Sheet
+from .svg import document, escaped, figure, fitted, number, width_of
 
-from . import strips
-from .flow import GradientFlow, State
-from .sheet import LEFT, RIGHT, TOP, Sheet
-from .svg import document, escaped, figure, number, shade, shortened
-from .turns import Loop
+MOST_READS = 600  # lines of attention in one picture
+WORDS = 464.0  # the least width: that of the longest line of words
 
 
 @dataclass(slots=True)
@@ -30,429 +36,569 @@ class Lattice:
 
     Attributes:
         svg: the SVG text.
-        pitch: the width of a time step's column.
+        sheet: where everything stands on it.
         turns: for each frame of the two sweeps the loop and the time step; None for the loss.
     """
 
     svg: str
-    pitch: float
+    sheet: Sheet
     turns: list[tuple[Loop, int] | None]
 
 
-def draw_lattice(flow: GradientFlow, playable: bool = False) -> Lattice:
+def draw_lattice(
+    flow: Flow, *, playable: bool = False, theme: str = "light", fit: float | None = None
+) -> Lattice:
     """Draw it.
 
     Args:
         flow: the numbers.
         playable: give each part the frames in which it appears (``data-f``) and the key of what
             is to be told about it (``data-k``).
+        theme: "light", "dark" or "auto".
+        fit: the width of the picture; steps that have no room go to further lines.
     """
-    return _Drawer(flow, playable).lattice()
+    drawer = _Drawer(flow, playable, fit)
+    return drawer.lattice(theme)
 
 
 class _Drawer(Sheet):
-    def __init__(self, flow: GradientFlow, playable: bool):
-        super().__init__(flow, playable)
+    def __init__(self, flow: Flow, playable: bool, fit: float | None):
+        super().__init__(flow, playable, fit)
         self.radius = 9.5 if self.roomy else min(self.pitch * 0.3, 6)
         self.square = 12 if self.roomy else min(self.pitch * 0.6, 9)
-        self.rows: dict[State, float] = {}
+        self.widest = 9 if self.roomy else max(self.pitch * 0.4, 1)  # of the lines
+        self.lane = 5.0 if self.roomy else 0.0  # half the distance between the two ways
+        wide = LEFT + self.pitch * max(b - a for a, b in self.lines) + RIGHT
+        self.width = max(wide, 720 if fit is None else min(max(fit, WORDS), 720))
+        self.row_of = {state: row for row in self.rows for state in row.states}
+        reads = sorted((link.norm for link in flow.links if self._is_line(link)), reverse=True)
+        #: The smallest norm that is drawn where there are too many lines.
+        self.least = reads[MOST_READS - 1] if len(reads) > MOST_READS else 0.0
 
     # ── all of it ────────────────────────────────────────────────────────────────────────
 
-    def lattice(self) -> Lattice:
-        self._place_rows()
+    def lattice(self, theme: str) -> Lattice:
+        self._head()
+        lines = []
+        for first, stop in self.lines:
+            self.first, self.stop = first, stop
+            self.right = LEFT + self.pitch * (stop - first)
+            top = self.y
+            self._line()
+            lines.append((top, self.y - top))
+        if self.flow.text is not None:
+            strips.shaded(self, self.flow.text, self.width)
+        strips.reason(self, self.width)
+        if self.playable:
+            tops = " ".join(f"{number(top)},{number(tall)}" for top, tall in lines)
+            more = f' id="now" data-lines="{tops}"'
+            self.rect(LEFT, *lines[0][:1], self.pitch, lines[0][1], "now", more)
+        words = f"gradient flow through {self.flow.T} time steps"
+        body = "".join(self.parts)
+        svg = document(self.width, self.y + 14, words, body, theme=theme, widest=self.widest)
+        return Lattice(svg, self, [*self.order, None, *self.order[::-1]])
+
+    def _line(self) -> None:
+        rows = [row for row in self.rows if any(map(self.on, self._columns(row)))]
+        self._place(rows)
         self._guides()
         if self.lined:
-            self._verticals()
-        for state in self.rows:
-            self._row(state)
+            self._verticals(rows)
+        for row in rows:
+            self._row(row)
         self._input_row()
         strips.times(self)
         strips.weights(self)
-        strips.bars(self, list(self.rows))
-        if self.flow.text is not None:
-            strips.text(self, self.flow.text)
-        if self.playable:
-            self.add(
-                f'<rect id="now" x="{LEFT}" y="{TOP}" width="{number(self.pitch)}" '
-                f'height="{number(self.y - TOP)}"/>'
-            )
-        width = max(self.right + RIGHT, 720)
-        height = self.y + 14
-        head = self._head(width)
-        words = f"gradient flow through {self.flow.T} time steps"
-        widest = 9 if self.roomy else self.pitch * 0.4
-        svg = document(width, height, words, widest, head + "".join(self.parts))
-        turns = [*self.order, None, *self.order[::-1]]
-        return Lattice(svg, self.pitch, list(turns))
+        strips.bars(self, rows)
+        self.y += 10
+
+    def _columns(self, row: Row) -> list[int]:
+        return [c for state in row.states for c in state.columns.tolist()]
 
     # ── the head ─────────────────────────────────────────────────────────────────────────
 
-    def _head(self, width: float) -> str:
-        flow = self.flow
-        name = self.rails.output.name
-        named = f"{escaped(shortened(name, 40))} = " if name and name != "loss" else ""
-        title = f"The gradient on its way back through {flow.T} step{'s' * (flow.T != 1)}"
-        left, top, cell = width - 26 - 13 * 16, 18, 13
-        cells = "".join(
-            f'<rect class="f{k}" x="{number(left + cell * k)}" y="{top}" width="{cell}" '
-            f'height="{number(2 + k * 0.5)}"/>'
-            for k in range(16)
+    def _head(self) -> None:
+        flow, scale = self.flow, self.scale
+        name = flow.structure.output.name
+        named = f"{fitted(name, 220, 9.5)} = " if name and name != "loss" else ""
+        self.text(
+            16,
+            24,
+            f"The gradient on its way back through {flow.T} step{'s' * (flow.T != 1)}",
+            "title",
         )
-        marks = "".join(
-            f'<text class="small" x="{number(left + at * cell * 16)}" y="{top + 22}" '
-            f'text-anchor="{anchor}">{figure(norm)}</text>'
-            for at, norm, anchor in (
-                (0, self.scale.low, "start"),
-                (0.5, math.sqrt(self.scale.low) * math.sqrt(self.scale.high), "middle"),
-                (1, self.scale.high, "end"),
+        self.text(16, 40, f"L = {named}{flow.loss:.5g}; thin: forward, coloured: back", "small")
+        # What the colours mean, from the left to the right.
+        x, y = 16.0, 58.0
+        tags = self.tags(self.loss_frame + 1)
+        ends = (figure(self.scale.low), figure(self.scale.high))
+        ramp = sum(width_of(end, 9.5) for end in ends) + 16 * 7 + 10
+        entries: list[tuple[str, str]] = [("", "norm of the gradient")]
+        entries.append(("ramp", ""))
+        regimes = scale.regimes
+        sent = flow.sent_by_loss
+        if "exploded" in regimes:
+            most = figure(scale.most)
+            words = f"exploded: above {EXPLODED:g} R = {figure(EXPLODED * sent)}, to {most}"
+            entries.append(("exploded", words))
+        if "vanished" in regimes:
+            entries.append(
+                ("fz", f"vanished: below {figure(VANISHED)} R = {figure(VANISHED * sent)}")
             )
-        )
-        caption = f'<text class="small" x="{number(left)}" y="12">norm of the gradient</text>'
-        norms = [norm for state in flow.states.values() for norm in state.norms[state.steps]]
-        shades = {shade(self.scale, float(norm)) for norm in norms}
-        known = (("z", "vanished"), ("x", "NaN or Inf"))
-        for k, (kind, words) in enumerate((kind, words) for kind, words in known if kind in shades):
-            at = left - 66 - 84 * k
-            cells += (
-                f'<rect class="f{kind}" x="{number(at)}" y="{top}" width="{cell}" height="10"/>'
-                f'<text class="small" x="{number(at + 17)}" y="{top + 8}">{words}</text>'
-            )
+        if regimes & {"vanished", "exploded"}:
+            entries.append(("", f"R = {figure(sent)}: what the loss sends to the states"))
+        if "none" in regimes:
+            entries.append(("fn", "no gradient: the loss does not depend on it"))
+        if "NaN" in regimes:
+            entries.append(("fx", "NaN or Inf"))
         if any(len(state.cuts) for state in flow.states.values()):
-            cells += (
-                f'<path class="cut" d="M{number(left - 59)} 32l4 3.5l-4 3.5l4 3.5"/>'
-                f'<text class="small" x="{number(left - 49)}" y="40">cut off</text>'
-            )
-        return (
-            f'<text class="title" x="16" y="24">{title}</text>'
-            f'<text class="small" x="16" y="40">L = {named}{flow.loss:.5g}; thin: forward, '
-            f"coloured: back</text>{caption}{cells}{marks}"
-        )
+            entries.append(("cut", "cut off"))
+        if self.least and self.lined:
+            entries.append(("", f"lines below {figure(self.least)} are left out"))
+        for kind, words in entries:
+            wide = {"": 0, "ramp": ramp, "exploded": 42}.get(kind, 18) + width_of(words, 9.5)
+            if x > 16 and x + wide > self.width - 16:
+                x, y = 16.0, y + 18
+            self._swatch(kind, x, y, tags)
+            if words:
+                skip = {"": 0, "exploded": 42}.get(kind, 18)
+                self.text(x + skip, y, words, "small", more=tags)
+            x += wide + 20
+        self.y = y + 24
+
+    def _swatch(self, kind: str, x: float, y: float, tags: str) -> None:
+        if kind == "ramp":
+            low, high = figure(self.scale.low), figure(self.scale.high)
+            self.text(x, y, low, "small", more=tags)
+            start = x + width_of(low, 9.5) + 5
+            for k in range(16):
+                self.rect(start + 7 * k, y - 8, 7, 2 + k * 0.5, f"f{k}", tags)
+            self.text(start + 16 * 7 + 5, y, high, "small", more=tags)
+        elif kind == "exploded":
+            for k in range(4):
+                self.rect(x + 9 * k, y - 8, 9, 10, f"fe{k}", tags)
+        elif kind == "cut":
+            self.path(f"M{number(x + 4)} {number(y - 9)}l4 3l-4 3l4 3l-4 3", "cut", tags)
+        elif kind:
+            self.rect(x, y - 8, 13, 10, kind, tags)
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────
 
-    def _place_rows(self) -> None:
-        """From the loss down to the inputs: the last loop on top."""
+    def _place(self, rows: list[Row]) -> None:
         gap = 46 if self.roomy else 30 if self.lined else 22
         self.loss_y = self.y + 14
         self.y = self.loss_y + gap - 4
-        for loop in reversed(self.rails.loops):
-            mine = [s for s in self.flow.states.values() if s.rail.loop is loop]
-            for kind in ("output", "state"):
-                for state in reversed([s for s in mine if s.kind == kind]):
-                    self.rows[state] = self.y
-                    self.y += gap
-            self.y += 4
-        self.input_y = self.y
-        self.y += 26
+        before: Loop | None = None
+        for row in rows:
+            loop = row.states[0].trajectory.loop
+            self.y += 4 * (before is not None and loop is not before)
+            row.y, before = self.y, loop
+            self.y += gap
+        self.input_y = self.y + 4
+        self.y += 30
 
     def _guides(self) -> None:
         if self.lined:
             top, bottom = self.loss_y, self.input_y + 12
-            path = "".join(
-                f"M{number(self.x(t))} {number(top)}V{number(bottom)}" for t in range(self.flow.T)
+            self.path(
+                "".join(
+                    f"M{number(self.x(c))} {number(top)}V{number(bottom)}"
+                    for c in range(self.first, self.stop)
+                ),
+                "guide",
             )
-            self.add(f'<path class="guide" d="{path}"/>')
+        for stage in self.flow.columns.stages[1:]:
+            if self.on(stage.first) and stage.first > self.first:
+                x = number(self.x(stage.first) - self.pitch / 2)
+                self.path(f"M{x} {number(self.loss_y)}V{number(self.input_y + 12)}", "axis")
 
-    def _row(self, state: State) -> None:
-        y = self.rows[state]
-        title = {"state": "state", "output": "output"}[state.kind]
-        node = next(iter(state.rail.nodes.values()))
-        small = f"{title} {node.output.shape}" if self.lined else ""
-        self.label(y - 2 * self.lined, state.name, small, state.name)
-        k = list(self.flow.states).index(state.name)
-        loop = state.rail.loop
-        turns = [turn.t for turn in loop.turns if turn.t in state.rail.nodes]
-        if self.lined:
-            if state.kind == "state":
-                for before, after in itertools.pairwise(turns):
-                    self._corridor(state, k, before, after, y)
-                self._ends(state, turns, y)
-            for t in turns:
-                self._circle(state, k, t, y)
-        else:
-            self._strip(state, k, y)
-        for t in state.cuts:
-            x = self._entrance(t, turns)
-            self.add(
-                f'<path class="cut" d="M{number(x - 2)} {number(y - 11)}l5 5.5l-5 5.5l5 5.5l-5 5.5"'
-                f"{self.tags(None, f'c{k}.{t}')}><title>t = {t}: a constant enters "
-                f"{escaped(state.name)} here; the gradient goes no further</title></path>"
-            )
+    def _row(self, row: Row) -> None:
+        self.label(row.y - 2 * self.lined, row.label, row.small if self.lined else "")
+        for k, state in zip(row.keys, row.states, strict=True):
+            if self.lined:
+                if state.kind == "state":
+                    steps = state.trajectory.steps
+                    for before, after in itertools.pairwise(steps):
+                        self._corridor(state, k, before, after, row.y)
+                    self._entrance(state, steps, row.y)
+                for t, c in self._places(state):
+                    if self.on(c):
+                        self._circle(state, k, t, c, row.y)
+            else:
+                self._strip(state, k, row.y)
+            for t in state.cuts.tolist():
+                self._cut(state, k, t, row.y)
 
-    def _entrance(self, t: int, turns: list[int]) -> float:
-        """Where a state comes into a time step: to the left, or in a reversed loop to the right."""
-        back = len(turns) > 1 and turns[0] > turns[-1]
-        return self.x(t) + self.pitch * (0.5 if back else -0.5)
+    def _places(self, state: State) -> list[tuple[int, int]]:
+        return list(zip(state.steps.tolist(), state.columns.tolist(), strict=True))
+
+    def _cut(self, state: State, k: int, t: int, y: float) -> None:
+        c = self.column(state.trajectory.loop, t)
+        if not self.on(c):
+            return
+        steps = state.trajectory.steps
+        back = len(steps) > 1 and steps[0] > steps[-1]
+        x = self.x(c) + self.pitch * (0.5 if back else -0.5)
+        told = f"t = {t}: a constant enters {state.name} here; the gradient goes no further"
+        self.add(
+            f'<path class="cut" d="M{number(x - 2)} {number(y - 11)}l5 5.5l-5 5.5l5 5.5l-5 5.5"'
+            f"{self.tags(None, f'c{k}.{t}')}><title>{escaped(told)}</title></path>"
+        )
 
     def _corridor(self, state: State, k: int, before: int, after: int, y: float) -> None:
         """From one time step to the next, and back."""
-        loop = state.rail.loop
-        norm = float(state.sent["next"][before])
-        lane = 5.0 if self.roomy else 0.0
-        way = 1 if after > before else -1
-        x0 = self.x(before) + way * (self.radius + 1)
-        x1 = self.x(after) - way * (self.radius + 1)
+        loop = state.trajectory.loop
+        c0, c1 = self.column(loop, before), self.column(loop, after)
+        if not (self.on(c0) or self.on(c1)) or after in state.cuts:
+            return
+        way = 1 if c1 > c0 else -1
+        x0 = self.x(c0) + way * (self.radius + 1) if self.on(c0) else self._edge(c0)
+        x1 = self.x(c1) - way * (self.radius + 1) if self.on(c1) else self._edge(c1)
         forth, back = self.forth[loop, after], self.back[loop, after]
-        if after in state.cuts:
+        norm, key = float(state.sent["next"][before]), f"e{k}.{before}"
+        self._arrow(x0, y - self.lane, x1, y - self.lane, forth, key, head=self.on(c1))
+        shown = self._shade(norm)
+        if shown == "n":
             return
-        key = f"e{k}.{before}"
-        self._arrow(x0, y - lane, x1, y - lane, forth, key)
-        shown = shade(self.scale, norm)
-        if shown == "z" and not norm:
-            return
-        tip = x0 + way * (7 if self.roomy else 0)
-        d = f"M{number(x1)} {number(y + lane)}H{number(tip)}"
-        self.add(f'<path class="back l{shown}" d="{d}"{self.tags(back, key)}/>')
-        if self.roomy:
-            half = 3 + 3.4 * (self.scale.fraction(norm) if shown.isdigit() else 0)
-            self.add(
-                f'<path class="f{shown}" d="M{number(x0)} {number(y + lane)}l{number(way * 9)} '
-                f'{number(-half)}v{number(2 * half)}z"{self.tags(back, key)}/>'
+        tip = x0 + way * (7 if self.roomy and self.on(c0) else 0)
+        line = f"M{number(x1)} {number(y + self.lane)}H{number(tip)}"
+        self.path(line, f"back l{shown}", self.tags(back, key))
+        if self.roomy and self.on(c0):
+            half = 2.6 + style.line_width(shown, self.widest) / 2
+            self.path(
+                f"M{number(x0)} {number(y + self.lane)}l{number(way * 9)} {number(-half)}"
+                f"v{number(2 * half)}z",
+                f"f{shown}",
+                self.tags(back, key),
             )
-            gate = state.gates is not None and not math.isnan(state.gates[after])
-            if gate and state.gates is not None and self.pitch >= 60:
-                middle = self.x(min(before, after)) + 0.62 * self.pitch  # beside the ways out
-                self.add(
-                    f'<text class="small" x="{number(middle)}" y="{number(y - 10)}" '
-                    f'text-anchor="middle"{self.tags(forth)}>×{state.gates[after]:.2f}</text>'
-                )
 
-    def _arrow(self, x0: float, y0: float, x1: float, y1: float, frame: int, key: str) -> None:
+    def _edge(self, column: int) -> float:
+        """Where what leads to a column of another line leaves this one."""
+        return LEFT + 1.0 if column < self.first else self.right - 1.0
+
+    def _shade(self, norm: float) -> str:
+        return self.scale.shade(norm, self.flow.regime(norm))
+
+    def _arrow(
+        self,
+        x0: float,
+        y0: float,
+        x1: float,
+        y1: float,
+        frame: int,
+        key: str,
+        head: bool = True,
+    ) -> None:
         """A thin arrow forward, with a head where there is room."""
-        self.add(
-            f'<path class="fwd" d="M{number(x0)} {number(y0)}L{number(x1)} {number(y1)}"'
-            f"{self.tags(frame, key)}/>"
-        )
-        if self.roomy:
-            length = math.hypot(x1 - x0, y1 - y0) or 1
-            ux, uy = (x1 - x0) / length, (y1 - y0) / length
-            points = [(x1, y1)]
-            points += [(x1 - 6 * ux - s * 2.6 * uy, y1 - 6 * uy + s * 2.6 * ux) for s in (1, -1)]
-            d = "L".join(f"{number(a)} {number(b)}" for a, b in points)
-            self.add(f'<path class="head" d="M{d}z"{self.tags(frame)}/>')
+        d = f"M{number(x0)} {number(y0)}L{number(x1)} {number(y1)}"
+        self.path(d, "fwd", self.tags(frame, key))
+        if self.roomy and head:
+            self._arrow_head(x0, y0, x1, y1, frame)
 
-    def _ends(self, state: State, turns: list[int], y: float) -> None:
-        """The first state comes from before."""
-        if turns and turns[0] not in state.cuts and state.rail.loop.turns[0].t == turns[0]:
-            way = -1 if len(turns) > 1 and turns[0] > turns[-1] else 1
-            x = self.x(turns[0])
-            stop = x - way * (self.radius + 1)
-            lane = 5.0 if self.roomy else 0.0
-            start = x - way * self.pitch * 0.46
-            frame = self.forth[state.rail.loop, turns[0]]
-            self._arrow(start, y - lane, stop, y - lane, frame, "")
+    def _arrow_head(self, x0: float, y0: float, x1: float, y1: float, frame: int) -> None:
+        length = math.hypot(x1 - x0, y1 - y0) or 1
+        ux, uy = (x1 - x0) / length, (y1 - y0) / length
+        points = [(x1, y1)]
+        points += [(x1 - 6 * ux - s * 2.6 * uy, y1 - 6 * uy + s * 2.6 * ux) for s in (1, -1)]
+        d = "L".join(f"{number(a)} {number(b)}" for a, b in points)
+        self.path(f"M{d}z", "head", self.tags(frame))
 
-    def _circle(self, state: State, k: int, t: int, y: float) -> None:
-        loop, norm = state.rail.loop, float(state.norms[t])
-        at = f'cx="{number(self.x(t))}" cy="{number(y)}" r="{number(self.radius)}"'
+    def _entrance(self, state: State, steps: list[int], y: float) -> None:
+        """The first state comes from before, if no loop hands it over."""
+        trajectory = state.trajectory
+        if not steps or steps[0] in state.cuts or trajectory.loop.turns[0].t != steps[0]:
+            return
+        c = self.column(trajectory.loop, steps[0])
+        handed = any(link.into is trajectory for link in self.flow.links)
+        if not self.on(c) or handed:
+            return
+        way = -1 if len(steps) > 1 and steps[0] > steps[-1] else 1
+        x = self.x(c)
+        frame = self.forth[trajectory.loop, steps[0]]
+        start, stop = x - way * self.pitch * 0.46, x - way * (self.radius + 1)
+        self._arrow(start, y - self.lane, stop, y - self.lane, frame, "")
+
+    def _circle(self, state: State, k: int, t: int, c: int, y: float) -> None:
+        loop, norm = state.trajectory.loop, float(state.norms[t])
+        at = f'cx="{number(self.x(c))}" cy="{number(y)}" r="{number(self.radius)}"'
         key = f"s{k}.{t}"
         self.add(f'<circle class="node" {at}{self.tags(self.forth[loop, t], key)}/>')
         title = ""
         if not self.playable:
-            title = f"<title>{escaped(f'd L / d {state.name}, t = {t}')}: {norm:.3g}</title>"
-        self.add(
-            f'<circle class="f{shade(self.scale, norm)}" {at}'
-            f"{self.tags(self.back[loop, t], key)}>{title}</circle>"
-        )
+            regime = state.regimes[t] if state.regimes[t] in ("vanished", "exploded") else ""
+            words = f"d L / d {state.name}, t = {t}: {_norm(norm)}{regime and f' ({regime})'}"
+            title = f"<title>{escaped(words)}</title>"
+        shown = self.scale.shade(norm, state.regimes[t])
+        tags = self.tags(self.back[loop, t], key)
+        self.add(f'<circle class="f{shown}" {at}{tags}>{title}</circle>')
 
     def _strip(self, state: State, k: int, y: float) -> None:
-        width = number(max(self.pitch + 0.15, 1))
-        self.add(
-            f'<rect class="node" x="{LEFT}" y="{number(y - 8)}" '
-            f'width="{number(self.pitch * self.flow.T)}" height="16"/>'
-        )
-        for t in state.steps.tolist():
-            tags = self.tags(self.back[state.rail.loop, t], f"s{k}.{t}")
-            self.add(
-                f'<rect class="f{shade(self.scale, float(state.norms[t]))}" '
-                f'x="{number(self.x(t) - self.pitch / 2)}" y="{number(y - 8)}" width="{width}" '
-                f'height="16"{tags}/>'
-            )
+        wide = max(self.pitch + 0.15, 1)
+        places = [(t, c) for t, c in self._places(state) if self.on(c)]
+        if not places:
+            return
+        left = min(self.x(c) for _, c in places) - self.pitch / 2
+        right = max(self.x(c) for _, c in places) + self.pitch / 2
+        self.rect(left, y - 8, right - left, 16, "node")
+        for t, c in places:
+            shown = self.scale.shade(float(state.norms[t]), state.regimes[t])
+            tags = self.tags(self.back[state.trajectory.loop, t], f"s{k}.{t}")
+            self.rect(self.x(c) - self.pitch / 2, y - 8, wide, 16, f"f{shown}", tags)
 
     # ── between the rows ─────────────────────────────────────────────────────────────────
 
-    def _verticals(self) -> None:
-        """Inputs into the loops, states into states, outputs into the loops above and the loss."""
-        rows = self.rows
-        lowest: dict[Loop, float] = {}
-        present: set[tuple[Loop, int]] = set()  # where the lowest row has a circle
-        for state, y in rows.items():  # from the top down
-            loop = state.rail.loop
-            lowest[loop] = y
-            present = {key for key in present if key[0] is not loop}
-            present |= {(loop, t) for t in state.rail.nodes}
+    def _verticals(self, rows: list[Row]) -> None:
+        """Inputs into the loops, states into states, and the links between loops and loss."""
+        lowest: dict[tuple[Loop, int], float] = {}  # of each loop and step, its lowest circle
+        for row in rows:  # from the top down
+            for state in row.states:
+                for t in state.steps.tolist():
+                    lowest[state.trajectory.loop, t] = row.y
+        names = {state.trajectory: state for state in self.flow.states.values()}
         leaving: list[tuple[float, float]] = []
-        for n, loop in enumerate(self.rails.loops):
-            goals = [
-                lowest[other]
-                for other in self.rails.loops
-                if other in lowest and loop in self.rails.fed.get(other, [])
-            ]
-            if loop in self.rails.fed[None]:
-                goals.append(self.loss_y)
-            shift = self.pitch * (0.24 + 0.07 * (n % 3))
-            for k, state in enumerate(self.flow.states.values()):
-                if state.rail.loop is loop:
-                    self._ways_out(state, k, goals, shift)
-                    if loop in self.rails.fed[None]:
-                        sent = state.sent["outside"]
-                        out = np.flatnonzero(sent).tolist()
-                        leaving += [(self.x(t) + shift, float(sent[t])) for t in out]
-        self._inward(lowest, present)
+        above: dict[tuple[State, int], set[float]] = defaultdict(set)
+        numbers = {state: k for k, state in enumerate(self.flow.states.values())}
+        for link in self.flow.links:
+            state = names[link.trajectory]
+            row, k = self.row_of[state], numbers[state]
+            if row not in rows:
+                continue
+            c = self.column(link.trajectory.loop, link.t)
+            if link.kind == "loss" and self.on(c):
+                shift = self._shift(state)
+                leaving.append((self.x(c) + shift, link.norm))
+                self._up(state, k, link.t, link.norm, [self.loss_y], shift)
+            elif link.kind == "step" and not self._is_line(link) and self.on(c):
+                goal = lowest.get((link.loop, link.t)) if link.loop is not None else None
+                if goal is not None and goal < row.y:
+                    above[state, link.t].add(goal)
+            elif link.kind == "state":
+                self._handed(link, k, row.y, names)
+            elif self._is_line(link) and not link.norm < self.least:
+                self._read(link, k, row.y, lowest)
+        for (state, t), goals in above.items():
+            shift = self._shift(state) - self.pitch * 0.1
+            norm = float(state.sent["above"][t])
+            self._up(state, numbers[state], t, norm, sorted(goals), shift)
+        for row in rows:
+            for k, state in zip(row.keys, row.states, strict=True):
+                if state.kind == "state":
+                    for t, c in self._places(state):
+                        if self.on(c) and state.sent["step"][t] > 0:
+                            self._inside(state, k, t, c, float(state.sent["step"][t]), rows)
+        self._inward(lowest)
         self._into_loss(sorted(leaving))
 
-    def _into_loss(self, leaving: list[tuple[float, float]]) -> None:
-        """The line that everything is gathered on, and the loss at its end."""
-        end, lane = self.right + 12, 5 * self.roomy
-        ends = [x for x, _ in leaving[1:]] + [end]
-        norms = itertools.accumulate((norm for _, norm in leaving), math.hypot)
-        if leaving:
-            d = f"M{number(leaving[0][0])} {number(self.loss_y - lane)}H{number(end)}"
-            self.add(f'<path class="fwd" d="{d}"{self.tags(self.loss_frame)}/>')
-        parts = [(shade(self.scale, norm), x) for norm, (x, _) in zip(norms, leaving, strict=True)]
-        for shown, part in itertools.groupby(zip(parts, ends, strict=True), lambda p: p[0][0]):
-            (first, stop), *others = part
-            stop = others[-1][1] if others else stop
-            d = f"M{number(first[1])} {number(self.loss_y)}H{number(stop)}"
-            tags = self.tags(self.loss_frame + 1, "L")
-            self.add(f'<path class="back m{shown}" stroke-linecap="square" d="{d}"{tags}/>')
-        self._loss_box()
+    def _is_line(self, link: Link) -> bool:
+        """Whether a link is drawn as a line from column to column."""
+        if link.kind == "read":
+            return True
+        if link.kind != "step" or link.loop is None or link.at is None:
+            return False
+        return self.column(link.loop, link.at) != self.column(link.trajectory.loop, link.t)
 
-    def _ways_out(self, state: State, k: int, goals: list[float], shift: float) -> None:
-        y = self.rows[state]
-        loop = state.rail.loop
-        for t in state.steps.tolist():
-            x, forth, back = self.x(t), self.forth[loop, t], self.back[loop, t]
-            norm = float(state.sent["step"][t])
-            if norm > 0 and state.kind == "state":
-                self._inside(state, k, t, norm)
-            norm = float(state.sent["outside"][t])
-            if norm > 0 and goals:
-                side = x + shift
-                out = x + self.radius * 0.7
-                key = f"o{k}.{t}"
-                shown = shade(self.scale, norm)
-                for line, lane, frame in (("fwd", 4.5, forth), (f"back m{shown}", 0.0, back)):
-                    lane *= self.roomy
-                    d = (
-                        f"M{number(out)} {number(y - self.radius * 0.7 + lane)}"
-                        f"L{number(side + lane)} {number(y - self.radius - 7 + lane / 2)}"
-                        f"V{number(min(goals))}"
-                    )
-                    self.add(f'<path class="{line}" d="{d}"{self.tags(frame, key)}/>')
-                for goal in goals:
-                    if goal != self.loss_y:
-                        self._arrow(side, goal + 14, x + self.radius * 0.8, goal + 5, forth, key)
+    def _shift(self, state: State) -> float:
+        """How far beside its circle the way up from a state runs."""
+        n = self.flow.structure.loops.index(state.trajectory.loop)
+        return self.pitch * (0.24 + 0.07 * (n % 3))
 
-    def _inside(self, state: State, k: int, t: int, norm: float) -> None:
+    def _up(
+        self, state: State, k: int, t: int, norm: float, goals: list[float], shift: float
+    ) -> None:
+        """From a circle to the row of the loss, or to the rows of the loops above."""
+        loop, y, r = state.trajectory.loop, self.row_of[state].y, self.radius
+        x = self.x(self.column(loop, t))
+        forth, back = self.forth[loop, t], self.back[loop, t]
+        key, side, out = f"o{k}.{t}", x + shift, x + r * 0.7
+        stop = goals[0] + (0 if goals[0] == self.loss_y else 14)
+        for line, lane, frame in (("fwd", 4.5, forth), (f"back m{self._shade(norm)}", 0.0, back)):
+            lane *= self.roomy
+            d = (
+                f"M{number(out)} {number(y - r * 0.7 + lane)}"
+                f"L{number(side + lane)} {number(y - r - 7 + lane / 2)}V{number(stop)}"
+            )
+            self.path(d, line, self.tags(frame, key))
+        for goal in goals:
+            if goal != self.loss_y:
+                self._arrow(side, goal + 14, x + r * 0.8, goal + 5, forth, key)
+
+    def _handed(self, link: Link, k: int, y: float, names: dict[Trajectory, State]) -> None:
+        """A state handed over: from a loop's last value to the first one of another loop."""
+        assert link.loop is not None
+        target = names.get(link.into) if link.into is not None else None
+        if target is None or link.at is None or not len(target.steps):
+            return
+        c0 = self.column(link.trajectory.loop, link.t)
+        c1 = self.column(link.loop, target.trajectory.steps[0])
+        if not (self.on(c0) and self.on(c1)):
+            for c, other, at in ((c0, c1, y), (c1, c0, self.row_of[target].y)):
+                if self.on(c):  # the other end is in another line
+                    self._curve(link, k, self.x(c), at, self._edge(other), at, c1 > c0)
+            return
+        self._curve(link, k, self.x(c0), y, self.x(c1), self.row_of[target].y, forward=True)
+
+    def _read(self, link: Link, k: int, y: float, lowest: dict[tuple[Loop, int], float]) -> None:
+        """What a step of a later loop reads of this one: a line, as wide as its gradient."""
+        assert link.loop is not None
+        assert link.at is not None
+        c0 = self.column(link.trajectory.loop, link.t)
+        c1 = self.column(link.loop, link.at)
+        goal = lowest.get((link.loop, link.at))
+        if goal is not None and self.on(c0) and self.on(c1):
+            self._line_between(link, k, self.x(c0), y, self.x(c1), goal)
+
+    def _line_between(self, link: Link, k: int, x0: float, y0: float, x1: float, y1: float) -> None:
+        assert link.loop is not None
+        assert link.at is not None
+        length = math.hypot(x1 - x0, y1 - y0) or 1
+        ux, uy = (x1 - x0) / length, (y1 - y0) / length
+        r = self.radius + 1
+        a, b = (x0 + ux * r, y0 + uy * r), (x1 - ux * r, y1 - uy * r)
+        forth, back = self.forth[link.loop, link.at], self.back[link.loop, link.at]
+        key = f"r{k}.{link.t}"
+        ends = f"{number(a[0])} {number(a[1])}L{number(b[0])} {number(b[1])}"
+        self.path(f"M{ends}", "fwd", self.tags(forth, key) + ' opacity="0.35"')
+        shown = self._shade(link.norm)
+        more = self.tags(back, key) + ' opacity="0.75"'
+        self.path(f"M{ends}", f"back m{shown}", more)
+
+    def _curve(
+        self, link: Link, k: int, x0: float, y0: float, x1: float, y1: float, forward: bool
+    ) -> None:
+        """From beside one circle to beside another one."""
+        assert link.loop is not None
+        assert link.at is not None
+        way = 1 if x1 > x0 else -1
+        a, b = x0 + way * (self.radius + 1), x1 - way * (self.radius + 1)
+        if abs(y1 - y0) < 1 and (b - a) * way < 4:
+            return
+        bend = max(abs(b - a) * 0.5, 12) * way
+        forth, back = self.forth[link.loop, link.at], self.back[link.loop, link.at]
+        key, shown = f"o{k}.{link.t}", self._shade(link.norm)
+        for kind, lane, frame in (
+            ("fwd", -self.lane, forth),
+            (f"back {'l' if abs(y1 - y0) < 1 else 'm'}{shown}", self.lane, back),
+        ):
+            d = (
+                f"M{number(a)} {number(y0 + lane)}C{number(a + bend)} {number(y0 + lane)} "
+                f"{number(b - bend)} {number(y1 + lane)} {number(b)} {number(y1 + lane)}"
+            )
+            if shown != "n" or kind == "fwd":
+                self.path(d, kind, self.tags(frame, key))
+        if self.roomy and forward:
+            self._arrow_head(b - way * 6, y1 - self.lane, b, y1 - self.lane, forth)
+
+    def _inside(self, state: State, k: int, t: int, c: int, norm: float, rows: list[Row]) -> None:
         """Between two states of the same step, as from c to h: only where they are neighbours."""
-        y, loop = self.rows[state], state.rail.loop
+        loop, node = state.trajectory.loop, state.trajectory.nodes[t]
+        y = self.row_of[state].y
         others = [
-            row
-            for s, row in self.rows.items()
-            if s.rail.loop is loop
-            and s is not state
-            and t in s.rail.nodes
-            and self._feeds(state, s, t)
+            row.y
+            for row in rows
+            for other in row.states
+            if other.trajectory.loop is loop
+            and other is not state
+            and t in other.trajectory.nodes
+            and node.number < other.trajectory.nodes[t].number  # computed from this one
         ]
         if not others:
             return
         other = min(others, key=lambda row: abs(row - y))
         way = 1 if other > y else -1
-        x, lane = self.x(t), 4.0 if self.roomy else 0.0
+        x, lane = self.x(c), self.lane * 0.8
         y0, y1 = y + way * (self.radius + 1), other - way * (self.radius + 1)
         forth, back, key = self.forth[loop, t], self.back[loop, t], f"i{k}.{t}"
-        shown = shade(self.scale, norm)
         self._arrow(x - lane, y0, x - lane, y1, forth, key)
-        d = f"M{number(x + lane)} {number(y1)}V{number(y0)}"
-        self.add(f'<path class="back m{shown}" d="{d}"{self.tags(back, key)}/>')
+        line = f"M{number(x + lane)} {number(y1)}V{number(y0)}"
+        self.path(line, f"back m{self._shade(norm)}", self.tags(back, key))
 
-    def _feeds(self, state: State, other: State, t: int) -> bool:
-        """Whether, in a step, one state is computed from the other (the earlier one)."""
-        return state.rail.nodes[t].number < other.rail.nodes[t].number
-
-    def _inward(self, lowest: dict[Loop, float], present: set[tuple[Loop, int]]) -> None:
+    def _inward(self, lowest: dict[tuple[Loop, int], float]) -> None:
         """The inputs' ways up, to all loops that take them."""
-        for turn, given in self.rails.inputs.items():
-            if not given or (turn.loop, turn.t) not in present or self.rails.fed.get(turn.loop):
+        below: dict[int, float] = defaultdict(float)  # the lowest circle of each column
+        for (loop, t), y in lowest.items():
+            c = self.column(loop, t)
+            below[c] = max(below[c], y)
+        for turn, given in self.flow.structure.inputs.items():
+            c = self.flow.columns.of[turn]
+            if not given or (turn.loop, turn.t) not in lowest or not self.on(c):
                 continue
-            x, y = self.x(turn.t), lowest[turn.loop]
-            direct = y == max(lowest.values())  # else they come from the input's side
+            y = lowest[turn.loop, turn.t]
+            x, direct = self.x(c), y == below[c]  # else they come from the input's side
             forth, back = self.forth[turn.loop, turn.t], self.back[turn.loop, turn.t]
-            side = x if direct else x - self.pitch * 0.3
-            norm = float(self.flow.inputs[turn.t])
-            end = y + self.radius + 1 if direct else y + 4
-            key = f"x{turn.t}"
-            if norm > 0:
-                lane = 5 * self.roomy
-                d = f"M{number(side + lane)} {number(end)}V{number(self.input_y - 6)}"
-                if not direct:
-                    d = (
-                        f"M{number(side + lane)} {number(end)}V{number(self.input_y + 2)}"
-                        f"H{number(x - self.square / 2)}"
-                    )
-                shown = shade(self.scale, norm)
-                self.add(f'<path class="back m{shown}" d="{d}"{self.tags(back, key)}/>')
+            norm, key = float(self.flow.inputs[c]), f"x{c}"
+            end = y + self.radius + 1
             if direct:
-                self._arrow(side, self.input_y - 6, side, end, forth, key)
-            else:
+                if norm == norm and norm != 0:
+                    d = f"M{number(x + self.lane)} {number(end)}V{number(self.input_y - 6)}"
+                    self.path(d, f"back m{self._shade(norm)}", self.tags(back, key))
+                self._arrow(x, self.input_y - 6, x, end, forth, key)
+                continue
+            side, edge = x - self.pitch * 0.3, x - self.square / 2
+            if norm == norm and norm != 0:
                 d = (
-                    f"M{number(x - self.square / 2)} {number(self.input_y - 2)}H{number(side)}"
-                    f"V{number(end + 6)}"
+                    f"M{number(side + self.lane)} {number(y + 4)}V{number(self.input_y + 2)}"
+                    f"H{number(edge)}"
                 )
-                self.add(f'<path class="fwd" d="{d}"{self.tags(forth, key)}/>')
-                self._arrow(side, end + 6, x - self.radius * 0.8, end + 1, forth, key)
+                self.path(d, f"back m{self._shade(norm)}", self.tags(back, key))
+            d = f"M{number(edge)} {number(self.input_y - 2)}H{number(side)}V{number(y + 10)}"
+            self.path(d, "fwd", self.tags(forth, key))
+            self._arrow(side, y + 10, x - self.radius * 0.8, y + 5, forth, key)
 
-    def _loss_box(self) -> None:
-        x, y = self.right + 12, self.loss_y
-        word = "loss" if self.rails.output.name in (None, "loss") else "L"
-        self.add(
-            f'<rect class="node" x="{number(x)}" y="{number(y - 10)}" width="46" height="20" '
-            f'rx="4"{self.tags(self.loss_frame, "L")}/>'
-            f'<text x="{number(x + 23)}" y="{number(y + 4)}" text-anchor="middle"'
-            f"{self.tags(self.loss_frame, 'L')}>{word}</text>"
-        )
+    def _into_loss(self, leaving: list[tuple[float, float]]) -> None:
+        """The line that everything is gathered on, and the loss at its end."""
+        last = self.stop == self.flow.T
+        end = self.right + (12 if last else -1)
+        ends = [x for x, _ in leaving[1:]] + [end] * bool(leaving)
+        norms = itertools.accumulate((norm for _, norm in leaving), math.hypot)
+        if leaving:
+            d = f"M{number(leaving[0][0])} {number(self.loss_y - self.lane)}H{number(end)}"
+            self.path(d, "fwd", self.tags(self.loss_frame))
+        parts = [(self._shade(norm), x) for norm, (x, _) in zip(norms, leaving, strict=True)]
+        for shown, part in itertools.groupby(zip(parts, ends, strict=True), lambda p: p[0][0]):
+            (first, stop), *others = part
+            stop = others[-1][1] if others else stop
+            d = f"M{number(first[1])} {number(self.loss_y)}H{number(stop)}"
+            more = ' stroke-linecap="square"' + self.tags(self.loss_frame + 1, "L")
+            self.path(d, f"back m{shown}", more)
+        if last:
+            word = "loss" if self.flow.structure.output.name in (None, "loss") else "L"
+            tags = self.tags(self.loss_frame, "L")
+            self.rect(end, self.loss_y - 10, 46, 20, "node", f' rx="4"{tags}')
+            self.text(end + 23, self.loss_y + 4, word, at="middle", more=tags)
 
-    # ── inputs, times, weights, bars ─────────────────────────────────────────────────────
+    # ── inputs ───────────────────────────────────────────────────────────────────────────
 
     def _input_row(self) -> None:
-        loops_at = defaultdict(list)
-        for turn in self.rails.inputs:
-            loops_at[turn.t].append(turn.loop)
-        given = {turn.t for turn, inputs in self.rails.inputs.items() if inputs}
-        if not given:
+        loops_at: dict[int, list[tuple[Loop, int]]] = defaultdict(list)
+        for turn, given in self.flow.structure.inputs.items():
+            c = self.flow.columns.of[turn]
+            if given and self.on(c):
+                loops_at[c].append((turn.loop, turn.t))
+        if not loops_at:
             return
         self.label(self.input_y - 2, "input", self._input_names())
+        y, side, tall = self.input_y, self.square, self.square
         if not self.lined:
-            self.add(
-                f'<rect class="node" x="{LEFT}" y="{number(self.input_y - 6)}" '
-                f'width="{number(self.pitch * self.flow.T)}" height="12"/>'
-            )
-        side = number(self.square)
-        size = f'width="{side}" height="{side}"'
-        y = number(self.input_y - self.square / 2)
-        for t in sorted(given):
-            x = number(self.x(t) - self.square / 2)
-            if not self.lined:
-                x, y = number(self.x(t) - self.pitch / 2), number(self.input_y - 5.5)
-                size = f'width="{self.pitch:.2f}" height="11"'
-            forth = min(self.forth[loop, t] for loop in loops_at[t])
-            norm = float(self.flow.inputs[t])
-            if self.lined:
-                tags = self.tags(forth, f"x{t}")
-                self.add(f'<rect class="node" x="{x}" y="{y}" {size}{tags}/>')
-            elif math.isnan(norm):
-                # A constant: no gradient comes here, which is not to look like a vanished one.
-                self.add(f'<rect class="bg" x="{x}" y="{y}" {size}{self.tags(forth, f"x{t}")}/>')
-            if not math.isnan(norm):
-                back = max(self.back[loop, t] for loop in loops_at[t])
-                shown = shade(self.scale, norm)
-                self.add(
-                    f'<rect class="f{shown}" x="{x}" y="{y}" {size}{self.tags(back, f"x{t}")}/>'
-                )
+            side, tall = self.pitch, 11.0
+            left, right = self.x(min(loops_at)), self.x(max(loops_at))
+            self.rect(left - side / 2, y - 5.5, right - left + side, 11, "node")
+        for c in sorted(loops_at):
+            norm = float(self.flow.inputs[c])
+            forth = min(self.forth[key] for key in loops_at[c])
+            back = max(self.back[key] for key in loops_at[c])
+            at = (self.x(c) - side / 2, y - tall / 2, side, tall)
+            if self.lined or self.playable:
+                kind = "node" if self.lined else "bg"
+                self.rect(*at, kind, self.tags(forth, f"x{c}"))
+            # A constant has no gradient, which is not to look like a vanished one.
+            if norm == norm:
+                self.rect(*at, f"f{self._shade(norm)}", self.tags(back, f"x{c}"))
 
     def _input_names(self) -> str:
-        names = [given.name for inputs in self.rails.inputs.values() for given in inputs]
-        stems = dict.fromkeys(name.rstrip("0123456789]").rstrip("[_") for name in names if name)
+        given = [x for inputs in self.flow.structure.inputs.values() for x in inputs]
+        stems = dict.fromkeys(x.name.rstrip("0123456789]").rstrip("[_") for x in given if x.name)
         return ", ".join(stem for stem in stems if stem)
+
+
+def _norm(norm: float) -> str:
+    return f"{norm:.3g}" if math.isfinite(norm) else figure(norm)

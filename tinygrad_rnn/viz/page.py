@@ -9,55 +9,79 @@ from __future__ import annotations
 
 import json
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy import ndarray
 
+from ..bptt.flow import Flow, State
 from . import labels
 from .equations import equations
-from .flow import GradientFlow, State
 from .lattice import draw_lattice
 from .sheet import LEFT
-from .svg import escaped, figure, visible
+from .svg import checked_theme, escaped, figure, visible
+
+if TYPE_CHECKING:
+    from .lattice import Lattice
 
 
-def page(flow: GradientFlow) -> str:
+def page(flow: Flow, *, theme: str = "auto", fit: float | None = None) -> str:
     """The page of a gradient flow, as HTML text."""
-    lattice = draw_lattice(flow, playable=True)
+    lattice = draw_lattice(flow, playable=True, theme=theme, fit=fit)
+    data = {**_told(flow), **_frames(flow, lattice)}
+    title = f"Gradient flow through {flow.T} time steps"
+    return _document(title, lattice.svg, _controls(len(lattice.turns)), data, theme)
+
+
+def still_page(title: str, svg: str, theme: str = "auto") -> str:
+    """A page that shows a picture and plays nothing."""
+    return _document(title, svg, "", None, theme)
+
+
+def _frames(flow: Flow, lattice: Lattice) -> dict[str, object]:
+    """For every frame its words, the column that it is at, and what is told beneath."""
+    sheet = lattice.sheet
+    numbers = {state.trajectory: k for k, state in enumerate(flow.states.values())}
+    by_turn: dict[object, list[str]] = {}
+    for found, k in numbers.items():
+        for t in found.nodes:
+            by_turn.setdefault((found.loop, t), []).append(f"s{k}.{t}")
+    frames: list[list[object]] = [["nothing is computed yet", None, []]]
+    half = len(lattice.turns) // 2
+    for n, turn in enumerate(lattice.turns):
+        way = "forward" if n < half else "backward"
+        if turn is None:
+            frames.append([f"the loss, L = {flow.loss:.5g}", None, []])
+            continue
+        loop, t = turn
+        where = f"{visible(loop.name)}, " if loop.name else ""
+        c = sheet.column(loop, t)
+        told = [*by_turn.get(turn, []), f"x{c}"]
+        frames.append([f"{way}: {where}t = {t}", c, told])
+    at = [LEFT, sheet.pitch, sheet.lines[0][1] - sheet.lines[0][0]]
+    return {"frames": frames, "at": at}
+
+
+# ── what is told ─────────────────────────────────────────────────────────────────────────
+
+
+def _told(flow: Flow) -> dict[str, object]:
     told = _Told()
     for k, state in enumerate(flow.states.values()):
         _tell_of_state(told, flow, state, k)
     _tell_of_inputs(told, flow)
     for n, weight in enumerate(flow.weights.values()):
-        for t in weight.steps.tolist():
-            part = weight.parts[t]
+        for c in weight.steps.tolist():
+            part = weight.parts[c]
             percent = "" if math.isnan(part) else f"{100 * part:.3g} % of it: "
             told.add(
-                f"w{n}.{t}",
-                f"what step {t} adds to dL/d {weight.name}",
-                f"{percent}|G_t| = {figure(weight.norms[t])}, |dL/dW| = {figure(weight.norm)}",
+                f"w{n}.{c}",
+                f"what step {flow.columns.steps[c]} adds to dL/d {weight.name}",
+                f"{percent}|G_t| = {figure(weight.norms[c])}, |dL/dW| = {figure(weight.norm)}",
                 f"shape {weight.node.output.shape}",
             )
     told.add("L", "the loss", f"L = {flow.loss:.6g}", "dL/dL = 1: here the backward sweep starts")
-    frames: list[list[object]] = [["nothing is computed yet", None]]
-    half = len(lattice.turns) // 2
-    for n, turn in enumerate(lattice.turns):
-        way = "forward" if n < half else "backward"
-        if turn is None:
-            frames.append([f"the loss, L = {flow.loss:.5g}", None])
-        else:
-            loop, t = turn
-            where = f"{loop.name}, " if loop.name else ""
-            frames.append([f"{way}: {where}t = {t}", t])
-    at = [LEFT, lattice.pitch]
-    data = {"lines": told.lines, "told": told.by_key, "frames": frames, "at": at}
-    title = f"Gradient flow through {flow.T} time steps"
-    return _document(title, lattice.svg, _controls(len(lattice.turns)), data)
-
-
-def still_page(title: str, svg: str) -> str:
-    """A page that shows a picture and plays nothing."""
-    return _document(title, svg, "", None)
+    return {"lines": told.lines, "told": told.by_key}
 
 
 class _Told:
@@ -77,49 +101,72 @@ class _Told:
             indices.append(self._known[line])
 
 
-def _tell_of_state(told: _Told, flow: GradientFlow, state: State, k: int) -> None:
-    name = state.name
-    for t, node in state.rail.nodes.items():
-        gate = ""
+def _tell_of_state(told: _Told, flow: Flow, state: State, k: int) -> None:
+    name, trajectory = state.name, state.trajectory
+    for t, node in trajectory.nodes.items():
+        gate = carried = ended = ""
         if state.gates is not None and not np.isnan(state.gates[t]):
             gate = f"gate on the way from the step before: {state.gates[t]:.3f} in the mean"
+        if state.carried is not None:
+            carried = f"what the gates alone carry here: {figure(state.carried[t])}"
+        if t in trajectory.masks:
+            mask = trajectory.masks[t]
+            ended = f"{int(mask.sum())} of {mask.size} sequences have this step" * (mask.size > 1)
+        regime = state.regimes[t]
         told.add(
             f"s{k}.{t}",
             f"{name}, t = {t}",
-            *equations(flow.rails, node),
+            *equations(flow.structure, node),
             f"shape {node.output.shape}",
             _values(node.output),
-            f"|dL/d {name}| = {figure(state.norms[t])}",
+            f"|dL/d {name}| = {figure(state.norms[t])}{_in_words(regime)}",
             gate,
-            ""
-            if state.products is None
-            else f"product of the gates after it: {figure(state.products[t])}",
+            carried,
+            ended,
         )
         ways = (("e", "next", "the steps after"), ("i", "step", "its own step"))
         for letter, where, words in (*ways, ("o", "outside", "outside of the loop")):
-            if state.sent[where][t] > 0:
+            sent = float(state.sent[where][t])
+            if sent != 0:
                 told.add(
                     f"{letter}{k}.{t}",
                     f"{name}, t = {t}, to {words} and back",
                     f"shape {node.output.shape}",
                     _values(node.output),
-                    f"the gradient that came back: norm {figure(state.sent[where][t])}",
+                    f"the gradient that came back: norm {figure(sent)}",
                 )
     for t in state.cuts.tolist():
         told.add(f"c{k}.{t}", f"t = {t}: a constant enters {name}; the gradient goes no further")
+    for link in flow.links:
+        if link.trajectory is trajectory and link.loop is not None and link.kind != "state":
+            where = f"{link.loop.name or 'a later loop'}, t = {link.at}"
+            told.add(
+                f"r{k}.{link.t}", f"{name}, t = {link.t}, read by {where}: {figure(link.norm)}"
+            )
 
 
-def _tell_of_inputs(told: _Told, flow: GradientFlow) -> None:
-    for turn, inputs in flow.rails.inputs.items():
-        norm = flow.inputs[turn.t]
+def _in_words(regime: str) -> str:
+    words = {
+        "vanished": " (vanished)",
+        "exploded": " (exploded)",
+        "none": " (the loss does not depend on it)",
+    }
+    return words.get(regime, "")
+
+
+def _tell_of_inputs(told: _Told, flow: Flow) -> None:
+    for turn, inputs in flow.structure.inputs.items():
+        c = flow.columns.of[turn]
+        norm = flow.inputs[c]
         lines = [f"input, t = {turn.t}"]
         if flow.text is not None:
-            lines.append(repr(flow.text[turn.t]))
+            lines.append(repr(flow.text[c]))
         for given in inputs:
             lines += [f"{given.name or 'x'}: shape {given.array.shape}", _values(given.array)]
-        came = "a constant" if math.isnan(norm) else f"|dL/dx| = {figure(norm)}"
-        if f"x{turn.t}" not in told.by_key:
-            told.add(f"x{turn.t}", *lines, came)
+        constant = all(given.node is None for given in inputs)
+        came = "a constant" if constant else f"|dL/dx| = {figure(norm)}"
+        if f"x{c}" not in told.by_key:
+            told.add(f"x{c}", *lines, came)
 
 
 def _values(array: ndarray) -> str:
@@ -137,11 +184,11 @@ def _controls(frames: int) -> str:
         f'<input id="frame" type="range" min="0" max="{frames}" value="{frames}" step="1" '
         'aria-label="step of the sweeps"><output id="where" for="frame"></output></div>'
         '<p class="keys">Space plays, the arrow keys go from step to step, Home and End to the '
-        "ends; point at anything to see its equation, value and gradient.</p>"
+        "ends; point at anything, or touch it, to see its equation, value and gradient.</p>"
     )
 
 
-def _document(title: str, svg: str, controls: str, data: object) -> str:
+def _document(title: str, svg: str, controls: str, data: object, theme: str) -> str:
     script = ""
     if data is not None:
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -151,35 +198,40 @@ def _document(title: str, svg: str, controls: str, data: object) -> str:
             '<section id="told" aria-live="polite"></section><div id="tip" hidden></div>'
             f'<script type="application/json" id="data">{text}</script><script>{_script}</script>'
         )
+    dark = {"dark": _dark, "auto": f"@media (prefers-color-scheme:dark){{{_dark}}}"}
+    style = _style + dark.get(checked_theme(theme), "")
+    scheme = {"auto": "light dark"}.get(theme, theme)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{escaped(title)}</title><style>{_style}</style></head><body>"
+        f'<meta name="color-scheme" content="{scheme}">'
+        f"<title>{escaped(title)}</title><style>{style}</style></head><body>"
         f'{controls}<div class="picture">{svg}</div>{script}</body></html>\n'
     )
 
 
 _style = """
 body{margin:12px;font:14px Helvetica,Arial,sans-serif;background:#fff;color:#333}
-.controls{display:flex;gap:12px;align-items:center;max-width:1000px}
+.controls{display:flex;gap:12px;align-items:center;max-width:1000px;flex-wrap:wrap}
 button{font:inherit;min-width:5em;padding:4px 10px}
-#frame{flex:1}#where{min-width:15em}.keys{margin:6px 0;font-size:12px;color:#666}
+#frame{flex:1;min-width:8em}#where{min-width:15em}.keys{margin:6px 0;font-size:12px;color:#666}
 .picture{overflow-x:auto}.picture svg{max-width:max(100%,900px);height:auto}.off{visibility:hidden}
 #now{fill:#888;opacity:.13;visibility:hidden;pointer-events:none}
-#tip{position:fixed;z-index:1;max-width:46em;padding:6px 9px;border-radius:4px;font-size:12px;
-white-space:pre-wrap;pointer-events:none;background:#222;color:#f4f4f4;overflow-wrap:anywhere}
+#tip{position:fixed;z-index:1;max-width:min(46em,90vw);padding:6px 9px;border-radius:4px;
+font-size:12px;white-space:pre-wrap;pointer-events:none;background:#222;color:#f4f4f4;
+overflow-wrap:anywhere}
 #told{display:flex;flex-wrap:wrap;gap:10px;font-size:12px;min-height:9em}
 #told div{white-space:pre-wrap;border:1px solid #8886;border-radius:4px;padding:6px 9px;
 max-width:46em;overflow-wrap:anywhere}
-@media (prefers-color-scheme:dark){body{background:#15181c;color:#d8dce2}.keys{color:#9aa3ad}
-#tip{background:#e8eaee;color:#111}}
 @page{size:landscape}
 @media print{.controls,.keys,#told,#tip,#now{display:none}.off{visibility:visible}
 .picture{overflow:visible}svg{width:100%;height:auto}}
 """
+
+_dark = """body{background:#15181c;color:#d8dce2}.keys{color:#9aa3ad}
+#tip{background:#e8eaee;color:#111}"""
 
 _script = """
 "use strict";
@@ -187,24 +239,34 @@ _script = """
 const find = id => document.getElementById(id);
 const data = JSON.parse(find("data").textContent);
 const slider = find("frame"), button = find("play"), tip = find("tip"), now = find("now");
+const picture = document.querySelector(".picture");
 const parts = [...document.querySelectorAll("[data-f]")].map(p => [p, +p.dataset.f]);
+const lines = now.dataset.lines.split(" ").map(pair => pair.split(",").map(Number));
 const last = data.frames.length - 1;
+const [left, pitch, each] = data.at;
 let timer = null;
 const tell = key => data.told[key].map(i => data.lines[i]).join("\\n");
 function show(n) {
   n = Math.max(0, Math.min(last, n));
   slider.value = n;
+  hide();
   for (const [part, frame] of parts) part.classList.toggle("off", frame > n);
-  const [text, t] = data.frames[n];
+  const [text, column, keys] = data.frames[n];
   find("where").textContent = text;
   slider.setAttribute("aria-valuetext", text);
-  now.style.visibility = t === null ? "hidden" : "visible";
-  if (t !== null) now.setAttribute("x", data.at[0] + t * data.at[1]);
+  now.style.visibility = column === null ? "hidden" : "visible";
   const told = find("told");
   told.replaceChildren();
-  if (t === null) return;
-  for (const key in data.told) {
-    if (key !== "x" + t && !(key[0] === "s" && key.endsWith("." + t))) continue;
+  if (column === null) return;
+  const [top, tall] = lines[Math.floor(column / each)];
+  now.setAttribute("x", left + (column % each) * pitch);
+  now.setAttribute("y", top);
+  now.setAttribute("height", tall);
+  const box = now.getBoundingClientRect(), frame = picture.getBoundingClientRect();
+  if (box.left < frame.left || box.right > frame.right)
+    picture.scrollLeft += (box.left + box.right - frame.left - frame.right) / 2;
+  for (const key of keys) {
+    if (!(key in data.told)) continue;
     const box = document.createElement("div");
     box.textContent = tell(key);
     told.append(box);
@@ -224,18 +286,8 @@ function play() {
     show(+slider.value + 1);
   }, Math.max(50, Math.min(600, 16000 / last)));
 }
-button.addEventListener("click", play);
-slider.addEventListener("input", () => { pause(); show(+slider.value); });
-document.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const n = +slider.value;
-  const to = {ArrowRight: n + 1, ArrowLeft: n - 1, Home: 0, End: last}[event.key];
-  if (to !== undefined) { pause(); show(to); }
-  else if (event.key === " " && event.target !== button) play();
-  else return;
-  event.preventDefault();
-});
-document.addEventListener("pointermove", event => {
+function hide() { tip.hidden = true; }
+function point(event) {
   const part = event.target.closest ? event.target.closest("[data-k]") : null;
   tip.hidden = !part || !(part.dataset.k in data.told);
   if (tip.hidden) return;
@@ -244,7 +296,24 @@ document.addEventListener("pointermove", event => {
   tip.style.left = Math.max(4, Math.min(event.clientX + 14, innerWidth - box.width - 6)) + "px";
   const below = event.clientY + 18, above = Math.max(4, event.clientY - box.height - 10);
   tip.style.top = (below + box.height < innerHeight ? below : above) + "px";
+}
+button.addEventListener("click", play);
+slider.addEventListener("input", () => { pause(); show(+slider.value); });
+document.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const n = +slider.value;
+  const to = {ArrowRight: n + 1, ArrowLeft: n - 1, Home: 0, End: last}[event.key];
+  if (to !== undefined) { pause(); show(to); }
+  else if (event.key === " " && event.target !== button) play();
+  else if (event.key === "Escape") return hide();
+  else return;
+  event.preventDefault();
 });
+// A finger does not hover: what it touches is told, until it touches something else.
+document.addEventListener("pointermove", event => event.pointerType !== "touch" && point(event));
+document.addEventListener("pointerdown", point);
+document.addEventListener("scroll", hide, {capture: true, passive: true});
+addEventListener("resize", hide);
 show(last);
 })();
 """

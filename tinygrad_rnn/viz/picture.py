@@ -1,4 +1,4 @@
-"""What a picture is made of: boxes, the clusters they lie in, and the edges between them.
+"""What a picture of a graph is made of: boxes, the clusters they lie in, and edges between them.
 
 Nothing here knows about graphs of tensors (``boxes`` does), nor about Graphviz (``dot`` does).
 """
@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
+from ..bptt.turns import Place, Turn
 from ..graph import Node
-from .turns import Place, Turn
 
 #: The kinds of boxes that stand for one operation.
 single = frozenset({"operation", "state", "output"})
@@ -69,23 +69,23 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
-    """The range of gradient norms, to be shown logarithmically.
+class Range:
+    """The range of the norms on a graph's edges, to be shown logarithmically.
 
     Attributes:
         low, high: from the smallest norm above 0 to the largest; at least a decade, so that
             nearly equal norms look alike, and at most twenty, so that the rest can be told apart.
-        vanished: whether some norm is exactly 0.
+        zero: whether some norm is exactly 0; only such an edge is grey.
         broken: whether some norm is NaN or infinite.
     """
 
     low: float
     high: float
-    vanished: bool
+    zero: bool
     broken: bool
 
     @classmethod
-    def over(cls, norms: Iterable[float]) -> Scale:
+    def over(cls, norms: Iterable[float]) -> Range:
         norms = list(norms)
         shown = [norm for norm in norms if norm > 0 and math.isfinite(norm)]
         high = max(shown, default=1.0)
@@ -95,7 +95,7 @@ class Scale:
         return cls(low, high, any(n == 0 for n in norms), any(not math.isfinite(n) for n in norms))
 
     def fraction(self, norm: float) -> float:
-        """Where on the scale a finite norm above 0 stands: 0 at its low end, 1 at its high end."""
+        """Where in the range a finite norm above 0 stands: 0 at its low end, 1 at its high end."""
         at = math.log(norm / self.low) / math.log(self.high / self.low)
         return min(max(at, 0.0), 1.0)
 
@@ -111,13 +111,13 @@ class Picture:
     Attributes:
         root: everything, in its clusters.
         edges: between the boxes.
-        scale: of the norms that edges carry, if they do.
+        norms: the range of those that edges carry, if they do.
         downwards: whether it runs from the top to the bottom, not from left to right.
     """
 
     root: Cluster
     edges: list[Edge]
-    scale: Scale | None = None
+    norms: Range | None = None
     downwards: bool = False
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
-from ..scan.listing import SECTIONS, Line, Listing
+from ..scan.listing import SECTIONS, Line, Listing, shown
 from ..scan.plan import Plan
 from .picture import Box, Cluster, Edge, Picture
 
@@ -63,7 +63,7 @@ class _Builder:
             lines = [line for line in listing if line.section == section]
             box.lines = self.written(lines)
             if section == "step":
-                box.lines += [f"next {old} = {new}" for old, new in listing.carried]
+                box.lines += [shown(f"next {old} = {new}") for old, new in listing.carried]
             if direction == "forward":
                 names = [name for name in listing.stacked if self.source[name] is box]
                 box.lines += [f"given out: {', '.join(names)}"] if names else []

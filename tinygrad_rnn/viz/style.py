@@ -1,6 +1,6 @@
 """How pictures look: every colour, shape and font of them.
 
-The fills are pale, so that text stays readable; kinds also differ in shape, and the gradient's
+The fills are pale, so that text stays readable. Kinds also differ in shape, and the gradient's
 colours run from light to dark besides from orange to blue, so that nothing rests on hue alone.
 """
 
@@ -9,15 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+THEMES = ("light", "dark", "auto")
+
 FONT = "Helvetica,Arial,sans-serif"
+MONO = "ui-monospace,Menlo,Consolas,monospace"
 INK = "#222222"
 FAINT = "#b5b5b5"
 
+# ── graphs, drawn by Graphviz ────────────────────────────────────────────────────────────
+
+# Graphviz knows how wide these two fonts are even where there are none, by these names only.
 GRAPH = {
     "rankdir": "LR",
     "newrank": "true",
     "bgcolor": "white",
-    "fontname": FONT,
+    "fontname": "Helvetica",
     "fontsize": "11",
     "fontcolor": "#555555",
     "nodesep": "0.14",
@@ -26,7 +32,7 @@ GRAPH = {
     "labeljust": "l",
 }
 NODE = {
-    "fontname": FONT,
+    "fontname": "Helvetica",
     "fontsize": "10",
     "fontcolor": INK,
     "shape": "box",
@@ -38,7 +44,7 @@ NODE = {
     "height": "0.26",
 }
 EDGE = {
-    "fontname": FONT,
+    "fontname": "Helvetica",
     "fontsize": "9",
     "fontcolor": "#555555",
     "color": "#666666",
@@ -55,8 +61,22 @@ BOXES: dict[str, dict[str, str]] = {
     "step": {"fillcolor": "#d6e6f7", "color": "#2f6fb2", "margin": "0.16,0.12"},
     "module": {"fillcolor": "#eee8f6", "color": "#7b5aa6", "margin": "0.16,0.12"},
     "gap": {"style": "rounded,dashed"},
+    "next": {
+        "style": "rounded,dashed",
+        "color": "#2f6fb2",
+        "fontcolor": "#2f6fb2",
+        "margin": "0.1,0.08",
+    },
+    "on": {"shape": "plaintext", "style": "", "fontcolor": "#555555", "margin": "0.06,0.02"},
+    "words": {
+        "shape": "plaintext",
+        "style": "",
+        "fontcolor": "#555555",
+        "fontsize": "9",
+        "margin": "0.06,0.03",
+    },
     "listing": {
-        "fontname": "Courier,monospace",
+        "fontname": "Courier",
         "fillcolor": "#f7f9fb",
         "color": "#8a9bb0",
         "margin": "0.12,0.08",
@@ -94,22 +114,61 @@ CLUSTERS = {
     },
     "module": {"style": "rounded,dashed", "color": "#b9a9d2", "fontcolor": "#7b5aa6"},
     "legend": {"style": "rounded", "color": "#dddddd"},
+    "line": {"style": "invis"},
+}
+
+#: The colours of graphs on a dark background.
+DARKER = {
+    "white": "#15181c",
+    INK: "#e4e7eb",
+    "#555555": "#aab2bc",
+    "#777777": "#8b96a2",
+    "#666666": "#8b96a2",
+    "#d6e6f7": "#1d3a57",
+    "#2f6fb2": "#6aa9e6",
+    "#d9efe6": "#123f33",
+    "#00785a": "#3fbf97",
+    "#fdeac8": "#4a3812",
+    "#b97a00": "#d9a23a",
+    "#f2f2f2": "#2a2f35",
+    "#aaaaaa": "#5c6670",
+    "#a8a8a8": "#5c6670",
+    "#eee8f6": "#33284a",
+    "#7b5aa6": "#b59add",
+    "#b9a9d2": "#5b4a7d",
+    "#f7f9fb": "#1b1f24",
+    "#8a9bb0": "#5c6670",
+    "#cfd6dd": "#3a424b",
+    "#dddddd": "#3a424b",
+    "#c9a24a": "#a8823a",
+    "#d3c6ab": "#6b5c3a",
+    "#c8c8c8": "#59626c",
+    "#d00000": "#ff6b6b",
 }
 
 # ── the gradient's scale ─────────────────────────────────────────────────────────────────
 
-#: From a vanishing gradient to the largest: the darker, the larger (matplotlib's plasma,
-#: backwards and without its yellow end, which would be lost on white).
+#: From a small gradient to a large one: the darker, the larger (matplotlib's plasma, backwards and
+#: without its yellow end, which would be lost on white). On dark, what is large is light.
 GRADIENT = ("#f6ab4d", "#ec7754", "#cc4778", "#9c179e", "#5601a4", "#0d0887")
+GRADIENT_DARK = ("#4d3a86", "#7a3aa8", "#b03f92", "#e06468", "#f9a242", "#f6ec6a")
+#: What exploded has colours of its own, which go on where the others end.
+EXPLODING = ("#7a0a2a", "#b3122e", "#e01f2f", "#ff4a3d")
+EXPLODING_DARK = ("#ffb3a0", "#ff8a73", "#ff5f4d", "#ff2f2f")
 NARROWEST, WIDEST = 0.7, 5.0
 VANISHED = {"color": "#c8c8c8", "penwidth": "1", "style": "dashed"}
 BROKEN = {"color": "#d00000", "penwidth": "5", "style": "dashed"}
 
+#: For weights and compared nets: Okabe and Ito's colours, which the colour-blind tell apart, in
+#: shades that stand out from white and from black.
+HUES = ("#d07a00", "#3f9fd8", "#009e73", "#c96a9b", "#3b6fc9", "#c4551a", "#938000", "#7d6bb8")
 
-def gradient(fraction: float) -> dict[str, str]:
+
+def gradient(fraction: float, dark: bool = False) -> dict[str, str]:
     """Colour and width at a fraction (0 to 1) of the way from the smallest norm to the largest."""
     width = NARROWEST + (WIDEST - NARROWEST) * fraction
-    return {"color": mixed(GRADIENT, fraction), "penwidth": f"{width:.2f}"}
+    ramp = GRADIENT_DARK if dark else GRADIENT
+    return {"color": mixed(ramp, fraction), "penwidth": f"{width:.2f}"}
 
 
 def mixed(ramp: Sequence[str], fraction: float) -> str:
@@ -119,3 +178,100 @@ def mixed(ramp: Sequence[str], fraction: float) -> str:
     ends = [[int(ramp[low + k][i : i + 2], 16) for i in (1, 3, 5)] for k in (0, 1)]
     parts = (round(a + (b - a) * (at - low)) for a, b in zip(*ends, strict=True))
     return "#{:02x}{:02x}{:02x}".format(*parts)
+
+
+# ── pictures written as SVG ──────────────────────────────────────────────────────────────
+
+SHADES = 16  # of the gradient
+DIVERGING = 33  # of activations: from blue by white to red
+
+#: By class, in light and in dark: what only says how it looks is not said again for dark.
+LIGHT = {
+    "text": f"font-family:{FONT};font-size:11px;fill:#333",
+    "bg": "fill:#fff",
+    "title": "font-size:14px;font-weight:bold",
+    "small": "font-size:9.5px;fill:#666",
+    "heading": "font-size:14px",
+    "side": "font-size:12px;fill:#555",
+    "name": "font-size:12px",
+    "mono": f"font-family:{MONO};font-size:18px",
+    "letter": f"font-family:{MONO};font-size:11px",
+    "guide": "stroke:#eceef1;fill:none",
+    "axis": "stroke:#c3c8ce;fill:none",
+    "level": "stroke:#8a939c;stroke-dasharray:1 3;fill:none",
+    "fwd": "stroke:#6d7680;fill:none",
+    "head": "fill:#6d7680",
+    "node": "fill:#fff;stroke:#6d7680",
+    "cut": "stroke:#d00000;stroke-width:2.5;fill:none",
+    "line": "stroke-width:1.8;fill:none",
+    "gate": "stroke:#333;stroke-dasharray:4 3",
+    "back": "fill:none",
+    "cell": "shape-rendering:crispEdges",
+    "mark": "stroke-width:1.6;fill:none",
+    "fz": "fill:#d5d9de",
+    "lz": "stroke:#b9bfc6;stroke-dasharray:2 3",
+    "fn": "fill:none;stroke:#b9bfc6;stroke-dasharray:2 2",
+    "fx": "fill:#000",
+    "lx": "stroke:#000;stroke-width:3;stroke-dasharray:5 3",
+}
+DARK = {
+    "text": "fill:#d8dce2",
+    "bg": "fill:#15181c",
+    "small": "fill:#9aa3ad",
+    "side": "fill:#9aa3ad",
+    "guide": "stroke:#23282e",
+    "axis": "stroke:#4a525b",
+    "level": "stroke:#727c86",
+    "fwd": "stroke:#8b96a2",
+    "head": "fill:#8b96a2",
+    "node": "fill:#15181c;stroke:#8b96a2",
+    "gate": "stroke:#e3e6ea",
+    "cut": "stroke:#ff5f5f",
+    "fz": "fill:#353c44",
+    "lz": "stroke:#59626c",
+    "fn": "stroke:#59626c",
+    "fx": "fill:#fff",
+    "lx": "stroke:#fff",
+}
+
+
+def rule(name: str, dark: bool, widest: float) -> str:
+    """The look of a class: ``f7`` fills with a shade, ``l7`` is a line of its colour and width,
+    ``m7`` one of half the width; ``fe2`` and so on for what exploded, ``d20`` for activations."""
+    kind, number = name[:1], name[1:]
+    if kind == "m" and f"l{number}" in LIGHT:
+        name = f"l{number}"
+    table = DARK if dark else LIGHT
+    if name in LIGHT:
+        return table.get(name, "")
+    digits = number.removeprefix("e")
+    if kind == "d" and digits.isdigit():
+        return f"stroke:{diverging(int(digits) / (DIVERGING - 1), dark)}"
+    if kind not in "flm" or not digits.isdigit():
+        return ""
+    if digits != number:
+        colour = (EXPLODING_DARK if dark else EXPLODING)[int(digits)]
+    else:
+        colour = mixed(GRADIENT_DARK if dark else GRADIENT, int(digits) / (SHADES - 1))
+    if kind == "f":
+        return f"fill:{colour}"
+    width = line_width(number, widest if kind == "l" else max(widest / 2, 0.8))
+    return f"stroke:{colour}" + ("" if dark else f";stroke-width:{width:.2f}")
+
+
+def line_width(shade: str, widest: float) -> float:
+    """How wide a line is whose norm has this shade, if that of the largest is so wide."""
+    digits = shade.removeprefix("e")
+    if not digits.isdigit():
+        return 1.0
+    exploded = digits != shade
+    fraction = 1.1 + 0.15 * int(digits) if exploded else int(digits) / (SHADES - 1)
+    narrow = min(0.8, widest)
+    return narrow + (widest - narrow) * fraction
+
+
+def diverging(fraction: float, dark: bool = False) -> str:
+    """Blue at 0, white (on dark: the background) at 1/2, red at 1."""
+    middle = "#15181c" if dark else "#ffffff"
+    ends = ("#5aa2e0", middle, "#ff6a5a") if dark else ("#2166ac", middle, "#b2182b")
+    return mixed(ends, fraction)

@@ -1,116 +1,100 @@
-"""SVG text: escaping, the width of words, and colours for light and for dark backgrounds."""
+"""SVG, written directly: shapes, text and its width, numbers, ticks, themes."""
 
 from __future__ import annotations
 
 import html
+import itertools
 import math
+import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable
 
 from . import style
-from .picture import Scale
+from .style import THEMES
 
-#: How many shades of the gradient there are: each is a class, which light and dark colour.
-SHADES = 16
-
-#: For weights and compared nets: Okabe and Ito's colours, which the colour-blind tell apart, in
-#: shades that stand out from white and from black.
-HUES = ("#d07a00", "#3f9fd8", "#009e73", "#c96a9b", "#3b6fc9", "#c4551a", "#938000", "#7d6bb8")
-
-#: On a dark background what is large is light.
-_dark = ("#4d3a86", "#7a3aa8", "#b03f92", "#e06468", "#f9a242", "#f6ec6a")
+# ── the document ─────────────────────────────────────────────────────────────────────────
 
 
-def shade(scale: Scale, norm: float) -> str:
-    """The name of a norm's shade: ``0`` to ``15``, ``z`` for a vanished one, ``x`` for NaN."""
-    if not math.isfinite(norm):
-        return "x"
-    if norm < scale.low * (1 - 1e-9):
-        return "z"
-    return str(round(scale.fraction(norm) * (SHADES - 1)))
+class Canvas:
+    """SVG parts, in the order in which they are drawn."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+
+    def add(self, part: str) -> None:
+        self.parts.append(part)
+
+    def path(self, d: str, kind: str, more: str = "") -> None:
+        self.parts.append(f'<path class="{kind}" d="{d}"{more}/>')
+
+    def rect(
+        self, x: float, y: float, width: float, height: float, kind: str, more: str = ""
+    ) -> None:
+        self.parts.append(
+            f'<rect class="{kind}" x="{number(x)}" y="{number(y)}" width="{number(width)}" '
+            f'height="{number(height)}"{more}/>'
+        )
+
+    def text(
+        self, x: float, y: float, words: str, kind: str = "", at: str = "start", more: str = ""
+    ) -> None:
+        """Words on the base line y, beginning at x (at="start"), around it or ending there."""
+        named = f' class="{kind}"' if kind else ""
+        anchor = f' text-anchor="{at}"' if at != "start" else ""
+        self.parts.append(
+            f'<text{named} x="{number(x)}" y="{number(y)}"{anchor}{more}>{escaped(words)}</text>'
+        )
 
 
-def document(width: float, height: float, words: str, widest: float, body: str) -> str:
+def document(
+    width: float, height: float, words: str, body: str, *, theme: str = "light", widest: float = 4
+) -> str:
     """A picture: its parts on a background.
 
     Args:
         width, height: of the picture.
         words: that tell what it shows.
+        body: the parts; their classes are those of ``style.rule``.
+        theme: "light", "dark" or "auto", which follows the system of whoever looks at it.
         widest: the width of the line of the largest norm.
-        body: the parts. ``f7`` fills with a shade, ``l7`` is a line of its colour and width, ``m7``
-            one of half the width.
+
+    Raises:
+        ValueError: there is no such theme.
     """
+    checked_theme(theme)
+    names = sorted(
+        {name for found in re.findall(r' class="([^"]*)"', body) for name in found.split()}
+    )
+    names = ["text", "bg", *names]
+
+    def rules(scope: str, dark: bool) -> str:
+        looks = ((name, style.rule(name, dark, widest)) for name in names)
+        return "".join(
+            f"{scope} {name if name == 'text' else f'.{name}'}{{{look}}}"
+            for name, look in looks
+            if look
+        )
+
     # A notebook puts all pictures into one page, where a style is everybody's.
-    scope = f"flow{widest * 10:.0f}"
+    scope = f"v{zlib.crc32((rules('', dark=False) + theme).encode()):08x}"
+    css = rules(f".{scope}", dark=False)
+    if theme == "dark":
+        css += rules(f".{scope}", dark=True)
+    elif theme == "auto":
+        css += f"@media (prefers-color-scheme:dark){{{rules(f'.{scope}', dark=True)}}}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {number(width)} {number(height)}" '
         f'width="{number(width)}" height="{number(height)}" role="img" class="{scope}" '
-        f'aria-label="{escaped(words)}"><style>{_stylesheet(f".{scope}", widest)}</style>'
+        f'aria-label="{escaped(words)}"><style>{css}</style>'
         f'<rect class="bg" width="100%" height="100%"/>{body}</svg>'
     )
 
 
-def _stylesheet(scope: str, widest: float) -> str:
-    narrow = min(0.8, widest)
-    widths = {
-        f".{line}{k}": f"stroke-width:{narrow + (most - narrow) * k / (SHADES - 1):.2f}"
-        for line, most in (("l", widest), ("m", max(widest / 2, narrow)))
-        for k in range(SHADES)
-    }
-    light = {**_light, **_shades(style.GRADIENT), **widths}
-    dark = {**_darker, **_shades(_dark)}
-    return f"{_rules(scope, light)}@media (prefers-color-scheme:dark){{{_rules(scope, dark)}}}"
-
-
-_light = {
-    "text": f"font-family:{style.FONT};font-size:11px;fill:#333",
-    ".bg": "fill:#fff",
-    ".title": "font-size:14px;font-weight:bold",
-    ".small": "font-size:9.5px;fill:#666",
-    ".mono": "font-family:ui-monospace,Menlo,Consolas,monospace;font-size:18px",
-    ".guide": "stroke:#eceef1",
-    ".axis": "stroke:#c3c8ce;fill:none",
-    ".fwd": "stroke:#6d7680;fill:none",
-    ".head": "fill:#6d7680",
-    ".node": "fill:#fff;stroke:#6d7680",
-    ".cut": "stroke:#d00000;stroke-width:2.5;fill:none",
-    ".line": "stroke-width:1.8;fill:none",
-    ".gate": "stroke:#333;stroke-dasharray:4 3",
-    ".back": "fill:none",
-    ".cell": "shape-rendering:crispEdges",
-    ".fz": "fill:#d5d9de",
-    ".lz,.mz": "stroke:#b9bfc6;stroke-dasharray:2 3",
-    ".fx": "fill:#d00000",
-    ".lx,.mx": "stroke:#d00000;stroke-width:3;stroke-dasharray:5 3",
-}
-_darker = {
-    "text": "fill:#d8dce2",
-    ".bg": "fill:#15181c",
-    ".small": "fill:#9aa3ad",
-    ".guide": "stroke:#23282e",
-    ".axis": "stroke:#4a525b",
-    ".fwd": "stroke:#8b96a2",
-    ".head": "fill:#8b96a2",
-    ".node": "fill:#15181c;stroke:#8b96a2",
-    ".gate": "stroke:#e3e6ea",
-    ".cut": "stroke:#ff5f5f",
-    ".fz": "fill:#353c44",
-    ".lz,.mz": "stroke:#59626c",
-}
-
-
-def _shades(ramp: Sequence[str]) -> dict[str, str]:
-    colours = [style.mixed(ramp, k / (SHADES - 1)) for k in range(SHADES)]
-    return {f".f{k}": f"fill:{c}" for k, c in enumerate(colours)} | {
-        f".l{k},.m{k}": f"stroke:{c}" for k, c in enumerate(colours)
-    }
-
-
-def _rules(scope: str, rules: Mapping[str, str]) -> str:
-    return "".join(
-        f"{','.join(f'{scope} {part}' for part in selector.split(','))}{{{look}}}"
-        for selector, look in rules.items()
-    )
+def checked_theme(theme: str) -> str:
+    if theme not in THEMES:
+        raise ValueError(f"expected theme 'light', 'dark' or 'auto', got {theme!r}")
+    return theme
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────
@@ -150,22 +134,54 @@ def columns(text: str) -> int:
     )
 
 
+#: The widths of the characters from space to ~ in Helvetica, in thousandths of its size.
+_helvetica = (
+    "278 278 355 556 556 889 667 191 333 333 389 584 278 333 278 278 556 556 556 556 556 556 556 "
+    "556 556 556 278 278 584 584 584 556 1015 667 667 722 722 667 611 778 722 278 500 667 556 833 "
+    "722 778 667 778 722 667 611 722 667 944 667 667 611 278 278 278 469 556 333 556 556 500 556 "
+    "556 278 556 556 222 222 500 222 833 556 556 556 556 333 500 278 556 500 722 500 500 500 334 "
+    "260 334 584"
+)
+_widths = {chr(32 + k): int(width) / 1000 for k, width in enumerate(_helvetica.split())}
+
+
+def width_of(text: str, size: float = 11, bold: bool = False) -> float:
+    """How wide a text is in Helvetica of this size."""
+    wide = sum(_widths[c] if c in _widths else 0.6 * columns(c) for c in text)
+    return wide * size * (1.07 if bold else 1)
+
+
 def shortened(text: str, most: int) -> str:
     """The beginning and the end of a text that takes more than so many columns."""
-    text = visible(text)
-    if columns(text) <= most:
+    return _cut(visible(text), most, columns)
+
+
+def fitted(text: str, room: float, size: float = 11) -> str:
+    """The text, shortened so that it is no wider than this."""
+    return _cut(visible(text), room / size, lambda c: width_of(c, 1))
+
+
+def _cut(text: str, room: float, width: Callable[[str], float]) -> str:
+    """A text without its middle, where it has no room; at least "…" is left of it."""
+    if width(text) <= room:
         return text
-    head, tail = text[: len(text) // 2], text[len(text) // 2 :]
-    while columns(head) + columns(tail) >= most:
-        if columns(head) > columns(tail):
-            head = head[:-1]
+    head, tail = list(text[: len(text) // 2]), list(text[: len(text) // 2 - 1 : -1])
+    left, right = width("".join(head)), width("".join(tail))
+    while (head or tail) and left + right + width("…") > room + 1e-9:
+        if left > right or not tail:
+            left -= width(head.pop())
         else:
-            tail = tail[1:]
-    return f"{head}…{tail}"
+            right -= width(tail.pop())
+    return f"{''.join(head)}…{''.join(reversed(tail))}"
+
+
+# ── numbers and ticks ────────────────────────────────────────────────────────────────────
 
 
 def figure(x: float) -> str:
-    """A norm in two digits: ``1.6``, ``3.2e-5``."""
+    """A norm in two digits: ``1.6``, ``3.2e-5``, ``NaN``."""
+    if not math.isfinite(x):
+        return "NaN" if math.isnan(x) else "Inf"
     return f"{x:.2g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
@@ -173,3 +189,55 @@ def number(x: float) -> str:
     """A coordinate: as short as a tenth of a pixel allows."""
     text = f"{x:.1f}"
     return text[:-2] if text.endswith(".0") else text
+
+
+def step_ticks(count: int, pitch: float) -> list[int]:
+    """The steps that have room for a label."""
+    room = 7 * len(str(count - 1)) + 8
+    stride = next(
+        base * 10**power
+        for power in itertools.count()
+        for base in (1, 2, 5)
+        if base * 10**power * pitch >= room
+    )
+    return list(range(0, count, stride))
+
+
+def log_ticks(low: float, high: float, tall: float) -> list[int]:
+    """The powers of ten from low to high that have room for a label on an axis so tall."""
+    first = math.ceil(math.log10(low) - 1e-9)
+    last = math.floor(math.log10(high) + 1e-9)
+    decades = max(math.log10(high) - math.log10(low), 1e-9)
+    stride = next(
+        n
+        for base in itertools.count()
+        for n in (10**base, 2 * 10**base, 5 * 10**base)
+        if n * tall / decades >= 12
+    )
+    return list(range(-(-first // stride) * stride, last + 1, stride))
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Four to ten round numbers, evenly spaced, that enclose what lies from low to high."""
+    span = max(high - low, 1e-3 * max(abs(low), abs(high), 1e-3))
+    power = 10.0 ** math.floor(math.log10(span / 4))
+    spacing = next(power * f for f in (1, 2, 2.5, 5, 10) if span / (power * f) <= 6)
+    first, last = math.floor(low / spacing), math.ceil(high / spacing)
+    return [i * spacing for i in range(first, max(last, first + 1) + 1)]
+
+
+def tick_label(tick: float, ticks: list[float]) -> str:
+    """A number of ``round_ticks`` with the digits that tell it from the others."""
+    digits = max(0, 1 - math.floor(math.log10(ticks[1] - ticks[0])))
+    return f"{tick:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"{tick:,.0f}"
+
+
+def joined(numbers: Iterable[int]) -> str:
+    """``0 to 3, 7``: numbers in short."""
+    runs: list[list[int]] = []
+    for n in sorted(numbers):
+        if runs and n == runs[-1][-1] + 1:
+            runs[-1].append(n)
+        else:
+            runs.append([n])
+    return ", ".join(f"{r[0]} to {r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in runs)

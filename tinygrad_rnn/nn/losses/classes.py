@@ -287,8 +287,12 @@ def _class_indices(
     if ids.dtype.kind == "b":
         raise TypeError(f"{where}: expected class indices (integers), got booleans")
     if ids.shape != batch:
+        last = (
+            "; the classes are axis 1 here, as in PyTorch. If yours are the last axis, write "
+            f"logits.reshape(-1, {shape[-1]}) and target.reshape(-1)"
+        )
         raise ValueError(
             f"{where}: with logits {shape} go class indices {batch} or probabilities "
-            f"{shape}, got {describe(ids)}"
+            f"{shape}, got {describe(ids)}" + (last if ids.shape == shape[:-1] else "")
         )
     return ids.reshape(-1) if isinstance(ids, ndarray) else ops.reshape(target, (-1,))

@@ -253,8 +253,9 @@ class _Rebuilt:
             assert v.op is not None
             args = tuple(self.new[x] if type(x) is Value else x for x in v.args)
             self.new[v] = self.build.plain(v.op, args, v.keywords, v.shape, v.dtype)
-        if v.name is not None and self.new[v].name is None:
-            self.new[v].name = v.name
+        for member in [v] if each is None else each.members:
+            if member.name is not None and self.new[member].name is None:
+                self.new[member].name = member.name
 
     def make_pack(self, each: _Pack) -> None:
         leader, build = each.leader, self.build

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.bptt.turns import Place, common, crosses, places
 from tinygrad_rnn.graph import Node, ancestors
-from tinygrad_rnn.viz.turns import Place, common, crosses, turns
 
 
 def places_of(output: Any) -> dict[Node, Place]:
     nodes = ancestors([output.node])[::-1]
-    return turns([node for node in nodes if not node.is_leaf])
+    return places([node for node in nodes if not node.is_leaf])
 
 
 def titles(output: Any) -> list[list[str]]:
@@ -108,8 +108,8 @@ def test_a_state_is_what_crosses_from_step_to_step_of_one_loop() -> None:
     for _, x_t in tg.steps([1.0, 2.0]):
         h = tg.exp(h * x_t)
     out = chain([1.0], h)
-    places = list(places_of(out).values())
-    before, product, value, product_1, value_1, other = places
+    found = list(places_of(out).values())
+    before, product, value, product_1, value_1, other = found
     assert crosses(value, product_1)
     assert crosses(product, value_1)
     assert not crosses(product, value)

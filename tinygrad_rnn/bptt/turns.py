@@ -1,6 +1,6 @@
-"""Time: which turn of which loop every node of a graph belongs to.
+"""Time: which turn of which loop every operation of a graph ran in.
 
-A *turn* is one pass through one time step. The loop itself passes through each step once; a
+A *turn* is one pass through one time step. The loop itself passes through each step once. A
 backward that was recorded (``create_graph=True``) passes through each once more, from the last
 step to the first.
 """
@@ -25,13 +25,15 @@ class Loop:
         number: tells it from other loops; its backward has the same.
         path: the modules that all of it ran in.
         sweep: 0 for the loop itself, 1 for its backward, 2 for the backward of that.
+        outer: the turn of another loop that it ran in, or None.
         turns: in the order in which they ran.
-        name: what tells it from the other loops of the graph; empty if it is the only one.
+        name: tells it from the other loops of the graph; empty if it is the only one.
     """
 
     number: int
     path: tuple[str, ...]
     sweep: int
+    outer: Turn | None = None
     turns: list[Turn] = field(default_factory=list)
     name: str = ""
 
@@ -53,53 +55,56 @@ class Turn:
 Place = tuple[Turn, ...]
 
 
-def turns(operations: Iterable[Node]) -> dict[Node, Place]:
+def places(operations: Iterable[Node]) -> dict[Node, Place]:
     """The place in time of each operation; they come oldest first, as they ran."""
     loops: dict[tuple[int, int], Loop] = {}
     found: dict[tuple[int, int, int], Turn] = {}
     known: dict[tuple[tuple[tuple[int, int], ...], int], Place] = {}
-    places: dict[Node, Place] = {}
+    result: dict[Node, Place] = {}
     for node in operations:
         scope = node.scope
         sweep = scope.sweep
+        outer: Turn | None = None
         for number, t in scope.steps:
             loop = loops.get((number, sweep))
             if loop is None:
-                loop = loops[number, sweep] = Loop(number, scope.path, sweep)
+                loop = loops[number, sweep] = Loop(number, scope.path, sweep, outer)
             elif scope.path[: len(loop.path)] != loop.path:
                 loop.path = common([loop.path, scope.path])
-            if (number, sweep, t) not in found:
-                found[number, sweep, t] = turn = Turn(loop, t)
+            turn = found.get((number, sweep, t))
+            if turn is None:
+                turn = found[number, sweep, t] = Turn(loop, t)
                 loop.turns.append(turn)
+            outer = turn
         key = (scope.steps, sweep)
         place = known.get(key)
         if place is None:
             place = known[key] = tuple(found[number, sweep, t] for number, t in scope.steps)
-        places[node] = place
+        result[node] = place
     _name(known.values())
-    return places
+    return result
 
 
-def _name(places: Iterable[Place]) -> None:
-    """Name each loop by its modules, those of the loop around it left out, and by a number."""
-    names: dict[Loop, tuple[Turn | None, str, int]] = {}
-    for place in places:
+def _name(found: Iterable[Place]) -> None:
+    """Name each loop by its modules, without those of the loop around it, and by a number."""
+    names: dict[Loop, tuple[str, int]] = {}
+    for place in found:
         for depth, turn in enumerate(place):
-            outer = place[depth - 1] if depth else None
-            known = common([outer.loop.path, turn.loop.path]) if outer else ()
-            name = ".".join(turn.loop.path[len(known) :])
-            names.setdefault(turn.loop, (outer, name, turn.loop.sweep))
-    alike = Counter(names.values())
+            outer = place[depth - 1].loop.path if depth else ()
+            known = common([outer, turn.loop.path])
+            names.setdefault(turn.loop, (".".join(turn.loop.path[len(known) :]), turn.loop.sweep))
+    alike = Counter((loop.outer, *key) for loop, key in names.items())
     numbers: Counter[tuple[Turn | None, str, int]] = Counter()
-    for loop, key in names.items():
-        loop.name = key[1]
+    for loop, (name, sweep) in names.items():
+        key = (loop.outer, name, sweep)
+        loop.name = name
         if alike[key] > 1:
             numbers[key] += 1
-            loop.name = f"{key[1] or 'loop'} {numbers[key]}"
+            loop.name = f"{name or 'loop'} {numbers[key]}"
 
 
 def crosses(before: Place, after: Place) -> bool:
-    """Whether a value computed at one place and used at another is a state: it crosses steps."""
+    """Whether a value computed at one place and used at another crosses from step to step."""
     for a, b in zip(before, after, strict=False):
         if a is not b:
             return a.loop is b.loop

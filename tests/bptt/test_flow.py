@@ -11,18 +11,10 @@ from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 from tests.viz import nets
+from tests.viz.nets import LAYERS, layer_loss
 from tinygrad_rnn.backprop import sweep
-from tinygrad_rnn.viz.flow import GradientFlow
-from tinygrad_rnn.viz.shares import Summary
-
-LAYERS = {"rnn": tg.nn.RNN, "lstm": tg.nn.LSTM, "gru": tg.nn.GRU}
-
-
-def layer_loss(kind: str, T: int = 6, *, last: bool = False, **options: Any) -> tuple[Any, Any]:
-    """A loss of a layer's outputs, and the layer, in float64."""
-    layer = LAYERS[kind](3, 4, dtype=np.float64, rng=0, **options)
-    y, _ = layer(np.random.default_rng(1).normal(size=(T, 2, 3)), unroll=True)
-    return tg.sum(tg.square(y[-1] if last else y)), layer
+from tinygrad_rnn.bptt.shares import Shares
+from tinygrad_rnn.viz import GradientFlow
 
 
 def total(loss: Any, W: Any) -> Any:
@@ -223,13 +215,14 @@ def test_shares_that_do_not_sum_up_are_an_error() -> None:
         tg.gradient_flow(h)
 
 
-def test_a_summary_of_a_gradient_of_zero_has_no_parts() -> None:
-    summary = Summary(np.zeros(3), 2)
-    summary.add(0, np.array([1.0, 0, 0]))
-    summary.add(1, np.array([-1.0, 0, 0]))
-    summary.check("W", np.dtype(np.float64))
-    assert np.isnan(summary.parts).all()
-    assert summary.norms.tolist() == [1, 1]
+def test_a_gradient_of_zero_has_no_parts() -> None:
+    w = tg.Tensor(np.zeros(3), requires_grad=True)
+    shares = Shares("w", w.node, np.zeros(3), 2)  # type: ignore[arg-type]
+    shares.add(0, np.array([1.0, 0, 0]))
+    shares.add(1, np.array([-1.0, 0, 0]))
+    shares.check(np.dtype(np.float64))
+    assert np.isnan(shares.parts).all()
+    assert shares.norms.tolist() == [1, 1]
 
 
 # ── states ───────────────────────────────────────────────────────────────────────────────
@@ -240,7 +233,7 @@ def test_norms_are_those_of_the_cotangents(make: Any) -> None:
     loss = make(5)
     flow = tg.gradient_flow(loss)
     for state in flow.states.values():
-        for t, node in state.rail.nodes.items():
+        for t, node in state.trajectory.nodes.items():
             found = sweep({loss.node: np.ones(())}, {node})
             assert state.norms[t] == pytest.approx(np.linalg.norm(found[node]))
 
@@ -267,11 +260,11 @@ def test_the_product_of_gates_is_all_there_is_where_nothing_else_is() -> None:
         c = tg.sigmoid(gates[t]) * c + x_t
     state = tg.gradient_flow(tg.sum(c)).states["h"]
     assert state.gates is not None
-    assert state.products is not None
     f = 1 / (1 + np.exp(-np.linspace(0.2, 0.9, 5)))
     np.testing.assert_allclose(state.gates[1:], f[1:])
-    np.testing.assert_allclose(state.products, [f[t + 1 :].prod() for t in range(5)])
-    np.testing.assert_allclose(state.carried, state.norms)
+    expected = [np.sqrt(3) * f[t + 1 :].prod() for t in range(5)]
+    np.testing.assert_allclose(state.carried, expected)
+    np.testing.assert_allclose(state.norms, expected)
 
 
 def test_a_gru_has_a_gate_and_an_rnn_none() -> None:
@@ -298,17 +291,20 @@ def test_what_came_back_adds_up_to_the_whole() -> None:
 def test_an_lstm_has_its_c_above_its_h_in_every_layer() -> None:
     flow = tg.gradient_flow(layer_loss("lstm", num_layers=2)[0])
     assert [name[-1] for name in flow.states] == ["h", "c", "h", "c"]
-    first, second = flow.rails.loops
-    assert flow.rails.fed[second] == [first]
-    assert flow.rails.fed[None] == [second]
+    first, second = flow.structure.loops
+    links = {(link.trajectory.loop, link.kind, link.loop) for link in flow.links}
+    assert links == {(first, "step", second), (second, "loss", None)}
 
 
 def test_a_reversed_loop_runs_from_the_last_step() -> None:
     flow = tg.gradient_flow(layer_loss("rnn", bidirectional=True)[0])
-    forth, back = flow.rails.loops
+    forth, back = flow.structure.loops
     assert [turn.t for turn in back.turns] == [5, 4, 3, 2, 1, 0]
-    assert flow.rails.fed[None] == [forth, back]
-    assert not flow.rails.fed[back]
+    assert {(link.trajectory.loop, link.kind) for link in flow.links} == {
+        (forth, "loss"),
+        (back, "loss"),
+    }
+    assert flow.T == 6  # in the same columns
 
 
 def test_nested_loops_show_the_one_that_a_state_runs_along() -> None:
@@ -326,7 +322,11 @@ def test_nested_loops_show_the_one_that_a_state_runs_along() -> None:
         for _, x_t in tg.steps(sentence):
             h = tg.tanh(w * h + x_t)
     flow = tg.gradient_flow(h)
-    assert flow.T == 2
+    assert flow.T == 6
+    assert flow.columns.steps == [0, 1, 2, 0, 1, 2]
+    handed = [link for link in flow.links if link.kind == "state"]
+    assert [(link.t, link.at) for link in handed] == [(2, 0)]
+    assert handed[0].norm == pytest.approx(flow.norms[2])
 
 
 def test_a_sum_of_losses_in_the_loop_is_no_state() -> None:
@@ -346,14 +346,14 @@ def test_a_sum_of_losses_in_the_loop_is_no_state() -> None:
 
 def test_truncation_leaves_a_mark() -> None:
     cell = tg.nn.RNNCell(3, 4, rng=0)
-    h: Any = tg.Tensor(np.full((2, 4), 0.1), dtype="float32")  # detached: of an earlier window
+    h: Any = tg.Tensor(np.full((2, 4), 0.1), dtype="float32")  # begins with what is not 0: no cut
     losses = []
     for t, x_t in tg.steps(np.ones((6, 2, 3))):
         h = cell(x_t, h)
         losses.append(tg.sum(h))
         if t == 2:
             h = h.detach()
-    assert tg.gradient_flow(sum(losses)).states["h"].cuts.tolist() == [0, 3]
+    assert tg.gradient_flow(sum(losses)).states["h"].cuts.tolist() == [3]
     assert tg.gradient_flow(layer_loss("lstm")[0]).states["h"].cuts.tolist() == []
 
 
@@ -364,7 +364,6 @@ def test_a_learned_initial_state_is_none() -> None:
         h = cell(x_t, h)
     flow = tg.gradient_flow(tg.sum(h))
     assert flow.states["h"].cuts.tolist() == []
-    assert flow.states["h"].rail.starts == [0]
     assert flow.weights["h_0"].steps.tolist() == [0]
 
 
@@ -412,7 +411,7 @@ def test_jacobian_of_an_rnn_is_the_product_of_its_steps() -> None:
     """dh_t/dh_{t-1} = diag(1 - h_t^2) W."""
     h, W = nets_state()
     flow = tg.gradient_flow(tg.sum(h))
-    nodes = flow.states["h"].rail.nodes
+    nodes = flow.states["h"].trajectory.nodes
     expected = np.eye(2)
     for t in (2, 3):
         expected = np.diag(1 - nodes[t].output ** 2) @ W.data @ expected

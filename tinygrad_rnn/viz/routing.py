@@ -1,4 +1,4 @@
-"""Ways: how the edges of a picture run along its time steps.
+"""How the edges of a picture run along its time steps.
 
 What several steps take, and what several steps give to one box, runs along them as a *rail* with a
 tap at each: Graphviz takes time quadratic in the length of an edge, so that straight edges to every
@@ -12,12 +12,12 @@ import itertools
 from collections import defaultdict, deque
 from collections.abc import Hashable, Sequence
 
+from ..bptt.turns import Loop, Place, Turn, common
 from ..graph import Node
 from .picture import Box, Edge
-from .turns import Loop, Place, Turn, common
 
 
-def lay(
+def route(
     boxes: dict[Hashable, Box],
     edges: dict[Hashable, Edge],
     places: dict[Node, Place],
@@ -33,14 +33,14 @@ def lay(
         loops: of the graph.
         gaps: the box in place of each turn that is left out.
     """
-    ways = _Ways(boxes, edges, places, loops, gaps)
-    ways.lay_rails(outward=True)
-    ways.lay_rails(outward=False)
-    ways.straighten()
-    ways.keep_order()
+    router = _Router(boxes, edges, places, loops, gaps)
+    router.lay_rails(outward=True)
+    router.lay_rails(outward=False)
+    router.straighten()
+    router.keep_order()
 
 
-class _Ways:
+class _Router:
     def __init__(
         self,
         boxes: dict[Hashable, Box],

@@ -1,0 +1,45 @@
+"""Exercise 1: one step of an RNN.
+
+    a = x Wx + h_prev Wh + b
+    h = tanh(a)
+
+x (N, D), h_prev (N, H), Wx (D, H), Wh (H, H), b (H,); h (N, H). N is the batch.
+
+The backward is given dh = dL/dh and returns the gradient of every argument. Two facts are enough:
+
+* tanh'(a) = 1 - tanh(a)^2, and tanh(a) is h, which you have.
+* If y = x W then dL/dx = dL/dy W' and dL/dW = x' dL/dy. Shapes help: each gradient has the shape of
+  what it belongs to.
+
+Replace every ... by an expression. Run `python examples/exercises/ex1_rnn_step.py` to check.
+"""
+
+import checking  # runs the check, in this folder
+import numpy as np
+
+
+def forward(x, h_prev, Wx, Wh, b):
+    a = ...  # the sum before tanh
+    h = ...  # the new state
+    return h, (x, h_prev, Wx, Wh, h)
+
+
+def backward(dh, cache):
+    x, h_prev, Wx, Wh, h = cache
+    da = ...  # dL/da
+    dx = ...  # dL/dx, (N, D)
+    dh_prev = ...  # dL/dh_prev, (N, H)
+    dWx = ...  # dL/dWx, (D, H)
+    dWh = ...  # dL/dWh, (H, H)
+    db = ...  # dL/db, (H,): b was added to every row of the batch
+    return dx, dh_prev, dWx, dWh, db
+
+
+def check():
+    from tinygrad_rnn.testing import check_bptt
+
+    return check_bptt(forward, backward, "rnn", over_time=False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(checking.run(check, __file__))

@@ -1,0 +1,68 @@
+"""Exercise 4: an LSTM over time.
+
+Exercise 3 in the loop of exercise 2. Two states go from step to step, so two gradients come back:
+
+    dh_t = dout_t + (what came back to h from step t + 1)
+    dc_t =          (what came back to c from step t + 1) + (what comes through h_t)
+
+The cell state c starts at zero. Look at dc_next = dc * f: where the forget gate is near 1, the
+gradient comes back unchanged. That is what an LSTM is for.
+"""
+
+import checking  # runs the check, in this folder
+import numpy as np
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def forward(x, h0, Wx, Wh, b):
+    N, T, D = x.shape
+    h, c = h0, np.zeros_like(h0)
+    hs, saved = [], []
+    for t in range(T):
+        a = x[:, t] @ Wx + h @ Wh + b
+        a_i, a_f, a_o, a_g = np.split(a, 4, axis=1)
+        i, f, o, g = sigmoid(a_i), sigmoid(a_f), sigmoid(a_o), np.tanh(a_g)
+        h_prev, c_prev = h, c
+        c = f * c_prev + i * g  # gap: c_t
+        h = o * np.tanh(c)  # gap: h_t
+        hs.append(h)
+        saved.append((x[:, t], h_prev, c_prev, i, f, o, g, c))
+    return np.stack(hs, axis=1), (saved, Wx, Wh)
+
+
+def backward(dout, cache):
+    saved, Wx, Wh = cache
+    N, T, H = dout.shape
+    dx = np.zeros((N, T, len(Wx)))
+    dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros(Wh.shape[1])
+    dh_next, dc_next = np.zeros((N, H)), np.zeros((N, H))
+    for t in reversed(range(T)):
+        x_t, h_prev, c_prev, i, f, o, g, c = saved[t]
+        dh = dout[:, t] + dh_next  # gap: dL/dh_t
+        do = dh * np.tanh(c)
+        dc = dc_next + dh * o * (1 - np.tanh(c) ** 2)  # gap: dL/dc_t
+        da_i = dc * g * i * (1 - i)  # gap: dL/da_i
+        da_f = dc * c_prev * f * (1 - f)  # gap: dL/da_f
+        da_o = do * o * (1 - o)  # gap: dL/da_o
+        da_g = dc * i * (1 - g**2)  # gap: dL/da_g
+        da = np.concatenate([da_i, da_f, da_o, da_g], axis=1)
+        dx[:, t] = da @ Wx.T
+        dc_next = dc * f  # gap: what goes back to c of step t - 1
+        dh_next = da @ Wh.T  # gap: what goes back to h of step t - 1
+        dWx += x_t.T @ da  # gap: this step's part of dL/dWx
+        dWh += h_prev.T @ da  # gap: this step's part of dL/dWh
+        db += da.sum(axis=0)  # gap: this step's part of dL/db
+    return dx, dh_next, dWx, dWh, db
+
+
+def check():
+    from tinygrad_rnn.testing import check_bptt
+
+    return check_bptt(forward, backward, "lstm", batch_first=True, gates="ifog")
+
+
+if __name__ == "__main__":
+    raise SystemExit(checking.run(check, __file__))

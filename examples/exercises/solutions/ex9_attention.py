@@ -1,0 +1,55 @@
+"""Exercise 9: attention.
+
+A decoder at state q (N, H) looks at all states of an encoder, hs (N, T, H):
+
+    s = hs . q            (N, T)    a score for every step of the encoder
+    a = softmax(s)        (N, T)    how much of each is taken; they sum to 1
+    c = sum_t a_t hs_t    (N, H)    the context
+
+hs goes into two places, so its gradient has two parts. Through softmax the gradient is
+
+    ds = a * (da - sum over t of a * da)
+
+since every score changes every weight.
+"""
+
+import checking  # runs the check, in this folder
+import numpy as np
+
+
+def forward(q, hs):
+    s = (hs * q[:, None, :]).sum(axis=2)  # gap: the scores, (N, T)
+    e = np.exp(s - s.max(axis=1, keepdims=True))
+    a = e / e.sum(axis=1, keepdims=True)
+    c = (a[:, :, None] * hs).sum(axis=1)  # gap: the context, (N, H)
+    return c, (q, hs, a)
+
+
+def backward(dc, cache):
+    q, hs, a = cache
+    da = (dc[:, None, :] * hs).sum(axis=2)  # gap: dL/da, (N, T)
+    dhs = a[:, :, None] * dc[:, None, :]  # gap: what the context says to hs, (N, T, H)
+    ds = a * (da - (a * da).sum(axis=1, keepdims=True))  # gap: through softmax, (N, T)
+    dq = (ds[:, :, None] * hs).sum(axis=1)  # gap: dL/dq, (N, H)
+    dhs += ds[:, :, None] * q[:, None, :]  # gap: what the scores say to hs
+    return dq, dhs
+
+
+def reference(q, hs):
+    import tinygrad_rnn as tg
+
+    a = tg.softmax((hs * q[:, None, :]).sum(axis=2), axis=1)
+    a.name = "a"
+    return (a[:, :, None] * hs).sum(axis=1)
+
+
+def check():
+    from tinygrad_rnn.testing import check_bptt
+
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((2, 5)), rng.standard_normal((2, 4, 5))
+    return check_bptt(forward, backward, reference, inputs, over_time=False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(checking.run(check, __file__))

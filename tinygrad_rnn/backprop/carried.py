@@ -1,0 +1,98 @@
+"""A state that was carried into the next training step without a cut: found in backward.
+
+In truncated BPTT the state of one window starts the next one, as a constant. Where somebody forgets
+to detach it, each backward runs through the windows before as well. Nothing breaks: the gradients
+of the old windows, for weights that have changed since, are added again, and every training step
+takes longer than the one before.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection
+
+from ..graph import Node
+from .regions import expanded
+
+
+def warn_of_earlier_graph(order: list[Node], reached: Collection[Node]) -> None:
+    """Warn once of a backward that goes on into the graph of an earlier one.
+
+    Only a parameter that has changed since the earlier backward makes it a mistake: to call
+    ``backward`` twice for one forward pass is allowed.
+
+    Args:
+        order: the graph that a backward has just gone through, newest first.
+        reached: the nodes that got a gradient; every leaf among them notes this graph.
+    """
+    newest = oldest = order[0].number
+    for node in reversed(order):  # leaves come first: they are made before they are used
+        if node.primitive is not None:
+            oldest = node.number
+            break
+    border = -1
+    for node in reached:
+        before = node.reached
+        if before is not None and border < before[1] < newest:
+            border = before[1]
+    if border >= oldest:
+        changed = _changed(order)
+        if changed:
+            _warn(order, border, changed)
+            for node in reached:
+                node.reached = _warned
+            return
+    here = oldest, newest
+    for node in reached:
+        if node.primitive is None and node.reached is not _warned:
+            node.reached = here
+
+
+#: What a leaf notes after the warning: an empty range, so that it never comes again.
+_warned = 0, -1
+
+
+def _changed(order: list[Node]) -> list[Node]:
+    """The leaves with other numbers now than in an operation of the earlier graph."""
+    found: dict[Node, None] = {}
+    for node in order:
+        for parent, array in zip(node.parents, node.arrays, strict=True):
+            if not isinstance(parent, Node) or parent.reached is None or parent.output is array:
+                continue
+            first, last = parent.reached
+            if first <= node.number <= last:
+                found[parent] = None
+    return list(found)
+
+
+def _warn(order: list[Node], border: int, changed: list[Node]) -> None:
+    states: dict[Node, None] = {}
+    for node in order:
+        if node.number <= border:
+            break
+        states.update(
+            (parent, None)
+            for parent in node.parents
+            if isinstance(parent, Node) and parent.primitive is not None and parent.number <= border
+        )
+    names = " and ".join(_shown(state) for state in list(states)[:2])
+    weights = ", ".join(leaf.name or f"a leaf {leaf.output.shape}" for leaf in changed[:3])
+    warnings.warn(
+        f"backward: the gradient goes on through {names} into a graph that an earlier backward() "
+        f"went through, and {weights}{' and others' if len(changed) > 3 else ''} changed after "
+        "that. So the gradients of the earlier graph are added again, and every training step "
+        "takes longer than the one before. Cut the graph where the state is carried over: "
+        "h = h.detach(), or state = tg.text.detached(state) for tuples too",
+        stacklevel=5,  # the line that calls loss.backward()
+    )
+
+
+def _shown(state: Node) -> str:
+    """A state as a reader knows it: its name and its time step."""
+    [node] = expanded([state])
+    while not node.scope.steps:  # a layer's last state is a view of the last step's h_t
+        behind = next((p for p in node.parents if isinstance(p, Node) and p.primitive), None)
+        if behind is None:
+            break
+        node = behind
+    return f"{node.name or f'the output of {node.primitive}'}{node.scope}"

@@ -1,0 +1,108 @@
+"""The gates, candidates and states of a net, by name, over all time steps."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ..backprop import expanded
+from ..graph import Node, Value
+from ..ops import sigmoid
+from .structure import Structure
+from .trajectories import stem
+from .turns import Loop
+
+_sigmoid = sigmoid.primitive  # type: ignore[attr-defined]
+
+
+def activations(output: Value) -> dict[str, ndarray]:
+    """Every gate, candidate and state that an output was computed with, over time.
+
+    Names are those that the cell gives: of an LSTM i, f, g, o, c and h, of a GRU r, z, n and h.
+    Several layers, directions or loops have theirs before it (``lstm.l0.f``). In a cell of one's
+    own a state is h (or c, or as it was named), and a gate is what was named, as by
+    ``f.name = "f_t"``, or else ``gate 1``, ``gate 2``, ...: the sigmoids of a step, in their order.
+
+    Args:
+        output: what was computed: a layer's output, a state, a loss.
+
+    Returns:
+        By name an array (T, N, H), or (T, H) unbatched, by the loop's own time steps; NaN past a
+        sequence's end (``lengths``), and in steps that the output was computed without.
+
+    Raises:
+        TypeError: the output is not a Tensor.
+        ValueError: it has no graph, or was computed without time steps.
+
+    >>> import numpy as np
+    >>> import tinygrad_rnn as tg
+    >>> gru = tg.nn.GRU(3, 4, rng=0)
+    >>> y, h = gru(np.ones((5, 2, 3)))
+    >>> found = tg.activations(y)
+    >>> list(found), found["z"].shape
+    (['r', 'z', 'n', 'h'], (5, 2, 4))
+    >>> bool(np.allclose(found["h"], y.data))
+    True
+    """
+    if not isinstance(output, Value):
+        raise TypeError(f"activations: expected a Tensor, got {type(output).__name__}")
+    if output.node is None:
+        raise ValueError(
+            "activations: this tensor has no graph; compute it outside of no_grad() from a tensor "
+            "with requires_grad=True"
+        )
+    try:
+        [node] = expanded([output.node])
+        structure = Structure(node)
+    except ValueError as error:
+        raise ValueError(f"activations: {error}") from error
+    found: dict[tuple[Loop, str], dict[int, Node]] = defaultdict(dict)
+    for turn, members in structure.members.items():
+        gates = 0
+        for node in members:
+            trajectory = structure.holds.get(node)
+            if trajectory is not None:
+                if trajectory.nodes.get(turn.t) is node:
+                    found[turn.loop, trajectory.plain][turn.t] = node
+                continue
+            if node.primitive is _sigmoid:
+                gates += 1
+            if node in structure.reads or not node.output.ndim:
+                continue
+            if node.name:
+                found[turn.loop, stem(node.name)].setdefault(turn.t, node)
+            elif node.primitive is _sigmoid:
+                found[turn.loop, f"gate {gates}"][turn.t] = node
+    alike = Counter(name for _, name in found)
+    loops = Counter(loop.name for loop in structure.loops)
+    result: dict[str, ndarray] = {}
+    for (loop, name), nodes in found.items():
+        if alike[name] > 1:
+            where = (
+                loop.name if loops[loop.name] == 1 else f"loop {structure.loops.index(loop) + 1}"
+            )
+            name = f"{where}.{name}"
+        stacked = _stacked(structure, loop, nodes)
+        if stacked is not None:
+            result[name] = stacked
+    return result
+
+
+def _stacked(structure: Structure, loop: Loop, nodes: dict[int, Node]) -> ndarray | None:
+    """One value of all steps; None if its shape changes."""
+    shapes = {node.output.shape for node in nodes.values()}
+    if len(shapes) > 1:
+        return None
+    (shape,) = shapes
+    T = 1 + max(turn.t for turn in loop.turns)
+    dtype: Any = np.result_type(next(iter(nodes.values())).output.dtype, np.float32)
+    result = np.full((T, *shape), np.nan, dtype)
+    for t, node in nodes.items():
+        result[t] = node.output
+        masks = structure.masks_at.get(structure.turn[node])
+        if masks and masks[0].ndim == len(shape):
+            result[t] = np.where(masks[0], node.output, np.nan)
+    return result

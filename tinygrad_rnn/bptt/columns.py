@@ -1,0 +1,188 @@
+"""Where the time steps of all loops stand on one axis of time.
+
+Loops that take each other's values step by step (the layers of a stack, both directions of one)
+share their columns. Loops of which one has to end before the other begins (an encoder and a
+decoder) stand side by side. A loop within a step of another one stands before that step's own
+column.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from numpy import ndarray
+
+from ..graph import Node
+from .spans import Span, Spans
+from .steps import Use
+from .structure import Structure
+from .turns import Loop, Place, Turn
+
+
+@dataclass(eq=False, slots=True)
+class Stage:
+    """Neighbouring columns of loops that share them.
+
+    Attributes:
+        first, stop: the first column, and the one behind the last.
+        loops: whose steps they are.
+        name: what the loops have in common.
+    """
+
+    first: int
+    stop: int
+    loops: list[Loop]
+    name: str
+
+
+class Columns:
+    """The columns of all time steps.
+
+    Attributes:
+        of: by turn its column.
+        T: how many there are.
+        stages: from the left to the right.
+        steps: for each column its time step, in the numbers of its own loops.
+        other_steps: the uses in a loop of what another loop computed in other steps than this one.
+    """
+
+    def __init__(self, structure: Structure):
+        self.structure = structure
+        self.of: dict[Turn, int] = {}
+        self.T = 0
+        self.stages: list[Stage] = []
+        self.steps: list[int] = []
+        self.other_steps: set[Use] = set()
+        self._own = {
+            turn
+            for found in structure.trajectories
+            for turn in found.loop.turns
+            if turn.t in found.nodes
+        }
+        self._inner: dict[Turn | None, list[Loop]] = defaultdict(list)
+        for loop in structure.loops:
+            inner = loop
+            while inner not in self._inner[inner.outer]:
+                self._inner[inner.outer].append(inner)
+                if inner.outer is None:
+                    break
+                inner = inner.outer.loop
+        self._within: dict[Turn, list[Node]] = defaultdict(list)
+        if len(self._inner) > 1:
+            for node, place in structure.place.items():
+                for turn in place[:-1] or place:
+                    self._within[turn].append(node)
+        self._place(None, 0)
+        for turn in structure.members:  # what stands in a step with loops inside, but no column
+            self.of.setdefault(turn, max(self.T - 1, 0))
+
+    def _place(self, outer: Turn | None, depth: int) -> None:
+        """Give columns to the loops within a turn (None: to the outermost loops)."""
+        siblings = self._inner[outer]
+        level = [0] * len(siblings)
+        if len(siblings) > 1:
+            level = self._levels(siblings, outer, depth)
+        for k in sorted(set(level)):
+            self._place_stage([s for s, n in zip(siblings, level, strict=True) if n == k], depth)
+
+    def _place_stage(self, loops: list[Loop], depth: int) -> None:
+        turns: dict[int, list[Turn]] = defaultdict(list)
+        for loop in loops:
+            for turn in loop.turns:
+                turns[turn.t].append(turn)
+        has_inner = any(turn in self._inner for at in turns.values() for turn in at)
+        for t in range(max(turns, default=-1) + 1):
+            for turn in turns[t]:
+                if turn in self._inner:
+                    self._place(turn, depth + 1)
+            if not has_inner or any(turn in self._own for turn in turns[t]):
+                self._add_column(loops, t)
+            for turn in turns[t]:
+                self.of[turn] = max(self.T - 1, 0)
+
+    def _add_column(self, loops: list[Loop], t: int) -> None:
+        if not self.stages or self.stages[-1].loops != loops:
+            self.stages.append(Stage(self.T, self.T, loops, _name(loops)))
+        self.stages[-1].stop += 1
+        self.steps.append(t)
+        self.T += 1
+
+    # ── which loops share their columns ──────────────────────────────────────────────────
+
+    def _levels(self, siblings: list[Loop], outer: Turn | None, depth: int) -> list[int]:
+        """For each loop how many others, one behind the other, have to end before it begins."""
+        together, follows = self._relations(siblings, outer, depth)
+        level: dict[Loop, int] = {}
+        for n, loop in enumerate(siblings):
+            level[loop] = 0
+            for other in siblings[:n]:
+                again = loop.path == other.path and bool(loop.path)
+                if (other, loop) in together and (other, loop) not in follows:
+                    level[loop] = max(level[loop], level[other])
+                elif (other, loop) in follows or again:
+                    level[loop] = max(level[loop], level[other] + 1)
+        return [level[loop] for loop in siblings]
+
+    def _relations(
+        self, siblings: list[Loop], outer: Turn | None, depth: int
+    ) -> tuple[set[tuple[Loop, Loop]], set[tuple[Loop, Loop]]]:
+        """The pairs (A, B) where B takes values of A: of the same step, and others."""
+        structure = self.structure
+        among = set(siblings)
+
+        def turn_of(node: Node) -> Turn | None:
+            place: Place = structure.place.get(node, ())
+            turn = place[depth] if len(place) > depth and node not in structure.reads else None
+            return turn if turn is not None and turn.loop in among else None
+
+        spans = Spans(structure, lambda node: structure.place[node][depth].t)
+        reach: dict[Node, set[Loop]] = {}
+        together: set[tuple[Loop, Loop]] = set()
+        follows: set[tuple[Loop, Loop]] = set()
+        for node in structure.nodes if outer is None else self._within[outer]:
+            if node in structure.over and node not in structure.updates:
+                continue
+            turn = turn_of(node)
+            for i, parent in enumerate(node.parents):
+                if not isinstance(parent, Node):
+                    continue
+                before = turn_of(parent)
+                sources = {before.loop} if before is not None else reach.get(parent, set())
+                if turn is None:
+                    if sources:
+                        reach[node] = reach.get(node, set()) | sources
+                    continue
+                sources = sources - {turn.loop}
+                if not sources:
+                    continue
+                if (node, i) in structure.entries:
+                    same = False
+                elif before is not None:
+                    same = before.t == turn.t
+                else:
+                    span = spans.of(parent)
+                    same = span is not None and _is_at(turn, span, structure.masks_at.get(turn))
+                if not same and (node, i) not in structure.entries:
+                    self.other_steps.add((node, i))
+                (together if same else follows).update((source, turn.loop) for source in sources)
+        return together, follows
+
+
+def _is_at(turn: Turn, span: Span, masks: list[ndarray] | None) -> bool:
+    """Whether all comes from this time step, but for sequences that do not have it."""
+    wrong = (span[0] != turn.t) | (span[1] != turn.t)
+    if masks and wrong.ndim and len(wrong) in (1, len(masks[0])):
+        wrong = wrong[masks[0].reshape(len(masks[0]), -1)[:, 0]]
+    return not wrong.any()
+
+
+def _name(loops: list[Loop]) -> str:
+    """What the modules of some loops have in common; else their names."""
+    if len(loops) == 1:
+        return loops[0].name
+    paths = [loop.path for loop in loops]
+    shared = [
+        part for parts in zip(*paths, strict=False) for part in [parts[0]] if len(set(parts)) == 1
+    ]
+    return ".".join(shared)

@@ -1,0 +1,629 @@
+"""How the gradient of a loss flows back through time: the numbers.
+
+One sweep gives the cotangent of every value, so of every state. Then every operation that takes a
+state tells what it sent back to it, and every step what it contributes to the gradients of the
+weights. No ``.grad`` is touched.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from ..backprop import contributions, expanded, sweep
+from ..graph import Node, Value, leaf, record
+from .columns import Columns
+from .links import Link, Links, spread
+from .links import Value as Key
+from .reasons import JacobianParts, jacobian_parts, reason
+from .shares import Shares, shares
+from .structure import Structure
+from .sums import add_to, norm
+from .trajectories import Trajectory
+from .turns import Loop
+
+#: An overflow is what one looks at here: it is shown as Inf or NaN, and no reason for a warning.
+quiet = np.errstate(over="ignore", invalid="ignore")
+
+#: The written rule. Let R be what the loss itself sends to the states of a loop, the norms of all
+#: steps added up: if steps neither enlarged nor shrank the gradient, no more would arrive anywhere.
+#: A gradient below VANISHED R has vanished: in single precision, R stays the same when it is added.
+#: Above EXPLODED R it has exploded.
+VANISHED, EXPLODED = 1e-8, 1e2
+
+
+class State:
+    """A value that crosses from one time step into the next, or leaves the loop.
+
+    The arrays have one element for each time step of its loop, by the loop's own numbers; they are
+    NaN (``sent``: 0) where there is no such value. Of a batch with sequences of several lengths,
+    each counts in the steps that it has.
+
+    Attributes:
+        name: tells it from the other states.
+        kind: "state", or "output" for what leaves the loop and stays in no state.
+        steps: the time steps in which the loss depends on it.
+        columns: the places of these steps on the axis of all time steps.
+        norms: |dL/dh_t|, the Euclidean norm over all elements, the batch included.
+        sent: by "next", "step" and "outside" the norm of what came back to h_t from the time
+            steps after, from its own step, and from outside of the loop; together dL/dh_t. Of the
+            last, "above" is what came from the same step of later loops.
+        gates: the mean of what h_{t-1} is multiplied by on its way to h_t, an LSTM's forget gate;
+            None where there is no such thing.
+        carried: the norm of what the gates alone let through to h_t of the gradient of the last
+            step, |dL/dh_T . product of the gates after t|. Where |dL/dh_t| is no larger, the gates
+            are what the gradient came back by. None without gates.
+        cuts: the time steps at which a constant enters in the state's place: there truncated BPTT
+            cut the graph, or the state was detached or set within the loop.
+        regimes: by time step what the written rule says of the norm: "vanished", "exploded", "NaN",
+            "none" where the loss does not depend on the state, else "".
+    """
+
+    def __init__(self, trajectory: Trajectory, columns: Columns, count: int, cotangents: Any):
+        self.trajectory = trajectory
+        self.name, self.kind = trajectory.name, trajectory.kind
+        self.steps = np.array(sorted(trajectory.nodes), int)
+        column = {turn.t: columns.of[turn] for turn in trajectory.loop.turns}
+        self.columns = np.array([column[t] for t in self.steps.tolist()], int)
+        self.cuts = np.array(sorted(trajectory.cuts), int)
+        self.norms = np.full(count, math.nan)
+        for t, node in trajectory.nodes.items():
+            self.norms[t] = norm([cotangents[node]])
+        self.sent = {where: np.zeros(count) for where in ("next", "step", "outside", "above")}
+        self.regimes: dict[int, str] = {}
+        self.gates: ndarray | None = None
+        self.carried: ndarray | None = None
+        if trajectory.gates:
+            self._follow_gates(count, cotangents)
+
+    def _follow_gates(self, count: int, cotangents: dict[Node, Any]) -> None:
+        self.gates, self.carried = np.full((2, count), math.nan)
+        nodes, masks = self.trajectory.nodes, self.trajectory.masks
+        steps = self.trajectory.steps
+        carried = np.asarray(cotangents[nodes[steps[-1]]], np.float64)
+        begun: Any = masks.get(steps[-1], True)  # a sequence begins at its own last step
+        carried = carried * begun
+        for t in reversed(steps):
+            mask: Any = masks.get(t)
+            if begun is not True:
+                here = True if mask is None else mask
+                carried = np.where(here & ~begun, cotangents[nodes[t]], carried)
+                begun = begun | here
+            self.carried[t] = norm([carried if mask is None else carried * mask])
+            gate = self.trajectory.gates.get(t)
+            if gate is None:  # nothing comes from before
+                factor: Any = np.zeros(())
+            elif mask is None:
+                factor = gate.output
+                self.gates[t] = factor.mean()
+            else:
+                factor = np.broadcast_to(gate.output, carried.shape)
+                self.gates[t] = factor[np.broadcast_to(mask, factor.shape)].mean()
+            carried = (
+                carried * factor if mask is None else np.where(mask, carried * factor, carried)
+            )
+
+    def apply_rule(self, reference: float) -> None:
+        """Say of every norm what the rule says, where R = ``reference``.
+
+        A norm of exactly 0 has vanished too, if it did so on its way from step to step. Else the
+        loss does not depend on the state.
+        """
+        after = ""
+        for t in reversed(self.trajectory.steps):
+            found = regime(float(self.norms[t]), reference)
+            if found == "0":
+                found = "vanished" if after == "vanished" else "none"
+            self.regimes[t] = after = found
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name}: {len(self.steps)} steps>"
+
+
+class Jacobian(NamedTuple):
+    """``matrix``: dh_t/dh_s, (size of h_t, size of h_s); ``singular_values``: the largest first."""
+
+    matrix: ndarray
+    singular_values: ndarray
+
+
+class Flow:
+    """The gradient of a loss on its way back through time.
+
+    It keeps the loss's graph alive. Loops that follow each other (an encoder, a decoder) stand side
+    by side in time: T counts the steps of both, and a *column* is a step's place among them.
+
+    Attributes:
+        loss: its value.
+        T: the number of columns; with one loop, or a stack of layers, the number of time steps.
+        states: each :class:`State` by its name, from the input up.
+        weights: each weight's :class:`Shares` by its name.
+        inputs: (T,) the norms of dL/dx_t for what enters each step; NaN where it is a constant.
+        links: what the loss and later loops send back to steps, each a :class:`Link`.
+        sent_by_loss: R of the written rule, for the largest of all loops.
+        text: one character or word a column, or None.
+    """
+
+    @quiet
+    def __init__(self, output: Node, text: Sequence[str] | None = None):
+        self.structure = structure = Structure(output)
+        self.columns = columns = Columns(structure)
+        self.T = columns.T
+        self.loss = float(output.output.reshape(()))
+        self.text = None if text is None else _checked(text, self.T)
+        self.cotangents = cotangents = _sweep(structure)
+        structure.leave_out_ended(cotangents)
+        counts = self._counts()
+        self.states = {
+            found.name: State(found, columns, counts[found.loop], cotangents)
+            for found in structure.trajectories
+        }
+        self._links = Links(structure, columns, cotangents)
+        self.links: list[Link] = self._links.found
+        self._measure_sent()
+        self.inputs = self._measure_inputs()
+        self.weights = self._share(structure.weights)
+        self.sent_by_loss = self._measure_loss()
+        for state in self.states.values():
+            state.apply_rule(self.sent_by_loss)
+
+    def _counts(self) -> dict[Loop, int]:
+        """How many steps the arrays of a loop's states have: those of all that share columns."""
+        counts: dict[Loop, int] = {}
+        for stage in self.columns.stages:
+            count = 1 + max(turn.t for loop in stage.loops for turn in loop.turns)
+            counts |= dict.fromkeys(stage.loops, count)
+        for loop in self.structure.loops:
+            counts.setdefault(loop, 1 + max(turn.t for turn in loop.turns))
+        return counts
+
+    def _measure_sent(self) -> None:
+        """What came back to every value, and from where."""
+        structure = self.structure
+        sums: dict[tuple[Key, str], Any] = {}
+        for key, total in self._links.outside.items():
+            sums[key, "outside"] = total
+        for key, total in self._links.stepwise.items():
+            sums[key, "above"] = total
+        used: dict[Node, list[tuple[Trajectory, Any, int]]] = defaultdict(list)
+        for found in structure.trajectories:
+            for step, user, i in structure.uses(found):
+                if user in structure.turn and user in self.cotangents:
+                    used[user].append((found, step, i))
+        for user, taken in used.items():
+            inner = [use for use in taken if self._goes(use[0], user) != "outside"]
+            if not inner:
+                continue
+            given = contributions(user, self.cotangents[user], [i for *_, i in inner])
+            for found, step, i in inner:
+                here = self._goes(found, user)
+                for t, part in spread(given[i], step):
+                    own = here == "step" and t == structure.place[user][self._depth(found)].t
+                    add_to(sums, ((found, t), "step" if own else "next"), part)
+        for ((found, t), where), total in sums.items():
+            if t in found.nodes:
+                self.states[found.name].sent[where][t] = norm([total])
+
+    def _depth(self, found: Trajectory) -> int:
+        return self.structure.depth[found.loop]
+
+    def _goes(self, found: Trajectory, user: Node) -> str:
+        place, depth = self.structure.place[user], self._depth(found)
+        if len(place) <= depth or place[depth].loop is not found.loop:
+            return "outside"
+        return "step"
+
+    def _measure_inputs(self) -> ndarray:
+        found: dict[int, dict[Any, Any]] = defaultdict(dict)
+        for turn, given in self.structure.inputs.items():
+            for x in given:
+                if x.node is not None and x.node in self.cotangents:
+                    at = found[self.columns.of[turn]]
+                    g = self.cotangents[x.node]
+                    at[x.source] = at[x.source] + g if x.is_read and x.source in at else g
+        inputs = np.full(self.T, math.nan)
+        for column, by_source in found.items():
+            inputs[column] = norm(by_source.values())
+        return inputs
+
+    def _share(self, weights: dict[str, Node]) -> dict[str, Shares]:
+        found = {
+            node: Shares(name, node, self.cotangents[node], self.T)
+            for name, node in weights.items()
+        }
+        for column, by_leaf in shares(self.structure, self.columns, self.cotangents, set(found)):
+            for node, share in by_leaf.items():
+                found[node].add(column, share)
+        for node, summed in found.items():
+            summed.check(node.output.dtype)
+        return {summed.name: summed for summed in found.values()}
+
+    def rows(self) -> list[list[State]]:
+        """The states by what they are, the last loop first, in it the outputs before the states.
+
+        The same state of loops that follow each other, as of two calls of one layer, is one row,
+        unless the second loop reads other steps of the first one.
+        """
+        reads = {
+            frozenset((link.trajectory.loop, link.loop))
+            for link in self.links
+            if link.kind == "read"
+        }
+        known: dict[object, list[list[State]]] = defaultdict(list)
+        found: list[list[State]] = []
+        for loop in reversed(self.structure.loops):
+            mine = [state for state in self.states.values() if state.trajectory.loop is loop]
+            for state in sorted(mine, key=lambda state: state.kind == "output")[::-1]:
+                kind = (loop.path, state.kind, state.trajectory.plain, state.trajectory.shape)
+                for row in known[kind]:
+                    if all(
+                        other.trajectory.loop is not loop
+                        and not set(other.columns.tolist()) & set(state.columns.tolist())
+                        and frozenset((other.trajectory.loop, loop)) not in reads
+                        for other in row
+                    ):
+                        row.insert(0, state)
+                        break
+                else:
+                    known[kind].append([state])
+                    found.append(known[kind][-1])
+        return found
+
+    # ── the written rule ─────────────────────────────────────────────────────────────────
+
+    def _measure_loss(self) -> float:
+        """R: what the loss sends to the states of a loop, not through other steps of it."""
+        structure = self.structure
+        direct: dict[Node, Any] = {}
+        if any(
+            node in structure.holds and structure.holds[node].kind == "output"
+            for node in self._links.from_loss
+        ):
+            direct = self._within_steps(self._links.from_loss)
+        else:
+            for node, g in self._links.from_loss.items():
+                add_to(direct, node, g)
+        by_step: dict[tuple[Loop, int], list[Any]] = defaultdict(list)
+        for node, g in direct.items():
+            found = structure.holds.get(node)
+            if found is not None and (found.kind == "state" or not structure.states):
+                for t, part in spread(g, found.holders[node]):
+                    by_step[found.loop, t].append(part)
+        totals: dict[Loop, float] = defaultdict(float)
+        for (loop, _), parts in by_step.items():
+            totals[loop] += norm(parts)
+        return max(totals.values(), default=0.0)
+
+    def _within_steps(self, seeds: dict[Node, Any]) -> dict[Node, Any]:
+        """What reaches the states of a step from some of its values, within the step."""
+        structure = self.structure
+        copy: dict[Node, Node] = {}
+        for node, turn in structure.turn.items():
+            parents = tuple(
+                copy[parent]
+                if isinstance(parent, Node) and structure.turn.get(parent) is turn
+                else None
+                for parent in node.parents
+            )
+            held = node in structure.holds
+            if held or any(parents):
+                made = record(
+                    node.primitive, parents, node.arrays, node.output, node.keywords, node.scope
+                )
+            else:
+                made = leaf(node.output)
+            copy[node] = made
+        values = {copy[node]: node for found in structure.states for node in found.nodes.values()}
+        given = {copy[node]: g for node, g in seeds.items() if node in copy}
+        return {values[made]: g for made, g in sweep(given, set(values)).items()}
+
+    def regime(self, size: float) -> str:
+        """What the written rule says of a norm: "vanished", "exploded", "NaN", "0" or ""."""
+        return regime(size, self.sent_by_loss)
+
+    def sizes(self) -> Iterator[tuple[float, str]]:
+        """The norms of all states, and what the rule says of them."""
+        for state in self.states.values():
+            yield from ((float(state.norms[t]), found) for t, found in state.regimes.items())
+
+    # ── arrays ───────────────────────────────────────────────────────────────────────────
+
+    @functools.cached_property
+    def norms(self) -> ndarray:
+        """(T,) the norm of the gradient of all states of a step together; of the outputs if there
+        are no states. NaN where the loss depends on none of them."""
+        states = [s for s in self.states.values() if s.kind == "state"] or self.states.values()
+        rows = np.full((len(states), self.T), math.nan)
+        for row, state in zip(rows, states, strict=True):
+            row[state.columns] = state.norms[state.steps]
+        missing = np.isnan(rows)
+        for row, state in zip(missing, states, strict=True):
+            row[state.columns] = False
+        total = np.array(
+            [math.hypot(*row[~gone]) for row, gone in zip(rows.T, missing.T, strict=True)]
+        )
+        total[missing.all(0)] = math.nan
+        return total
+
+    def grads_by_step(self, W: Value | str) -> ndarray:
+        """The T contributions whose sum is dL/dW, see :func:`grads_by_step`."""
+        node = self.weights[_named(W, self.weights)].node if isinstance(W, str) else _leaf_of(W)
+        return _by_step(self.structure, self.columns, self.cotangents, node)
+
+    @quiet
+    def jacobian(self, t: int, s: int, state: str | None = None) -> Jacobian:
+        """How h_t depends on h_s: their Jacobian, through every path in the graph.
+
+            J[i, j] = d h_t[i] / d h_s[j]
+
+        One sweep for each element of h_t, back to h_s. The singular values say how much a small
+        change of h_s can grow or shrink on its way: from one step to the next, all below 1 is the
+        vanishing gradient.
+
+        Args:
+            t, s: time steps.
+            state: its name, one of ``flow.states``; the first one, an LSTM's h, if left out.
+
+        Returns:
+            ``(matrix, singular_values)``: (size of h_t, size of h_s), both states flattened, and
+            its singular values, the largest first, NaN where it is not finite. Zeros where h_t
+            does not depend on h_s.
+
+        Raises:
+            KeyError: there is no such state.
+            IndexError: the loss does not depend on this state at step t or s.
+        """
+        found = self._state(state).trajectory
+        for step in (t, s):
+            if step not in found.nodes:
+                have = sorted(found.nodes)
+                raise IndexError(
+                    f"jacobian: the loss depends on {found.name} at the time steps {have[0]} to "
+                    f"{have[-1]}, not at {step}"
+                )
+        after, before = found.nodes[t], found.nodes[s]
+        matrix = np.zeros((after.output.size, before.output.size), after.output.dtype)
+        if before.number <= after.number:
+            rows = np.eye(after.output.size, dtype=after.output.dtype)
+            rows *= np.broadcast_to(found.masks.get(t, True), after.output.shape).ravel()
+            for i, row in enumerate(rows):
+                seeds = {after: row.reshape(after.output.shape)}
+                reached = sweep(seeds, {before}, since=before.number + 1)
+                if before in reached:
+                    matrix[i] = reached[before].reshape(-1)
+            matrix *= np.broadcast_to(found.masks.get(s, True), before.output.shape).ravel()
+        if not np.isfinite(matrix).all():
+            return Jacobian(matrix, np.full(min(matrix.shape), math.nan, matrix.dtype))
+        return Jacobian(matrix, np.linalg.svd(matrix, compute_uv=False))
+
+    @quiet
+    def jacobian_norms(
+        self, state: str | None = None, *, rows: int = 32, probes: int = 16
+    ) -> tuple[ndarray, ndarray]:
+        """The Frobenius norms of dh_t/dh_s for all s, and for all t or some of them.
+
+        Args:
+            state: as in :meth:`jacobian`.
+            rows: for how many t at most, evenly spread, the last one among them.
+            probes: how many sweeps a row. A state of no more elements than that has exact norms;
+                of a larger one they are estimated from random orthonormal directions, |J|_F^2 =
+                (size / probes) E |u' J|^2.
+
+        Returns:
+            ``(steps, norms)``: (R,) the t of the rows, and (R, steps of the loop), infinite where
+            a Jacobian is not finite, NaN where h_t cannot depend on h_s and where there is no h_s.
+        """
+        found = self._state(state)
+        nodes, masks, turns = found.trajectory.nodes, found.trajectory.masks, found.trajectory.steps
+        places = np.unique(
+            np.linspace(len(turns) - 1, 0, min(rows, len(turns))).round().astype(int)
+        )
+        norms = np.full((len(places), len(found.norms)), math.nan)
+        rng = np.random.default_rng(0)
+        for r, place in enumerate(places):
+            after = nodes[turns[place]]
+            before = [nodes[t] for t in turns[: place + 1]]
+            size, mask = after.output.size, masks.get(turns[place], True)
+            lengths = np.zeros(place + 1)
+            for seed in _directions(size, min(size, probes), rng):
+                row = (seed.reshape(after.output.shape) * mask).astype(after.output.dtype)
+                reached = sweep({after: row}, set(before), since=before[0].number + 1)
+                for k, node in enumerate(before):
+                    if node in reached:
+                        lengths[k] = math.hypot(lengths[k], norm([reached[node]]))
+            lengths *= math.sqrt(size / min(size, probes))
+            norms[r, turns[: place + 1]] = np.where(np.isnan(lengths), math.inf, lengths)
+        return np.array(turns)[places], norms
+
+    def jacobian_parts(self, state: str | None = None) -> list[JacobianParts]:
+        """How dh_t/dh_{t-1} comes about, step by step: by weights, nonlinearities and gates.
+
+        Args:
+            state: as in :meth:`jacobian`.
+
+        Returns:
+            For each step but the first, in the order in which the loop ran: ``t``; ``passed``, the
+            part of the gradient that goes through it; ``weights``, the singular values of each
+            matrix that h_{t-1} is multiplied by; ``slopes``, of each nonlinearity the mean
+            |phi'|, how many of its units are saturated, and what it passes; ``gates``, the mean
+            of each gate.
+
+        Raises:
+            KeyError: there is no such state.
+        """
+        return jacobian_parts(self, self._state(state))
+
+    @functools.cached_property
+    def reason(self) -> str:
+        """One sentence about why the gradient vanishes or explodes, and where."""
+        return reason(self)
+
+    def _state(self, name: str | None) -> State:
+        if name is None:
+            return next(iter(self.states.values()))
+        return self.states[_named(name, self.states)]
+
+    def __str__(self) -> str:
+        """A table: a row a step, with the norms of dL/dh_t and each weight's shares in percent.
+
+        At its end one sentence says why the gradient vanishes or explodes.
+        """
+        from .table import table
+
+        return "\n".join(filter(None, (table(self), self.reason)))
+
+    def __repr__(self) -> str:
+        states, weights = ", ".join(self.states), ", ".join(self.weights)
+        return f"<{type(self).__name__} of {self.T} steps: states {states}; weights {weights}>"
+
+
+def common_name(states: Sequence[State]) -> str:
+    """What the states of one row are called."""
+    if len(states) == 1:
+        return states[0].name
+    names = {state.name.rstrip("0123456789 ") for state in states}
+    return names.pop() if len(names) == 1 else states[0].trajectory.plain
+
+
+def regime(size: float, reference: float) -> str:
+    """What the written rule says of a norm, where R = ``reference``."""
+    if not math.isfinite(size):
+        return "NaN"
+    if size == 0:
+        return "0"
+    if size < VANISHED * reference:
+        return "vanished"
+    return "exploded" if 0 < EXPLODED * reference < size else ""
+
+
+def _checked(text: Sequence[str], T: int) -> list[str]:
+    parts = list(text)
+    if len(parts) != T or not all(isinstance(part, str) for part in parts):
+        raise ValueError(
+            f"expected text as one string for each of the {T} time steps, got "
+            f"{len(parts)}: {text!r:.60}"
+        )
+    return parts
+
+
+def _directions(size: int, count: int, rng: np.random.Generator) -> ndarray:
+    """Orthonormal rows: all of a space, or some at random."""
+    if count == size:
+        return np.eye(size)
+    q: ndarray = np.linalg.qr(rng.standard_normal((size, count)))[0]
+    return q.T
+
+
+def _named(name: str, known: dict[str, Any]) -> str:
+    if name not in known:
+        raise KeyError(f"expected one of {', '.join(known)}, got {name!r}")
+    return name
+
+
+# ── what users call ──────────────────────────────────────────────────────────────────────
+
+
+def scalar_node(loss: Any, where: str) -> Node:
+    """The place of a loss in its graph, in which no node hides several operations.
+
+    Raises:
+        TypeError: it is not a Tensor.
+        ValueError: it has no graph, or is no scalar.
+    """
+    if not isinstance(loss, Value):
+        raise TypeError(f"{where}: expected a Tensor, got {type(loss).__name__}")
+    if loss.node is None:
+        raise ValueError(
+            f"{where}: this tensor has no graph; compute it outside of no_grad() from a tensor "
+            "with requires_grad=True"
+        )
+    if loss._array.size != 1:
+        raise ValueError(
+            f"{where}: expected a scalar to differentiate, got shape {loss._array.shape}; use a "
+            "loss, or one element"
+        )
+    try:
+        [node] = expanded([loss.node])
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    return node
+
+
+@quiet
+def grads_by_step(loss: Value, W: Value) -> ndarray:
+    """What each time step contributes to the gradient of a weight.
+
+        sum_t grads_by_step(loss, W)[t] = dL/dW
+
+    Backpropagation through time adds up one gradient for each use of a shared weight; these are
+    the summands. Each path from the loss back to W is counted at the last time step on it. Of
+    ``linear`` behind the loop, of stacked states, it is the step that each row came from.
+
+    Args:
+        loss: a scalar Tensor; no ``.grad`` is touched.
+        W: a leaf that the loss was computed from.
+
+    Returns:
+        (T, \\*W.shape), in W's dtype; T counts up to the last step that the loss depends on. Loops
+        that follow each other (an encoder, a decoder) stand behind each other.
+
+    Raises:
+        TypeError: the loss or W is not a Tensor.
+        ValueError: the loss is not a scalar, has no graph, or was computed without time steps; W
+            is no leaf that requires grad, or has a gradient that belongs to no step.
+
+    >>> import numpy as np
+    >>> import tinygrad_rnn as tg
+    >>> cell = tg.nn.RNNCell(3, 4, dtype=np.float64, rng=0)
+    >>> h = None
+    >>> for t, x_t in tg.steps(np.ones((5, 2, 3))):
+    ...     h = cell(x_t, h)
+    >>> loss = tg.sum(h)
+    >>> by_step = tg.grads_by_step(loss, cell.weight_hh)
+    >>> by_step.shape
+    (5, 4, 4)
+    >>> bool(np.allclose(by_step.sum(axis=0), tg.grad(loss, cell.weight_hh).data))
+    True
+    """
+    node = _leaf_of(W)
+    output = scalar_node(loss, "grads_by_step")
+    try:
+        structure = Structure(output)
+    except ValueError as error:
+        raise ValueError(f"grads_by_step: {error}") from error
+    return _by_step(structure, Columns(structure), _sweep(structure), node)
+
+
+def _sweep(structure: Structure) -> dict[Node, Any]:
+    """The cotangents of all nodes."""
+    return sweep({structure.output: np.ones_like(structure.output.output)}, set(structure.nodes))
+
+
+def _leaf_of(W: Any) -> Node:
+    if not isinstance(W, Value):
+        raise TypeError(f"grads_by_step: expected W as a Tensor, got {type(W).__name__}")
+    if W.node is None or not W.node.is_leaf:
+        raise ValueError("grads_by_step: expected W as a leaf that requires grad")
+    return W.node
+
+
+def _by_step(
+    structure: Structure, columns: Columns, cotangents: dict[Node, Any], W: Node
+) -> ndarray:
+    result = np.zeros((columns.T, *W.output.shape), W.output.dtype)
+    for column, found in shares(structure, columns, cotangents, {W}):
+        if column is not None:
+            result[column] += found[W]
+        elif found[W].any():
+            raise ValueError(
+                f"grads_by_step: {W.name or 'W'} also has a gradient of norm "
+                f"{norm([found[W]]):.3g} that belongs to no time step: it is used outside of "
+                "the loop, in an operation that mixes the steps"
+            )
+    return result

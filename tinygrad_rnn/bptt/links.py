@@ -1,0 +1,190 @@
+"""Between the loops: what the loss, and the steps of later loops, send back to a step.
+
+A value that leaves its loop is used by operations outside of all loops, and through them by the
+loss or by the steps of other loops. Each of these sends its own part of the gradient back. To tell
+the parts apart, the operations between the loops are recorded again, with leaves in the place of
+the loops' values, and swept once for every sender.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy import ndarray
+
+from ..backprop import contributions, sweep
+from ..graph import Node, leaf, record
+from .columns import Columns
+from .structure import Structure
+from .sums import add_to, norm
+from .trajectories import Trajectory
+from .turns import Loop
+
+#: A value: a trajectory, and a time step of its loop.
+Value: TypeAlias = tuple[Trajectory, int]
+
+_Sender: TypeAlias = tuple[Loop, str, int | None, Trajectory | None]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Link:
+    """The gradient that one sender outside of a loop sends back to a value of it.
+
+    Attributes:
+        trajectory, t: the value.
+        kind: "loss"; of the steps of a later loop "state", which takes the value as its first
+            state, "step", which takes it at the same time step, or "read", at another one.
+        loop, at: which loop, and which of its steps, sends it; None for the loss.
+        into: of a "state", the trajectory that begins with the value.
+        norm: of this part of the gradient.
+    """
+
+    trajectory: Trajectory
+    t: int
+    kind: str
+    loop: Loop | None
+    at: int | None
+    norm: float
+    into: Trajectory | None = None
+
+
+def spread(array: Any, step: int | ndarray) -> Iterator[tuple[int, Any]]:
+    """The parts of a gradient by the time steps that the elements of a value are from."""
+    if isinstance(step, int):
+        yield step, array
+        return
+    for t in np.unique(step).tolist():
+        if t >= 0:
+            part = np.where(step == t, array, np.zeros_like(array))
+            if part.any():
+                yield t, part
+
+
+class Links:
+    """All links of a graph.
+
+    Attributes:
+        found: the links.
+        outside: by value, all that came from outside of its loop, added up.
+        stepwise: by value, all that came from the same step of later loops.
+        from_loss: by node, what the loss sent to it without passing a step of a loop.
+    """
+
+    def __init__(self, structure: Structure, columns: Columns, cotangents: dict[Node, Any]):
+        self.structure, self.columns, self.cotangents = structure, columns, cotangents
+        self.copy: dict[Node, Node] = {}
+        self.place: dict[Node, Node] = {}  # the leaf in the place of a loop's value: the value
+        self._record_between()
+        self.found: list[Link] = []
+        self.outside: dict[Value, ndarray] = {}
+        self.stepwise: dict[Value, ndarray] = {}
+        output = structure.output
+        ones = np.ones_like(output.output)
+        if output in structure.turn:
+            self.from_loss = {output: ones}
+        else:
+            self.from_loss = self._swept({output: ones})
+        self._add(self.from_loss, "loss", None, None, None)
+        for (loop, kind, at, into), seeds in self._sent().items():
+            self._add(self._swept(seeds), kind, loop, at, into)
+
+    def _record_between(self) -> None:
+        """Record what depends on loops, outside of them, with leaves for the loops' values."""
+        structure = self.structure
+        leaves: dict[Node, Node] = {}
+        for node in structure.nodes:
+            inside = node in structure.turn and node not in structure.reads
+            if inside or node in structure.free or node in structure.over or node.is_leaf:
+                continue
+            parents: list[Node | None] = []
+            for parent in node.parents:
+                new = None
+                if isinstance(parent, Node) and parent not in structure.free:
+                    new = self.copy.get(parent) or leaves.get(parent)
+                    held = parent in structure.turn or parent in structure.over
+                    if new is None and held and parent not in structure.reads:
+                        new = leaves[parent] = leaf(parent.output)
+                parents.append(new)
+            if any(parents):
+                self.copy[node] = record(
+                    node.primitive,
+                    tuple(parents),
+                    node.arrays,
+                    node.output,
+                    node.keywords,
+                    node.scope,
+                )
+        self.place = {copy: node for node, copy in leaves.items()}
+
+    def _swept(self, seeds: dict[Node, Any]) -> dict[Node, ndarray]:
+        """What reaches the values of the loops, of some cotangents outside of them."""
+        found = {node: g for node, g in seeds.items() if node not in self.copy}
+        inside = {self.copy[node]: g for node, g in seeds.items() if node in self.copy}
+        if inside:
+            for copy, g in sweep(inside, set(self.place)).items():
+                add_to(found, self.place[copy], g)
+        return found
+
+    def _sent(self) -> dict[_Sender, dict[Node, Any]]:
+        """What the steps of loops send out of them, by loop and kind, and for reads by step."""
+        structure, other = self.structure, self.columns.other_steps
+        taken: dict[Node, list[int]] = defaultdict(list)  # of what is outside of a node's loop
+        for value in (*self.copy, *structure.holds):
+            own = structure.holds[value].loop if value not in self.copy else None
+            for user, i in structure.users[value]:
+                if user not in self.copy and self._loop_of(user) not in (None, own):
+                    taken[user].append(i)
+        groups: dict[_Sender, dict[Node, Any]] = defaultdict(dict)
+        for user, live in taken.items():
+            loop = self._loop_of(user)
+            assert loop is not None
+            sent = contributions(user, self.cotangents[user], live)
+            for i in live:
+                parent = user.parents[i]
+                there = structure.turn.get(parent)  # type: ignore[arg-type]
+                into = structure.entries.get((user, i))
+                if into is not None:
+                    kind, at = "state", loop.turns[0].t
+                elif (user, i) in other:
+                    kind, at = "read", structure.turn[user].t
+                elif there is not None and there.loop.outer is not loop.outer:
+                    kind, at = "step", structure.turn[user].t  # of a loop within the other
+                else:
+                    kind, at = "step", None
+                add_to(groups[loop, kind, at, into], parent, sent[i])
+        return groups
+
+    def _loop_of(self, node: Node) -> Loop | None:
+        """The loop that an operation runs in; of steps that are over, if it carries a state on."""
+        turn = self.structure.turn.get(node)
+        if turn is not None:
+            return turn.loop
+        held = self.structure.holds.get(node) if node in self.structure.over else None
+        return None if held is None else held.loop
+
+    def _add(
+        self,
+        found: dict[Node, ndarray],
+        kind: str,
+        loop: Loop | None,
+        at: int | None,
+        into: Trajectory | None,
+    ) -> None:
+        sums: dict[Value, ndarray] = {}
+        for node, g in found.items():
+            trajectory = self.structure.holds.get(node)
+            if trajectory is not None:
+                for t, part in spread(g, trajectory.holders[node]):
+                    add_to(sums, (trajectory, t), part)
+        for (trajectory, t), total in sums.items():
+            add_to(self.outside, (trajectory, t), total)
+            if kind == "step" and at is None:
+                add_to(self.stepwise, (trajectory, t), total)
+            size = norm([total])
+            if size != 0:
+                sender = t if kind == "step" and at is None else at
+                self.found.append(Link(trajectory, t, kind, loop, sender, size, into))

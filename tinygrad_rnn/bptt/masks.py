@@ -1,0 +1,316 @@
+"""Masked steps: where a sequence is over, its state stands still.
+
+A batch of sequences of several lengths runs through one loop with
+
+    h_t = where(mask_t, new_t, h_{t-1})        or     mask_t * new_t + (1 - mask_t) * h_{t-1}
+
+What a sequence computes in its step is ``new_t``. The operations around it only carry older values
+on, so they are no steps of their own: the state of step t is ``new_t``, where the mask is True.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from ..graph import Node, table
+from .steps import Role, Steps
+from .turns import Loop, Turn
+
+_add, _multiply, _where = (table[name] for name in ("add", "multiply", "where"))
+
+
+class Update(NamedTuple):
+    """A value that takes a new one where the mask is True, and stays the old one elsewhere.
+
+    Attributes:
+        node: the value.
+        new: the new one.
+        old: the place of the old one: the operation that takes it, and as which of its inputs.
+        mask: booleans; the axes along which it does not change have length 1.
+        helpers: the operations that it is made of.
+    """
+
+    node: Node
+    new: Node
+    old: tuple[Node, int]
+    mask: ndarray
+    helpers: tuple[Node, ...]
+
+
+def update_at(node: Node, inside: Callable[[Any], bool]) -> Update | None:
+    """The masked update that a node is, if it is one.
+
+    Args:
+        node: an operation of a time step.
+        inside: whether a parent of an operation was computed in the same time step.
+    """
+    if node.primitive is _where:
+        mask, parts = np.asarray(node.arrays[0]), [(node, 1), (node, 2)]
+        helpers: tuple[Node, ...] = (node,)
+    elif node.primitive is _add:
+        found = _products(node, inside)
+        if found is None:
+            return None
+        mask, parts, helpers = found
+    else:
+        return None
+    taken = [taker.parents[i] for taker, i in parts]
+    if inside(taken[1]) and not inside(taken[0]):
+        mask, parts, taken = ~mask, parts[::-1], taken[::-1]
+    new, (taker, i) = taken[0], parts[1]
+    if not isinstance(new, Node) or not inside(new) or inside(taken[1]):
+        return None
+    shape = node.output.shape
+    if new.output.shape != shape or mask.dtype != np.bool_ or mask.ndim > len(shape):
+        return None
+    return Update(node, new, (taker, i), compact(mask, len(shape)), helpers)
+
+
+def zeroed_at(node: Node, inside: Callable[[Any], bool]) -> Update | None:
+    """The masked output ``where(mask, new, 0)`` that a node is, if it is one."""
+    if node.primitive is not _where or not inside(node.parents[1]):
+        return None
+    mask, zero = np.asarray(node.arrays[0]), node.arrays[2]
+    new = node.parents[1]
+    if isinstance(node.parents[2], Node) or np.ndim(zero) or zero or not isinstance(new, Node):
+        return None
+    if new.output.shape != node.output.shape:
+        return None
+    return Update(node, new, (node, 2), compact(mask, node.output.ndim), (node,))
+
+
+def _products(
+    node: Node, inside: Callable[[Any], bool]
+) -> tuple[ndarray, list[tuple[Node, int]], tuple[Node, ...]] | None:
+    """Of ``mask * new + (1 - mask) * old`` the mask, the uses of new and old, the operations.
+
+    Where both the mask and the old value are constants, so is their product.
+    """
+    parts: list[tuple[Node, int]] = []
+    helpers = [node]
+    masks: list[ndarray] = []
+    for i, (parent, x) in enumerate(zip(node.parents, node.arrays, strict=True)):
+        factor = _mask_factor(parent) if isinstance(parent, Node) and inside(parent) else None
+        if factor is not None and isinstance(parent, Node):
+            masks.append(factor[0])
+            parts.append((parent, factor[1]))
+            helpers.append(parent)
+        elif isinstance(parent, Node) or not np.ndim(x):
+            return None
+        else:
+            masks.append(np.asarray(x) != 0)
+            parts.append((node, i))
+    if len(helpers) < 2 or (masks[0] & masks[1]).any():
+        return None
+    if len(helpers) == 3 and not (masks[0] | masks[1]).all():
+        return None
+    if len(helpers) == 2:  # not an initial state of zeros, which is a factor too
+        mask = next(m for m, (taker, _) in zip(masks, parts, strict=True) if taker is not node)
+        if not mask.any() or any(size > 1 for size in mask.shape[1:]):
+            return None
+    first = 0 if inside(parts[0][0].parents[parts[0][1]]) else 1
+    mask = masks[first]
+    return mask, parts if first == 0 else parts[::-1], tuple(helpers)
+
+
+def _mask_factor(node: Node) -> tuple[ndarray, int] | None:
+    """The mask that a product multiplies with, and the index of the other factor."""
+    if node.primitive is _multiply:
+        for i, (parent, x) in enumerate(zip(node.parents, node.arrays, strict=True)):
+            if not isinstance(parent, Node) and np.ndim(x) and np.isin(x, (0, 1)).all():
+                return np.asarray(x).astype(np.bool_), 1 - i
+    return None
+
+
+def compact(mask: ndarray, ndim: int) -> ndarray:
+    """The mask with ndim axes, those along which it does not change cut to length 1."""
+    mask = mask.reshape((1,) * (ndim - mask.ndim) + mask.shape)
+    for axis, size in enumerate(mask.shape):
+        if size > 1:
+            first = mask.take([0], axis)
+            if (mask == first).all():
+                mask = first
+    return mask
+
+
+def by_sequence(updates: Iterable[tuple[Hashable, int, Update]], turns: int) -> set[Node]:
+    """The updates whose masks tell sequences apart, not the units of a state.
+
+    Such a mask changes along one axis: the first one, which is the batch, or another one if it
+    only ever ends sequences (or only begins them), as padding does. The mask of zoneout, or of a
+    clockwork RNN, does not.
+
+    Args:
+        updates: each with what it has in common with those of other steps, and its turn.
+        turns: how many there are.
+    """
+    groups: dict[Hashable, dict[int, Update]] = defaultdict(dict)
+    for kind, turn, update in updates:
+        groups[kind][turn] = update
+    found: set[Node] = set()
+    for group in groups.values():
+        masks = [group[turn].mask if turn in group else None for turn in range(turns)]
+        if _along_batch(masks) or ends_or_begins(masks):
+            found |= {update.node for update in group.values()}
+    return found
+
+
+def _axes(masks: Sequence[ndarray | None]) -> set[int]:
+    """The axes along which some mask changes."""
+    return {k for mask in masks if mask is not None for k, n in enumerate(mask.shape) if n > 1}
+
+
+def _along_batch(masks: Sequence[ndarray | None]) -> bool:
+    ndim = max(mask.ndim for mask in masks if mask is not None)
+    return ndim > 1 and _axes(masks) <= {0}
+
+
+def ends_or_begins(masks: Sequence[ndarray | None]) -> bool:
+    """Whether the masks of a loop only end sequences, or only begin them.
+
+    Args:
+        masks: one for each step, None for a step of all sequences.
+    """
+    if len(_axes(masks)) > 1:
+        return False
+    ending = beginning = True
+    before: Any = None
+    for mask in masks:
+        now: Any = np.True_ if mask is None else mask
+        if before is not None:
+            ending = ending and not (now & ~before).any()
+            beginning = beginning and not (before & ~now).any()
+        before = now
+    return ending or beginning
+
+
+def equal(x: ndarray, y: ndarray) -> bool:
+    """Whether two arrays are the same, in every bit."""
+    return x is y or (x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes())
+
+
+class MaskedSteps(Steps):
+    """Time steps, told which of the sequences of a batch have them.
+
+    Attributes:
+        updates: the operations that only let a state stand still for some sequences.
+        masks_at: the masks of a turn: which sequences have this step.
+        helpers: all operations that only mask.
+        carriers: of a value, the masked updates that take it as the new one, from the inside out.
+        over: the operations of steps that all sequences have passed. No gradient comes there, and
+            they are in no turn any more.
+    """
+
+    def __init__(self, output: Node):
+        super().__init__(output)
+        self._find_masks()
+        self._drop_what_is_over()
+
+    def _find_masks(self) -> None:
+        """The operations that only let a state stand still, or set an output to 0."""
+        crosses, exits = set(self.crossing), {*self.crossing, *self.leaving}
+        number = {turn: n for loop in self.loops for n, turn in enumerate(loop.turns)}
+        updates: dict[Loop, list[tuple[Role, int, Update]]] = defaultdict(list)
+        first: list[Update] = []  # of those that begin with a constant
+        for node, turn in self.turn.items():
+            if node.primitive is _where or node.primitive is _add:
+                found = update_at(node, self._inside(turn))
+                if found is not None:
+                    taker, i = found.old
+                    if taker.parents[i] in crosses:
+                        updates[turn.loop].append((self.role[node], number[turn], found))
+                    elif node in exits:
+                        first.append(found)
+        for found in first:
+            turn, role = self.turn[found.node], self.role[found.node]
+            if self._is_first_state(found) or any(role == r for r, *_ in updates[turn.loop]):
+                updates[turn.loop].append((role, number[turn], found))
+        self.updates: dict[Node, Update] = {}
+        for loop, told in updates.items():
+            kept = by_sequence(told, len(loop.turns))
+            self.updates |= {update.node: update for *_, update in told if update.node in kept}
+        self.masks_at: dict[Turn, list[ndarray]] = defaultdict(list)
+        for node, update in self.updates.items():
+            self.masks_at[self.turn[node]].append(update.mask)
+
+        self.output_masks: dict[Node, ndarray] = {}
+        self._new = {node: update.new for node, update in self.updates.items()}
+        unknown: dict[Loop, dict[Turn, list[Update]]] = defaultdict(lambda: defaultdict(list))
+        states = {self.role[self.core(node)] for node in self.crossing}
+        inner = [
+            node
+            for node in self.turn
+            if node.primitive is _where and self._role(node.parents[1]) in states
+        ]
+        for node in dict.fromkeys([*self.leaving, *inner]):
+            turn = self.turn[node]
+            found = zeroed_at(node, self._inside(turn))
+            if found is None or node in self.updates:
+                continue
+            if turn not in self.masks_at:
+                unknown[turn.loop][turn].append(found)
+            elif any(equal(mask.squeeze(), found.mask.squeeze()) for mask in self.masks_at[turn]):
+                self.output_masks[node], self._new[node] = found.mask, found.new
+        for loop, by_turn in unknown.items():  # only its outputs tell what a step's mask is
+            masks = {turn: found[0].mask for turn, found in by_turn.items()} | {
+                turn: self.masks_at[turn][0] for turn in loop.turns if turn in self.masks_at
+            }
+            if ends_or_begins([masks.get(turn) for turn in loop.turns]):
+                for turn, outputs in by_turn.items():
+                    self.masks_at[turn].append(masks[turn])
+                    for update in outputs:
+                        if equal(update.mask.squeeze(), masks[turn].squeeze()):
+                            self.output_masks[update.node] = update.mask
+                            self._new[update.node] = update.new
+        self.helpers = {n for update in self.updates.values() for n in update.helpers}
+        self.helpers |= self.output_masks.keys()
+        self.carriers: dict[Node, list[Node]] = defaultdict(list)
+        for node in self.updates:
+            self.carriers[self.core(node)].append(node)
+
+    def _inside(self, turn: Turn) -> Callable[[Any], bool]:
+        return lambda parent: self.turn.get(parent) is turn
+
+    def _role(self, parent: Any) -> Role | None:
+        return self.role.get(parent)
+
+    def _is_first_state(self, update: Update) -> bool:
+        """Whether what stays, not computed in this loop, is what the step takes as a state."""
+        taker, i = update.old
+        if update.node.primitive is _add:
+            return True
+        old, x = taker.parents[i], taker.arrays[i]
+        others = (n for n in self.members[self.turn[update.node]] if n not in update.helpers)
+        return isinstance(old, Node) or any(x is y for node in others for y in node.arrays)
+
+    def core(self, node: Node) -> Node:
+        """The value that a step computes, without the masks around it."""
+        while node in self._new:
+            node = self._new[node]
+        return node
+
+    def _drop_what_is_over(self) -> None:
+        """Leave out the steps that all sequences have passed: nothing of them gets out."""
+        exits: dict[Turn, list[Node]] = defaultdict(list)
+        for node in (*self.crossing, *self.leaving):
+            exits[self.turn[node]].append(node)
+        over = {
+            turn
+            for turn, masks in self.masks_at.items()
+            if not any(mask.any() for mask in masks)
+            and all(node in self.helpers for node in exits[turn])
+        }
+        if over == self.members.keys():
+            over = set()
+        self.over = {node for turn in over for node in self.members.pop(turn)}
+        for turn in over:
+            turn.loop.turns.remove(turn)
+        self.loops = [loop for loop in self.loops if loop.turns]
+        self.turn = {node: turn for node, turn in self.turn.items() if turn not in over}
+        self.crossing = [node for node in self.crossing if node in self.turn]
+        self.leaving = [node for node in self.leaving if node in self.turn]

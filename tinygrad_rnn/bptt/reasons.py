@@ -1,0 +1,336 @@
+"""Why a gradient vanishes or explodes: how the Jacobian dh_t/dh_{t-1} comes about, step by step.
+
+Of each step three kinds of parts are told: the weights that the state is multiplied by, with their
+singular values; the nonlinearities, with their slopes; and the gates. From them comes one sentence
+about the stretch of steps in which most is lost or gained.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy import ndarray
+
+from ..graph import Node, Primitive
+from ..ops import linear, matmul, multiply, sigmoid
+from .sums import norm
+from .trajectories import Trajectory, stem
+
+if TYPE_CHECKING:
+    from .flow import Flow, State
+
+_linear, _matmul, _multiply, _sigmoid = (
+    op.primitive  # type: ignore[union-attr]
+    for op in (linear, matmul, multiply, sigmoid)
+)
+
+#: A unit is saturated where the slope is below this part of the largest slope that there is.
+SATURATED = 0.1
+#: What a step loses or gains by less than this factor is not much.
+_MUCH = 1.1
+
+
+@dataclass(frozen=True)
+class Slope:
+    """What a nonlinearity does to the gradient in one step.
+
+    Attributes:
+        name: of the function; of a gate or candidate with a name of its own, ``sigmoid (f)``.
+        mean: the mean of |phi'| over units and batch.
+        saturated: in how many units it is saturated: there |phi'| is below a tenth of the largest
+            slope that the function has. The mean over the batch.
+        units: how many there are.
+        passed: |phi' g| / |g| for the gradient g of the loss that came back; NaN where g is 0.
+    """
+
+    name: str
+    mean: float
+    saturated: float
+    units: int
+    passed: float
+
+
+@dataclass(frozen=True)
+class JacobianParts:
+    """How dh_t/dh_{t-1} comes about.
+
+    Attributes:
+        t: the step.
+        passed: the norm of the gradient that went through it to h_{t-1}, by that of dL/dh_t.
+        weights: by name the singular values of each matrix that h_{t-1} is multiplied by, the
+            largest first.
+        slopes: the nonlinearities on the way from h_{t-1} to h_t, in their order.
+        gates: by name the mean of each gate of the step. The state's own gate, by which h_{t-1} is
+            multiplied, comes first.
+    """
+
+    t: int
+    passed: float
+    weights: dict[str, ndarray] = field(default_factory=dict)
+    slopes: list[Slope] = field(default_factory=list)
+    gates: dict[str, float] = field(default_factory=dict)
+
+
+def jacobian_parts(flow: Flow, state: State) -> list[JacobianParts]:
+    """The parts of every step but the first, in the order in which the loop ran."""
+    found = state.trajectory
+    values: dict[Node, ndarray] = {}
+    result = []
+    for before, after in itertools.pairwise(found.steps):
+        size = float(state.norms[after])
+        passed = float(state.sent["next"][before]) / size if size > 0 else math.nan
+        parts = JacobianParts(after, passed)
+        way = _way(flow, found, after)
+        members = flow.structure.members[flow.structure.turn[found.nodes[after]]]
+        _add_gates(parts, flow, found, members)
+        for node in way:
+            weight = _weight(node, way)
+            if weight is not None:
+                if weight not in values:
+                    values[weight] = _singular_values(weight.output)
+                parts.weights[_name(flow, weight)] = values[weight]
+            slope = _slope(flow, node)
+            if slope is not None:
+                parts.slopes.append(slope)
+        result.append(parts)
+    return result
+
+
+def _way(flow: Flow, found: Trajectory, t: int) -> dict[Node, None]:
+    """The operations of a step between the state of the step before and that of this one."""
+    structure, end = flow.structure, found.nodes[t]
+    members = structure.members[structure.turn[end]]
+    after: set[Node] = set()
+    for node in members:
+        if any(structure.entries.get((node, i)) is found for i in range(len(node.parents))) or any(
+            parent in after for parent in node.parents
+        ):
+            after.add(node)
+    before = {end}
+    for node in reversed(members):
+        if node in before:
+            before |= {x for x in node.parents if isinstance(x, Node) and x in after}
+    return dict.fromkeys(node for node in members if node in after and node in before)
+
+
+def _weight(node: Node, way: dict[Node, None]) -> Node | None:
+    """The matrix, or the number, that an operation multiplies the state by."""
+    if node.primitive not in (_linear, _matmul, _multiply):
+        return None
+    for parent in node.parents[:2]:
+        if not isinstance(parent, Node) or parent in way:
+            continue
+        while len(parent.parents) == 1 and isinstance(parent.parents[0], Node):  # W.T
+            parent = parent.parents[0]
+        number = parent.output.size == 1
+        if parent.is_leaf and (
+            number or (node.primitive is not _multiply and parent.output.ndim == 2)
+        ):
+            return parent
+    return None
+
+
+def _name(flow: Flow, leaf: Node) -> str:
+    names = (name for name, node in flow.structure.weights.items() if node is leaf)
+    return next(names, leaf.name or "a weight")
+
+
+def _singular_values(matrix: ndarray) -> ndarray:
+    if matrix.size == 1:
+        return abs(matrix.reshape(1))
+    if not np.isfinite(matrix).all():
+        return np.full(min(matrix.shape), math.nan)
+    values: ndarray = np.linalg.svd(matrix, compute_uv=False)
+    return values
+
+
+def _slope(flow: Flow, node: Node) -> Slope | None:
+    """What a nonlinearity does, if the node is one: a curved function of each element by itself."""
+    op = node.primitive
+    if op is None or not _is_curved(op) or len(node.parents) != 1 or not node.output.ndim:
+        return None
+    y, x = node.output, node.arrays[0]
+    with np.errstate(all="ignore"):
+        slope = np.abs(np.asarray(op.vjps[0](np.ones_like(y), y, x, **node.keywords)))
+    units = y.shape[-1]
+    g = flow.cotangents.get(node)
+    size = norm([g]) if g is not None else 0.0
+    name = op.name if node.name is None else f"{op.name} ({stem(node.name)})"
+    return Slope(
+        name,
+        float(slope.mean()) if slope.size else math.nan,
+        float((slope < SATURATED * _steepest(op)).mean() * units) if slope.size else 0.0,
+        units,
+        norm([g * slope]) / size if g is not None and size > 0 else math.nan,
+    )
+
+
+def _is_curved(op: Primitive) -> bool:
+    return op.elementwise and len(op.vjps) == 1 and op.vjps[0] is not None and op.linear == ()
+
+
+@functools.lru_cache(256)
+def _steepest(op: Primitive) -> float:
+    """The largest slope of a function, between -8 and 8."""
+    x = np.linspace(-8, 8, 1601)
+    with np.errstate(all="ignore"):
+        y = op.forward(x)
+        slope = np.abs(np.asarray(op.vjps[0](np.ones_like(y), y, x)))
+    return float(slope[np.isfinite(slope)].max(initial=0.0))
+
+
+def _add_gates(
+    parts: JacobianParts, flow: Flow, found: Trajectory, members: Sequence[Node]
+) -> None:
+    own = found.gates.get(parts.t)
+    if own is not None:
+        parts.gates[_gate_name(own)] = float(own.output.mean())
+    gates = 0
+    for node in members:
+        if node.primitive is _sigmoid:
+            gates += 1
+            if node is not own and any(
+                n.primitive is _multiply for n, _ in flow.structure.users[node]
+            ):
+                name = stem(node.name) if node.name else f"gate {gates}"
+                parts.gates.setdefault(name, float(node.output.mean()))
+
+
+def _gate_name(node: Node) -> str:
+    return stem(node.name) if node.name else "its gate"
+
+
+# ── one sentence ─────────────────────────────────────────────────────────────────────────
+
+
+def reason(flow: Flow) -> str:
+    """One sentence: what makes the gradient smaller or larger on its way back; "" if nothing does.
+
+    It is about the state whose gradient changes most, and about the longest stretch of steps in
+    which it does.
+    """
+    best: tuple[float, State, list[JacobianParts]] | None = None
+    for state in _candidates(flow):
+        parts = [p for p in jacobian_parts(flow, state) if p.t not in state.cuts]
+        parts = [p for p in parts if math.isfinite(p.passed)]
+        if parts:
+            change = abs(sum(math.log(max(p.passed, 1e-300)) for p in parts))
+            if best is None or change > best[0]:
+                best = change, state, parts
+    if best is None:
+        return ""
+    return _sentence(flow, *best[1:])
+
+
+def _candidates(flow: Flow) -> list[State]:
+    """Of each loop the states that have a gate; without such, all."""
+    states = [state for state in flow.states.values() if state.kind == "state"]
+    gated = {state.trajectory.loop for state in states if state.gates is not None}
+    return [s for s in states if s.gates is not None or s.trajectory.loop not in gated]
+
+
+def _sentence(flow: Flow, state: State, parts: list[JacobianParts]) -> str:
+    stretch = _stretch(parts)
+    passed = _geometric([p.passed for p in stretch])
+    what = f"the gradient of {state.name}" if len(_candidates(flow)) > 1 else "the gradient"
+    where = _where(state, stretch)
+    own = _own_gate(state, stretch)
+    if own is not None:
+        gate, mean = own
+        what = f"the gradient of {state.name}"
+        return f"{where}, {gate} is {mean:.2g} in the mean: a step {_does(passed, what)}."
+    of_weights, of_slopes = _of_weights(stretch), _of_slopes(stretch)
+    if not of_weights or not of_slopes:
+        why = of_weights or of_slopes
+        return f"{where}, {why}{': ' if why else ''}a step {_does(passed, what)}."
+    by_slopes = _geometric([_product([s.passed for s in p.slopes]) for p in stretch])
+    by_weights = passed / by_slopes if by_slopes > 0 else math.nan
+    told = [(by_slopes, of_slopes), (by_weights, of_weights)]
+    if (by_weights < by_slopes) == (passed < 1):
+        told.reverse()
+    (most, first), (least, second) = told
+    return f"{where}, {first} and {_does(most, what)} a step; {second} and {_does(least, 'it')}."
+
+
+def _where(state: State, stretch: list[JacobianParts]) -> str:
+    steps = state.trajectory.steps
+    before = steps[steps.index(stretch[0].t) - 1]
+    direction = "on" if steps[0] > steps[-1] else "back"
+    until = "" if before == steps[0] else f" to step {before}"
+    return f"From step {stretch[-1].t} {direction}{until}"
+
+
+def _stretch(parts: list[JacobianParts]) -> list[JacobianParts]:
+    """The stretch of steps in which most is lost or gained; all if that is not much anywhere."""
+    changes = [math.log(max(p.passed, 1e-300)) for p in parts]
+    best, place = math.log(_MUCH), (0, len(parts))
+    for sign in (-1, 1):
+        total, start = 0.0, 0
+        for k, change in enumerate(changes):
+            if total <= 0:
+                total, start = 0.0, k
+            total += sign * change - math.log(_MUCH)
+            if total > best:
+                best, place = total, (start, k + 1)
+    return parts[slice(*place)]
+
+
+def _own_gate(state: State, stretch: list[JacobianParts]) -> tuple[str, float] | None:
+    gates = state.trajectory.gates
+    if not all(p.t in gates for p in stretch):
+        return None
+    name = _gate_name(gates[stretch[-1].t])
+    name = f"the gate {name}" if name != "its gate" else f"the gate on {state.name}"
+    return name, float(np.mean([gates[p.t].output.mean() for p in stretch]))
+
+
+def _does(passed: float, what: str) -> str:
+    """``passes 0.08 of the gradient``, or ``multiplies the gradient by 1.8``."""
+    return (
+        f"multiplies {what} by {passed:.2g}" if passed > 1.05 else f"passes {passed:.2g} of {what}"
+    )
+
+
+def _of_weights(stretch: list[JacobianParts]) -> str:
+    names = list(dict.fromkeys(name for p in stretch for name in p.weights))
+    if not names:
+        return ""
+    values = [values for p in stretch for values in p.weights.values()]
+    verb = "has" if len(names) == 1 else "have"
+    of = "the size" if max(map(len, values)) == 1 else "singular values up to"
+    return f"{' and '.join(names)} {verb} {of} {max(float(v[0]) for v in values):.2g}"
+
+
+def _of_slopes(stretch: list[JacobianParts]) -> str:
+    slopes = [slope for p in stretch for slope in p.slopes]
+    if not slopes:
+        return ""
+    names = list(dict.fromkeys(slope.name.split(" (")[0] for slope in slopes))
+    units = slopes[0].units
+    saturated = round(float(np.mean([s.saturated for s in slopes])))
+    what = " and ".join(names)
+    if len(names) == 1 and saturated:
+        return f"{what} is saturated in {saturated} of {units} unit{'s' * (units != 1)}"
+    mean = float(np.mean([s.mean for s in slopes]))
+    verb = "has" if len(names) == 1 else "have"
+    return f"{what} {verb} a mean slope of {mean:.2g}"
+
+
+def _geometric(values: Sequence[float]) -> float:
+    finite = [v for v in values if math.isfinite(v)]
+    if not finite:
+        return math.nan
+    return math.exp(sum(math.log(max(v, 1e-300)) for v in finite) / len(finite))
+
+
+def _product(values: Sequence[float]) -> float:
+    return math.prod(v for v in values if math.isfinite(v))
+
+
+__all__ = ["SATURATED", "JacobianParts", "Slope", "jacobian_parts", "reason"]

@@ -1,0 +1,160 @@
+"""The time steps of a graph, and what goes from one to another."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any, TypeAlias
+
+from ..graph import Node, Primitive, ancestors
+from ..ops import add
+from .turns import Loop, Turn, places
+
+_add: Primitive = add.primitive  # type: ignore[attr-defined]
+
+#: A place among the operations of a step: a number for (modules, operation, which of several).
+Role: TypeAlias = int
+
+#: One use of a value: the operation that takes it, and as which of its inputs.
+Use: TypeAlias = tuple[Node, int]
+
+
+class Steps:
+    """The time steps of all that an output was computed from.
+
+    Attributes:
+        output: the node.
+        nodes: all, oldest first.
+        users: of each node, its uses.
+        place: of each operation, the turns that it ran in.
+        depth: of each loop, how many others it ran in.
+        turn: of each operation in a loop that values cross, the turn of the innermost such loop. A
+            recorded backward is in none.
+        members: the operations of each turn.
+        loops: in the order in which they ran, and in each its turns.
+        role: of each operation its place in its step; operations that do the same in different
+            steps have the same. ``at`` has the operations of a turn by their roles.
+        crossing: the values that go into other steps of their loop.
+        leaving: the values that are used outside of their loop.
+    """
+
+    def __init__(self, output: Node):
+        self.output = output
+        self.nodes = ancestors([output])[::-1]
+        self.users: dict[Node, list[Use]] = defaultdict(list)
+        for node in self.nodes:
+            for i, parent in enumerate(node.parents):
+                if isinstance(parent, Node):
+                    self.users[parent].append((node, i))
+        self.place = places([node for node in self.nodes if not node.is_leaf])
+        self.turn = self._turns()
+        # A loss that is added up in a loop is no state. Without it an inner loop may be the one.
+        while (aside := self._accumulators()) and len(aside) < len(self.turn):
+            self.place = {n: place for n, place in self.place.items() if n not in aside}
+            self.turn = self._turns()
+        if not self.turn:
+            raise ValueError(
+                "this output was computed without time steps; loop with "
+                "`for t, x_t in tg.steps(xs)`, or pass unroll=True to the layer"
+            )
+        self.depth = {t.loop: d for place in self.place.values() for d, t in enumerate(place)}
+        self._sort_turns()
+        self.role: dict[Node, Role] = {}
+        self.at: dict[Turn, dict[Role, Node]] = {}
+        self._roles: dict[Any, Role] = {}
+        for turn, members in self.members.items():
+            self._give_roles(turn, members)
+        self.crossing: list[Node] = []
+        self.leaving: list[Node] = []
+        self._find_ways_out()
+
+    def _turns(self) -> dict[Node, Turn]:
+        """The turn that each operation is shown in: of the innermost loop that values cross."""
+        crossed: set[Loop] = set()
+        for node, place in self.place.items():
+            for parent in node.parents:
+                before = self.place.get(parent, place) if isinstance(parent, Node) else place
+                if before is not place:
+                    for a, b in zip(before, place, strict=False):
+                        if a is not b:
+                            if a.loop is b.loop:
+                                crossed.add(a.loop)
+                            break
+        # Of a loop in each turn of another one, what is true of one is true of all.
+        kinds = {(loop.path, _depth_of(loop)) for loop in crossed}
+        shown = {}
+        for place in set(self.place.values()):
+            inside = [t for t in place if (t.loop.path, _depth_of(t.loop)) in kinds]
+            if place:
+                shown[place] = (inside or place)[-1]
+        return {
+            node: shown[place]
+            for node, place in self.place.items()
+            if place and node.scope.sweep == 0
+        }
+
+    def _accumulators(self) -> set[Node]:
+        """The additions of ``loss = loss + loss_t`` in a loop."""
+        aside: set[Node] = set()
+        for node in reversed(self.nodes):
+            turn = self.turn.get(node)
+            if turn is None or node.primitive is not _add or node.output.size != 1:
+                continue
+            inside = [user for user, _ in self.users[node] if user in self.turn]
+            adds_up = any(user in aside for user in inside) or any(
+                isinstance(p, Node) and p in self.turn and self.turn[p] is not turn
+                for p in node.parents
+            )
+            if adds_up and all(user in aside for user in inside):
+                aside.add(node)
+        return aside
+
+    def _sort_turns(self) -> None:
+        """The loops, and in each its turns, in the order in which they ran.
+
+        The last operation of a step tells when it ran. What does not depend on the state, in
+        steps that were opened (``expanded``), may have been recorded in any order.
+        """
+        self.members: dict[Turn, list[Node]] = defaultdict(list)
+        for node, turn in self.turn.items():
+            self.members[turn].append(node)
+        last = {turn: members[-1].number for turn, members in self.members.items()}
+        by_loop: dict[Loop, list[Turn]] = defaultdict(list)
+        for turn in sorted(last, key=last.__getitem__):
+            by_loop[turn.loop].append(turn)
+        for loop, turns in by_loop.items():
+            loop.turns = turns
+        self.loops = sorted(by_loop, key=lambda loop: last[loop.turns[-1]])
+
+    def _give_roles(self, turn: Turn, members: list[Node]) -> None:
+        count: Counter[tuple[tuple[str, ...], Primitive | None]] = Counter()
+        at = self.at[turn] = {}
+        for node in members:
+            kind = (node.scope.path, node.primitive)
+            role = self._roles.setdefault((kind, count[kind]), len(self._roles))
+            self.role[node] = role
+            count[kind] += 1
+            at[role] = node
+
+    def goes(self, turn: Turn, user: Node) -> str:
+        """Where a use of a value of a turn is: in its own "step", in the "next", or "outside"."""
+        place, depth = self.place.get(user, ()), self.depth[turn.loop]
+        if len(place) <= depth or place[depth].loop is not turn.loop:
+            return "outside"
+        return "step" if place[depth] is turn else "next"
+
+    def _find_ways_out(self) -> None:
+        place = self.place
+        for node, turn in self.turn.items():
+            own = place[node]
+            to = {self.goes(turn, n) for n, _ in self.users[node] if place.get(n) is not own}
+            if "next" in to:
+                self.crossing.append(node)
+            if "outside" in to or node is self.output:
+                self.leaving.append(node)
+
+
+def _depth_of(loop: Loop) -> int:
+    depth = 0
+    while loop.outer is not None:
+        loop, depth = loop.outer.loop, depth + 1
+    return depth

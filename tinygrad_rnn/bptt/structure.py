@@ -1,0 +1,194 @@
+"""What runs along the time steps of a graph: states, outputs, inputs and shared weights."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy import ndarray
+
+from ..graph import Node, Primitive
+from ..ops import indexing
+from .masks import equal
+from .steps import Role, Use
+from .trajectories import TrackedSteps, Trajectory
+from .turns import Loop, Turn, common
+
+getitem: Primitive = indexing._getitem.primitive  # type: ignore[attr-defined]
+
+
+@dataclass(eq=False, slots=True)
+class Input:
+    """What one time step takes from outside, and other steps take otherwise.
+
+    Attributes:
+        name: as the program has it, or empty.
+        array: its value.
+        node: its place in the graph, None for a constant.
+        source: tells it from other inputs of this step; two reads of the same are one input.
+    """
+
+    name: str
+    array: ndarray
+    node: Node | None
+    source: Any
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it is a part of something that is there for all steps."""
+        return isinstance(self.source, tuple)
+
+
+class Structure(TrackedSteps):
+    """The structure in time of all that an output was computed from.
+
+    An *input* is what enters a step and differs from step to step, a *weight* a leaf.
+
+    Attributes:
+        free: the nodes that depend on no step.
+        reads: the operations of a step that only move elements from outside of its loop (xs[t]).
+        inputs: by turn; ``input_at`` has them by their uses.
+        weights: the leaves, inputs not among them, with unique names.
+    """
+
+    def __init__(self, output: Node):
+        super().__init__(output)
+        self.free = self._free()
+        self.reads = self._reads()
+        self.inputs: dict[Turn, list[Input]] = defaultdict(list)
+        self.input_at: dict[Use, Input] = {}
+        self.weights: dict[str, Node] = {}
+        self._find_inputs()
+        self._name_trajectories()
+
+    def _free(self) -> set[Node]:
+        """The nodes that depend on no step."""
+        free: set[Node] = set()
+        for node in self.nodes:
+            if node in self.turn or node in self.over:
+                continue
+            if all(parent in free for parent in node.parents if isinstance(parent, Node)):
+                free.add(node)
+        return free
+
+    def _reads(self) -> set[Node]:
+        reads: set[Node] = set()
+        for node, turn in self.turn.items():
+            parents = [parent for parent in node.parents if isinstance(parent, Node)]
+            if node.primitive is None or not node.primitive.moves or node in self.holds:
+                continue
+            loops = [self.turn[p].loop for p in parents if p in self.turn and p not in reads]
+            if parents and turn.loop not in loops:
+                reads.add(node)
+        return reads
+
+    def _find_inputs(self) -> None:
+        """Tell what is another value in every step from what is shared."""
+        taken: dict[tuple[Loop, Role, int], list[tuple[Turn, Node]]] = defaultdict(list)
+        for node, turn in self.turn.items():
+            for i, parent in enumerate(node.parents):
+                if isinstance(parent, Node):
+                    if parent not in self.free:
+                        continue
+                else:  # an array of no axes, unless it has a name, is a bare number
+                    x = node.arrays[i]
+                    if not isinstance(x, ndarray) or not (x.ndim or parent):
+                        continue
+                if (node, i) not in self.entries and node not in self.helpers:
+                    taken[turn.loop, self.role[node], i].append((turn, node))
+        inputs: set[Node] = set()
+        for (loop, _, i), uses in taken.items():
+            once = len(loop.turns) == 1
+            nodes = [node for _, node in uses]
+            is_node = isinstance(nodes[0].parents[i], Node)
+            if is_node and nodes[0].primitive is getitem:
+                indices = {str(node.keywords["index"]) for node in nodes}
+                if len(indices) > 1 or once:
+                    for turn, node in uses:
+                        parent = node.parents[i]
+                        source = (parent, str(node.keywords["index"]))
+                        given = Input(node.name or "", node.output, node, source)
+                        self._add_input(turn, given, [(node, i), *self.users[node]])
+                        inputs.add(parent)  # type: ignore[arg-type]
+                    continue
+            # The arrays of constants tell them apart.
+            values = {id(node.parents[i] if is_node else node.arrays[i]) for node in nodes}
+            if len(values) == 1 and not (once and not is_node):
+                continue
+            for turn, node in uses:
+                parent, x = node.parents[i], node.arrays[i]
+                if isinstance(parent, Node):
+                    given = Input(parent.name or "", x, parent, parent)
+                    inputs.add(parent)
+                else:
+                    given = Input(parent or "", x, None, id(x))
+                self._add_input(turn, given, [(node, i)])
+        leaves = [node for node in self.nodes if node.is_leaf and node not in inputs]
+        self._name_weights(leaves)
+
+    def _add_input(self, turn: Turn, given: Input, uses: Iterable[Use]) -> None:
+        # What is read twice, or copied into the graph twice, is one input.
+        known = [
+            other
+            for other in self.inputs[turn]
+            if other.source == given.source
+            or (other.node is None and given.node is None and equal(other.array, given.array))
+        ]
+        if not known:
+            self.inputs[turn].append(given)
+        for use in uses:
+            self.input_at[use] = known[0] if known else given
+
+    def _name_weights(self, leaves: list[Node]) -> None:
+        names = {leaf: leaf.name or f"{leaf.output.shape} leaf" for leaf in leaves}
+        alike = Counter(names.values())
+        paths = [user.scope.path for leaf in leaves for user, _ in self.users[leaf]]
+        outer = common(paths) if paths else ()
+        for leaf, name in names.items():
+            if alike[name] > 1 and self.users[leaf]:
+                path = self.users[leaf][0][0].scope.path[len(outer) :]
+                names[leaf] = ".".join((*path, name))
+        for leaf, name in zip(names, _unique(names.values()), strict=True):
+            self.weights[name] = leaf
+
+    # ── names ──────────────────────────────────────────────────────────────────────────────
+
+    def _name_trajectories(self) -> None:
+        plain = [self._plain_name(k, found) for k, found in enumerate(self.trajectories)]
+        alike = Counter(plain)
+        names = []
+        for found, name in zip(self.trajectories, plain, strict=True):
+            loop = found.loop
+            around = loop.outer.loop.name if loop.outer is not None else ""
+            where = ".".join(filter(None, (around, loop.name)))
+            names.append(f"{where}.{name}" if alike[name] > 1 and where else name)
+        unique = _unique(names)
+        for found, short, name in zip(self.trajectories, plain, unique, strict=True):
+            found.plain, found.name = short, name
+
+    def _plain_name(self, k: int, found: Trajectory) -> str:
+        """``h`` of ``h_t``, or of ``h_0``, ``h_1``, ...; else h, c or y by what it does."""
+        given = {node.name for node in found.nodes.values() if node.name}
+        if given:
+            name = "".join(common([tuple(name) for name in sorted(given)]))
+            name = name.removesuffix("_t") if len(given) == 1 else name.rstrip("0123456789_[( ")
+            if name:
+                return name
+        if found.kind == "output":
+            return "y" if found.shape else "loss"
+        below = self.states[k - 1] if k else found
+        above = found.gates and below.loop is found.loop and below is not found
+        return "c" if above and not below.gates else "h"
+
+
+def _unique(names: Iterable[str]) -> Sequence[str]:
+    """The names, with numbers where they are alike."""
+    names = list(names)
+    alike, seen = Counter(names), Counter[str]()
+    result = []
+    for name in names:
+        seen[name] += 1
+        result.append(f"{name} {seen[name]}" if alike[name] > 1 else name)
+    return result

@@ -1,0 +1,88 @@
+"""A gradient flow as a table in text."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .flow import Flow
+
+_MOST_ROWS = 24  # from which on the middle is left out
+_WIDEST = 32  # of a title
+
+
+def table(flow: Flow) -> str:
+    """A row a step, with the norms of dL/dh_t and each weight's shares in percent.
+
+    "gate f" and so on: a gated state's mean gate; "by gates": what the gates alone let through of
+    the gradient of the last step.
+    """
+    from .flow import common_name
+
+    T = flow.T
+    columns: list[tuple[str, list[str]]] = []
+    stages = flow.columns.stages
+    if len(stages) > 1:
+        names = [stage.name for stage in stages for _ in range(stage.stop - stage.first)]
+        columns.append(("loop", names))
+    columns.append(("t", [str(t) for t in flow.columns.steps]))
+    if flow.text is not None:
+        columns.append(("text", [repr(part) for part in flow.text]))
+    for states in flow.rows():
+        name = common_name(states)
+        norms, gates, carried = [""] * T, [""] * T, [""] * T
+        columns.append((f"|dL/d{name}|", norms))
+        if any(state.gates is not None for state in states):
+            columns += [(f"gate of {name}", gates), ("by gates", carried)]
+        for state in states:
+            for t, column in zip(state.steps.tolist(), state.columns.tolist(), strict=True):
+                norms[column] = f"{state.norms[t]:.2e}"  # NaN is a number to be seen
+                if state.gates is not None and state.carried is not None:
+                    gates[column] = number(state.gates[t], "{:.2f}")
+                    carried[column] = number(state.carried[t])
+    if not np.isnan(flow.inputs).all():
+        columns.append(("|dL/dx|", [number(x) for x in flow.inputs]))
+    first = len(columns)
+    for weight in flow.weights.values():
+        cells = [number(100 * x, "{:.1f} %") for x in weight.parts]
+        if not math.isfinite(weight.norm):
+            cells = [f"{weight.norm}"] * T
+        columns.append((weight.name, cells))
+    rows = [[_in_one_line(title) for title, _ in columns]]
+    rows += [[cells[t] for _, cells in columns] for t in range(T)]
+    if any(weight.outside for weight in flow.weights.values()):
+        outside = [number(100 * w.outside, "{:.1f} %") for w in flow.weights.values()]
+        rows.append(["outside", *[""] * (first - 1), *outside])
+    if len(rows) > _MOST_ROWS:
+        half = _MOST_ROWS // 2
+        rows[1 + half : 1 + T - half] = [["…"] * len(columns)]
+    return f"L = {flow.loss:.6g}\n" + aligned(rows)
+
+
+def aligned(rows: list[list[str]], left: int = 0) -> str:
+    """Rows of cells as lines; the first ``left`` columns begin at the left."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if k < left else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines)
+
+
+def number(x: float, form: str = "{:.2e}") -> str:
+    """A number in a cell: "–" where there is none."""
+    if math.isnan(x):
+        return "–"
+    text = form.format(x)
+    return text.removeprefix("-") if not text.strip("-0. %") else text
+
+
+def _in_one_line(text: str) -> str:
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST // 2]}…{text[-_WIDEST // 2 + 1 :]}"

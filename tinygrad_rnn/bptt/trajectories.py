@@ -1,0 +1,306 @@
+"""States and outputs: one value in all its time steps.
+
+Nothing has to be named. A *state* is a value that crosses from one time step into another, an
+*output* one that leaves its loop.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ..graph import Node, table
+from .masks import MaskedSteps
+from .steps import Role, Use
+from .turns import Loop
+
+_add, _subtract, _multiply, _where = (
+    table[name] for name in ("add", "subtract", "multiply", "where")
+)
+
+#: The inputs of sums and masks through which a value passes unchanged.
+_passes = {(_add, 0), (_add, 1), (_subtract, 0), (_where, 1), (_where, 2)}
+
+
+@dataclass(eq=False, slots=True)
+class Trajectory:
+    """One value in every time step of a loop.
+
+    Attributes:
+        loop: whose steps.
+        kind: "state" or "output".
+        nodes: the value by time step; where the output does not depend on it there is none.
+        plain, name: what it is called, and what tells it from the other trajectories of the graph.
+        masks: by time step the sequences of a batch that have this step, as booleans that
+            broadcast to the value; none where all have it.
+        holders: the nodes that hold the value, each with the step that it is from: a number, or
+            where sequences end at different steps an array (-1: from before the loop).
+        gates: of a state that is multiplied on its way from the step before (an LSTM's cell by
+            its forget gate), what it is multiplied by, by time step.
+        cuts: time steps at which a constant comes in where a state did: the end of truncated
+            BPTT, or a state that was detached or set within the loop.
+    """
+
+    loop: Loop
+    kind: str
+    nodes: dict[int, Node]
+    plain: str = ""
+    name: str = ""
+    masks: dict[int, ndarray] = field(default_factory=dict)
+    holders: dict[Node, int | ndarray] = field(default_factory=dict)
+    gates: dict[int, Node] = field(default_factory=dict)
+    cuts: list[int] = field(default_factory=list)
+
+    @property
+    def steps(self) -> list[int]:
+        """The time steps that it has, in the order in which the loop runs."""
+        return [turn.t for turn in self.loop.turns if turn.t in self.nodes]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape: tuple[int, ...] = next(iter(self.nodes.values())).output.shape
+        return shape
+
+
+class TrackedSteps(MaskedSteps):
+    """Time steps, and the trajectories that run along them.
+
+    Attributes:
+        states, outputs: trajectories, in the order in which a step computes them; a state that is
+            multiplied by a gate stands after the one that is computed from it.
+        holds: of each node that holds a value of a trajectory, the trajectory.
+        entries: for each use that takes a state of the step before, or at the first step what
+            stands in its place, the trajectory.
+    """
+
+    def __init__(self, output: Node):
+        super().__init__(output)
+        self.holds: dict[Node, Trajectory] = {}
+        self.entries: dict[Use, Trajectory] = {}
+        self.states = self._trajectories("state", map(self.core, self.crossing))
+        self._find_holders()
+        for state in self.states:
+            self._find_entries(state)
+        self._put_gated_above()
+        self.outputs = self._trajectories("output", map(self.core, self.leaving))
+        self._find_holders()
+        for node, mask in self.output_masks.items():
+            value = self.core(node)
+            if value in self.holds and node not in self.holds:
+                self.holds[node] = self.holds[value]
+                self.holds[node].holders[node] = np.where(mask, self.turn[value].t, -1)
+
+    @property
+    def trajectories(self) -> list[Trajectory]:
+        return [*self.states, *self.outputs]
+
+    def _trajectories(self, kind: str, values: Iterable[Node]) -> list[Trajectory]:
+        """The trajectories of the values that become this, a state or an output."""
+        found: dict[tuple[Loop, Role], Trajectory] = {}
+        for node in dict.fromkeys(values):
+            if node in self.holds or node not in self.turn:
+                continue
+            turn = self.turn[node]
+            key = (turn.loop, self.role[node])
+            if key not in found:
+                found[key] = Trajectory(turn.loop, kind, {})
+            found[key].nodes[turn.t] = node
+        trajectories = self._merged(list(found.values()))
+        for trajectory in trajectories:
+            self._complete(trajectory)
+            for t, node in trajectory.nodes.items():
+                self.holds[node] = trajectory
+                trajectory.holders[node] = t
+        last = {t: max(node.number for node in t.nodes.values()) for t in trajectories}
+        trajectories.sort(key=lambda t: (self.loops.index(t.loop), last[t]))
+        return trajectories
+
+    def _merged(self, parts: list[Trajectory]) -> list[Trajectory]:
+        """One trajectory of several that are never in the same step.
+
+        A step may compute its state otherwise than the step before: the first one, say, or the
+        first that is masked. What goes with what is told by names, by masked updates, and by what
+        is done with them in the step after.
+        """
+        while True:
+            pairs = [
+                (self._evidence(a, b), -k - n, a, b)
+                for k, a in enumerate(parts)
+                for n, b in enumerate(parts[:k])
+                if a.loop is b.loop and a.shape == b.shape and not a.nodes.keys() & b.nodes.keys()
+            ]
+            pairs = [pair for pair in pairs if pair[0] >= 0]
+            if not pairs:
+                return parts
+            _, _, a, b = max(pairs, key=lambda pair: pair[:2])
+            b.nodes |= a.nodes
+            parts.remove(a)
+
+    def _evidence(self, a: Trajectory, b: Trajectory) -> int:
+        """How much speaks for it that two trajectories are parts of one; -1 if they cannot be."""
+        names = [{stem(node.name) for node in part.nodes.values() if node.name} for part in (a, b)]
+        if names[0] and names[1] and not names[0] & names[1]:
+            return -1
+        found = 4 * bool(names[0] & names[1])
+        steps = [turn.t for turn in a.loop.turns]
+        for before, after in itertools.pairwise(steps):
+            for earlier, later in ((a, b), (b, a)):
+                if before in earlier.nodes and after in later.nodes:
+                    value, following = earlier.nodes[before], later.nodes[after]
+                    found += 2 * bool(self._ways(value, following))
+                    found += len(self._takers(value) & self._takers(following))
+        return found
+
+    def _takers(self, value: Node) -> set[tuple[Role, int]]:
+        """What takes the value in the next step."""
+        turn = self.turn[value]
+        return {
+            (self.role[user], i)
+            for node in (value, *self.carriers[value])
+            for user, i in self.users[node]
+            if user in self.role and self.goes(turn, user) == "next"
+        }
+
+    def _complete(self, state: Trajectory) -> None:
+        """Add the same value in steps where it goes nowhere else, as the last one."""
+        for turns in (state.loop.turns, state.loop.turns[::-1]):
+            known: Node | None = None  # of the nearest step
+            for turn in turns:
+                if turn.t not in state.nodes and known is not None:
+                    same: list[Any] = []
+                    if state.kind == "state":
+                        same.append(self.at[turn].get(self.role[known]))
+                    if known.name:
+                        called = stem(known.name)
+                        same += [n for n in self.members[turn] if n.name and stem(n.name) == called]
+                    for other in same:
+                        if other and other.output.shape == state.shape and other not in self.holds:
+                            state.nodes[turn.t] = other
+                            break
+                known = state.nodes.get(turn.t, known)
+
+    def _find_holders(self) -> None:
+        """The nodes that carry states on, and from which step the value in them is."""
+        for node in sorted(self.updates, key=lambda node: node.number):
+            if node in self.holds:
+                continue
+            mask, core = self.updates[node].mask, self.core(node)
+            taker, i = self.updates[node].old
+            state = self.holds.get(core) or self.holds.get(taker.parents[i])  # type: ignore[arg-type]
+            if state is None:
+                continue
+            self.entries[taker, i] = state
+            t = self.turn[core].t if core in self.turn else -1
+            old = state.holders.get(taker.parents[i], -1)  # type: ignore[arg-type]
+            state.holders[node] = np.where(mask, state.holders.get(self.updates[node].new, t), old)
+            self.holds[node] = state
+        for state in self.states:
+            for t, node in state.nodes.items():
+                masks = [self.updates[carrier].mask for carrier in self.carriers[node]]
+                masks = masks or self.masks_at.get(self.turn[node], [])[:1]
+                if masks and masks[0].ndim == node.output.ndim:
+                    state.masks[t] = np.logical_and.reduce(np.broadcast_arrays(*masks))
+
+    def leave_out_ended(self, cotangents: dict[Node, Any]) -> None:
+        """Take from the states the steps that all sequences have passed, if nothing comes there."""
+        for state in self.states:
+            for t in [t for t, mask in state.masks.items() if not mask.any()]:
+                if not np.any(cotangents[state.nodes[t]]):
+                    node = state.nodes.pop(t)
+                    del state.masks[t], state.holders[node]
+
+    # ── how a state gets from one step into the next ─────────────────────────────────────
+
+    def uses(self, trajectory: Trajectory) -> Iterator[tuple[int | ndarray, Node, int]]:
+        """The uses of a trajectory's values: from which step, by which operation, as which input.
+
+        Masked updates are no uses: they only carry the value on.
+        """
+        for node, step in trajectory.holders.items():
+            for user, i in self.users[node]:
+                if user not in self.helpers and user not in self.over:
+                    yield step, user, i
+
+    def _find_entries(self, state: Trajectory) -> None:
+        """What takes the state in the next step: its gates, and where a constant is taken."""
+        takers: set[tuple[Role, int]] = set()
+        entered: set[int] = set()
+        for node in state.holders:
+            if node not in self.turn:
+                continue
+            turn = self.turn[node]
+            for user, i in self.users[node]:
+                if user not in self.turn or self.goes(turn, user) != "next":
+                    continue
+                other = self.turn[user]
+                if other.loop is not state.loop:
+                    continue
+                self.entries[user, i] = state
+                takers.add((self.role[user], i))
+                entered.add(other.t)
+        steps = state.steps
+        for before, after in itertools.pairwise(steps):
+            ways = self._ways(state.nodes[before], state.nodes[after])
+            if len(ways) == 1 and ways[0] is not None:
+                state.gates[after] = ways[0]
+        for turn in state.loop.turns:
+            for role, i in takers:
+                taker = self.at[turn].get(role)
+                if taker is None or i >= len(taker.parents) or (taker, i) in self.entries:
+                    continue
+                parent, x = taker.parents[i], taker.arrays[i]
+                if isinstance(parent, Node) and self.turn.get(parent) is turn:
+                    continue
+                self.entries[taker, i] = state
+                constant = not isinstance(parent, Node) and isinstance(x, ndarray)
+                first = turn is state.loop.turns[0]
+                if constant and not first and turn.t not in entered and turn.t not in state.cuts:
+                    state.cuts.append(turn.t)
+
+    def _ways(self, value: Node, following: Node) -> list[Node | None]:
+        """The ways from one value to the next on which only sums, masks and one gate lie.
+
+        Returns:
+            For each way its gate, the other factor of a product, or None if it has none.
+        """
+        turn = self.turn[following]
+        uses = [use for node in (value, *self.carriers[value]) for use in self.users[node]]
+        found = [self._way(*use, following) for use in uses if self.turn.get(use[0]) is turn]
+        return [way[0] for way in found if way]
+
+    def _way(self, node: Node, i: int, target: Node) -> tuple[Node | None] | None:
+        gate: Node | None = None
+        for _ in range(8):
+            if node.primitive is _multiply:
+                other = node.parents[1 - i]
+                if gate is not None or not isinstance(other, Node) or other not in self.turn:
+                    return None
+                gate = other
+            elif (node.primitive, i) not in _passes:
+                return None
+            if node is target:
+                return (gate,)
+            turn = self.turn.get(node)
+            following = [use for use in self.users[node] if self.turn.get(use[0]) is turn]
+            if turn is None or len(following) != 1:
+                return None
+            [(node, i)] = following
+        return None
+
+    def _put_gated_above(self) -> None:
+        """An LSTM's c is computed before its h, and stands above it."""
+        states = self.states
+        for k in range(len(states) - 1):
+            lower, upper = states[k], states[k + 1]
+            if lower.loop is upper.loop and lower.gates and not upper.gates:
+                states[k], states[k + 1] = upper, lower
+
+
+def stem(name: str | None) -> str:
+    """``h`` of ``h_t``, ``h[3]`` and ``h_3``."""
+    return (name or "").removesuffix("_t").rstrip("0123456789_[]( )")

@@ -1,0 +1,275 @@
+"""A plan as the equations of its derivation, in LaTeX: the step, and its backward through time.
+
+The equations are those of the step as it was written and of its derivative, before the passes
+that make them fast. An operation without a name that is read once stands inside the equation that
+reads it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..graph import table
+from .ir import OverTime, Program, Value, filled, in_order, join, laid_side_by_side, parts_of, uses
+
+_longest = 160  # characters of an expression without a name; a longer one gets a name
+
+# How tightly an expression holds together: a sum needs brackets in a product.
+_SUM, _PRODUCT, _ATOM = range(3)
+
+_views = frozenset(table[name] for name in ("broadcast_to", "reshape", "expand_dims", "squeeze"))
+_always_inside = _views | {table["transpose"], table["_getitem"]}
+_functions = {
+    table["tanh"]: r"\tanh",
+    table["sigmoid"]: r"\sigma",
+    table["exp"]: r"\exp",
+    table["log"]: r"\log",
+    table["sin"]: r"\sin",
+    table["cos"]: r"\cos",
+    table["maximum"]: r"\max",
+    table["minimum"]: r"\min",
+}
+
+
+class Equations:
+    """The equations of one program.
+
+    Args:
+        program: unscheduled.
+        given: how another program writes values that it has made: see :meth:`written`.
+        backward: whether its carries come from the step after.
+        count: how many values have got a number for a name so far.
+        totals: the names of the program's totals: one value may be the total of several.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        given: Mapping[Value, tuple[str, int]],
+        backward: bool,
+        count: int = 0,
+        totals: Sequence[str | None] = (),
+    ):
+        self.count = count
+        self.lines: list[str] = []
+        self._symbols: dict[Value, str] = {}
+        self._written: dict[Value, tuple[str, int]] = dict(given)
+        self._used = {text for text, _ in given.values()}
+        for v in program.carries:
+            self._name(v, f"{v.name}_t" if backward else f"{v.name}_tm1", "+" if backward else "")
+        for v in (*program.constants, *program.sequences):
+            if v not in self._written:
+                self._name(v, v.name)
+        # A cotangent that is handed to the step before is that step's part "from the step after".
+        handed = set(program.new_carries) if backward else set()
+        counts = uses(program.results)
+        own = {*program.new_carries, *program.stacked, *program.totals}
+        for v in in_order(counts):
+            if v.op is None:
+                continue
+            text, bond = self._expression(v)
+            inside = v.op in _always_inside or counts[v] == 1 or self._is_short(v)
+            if v.name is None and v not in own and inside and len(text) <= _longest:
+                self._written[v] = text, bond
+                continue
+            is_handed = v in handed and (v.name or "").endswith("_tm1")
+            self._name(v, v.name, "+" if is_handed else "")
+            self.lines.append(f"{self._symbols[v]} &= {text}")
+        for old, new in zip(program.carries, program.new_carries, strict=True):
+            handed_on = symbol(f"{old.name}_tm1", "+") if backward else symbol(f"{old.name}_t")
+            if self._symbols[new] != handed_on:
+                self.lines.append(f"{handed_on} &= {self._read(new)}")
+        for v, name in zip(program.totals, totals, strict=bool(totals)):
+            if name is not None and self._symbols[v] != symbol(name):
+                self.lines.append(f"{symbol(name)} &= {self._symbols[v]}")
+
+    def written(self, v: Value) -> tuple[str, int]:
+        """A value as an operand, and how tightly it holds together."""
+        return (self._symbols[v], _ATOM) if v in self._symbols else self._written[v]
+
+    def _is_short(self, v: Value) -> bool:
+        """Whether it is as short as a name of its own: ``1 - z``, ``tanh(c)``."""
+        return len(v.inputs) == 1 and v.inputs[0] in self._symbols and len(v.args) <= 2
+
+    def _name(self, v: Value, name: str | None, mark: str = "") -> None:
+        if name is None:
+            self.count += 1
+            name = f"v{self.count}" + ("_t" if v.varies else "")
+        found = symbol(name, mark)
+        while found in self._used:
+            mark += "'"
+            found = symbol(name, mark)
+        self._used.add(found)
+        self._symbols[v] = found
+
+    # ── expressions ──────────────────────────────────────────────────────────────────────
+
+    def _read(self, x: Any, within: int = _SUM) -> str:
+        """An operand, in brackets if it holds together less than what it stands in."""
+        if type(x) is not Value:
+            text, bond = _number(x), _SUM if isinstance(x, (int, float)) and x < 0 else _ATOM
+        else:
+            text, bond = self.written(x)
+        return rf"\left({text}\right)" if bond < within else text
+
+    def _expression(self, v: Value) -> tuple[str, int]:
+        op, args = v.op, v.args
+        assert op is not None
+        read = self._read
+        if op in (table["add"], table["subtract"]):
+            second = read(args[1], _SUM if op is table["add"] else _PRODUCT)
+            return f"{read(args[0])} {op.symbol} {second}", _SUM
+        if op is table["negative"]:
+            return f"-{read(args[0], _PRODUCT)}", _SUM
+        if op is table["multiply"] and args[0] is args[1]:
+            return self._power(args[0], "2")
+        if op is table["multiply"]:
+            sizes = [x.shape if type(x) is Value else () for x in args]
+            sign = r"\odot" if all(sizes) else r"\,"
+            return f"{read(args[0], _PRODUCT)} {sign} {read(args[1], _PRODUCT)}", _PRODUCT
+        if op is table["matmul"]:
+            return rf"{read(args[0], _PRODUCT)} \, {read(args[1], _PRODUCT)}", _PRODUCT
+        if op is table["divide"]:
+            return rf"\frac{{{read(args[0])}}}{{{read(args[1])}}}", _PRODUCT
+        if op is table["square"]:
+            return self._power(args[0], "2")
+        if op is table["power"]:
+            return self._power(args[0], read(args[1]))
+        if op is table["sqrt"]:
+            return rf"\sqrt{{{read(args[0])}}}", _ATOM
+        if op is table["abs"]:
+            return rf"\left|{read(args[0])}\right|", _ATOM
+        if op in _views:
+            return read(args[0], _ATOM), _ATOM
+        if op is table["transpose"] and v.keywords["axes"] is None:
+            return rf"{read(args[0], _ATOM)}^{{\top}}", _ATOM
+        if op is table["_getitem"]:
+            return rf"{read(args[0], _ATOM)}\left[{_index(v.keywords['index'])}\right]", _ATOM
+        if op is table["_concatenate"] or (op is join and _fills(v)):
+            parts = r" \;|\; ".join(map(read, laid_side_by_side(v) if op is join else args))
+            return rf"\left[{parts}\right]", _ATOM
+        if op is filled:
+            return _number(v.keywords["fill_value"]), _ATOM
+        if isinstance(op, OverTime):
+            return rf"\sum_{{t}} {read(args[0], _PRODUCT)}", _PRODUCT
+        if op in (table["sum"], table["sum_to"]) and v.shape == args[0].shape[1:] != ():
+            return rf"\mathbf{{1}}^{{\top}} {read(args[0], _PRODUCT)}", _PRODUCT
+        name = _functions.get(op) or rf"\mathrm{{{_escaped(op.name.strip('_'))}}}"
+        operands = [read(x) for x in args if x is not None]
+        operands += [
+            rf"\mathrm{{{_escaped(key)}}}={_number(value)}"
+            for key, value in v.keywords.items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+        ]
+        return rf"{name}\left({', '.join(operands)}\right)", _ATOM
+
+    def _power(self, x: Any, exponent: str) -> tuple[str, int]:
+        base = self._read(x, _ATOM)
+        base = base if type(x) is not Value or x not in self._symbols else _braced(base)
+        return f"{base}^{{{exponent}}}", _ATOM
+
+
+def _fills(v: Value) -> bool:
+    """Whether the parts of a join leave no gap."""
+    return sum(math.prod(x.shape) for x in v.inputs) == math.prod(v.shape)
+
+
+def _braced(text: str) -> str:
+    """A symbol that has a superscript of its own cannot be given another one."""
+    return rf"\left({text}\right)" if "^" in text or "'" in text else text
+
+
+def aligned(parts: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Equations under headings, which end the text themselves, for amsmath's ``aligned``."""
+    rows = []
+    for heading, lines in parts:
+        rows += [rf"&\text{{{heading}", *lines]
+    return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+
+
+# ── symbols ──────────────────────────────────────────────────────────────────────────────
+
+
+def symbol(name: str, mark: str = "") -> str:
+    r"""A name as a symbol: ``W_hh`` as ``W_{hh}``, ``h_tm1`` as ``h_{t-1}``, ``dz_t`` as dz_t.
+
+    Args:
+        name: as the listing has it.
+        mark: what is set above it: "+", or primes.
+    """
+    stem, *below = name.split("_")
+    cut = re.fullmatch(r"(d?[A-Z])([a-z]{1,2})|(.*?[^\d])(\d+)", stem)  # Wx, h0
+    if cut:
+        stem, lower = (part for part in cut.groups() if part)
+        below = [lower, *below]
+    time = ""
+    if below and below[-1] in ("t", "tm1"):
+        time = "t" if below.pop() == "t" else "t-1"
+    subscripts = [part if part.isdigit() else _word(part) for part in below if part]
+    subscripts += [time] if time else []
+    marks = mark.replace("'", r"\prime ").strip()
+    found = _stem(stem)
+    found += f"_{{{','.join(subscripts)}}}" if subscripts else ""
+    return found + (f"^{{{marks}}}" if marks else "")
+
+
+def _stem(text: str) -> str:
+    if len(text) > 1 and text[0] == "d":
+        return rf"\mathrm{{d}}{_word(text[1:])}"
+    return _word(text)
+
+
+def _word(text: str) -> str:
+    if len(text) == 1:
+        greek = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", unicodedata.name(text, ""))
+        if greek and greek[2] not in ("OMICRON", "FINAL SIGMA"):
+            letter = greek[2].lower().replace("lamda", "lambda")
+            return "\\" + (letter if greek[1] == "SMALL" else letter.capitalize())
+    text = _usual.get(text, text)
+    if len(text) == 1 and text.isascii():
+        return _escaped(text)
+    if text in _greek:
+        return f"\\{text}"
+    return rf"\mathrm{{{_escaped(text)}}}"
+
+
+_usual = {"weight": "W", "bias": "b"}
+_greek = frozenset(  # LaTeX has no command for omicron
+    unicodedata.name(c).split()[-1].lower().replace("lamda", "lambda")
+    for c in "αβγδεζηθικλμνξπρστυφχψω"
+)
+_specials: dict[str, str] = {c: f"\\{c}" for c in "#$%&_{}"} | {"\\": "/", "^": " ", "~": " "}
+
+
+def _escaped(text: str) -> str:
+    return "".join(_specials.get(c, c) for c in text)
+
+
+def _number(x: Any) -> str:
+    if not isinstance(x, (int, float)):
+        return rf"\mathrm{{{_escaped(str(x))}}}"
+    text = f"{x:.6g}"
+    mantissa, e, exponent = text.partition("e")
+    if e:
+        return rf"{mantissa} \cdot 10^{{{int(exponent)}}}"
+    return {"inf": r"\infty", "-inf": r"-\infty"}.get(text, text)
+
+
+def _index(index: Any) -> str:
+    return ", ".join(map(_part, parts_of(index)))
+
+
+def _part(part: Any) -> str:
+    if part is Ellipsis:
+        return r"\ldots"
+    if isinstance(part, slice):
+        ends = [part.start, part.stop] if part.step is None else [part.start, part.stop, part.step]
+        return ":".join("" if end is None else str(end) for end in ends)
+    return str(part) if isinstance(part, int) else r"\mathrm{ids}"
+
+
+__all__ = ["Equations", "aligned", "symbol"]

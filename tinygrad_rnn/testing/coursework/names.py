@@ -1,0 +1,149 @@
+"""What the values of a recorded reference are called in messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...graph import Node, table
+from .recorded import Recorded, Site, Use, step_of
+
+getitem = table["_getitem"]
+
+#: The gates of the built-in references, in words.
+GATES = {
+    "i_t": "the input gate i_t",
+    "f_t": "the forget gate f_t",
+    "g_t": "the candidate g_t",
+    "o_t": "the output gate o_t",
+    "r_t": "the reset gate r_t",
+    "z_t": "the update gate z_t",
+    "n_t": "the candidate n_t",
+}
+
+
+class Names:
+    """The names of a reference's values, and the states that go from step to step."""
+
+    def __init__(self, recorded: Recorded):
+        self.recorded = recorded
+        #: By the site of a state, who takes it at the next step.
+        self.states = {
+            site: uses for site, uses in recorded.crossings().items() if not site.outside
+        }
+        started = {site: name for name, site in self.initial().items()}
+        self._state_names = {
+            site: f"{_without_number(started[site])}_t" if site in started else f"state {k}_t"
+            for k, site in enumerate(self.states)
+        }
+
+    def value(self, node: Node, back: int = 0) -> str:
+        """What a value is called, seen from ``back`` steps later: h_t is then h_{t-1}."""
+        if node.primitive is None:
+            return node.name or "an input"
+        steps = self.recorded.sites[self.recorded.site[node]].values()
+        name = next((x.name for x in steps if x.name), None)
+        if name is None:
+            site = self.recorded.site[node]
+            name = self._state_names.get(site) or self._formula(node)
+        return name.replace("_t", f"_{{t-{back}}}") if back else name
+
+    def _formula(self, node: Node) -> str:
+        assert node.primitive is not None
+        inputs = [self.input(Use(node, i)) for i in range(len(node.parents))]
+        symbol = node.primitive.symbol
+        if node.primitive is getitem:
+            return f"{inputs[0]}[..]"
+        if symbol and len(inputs) == 2:
+            return f"{inputs[0]} {symbol} {inputs[1]}"
+        return f"{node.primitive}({', '.join(inputs)})"
+
+    def input(self, use: Use) -> str:
+        """What an input of an operation is called; a state of the step before as h_{t-1}."""
+        node, i = use
+        steps = self.recorded.sites[self.recorded.site[node]]
+        for t in sorted(steps, reverse=True):  # at the first step a state is the initial one
+            parent = steps[t].parents[i]
+            if isinstance(parent, Node) and parent.primitive is not None:
+                back = t - step_of(parent) if step_of(parent) >= 0 else 0
+                return self.value(parent, back)
+        parent, x = node.parents[i], node.arrays[i]
+        if isinstance(parent, Node):
+            return self.value(parent)
+        if isinstance(parent, str):
+            return parent
+        return str(x) if np.ndim(x) == 0 else "a constant"
+
+    def described(self, name: str) -> str:
+        return GATES.get(name, name)
+
+    def gradient(self, name: str) -> str:
+        """``dh_t``, ``the gradient of the forget gate f_t``, ``d(h @ W)``."""
+        if name in GATES:
+            return f"the gradient of {GATES[name]}"
+        return f"d({name})" if " " in name else f"d{name}"
+
+    def state(self, site: Site) -> str:
+        steps = self.recorded.sites[site]
+        return self.value(steps[max(steps)])
+
+    def initial(self) -> dict[str, Site]:
+        """The inputs that a state starts from, with the state's site."""
+        found: dict[str, Site] = {}
+        for site, uses in self.states.items():
+            for use in uses:
+                first = self.recorded.sites[self.recorded.site[use.node]].get(0)
+                parent = None if first is None else first.parents[use.input]
+                if isinstance(parent, Node) and parent in self.recorded.leaves:
+                    found[self.recorded.names[self.recorded.leaves.index(parent)]] = site
+        return found
+
+    def users(self, node: Node) -> list[Node]:
+        return [user for user in self.recorded.nodes if node in user.parents]
+
+    def parts(self, node: Node) -> list[Node]:
+        """The gates that are cut from a product, from its sum with the other one or a bias."""
+        found = node
+        for _ in range(4):
+            users = self.users(found)
+            cuts = [user for user in users if user.primitive is getitem]
+            if cuts:
+                return cuts
+            if len(users) != 1 or users[0].output.shape != node.output.shape:
+                return []
+            found = users[0]
+        return []
+
+    def gate(self, part: Node) -> str:
+        """The letter of the gate that is made of a part of a sum: i, f, g, o."""
+        found = part
+        while found.name is None or found.name.startswith("a_"):
+            if found.name is not None:
+                return found.name.removeprefix("a_")
+            users = self.users(found)
+            if not users:
+                return self.value(part)
+            found = users[0]
+        return found.name.removesuffix("_t")
+
+    def cuts(self) -> Iterator[dict[Site, Node]]:
+        """The values that are cut into parts of one shape within a step, part by part."""
+        by_source: dict[Site, dict[Site, Node]] = {}
+        for site, steps in self.recorded.sites.items():
+            node = steps[max(steps)]
+            source = node.parents[0] if node.primitive is getitem else None
+            if isinstance(source, Node) and source.primitive and step_of(source) == step_of(node):
+                by_source.setdefault(self.recorded.site[source], {})[site] = node
+        for found in by_source.values():
+            if len(found) > 1 and len({node.output.shape for node in found.values()}) == 1:
+                yield found
+
+
+def _without_number(name: str) -> str:
+    """The name of a state, from that of the initial one: h of h0, h_0, prev_h or h_prev."""
+    return re.sub(r"^prev_?|_?prev$|_?0$", "", name) or name
+
+
+__all__ = ["GATES", "Names", "getitem"]

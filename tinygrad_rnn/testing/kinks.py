@@ -1,0 +1,163 @@
+"""Points at which a function bends: there it has several slopes, and a rule has to choose one.
+
+At a kink (relu at 0, the maximum of equal numbers, clip at its bounds) the slopes behind and ahead
+differ, and a central difference measures their mean, which no rule has to return. What a rule may
+return is a *subgradient*: a number between the slopes, of every element by itself and along every
+direction. relu at 0 may say 0, 1 or anything between; the maximum of two equal numbers may say
+(1, 0), (1/2, 1/2) or (0, 1), but not (1, 1).
+
+Source: Clarke, "Optimization and Nonsmooth Analysis" (1983), chapter 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+_ulp = float(np.finfo(np.float64).eps)
+
+
+class Kink(NamedTuple):
+    """A derivative that a central difference cannot judge, since the function bends there.
+
+    Attributes:
+        input: the number of the input.
+        element: the element of the input.
+        output_element: the element of the output.
+        analytic: what the gradient says.
+        behind, ahead: the slopes on both sides.
+    """
+
+    input: int
+    element: tuple[int, ...]
+    output_element: tuple[int, ...]
+    analytic: float
+    behind: float
+    ahead: float
+
+    def __str__(self) -> str:
+        return (
+            f"input {self.input} at element {self.element}: the slope is {self.behind:.6g} behind "
+            f"and {self.ahead:.6g} ahead, the gradient says {self.analytic:.6g}"
+        )
+
+
+class Subgradient(int):
+    """What ``gradcheck`` returns in the place of True where the inputs lie on kinks.
+
+    It is equal to True. Printed, it shows the slopes.
+
+    Attributes:
+        kinks: every :class:`Kink` that was met.
+    """
+
+    kinks: tuple[Kink, ...]
+
+    def __new__(cls, kinks: Sequence[Kink]) -> Subgradient:
+        self = super().__new__(cls, 1)
+        self.kinks = tuple(kinks)
+        return self
+
+    def __repr__(self) -> str:
+        most = 5
+        lines = [f"  {kink}" for kink in self.kinks[:most]]
+        if len(self.kinks) > most:
+            lines.append(f"  and {len(self.kinks) - most} more")
+        return "\n".join(
+            ["True: the gradient is right; at a kink it is a right subgradient", *lines]
+        )
+
+    __str__ = __repr__
+
+
+class Slopes(NamedTuple):
+    """The slopes (m,) behind and ahead of a point, and where they show that f bends or jumps."""
+
+    behind: ndarray
+    ahead: ndarray
+    kinked: ndarray
+    jumps: ndarray
+
+
+def slopes(f: Callable[[float], ndarray], step: float, size: float) -> Slopes:
+    """The slopes of a function of one number, at 0.
+
+    As the step shrinks, the slopes behind and ahead approach each other where f is smooth, stay
+    where it bends, and grow where it jumps.
+
+    Args:
+        f: gives a vector (m,).
+        step: the distance to go.
+        size: how large numbers inside f are at least, whose rounding is no slope.
+    """
+    here = f(0.0)
+    found = []
+    for h in (step, step / 8):
+        behind, ahead = f(-h), f(h)
+        largest = np.maximum(np.maximum(np.abs(behind), np.abs(ahead)), np.abs(here))
+        rounding = 16 * _ulp * np.maximum(largest, size) / h
+        found.append(((here - behind) / h, (ahead - here) / h, rounding))
+    (behind, ahead, coarse), (near_behind, near_ahead, rounding) = found
+    apart, near_apart = np.abs(ahead - behind), np.abs(near_ahead - near_behind)
+    moved = np.maximum(np.abs(behind - near_behind), np.abs(ahead - near_ahead))
+    differ = near_apart > 1e-2 * (np.abs(ahead) + np.abs(behind)) + 2 * rounding
+    kinked = differ & (near_apart > 0.5 * apart) & (moved <= 0.1 * apart + rounding)
+    return Slopes(behind, ahead, kinked, differ & (near_apart > 4 * apart) & (apart > 2 * coarse))
+
+
+def is_between(value: ndarray, a: ndarray, b: ndarray) -> ndarray:
+    """Whether a value lies between two slopes, up to what a difference of values is worth."""
+    slack = 1e-3 * (np.abs(a) + np.abs(b))
+    inside: ndarray = (np.minimum(a, b) - slack <= value) & (value <= np.maximum(a, b) + slack)
+    return inside
+
+
+def along_directions(
+    f: Callable[..., ndarray],
+    arrays: Sequence[ndarray],
+    gradients: Sequence[ndarray],
+    kinked: Sequence[ndarray],
+    step: float,
+) -> ndarray:
+    """Which outputs have subgradients: between the slopes along directions, too.
+
+    The slopes of f near the point, along a direction d, reach from one bound to another; ``g . d``
+    has to lie within.
+
+    Args:
+        f: gives a vector (m,).
+        arrays: the point.
+        gradients: for every input (m, n), what the rules say.
+        kinked: for every input (n,), the elements along which some output bends.
+        step: of differences.
+
+    Returns:
+        (m,), True where no direction speaks against it.
+    """
+    rng = np.random.default_rng(0)
+    fine: ndarray = np.ones(len(gradients[0]), bool)
+    here = f(*arrays)
+    for _ in range(6):
+        d = [np.where(k, rng.standard_normal(k.size), 0.0) for k in kinked]
+        said = sum(g @ v for g, v in zip(gradients, d, strict=True))
+
+        def moved(h: float, start: Sequence[ndarray] = arrays, d: Sequence[ndarray] = d) -> ndarray:
+            return f(*(x + h * v.reshape(x.shape) for x, v in zip(start, d, strict=True)))
+
+        found = [(moved(step) - here) / step, (here - moved(-step)) / step]
+        for _ in range(16):
+            near = [
+                x + 50 * step * np.where(k, rng.standard_normal(k.size), 0.0).reshape(x.shape)
+                for x, k in zip(arrays, kinked, strict=True)
+            ]
+            found.append((moved(step, near) - moved(-step, near)) / (2 * step))
+        low, high = np.min(found, 0), np.max(found, 0)
+        slack = 1e-2 * (np.abs(low) + np.abs(high)) + 32 * _ulp * np.abs(here) / step
+        fine &= (low - slack <= said) & (said <= high + slack)
+    return fine
+
+
+__all__ = ["Kink", "Slopes", "Subgradient", "along_directions", "is_between", "slopes"]

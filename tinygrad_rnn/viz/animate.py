@@ -1,0 +1,66 @@
+"""The two sweeps as moving pictures: an SVG that runs by itself, and single frames."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+from .lattice import Lattice
+
+_SVG = "http://www.w3.org/2000/svg"
+SECONDS = 0.4  # a frame
+MOST = 24.0  # of the whole run
+MOST_FRAMES = 120  # of a GIF
+
+
+def animated(lattice: Lattice) -> str:
+    """The picture, in which the forward and then the backward sweep run, again and again.
+
+    Each frame is a class; it is invisible until its time has come.
+    """
+    last = len(lattice.turns)
+    run = min(SECONDS * last, MOST)
+    whole = run + 2.5  # at the end it stands still
+    used = sorted({int(n) for n in re.findall(r'data-f="(\d+)"', lattice.svg)})
+    rules = [f".t{{animation-duration:{whole:.2f}s;animation-iteration-count:infinite}}"]
+    for n in used:
+        at = 100 * run * (n - 1) / last / whole
+        rules.append(
+            f"@keyframes t{n}{{0%,{at:.3f}%{{visibility:hidden}}"
+            f"{at + 0.001:.3f}%,100%{{visibility:visible}}}}.t{n}{{animation-name:t{n}}}"
+        )
+    still = "@media (prefers-reduced-motion:reduce){.t{animation:none}}"
+    svg = re.sub(r'<rect class="now"[^>]*/>', "", lattice.svg)
+    svg = re.sub(r' data-k="[^"]*"', "", svg)
+
+    def classed(match: re.Match[str]) -> str:
+        tag, before, n, after = match.groups()
+        inside = f"{before}{after}"
+        if ' class="' in inside:
+            return "<" + tag + inside.replace(' class="', f' class="t t{n} ', 1)
+        return f'<{tag} class="t t{n}"{inside}'
+
+    svg = re.sub(r'<(\w+)((?:(?! data-f)[^<>])*) data-f="(\d+)"([^<>]*)', classed, svg)
+    return svg.replace("</style>", "".join([*rules, still]) + "</style>", 1)
+
+
+def frames(lattice: Lattice) -> list[str]:
+    """The pictures of the frames, from before the first step to after the last one."""
+    ElementTree.register_namespace("", _SVG)
+    found = []
+    last = len(lattice.turns)
+    every = -(-last // MOST_FRAMES)
+    for n in [*range(0, last, every), last]:
+        root = ElementTree.fromstring(lattice.svg)
+        _drop(root, n)
+        found.append(ElementTree.tostring(root, encoding="unicode"))
+    return found
+
+
+def _drop(element: ElementTree.Element, frame: int) -> None:
+    """Take away what appears later than in this frame."""
+    for child in list(element):
+        if int(child.get("data-f", "0")) > frame or child.get("id") == "now":
+            element.remove(child)
+        else:
+            _drop(child, frame)
