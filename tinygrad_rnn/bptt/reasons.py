@@ -20,6 +20,7 @@ from numpy import ndarray
 from ..graph import Node, Primitive
 from ..ops import linear, matmul, multiply, sigmoid
 from .sums import norm
+from .table import in_one_line
 from .trajectories import Trajectory, stem
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def _add_gates(
 
 
 def _gate_name(node: Node) -> str:
-    return stem(node.name) if node.name else "its gate"
+    return in_one_line(stem(node.name)) if node.name else "its gate"
 
 
 # ── one sentence ─────────────────────────────────────────────────────────────────────────
@@ -238,12 +239,16 @@ def _candidates(flow: Flow) -> list[State]:
 def _sentence(flow: Flow, state: State, parts: list[JacobianParts]) -> str:
     stretch = _stretch(parts)
     passed = _geometric([p.passed for p in stretch])
-    what = f"the gradient of {state.name}" if len(_candidates(flow)) > 1 else "the gradient"
+    what = (
+        f"the gradient of {in_one_line(state.name)}"
+        if len(_candidates(flow)) > 1
+        else "the gradient"
+    )
     where = _where(state, stretch)
     own = _own_gate(state, stretch)
     if own is not None:
         gate, mean = own
-        what = f"the gradient of {state.name}"
+        what = f"the gradient of {in_one_line(state.name)}"
         return f"{where}, {gate} is {mean:.2g} in the mean: a step {_does(passed, what)}."
     of_weights, of_slopes = _of_weights(stretch), _of_slopes(stretch)
     if not of_weights or not of_slopes:
@@ -286,7 +291,7 @@ def _own_gate(state: State, stretch: list[JacobianParts]) -> tuple[str, float] |
     if not all(p.t in gates for p in stretch):
         return None
     name = _gate_name(gates[stretch[-1].t])
-    name = f"the gate {name}" if name != "its gate" else f"the gate on {state.name}"
+    name = f"the gate {name}" if name != "its gate" else f"the gate on {in_one_line(state.name)}"
     return name, float(np.mean([gates[p.t].output.mean() for p in stretch]))
 
 
@@ -304,7 +309,7 @@ def _of_weights(stretch: list[JacobianParts]) -> str:
     values = [values for p in stretch for values in p.weights.values()]
     verb = "has" if len(names) == 1 else "have"
     of = "the size" if max(map(len, values)) == 1 else "singular values up to"
-    return f"{' and '.join(names)} {verb} {of} {max(float(v[0]) for v in values):.2g}"
+    return f"{' and '.join(map(in_one_line, names))} {verb} {of} {max(float(v[0]) for v in values):.2g}"
 
 
 def _of_slopes(stretch: list[JacobianParts]) -> str:
