@@ -557,7 +557,7 @@ def make_and_drop(plans: int) -> None:
 def living() -> Counter[str]:
     """How many plans, programs, compiled modules and parts of these there are."""
     kinds = (Plan, native.NativeLoop, engine.Compiled, constants.Prepared, Program)
-    found = Counter(type(x).__name__ for x in gc.get_objects() if isinstance(x, kinds))
+    found = Counter(type(x).__name__ for x in gc.get_objects() if issubclass(type(x), kinds))
     found["to be closed"] = len(weakref.finalize._registry)  # type: ignore[attr-defined]
     return found
 

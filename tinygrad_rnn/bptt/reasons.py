@@ -309,7 +309,8 @@ def _of_weights(stretch: list[JacobianParts]) -> str:
     values = [values for p in stretch for values in p.weights.values()]
     verb = "has" if len(names) == 1 else "have"
     of = "the size" if max(map(len, values)) == 1 else "singular values up to"
-    return f"{' and '.join(map(in_one_line, names))} {verb} {of} {max(float(v[0]) for v in values):.2g}"
+    what = " and ".join(map(in_one_line, names))
+    return f"{what} {verb} {of} {max(float(v[0]) for v in values):.2g}"
 
 
 def _of_slopes(stretch: list[JacobianParts]) -> str:
