@@ -4,7 +4,9 @@ const token = new URLSearchParams(location.search).get("token") || "";
 const find = (selector, root = document) => root.querySelector(selector);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const codes = {what: "", learn: "", read: ""};
-let view = "what", training = null, timer = null, at = null;
+let view = "what", training = null, timer = null;
+// The symbol that the reader looks at, and the one that was asked for; null for the last one.
+let at = 0, chosen = null;
 
 // ── the server ──────────────────────────────────────────────────────────────────────────
 
@@ -224,7 +226,7 @@ const lookAtText = newest(async () => {
   if (!hasModel) return;
   const given = {text: find("textarea", read).value};
   if (!given.text) throw new Error("type a text for the model to read");
-  if (at !== null) given.at = at;
+  if (chosen !== null) given.at = chosen;
   const found = await ask("/read/look", given);
   at = found.at;
   const box = find("#symbols"), hadFocus = box.contains(document.activeElement);
@@ -240,7 +242,7 @@ const lookAtText = newest(async () => {
     find("b", b).textContent = visible(symbol);
     find("small", b).textContent = visible(found.likely[k][0]);
     b.title = `after it: ${visible(found.likely[k][0])} (${Math.round(100 * found.likely[k][1])} %)`;
-    b.addEventListener("click", () => { at = k; lookAtText(); });
+    b.addEventListener("click", () => { chosen = k; lookAtText(); });
     return b;
   }));
   if (hadFocus) box.children[at].focus();
@@ -350,10 +352,10 @@ for (const [k, tab] of tabs.entries()) {
 }
 find("#symbols").addEventListener("keydown", event => {
   const by = {ArrowRight: 1, ArrowLeft: -1}[event.key], last = find("#symbols").children.length - 1;
-  const to = event.key === "Home" ? 0 : event.key === "End" ? last : by ? at + by : null;
+  const to = event.key === "Home" ? 0 : event.key === "End" ? last : by ? (chosen ?? at) + by : null;
   if (to === null) return;
   event.preventDefault();
-  at = Math.max(0, Math.min(last, to));
+  chosen = Math.max(0, Math.min(last, to));
   lookAtText();
 });
 for (const form of all("form")) form.addEventListener("submit", event => event.preventDefault());
@@ -372,12 +374,12 @@ stage.addEventListener("input", () => {
   follows = stage.value === stage.max;
   lookAtStage();
 });
-find("textarea", read).addEventListener("input", () => { at = null; lookAtText(); });
+find("textarea", read).addEventListener("input", () => { chosen = null; lookAtText(); });
 find("#file").addEventListener("change", async event => {
   const [file] = event.target.files;
   if (!file) return;
   try {
-    at = null;
+    chosen = null;
     const model = await ask("/read/open", file);
     model.name = file.name;
     about(model);
