@@ -192,10 +192,14 @@ def test_a_curve_that_was_replaced_meanwhile_is_left_alone(
 @posix
 def test_a_picture_into_a_fifo(here: Path) -> None:
     os.mkfifo("a.dot")
-    process = started("draw", "--steps", 2, "-o", "a.dot")
-    assert (here / "a.dot").read_text("utf-8").startswith("digraph")
-    assert process.wait() == 0
-    process.communicate()
+    fifo = os.open("a.dot", os.O_RDWR | os.O_NONBLOCK)  # so that neither end waits for the other
+    try:
+        process = started("draw", "--steps", 2, "-o", "a.dot")
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert os.read(fifo, 1 << 16).startswith(b"digraph")
+    finally:
+        os.close(fifo)
     assert stat.S_ISFIFO((here / "a.dot").stat().st_mode)
 
 

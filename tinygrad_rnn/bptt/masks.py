@@ -17,12 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Node
-from ..ops import add, multiply, where
+from ..graph import Node, table
 from .steps import Role, Steps
 from .turns import Loop, Turn
 
-_add, _multiply, _where = (op.primitive for op in (add, multiply, where))  # type: ignore[union-attr]
+_add, _multiply, _where = (table[name] for name in ("add", "multiply", "where"))
 
 
 class Update(NamedTuple):

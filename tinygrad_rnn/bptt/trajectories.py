@@ -14,15 +14,13 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Node
-from ..ops import add, multiply, subtract, where
+from ..graph import Node, table
 from .masks import MaskedSteps
 from .steps import Role, Use
 from .turns import Loop
 
 _add, _subtract, _multiply, _where = (
-    op.primitive  # type: ignore[union-attr]
-    for op in (add, subtract, multiply, where)
+    table[name] for name in ("add", "subtract", "multiply", "where")
 )
 
 #: The inputs of sums and masks through which a value passes unchanged.
