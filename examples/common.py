@@ -2,12 +2,12 @@
 
 An example is a module ``examples/eNN_name.py`` with
 
-    a docstring         the equations, what it shows, and the seed with its Korean term
-    SEED, BAR           the seed's number and term, and what the full run has to reach
+    a docstring         the equations, and what it shows
     main(argv) -> Result
 
 It takes ``--seed``, ``--quick`` and ``--out`` (:func:`arguments`), prints what it measures, and
-writes its picture as ``eNN_name.svg``. ``python -m examples`` finds it by its name.
+writes its picture as ``eNN_name.svg``. ``python -m examples`` finds it by its name, and
+in ``bars.py`` what its full run has to reach.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_rnn as tg
+from svg import colours, inset, page, text
 from tinygrad_rnn.app.arguments import whole
 from tinygrad_rnn.app.demo import manual
 from tinygrad_rnn.app.progress import Progress
 from tinygrad_rnn.text import Streams, Vocabulary, bits_per_character, bptt_step
 from tinygrad_rnn.viz.curve import HEIGHT, WIDTH
-
-from .svg import colours, inset, page, text
 
 
 @dataclass(frozen=True)
@@ -55,18 +54,14 @@ class Result:
         return self
 
 
-def arguments(
-    argv: Sequence[str] | None, module: str | None, doc: str | None
-) -> argparse.Namespace:
+def arguments(argv: Sequence[str] | None, doc: str | None) -> argparse.Namespace:
     """The arguments of every example: ``seed``, ``quick`` and ``out``, a folder, made if need be.
 
     Args:
         argv: the arguments; None for those of the command line.
-        module: ``__spec__.name`` of the example.
         doc: its docstring, shown by ``--help``.
     """
     parser = argparse.ArgumentParser(
-        prog=f"python -m {module}",
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
