@@ -85,49 +85,6 @@ def arguments(argv: Sequence[str] | None, doc: str | None) -> argparse.Namespace
     return args
 
 
-def fit(
-    loss: Callable[[int], tg.Tensor],
-    optimizer: tg.optim.Optimizer,
-    steps: int,
-    max_norm: float = math.inf,
-    max_value: float = math.inf,
-    until: Callable[[int], bool] = lambda done: False,
-) -> list[float]:
-    """Minimise: at step k the gradient of ``loss(k)``, clipped, then the optimiser.
-
-    Args:
-        loss: of step k.
-        optimizer: of the parameters.
-        steps: how many.
-        max_norm: what the gradient's norm is clipped to.
-        max_value: what every element of the gradient is clipped to.
-        until: asked after every step, with how many were made; the training ends where it is True.
-
-    Returns:
-        The losses of all steps made, as a curve.
-
-    Raises:
-        FloatingPointError: a loss is not a finite number.
-    """
-    curve = []
-    with Progress(steps, "training") as progress:
-        for k in range(steps):
-            L = loss(k)
-            value = float(L.item())
-            if not math.isfinite(value):
-                raise FloatingPointError(f"the loss is {value} at step {k}")
-            optimizer.zero_grad()
-            L.backward()
-            tg.optim.clip_grad_value_(optimizer.params, max_value)
-            tg.optim.clip_grad_norm_(optimizer.params, max_norm)
-            optimizer.step()
-            curve.append(value)
-            progress.update(k + 1, loss=value)
-            if until(k + 1):
-                break
-    return curve
-
-
 def descend(
     model: tg.nn.Module,
     loss: Callable[[], tg.Tensor],
@@ -136,7 +93,7 @@ def descend(
     measure: Callable[[], float] | None = None,
     every: int = 1,
 ) -> list[tuple[int, float]]:
-    """``fit`` by Adam: the rate falls along half a cosine, gradients are clipped to a norm of 1.
+    """Train with Adam: the rate falls along half a cosine, gradients are clipped to a norm of 1.
 
     Args:
         model: of the parameters.
@@ -148,20 +105,25 @@ def descend(
 
     Returns:
         Pairs of how many steps were made, and what ``measure`` said then.
+
+    Raises:
+        FloatingPointError: a loss is not a finite number.
     """
     optimizer = tg.optim.Adam(model.parameters(), lr=lr)
     measured = []
-
-    def falling(k: int) -> tg.Tensor:
-        optimizer.lr = tg.optim.cosine_lr(k, lr, steps)
-        return loss()
-
-    def until(done: int) -> bool:  # never: it only measures
-        if measure is not None and done % every == 0:
-            measured.append((done, measure()))
-        return False
-
-    fit(falling, optimizer, steps, max_norm=1.0, until=until)
+    with Progress(steps, "training") as progress:
+        for k in range(steps):
+            optimizer.lr = tg.optim.cosine_lr(k, lr, steps)
+            L = loss()
+            if not math.isfinite(L.item()):
+                raise FloatingPointError(f"the loss is {L.item()} at step {k}")
+            optimizer.zero_grad()
+            L.backward()
+            tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            progress.update(k + 1, loss=L.item())
+            if measure is not None and (k + 1) % every == 0:
+                measured.append((k + 1, measure()))
     return measured
 
 

@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import tinygrad_rnn as tg
-from common import CharacterRNN, Result, arguments, characters, fit, stacked
+from common import CharacterRNN, Result, arguments, characters, stacked
 from tinygrad_rnn.text import NGram, Streams, bits_per_character, sample
 from tinygrad_rnn.viz.curve import curves
 
@@ -55,17 +55,21 @@ def read(
     """Train on window after window, the state carried along; the losses, in bits a character."""
     optimizer = tg.optim.Adagrad(model.parameters(), lr=RATE)
     state: tg.Tensor | None = None
-
-    def loss(k: int) -> tg.Tensor:
-        nonlocal state
+    bits = []
+    for k in range(steps):
         optimizer.lr = tg.optim.constant_lr(k, RATE, warmup)
         x, y = windows[k % len(windows)]
         scores, after = model(x, state if k % len(windows) else None)
         state = after.detach()
-        return tg.nn.cross_entropy(scores[:, 0], y[:, 0], reduction="sum")
-
-    losses = fit(loss, optimizer, steps, max_value=MAX_VALUE, until=until)
-    return [nats / (T * math.log(2)) for nats in losses]
+        loss = tg.nn.cross_entropy(scores[:, 0], y[:, 0], reduction="sum")
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_value_(model.parameters(), MAX_VALUE)
+        optimizer.step()
+        bits.append(loss.item() / (T * math.log(2)))
+        if until(k + 1):
+            break
+    return bits
 
 
 # ── measured ─────────────────────────────────────────────────────────────────────────────

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import tinygrad_rnn as tg
-from common import Result, arguments, fit, stacked
+from common import Result, arguments, stacked
 from tinygrad_rnn.viz.curve import curves
 
 HIDDEN, BATCH = 64, 32
@@ -88,18 +88,18 @@ def train(
     known, new = sums(validation, T, 500), sums(test, T, 2000)
     curve: list[tuple[int, float]] = []
 
-    def loss(_: int) -> tg.Tensor:
-        x, y = sums(data, T, BATCH)
-        return tg.nn.mse_loss(model(x), y.astype(np.float32))
-
-    def until(steps: int) -> bool:
-        if steps % EVERY:
-            return False
-        curve.append((steps, error(model, *known)))
-        return curve[-1][1] < enough
-
     optimizer = tg.optim.Adam(model.parameters(), lr=learning_rate(kind, T))
-    fit(loss, optimizer, most, max_norm=1.0, until=until)
+    for step in range(1, most + 1):
+        x, y = sums(data, T, BATCH)
+        loss = tg.nn.mse_loss(model(x), y.astype(np.float32))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if step % EVERY == 0:
+            curve.append((step, error(model, *known)))
+            if curve[-1][1] < enough:
+                break
     scored = error(model, *new)
     print(f"T = {T:<5}{kind:<10}{curve[-1][0]:>6} steps    squared error {scored:.4f}", flush=True)
     return curve, scored

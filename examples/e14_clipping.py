@@ -26,7 +26,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import tinygrad_rnn as tg
-from common import Result, arguments, fit, heat_map
+from common import Result, arguments, heat_map
 
 T, HIDDEN, RATE = 50, 16, 0.01
 
@@ -75,23 +75,27 @@ def main(argv: Sequence[str] | None = None) -> Result:
         model = Adder(weights)
         optimizer = kind(model.parameters(), lr=RATE)
 
-        def loss(
-            k: int,
-            model: Adder = model,
-            data: np.random.Generator = data,
-            sgd: tg.optim.SGD = optimizer,
-        ) -> tg.Tensor:
-            sgd.lr = RATE * (1 - k / steps)
+        curve = []
+        for k in range(steps):
+            optimizer.lr = RATE * (1 - k / steps)
             x, y = sums(data, 32)
-            return tg.nn.mse_loss(model(x), y)
-
-        try:
             with np.errstate(over="ignore", invalid="ignore"):
-                curves[name] = fit(loss, optimizer, steps, **clipping)
-        except FloatingPointError as error:
+                loss = tg.nn.mse_loss(model(x), y)
+                if not math.isfinite(loss.item()):
+                    break
+                optimizer.zero_grad()
+                loss.backward()
+            if "max_norm" in clipping:
+                tg.optim.clip_grad_norm_(model.parameters(), clipping["max_norm"])
+            if "max_value" in clipping:
+                tg.optim.clip_grad_value_(model.parameters(), clipping["max_value"])
+            optimizer.step()
+            curve.append(loss.item())
+        if len(curve) < steps:
             errors[name] = math.inf
-            print(f"{name:<8}{error}")
+            print(f"{name:<8}the loss overflows at step {len(curve)}")
             continue
+        curves[name] = curve
         x, y = sums(test, 1000)
         with tg.no_grad():
             errors[name] = float(tg.nn.mse_loss(model(x), y).item() / y.var())

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from common import Result, arguments, fit
+from common import Result, arguments
 
 KINDS, UNITS, T, BATCH = 4, 24, 20, 64
 REMEMBER = 2.0  # the first bias of z where it keeps
@@ -111,12 +111,18 @@ def train(layer: tg.nn.GRU, steps: int, seed: int) -> tuple[list[float], float]:
     data, held_out, first = np.random.default_rng(seed).spawn(3)
     out = tg.nn.Linear(UNITS, KINDS, dtype=np.float64, rng=first)
 
-    def loss(_: int) -> tg.Tensor:
+    parameters = [*layer.parameters(), *out.parameters()]
+    optimizer = tg.optim.Adam(parameters, lr=0.01)
+    curve = []
+    for _ in range(steps):
         x, target = symbols(data, BATCH)
-        return tg.nn.cross_entropy(out(layer(x)[0][-1]), target)
-
-    optimizer = tg.optim.Adam([*layer.parameters(), *out.parameters()], lr=0.01)
-    curve = fit(loss, optimizer, steps, max_norm=1.0)
+        y, _ = layer(x)
+        loss = tg.nn.cross_entropy(out(y[-1]), target)
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        curve.append(loss.item())
     x, target = symbols(held_out, 2000)
     with tg.no_grad():
         answers = out(layer(x)[0][-1]).data.argmax(axis=-1)
