@@ -316,7 +316,8 @@ def started(checkpoint: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     )
     assert process.stdout is not None
     url = process.stdout.readline().split()[1]
-    yield process, url
+    assert url.endswith("#read")  # with a checkpoint the page opens at it
+    yield process, url.removesuffix("#read")
     process.kill()
     process.communicate()
 

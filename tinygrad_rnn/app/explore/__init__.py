@@ -49,11 +49,12 @@ def main(args: argparse.Namespace) -> int:
         raise Unusable(f"--port: expected at most 65535, got {args.port}")
     reader, trainings = Reader(args.checkpoint), Trainings()
     with serve(reader, trainings, args.port) as server:
-        print(f"open {server.url}\nclosing the page ends this; so does Ctrl-C", flush=True)
+        url = server.url + ("#read" if args.checkpoint is not None else "")
+        print(f"open {url}\nclosing the page ends this; so does Ctrl-C", flush=True)
         # The first picture is ready when the browser is.
         threading.Thread(target=lambda: what_if({}), daemon=True).start()
         if not args.no_browser:
-            webbrowser.open(server.url)
+            webbrowser.open(url)
         try:
             server.serve_forever(poll_interval=0.1)
         finally:
