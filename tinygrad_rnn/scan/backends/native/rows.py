@@ -71,7 +71,8 @@ class Rows:
         if v.op is _matmul:
             x, y = v.args
             alone = y.level == CONSTANT and root(y) not in self._moving
-            return alone and len(x.shape) == len(v.shape) and self.reads_its_row(x, v)
+            rows = len(x.shape) == len(v.shape) > 1  # a vector is one row
+            return alone and rows and self.reads_its_row(x, v)
         axes = reduced_axes(v)
         if axes is not None:
             (x,) = v.inputs
