@@ -89,7 +89,9 @@ class Rows:
 
     def _counts_rows(self, ids: Value, space: Value) -> bool:
         """Whether the first index is the number of the row."""
-        if ids.op is not numbers or len(ids.shape) != len(space.shape):
+        if ids.op is not numbers or ids.shape[:1] != (self.rows,):
+            return False
+        if len(ids.shape) != len(space.shape):
             return False
         found = ids.keywords["array"].ravel().tolist()
         return bool(found == list(range(self.rows)))
