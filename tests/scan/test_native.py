@@ -366,6 +366,41 @@ def test_bits_do_not_depend_on_the_threads(
     assert shared.count([2, 3]) == (0 if cell is normalised else 2)  # it mixes the sequences
 
 
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Threads share whatever they can, however small."""
+    monkeypatch.setattr(native, "ENOUGH", 0)
+    monkeypatch.setattr(native, "ROWS", 1)
+    before = tg.get_num_threads()
+    tg.set_num_threads(3)
+    yield
+    tg.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("shared")
+def test_one_vector_is_not_a_batch() -> None:
+    """Its numbers are no rows: each of them is made of all."""
+    W = tg.Tensor(np.random.default_rng(0).normal(size=(9, 9)) / 3, requires_grad=True)
+    h0 = tg.Tensor(np.ones(9), requires_grad=True)
+    xs = tg.Tensor(np.random.default_rng(1).normal(size=(5, 9)), requires_grad=True)
+    assert_same(lambda h, x: ((h := tg.tanh(h @ W + x)), h), h0, xs, [W], 1e-12)
+    (plan, *_) = find.cache.plans.values()
+    assert not plan.forward._shared
+
+
+@pytest.mark.usefixtures("shared")
+def test_cells_that_threads_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    guarded = Guarded(True)
+    monkeypatch.setattr(native, "empty", guarded.empty)
+    monkeypatch.setattr(native, "contiguous", guarded.contiguous)
+    with tg.backend("auto"):
+        verdicts = [check(draw(np.random.default_rng([82, n]))) for n in range(60)]
+    assert [str(verdict) for verdict in verdicts if verdict.failed] == []
+    assert any(
+        plan.backend == "native" and plan.forward._shared for plan in find.cache.plans.values()
+    )
+
+
 def test_several_python_threads_run_one_plan() -> None:
     step = training_step(peephole, 20, 4, 5, 9)
     expected = [x.tobytes() for x in step()]
