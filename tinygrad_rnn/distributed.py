@@ -30,7 +30,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -77,10 +77,13 @@ class Group:
             raise ValueError(f"{self.size} ranks cannot share {count} streams or examples")
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
-    def add(self, array: ndarray) -> None:
-        """Replace an array, any shape, by the sum of those of all ranks; bit for bit the same."""
-        if self.comm is not None:
-            self.comm.Allreduce(_in_place(), array)
+    def sum(self, array: ndarray) -> ndarray:
+        """The sum of the arrays of all ranks, of one shape; every rank gets the same bits."""
+        if self.comm is None:
+            return array
+        total = np.empty_like(array)
+        self.comm.Allreduce(array, total)
+        return total
 
     def all_of(self, value: Any) -> list[Any]:
         """What every rank passed here, in the order of the ranks."""
@@ -128,12 +131,6 @@ def world(comm: Any = None) -> Group:
             "which each of them is alone: use the mpiexec of that one"
         )
     return Group() if group.size == 1 else group
-
-
-def _in_place() -> Any:
-    from mpi4py import MPI
-
-    return MPI.IN_PLACE
 
 
 # ── for a loop of one's own ──────────────────────────────────────────────────────────────
@@ -193,18 +190,16 @@ def all_reduce(params: Module | Iterable[Tensor], *, weight: float = 1.0, comm: 
     if group.size == 1:
         return
     _refuse_if_different("all_reduce", group, tensors)
-    has = np.array([p.grad is not None for p in tensors], np.int32)
-    group.add(has)
+    has = group.sum(np.array([p.grad is not None for p in tensors], np.int32))
     factor = weight / sum(weights)
     for members in _by_dtype([p for p, n in zip(tensors, has, strict=True) if n]):
-        buffer, places = _flat(members)
-        for p, place in zip(members, places, strict=True):
+        buffer = np.empty(sum(p.size for p in members), members[0].dtype)
+        for p, place in _places(buffer, members):
             if p.grad is None or weight == 0:
                 place[...] = 0
             else:
                 np.multiply(p.grad, p.dtype.type(factor), out=place)
-        group.add(buffer)
-        for p, place in zip(members, places, strict=True):
+        for p, place in _places(group.sum(buffer), members):
             p.grad = place
 
 
@@ -232,11 +227,11 @@ def broadcast(params: Module | Iterable[Tensor], *, root: int = 0, comm: Any = N
         return
     _refuse_if_different("broadcast", group, tensors)
     for members in _by_dtype(tensors):
-        buffer, places = _flat(members)
-        for p, place in zip(members, places, strict=True):
+        buffer = np.empty(sum(p.size for p in members), members[0].dtype)
+        for p, place in _places(buffer, members):
             place[...] = p.data
         group.comm.Bcast(buffer.view(np.uint8), root)
-        for p, place in zip(members, places, strict=True):
+        for p, place in _places(buffer, members):
             p.data = place
 
 
@@ -333,14 +328,12 @@ def _by_dtype(tensors: list[Tensor]) -> list[list[Tensor]]:
     return list(groups.values())
 
 
-def _flat(members: list[Tensor]) -> tuple[ndarray, list[ndarray]]:
-    """A new flat array for all members of one dtype, and the view of it that belongs to each."""
-    ends = np.cumsum([p.size for p in members])
-    buffer = np.empty(ends[-1], members[0].dtype)
-    places = [
-        buffer[end - p.size : end].reshape(p.shape) for p, end in zip(members, ends, strict=True)
-    ]
-    return buffer, places
+def _places(buffer: ndarray, members: list[Tensor]) -> Iterator[tuple[Tensor, ndarray]]:
+    """Every tensor, and the view of a flat buffer, one after another, that belongs to it."""
+    end = 0
+    for p in members:
+        start, end = end, end + p.size
+        yield p, buffer[start:end].reshape(p.shape)
 
 
 __all__ = ["Group", "all_reduce", "broadcast", "mean", "rank", "share", "size", "world"]
