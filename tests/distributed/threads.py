@@ -23,6 +23,12 @@ class World:
     aborts: list[int] = field(default_factory=list)
     ended: bool = False
 
+    def end(self) -> None:
+        """Nobody waits any longer."""
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+
 
 class Communicator:
     """One thread's end of a group of threads."""
@@ -59,6 +65,7 @@ class Communicator:
 
     def Abort(self, code: int) -> None:
         self.world.aborts.append(code)
+        self.world.end()
         raise SystemExit(code)
 
 
@@ -72,9 +79,7 @@ def run(size: int, program: Callable[[Any], Any]) -> list[Any]:
             results[rank] = program(Communicator(rank, world))
         except BaseException as error:
             results[rank] = error
-            with world.changed:
-                world.ended = True
-                world.changed.notify_all()
+            world.end()
 
     threads = [threading.Thread(target=one, args=(rank,)) for rank in range(size)]
     for thread in threads:
