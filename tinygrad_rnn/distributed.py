@@ -30,7 +30,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -184,15 +184,18 @@ def all_reduce(params: Module | Iterable[Tensor], *, weight: float = 1.0, comm: 
     array([2., 4.])
     """
     group, tensors = world(comm), _tensors("all_reduce", params)
-    weights = group.all_of(float(weight))
+    has = [p.grad is not None for p in tensors]
+    weights, kinds, given = zip(*group.all_of((float(weight), _kinds(tensors), has)), strict=True)
     if not all(0 <= w < math.inf for w in weights) or not sum(weights):
-        raise ValueError(f"all_reduce: expected weights of at least 0, one above it, got {weights}")
+        raise ValueError(
+            f"all_reduce: expected weights of at least 0, one above it, got {[*weights]}"
+        )
     if group.size == 1:
         return
-    _refuse_if_different("all_reduce", group, tensors)
-    has = group.sum(np.array([p.grad is not None for p in tensors], np.int32))
+    _refuse_if_different("all_reduce", kinds)
     factor = weight / sum(weights)
-    for members in _by_dtype([p for p, n in zip(tensors, has, strict=True) if n]):
+    somewhere = [any(ranks) for ranks in zip(*given, strict=True)]
+    for members in _by_dtype([p for p, n in zip(tensors, somewhere, strict=True) if n]):
         buffer = np.empty(sum(p.size for p in members), members[0].dtype)
         for p, place in _places(buffer, members):
             if p.grad is None or weight == 0:
@@ -225,7 +228,7 @@ def broadcast(params: Module | Iterable[Tensor], *, root: int = 0, comm: Any = N
         raise ValueError(f"broadcast: root: expected a rank below {group.size}, got {root}")
     if group.size == 1:
         return
-    _refuse_if_different("broadcast", group, tensors)
+    _refuse_if_different("broadcast", group.all_of(_kinds(tensors)))
     for members in _by_dtype(tensors):
         buffer = np.empty(sum(p.size for p in members), members[0].dtype)
         for p, place in _places(buffer, members):
@@ -307,9 +310,12 @@ def _tensors(where: str, params: Module | Iterable[Tensor]) -> list[Tensor]:
     return tensors
 
 
-def _refuse_if_different(where: str, group: Group, tensors: list[Tensor]) -> None:
+def _kinds(tensors: list[Tensor]) -> list[Any]:
+    return [(p.shape, p.dtype.str) for p in tensors]
+
+
+def _refuse_if_different(where: str, kinds: Sequence[list[Any]]) -> None:
     """Ranks that sum up different buffers would crash in MPI, or mix up their parameters."""
-    kinds = group.all_of([(p.shape, p.dtype.str) for p in tensors])
     for other, kind in enumerate(kinds):
         if kind != kinds[0]:
             differ = [pair for pair in zip(kinds[0], kind, strict=False) if pair[0] != pair[1]]
