@@ -89,6 +89,8 @@ class Run:
             "cell": settings["cell"],
             "dropout": settings["dropout"],
         }
+        if settings["dtype"] != "float32":  # or versions without it could not read the checkpoint
+            self._model_settings["dtype"] = settings["dtype"]
         self.model = LanguageModel(len(corpus.vocabulary), **self._model_settings, rng=weights)
         streams = settings["batch"]
         self.rng = self.ranks.draws(self.rng, streams)
@@ -358,7 +360,7 @@ def _least_size(settings: dict[str, Any], vocabulary: int) -> int:
     D, H, L = settings["embedding"], settings["hidden"], settings["layers"]
     recurrent = gates * H * ((D + H + 2) + (L - 1) * (2 * H + 2))
     parameters: int = vocabulary * D + recurrent + (H + 1) * vocabulary
-    return 4 * parameters * 4
+    return 4 * parameters * int(np.dtype(settings["dtype"]).itemsize)
 
 
 class _Table:
