@@ -61,9 +61,10 @@ def train(
             Otherwise each trains its own.
         **settings: what ``python -m tinygrad_rnn train --help`` lists: ``cell`` ("lstm", "gru" or
             "rnn"), ``hidden``, ``layers``, ``embedding``, ``dropout``, ``dtype`` ("float32" or
-            "float64"), ``words``, ``vocabulary``, ``held_out``, ``bptt``, ``batch``, ``accumulate``, ``lr``, ``schedule`` ("linear",
-            "cosine", "constant", "one_cycle" or "plateau"), ``warmup``, ``max_norm``,
-            ``teacher_forcing``, ``patience``, ``seed``, ``steps`` or ``epochs``.
+            "float64"), ``words``, ``vocabulary``, ``held_out``, ``bptt``, ``batch``,
+            ``accumulate``, ``lr``, ``schedule`` ("linear", "cosine", "constant", "one_cycle" or
+            "plateau"), ``warmup``, ``max_norm``, ``teacher_forcing``, ``patience``, ``seed``,
+            ``steps`` or ``epochs``.
 
     Returns:
         The history, a dict:
