@@ -174,6 +174,8 @@ def matrix_power(x: Array, n: int) -> Array:
 def multi_dot(arrays: Sequence[Array]) -> Array:
     """The product of a chain of matrices, in the order that takes the fewest multiplications.
 
+    Shapes: arrays (A, B), (B, C), ..., (Y, Z) -> (A, Z).
+
     Args:
         arrays: two or more; the first and the last may be vectors.
 
@@ -219,6 +221,8 @@ def multi_dot(arrays: Sequence[Array]) -> Array:
 @composed
 def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array, Any, Array]:
     """The z with the least ``|a z - b|``, and of these the shortest: ``z = pinv(a) b``.
+
+    Shapes: a (M, N), b (M,) or (M, K) -> (N,) or (N, K), and the residuals (K,).
 
     Args:
         a: (m, n).

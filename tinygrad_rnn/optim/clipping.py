@@ -55,6 +55,8 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
 def clip_grad_value_(params: Tensor | Iterable[Tensor], value: float) -> None:
     """Limit every element of every gradient to ``-value ... value``.
 
+    Shapes: params of any shapes; each gradient keeps its own.
+
     Args:
         params: Tensors; those without a gradient do not count.
         value: the bound.

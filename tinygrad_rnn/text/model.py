@@ -83,6 +83,8 @@ class LanguageModel(nn.Module):
 def bits_per_character(model: Any, windows: Iterable[tuple[ndarray, ndarray]]) -> float:
     """How well a model predicts a text: the mean of ``-log2 p(next id)``, state carried along.
 
+    Shapes: x and y (T, N).
+
     Args:
         model: ``model(ids, state) -> (logits, state)`` as :class:`LanguageModel`.
         windows: pairs (x, y) in order, as :class:`Streams` gives them.
