@@ -31,8 +31,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.viz.style import FONT, GRADIENT, INK, mixed
-from tinygrad_rnn.viz.svg import HUES
+from tinygrad_rnn.viz.style import FONT, GRADIENT, HUES, INK, mixed
 
 from .common import Result, arguments
 from .svg import png, text

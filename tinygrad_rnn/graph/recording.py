@@ -123,6 +123,8 @@ class Primitive:
             it cannot, and for a ufunc, which always can.
         range: the least and the largest number that it gives, whatever its arguments; None where
             it gives any.
+        right: for an operation that returns its argument, or raises an error where it is wrong:
+            ``right(x, **keywords)`` in ``tg`` functions, where it is right. None for others.
         scalar: for an elementwise operation the instruction of the native back end that it is, by
             its name there; None where there is none.
     """
@@ -139,6 +141,7 @@ class Primitive:
         "moves",
         "name",
         "range",
+        "right",
         "rowwise",
         "scalar",
         "symbol",
@@ -165,6 +168,7 @@ class Primitive:
         written_out: Callable[..., Array] | None = None,
         into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]] | None = None,
         range: tuple[float, float] | None = None,
+        right: Callable[..., Array] | None = None,
         scalar: str | None = None,
     ):
         self.name = name
@@ -184,6 +188,7 @@ class Primitive:
         self.written_out = written_out
         self.into = into
         self.range = range
+        self.right = right
         self.scalar = scalar
         self.arity = 0
 

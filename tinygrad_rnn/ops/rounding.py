@@ -45,7 +45,7 @@ __all__ = [
 # ── rounding ─────────────────────────────────────────────────────────────────────────────
 
 
-@nondifferentiable(np.floor)
+@nondifferentiable(np.floor, scalar="floor")
 def floor(x: Array) -> Array:
     """The largest integer not above x, as a float; without gradient.
 
@@ -54,7 +54,7 @@ def floor(x: Array) -> Array:
     """
 
 
-@nondifferentiable(np.ceil)
+@nondifferentiable(np.ceil, scalar="ceil")
 def ceil(x: Array) -> Array:
     """The smallest integer not below x, as a float; without gradient.
 
@@ -63,7 +63,7 @@ def ceil(x: Array) -> Array:
     """
 
 
-@nondifferentiable(np.trunc)
+@nondifferentiable(np.trunc, scalar="trunc")
 def trunc(x: Array) -> Array:
     """x rounded towards 0; without gradient.
 
@@ -75,7 +75,7 @@ def trunc(x: Array) -> Array:
 fix = trunc
 
 
-@nondifferentiable(np.rint)
+@nondifferentiable(np.rint, scalar="rint")
 def rint(x: Array) -> Array:
     """The nearest integer, as a float, the even one of two; without gradient.
 
@@ -94,7 +94,7 @@ def round(x: Array, decimals: int = 0) -> Array:
     return np.round(x, decimals)
 
 
-@nondifferentiable(np.floor_divide)
+@nondifferentiable(np.floor_divide, scalar="floor_divide")
 def floor_divide(x: Array, y: Array) -> Array:
     """``floor(x / y)``, Python's ``x // y``; without gradient.
 
@@ -106,7 +106,7 @@ def floor_divide(x: Array, y: Array) -> Array:
 # ── remainders ───────────────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.remainder, same, lambda g, z, x, y: -g * rint((x - z) / y))
+@elementwise(np.remainder, same, lambda g, z, x, y: -g * rint((x - z) / y), scalar="remainder")
 def remainder(x: Array, y: Array) -> Array:
     """``z = x - y floor(x / y)``, with the sign of y; dz/dx = 1, dz/dy = -floor(x / y).
 
@@ -118,7 +118,7 @@ def remainder(x: Array, y: Array) -> Array:
 mod = remainder
 
 
-@elementwise(np.fmod, same, lambda g, z, x, y: -g * rint((x - z) / y))
+@elementwise(np.fmod, same, lambda g, z, x, y: -g * rint((x - z) / y), scalar="fmod")
 def fmod(x: Array, y: Array) -> Array:
     """``z = x - y trunc(x / y)``, with the sign of x; dz/dx = 1, dz/dy = -trunc(x / y).
 
@@ -194,7 +194,7 @@ def ldexp(x: Array, exponent: Array) -> Array:
 # ── signs and choices ────────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.fabs, lambda g, y, x: g * sign(x))
+@elementwise(np.fabs, lambda g, y, x: g * sign(x), scalar="absolute")
 def fabs(x: Array) -> Array:
     """``y = |x|``, of integers as floats; dy/dx = sign x, and 0 at 0.
 
@@ -226,6 +226,7 @@ def _beats(x: Array, y: Array, larger: Any) -> Array:
     np.fmax,
     lambda g, z, x, y: g * _beats(x, y, greater),
     lambda g, z, x, y: g * _beats(y, x, greater),
+    scalar="fmax",
 )
 def fmax(x: Array, y: Array) -> Array:
     """``z = max(x, y)``, the other one where one is NaN; it gets the gradient, half each at a tie.
@@ -239,6 +240,7 @@ def fmax(x: Array, y: Array) -> Array:
     np.fmin,
     lambda g, z, x, y: g * _beats(x, y, less),
     lambda g, z, x, y: g * _beats(y, x, less),
+    scalar="fmin",
 )
 def fmin(x: Array, y: Array) -> Array:
     """``z = min(x, y)``, the other one where one is NaN; it gets the gradient, half each at a tie.
@@ -260,7 +262,7 @@ def heaviside(x: Array, y: Array) -> Array:
     return where(equal(x, 0), y, _step(x))
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="step")
 def _step(x: Array) -> Array:
     return np.heaviside(x, 0)
 
