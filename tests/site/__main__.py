@@ -3,8 +3,8 @@
 python -m tests.site            into site/; open site/index.html
 python -m tests.site FOLDER     into another folder
 
-It needs ``pip install -e '.[docs]'``. The exit code is 1 if a link leads nowhere, or if the docstring
-of a public function that takes arrays does not tell their shapes.
+It needs ``pip install -e '.[docs]'``. The exit code is 1 if a link or a reference leads nowhere, or
+if the docstring of a public function that takes arrays does not tell their shapes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import build, links, shapes
+from . import build, links, references, shapes
 
 
 def main() -> int:
@@ -21,7 +21,8 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path, default=build.ROOT / "site")
     folder: Path = parser.parse_args().folder
     modules = build.public_modules()
-    problems = [*shapes.missing(modules), *build.write(folder, modules), *links.broken(folder)]
+    problems = [*shapes.missing(modules), *references.dangling(modules)]
+    problems += [*build.write(folder, modules), *links.broken(folder)]
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:

@@ -1,7 +1,7 @@
 """Write the pages, with pdoc: a page for each public module and each example, and a search.
 
-The README is the page of ``tinygrad_rnn``, ``examples/README.md`` that of ``examples``. In both, and
-in docstrings, a link to a file of the repository becomes a link to its page.
+The README is the page of ``tinygrad_rnn``, ``examples/README.md`` that of ``examples``. There a
+link to a file of the repository becomes a link to its page.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import pkgutil
 import re
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -46,12 +47,14 @@ def public_names(module: ModuleType) -> list[str]:
 def example_modules() -> list[ModuleType]:
     """Every example with a page: the path's, the ported programs and the exercises."""
     import examples
+    from examples import exercises, ported
+    from examples.__main__ import names
 
-    found = [examples]
-    for info in pkgutil.walk_packages(examples.__path__, "examples."):
-        name = info.name.rpartition(".")[2]
-        if not info.name.startswith("examples.exercises.solutions") and name != "__main__":
-            found.append(importlib.import_module(info.name))
+    found = [examples, *(importlib.import_module(f"examples.{name}") for name in names())]
+    for package in (ported, exercises):
+        inside = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+        below = [info.name for info in inside if not info.ispkg and "__" not in info.name]
+        found += [package, *map(importlib.import_module, below)]
     return found
 
 
@@ -62,6 +65,9 @@ def write(folder: Path, modules: list[ModuleType]) -> list[str]:
         What is wrong with links of the README and the examples: a sentence for each.
     """
     os.environ["PDOC_EMBED_IMAGES"] = "0"  # they would be in the search's index, too
+    # Annotations of dataclasses name what their module imports, and pdoc looks at builtins alone.
+    warnings.filterwarnings("ignore", "Error parsing type annotation", UserWarning)
+    warnings.filterwarnings("ignore", "Failed to run TYPE_CHECKING code", UserWarning)
     import pdoc
     import pdoc.render
 
@@ -86,15 +92,17 @@ def write(folder: Path, modules: list[ModuleType]) -> list[str]:
     _say_what_is_elementwise(modules)
 
     pdoc.render.configure(
-        docformat="google", search=True, footer_text=f"tinygrad_rnn {tg.__version__}"
+        docformat="google",
+        footer_text=f"tinygrad_rnn {tg.__version__}",
+        template_directory=Path(__file__).parent / "templates",
     )
-    pdoc.render.env.globals["root_module_name"] = None
-    names = [module.__name__ for module in (*modules, *examples)]
-    # Only these: what a module imports from below it is shown where it is public.
-    hidden = [f"!{name}.*" for name in names]
-    specs = [spec for name in names for spec in (name,)]
-    _render(pdoc, specs, folder)
-    del hidden
+    public = {
+        (value.__module__, value.__qualname__)
+        for module in modules
+        for value in (getattr(module, name) for name in public_names(module))
+        if inspect.isclass(value)
+    }
+    _render(pdoc, [*modules, *examples], public, folder)
     shutil.copytree(ROOT / PICTURES, folder / PICTURES)
     index = '<!doctype html><meta charset="utf-8"><title>tinygrad_rnn</title>'
     index += '<meta http-equiv="refresh" content="0; url=tinygrad_rnn.html">'
@@ -103,14 +111,41 @@ def write(folder: Path, modules: list[ModuleType]) -> list[str]:
     return problems
 
 
-def _render(pdoc: Any, names: list[str], folder: Path) -> None:
-    """As ``pdoc.pdoc`` does, but of these modules alone and not of all below them."""
-    modules = {name: pdoc.doc.Module(importlib.import_module(name)) for name in names}
+def _render(
+    pdoc: Any, documented: list[ModuleType], public: set[tuple[str, str]], folder: Path
+) -> None:
+    """As ``pdoc.pdoc`` does, but of these modules alone and not of all below them.
+
+    A class has a method that it inherits from a class without a page on its own page.
+    """
+
+    def own_members(self: Any) -> list[Any]:
+        own = {(self.modulename, self.qualname), self.taken_from}
+        return [
+            member
+            for origin, members in self._members_by_origin.items()
+            if origin in own or (origin not in public and origin[0].startswith("tinygrad_rnn"))
+            for member in members
+        ]
+
+    pdoc.doc.Class.own_members = property(own_members)
+    modules = {module.__name__: pdoc.doc.Module(module) for module in documented}
     for name, module in modules.items():
         path = folder / f"{name.replace('.', '/')}.html"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(pdoc.render.html_module(module, modules), encoding="utf-8")
+        html = pdoc.render.html_module(module, modules)
+        path.write_text(_without_members_elsewhere(html), encoding="utf-8")
     (folder / "search.js").write_text(pdoc.render.search_index(modules), encoding="utf-8")
+
+
+def _without_members_elsewhere(html: str) -> str:
+    """A page without pdoc's links to members that a class inherits and does not show."""
+    places = set(re.findall(r'\bid="([^"]+)"', html))
+
+    def kept(match: re.Match[str]) -> str:
+        return match[0] if match[1] in places else match[2]
+
+    return re.sub(r'<a href="#(\w+\.\w+)">([^<]*)</a>', kept, html)
 
 
 def _source(module: ModuleType) -> str:

@@ -37,6 +37,5 @@ def broken(folder: Path) -> Iterator[str]:
             where = f"{path.relative_to(folder.resolve())}: {link}"
             if not target.is_file():
                 yield f"{where} leads to no file"
-            elif parts.fragment and target in pages:
-                if unquote(parts.fragment) not in pages[target].places:
-                    yield f"{where} leads to no place in {target.name}"
+            elif target in pages and unquote(parts.fragment) not in {"", *pages[target].places}:
+                yield f"{where} leads to no place in {target.name}"

@@ -13,10 +13,9 @@ import tinygrad_rnn as tg
 from .build import public_functions, shape_is_known
 
 ARRAYS = re.compile(r"Tensor|ndarray|ArrayLike|\bArray\b|Carry")
-#: ``(T, N, H)``, ``(..., n)``, ``()``; or in words.
+#: ``(T, N, H)``, ``(..., n)``, ``(N + 1,)``, ``()``; or in words.
 SHAPES = re.compile(
-    r"shape|scalar|broadcast|\(\)|\((?:[A-Z]\w*|\.\.\.)(?:,? [-+*/]? ?(?:[A-Za-z]\w*|\d+|\.\.\.))*,?\)",
-    re.IGNORECASE,
+    r"[Ss]hape|scalar|broadcast|\(\)|\((?:[A-Zn](?:_\w+)?|\.\.\.|\d+)(?: [-+*/] \w+)*,[^()]*\)"
 )
 REFERENCE = re.compile(r":(?:func|class|meth):`~?(?:tg\.)?(\w+)")
 

@@ -158,6 +158,8 @@ def unwrap(
 ) -> Array:
     """x plus multiples of the period, so that neighbours differ by half of it at most.
 
+    Shapes: x of any shape -> the same shape.
+
     >>> unwrap([0.0, 6.0]).round(2)
     array([ 0.  , -0.28])
     """

@@ -257,6 +257,8 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array,
 def matrix_rank(x: Array, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
     """The rank, as an integer; see NumPy.
 
+    Shapes: x (..., M, N) -> (...).
+
     >>> matrix_rank([[1.0, 1.0], [1.0, 1.0]])
     np.int64(1)
     """

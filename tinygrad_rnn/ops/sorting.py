@@ -219,6 +219,8 @@ def _argmin(x: Array, *, axis: int | None, keepdims: bool) -> Any:
 def argmax(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the first of the largest elements: integers.
 
+    Shapes: x (..., n, ...) -> (...) for an axis, () without one.
+
     >>> argmax([3.0, 1.0, 3.0])
     np.int64(0)
     """
@@ -227,6 +229,8 @@ def argmax(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
 
 def argmin(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the first of the smallest elements: integers.
+
+    Shapes: x (..., n, ...) -> (...) for an axis, () without one.
 
     >>> argmin([3.0, 1.0, 3.0])
     np.int64(1)
@@ -245,6 +249,8 @@ def _searchsorted(x: Array, v: Array, *, side: Any) -> Any:
 
 def searchsorted(x: Array, v: Array, side: str = "left", sorter: Any = None) -> Any:
     """Where to insert v into the sorted x to keep the order: integers.
+
+    Shapes: x (N,), v of any shape -> the shape of v.
 
     >>> searchsorted([1.0, 2.0, 3.0], 2.5)
     np.int64(2)
