@@ -65,7 +65,7 @@ class JacobianParts:
         t: the step.
         passed: the norm of the gradient that went through it to h_{t-1}, by that of dL/dh_t.
         weights: by name the singular values of each matrix that h_{t-1} is multiplied by, the
-            largest first.
+            largest first: (min(M, N),) of a matrix (M, N).
         slopes: the nonlinearities on the way from h_{t-1} to h_t, in their order.
         gates: by name the mean of each gate of the step. The state's own gate, by which h_{t-1} is
             multiplied, comes first.

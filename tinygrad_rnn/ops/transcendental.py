@@ -277,6 +277,8 @@ def _sinc_derivative(x: ndarray, order: int) -> ndarray:
 def sinc(x: Array) -> Array:
     """``y = sin(pi x) / (pi x)``, and 1 at 0; its derivatives of any order are exact there too.
 
+    Shapes: x of any shape -> the same shape.
+
     >>> sinc([0.0, 0.5])
     array([1.        , 0.63661977])
     """
@@ -310,6 +312,8 @@ def _bessel_integral(x: ndarray, order: int) -> ndarray:
 
 def i0(x: Array) -> Array:
     """``y = I_0(x)``, the modified Bessel function of the first kind; dy/dx = I_1(x).
+
+    Shapes: x of any shape -> the same shape.
 
     >>> i0([0.0, 1.0])
     array([1.        , 1.26606588])
