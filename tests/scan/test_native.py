@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -623,3 +624,25 @@ def test_a_plan_goes_when_nobody_holds_it() -> None:
 
 def test_backends_are_compiled_by_name() -> None:
     assert backends.wanted() == "native"
+
+
+# ── the README ───────────────────────────────────────────────────────────────────────────
+
+
+def test_the_readme_follows_a_step_to_its_code() -> None:
+    """Its listing is the plan's, and its machine code too but for the numbers of registers."""
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    section = text.partition("### From a step to machine code")[2].partition("\n## ")[0]
+    step, *listings, code = re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
+    W = tg.Tensor(np.ones((4, 8), np.float32), requires_grad=True, name="W")
+    p = tg.Tensor(np.ones(8, np.float32), requires_grad=True, name="p")
+    scope: dict[str, Any] = {"tg": tg, "W": W, "p": p}
+    exec(step, scope)
+    c_0, xs = np.zeros((16, 8), np.float32), np.ones((50, 16, 4), np.float32)
+    plan = tg.scan_plan(scope["peephole"], c_0, xs)
+    for listing in listings:
+        assert listing in f"{plan}\n"
+    if engine.target().bytes >= 32:
+        found = iter(re.sub(r"\.\d+", "", plan.source).splitlines())
+        for line in re.sub(r"\.\d+", "", code).splitlines():
+            assert line.strip() == "..." or line in found, line
