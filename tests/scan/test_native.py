@@ -636,7 +636,7 @@ def test_the_readme_follows_a_step_to_its_code() -> None:
     step, *listings, code = re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
     W = tg.Tensor(np.ones((4, 8), np.float32), requires_grad=True, name="W")
     p = tg.Tensor(np.ones(8, np.float32), requires_grad=True, name="p")
-    scope: dict[str, Any] = {"tg": tg, "W": W, "p": p}
+    scope: dict[str, Any] = {"__name__": "readme", "tg": tg, "W": W, "p": p}
     exec(step, scope)
     c_0, xs = np.zeros((16, 8), np.float32), np.ones((50, 16, 4), np.float32)
     plan = tg.scan_plan(scope["peephole"], c_0, xs)
