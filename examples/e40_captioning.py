@@ -37,8 +37,6 @@ red circle among the scenes of the training. Two things let attention name one a
 Of such scenes soft attention gets 99 % right with seeds 100 and 101. It is 60 % with one CNN (seed
 100), and 99 % and 84 % without smoothing.
 
-Seed: 001, Image Captioning, and 1-1 with Attention.
-
 Source: Xu et al., "Show, Attend and Tell", arXiv:1502.03044, section 3.1, and 4.1 for the
 estimate; Vinyals et al., "Show and Tell", arXiv:1411.4555; label smoothing: Szegedy et al.,
 arXiv:1512.00567, section 7.
@@ -54,19 +52,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import Result, arguments, descend
+from digits import Digits, digits
+from scenes import COLOURS, DIGITS, SHAPES, SIZE, THING, Scene, cnn, scene
+from svg import WRONG, border, image, page, text
 from tinygrad_rnn.text import Vocabulary
 from tinygrad_rnn.viz.style import INK
-
-from .common import Result, arguments, descend
-from .digits import Digits, digits
-from .scenes import COLOURS, DIGITS, SHAPES, SIZE, THING, Scene, cnn, scene
-from .svg import WRONG, border, image, page, text
-
-SEED = "001 Image Captioning: 세번째 가중치 행렬, 종료 토큰(<END>), soft attention / hard attention"
-BAR = (
-    "held-out scenes exact: soft attention >= 98 %, hard >= 97 %; with colours and kinds never "
-    "seen together >= 90 %; maps on the named thing >= 70 %"
-)
 
 WORDS = Vocabulary(["<END>", "left", "of", "above", *COLOURS, *SHAPES, *DIGITS])
 END = int(WORDS.encode(["<END>"])[0])  # it also stands before the first word
@@ -258,7 +249,7 @@ def picture(path: Path, of: Data, rows: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     count, tests = (4000, 500) if args.quick else (16000, 2000)
     rates = {"image vector": 0.002, "soft attention": 0.005, "hard attention": 0.003}
     steps = dict.fromkeys(rates, 1200)

@@ -16,8 +16,6 @@ Given the question each answer is as frequent as the others, so that who does no
 (1/4 + 1/4 + 1/2 + 1/2) / 4 = 37.5 % of all cases at best. "The question alone" is the same net
 without the factor of v.
 
-Seed: 001, VQA: CNN에서 받은 이미지 요약 정보와 질문 벡터, 입력 벡터가 2개.
-
 Source: Antol et al., "VQA: Visual Question Answering", arXiv:1505.00468, section 4.
 """
 
@@ -30,15 +28,11 @@ from typing import NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import Result, arguments, descend
+from scenes import COLOURS, SHAPES, SIZE, Scene, cnn, scene
+from svg import WRONG, image, page, text
 from tinygrad_rnn.text import Vocabulary
 from tinygrad_rnn.viz.style import INK
-
-from .common import Result, arguments, descend
-from .scenes import COLOURS, SHAPES, SIZE, Scene, cnn, scene
-from .svg import WRONG, image, page, text
-
-SEED = "001 VQA(Visual Question Answering): 이미지와 질문 벡터의 조합"
-BAR = "held-out scenes: >= 98 % right, the question alone <= 50 %"
 
 KINDS = ("colour", "shape", "is there", "where")
 BATCH = 64  # scenes, of four questions each
@@ -159,7 +153,7 @@ def picture(path: Path, asked: Sequence[Asked], said: Sequence[Sequence[str]]) -
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     steps, count, least = (300, 4000, 0.5) if args.quick else (3000, 32000, 0.98)
     drawn, weights, draws = np.random.default_rng(args.seed).spawn(3)
 

@@ -84,6 +84,47 @@ def recall(seed: int = 0, steps: int = 600) -> GradientFlow:
     return tg.gradient_flow(logit, text=list(TEXT))
 
 
+def linear_rnn(size: float, T: int = 16) -> tg.Tensor:
+    """A linear RNN; its W_h is a rotation times ``size``, the factor of every step back."""
+    rng = np.random.default_rng(0)
+    W_x = tg.Tensor(rng.normal(size=(2, 3)), requires_grad=True, name="W_x")
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    W_h = tg.Tensor(size * rotation, requires_grad=True, name="W_h")
+    h = tg.Tensor(np.zeros((1, 3)), name="h_0")
+    for _, x_t in tg.steps(tg.Tensor(rng.normal(size=(T, 1, 2)), name="x")):
+        h = x_t @ W_x + h @ W_h
+        h.name = "h_t"
+    return tg.sum(h * h)
+
+
+class Translator(tg.nn.Module):
+    """An encoder, and a decoder that looks at all of the encoder's states at every step."""
+
+    def __init__(self, size: int, hidden: int, rng: np.random.Generator):
+        super().__init__()
+        self.encoder = tg.nn.GRUCell(size, hidden, rng=rng, bias=False)
+        self.decoder = tg.nn.GRUCell(size + hidden, hidden, rng=rng, bias=False)
+
+    def forward(self, source: tg.Tensor, target: tg.Tensor) -> tg.Tensor:
+        h, states = None, []
+        for _, x_t in tg.steps(source):
+            h = self.encoder(x_t, h)
+            states.append(h)
+        memory = tg.stack(states)
+        for _, y_t in tg.steps(target):
+            attention = tg.softmax(tg.sum(memory * h, -1, keepdims=True), 0)
+            context = tg.sum(attention * memory, 0)
+            h = self.decoder(tg.concatenate([y_t, context], -1), h)
+        return tg.sum(h * h)
+
+
+def translated() -> tg.Tensor:
+    """Six words are read and four written."""
+    rng = np.random.default_rng(0)
+    source, target = (tg.Tensor(rng.normal(size=(T, 1, 4)), dtype=np.float32) for T in (6, 4))
+    return Translator(4, 8, rng)(source, target)
+
+
 def plan() -> Plan:
     """How scan runs a cell with one gate, h_t = f_t h_{t-1} + (1 - f_t) n_t."""
     rng = np.random.default_rng(0)
@@ -112,6 +153,11 @@ def main(folder: Path) -> None:
         "rnn_flow": flows["RNN"],
         "lstm_flow": flows["LSTM, forget bias 3"],
         "compare": tg.compare(flows),
+        "exploding": tg.gradient_flow(linear_rnn(3)),
+        "sizes": tg.compare(
+            {f"{size} W": tg.gradient_flow(linear_rnn(size)) for size in (0.5, 1, 3)}
+        ),
+        "translator": tg.gradient_flow(translated()),
         "recall": recall(),
     }
     for name, graph in graphs.items():

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import descend
 from tinygrad_rnn.text import Vocabulary
-
-from .common import descend
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 

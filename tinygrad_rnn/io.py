@@ -178,7 +178,7 @@ def _to_json(
     if id(x) in around:
         raise ValueError(f"save: the state holds itself{_at(path)}")
     if isinstance(x, Tensor):
-        x = x.data
+        x = np.asarray(x.data)
     if x is None or type(x) in (bool, int, float, str):
         return x
     if isinstance(x, Mapping):
@@ -296,7 +296,7 @@ def _encode_safetensors(state: Mapping[str, Any]) -> Callable[[IO[bytes]], objec
         if name == "__metadata__":
             raise ValueError("save: .safetensors keeps the name '__metadata__' for itself")
         if isinstance(array, Tensor):
-            array = array.data
+            array = np.asarray(array.data)
         if type(array) is not ndarray:
             raise TypeError(
                 f"save: a .safetensors file is a flat dict of arrays, got {type(array).__name__} "

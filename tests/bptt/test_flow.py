@@ -476,12 +476,13 @@ def test_a_map_of_large_states_is_an_estimate() -> None:
 def test_the_table_has_a_row_a_step_and_leaves_the_middle_out() -> None:
     flow = tg.gradient_flow(nets.lstm(5), text="hello")
     lines = str(flow).splitlines()
-    assert len(lines) == 2 + 5
+    assert len(lines) == 2 + 5 + 1
+    assert lines[-1].startswith("From step 4 back")
     assert lines[1].split()[:4] == ["t", "text", "|dL/dc|", "gate"]
     assert "'h'" in lines[2]
     lines = str(tg.gradient_flow(nets.rnn(100))).splitlines()
-    assert len(lines) == 2 + 24 + 1
-    assert lines[-1].split()[0] == "99"
+    assert len(lines) == 2 + 24 + 2
+    assert lines[-2].split()[0] == "99"
     assert "…" in lines[14]
     assert "5 steps" in repr(flow)
     assert "5 steps" in repr(flow.states["h"])

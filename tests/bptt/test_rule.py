@@ -97,7 +97,13 @@ def test_nan_and_inf_show_as_themselves() -> None:
         poisoned = tg.gradient_flow(tg.sum(h * np.nan))
     assert regimes(flow) == {"NaN": [0, 1, 2], "exploded": [3], "": [4]}
     lines = str(flow).splitlines()
-    assert [line.split()[1] for line in lines[2:]] == ["inf", "inf", "inf", "1.00e+200", "1.00e+00"]
+    assert [line.split()[1] for line in lines[2:7]] == [
+        "inf",
+        "inf",
+        "inf",
+        "1.00e+200",
+        "1.00e+00",
+    ]
     assert "NaN or Inf" in flow.svg()
     assert "|dL/d h| = Inf" in flow.html()
     assert regimes(poisoned) == {"NaN": [0, 1, 2, 3, 4]}
@@ -112,7 +118,7 @@ def test_gates_of_two_layers_stand_beside_their_own_states() -> None:
     for name in ("lstm.l1.c", "lstm.l0.c"):
         at = titles.index(f"|dL/d{name}|")
         assert titles[at + 1 : at + 3] == [f"gate of {name}", "by gates"]
-    row = str(flow).splitlines()[-1].split()
+    row = str(flow).splitlines()[-2].split()
     for name in ("lstm.l1.c", "lstm.l0.c"):
         state, at = flow.states[name], titles.index(f"gate of {name}")
         assert float(row[at]) == pytest.approx(state.gates[-1], abs=0.006)
@@ -127,6 +133,6 @@ def test_names_in_the_table_stay_in_their_line() -> None:
         h = tg.tanh(W @ h + x_t)
         h.name = "h\n_t"
     lines = str(tg.gradient_flow(tg.sum(h))).splitlines()
-    assert len(lines) == 2 + 3
-    assert max(map(len, lines)) < 80
+    assert len(lines) == 2 + 3 + 1
+    assert max(map(len, lines[:-1])) < 80
     assert r"h\n" in lines[1]

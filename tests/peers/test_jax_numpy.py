@@ -45,7 +45,11 @@ LACKING = {
     "linalg.lstsq": "the pieces NumPy returns",
     "linalg.svd": "derivatives of full matrices",
     "take": "an empty list of indices",
+    "det": "the second derivative of matrices of one row or none",
+    "nextafter": "its derivative",
 }
+#: What JAX gives another shape: its remainders keep their leading zeros.
+OTHERWISE = {"polydiv"}
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +90,7 @@ def pairs(row: Row) -> Iterator[tuple[int, Call, Any, Any]]:
             yield i, call, *pair
 
 
-PAIRS = {name: row for name, row in rows.items() if any(pairs(row))}
+PAIRS = {name: row for name, row in rows.items() if name not in OTHERWISE and any(pairs(row))}
 
 
 def close(ours: Any, theirs: Any, what: str) -> None:

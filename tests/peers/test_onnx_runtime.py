@@ -14,24 +14,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.peers
 
-from examples import (  # noqa: E402
-    common,
-    e01_scalar_rnn,
-    e02_parity,
-    e06_language_model,
-    e07_four_shapes,
-    e08_moving_digits,
-    e10_vanishing,
-    e12_adding,
-    e13_dynamics,
-    e14_clipping,
-    e20_gru,
-    e21_bidirectional,
-    e22_acoustic_lstmp,
-    e40_captioning,
-    e41_vqa,
-    seq2seq,
-)
+from examples.__main__ import load  # noqa: E402
 from examples.ported import (  # noqa: E402
     char_rnn_classification,
     makemore,
@@ -42,6 +25,23 @@ from examples.ported import (  # noqa: E402
 from tests.onnx.running import called, error, run  # noqa: E402
 from tinygrad_rnn.testing.cases import rows  # noqa: E402
 from tinygrad_rnn.text import LanguageModel  # noqa: E402
+
+common = load("common")
+e01_scalar_rnn = load("e01_scalar_rnn")
+e02_parity = load("e02_parity")
+e06_language_model = load("e06_language_model")
+e07_four_shapes = load("e07_four_shapes")
+e08_moving_digits = load("e08_moving_digits")
+e10_vanishing = load("e10_vanishing")
+e12_adding = load("e12_adding")
+e13_dynamics = load("e13_dynamics")
+e14_clipping = load("e14_clipping")
+e20_gru = load("e20_gru")
+e21_bidirectional = load("e21_bidirectional")
+e22_acoustic_lstmp = load("e22_acoustic_lstmp")
+e40_captioning = load("e40_captioning")
+e41_vqa = load("e41_vqa")
+seq2seq = load("seq2seq")
 
 
 def floats(*shape: int) -> np.ndarray:

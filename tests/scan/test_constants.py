@@ -170,6 +170,31 @@ def test_rebinding_is_seen(backend: str, outside: bool) -> None:
     assert differ(second, check())
 
 
+def test_views_of_a_parameter_are_known_by_what_they_show(backend: str) -> None:
+    W = tg.Tensor(rng.normal(size=(8, 4, 4)) / 2)
+    xs, h0 = rng.normal(size=(5, 3, 4)), np.zeros((3, 4))
+    slices = [lambda W, i=i: W[i] for i in range(3)]
+    turned = [lambda W, i=i: W[i].T for i in range(3)]
+    others = [lambda W: W[3, ::-1], lambda W: W[3, :, ::-1], lambda W: W[2:6, 0], lambda W: W[0, :]]
+
+    def check(view: Any, W: tg.Tensor) -> None:
+        cell = lambda h, x: ((h := tg.tanh(h @ view(W) + x)), h)  # noqa: E731
+        found, expected = (tg.scan(cell, h0, xs, unroll=how)[1] for how in (False, True))
+        np.testing.assert_allclose(found.data, expected.data, rtol=1e-12)
+
+    for view in (*slices, *turned) * 2:
+        check(view, W)
+    assert max(remembered(), default=0) == (6 if backend == "native" else 0)
+    for view in (*slices, *turned, *others) * 2:
+        check(view, W)
+    W.data = W.data * 2
+    for view in (*slices, *turned, *others):
+        check(view, W)
+    del W
+    gc.collect()
+    assert max(remembered(), default=0) == 0
+
+
 @pytest.mark.parametrize(
     "optimizer", [tg.optim.SGD, tg.optim.Adam, tg.optim.RMSprop, tg.optim.Adagrad, tg.optim.LBFGS]
 )

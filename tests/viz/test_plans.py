@@ -131,7 +131,7 @@ def test_a_plan_without_gradients_has_no_way_back() -> None:
     with tg.no_grad():
         boxes = parts(build_plan(rnn()))
     assert len(boxes) == 3
-    assert boxes["forward, after the steps:"].lines[0] != "nothing"
+    assert boxes["forward, after the steps:"].lines
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_other_dtypes_are_told() -> None:
 
     boxes = parts(build_plan(tg.scan_plan(cell, np.zeros(2), np.ones((3, 2)))))
     assert any("float32" in line for box in boxes.values() for line in box.lines[-2:])
-    assert boxes["forward, before the steps:"].lines == ["nothing"]
+    assert "forward, before the steps:" not in boxes  # nothing happens there
 
 
 def test_it_is_drawn() -> None:

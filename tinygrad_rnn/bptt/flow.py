@@ -18,6 +18,7 @@ from numpy import ndarray
 
 from ..backprop import contributions, expanded, sweep
 from ..graph import Node, Value, leaf, record
+from .activations import collected
 from .columns import Columns
 from .links import Link, Links, spread
 from .links import Value as Key
@@ -127,7 +128,8 @@ class State:
 
 
 class Jacobian(NamedTuple):
-    """``matrix``: dh_t/dh_s, (size of h_t, size of h_s); ``singular_values``: the largest first."""
+    """``matrix``: dh_t/dh_s, of shape (M, N) for M numbers in h_t and N in h_s;
+    ``singular_values``: (min(M, N),), the largest first."""
 
     matrix: ndarray
     singular_values: ndarray
@@ -463,6 +465,10 @@ class Flow:
     def reason(self) -> str:
         """One sentence about why the gradient vanishes or explodes, and where."""
         return reason(self)
+
+    def activations(self) -> dict[str, ndarray]:
+        """Every gate, candidate and state by name, over time; see :func:`tg.activations`."""
+        return collected(self.structure)
 
     def _state(self, name: str | None) -> State:
         if name is None:

@@ -124,6 +124,8 @@ class Primitive:
             it cannot, and for a ufunc, which always can.
         range: the least and the largest number that it gives, whatever its arguments; None where
             it gives any.
+        right: for an operation that returns its argument, or raises an error where it is wrong:
+            ``right(x, **keywords)`` in ``tg`` functions, where it is right. None for others.
         scalar: for an elementwise operation the instruction of the native back end that it is, by
             its name there; None where there is none.
         onnx: what it is in ONNX: the name of an operator that takes the same arguments, or a
@@ -143,6 +145,7 @@ class Primitive:
         "name",
         "onnx",
         "range",
+        "right",
         "rowwise",
         "scalar",
         "symbol",
@@ -169,6 +172,7 @@ class Primitive:
         written_out: Callable[..., Array] | None = None,
         into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]] | None = None,
         range: tuple[float, float] | None = None,
+        right: Callable[..., Array] | None = None,
         scalar: str | None = None,
         onnx: str | Callable[..., Any] | None = None,
     ):
@@ -189,6 +193,7 @@ class Primitive:
         self.written_out = written_out
         self.into = into
         self.range = range
+        self.right = right
         self.scalar = scalar
         self.onnx = onnx
         self.arity = 0

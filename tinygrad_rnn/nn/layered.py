@@ -150,14 +150,23 @@ class Layered(Module):
     # ── the way through ──────────────────────────────────────────────────────────────────
 
     def forward(
-        self, x: Any, state: Any = None, *, lengths: Any = None, unroll: bool = False
+        self,
+        x: Any,
+        state: Any = None,
+        *,
+        lengths: Any = None,
+        resets: Any = None,
+        unroll: bool = False,
     ) -> tuple[Any, Any]:
         if isinstance(x, PackedSequence):
+            if resets is not None:
+                raise ValueError(f"{type(self).__name__}: a packed batch cannot have resets")
             return self._packed(x, state, lengths, unroll)
         x = self._input(x)
         turned = self.batch_first and x.ndim == 3
         T, *batch = (x.shape[1], x.shape[0]) if turned else x.shape[:-1]
         lengths = self._lengths(lengths, T, batch)
+        resets = self._resets(resets, T, batch, turned)
         if lengths is not None:
             # Before anything else reads it: not even a NaN in the padding goes further.
             within = ops.less(np.arange(T)[:, np.newaxis], lengths)
@@ -176,6 +185,8 @@ class Layered(Module):
                     names = {n: f"{n}_l{layer}{direction}" for n in self._weight_names}
                     weights = {n: getattr(self, attribute) for n, attribute in names.items()}
                     options = {"reverse": bool(direction), "lengths": lengths, "unroll": unroll}
+                    if resets is not None:
+                        options["resets"] = resets
                     carry, ys = self._sequence(weights, initial[len(final)], y, **options)
                 final.append(carry)
                 both.append(ys)
@@ -256,6 +267,19 @@ class Layered(Module):
                 f"{where} from 1 to T = {T}, got {lengths[wrong[0]]} for sequence {wrong[0]}"
             )
         return None if (lengths == T).all() else lengths
+
+    def _resets(self, given: Any, T: int, batch: list[int], turned: bool) -> ndarray | None:
+        """The resets (T, N) or (T,), looked at; None where nothing begins anew."""
+        if given is None:
+            return None
+        kind = type(self).__name__
+        resets = graph.numbers(given, f"{kind}: resets")
+        expected = (*batch, T) if turned else (T, *batch)
+        if resets.dtype.kind != "b":
+            raise TypeError(f"{kind}: expected resets as booleans, got {resets.dtype}")
+        if resets.shape != expected:
+            raise ValueError(f"{kind}: expected resets of shape {expected}, got {resets.shape}")
+        return (resets.T if turned else resets) if resets.any() else None
 
     def extra_repr(self) -> str:
         usual: dict[str, Any] = {

@@ -117,9 +117,10 @@ class Module:
         before = vars(self).get(name)
         if isinstance(before, Parameter) and not isinstance(value, (Parameter, type(None))):
             raise TypeError(
-                f"{type(self).__name__}: {name} is a Parameter, and a {type(value).__name__} in "
-                f"its place would not be trained; write module.{name}.data = ... for other "
-                f"numbers, or module.{name} = nn.Parameter(...) for another parameter"
+                f"{type(self).__name__}: {name} is a Parameter; a value of type "
+                f"{type(value).__name__} in its place would not be trained; write "
+                f"module.{name}.data = ... for other numbers, or "
+                f"module.{name} = nn.Parameter(...) for another parameter"
             )
         if name in self._persistent and not isinstance(value, (Tensor, type(None))):
             value = _as_buffer(type(self).__name__, name, value)

@@ -52,7 +52,8 @@ class RNN(Layered):
         weight_ih_l0_reverse, ...: the same of the second direction. All from
             U(-1/sqrt(H), 1/sqrt(H)).
 
-    Calling it: ``y, h_n = layer(x, h_0, lengths=None, unroll=False)``, with K = 2 directions or 1:
+    Calling it: ``y, h_n = layer(x, h_0, lengths=None, resets=None, unroll=False)``,
+    with K = 2 directions or 1:
 
         x: (T, N, D), or (T, D) unbatched; or a PackedSequence, and y is one too.
         h_0: (L K, N, H), or (L K, H): of layer 0, of its second direction, of layer 1, ...; zeros
@@ -60,12 +61,15 @@ class RNN(Layered):
         lengths: (N,) integers from 1 to T, for sequences of several lengths in a batch. Past the
             end of a sequence y is 0 and h stands still; a second direction starts at its last
             step; what x holds there, even NaN, reaches no value and no gradient.
+        resets: (T, N) booleans, (N, T) if batch_first, (T,) unbatched: where True, another episode
+            begins at this step, and the states before it are zeros. No direction reads across.
         unroll: record every step op by op, for pictures and gradients of single steps.
         y: (T, N, K H), or (T, K H): the h_t of the last layer.
         h_n: of h_0's shape, the last h of each layer and direction.
 
     Raises:
-        ValueError: x, h_0 or lengths has a wrong shape or value, or there is no such nonlinearity.
+        ValueError: x, h_0, lengths or resets has a wrong shape or value, or there is no such
+            nonlinearity.
         TypeError: a Tensor of another dtype than the layer's (arrays are converted), or lengths
             that are not integers.
 
@@ -91,6 +95,7 @@ class RNN(Layered):
             state: Any = None,
             *,
             lengths: Any = None,
+            resets: Any = None,
             unroll: bool = False,
         ) -> tuple[Tensor, Tensor]: ...
 
@@ -166,8 +171,8 @@ class LSTM(Layered):
         weight_ih_l0_reverse, ...: the same of the second direction. All from
             U(-1/sqrt(H), 1/sqrt(H)).
 
-    Calling it: ``y, (h_n, c_n) = layer(x, (h_0, c_0), lengths=None, unroll=False)``, with K = 2
-    directions or 1:
+    Calling it: ``y, (h_n, c_n) = layer(x, (h_0, c_0), lengths=None, resets=None,
+    unroll=False)``, with K = 2 directions or 1:
 
         x: (T, N, D), or (T, D) unbatched; or a PackedSequence, and y is one too.
         h_0: (L K, N, H), or (L K, H), P for H where there is a projection: of layer 0, of its
@@ -176,14 +181,16 @@ class LSTM(Layered):
         lengths: (N,) integers from 1 to T, for sequences of several lengths in a batch. Past the
             end of a sequence y is 0 and h and c stand still; a second direction starts at its last
             step; what x holds there, even NaN, reaches no value and no gradient.
+        resets: (T, N) booleans, (N, T) if batch_first, (T,) unbatched: where True, another episode
+            begins at this step, and the states before it are zeros. No direction reads across.
         unroll: record every step op by op, for pictures and gradients of single steps.
         y: (T, N, K H), or (T, K H), P for H where there is a projection: the h_t of the last
             layer.
         h_n, c_n: of the shapes of h_0 and c_0, the last h and c of each layer and direction.
 
     Raises:
-        ValueError: x, h_0, c_0 or lengths has a wrong shape or value, or proj_size is not below
-            hidden_size.
+        ValueError: x, h_0, c_0, lengths or resets has a wrong shape or value, or proj_size is not
+            below hidden_size.
         TypeError: a Tensor of another dtype than the layer's (arrays are converted), a state that
             is not a pair, or lengths that are not integers.
 
@@ -212,6 +219,7 @@ class LSTM(Layered):
             state: Any = None,
             *,
             lengths: Any = None,
+            resets: Any = None,
             unroll: bool = False,
         ) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
 
@@ -248,6 +256,7 @@ class LSTM(Layered):
         self, weights: dict[str, Any], carry: Carry, xs: Tensor, *, unroll: bool, **options: Any
     ) -> tuple[Carry, Tensor]:
         by_hand = not unroll and current().tracing is None and chosen() == "numpy"
+        by_hand = by_hand and "resets" not in options
         found = lstm_sequence(xs, carry, weights, **options) if by_hand else None
         if found is None:
             return super()._sequence(weights, carry, xs, unroll=unroll, **options)
@@ -309,7 +318,8 @@ class GRU(Layered):
         weight_ih_l0_reverse, ...: the same of the second direction. All from
             U(-1/sqrt(H), 1/sqrt(H)).
 
-    Calling it: ``y, h_n = layer(x, h_0, lengths=None, unroll=False)``, with K = 2 directions or 1:
+    Calling it: ``y, h_n = layer(x, h_0, lengths=None, resets=None, unroll=False)``,
+    with K = 2 directions or 1:
 
         x: (T, N, D), or (T, D) unbatched; or a PackedSequence, and y is one too.
         h_0: (L K, N, H), or (L K, H): of layer 0, of its second direction, of layer 1, ...; zeros
@@ -317,12 +327,14 @@ class GRU(Layered):
         lengths: (N,) integers from 1 to T, for sequences of several lengths in a batch. Past the
             end of a sequence y is 0 and h stands still; a second direction starts at its last
             step; what x holds there, even NaN, reaches no value and no gradient.
+        resets: (T, N) booleans, (N, T) if batch_first, (T,) unbatched: where True, another episode
+            begins at this step, and the states before it are zeros. No direction reads across.
         unroll: record every step op by op, for pictures and gradients of single steps.
         y: (T, N, K H), or (T, K H): the h_t of the last layer.
         h_n: of h_0's shape, the last h of each layer and direction.
 
     Raises:
-        ValueError: x, h_0 or lengths has a wrong shape or value.
+        ValueError: x, h_0, lengths or resets has a wrong shape or value.
         TypeError: a Tensor of another dtype than the layer's (arrays are converted), or lengths
             that are not integers.
 
@@ -348,6 +360,7 @@ class GRU(Layered):
             state: Any = None,
             *,
             lengths: Any = None,
+            resets: Any = None,
             unroll: bool = False,
         ) -> tuple[Tensor, Tensor]: ...
 

@@ -64,22 +64,22 @@ def greater_equal(x: Array, y: Array) -> Array:
 # ── kinds of numbers ──────────────────────────────────────────────────────────────────
 
 
-@nondifferentiable(np.isnan, onnx="IsNaN")
+@nondifferentiable(np.isnan, scalar="isnan", onnx="IsNaN")
 def isnan(x: Array) -> Array:
     """Whether each element is NaN, as booleans."""
 
 
-@nondifferentiable(np.isinf, onnx="IsInf")
+@nondifferentiable(np.isinf, scalar="isinf", onnx="IsInf")
 def isinf(x: Array) -> Array:
     """Whether each element is Inf or -Inf, as booleans."""
 
 
-@nondifferentiable(np.isfinite)
+@nondifferentiable(np.isfinite, scalar="isfinite")
 def isfinite(x: Array) -> Array:
     """Whether each element is neither NaN nor infinite, as booleans."""
 
 
-@nondifferentiable(np.signbit)
+@nondifferentiable(np.signbit, scalar="signbit")
 def signbit(x: Array) -> Array:
     """Whether the sign is negative, that of -0.0 too, as booleans."""
 
@@ -92,41 +92,41 @@ def sign(x: Array) -> Array:
 # ── logic ─────────────────────────────────────────────────────────────────────────────
 
 
-@nondifferentiable(np.logical_and)
+@nondifferentiable(np.logical_and, scalar="logical_and")
 def logical_and(x: Array, y: Array) -> Array:
     """x and y, element by element, as booleans."""
 
 
-@nondifferentiable(np.logical_or)
+@nondifferentiable(np.logical_or, scalar="logical_or")
 def logical_or(x: Array, y: Array) -> Array:
     """x or y, element by element, as booleans."""
 
 
-@nondifferentiable(np.logical_xor)
+@nondifferentiable(np.logical_xor, scalar="logical_xor")
 def logical_xor(x: Array, y: Array) -> Array:
     """Either x or y, element by element, as booleans."""
 
 
-@nondifferentiable(np.logical_not)
+@nondifferentiable(np.logical_not, scalar="logical_not")
 def logical_not(x: Array) -> Array:
     """Not x, element by element, as booleans."""
 
 
-@nondifferentiable(np.bitwise_and)
+@nondifferentiable(np.bitwise_and, scalar="bitwise_and")
 def bitwise_and(x: Array, y: Array) -> Array:
     """``x & y`` of booleans or integers."""
 
 
-@nondifferentiable(np.bitwise_or)
+@nondifferentiable(np.bitwise_or, scalar="bitwise_or")
 def bitwise_or(x: Array, y: Array) -> Array:
     """``x | y`` of booleans or integers."""
 
 
-@nondifferentiable(np.bitwise_xor)
+@nondifferentiable(np.bitwise_xor, scalar="bitwise_xor")
 def bitwise_xor(x: Array, y: Array) -> Array:
     """``x ^ y`` of booleans or integers."""
 
 
-@nondifferentiable(np.invert)
+@nondifferentiable(np.invert, scalar="invert")
 def invert(x: Array) -> Array:
     """``~x`` of booleans or integers."""

@@ -319,6 +319,8 @@ _einsum = table["einsum"] = Primitive(
 def einsum(subscripts: str, *operands: Array) -> Array:
     """Einstein's summation: ``einsum("ij,jk->ik", x, y)`` is ``z_ik = sum_j x_ij y_jk``.
 
+    Shapes: as the subscripts say: i, j, k stand for lengths.
+
     Args:
         subscripts: as ``np.einsum`` takes them: ``...``, repeated letters (diagonals) and an
             implicit result included.

@@ -45,7 +45,7 @@ __all__ = [
 # ── rounding ─────────────────────────────────────────────────────────────────────────────
 
 
-@nondifferentiable(np.floor, onnx="Floor")
+@nondifferentiable(np.floor, scalar="floor", onnx="Floor")
 def floor(x: Array) -> Array:
     """The largest integer not above x, as a float; without gradient.
 
@@ -54,7 +54,7 @@ def floor(x: Array) -> Array:
     """
 
 
-@nondifferentiable(np.ceil, onnx="Ceil")
+@nondifferentiable(np.ceil, scalar="ceil", onnx="Ceil")
 def ceil(x: Array) -> Array:
     """The smallest integer not below x, as a float; without gradient.
 
@@ -63,7 +63,7 @@ def ceil(x: Array) -> Array:
     """
 
 
-@nondifferentiable(np.trunc)
+@nondifferentiable(np.trunc, scalar="trunc")
 def trunc(x: Array) -> Array:
     """x rounded towards 0; without gradient.
 
@@ -75,7 +75,7 @@ def trunc(x: Array) -> Array:
 fix = trunc
 
 
-@nondifferentiable(np.rint, onnx="Round")
+@nondifferentiable(np.rint, scalar="rint", onnx="Round")
 def rint(x: Array) -> Array:
     """The nearest integer, as a float, the even one of two; without gradient.
 
@@ -94,7 +94,7 @@ def round(x: Array, decimals: int = 0) -> Array:
     return np.round(x, decimals)
 
 
-@nondifferentiable(np.floor_divide)
+@nondifferentiable(np.floor_divide, scalar="floor_divide")
 def floor_divide(x: Array, y: Array) -> Array:
     """``floor(x / y)``, Python's ``x // y``; without gradient.
 
@@ -106,7 +106,7 @@ def floor_divide(x: Array, y: Array) -> Array:
 # ── remainders ───────────────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.remainder, same, lambda g, z, x, y: -g * rint((x - z) / y))
+@elementwise(np.remainder, same, lambda g, z, x, y: -g * rint((x - z) / y), scalar="remainder")
 def remainder(x: Array, y: Array) -> Array:
     """``z = x - y floor(x / y)``, with the sign of y; dz/dx = 1, dz/dy = -floor(x / y).
 
@@ -118,7 +118,7 @@ def remainder(x: Array, y: Array) -> Array:
 mod = remainder
 
 
-@elementwise(np.fmod, same, lambda g, z, x, y: -g * rint((x - z) / y))
+@elementwise(np.fmod, same, lambda g, z, x, y: -g * rint((x - z) / y), scalar="fmod")
 def fmod(x: Array, y: Array) -> Array:
     """``z = x - y trunc(x / y)``, with the sign of x; dz/dx = 1, dz/dy = -trunc(x / y).
 
@@ -131,6 +131,8 @@ def fmod(x: Array, y: Array) -> Array:
 def divmod(x: Array, y: Array) -> tuple[Array, Array]:
     """``(x // y, x % y)``; the quotient is without gradient.
 
+    Shapes: x and y of any shapes that broadcast -> two of the broadcast shape.
+
     >>> divmod([7.0], 3.0)
     (array([2.]), array([1.]))
     """
@@ -140,6 +142,8 @@ def divmod(x: Array, y: Array) -> tuple[Array, Array]:
 @composed
 def modf(x: Array) -> tuple[Array, Array]:
     """The fractional and the integral part of x, both with its sign; the gradient is the first's.
+
+    Shapes: x of any shape -> two of the same shape.
 
     >>> modf([-1.5])
     (array([-0.5]), array([-1.]))
@@ -161,6 +165,8 @@ def _exponent(x: Array) -> Array:
 def frexp(x: Array) -> tuple[Array, Array]:
     """``x = m 2^e`` with 1/2 <= \\|m\\| < 1 and an integer e; dm/dx = 2^-e.
 
+    Shapes: x of any shape -> two of the same shape.
+
     >>> frexp([6.0])
     (array([0.75]), array([3], dtype=int32))
     """
@@ -177,6 +183,8 @@ def _ldexp(x: Array, exponent: Array) -> Array:
 def ldexp(x: Array, exponent: Array) -> Array:
     """``z = x 2^e`` for integers e; dz/dx = 2^e.
 
+    Shapes: x and exponent of any shapes that broadcast -> the broadcast shape.
+
     >>> ldexp([0.75], [3])
     array([6.])
     """
@@ -186,7 +194,7 @@ def ldexp(x: Array, exponent: Array) -> Array:
 # ── signs and choices ────────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.fabs, lambda g, y, x: g * sign(x), onnx="Abs")
+@elementwise(np.fabs, lambda g, y, x: g * sign(x), scalar="absolute", onnx="Abs")
 def fabs(x: Array) -> Array:
     """``y = |x|``, of integers as floats; dy/dx = sign x, and 0 at 0.
 
@@ -198,6 +206,8 @@ def fabs(x: Array) -> Array:
 @composed
 def copysign(x: Array, y: Array) -> Array:
     """``z = |x|`` with the sign of y; dz/dx = sign x times that of y, 0 at x = 0 and for y.
+
+    Shapes: x and y of any shapes that broadcast -> the broadcast shape.
 
     >>> copysign([1.0, 2.0], [-0.0, 3.0])
     array([-1.,  2.])
@@ -216,6 +226,7 @@ def _beats(x: Array, y: Array, larger: Any) -> Array:
     np.fmax,
     lambda g, z, x, y: g * _beats(x, y, greater),
     lambda g, z, x, y: g * _beats(y, x, greater),
+    scalar="fmax",
 )
 def fmax(x: Array, y: Array) -> Array:
     """``z = max(x, y)``, the other one where one is NaN; it gets the gradient, half each at a tie.
@@ -229,6 +240,7 @@ def fmax(x: Array, y: Array) -> Array:
     np.fmin,
     lambda g, z, x, y: g * _beats(x, y, less),
     lambda g, z, x, y: g * _beats(y, x, less),
+    scalar="fmin",
 )
 def fmin(x: Array, y: Array) -> Array:
     """``z = min(x, y)``, the other one where one is NaN; it gets the gradient, half each at a tie.
@@ -242,13 +254,15 @@ def fmin(x: Array, y: Array) -> Array:
 def heaviside(x: Array, y: Array) -> Array:
     """0 where x < 0, y where x = 0, 1 where x > 0; y gets the gradient of its elements.
 
+    Shapes: x and y of any shapes that broadcast -> the broadcast shape.
+
     >>> heaviside([-1.0, 0.0, 2.0], 0.5)
     array([0. , 0.5, 1. ])
     """
     return where(equal(x, 0), y, _step(x))
 
 
-@nondifferentiable(elementwise=True)
+@nondifferentiable(elementwise=True, scalar="step")
 def _step(x: Array) -> Array:
     return np.heaviside(x, 0)
 
@@ -262,6 +276,8 @@ def _to_next(x: Array, y: Array) -> Array:
 def nextafter(x: Array, y: Array) -> Array:
     """The next number behind x in the direction of y; dz/dx = 1, and y gets no gradient.
 
+    Shapes: x and y of any shapes that broadcast -> the broadcast shape.
+
     >>> nextafter([1.0], 2.0) - 1
     array([2.22044605e-16])
     """
@@ -271,6 +287,8 @@ def nextafter(x: Array, y: Array) -> Array:
 @composed
 def float_power(x: Array, y: Array) -> Array:
     """``z = x^y`` in float64 at least, of integers too; see :func:`power`.
+
+    Shapes: x and y of any shapes that broadcast -> the broadcast shape.
 
     >>> float_power([2, 3], -1)
     array([0.5       , 0.33333333])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy import ndarray
 
 from ..graph import Array, elementwise
-from .elementwise import exp, log, maximum, square, subtract
+from .elementwise import exp, log, maximum, minimum, square, subtract, where
+from .logic import less
 
 __all__ = ["erf"]
 
@@ -56,20 +56,30 @@ _ABOVE = (
 )
 
 
-def _polynomial(coefficients: tuple[float, ...], x: ndarray) -> ndarray:
-    y: ndarray = coefficients[0] * x + coefficients[1]
+def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+    y = coefficients[0] * x + coefficients[1]
     for coefficient in coefficients[2:]:
         y = y * x + coefficient
     return y
 
 
-def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: ndarray) -> ndarray:
+def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: Array) -> Array:
     above, below = coefficients
-    ratio: ndarray = _polynomial(above, x) / _polynomial(below, x)
-    return ratio
+    return _polynomial(above, x) / _polynomial(below, x)
 
 
-@elementwise(lambda g, y, x: g * (2 / math.sqrt(math.pi) * exp(-square(x))))
+def _erf_written_out(x: Array) -> Array:
+    negative = less(x, 0)
+    size = minimum(where(negative, -x, x), 6.0)
+    far = 1 - exp(-size * size) * _ratio(_ABOVE, size)
+    near = size * _ratio(_BELOW, size * size)
+    y = where(less(size, 0.46875), near, far)
+    return where(negative, -y, y)
+
+
+@elementwise(
+    lambda g, y, x: g * (2 / math.sqrt(math.pi) * exp(-square(x))), written_out=_erf_written_out
+)
 def erf(x: Array) -> Array:
     """``y = 2 / sqrt(pi)`` times the integral of ``exp(-t^2)`` from 0 to x, the error function.
 
@@ -101,6 +111,7 @@ def _log_from_minus_100(x: Array) -> Array:
 @elementwise(
     lambda g, z, x, y: g * (subtract(x, y) / maximum(x * subtract(1, x), 1e-12)),
     lambda g, z, x, y: g * (_log_from_minus_100(subtract(1, x)) - _log_from_minus_100(x)),
+    written_out=lambda x, y: -(y * _log_from_minus_100(x) + (1 - y) * _log_from_minus_100(1 - x)),
 )
 def _binary_cross_entropy(x: Array, y: Array) -> Array:
     """``z = -y log x - (1 - y) log(1 - x)`` for a probability x and a target y from 0 to 1.

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from ..graph import Array, differentiable, elementwise
 from .elementwise import abs as abs_
-from .elementwise import exp, sigmoid, sqrt, where
+from .elementwise import exp, log1p, maximum, sigmoid, sqrt, where
 from .logic import equal
 
 __all__ = [
@@ -48,7 +48,7 @@ __all__ = [
 # ── exponentials, logarithms and roots ───────────────────────────────────────────────────
 
 
-@elementwise(np.expm1, lambda g, y, x: g * exp(x))
+@elementwise(np.expm1, lambda g, y, x: g * exp(x), scalar="expm1")
 def expm1(x: Array) -> Array:
     """``y = e^x - 1``, accurate for small x; dy/dx = e^x.
 
@@ -57,7 +57,7 @@ def expm1(x: Array) -> Array:
     """
 
 
-@elementwise(np.exp2, lambda g, y, x: g * (y * math.log(2)))
+@elementwise(np.exp2, lambda g, y, x: g * (y * math.log(2)), scalar="exp2")
 def exp2(x: Array) -> Array:
     """``y = 2^x``; dy/dx = y ln 2.
 
@@ -66,7 +66,7 @@ def exp2(x: Array) -> Array:
     """
 
 
-@elementwise(np.log2, lambda g, y, x: g / (x * math.log(2)))
+@elementwise(np.log2, lambda g, y, x: g / (x * math.log(2)), scalar="log2")
 def log2(x: Array) -> Array:
     """``y = log2 x``; dy/dx = 1 / (x ln 2).
 
@@ -75,7 +75,7 @@ def log2(x: Array) -> Array:
     """
 
 
-@elementwise(np.log10, lambda g, y, x: g / (x * math.log(10)))
+@elementwise(np.log10, lambda g, y, x: g / (x * math.log(10)), scalar="log10")
 def log10(x: Array) -> Array:
     """``y = log10 x``; dy/dx = 1 / (x ln 10).
 
@@ -84,7 +84,7 @@ def log10(x: Array) -> Array:
     """
 
 
-@elementwise(np.cbrt, lambda g, y, x: g / (3 * y * y))
+@elementwise(np.cbrt, lambda g, y, x: g / (3 * y * y), scalar="cbrt")
 def cbrt(x: Array) -> Array:
     """``y = x^(1/3)``, for negative x too; dy/dx = 1 / (3 y^2), infinite at 0.
 
@@ -93,7 +93,7 @@ def cbrt(x: Array) -> Array:
     """
 
 
-@elementwise(np.reciprocal, lambda g, y, x: -g * y * y)
+@elementwise(np.reciprocal, lambda g, y, x: -g * y * y, written_out=lambda x: 1 / x)
 def reciprocal(x: Array) -> Array:
     """``y = 1 / x``; dy/dx = -1 / x^2. Of integers it is rounded towards 0, as in NumPy.
 
@@ -111,6 +111,7 @@ def _difference(x: Array, y: Array) -> Array:
     np.logaddexp,
     lambda g, z, x, y: g * sigmoid(_difference(x, y)),
     lambda g, z, x, y: g * sigmoid(_difference(y, x)),
+    written_out=lambda x, y: maximum(x, y) + log1p(exp(-abs_(_difference(x, y)))),
 )
 def logaddexp(x: Array, y: Array) -> Array:
     """``z = ln(e^x + e^y)``, without overflow; dz/dx = e^(x - z) = sigmoid(x - y).
@@ -126,6 +127,9 @@ def logaddexp(x: Array, y: Array) -> Array:
     np.logaddexp2,
     lambda g, z, x, y: g * sigmoid(_difference(x, y) * math.log(2)),
     lambda g, z, x, y: g * sigmoid(_difference(y, x) * math.log(2)),
+    written_out=lambda x, y: (
+        maximum(x, y) + log1p(exp2(-abs_(_difference(x, y)))) * (1 / math.log(2))
+    ),
 )
 def logaddexp2(x: Array, y: Array) -> Array:
     """``z = log2(2^x + 2^y)``; dz/dx = 2^(x - z).
@@ -138,7 +142,7 @@ def logaddexp2(x: Array, y: Array) -> Array:
 # ── circular functions ───────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.tan, lambda g, y, x: g * (1 + y * y))
+@elementwise(np.tan, lambda g, y, x: g * (1 + y * y), scalar="tan")
 def tan(x: Array) -> Array:
     """``y = tan x`` (x in radians); dy/dx = 1 + y^2.
 
@@ -147,7 +151,7 @@ def tan(x: Array) -> Array:
     """
 
 
-@elementwise(np.arcsin, lambda g, y, x: g / sqrt(1 - x * x), onnx="Asin")
+@elementwise(np.arcsin, lambda g, y, x: g / sqrt(1 - x * x), scalar="arcsin", onnx="Asin")
 def arcsin(x: Array) -> Array:
     """``y = arcsin x``, from -pi/2 to pi/2; dy/dx = 1 / sqrt(1 - x^2).
 
@@ -156,7 +160,7 @@ def arcsin(x: Array) -> Array:
     """
 
 
-@elementwise(np.arccos, lambda g, y, x: -g / sqrt(1 - x * x), onnx="Acos")
+@elementwise(np.arccos, lambda g, y, x: -g / sqrt(1 - x * x), scalar="arccos", onnx="Acos")
 def arccos(x: Array) -> Array:
     """``y = arccos x``, from 0 to pi; dy/dx = -1 / sqrt(1 - x^2).
 
@@ -165,7 +169,7 @@ def arccos(x: Array) -> Array:
     """
 
 
-@elementwise(np.arctan, lambda g, y, x: g / (1 + x * x), onnx="Atan")
+@elementwise(np.arctan, lambda g, y, x: g / (1 + x * x), scalar="arctan", onnx="Atan")
 def arctan(x: Array) -> Array:
     """``y = arctan x``, from -pi/2 to pi/2; dy/dx = 1 / (1 + x^2).
 
@@ -185,6 +189,7 @@ def _over_square(x: Array, y: Array) -> Array:
     np.arctan2,
     lambda g, z, y, x: g * _over_square(x, y),
     lambda g, z, y, x: -g * _over_square(y, x),
+    scalar="arctan2",
 )
 def arctan2(y: Array, x: Array) -> Array:
     """The angle of the point (x, y), from -pi to pi; dz/dy = x / r^2, dz/dx = -y / r^2.
@@ -200,6 +205,7 @@ def arctan2(y: Array, x: Array) -> Array:
     np.hypot,
     lambda g, z, x, y: g * x / where(equal(z, 0), 1, z),
     lambda g, z, x, y: g * y / where(equal(z, 0), 1, z),
+    scalar="hypot",
 )
 def hypot(x: Array, y: Array) -> Array:
     """``z = sqrt(x^2 + y^2)``, without overflow; dz/dx = x / z, and 0 at the origin.
@@ -209,7 +215,12 @@ def hypot(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.deg2rad, lambda g, y, x: deg2rad(g), linear="all")
+@elementwise(
+    np.deg2rad,
+    lambda g, y, x: deg2rad(g),
+    linear="all",
+    written_out=lambda x: x * (math.pi / 180),
+)
 def deg2rad(x: Array) -> Array:
     """``y = x pi / 180``: degrees as radians.
 
@@ -218,7 +229,12 @@ def deg2rad(x: Array) -> Array:
     """
 
 
-@elementwise(np.rad2deg, lambda g, y, x: rad2deg(g), linear="all")
+@elementwise(
+    np.rad2deg,
+    lambda g, y, x: rad2deg(g),
+    linear="all",
+    written_out=lambda x: x * (180 / math.pi),
+)
 def rad2deg(x: Array) -> Array:
     """``y = 180 x / pi``: radians as degrees.
 
@@ -261,6 +277,8 @@ def _sinc_derivative(x: ndarray, order: int) -> ndarray:
 def sinc(x: Array) -> Array:
     """``y = sin(pi x) / (pi x)``, and 1 at 0; its derivatives of any order are exact there too.
 
+    Shapes: x of any shape -> the same shape.
+
     >>> sinc([0.0, 0.5])
     array([1.        , 0.63661977])
     """
@@ -295,6 +313,8 @@ def _bessel_integral(x: ndarray, order: int) -> ndarray:
 def i0(x: Array) -> Array:
     """``y = I_0(x)``, the modified Bessel function of the first kind; dy/dx = I_1(x).
 
+    Shapes: x of any shape -> the same shape.
+
     >>> i0([0.0, 1.0])
     array([1.        , 1.26606588])
     """
@@ -304,7 +324,7 @@ def i0(x: Array) -> Array:
 # ── hyperbolic functions ─────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.sinh, lambda g, y, x: g * cosh(x))
+@elementwise(np.sinh, lambda g, y, x: g * cosh(x), scalar="sinh")
 def sinh(x: Array) -> Array:
     """``y = sinh x``; dy/dx = cosh x.
 
@@ -313,7 +333,7 @@ def sinh(x: Array) -> Array:
     """
 
 
-@elementwise(np.cosh, lambda g, y, x: g * sinh(x))
+@elementwise(np.cosh, lambda g, y, x: g * sinh(x), scalar="cosh")
 def cosh(x: Array) -> Array:
     """``y = cosh x``; dy/dx = sinh x.
 
@@ -322,7 +342,7 @@ def cosh(x: Array) -> Array:
     """
 
 
-@elementwise(np.arcsinh, lambda g, y, x: g / cosh(y))
+@elementwise(np.arcsinh, lambda g, y, x: g / cosh(y), scalar="arcsinh")
 def arcsinh(x: Array) -> Array:
     """``y = arsinh x``; dy/dx = 1 / cosh y = 1 / sqrt(1 + x^2).
 
@@ -331,7 +351,7 @@ def arcsinh(x: Array) -> Array:
     """
 
 
-@elementwise(np.arccosh, lambda g, y, x: g / sinh(y))
+@elementwise(np.arccosh, lambda g, y, x: g / sinh(y), scalar="arccosh")
 def arccosh(x: Array) -> Array:
     """``y = arcosh x`` for x >= 1; dy/dx = 1 / sinh y = 1 / sqrt(x^2 - 1).
 
@@ -340,7 +360,7 @@ def arccosh(x: Array) -> Array:
     """
 
 
-@elementwise(np.arctanh, lambda g, y, x: g / (1 - x * x))
+@elementwise(np.arctanh, lambda g, y, x: g / (1 - x * x), scalar="arctanh")
 def arctanh(x: Array) -> Array:
     """``y = artanh x``; dy/dx = 1 / (1 - x^2).
 

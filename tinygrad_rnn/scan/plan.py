@@ -62,7 +62,14 @@ class Plan:
         program = self._forward.program(self._kept)
         self.forward, self.reason = compiled(program, {}, self._wanted)
         if whole is not None:
-            self._backward[every, self.live.inputs, False] = BackwardLoop(whole, self)
+            backward = BackwardLoop(whole, self)
+            if self.backend == "native":
+                reason = backward.lowered[1]
+                if reason:  # forward and backward of a plan run on the same back end
+                    self.forward, _ = compiled(program, {}, "numpy")
+                    self.reason = reason
+                    backward = BackwardLoop(whole, self)
+            self._backward[every, self.live.inputs, False] = backward
         trace.forget()
 
     def backward(
@@ -229,10 +236,14 @@ class Plan:
 
 
 def compiled(
-    program: Program, given: Mapping[Value, str], backend: str, start: int = 0
+    program: Program,
+    given: Mapping[Value, str],
+    backend: str,
+    start: int = 0,
+    later: bool = False,
 ) -> tuple[Loop, str]:
     """A program made to run, and why it is not native, if it was to be."""
-    return made_to_run(simplify(program), given, start, backend)
+    return made_to_run(simplify(program), given, start, backend, later)
 
 
 class BackwardLoop:
@@ -269,7 +280,7 @@ class BackwardLoop:
         once = {names[v]: made for v, made in derived.given_for.items()}
         self._names = {made: name for name, made in once.items()}
         self._start = plan.forward.names.count
-        self._wanted = plan.backend if plan.reason else plan._wanted
+        self._wanted = "numpy" if plan.backend == "numpy" else plan._wanted
 
     @property
     def simplified(self) -> Program:
@@ -277,9 +288,13 @@ class BackwardLoop:
         return simplify(self._program)
 
     @functools.cached_property
+    def lowered(self) -> tuple[Loop, str]:
+        """What runs, and why it is not native, if it was to be; compiled when it is first run."""
+        return compiled(self._program, self._names, self._wanted, self._start, later=True)
+
+    @property
     def loop(self) -> Loop:
-        """Compiled when it is first run."""
-        return compiled(self._program, self._names, self._wanted, self._start)[0]
+        return self.lowered[0]
 
 
 def products_put_off(

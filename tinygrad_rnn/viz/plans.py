@@ -67,15 +67,15 @@ class _Builder:
             if direction == "forward":
                 names = [name for name in listing.stacked if self.source[name] is box]
                 box.lines += [f"given out: {', '.join(names)}"] if names else []
-            box.lines = box.lines or ["nothing"]
-            frame.parts.append(box)
+            if box.lines:
+                frame.parts.append(box)
             for name in dict.fromkeys(name for line in lines for name in line.operands):
                 if name not in numbers:
                     self.edge(name, box, kept=name in earlier)
         for old, new in listing.carried:
             edge = Edge(self.find(new), boxes["step"], "state")
             self.edges.setdefault((edge.tail, edge.head, edge.kind), edge).lines.append(old)
-        for before, after in itertools.pairwise(boxes.values()):
+        for before, after in itertools.pairwise(box for box in boxes.values() if box.lines):
             if (before, after, "data") not in self.edges:
                 self.edges[before, after, "after"] = Edge(before, after, "after")  # unseen
 

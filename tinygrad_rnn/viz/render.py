@@ -206,7 +206,8 @@ def _require_fit(png: bytes) -> None:
 # ── what is done to Graphviz's SVG ───────────────────────────────────────────────────────
 
 _FRAME = re.compile(
-    r'<g id="clust\d+" class="cluster">.*?<(?:path|polygon)[^>]*?(?:d|points)="([^"]*)"[^>]*/>\s*'
+    r'<g id="clust\d+" class="cluster">(?:(?!</g>).)*?'
+    r'<(?:path|polygon)[^>]*?(?:d|points)="([^"]*)"[^>]*/>\s*'
     r'(<text[^>]* x="([-\d.]+)" y="([-\d.]+)"[^>]*font-size="([\d.]+)"[^>]*>([^<]*)</text>)',
     re.DOTALL,
 )

@@ -102,6 +102,8 @@ def checked_theme(theme: str) -> str:
 
 def visible(text: str) -> str:
     """The text with what cannot be shown, or is no character of XML, as a picture of itself."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(map(_visible, text))
 
 
@@ -219,7 +221,7 @@ def log_ticks(low: float, high: float, tall: float) -> list[int]:
 
 def round_ticks(low: float, high: float) -> list[float]:
     """Four to ten round numbers, evenly spaced, that enclose what lies from low to high."""
-    span = max(high - low, 1e-3 * max(abs(low), abs(high), 1e-3))
+    span = max(high - low, 1e-3 * max(abs(low), abs(high))) or 1.0
     power = 10.0 ** math.floor(math.log10(span / 4))
     spacing = next(power * f for f in (1, 2, 2.5, 5, 10) if span / (power * f) <= 6)
     first, last = math.floor(low / spacing), math.ceil(high / spacing)

@@ -118,8 +118,10 @@ def _run(cell: Cell, call: int, noise: Any) -> Results:
             for i in range(call + 1):
                 setting.fill(i)
             outputs = setting.forward(unroll=True)
-            total = loss(outputs, cell.seed + call)
-            return values(outputs) | gradients(total, setting.inputs, "second" in cell.modes)
+            seed = cell.seed + call
+            total = loss(outputs, seed)
+            second = "second" in cell.modes
+            return values(outputs) | gradients(total, setting.inputs, second, seed)
     except Exception as error:
         raise LoopFailed(str(error)) from error
 

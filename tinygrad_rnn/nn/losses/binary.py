@@ -106,4 +106,5 @@ _bounded = Primitive(
     _checked,
     (lambda g, y, x, name: g,),
     elementwise=True,
+    right=lambda x, name: ops.logical_and(ops.greater_equal(x, 0), ops.less_equal(x, 1)),
 )

@@ -51,7 +51,7 @@ def _native_can_be_had() -> bool:
 
 
 def compiled(
-    program: Program, given: Mapping[Value, str], start: int, name: str
+    program: Program, given: Mapping[Value, str], start: int, name: str, later: bool = False
 ) -> tuple[Loop, str]:
     """A simplified program made to run.
 
@@ -60,6 +60,7 @@ def compiled(
         given: the names that values have in another program.
         start: the number that was given last there.
         name: the back end that is wanted.
+        later: compile machine code when it is first run, and not now.
 
     Returns:
         The loop, and why it is not native; "" where it is, or where nobody asked for that.
@@ -72,7 +73,10 @@ def compiled(
         from .native import NativeLoop, Unavailable, Unsupported
 
         try:
-            return NativeLoop(program, given, start), ""
+            loop = NativeLoop(program, given, start)
+            if not later:
+                loop.compile()
+            return loop, ""
         except Unavailable as error:
             why = str(error)
         except Unsupported as error:

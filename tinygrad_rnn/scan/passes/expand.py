@@ -6,6 +6,7 @@ parts can be done together with those of others, and write over each other's mem
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,15 @@ def written_out(build: Builder, call: Operation) -> Value | None:
 def inlined(build: Builder, call: Operation) -> Value | None:
     """The value of an operation, made of the operations that it is written out in."""
     assert call.op.written_out is not None
+    found = inlined_of(build, call, call.op.written_out)
+    if found is None:
+        return None
+    found.range = found.range or call.op.range
+    return found if (found.shape, found.dtype) == (call.shape, call.dtype) else None
+
+
+def inlined_of(build: Builder, call: Operation, function: Callable[..., Any]) -> Value | None:
+    """The value of a function of ``tg``'s with an operation's arguments and keywords."""
     trace = Trace()
     values: dict[int, Value] = {}
     arguments: list[Any] = []
@@ -50,13 +60,11 @@ def inlined(build: Builder, call: Operation) -> Value | None:
                 arguments.append(given)
             else:
                 arguments.append(x)
-        made = call.op.written_out(*arguments, **call.keywords)
+        made = function(*arguments, **call.keywords)
     if not isinstance(made, Tensor) or trace.sources:
         return None  # it needs arrays of its own
     translate(build, trace.instructions, trace.symbols, values)
-    found = values[made._array.slot]  # type: ignore[attr-defined]
-    found.range = found.range or call.op.range
-    return found if (found.shape, found.dtype) == (call.shape, call.dtype) else None
+    return values[made._array.slot]  # type: ignore[attr-defined]
 
 
 def negative_inwards(build: Builder, call: Operation) -> Value | None:
@@ -102,4 +110,4 @@ def _negated(build: Builder, x: Value) -> Value:
     return build.elementwise(_multiply, _negated(build, left), right)
 
 
-__all__ = ["inlined", "negative_inwards", "written_out"]
+__all__ = ["inlined", "inlined_of", "negative_inwards", "written_out"]

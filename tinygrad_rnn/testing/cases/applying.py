@@ -41,7 +41,7 @@ rows = [
         "polyint",
         [
             of(lambda xp, p: xp.polyint(p), (3,)),
-            of(lambda xp, p: xp.polyint(p, 2, [3.0, 1.0]), (3,)),
+            of(lambda xp, p: xp.polyint(p, 2, np.array([3.0, 1.0])), (3,)),
         ],
     ),
     Row("poly", [of(lambda xp, r: xp.poly(r), (3,))]),

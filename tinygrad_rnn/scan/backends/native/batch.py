@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...ir import Value, total
+from ...ir import Value
 from ...passes.buffers import part_indices
 from .functions import Unsupported
 from .groups import Item, Nest, Product
-from .lower import PARAMETERS, fills, made_by
+from .indices import added_at
+from .lower import PARAMETERS, TOTALS, fills, made_by
 from .memory import Place, part
 from .multiply import Products
 from .nests import NestWriter
@@ -51,7 +52,7 @@ class BatchWriter(Products):
     def over_time(self) -> None:
         f = self.f
         for v in self.batch.values:
-            if v.op is total:
+            if v.op in TOTALS:
                 self.clear(self.lowering.homes[v][0])
         self.forwards = f.let("sub i64 1, %reverse", "forwards")
         last = f.let("sub i64 %T, 1")
@@ -79,7 +80,10 @@ class BatchWriter(Products):
             self.comment(item)
             if isinstance(item, Nest):
                 space = self.shown(item.space)
-                NestWriter(self.f, item, space, self.read, self.homes, self.address).write()
+                if item.members[0].op is added_at:
+                    self.fill(self.homes(item.members[0])[0])
+                NestWriter(self, item, space).write()
+                self.copy_sums(item)
             elif isinstance(item, Product):
                 self.product(item)
             else:
@@ -88,6 +92,14 @@ class BatchWriter(Products):
         for v, place in lowering.copies:
             if lowering.copied_in[v] == self.number:
                 self.copy(self.read(v), place)
+
+    def copy_sums(self, item: Nest) -> None:
+        """What was added up in its first home goes to the others."""
+        for v in item.members:
+            if v.op is added_at:
+                first, *others = self.homes(v)
+                for other in others:
+                    self.copy(first, other)
 
     def homes(self, v: Value) -> list[Place]:
         return self.lowering.homes.get(v, [])

@@ -1,8 +1,11 @@
-"""What depends on the constants of a program alone: made once for the arrays that they are.
+"""Remember what depends on the constants of a program only: packed matrices, transposes, results.
 
-Between two steps of an optimiser the weights are the same arrays at every call. What was made of
-them (panels of matrices, transposes) lives as long as they do. An array is known by its identity,
-so this holds for arrays that nobody can write into: those of Tensors, which are read-only.
+The weights are the same arrays at every call until the optimiser binds new ones. So this work is
+done once for given arrays, and dropped when one of the arrays is freed.
+
+An array is recognised by identity, so its numbers must not change. Only read-only arrays are
+remembered: those of Tensors, and views of them. A view is a new object at each call, so a view is
+recognised by its owner and its layout. For any other array the work is done at every call.
 """
 
 from __future__ import annotations
@@ -15,12 +18,12 @@ from typing import Any
 
 from numpy import ndarray
 
-#: Of so many sets of constants (as of layers that have one plan) everything is kept.
+#: The most sets of constants that one program remembers: several layers may share a plan.
 MOST = 8
 
 
 class Prepared:
-    """What was made of constants.
+    """What was computed from a set of constants.
 
     Args:
         memory: that it was made in.
@@ -44,23 +47,34 @@ class Prepared:
         copies = [None if y is x else y for x, y in zip(constants, laid_out, strict=True)]
         self._copies = copies if any(y is not None for y in copies) else None
         self._fixed = fixed
-        self._of: tuple[weakref.ref[ndarray], ...] = ()
+        self._of: tuple[tuple[weakref.ref[ndarray], Any], ...] = ()
         self.once = once
 
     def hold_weakly(self, constants: Sequence[ndarray], dropped: Callable[[Any], None]) -> None:
         """Know the constants again; call ``dropped`` when one of them is freed."""
-        self._of = tuple([weakref.ref(x, dropped) for x in constants])
+        self._of = tuple(
+            [
+                (weakref.ref(_owner(x), dropped), None if x.base is None else _layout(x))
+                for x in constants
+            ]
+        )
 
     def is_of(self, constants: Sequence[ndarray]) -> bool:
         """Whether it was made of these very arrays, and nobody can have written into them."""
-        for x, held in zip(constants, self._of, strict=True):
-            if held() is not x or x.flags.writeable:
+        for x, (held, layout) in zip(constants, self._of, strict=True):
+            owner = held()
+            if layout is None:
+                if owner is not x:
+                    return False
+            elif owner is None or owner is not x.base or _layout(x) != layout:
+                return False
+            if owner.flags.writeable:
                 return False
         return True
 
     @property
     def alive(self) -> bool:
-        return all(held() is not None for held in self._of)
+        return all(held() is not None for held, _ in self._of)
 
     def with_(self, constants: Sequence[ndarray]) -> list[ndarray]:
         """The arrays that the code reads, in its order."""
@@ -106,13 +120,23 @@ def _clean(remembered: weakref.ref[Remembered], _: Any) -> None:
 
 def is_read_only(x: ndarray) -> bool:
     """Whether nobody can write into an array: it and its owner are read-only, as Tensors' are."""
-    owner = x if x.base is None else x.base
+    owner = _owner(x)
     return (
         not x.flags.writeable
         and type(owner) is ndarray
         and owner.flags.owndata
         and not owner.flags.writeable
     )
+
+
+def _owner(x: ndarray) -> Any:
+    """What an array's memory belongs to."""
+    return x if x.base is None else x.base
+
+
+def _layout(x: ndarray) -> Any:
+    """Where an array lies, and how."""
+    return x.__array_interface__["data"][0], x.shape, x.strides
 
 
 __all__ = ["Prepared", "Remembered", "is_read_only"]

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy import ndarray
 
 
@@ -52,9 +54,35 @@ _lock = threading.RLock()
 word = ctypes.c_int64
 
 
+#: Where in NumPy's array object the address of its elements stands, and in Python's tuple that of
+#: its first item. This is how generated code finds the elements: asking each array costs 1 us.
+DATA, ITEMS = object.__basicsize__, tuple.__basicsize__
+
+
 def address_of(arrays: tuple[ndarray, ...]) -> int:
-    """What generated code finds arrays by: the address of the tuple of them."""
+    """What generated code finds arrays by: the address of the tuple of them.
+
+    It is valid as long as somebody holds the tuple.
+    """
     return id(arrays)
+
+
+def _require_known_objects() -> None:
+    """Look whether Python's and NumPy's objects are what generated code takes them for.
+
+    Raises:
+        Unavailable: they are not.
+    """
+    x = np.zeros(1)
+    arrays = (x, x)
+    known = sys.implementation.name == "cpython"  # elsewhere id() is no address
+    if known:
+        item, data = (
+            ctypes.c_void_p.from_address(id(o) + at) for o, at in ((arrays, ITEMS), (x, DATA))
+        )
+        known = item.value == id(x) and data.value == x.ctypes.data
+    if not known:
+        raise Unavailable("Python or NumPy keeps its arrays in an unknown way")
 
 
 @functools.cache
@@ -82,13 +110,23 @@ def _binding() -> Any:
 _held: list[Any] = []
 
 
-@functools.cache
+#: What to compile for in the place of this processor: tests try what others have.
+simulated: Target | None = None
+
+
 def target() -> Target:
-    """What this processor can do.
+    """What code is compiled for.
 
     Raises:
-        Unavailable: llvmlite is missing, too old, or cannot compile for it.
+        Unavailable: llvmlite is missing, too old, or cannot compile for this processor.
     """
+    return _host() if simulated is None else simulated
+
+
+@functools.cache
+def _host() -> Target:
+    """What this processor can do."""
+    _require_known_objects()
     with _lock:
         _, features = _binding()
     if features.get("avx512f") and features.get("avx512vl") and features.get("avx512bw"):

@@ -374,6 +374,121 @@ def called(v: Lanes, name: str, kind: str, x: str) -> str:
     return v.let(f"call {one} @{full}({one} {x})")
 
 
+#: The functions of C's library, called for each number, by the names that NumPy gives them.
+OF_C = {
+    "sin": "sin",
+    "cos": "cos",
+    "tan": "tan",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "sinh": "sinh",
+    "cosh": "cosh",
+    "arcsinh": "asinh",
+    "arccosh": "acosh",
+    "arctanh": "atanh",
+    "expm1": "expm1",
+    "exp2": "exp2",
+    "log2": "log2",
+    "log10": "log10",
+    "cbrt": "cbrt",
+    "hypot": "hypot",
+    "fmod": "fmod",
+}
+
+
+def _of_c(name: str) -> Write:
+    return _float_only(lambda v, kind, *xs: v.each(name, kind, *xs))
+
+
+def _divided(v: Lanes, kind: str, x: str, y: str) -> tuple[str, str, str]:
+    """The remainder of x / y with the sign of x, its exact quotient, and which sign y has not."""
+    rest = v.each("fmod", kind, x, y)
+    whole = v.do("fdiv", kind, v.do("fsub", kind, x, rest), y)
+    zero = v.all(0, kind)
+    below = [v.compare("olt", kind, a, zero) for a in (y, rest)]
+    other = v.do("and", "i1", v.do("xor", "i1", *below), v.compare("une", kind, rest, zero))
+    return rest, whole, other
+
+
+def _signed(v: Lanes, kind: str, x: str, sign: str) -> str:
+    """x; where it is 0, with a sign."""
+    zero = v.all(0, kind)
+    is_zero = v.compare("oeq", kind, x, zero)
+    return v.select(is_zero, kind, v.intrinsic("copysign", kind, zero, sign), x)
+
+
+def _whole_divided(v: Lanes, kind: str, x: str, y: str) -> tuple[str, str]:
+    """floor(x / y) and x - y floor(x / y) of integers; 0 for y = 0, as in NumPy.
+
+    The processor stops at a division by 0, and at one of the smallest integer by -1.
+    """
+    if kind == "i1":
+        raise Unsupported("a quotient of booleans")
+    zero, minus = v.all(0, kind), v.all(-1, kind)
+    none, turned = (v.compare("eq", kind, y, at) for at in (zero, minus))
+    by = v.select(v.do("or", "i1", none, turned), kind, v.all(1, kind), y)
+    quotient, rest = v.do("sdiv", kind, x, by), v.do("srem", kind, x, by)
+    other = v.compare("slt", kind, v.do("xor", kind, rest, y), zero)
+    other = v.do("and", "i1", other, v.compare("ne", kind, rest, zero))
+    quotient = v.select(other, kind, v.do("add", kind, quotient, minus), quotient)
+    quotient = v.select(turned, kind, v.negative(kind, x), quotient)
+    rest = v.select(other, kind, v.do("add", kind, rest, y), rest)
+    return v.select(none, kind, zero, quotient), v.select(none, kind, zero, rest)
+
+
+def _remainder(v: Lanes, kind: str, x: str, y: str) -> str:
+    """x - y floor(x / y), exactly, with the sign of y; NaN for y = 0."""
+    if not is_float(kind):
+        return _whole_divided(v, kind, x, y)[1]
+    rest, _, other = _divided(v, kind, x, y)
+    moved = v.select(other, kind, v.do("fadd", kind, rest, y), rest)
+    return _signed(v, kind, moved, y)
+
+
+def _floor_divide(v: Lanes, kind: str, x: str, y: str) -> str:
+    """floor(x / y) by way of the remainder, as NumPy rounds it."""
+    if not is_float(kind):
+        return _whole_divided(v, kind, x, y)[0]
+    quotient = v.do("fdiv", kind, x, y)
+    _, whole, other = _divided(v, kind, x, y)
+    whole = v.select(other, kind, v.do("fadd", kind, whole, v.all(-1, kind)), whole)
+    floor = v.intrinsic("floor", kind, whole)
+    far = v.compare("ogt", kind, v.do("fsub", kind, whole, floor), v.all(0.5, kind))
+    floor = v.select(far, kind, v.do("fadd", kind, floor, v.all(1, kind)), floor)
+    floor = v.select(v.compare("oeq", kind, whole, v.all(0, kind)), kind, whole, floor)
+    floor = _signed(v, kind, floor, quotient)
+    return v.select(v.compare("oeq", kind, y, v.all(0, kind)), kind, quotient, floor)
+
+
+def _extreme_number(larger: bool) -> Write:
+    """x if x >= y or y is NaN, else y."""
+
+    def write(v: Lanes, kind: str, x: str, y: str) -> str:
+        first = v.compare("oge" if larger else "ole", kind, x, y)
+        either = v.do("or", "i1", first, v.compare("uno", kind, y, y))
+        return v.select(either, kind, x, y)
+
+    return _float_only(write)
+
+
+def _sign_bit(v: Lanes, kind: str, x: str) -> str:
+    whole = _integer[kind]
+    return v.compare("slt", whole, v.convert("bitcast", x, kind, whole), v.all(0, whole))
+
+
+def _step(v: Lanes, kind: str, x: str) -> str:
+    """1 where x > 0, else 0; NaN for NaN."""
+    zero = v.all(0, kind)
+    y = v.select(v.compare("ogt", kind, x, zero), kind, v.all(1, kind), zero)
+    return v.select(v.compare("uno", kind, x, x), kind, x, y)
+
+
+def _rounded(name: str) -> Write:
+    return _float_only(lambda v, kind, x: v.intrinsic(name, kind, x))
+
+
 #: What gives booleans, whatever it is applied to.
 PREDICATES = frozenset(
     {
@@ -388,7 +503,9 @@ PREDICATES = frozenset(
         "isinf",
         "logical_and",
         "logical_or",
+        "logical_xor",
         "logical_not",
+        "signbit",
     }
 )
 
@@ -403,16 +520,24 @@ INSTRUCTIONS: dict[str, Write] = {
     "absolute": _absolute,
     "square": lambda v, kind, x: _arithmetic("fmul", "mul", "and")(v, kind, x, x),
     "sqrt": _float_only(lambda v, kind, x: v.intrinsic("sqrt", kind, x)),
-    "floor": _float_only(lambda v, kind, x: v.intrinsic("floor", kind, x)),
+    "floor": _rounded("floor"),
+    "ceil": _rounded("ceil"),
+    "trunc": _rounded("trunc"),
+    "rint": _rounded("roundeven"),
+    "remainder": _remainder,
+    "floor_divide": _floor_divide,
     "exp": _float_only(exp),
     "log": _float_only(log),
     "log1p": _float_only(log1p),
-    "sin": _float_only(lambda v, kind, x: v.each("sin", kind, x)),
-    "cos": _float_only(lambda v, kind, x: v.each("cos", kind, x)),
+    **{name: _of_c(function) for name, function in OF_C.items()},
     "tanh": _float_only(tanh),
     "sigmoid": _float_only(sigmoid),
     "maximum": _extreme(larger=True),
     "minimum": _extreme(larger=False),
+    "fmax": _extreme_number(larger=True),
+    "fmin": _extreme_number(larger=False),
+    "signbit": _float_only(_sign_bit),
+    "step": _float_only(_step),
     "equal": _comparison("oeq", "eq", "eq"),
     "not_equal": _comparison("une", "ne", "ne"),
     "less": _comparison("olt", "slt", "ult"),
@@ -425,6 +550,7 @@ INSTRUCTIONS: dict[str, Write] = {
     "isinf": _float_only(_is_infinite),
     "logical_and": _logical("and"),
     "logical_or": _logical("or"),
+    "logical_xor": _logical("xor"),
     "logical_not": lambda v, kind, x: _not(v, "i1", _is_true(v, kind, x)),
     "bitwise_and": _bitwise("and"),
     "bitwise_or": _bitwise("or"),

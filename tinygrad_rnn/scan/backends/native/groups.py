@@ -19,11 +19,16 @@ from ....ops.shaping import _as_constant as as_constant
 from ...ir import Value, filled, times_steps, total, total_matmul
 from ...passes.buffers import part_indices
 from .functions import INSTRUCTIONS, Unsupported
+from .indices import added_at, confirmed, picked, total_added_at
 from .memory import is_view
 from .text import kind_of
 
 _matmul, _sum, _sum_to = table["matmul"], table["sum"], table["sum_to"]
-_max, _min = table["max"], table["min"]
+_max, _min, _prod = table["max"], table["min"], table["prod"]
+#: What has a nest by itself, one number after the other.
+ALONE = (added_at, total_added_at)
+#: What a nest adds to memory: it holds nothing of it in registers.
+SUMS = (total, *ALONE)
 _casts = (table["_astype"], as_constant.primitive)  # type: ignore[attr-defined]
 
 Space: TypeAlias = tuple[int, ...]
@@ -73,14 +78,14 @@ Item: TypeAlias = Nest | Product | Assembly
 
 def is_elementwise(v: Value) -> bool:
     assert v.op is not None
-    if v.op in (filled, times_steps, *_casts):
+    if v.op in (filled, times_steps, picked, confirmed, *_casts):
         return True
     return v.op.scalar is not None and not v.keywords
 
 
 def reduced_axes(v: Value) -> tuple[int, ...] | None:
     """The axes that a reduction runs along; None for another operation."""
-    if v.op in (_sum, _max, _min):
+    if v.op in (_sum, _prod, _max, _min):
         rank = len(v.inputs[0].shape)
         axis = v.keywords["axis"]
         if axis is None or rank == 0:
@@ -130,7 +135,9 @@ def require(v: Value) -> None:
         if alike and len(v.args[1].shape) == 2 and len(v.shape) >= 1:
             return
         raise Unsupported(where + f" {[x.shape for x in v.inputs]}")
-    if op is total:
+    if op in (total, added_at, total_added_at):
+        if v.dtype.kind == "b":
+            raise Unsupported(where)
         return
     if reduced_axes(v) is not None:
         if op in (_max, _min) and v.dtype.kind == "b":
@@ -200,7 +207,7 @@ def _product(
 
 def _space(v: Value) -> Space:
     """The shape that a nest runs through to make v."""
-    if v.op is total or reduced_axes(v) is not None:
+    if v.op in SUMS or reduced_axes(v) is not None:
         return v.inputs[0].shape
     return v.shape
 
@@ -213,27 +220,33 @@ def _nest(first: Value, pending: list[Value], ready: set[Value]) -> Nest:
             continue
         if _space(v) != nest.space:
             continue
-        if not all(_can_read(x, nest, here, ready) for x in v.inputs):
+        if not all(_can_read(x, here, ready) for x in v.inputs):
+            continue
+        if v.op is picked and root(v.args[0]) not in ready:
+            continue  # any element may be read
+        if nest.members and any(x.op in ALONE for x in (v, nest.members[0])):
             continue
         axes = reduced_axes(v)
         if axes is not None:
             if nest.reduced not in (None, axes):
                 continue
             nest.reduced = axes
-        elif v.op is not total:
+        elif v.op not in SUMS:
             here.add(v)
         nest.members.append(v)
     assert nest.members, first
     return nest
 
 
-def _can_read(x: Value, nest: Nest, here: set[Value], ready: set[Value]) -> bool:
+def _can_read(x: Value, here: set[Value], ready: set[Value]) -> bool:
     if x in here:
         return True
     return root(x) in ready
 
 
 __all__ = [
+    "ALONE",
+    "SUMS",
     "Assembly",
     "Item",
     "Nest",

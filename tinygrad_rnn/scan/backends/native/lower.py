@@ -40,9 +40,10 @@ from ...passes.buffers import covers, part_indices
 from . import products
 from .engine import target
 from .functions import LONG, Unsupported
-from .groups import Assembly, Item, Nest, Product, grouped, reduced_axes, require, root
+from .groups import SUMS, Assembly, Item, Nest, Product, grouped, reduced_axes, require, root
+from .indices import confirmed, numbers, total_added_at
 from .memory import Memory, Place, is_view, kind_of_value, padded, part, plain
-from .passes import is_large, positions
+from .passes import is_large
 from .products import Large
 from .rows import Rows, batch_of
 from .text import SIZES, Module, kind_of
@@ -50,15 +51,13 @@ from .text import SIZES, Module, kind_of
 if TYPE_CHECKING:
     from .batch import BatchWriter
 
-#: Where in NumPy's array object the address of its elements stands, and in Python's tuple that of
-#: its first item.
-DATA, ITEMS = object.__basicsize__, tuple.__basicsize__
-
 #: The numbers of the first arrays of a call, and of those that follow.
 SCRATCH, BLOCKS, CONSTANTS, GIVEN = range(4)
 
 #: From so many long functions on they are called, which is sooner compiled.
 MANY = 12
+
+TOTALS = (total, total_added_at)
 
 PARAMETERS = ("ptr %arrays", "i64 %T", "i64 %reverse", "i64 %part", "i64 %parts")
 
@@ -122,6 +121,7 @@ class Lowering:
         fixed: arrays that it reads: after the constants of a call.
         once: the arrays that the caller makes for given constants: after the fixed ones.
         made: the arrays that the caller makes: after the sequences and carries.
+        flag: the last of them, where a number may be wrong: 0 before the call, 1 if one was.
         new_carries, stacked, totals, kept: what a call returns.
         static, moving: bytes of scratch memory that a call needs once, and for each of T + 1 steps.
         constant: bytes of constant memory.
@@ -131,7 +131,7 @@ class Lowering:
     def __init__(self, program: Program, names: Names, parts: int = 1):
         self.program, self.names = program, names
         for v in program.made:
-            if v.op is not positions:
+            if v.op is not numbers:
                 require(v)
         for v in program.given:
             if kind_of(v.dtype) is None or math.prod(v.shape) == 0:
@@ -160,6 +160,7 @@ class Lowering:
         self.carried: list[Place] = []
         self._place_results()
         self.packed: dict[Any, Memory] = {}
+        self.flag = self._flag()
         self.items = [self._items(i) for i in range(len(self.batches))]
         self._place_made()
         self.block_bytes = self._blocks()
@@ -195,7 +196,7 @@ class Lowering:
         f = self.module.function(stage.name, PARAMETERS)
         for place, i in enumerate(stage.batches):
             call = f"call void @{self.writers[i].name}({', '.join(PARAMETERS)})"
-            if self._work(i) and (cut or i != self.steps):
+            if cut if i == self.steps else self._work(i):
                 f.write(call)
                 continue
             turn = f.let(f"urem i64 {place}, %parts")
@@ -270,7 +271,7 @@ class Lowering:
     def _assign_batches(self) -> None:
         program = self.program
         for v in program.before:
-            if v.varies or v.op is positions or is_view(v):
+            if v.varies or v.op is numbers or is_view(v):
                 self._assign(v)
             else:
                 self._put(v, 0)
@@ -310,12 +311,12 @@ class Lowering:
         return self._row_by_row is None or self._row_by_row.reads_its_row(v, v)
 
     def _assign(self, v: Value) -> None:
-        if is_view(v) or v.op is positions:
+        if is_view(v) or v.op is numbers:
             return  # it is made wherever it is read
         kind = "each" if v.varies else "once"
         if is_large(v) or v.op is total_matmul:
             kind = "product"
-        elif v.op is total:
+        elif v.op in TOTALS:
             kind = "each"
         if kind != "product" and self._joins_product(v):
             return
@@ -328,12 +329,14 @@ class Lowering:
                 continue
             same = self.batches[at].kind
             in_step = same == "each" or (same == "steps" and self._in_steps(v.inputs[0]))
-            if v.op is total and in_step:
+            if v.op is total_added_at and same == "steps":  # what has the rows mixes them
+                in_step = self._row_by_row is None
+            if v.op in TOTALS and in_step:
                 least = max(least, at)
                 if same == "steps":
                     kind = "steps"
                 continue
-            together = same == kind and kind != "product" and x.op is not total
+            together = same == kind and kind != "product" and x.op not in TOTALS
             least = max(least, at if together else at + 1)
         if kind != "product":
             for i in range(least, len(self.batches)):
@@ -384,7 +387,7 @@ class Lowering:
         for v in program.constants:
             self._give(v, plain(self._argument(v, "one", len(self.given), True), v.shape))
         for v in program.made:
-            if v.op is positions:
+            if v.op is numbers:
                 number = len(program.constants) + len(self.fixed)
                 self.fixed.append(v.op.forward(**v.keywords))
                 self._give(v, plain(self._argument(v, "one", number, True), v.shape))
@@ -435,6 +438,14 @@ class Lowering:
             self.scratch[memory] = self.static
             self.static += size
         return memory
+
+    def _flag(self) -> Memory | None:
+        """Where the code says that a number was wrong, if one may be."""
+        if not any(v.op is confirmed for v in self.program.made):
+            return None
+        number = len(self.program.sequences) + len(self.program.carries) + len(self.made)
+        self.made.append(Result("made", len(self.made), (1,), np.dtype(np.int64), "one"))
+        return Memory("flag", "i64", 1, "one", number)
 
     def _blocks(self) -> list[int]:
         """Bytes that one large product after the other works in, for blocks of B and of A."""
@@ -540,7 +551,9 @@ class Lowering:
                 if v in self._elsewhere and v.varies and not self._has_block(v):
                     size, strides = padded(v.shape, kind_of_value(v))
                     memory = self.scratch_memory(self.names[v], kind_of_value(v), size, "T")
-                    self.homes.setdefault(v, []).append(Place(memory, 0, strides, v.shape, "t"))
+                    # First, since others read the first: a part of another value may be one slot.
+                    home = Place(memory, 0, strides, v.shape, "t")
+                    self.homes.setdefault(v, []).insert(0, home)
                 if v in needed and not self.homes.get(v):
                     size, strides = size_of(v), plain(_nowhere, v.shape).strides
                     memory = self.scratch_memory(
@@ -569,7 +582,7 @@ class Lowering:
         needed: set[Value] = set()
         for item in items:
             for v in made_by(item):
-                if isinstance(item, (Assembly, Product)) or v.op is total:
+                if isinstance(item, (Assembly, Product)) or v.op in SUMS:
                     needed.add(v)
                 product = item.product.inputs if isinstance(item, Product) else []
                 for x in (*v.inputs, *product):
@@ -622,10 +635,9 @@ def _readers(program: Program) -> dict[Value, int]:
 __all__ = [
     "BLOCKS",
     "CONSTANTS",
-    "DATA",
-    "ITEMS",
     "PARAMETERS",
     "SCRATCH",
+    "TOTALS",
     "Lowering",
     "Result",
     "Stage",

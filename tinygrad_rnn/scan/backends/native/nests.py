@@ -6,9 +6,8 @@ which everything lies one behind the other are one axis. A reduction keeps its s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,11 +15,15 @@ from ....graph import table
 from ...ir import Value, filled, times_steps, total
 from .engine import target
 from .functions import INSTRUCTIONS, LONG, PREDICATES, Unsupported, called, converted
-from .groups import Nest, kept_axes, reduced_axes
-from .memory import Place
-from .text import Function, Lanes, is_float, kind_of
+from .groups import ALONE, SUMS, Nest, kept_axes, reduced_axes
+from .indices import confirmed, numbers, picked
+from .memory import Place, plain
+from .text import Lanes, is_float, kind_of
 
-_max, _min = table["max"], table["min"]
+if TYPE_CHECKING:
+    from .batch import BatchWriter
+
+_max, _min, _prod = table["max"], table["min"], table["prod"]
 
 
 @dataclass
@@ -60,41 +63,43 @@ class NestWriter:
     """Writes one nest.
 
     Args:
-        function: to write it to.
-        space: the part of the nest's space to run through: some of its rows, from the row where
-            ``address`` finds things.
-        read: where a value lies that another nest has made.
-        homes: where to store a value; none where only this nest reads it.
-        address: of a place, now, given how many elements its rows are apart.
+        batch: that it belongs to: it knows where values lie.
+        space: the part of the nest's space to run through: some of its rows.
     """
 
-    def __init__(
-        self,
-        function: Function,
-        nest: Nest,
-        space: tuple[int, ...],
-        read: Callable[[Value], Place],
-        homes: Callable[[Value], list[Place]],
-        address: Callable[[Place, int], str],
-    ):
-        self.f, self.nest = function, nest
-        self.here = {v for v in nest.members if reduced_axes(v) is None and v.op is not total}
+    def __init__(self, batch: BatchWriter, nest: Nest, space: tuple[int, ...]):
+        self.f, self.nest = batch.f, nest
+        self.here = {v for v in nest.members if reduced_axes(v) is None and v.op not in SUMS}
 
         def access(x: Value, place: Place, strides: tuple[int, ...]) -> Access:
-            return Access(_kind(x), address(place, strides[0] if strides else 0), strides)
+            return Access(_kind(x), batch.address(place, strides[0] if strides else 0), strides)
 
         self.loads: dict[Value, Access] = {}
         self.stores: dict[Value, list[Access]] = {}
+        #: Where indices count: the address of the first element, and the strides of the axes.
+        self.indexed: dict[Value, tuple[str, tuple[int, ...]]] = {}
+        self.flag = ""
         for v in nest.members:
-            for x in v.inputs:
+            inputs, places = v.inputs, batch.homes(v)
+            if v.op is picked or v.op in ALONE:
+                place = batch.read(v.args[0]) if v.op is picked else places[0]
+                self.indexed[v] = batch.address(place), place.strides
+                inputs = inputs[1:] if v.op is picked else inputs
+            if v.op is confirmed:
+                assert batch.lowering.flag is not None
+                self.flag = batch.address(plain(batch.lowering.flag, (1,)))
+            for x in inputs:
                 if x not in self.here and x not in self.loads:
-                    self.loads[x] = access(x, read(x), read(x).along(nest.space))
-            self.stores[v] = [access(v, place, self._strides(v, place)) for place in homes(v)]
+                    place = batch.read(x)
+                    self.loads[x] = access(x, place, place.along(nest.space))
+            self.stores[v] = []
+            if v.op not in ALONE:
+                self.stores[v] = [access(v, p, self._strides(v, p)) for p in places]
         self.accesses = [*self.loads.values(), *(a for s in self.stores.values() for a in s)]
         self.axes = merged(space, nest.reduced or (), self.accesses)
         self.reductions = [v for v in nest.members if reduced_axes(v) is not None]
         self.width = self._width()
-        self.one, self.v = Lanes(function, 1), Lanes(function, self.width)
+        self.one, self.v = Lanes(self.f, 1), Lanes(self.f, self.width)
         self.values: dict[Value, str] = {}
 
     def _strides(self, v: Value, place: Place) -> tuple[int, ...]:
@@ -108,7 +113,7 @@ class NestWriter:
 
     def _width(self) -> int:
         """Lanes of a vector: no more than the last axis needs."""
-        if not self.axes:
+        if not self.axes or self.nest.members[0].op in ALONE:
             return 1
         kinds = {_kind(v) for v in (*self.nest.members, *self.loads)}
         lanes = target().lanes("float" if "float" in kinds else "double")
@@ -206,6 +211,8 @@ class NestWriter:
             if reduced_axes(v) is None:
                 if v.op is total:
                     self._accumulate(v, n)
+                elif v.op in ALONE:
+                    self._add_at(v)
                 else:
                     self.values[v] = self._made(v)
                     for i, access in enumerate(stores):
@@ -232,10 +239,78 @@ class NestWriter:
         before = self.v.load(kind, self.pointers[n], stride, self.mask)
         self._store(self.v.do(_plus(kind), kind, before, self.values[x]), access, n)
 
+    # ── indices ──────────────────────────────────────────────────────────────────────────
+
+    def _offset(self, v: Value) -> str:
+        """How many elements behind the first one the indices point."""
+        _, strides = self.indexed[v]
+        offset = self.v.all(0, "i64")
+        for x, stride in zip(v.inputs[1:], strides, strict=True):
+            steps = self.v.do("mul", "i64", self._operand(x, "i64"), self.v.all(stride, "i64"))
+            offset = self.v.do("add", "i64", offset, steps)
+        return offset
+
+    def _pick(self, v: Value) -> str:
+        kind, (address, _), offset = _kind(v), self.indexed[v], self._offset(v)
+        if self.width > 1 and not self._is_run(v):
+            return self.v.load_each(kind, address, offset, self.mask)
+        if self.width > 1:
+            offset = self.f.let(f"extractelement {self.v.type('i64')} {offset}, i32 0")
+        at = self.f.pointer(kind, address, offset)
+        return self.v.load(kind, at, 1, self.mask)
+
+    def _is_run(self, v: Value) -> bool:
+        """Whether the lanes read neighbouring elements, as in a row of a table."""
+        assert self.vector is not None
+        axis, loads = self.axes[self.vector], list(self.loads)
+        _, strides = self.indexed[v]
+        moving = []
+        for x, stride in zip(v.inputs[1:], strides, strict=True):
+            if x not in self.loads:
+                return False
+            if axis.strides[loads.index(x)]:
+                moving.append((x, stride))
+        if len(moving) != 1:
+            return False
+        ((x, stride),) = moving
+        if x.op is not numbers or stride != 1:
+            return False
+        steps = np.diff(x.keywords["array"], axis=-1)
+        return steps.shape[-1] + 1 == axis.size and bool((steps == 1).all())
+
+    def _add_at(self, v: Value) -> None:
+        """Add one number where its indices point."""
+        kind, (address, _) = _kind(v), self.indexed[v]
+        at = self.f.pointer(kind, address, self._offset(v))
+        before = self.one.load(kind, at, 1, None)
+        after = self.one.do(_plus(kind), kind, before, self.values[v.inputs[0]])
+        self.one.store(kind, after, at, 1, None)
+
+    def _confirm(self, v: Value) -> str:
+        """Set the flag where a number is wrong."""
+        x, right = v.args
+        wrong = self.v.do("xor", "i1", self._operand(right, "i1"), self.v.all(True, "i1"))
+        if self.width > 1:
+            if self.mask is not None:
+                wrong = self.v.do("and", "i1", wrong, self.mask)
+            masks, name = self.v.type("i1"), f"llvm.vector.reduce.or.v{self.width}i1"
+            self.f.module.declare(name, "i1", [masks])
+            wrong = self.f.let(f"call i1 @{name}({masks} {wrong})")
+        before = self.one.load("i64", self.flag, 1, None)
+        after = self.one.do("or", "i64", before, self.one.convert("zext", wrong, "i1", "i64"))
+        self.one.store("i64", after, self.flag, 1, None)
+        return self._operand(x, _kind(v))
+
+    # ── operations ───────────────────────────────────────────────────────────────────────
+
     def _made(self, v: Value) -> str:
         """Write an elementwise operation."""
         op, kind = v.op, _kind(v)
         assert op is not None
+        if op is picked:
+            return self._pick(v)
+        if op is confirmed:
+            return self._confirm(v)
         if op is filled:
             return self.v.all(v.keywords["fill_value"], kind)
         if op is times_steps:
@@ -323,7 +398,7 @@ def _identity(v: Value, kind: str) -> Any:
             return sign * np.inf
         bits = 64 if kind == "i64" else 32
         return -(2 ** (bits - 1)) if v.op is _max else 2 ** (bits - 1) - 1
-    return 0
+    return 1 if v.op is _prod else 0
 
 
 def _combined(lanes: Lanes, v: Value, kind: str, x: str, y: str) -> str:
@@ -331,6 +406,8 @@ def _combined(lanes: Lanes, v: Value, kind: str, x: str, y: str) -> str:
         return INSTRUCTIONS["maximum"](lanes, kind, x, y)
     if v.op is _min:
         return INSTRUCTIONS["minimum"](lanes, kind, x, y)
+    if v.op is _prod:
+        return INSTRUCTIONS["multiply"](lanes, kind, x, y)
     return lanes.do(_plus(kind), kind, x, y)
 
 

@@ -39,6 +39,7 @@ from ...passes.expand import inlined
 from ...passes.schedule import schedule
 from ...passes.simplify import RULES
 from .groups import root
+from .indices import added_at, indexed, known, looked_at, total_added_at
 from .rows import Rows, batch_of
 
 _add, _matmul, _multiply, _sum = (table[x] for x in ("add", "matmul", "multiply", "sum"))
@@ -65,6 +66,8 @@ def expanded(program: Program) -> Program:
             thin_product,
             sums_of_products,
             sum_of_parts,
+            indexed,
+            looked_at,
             first_largest,
             one_by_one,
             placed,
@@ -72,14 +75,14 @@ def expanded(program: Program) -> Program:
     )
 
 
-#: An array of whole numbers, known before anything runs.
-positions = Primitive("positions", lambda shape: np.arange(math.prod(shape)).reshape(shape), None)
-
 _first_place = first_place.primitive  # type: ignore[attr-defined]
-_max, _min, _where, _cumsum = table["max"], table["min"], table["where"], table["cumsum"]
+_max, _min, _where = table["max"], table["min"], table["where"]
 _einsum, _pad, _place = table["einsum"], table["_pad"], table["_place"]
 _equal, _not_equal = ops.equal.primitive, ops.not_equal.primitive  # type: ignore[attr-defined]
 _or = Primitive("or", np.logical_or, None, elementwise=True, scalar="logical_or")
+
+#: What goes on along an axis, and by which operation.
+_so_far = {table["cumsum"]: _add, table["cumprod"]: _multiply}
 
 #: The longest axis along which sums are written out one by one.
 LONGEST = 32
@@ -92,9 +95,9 @@ def first_largest(build: Builder, call: Operation) -> Value | None:
     (x,), axis = call.args, call.keywords["axis"]
     extreme = _max if call.keywords["largest"] else _min
     axes = tuple(range(len(x.shape))) if axis is None else tuple(np.ravel(axis).tolist())
-    if not x.shape or x.dtype.char not in "fdl":
+    if x.dtype.char not in "fdl":
         return None
-    axes = tuple(a % len(x.shape) for a in axes)
+    axes = tuple(a % len(x.shape) for a in axes) if x.shape else ()
     narrow = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     wide = tuple(n if i in axes else 1 for i, n in enumerate(x.shape))
     keywords = {"axis": axes, "keepdims": True}
@@ -102,7 +105,7 @@ def first_largest(build: Builder, call: Operation) -> Value | None:
     chosen = build.elementwise(_equal, x, best)
     if x.dtype.kind == "f":  # NaN counts as the largest, and as the smallest
         chosen = build.elementwise(_or, chosen, build.elementwise(_not_equal, x, x))
-    index = build.make(positions, (), {"shape": wide}, wide, np.dtype(np.int64))
+    index = known(build, np.arange(math.prod(wide)).reshape(wide))
     index = build.elementwise(_where, chosen, index, 1 << 60)
     first = build.make(_min, (index,), keywords, narrow, index.dtype)
     return build.elementwise(_equal, index, first)
@@ -157,8 +160,9 @@ def _letters(x_rank: int, y_rank: int) -> tuple[tuple[str, str], str]:
 
 
 def one_by_one(build: Builder, call: Operation) -> Value | None:
-    """Sums so far along a short axis, each from the one before."""
-    if call.op is not _cumsum or call.dtype.char not in "fdl":
+    """Sums or products so far along a short axis, each from the one before."""
+    combine = _so_far.get(call.op)
+    if combine is None or call.dtype.char not in "fdl":
         return None
     (x,), axis = call.args, call.keywords["axis"]
     if type(x) is not Value or x.dtype != call.dtype:
@@ -172,7 +176,7 @@ def one_by_one(build: Builder, call: Operation) -> Value | None:
     parts = [build.getitem(x, (*before, slice(i, i + 1))) for i in range(x.shape[axis])]
     sums = [parts[0]]
     for part in parts[1:]:
-        sums.append(build.elementwise(_add, sums[-1], part))
+        sums.append(build.elementwise(combine, sums[-1], part))
     indices = tuple((*before, slice(i, i + 1)) for i in range(len(sums)))
     keywords = {"indices": indices, "shape": x.shape}
     return build.make(join, tuple(sums), keywords, x.shape, x.dtype)
@@ -317,6 +321,9 @@ def _total_of(build: Builder, x: Value) -> Value:
         both = all(type(y) is Value and y.varies and len(y.shape) == 2 for y in x.args)
         if both:
             return build.plain(total_matmul, x.args, {}, x.shape, x.dtype)
+    if x.op is added_at and x.varies:
+        keywords = {**x.keywords, "vary": tuple(y.varies for y in x.inputs)}
+        return build.plain(total_added_at, x.args, keywords, x.shape, x.dtype)
     if x.op is join and x.varies:
         parts = tuple(_total_of(build, y) for y in x.inputs)
         return build.plain(join, parts, x.keywords, x.shape, x.dtype)

@@ -8,8 +8,9 @@ from typing import Self
 
 from ...ir import Value
 from .copies import write_simple
+from .engine import DATA, ITEMS
 from .functions import Unsupported
-from .lower import CONSTANTS, DATA, ITEMS, PARAMETERS, SCRATCH, Lowering
+from .lower import CONSTANTS, PARAMETERS, SCRATCH, Lowering
 from .memory import Memory, Place, is_view, kind_of_value, plain, view
 from .nests import Access
 from .text import Lines

@@ -1,7 +1,7 @@
-"""Rows: whether the sequences of a batch can go their own ways through the steps.
+"""Rows: whether each sequence of a batch can be computed without the others.
 
-Axis 0 of every carry is then the batch, and each row of what a step makes is made of the same row
-of what it reads: threads may take some of the rows each, for the whole sequence.
+It can if axis 0 of every carry is the batch, and row n of each value depends on row n of its
+operands only. Then each thread computes some of the rows, for all steps.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ....graph import table
 from ...ir import CONSTANT, Program, Value
 from ...passes.buffers import part_indices
 from .groups import is_elementwise, kept_axes, reduced_axes, root
+from .indices import added_at, numbers, picked
 from .memory import Memory, Place, is_view, part, plain, view
 
 _matmul = table["matmul"]
@@ -26,7 +27,7 @@ def batch_of(program: Program) -> int:
 
 
 class Rows:
-    """Which values are made row by row.
+    """Finds the values whose row n depends on row n of their operands only.
 
     Args:
         rows: the length of the batch.
@@ -34,7 +35,7 @@ class Rows:
         made: what the step makes, each value after its operands.
 
     Attributes:
-        own: those whose row n is made of the row n of others.
+        own: these values.
     """
 
     def __init__(self, rows: int, carries: Iterable[Value], made: Iterable[Value] = ()):
@@ -45,7 +46,7 @@ class Rows:
             self.add(v)
 
     def add(self, v: Value) -> bool:
-        """Take in a value that the step makes; whether it is made row by row."""
+        """Look at one more value of the step; returns whether it is one of them."""
         self._moving.add(v)
         if not self._is_own(v):
             return False
@@ -57,12 +58,21 @@ class Rows:
             return False
         if is_view(v):
             return self.reads_its_row(v, v)
+        if v.op is picked or v.op is added_at:
+            table, *ids = v.inputs
+            space = v if v.op is picked else table
+            if not all(self.reads_its_row(x, space) for x in ids):
+                return False
+            if v.op is picked and root(table) not in self._moving:
+                return True
+            return self._counts_rows(ids[0], space) and self.reads_its_row(table, table)
         if is_elementwise(v):
             return all(self.reads_its_row(x, v) for x in v.inputs)
         if v.op is _matmul:
             x, y = v.args
             alone = y.level == CONSTANT and root(y) not in self._moving
-            return alone and len(x.shape) == len(v.shape) and self.reads_its_row(x, v)
+            rows = len(x.shape) == len(v.shape) > 1  # a vector is one row
+            return alone and rows and self.reads_its_row(x, v)
         axes = reduced_axes(v)
         if axes is not None:
             (x,) = v.inputs
@@ -76,6 +86,15 @@ class Rows:
             place is not None and self._within_rows(place, whole) and self.reads_its_row(x, place)
             for x, place in zip(v.inputs, places, strict=True)
         )
+
+    def _counts_rows(self, ids: Value, space: Value) -> bool:
+        """Whether the first index is the number of the row."""
+        if ids.op is not numbers or ids.shape[:1] != (self.rows,):
+            return False
+        if len(ids.shape) != len(space.shape):
+            return False
+        found = ids.keywords["array"].ravel().tolist()
+        return bool(found == list(range(self.rows)))
 
     def reads_its_row(self, x: Value, reader: Value | Place) -> bool:
         """Whether row n of x, as the operand of a reader with the batch in front, is its own."""

@@ -403,15 +403,17 @@ class Lanes:
     def load_each(self, kind: str, address: str, offsets: str, mask: str | None) -> str:
         """The elements at offsets that are known when the code runs, one for each lane."""
         places = f"<{self.width} x ptr>"
-        at = self.let(f"getelementptr {kind}, ptr {address}, {self.type('i64')} {offsets}", "p")
-        name = f"llvm.masked.gather.v{self.width}{_short.get(kind, kind)}.v{self.width}p0"
-        type_, masks = self.type(kind), self.type("i1")
+        memory = in_memory(kind)
+        at = self.let(f"getelementptr {memory}, ptr {address}, {self.type('i64')} {offsets}", "p")
+        name = f"llvm.masked.gather.v{self.width}{_short.get(memory, memory)}.v{self.width}p0"
+        type_, masks = self.type(memory), self.type("i1")
         self.function.module.declare(name, type_, [places, "i32", masks, type_])
-        return self.let(
-            f"call {type_} @{name}({places} {at}, i32 {SIZES[kind]}, "
+        made = self.let(
+            f"call {type_} @{name}({places} {at}, i32 {SIZES[memory]}, "
             f"{masks} {mask or self.all(True, 'i1')}, {type_} zeroinitializer)",
             "v",
         )
+        return self._from_memory(made, kind)
 
     def _from_memory(self, x: str, kind: str) -> str:
         return self.convert("trunc", x, "i8", "i1") if kind == "i1" else x

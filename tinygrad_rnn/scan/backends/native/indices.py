@@ -1,0 +1,260 @@
+"""Indexing by arrays of integers: read or add elements at computed places.
+
+    picked(x, i, j)      y[n] = x[i[n], j[n]]: for each axis of x one array of places
+    added_at(x, i, j)    y = 0, then y[i[n], j[n]] += x[n], for one n after the other
+    confirmed(x, right)  x; sets a flag where ``right`` is false
+
+The places are Values of integers that broadcast. If a call sets the flag, its results are dropped
+and the NumPy back end runs the call again: it raises the error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from .... import ops
+from ....graph import Primitive, table
+from ....ops.indexing import PLACE, is_basic
+from ....ops.shaping import _as_constant as as_constant
+from ...ir import CONSTANT, Builder, Operation, OverTime, Value, parts_of
+from ...passes.expand import inlined_of
+
+_add, _where, _getitem = table["add"], table["where"], table["_getitem"]
+_gather, _scatter, _place = table["_gather"], table["_scatter"], table["_place"]
+_take_along, _add_along = table["_take_along"], table["_add_along"]
+_embedding, _rows_added = table["embedding"], table["_rows_added"]
+_less, _greater_equal, _and = (
+    op.primitive  # type: ignore[attr-defined]
+    for op in (ops.less, ops.greater_equal, ops.logical_and)
+)
+_whole = np.dtype(np.int64)
+
+
+def _inside(places: Sequence[Any], shape: Sequence[int]) -> tuple[ndarray, ...]:
+    return tuple(np.asarray(i) % n for i, n in zip(places, shape, strict=True))
+
+
+def _picked(x: ndarray, *places: Any) -> Any:
+    return x[_inside(places, x.shape)]
+
+
+def _added_at(x: ndarray, *places: Any, shape: tuple[int, ...]) -> ndarray:
+    y = np.zeros(shape, x.dtype)
+    np.add.at(y, _inside(places, shape), x)
+    return y
+
+
+def _total_added_at(
+    T: int, x: ndarray, *places: Any, shape: tuple[int, ...], vary: Sequence[bool]
+) -> ndarray:
+    varying, *others = vary
+    y = np.zeros(shape, x.dtype)
+    for t in range(T):
+        at = [i[t] if moves else i for i, moves in zip(places, others, strict=True)]
+        np.add.at(y, _inside(at, shape), x[t] if varying else x)
+    return y
+
+
+#: An array that is known before anything runs.
+numbers = Primitive("numbers", lambda array: array, None, view=False)
+
+picked = Primitive("picked", _picked, None, view=False)
+added_at = Primitive("added_at", _added_at, None, view=False)
+confirmed = Primitive("confirmed", lambda x, right: np.asarray(x), None, view=False)
+
+#: sum_t of ``added_at``, into one array.
+total_added_at = OverTime("total_added_at", "sum over t of added_at({0}, {1})", _total_added_at)
+
+
+def known(build: Builder, array: Any) -> Value:
+    """An array of integers as a value."""
+    array = np.array(array, _whole, order="C")
+    return build.plain(numbers, (), {"array": array}, array.shape, _whole)
+
+
+def indexed(build: Builder, call: Operation) -> Value | None:
+    """All ways to index by integers, and their transposes."""
+    op, keywords = call.op, call.keywords
+    lowest = None  # the least index that there may be; None: as many below 0 as above
+    parts: Any
+    if op in (_getitem, _place):
+        parts = keywords["index"]
+        if is_basic(parts):
+            return None
+        (x,) = call.args
+    elif op in (_gather, _scatter):
+        x, *ids = call.args
+        rest = iter(ids)
+        parts = tuple([next(rest) if part is PLACE else part for part in keywords["pattern"]])
+    elif op is _embedding:
+        parts, x, lowest = call.args[0], call.args[1], 0
+    elif op is _rows_added:
+        x, parts = call.args
+    elif op in (_take_along, _add_along):
+        return _along(build, call)
+    else:
+        return _moved(build, call)
+    if type(x) is not Value:
+        return None
+    back = op in (_scatter, _place, _rows_added)
+    shape = tuple(keywords["shape"]) if back else x.shape
+    if isinstance(parts, Value) or any(isinstance(part, Value) for part in parts_of(parts)):
+        found = _moving_places(build, shape, parts_of(parts), lowest)
+    else:
+        found = _fixed_places(build, shape, parts)
+    return None if found is None else _made(build, call, x, found, back)
+
+
+def _made(
+    build: Builder, call: Operation, x: Value, places: list[Value], back: bool = False
+) -> Value | None:
+    """``picked``, or the transpose of it."""
+    space = np.broadcast_shapes(*(i.shape for i in places))
+    if not places or space != (x.shape if back else call.shape):
+        return None
+    if back:
+        keywords = {"shape": call.shape}
+        return build.plain(added_at, (x, *places), keywords, call.shape, call.dtype)
+    return build.plain(picked, (x, *places), {}, call.shape, call.dtype)
+
+
+def _along(build: Builder, call: Operation) -> Value | None:
+    """``take_along_axis``: other places along one axis, the same along the others."""
+    (x, ids), back = call.args, call.op is _add_along
+    if type(x) is not Value or type(ids) is not Value:
+        return None
+    shape = call.shape if back else x.shape
+    axis = call.keywords["axis"] % len(shape)
+    within = _within(build, ids, -shape[axis], shape[axis])
+    if within is None:
+        return None
+    places = [
+        within if i == axis else known(build, np.arange(n).reshape(-1, *[1] * (len(shape) - i - 1)))
+        for i, n in enumerate(shape)
+    ]
+    return _made(build, call, x, places, back)
+
+
+def _moved(build: Builder, call: Operation) -> Value | None:
+    """An operation that only moves elements: it is run on their numbers."""
+    if (
+        not call.op.moves
+        or len(call.args) != 1
+        or call.op.is_view(call.keywords) in (True, "maybe")
+    ):
+        return None
+    (x,) = call.args
+    if type(x) is not Value or not x.shape or x.dtype != call.dtype:
+        return None
+    labels = np.arange(math.prod(x.shape)).reshape(x.shape)
+    moved = np.asarray(call.op.forward(labels, **call.keywords))
+    if moved.shape != call.shape or not moved.size:
+        return None
+    return _made(build, call, x, _shortened(build, list(np.unravel_index(moved, x.shape))))
+
+
+def _fixed_places(build: Builder, shape: tuple[int, ...], index: Any) -> list[Value] | None:
+    """The places of an index without Values, as NumPy itself finds them."""
+    found = []
+    for axis, n in enumerate(shape):
+        along = np.arange(n).reshape(*[n if i == axis else 1 for i in range(len(shape))])
+        found.append(np.broadcast_to(along, shape)[index])
+    return _shortened(build, found) if found and found[0].size else None
+
+
+def _shortened(build: Builder, found: list[ndarray]) -> list[Value]:
+    """Coordinates of all results, each with one number along the axes where it stays the same."""
+    for axis in range(found[0].ndim):
+        alike = [bool((x == x.take([0], axis)).all()) for x in found]
+        if all(alike):
+            alike[0] = False
+        found = [x.take([0], axis) if same else x for x, same in zip(found, alike, strict=True)]
+    return [known(build, x) for x in found]
+
+
+def _moving_places(
+    build: Builder, shape: tuple[int, ...], parts: tuple[Any, ...], lowest: int | None
+) -> list[Value] | None:
+    """The places of an index with Values among integers, arrays of these, and slices."""
+    dots = [i for i, part in enumerate(parts) if part is Ellipsis]
+    slices = [slice(None)] * (len(shape) - len(parts) + len(dots))
+    end = dots[0] if dots else len(parts)
+    parts = (*parts[:end], *slices, *parts[end + len(dots) :])
+    if len(parts) != len(shape) or any(part is None or part is Ellipsis for part in parts):
+        return None
+    picks = [i for i, part in enumerate(parts) if not isinstance(part, slice)]
+    together = picks == [*range(picks[0], picks[-1] + 1)]
+    before = [i for i in range(len(parts)) if i not in picks and together and i < picks[0]]
+    after = [i for i in range(len(parts)) if i not in picks and i not in before]
+    wide = np.broadcast_shapes(*(np.shape(parts[i]) for i in picks))
+    rank = len(before) + len(wide) + len(after)
+    found: list[Value] = []
+    for axis, (part, n) in enumerate(zip(parts, shape, strict=True)):
+        if isinstance(part, slice):
+            place = before.index(axis) if axis in before else rank - len(after) + after.index(axis)
+            along = np.arange(n)[part]
+            found.append(known(build, along.reshape(-1, *[1] * (rank - place - 1))))
+            continue
+        ones = (1,) * len(after)
+        if isinstance(part, Value):
+            ids = _within(build, part, -n if lowest is None else lowest, n)
+            if ids is None:
+                return None
+            found.append(build.reshape(ids, (*ids.shape, *ones)))
+        else:
+            array = np.asarray(part)
+            if array.dtype.kind not in "iu" or not array.size:
+                return None
+            if not -n <= array.min() <= array.max() < n:
+                return None
+            found.append(known(build, np.reshape(array % n, (*array.shape, *ones))))
+    return found
+
+
+def _within(build: Builder, ids: Value, lowest: int, n: int) -> Value | None:
+    """Indices as places from 0 to n - 1; others give the call up."""
+    if ids.level == CONSTANT:
+        return None
+    if ids.dtype != _whole:
+        keywords = {"dtype": _whole}
+        ids = build.make(as_constant.primitive, (ids,), keywords, ids.shape, _whole)  # type: ignore[attr-defined]
+    right = build.elementwise(
+        _and,
+        build.elementwise(_greater_equal, ids, lowest),
+        build.elementwise(_less, ids, n),
+    )
+    if lowest < 0:
+        below = build.elementwise(_less, ids, 0)
+        ids = build.elementwise(_where, below, build.elementwise(_add, ids, n), ids)
+    ids = build.elementwise(_where, right, ids, 0)
+    return build.plain(confirmed, (ids, right), {}, ids.shape, _whole)
+
+
+def looked_at(build: Builder, call: Operation) -> Value | None:
+    """An operation that hands on its argument, if it is right."""
+    if call.op.right is None:
+        return None
+    (x,) = call.args
+    if type(x) is not Value or x.level == CONSTANT:
+        return None
+    right = inlined_of(build, call, call.op.right)
+    if right is None or (right.shape, right.dtype) != (x.shape, np.dtype(np.bool_)):
+        return None
+    return build.plain(confirmed, (x, right), {}, x.shape, x.dtype)
+
+
+__all__ = [
+    "added_at",
+    "confirmed",
+    "indexed",
+    "known",
+    "looked_at",
+    "numbers",
+    "picked",
+    "total_added_at",
+]
