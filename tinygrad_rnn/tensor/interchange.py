@@ -67,8 +67,15 @@ def to_dlpack(x: Tensor, max_version: Any, dl_device: Any, copy: bool | None) ->
         raise BufferError(f"expected the device {_CPU} (main memory), got {dl_device}")
     array: ndarray = x._array
     if copy is False:
-        return array.__dlpack__(max_version=max_version, copy=False)
-    return array.copy().__dlpack__(max_version=max_version)
+        return _capsule(array, max_version=max_version, copy=False)
+    return _capsule(array.copy(), max_version=max_version)
+
+
+def _capsule(array: ndarray, **keywords: Any) -> Any:
+    try:
+        return array.__dlpack__(**keywords)
+    except TypeError:  # NumPy 2.0 knows no keywords
+        return array.__dlpack__()
 
 
 def taken_in(data: Any) -> Any:

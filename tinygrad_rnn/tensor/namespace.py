@@ -36,7 +36,7 @@ globals().update(_scalars)
 
 def _as_tensors(y: Any) -> Any:
     """What a function returned, as Tensors."""
-    if isinstance(y, (np.ndarray, np.generic)):
+    if isinstance(y, (np.ndarray, np.generic, int)):  # NumPy 2.0 counts in int
         return Tensor(y)
     if isinstance(y, (tuple, list)):
         parts = [_as_tensors(part) for part in y]
