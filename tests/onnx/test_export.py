@@ -137,6 +137,10 @@ def test_nothing_is_written_where_something_is_wrong(tmp_path: Path) -> None:
     assert not path.exists()
     with pytest.raises(FileNotFoundError, match="no folder"):
         tg.onnx.export(tg.exp, np.ones(2), tmp_path / "missing" / "model.onnx")
+    with pytest.raises(TypeError, match="expected a Tensor from the function, got none"):
+        tg.onnx.export(lambda x: None, np.ones(2))
+    with pytest.raises(TypeError, match="from the function, got a dict"):
+        tg.onnx.export(lambda x: {"y": x}, np.ones(2))
     with pytest.raises(TypeError, match="expected a Module or a function"):
         tg.onnx.export(3, np.ones(2))
 

@@ -162,6 +162,8 @@ class _Call:
                 result = self.f(*arguments, **dict(zip(self._keys, rest, strict=True)))
                 outputs: list[Any] = []
                 flatten(_as_tuples(result), outputs)
+                if not outputs:
+                    raise TypeError("onnx.export: expected a Tensor from the function, got none")
                 slots = tuple(recorder.slot_of(_returned(y)) for y in outputs)
         except (ValueError, IndexError) as error:
             if sizes:
