@@ -41,6 +41,7 @@ def export(
     float32 alone), ``tg.scan`` of any other cell becomes Scan with the cell as its body, and each
     operation what its Primitive says. The weights of a Module are initializers with their names
     (those of RNN, LSTM and GRU in ONNX's order of gates). A Module is exported as in ``eval()``.
+    Of the operators that are written, onnxruntime has Asin, Acos, Atan and Det for float32 alone.
 
     Args:
         f: a Module, or a function of Tensors that returns a Tensor or nested tuples of Tensors.

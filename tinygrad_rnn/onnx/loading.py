@@ -142,6 +142,8 @@ def load(path: str | os.PathLike[str] | onnx.ModelProto) -> Loaded:
         ValueError: it is no ONNX model, it has an operator or an attribute that is not known here
             (the message names it and its node), or its opset is older than 13.
 
+    Source: https://onnx.ai/onnx/operators/
+
     >>> import numpy as np, tinygrad_rnn as tg
     >>> linear = tg.nn.Linear(3, 2, rng=0)
     >>> loaded = tg.onnx.load(tg.onnx.export(linear, np.ones((1, 3))))

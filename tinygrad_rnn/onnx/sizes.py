@@ -16,7 +16,7 @@ import numpy as np
 from numpy import ndarray
 
 from ..scan.trace import Literal
-from .record import Body, Entry, Recorder, Weight
+from .record import Body, Entry, Recorder
 
 
 class Size:
@@ -188,7 +188,7 @@ class Merger:
     def _number(self, values: Sequence[int], what: str) -> Any:
         if len(set(values)) == 1:
             return values[0]
-        names = list(self.sizes[0])
+        names, fitting = list(self.sizes[0]), []
         for count in range(1, min(3, len(names)) + 1):
             for chosen in itertools.combinations(names, count):
                 products = [math.prod(sizes[name] for name in chosen) for sizes in self.sizes]
@@ -198,8 +198,10 @@ class Merger:
                     value == factor * product + offset
                     for value, product in zip(values, products, strict=True)
                 ):
-                    return Size(chosen, factor, offset)
-        raise Differs(what)
+                    fitting.append(Size(chosen, factor, offset))
+        if not fitting:
+            raise Differs(what)
+        return min(fitting, key=lambda s: (s.offset != 0, s.factor != 1, len(s.names)))
 
     def _array(self, arrays: Sequence[ndarray]) -> Any:
         first = arrays[0]
@@ -232,10 +234,23 @@ def chosen_sizes(names: Sequence[str]) -> list[dict[str, int]]:
     """Sizes to record with, so different that no expression of them is taken for another."""
     if not names:
         return [{}, {}]
-    primes = [p for p in range(5, 2000) if all(p % q for q in range(2, int(p**0.5) + 1))]
+    rng = np.random.default_rng(0)
     n = len(names)
-    starts = (0, n + 3, 3 * n + 9)
-    return [dict(zip(names, primes[start : start + n], strict=True)) for start in starts]
+    primes = [p for p in range(5, 200 + 50 * n) if all(p % q for q in range(2, int(p**0.5) + 1))]
+    few = primes[: 4 + 2 * n], primes[4 + 2 * n : 8 + 4 * n], primes[8 + 4 * n : 12 + 6 * n]
+    while True:  # small, middling and large ones: a function may have a bound for them
+        rows = [rng.choice(some, n, replace=False).tolist() for some in few]
+        if _independent(list(zip(*rows, strict=True))):
+            return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-__all__ = ["Counted", "Filled", "Merger", "Record", "Size", "Weight", "chosen_sizes"]
+def _independent(sizes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether none of the sizes and of the products of two is factor * another + offset."""
+    products = [
+        tuple(x * y for x, y in zip(a, b, strict=True)) for a, b in itertools.combinations(sizes, 2)
+    ]
+    steps = [(b - a, c - a) for a, b, c in (*sizes, *products)]
+    return all(p[0] * q[1] != p[1] * q[0] for p, q in itertools.combinations(steps, 2))
+
+
+__all__ = ["Counted", "Differs", "Filled", "Merger", "Record", "Size", "chosen_sizes"]
