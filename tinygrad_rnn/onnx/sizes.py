@@ -237,9 +237,9 @@ def chosen_sizes(names: Sequence[str]) -> list[dict[str, int]]:
     rng = np.random.default_rng(0)
     n = len(names)
     primes = [p for p in range(5, 200 + 50 * n) if all(p % q for q in range(2, int(p**0.5) + 1))]
-    few = primes[: 4 + 2 * n], primes[4 + 2 * n : 8 + 4 * n], primes[8 + 4 * n : 12 + 6 * n]
+    some, more = primes[n + 4 : 3 * n + 8], primes[3 * n + 8 : 5 * n + 12]
     while True:  # small, middling and large ones: a function may have a bound for them
-        rows = [rng.choice(some, n, replace=False).tolist() for some in few]
+        rows = [primes[:n], *(rng.choice(p, n, replace=False).tolist() for p in (some, more))]
         if _independent(list(zip(*rows, strict=True))):
             return [dict(zip(names, row, strict=True)) for row in rows]
 
