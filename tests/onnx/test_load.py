@@ -96,9 +96,9 @@ def test_what_is_not_known_is_named() -> None:
         for n, k in (("W", 3), ("R", 4))
     )
     rnn = helper.make_node(
-        "RNN", ["x", "W", "R"], ["y"], name="r", hidden_size=4, activations=["Affine"]
+        "RNN", ["x", "W", "R"], ["y"], name="r", hidden_size=4, activations=["Swish"]
     )
-    with pytest.raises(ValueError, match=r"'r' \(RNN\): the activations Affine"):
+    with pytest.raises(ValueError, match=r"'r' \(RNN\): the activation Swish"):
         tg.onnx.load(graph_of([rnn], initializer=[W, R]))(np.ones((5, 2, 3)))
     old = graph_of([helper.make_node("Tanh", ["x"], ["y"])])
     old.opset_import[0].version = 9

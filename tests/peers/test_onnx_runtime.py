@@ -301,6 +301,50 @@ def test_a_random_layer(seed: int) -> None:
         assert error(called(loaded, *arrays), expected) <= 1e-6
 
 
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize(
+    ("kind", "attributes"),
+    [
+        ("RNN", {"activations": ["Softsign"]}),
+        ("RNN", {"activations": ["LeakyRelu"], "activation_alpha": [0.3]}),
+        ("LSTM", {"activations": ["HardSigmoid", "Tanh", "Relu"]}),
+        (
+            "LSTM",
+            {
+                "activations": ["HardSigmoid", "ScaledTanh", "Elu"],
+                "activation_alpha": [0.25, 1.5, 0.7],
+                "activation_beta": [0.4, 0.9],
+            },
+        ),
+        ("GRU", {"activations": ["HardSigmoid", "Softsign"], "linear_before_reset": 1}),
+        ("GRU", {"activations": ["HardSigmoid", "Tanh"]}),
+    ],
+)
+def test_other_activations(kind: str, attributes: dict[str, Any], direction: str) -> None:
+    from onnx import TensorProto, helper, numpy_helper
+
+    ways, gates = 1 + (direction == "bidirectional"), {"RNN": 1, "LSTM": 4, "GRU": 3}[kind]
+    attributes = {
+        name: value * ways if isinstance(value, list) else value
+        for name, value in attributes.items()
+    }
+    D, H = 3, 4
+    shapes = {"W": (ways, gates * H, D), "R": (ways, gates * H, H), "B": (ways, 2 * gates * H)}
+    x = floats(5, 2, D)
+    node = helper.make_node(
+        kind, ["x", "W", "R", "B"], ["y", "h"], hidden_size=H, direction=direction, **attributes
+    )
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "yh"],
+        [numpy_helper.from_array(floats(*shape), name) for name, shape in shapes.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    assert error(called(tg.onnx.load(model), x), run(model, x)) <= 1e-5
+
+
 # ── every operation ──────────────────────────────────────────────────────────────────────
 
 #: Of these operators onnxruntime has no float64.

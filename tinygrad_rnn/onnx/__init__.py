@@ -7,7 +7,7 @@ The files, in the order in which to read them:
 3. ``build``: nodes, weights and constants of a model; ``operations``: what operations are in ONNX,
    where the name of an operator does not say it; ``recurrent``: loops over time.
 4. ``exporting``: from a function and an example to a file.
-5. ``loading``: from a file to a Module.
+5. ``loading``: from a file to a Module; ``running``: its nodes RNN, LSTM and GRU.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from ..graph import Value, attach, numeric, scope
 from ..nn.module import Module, Parameter
 from ..ops import sorting
 from ..scan import scan
-from .recurrent import run_recurrent
+from .running import run_recurrent
 
 OLDEST = 13  #: the opset from which on operators mean what they mean today
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
-from .. import nn, ops
-from ..graph import Primitive, Value, attach
+from ..graph import Primitive
 
 if TYPE_CHECKING:
     from .build import Builder, Wire
@@ -112,102 +111,10 @@ def _loop(b: Builder, *inputs: Wire, body: Any, reverse: bool, states: int) -> l
     )
 
 
-def run_recurrent(
-    kind: str,
-    x: Any,
-    W: Any,
-    R: Any,
-    B: Any = None,
-    lengths: Any = None,
-    initial_h: Any = None,
-    *others: Any,
-    hidden_size: int | None = None,
-    direction: str = "forward",
-    activations: Sequence[str] | None = None,
-    layout: int = 0,
-    linear_before_reset: int = 0,
-    **unknown: Any,
-) -> tuple[Any, ...]:
-    """What an RNN, LSTM or GRU node computes: Y, Y_h and, of an LSTM, Y_c.
-
-    Raises:
-        ValueError: an attribute is not known here.
-    """
-    ways = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[direction]
-    usual = {"RNN": ["Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"]}
-    names = list(activations or usual[kind] * len(ways))
-    relu = kind == "RNN" and names == ["Relu"] * len(ways)
-    if not relu and names != usual[kind] * len(ways):
-        raise ValueError(f"the activations {', '.join(names)} are not known here")
-    for name, value in unknown.items():
-        if value:
-            raise ValueError(f"the attribute {name} = {value} is not known here")
-    initial_c, peepholes = (*others, None, None)[:2] if kind == "LSTM" else (None, None)
-    given = (x, W, R, B, initial_h, initial_c, peepholes)
-    x, W, R, B, initial_h, initial_c, peepholes = map(_value, given)
-    if layout:
-        x = ops.swapaxes(x, 0, 1)
-    steps, N, D = x.shape
-    H = R.shape[-1]
-    dtype = x.dtype
-    states = 2 if kind == "LSTM" else 1
-    options: dict[str, Any] = {}
-    if kind == "RNN":
-        options["nonlinearity"] = "relu" if relu else "tanh"
-    if kind == "GRU":
-        options["reset_after"] = bool(linear_before_reset)
-    # A layer knows its step; its own weights are not used.
-    layer: Any = getattr(nn, kind)(D, H, dtype=dtype, rng=0, **options)
-    if isinstance(lengths, Value) and isinstance(lengths._array, ndarray):
-        lengths = lengths._array
-    if lengths is not None:  # what is past the end of a sequence may be NaN
-        within = ops.less(np.arange(steps)[:, np.newaxis], lengths)[..., np.newaxis]
-        x = ops.where(within, x, 0)
-    ys: list[Any] = []
-    finals: list[list[Any]] = [[] for _ in range(states)]
-    for way, reverse in enumerate(ways):
-        weights = {"weight_ih": _ours(W[way], kind), "weight_hh": _ours(R[way], kind)}
-        if B is not None:
-            of_x, of_h = ops.split(B[way], 2)
-            weights |= {"bias_ih": _ours(of_x, kind), "bias_hh": _ours(of_h, kind)}
-        if peepholes is not None:
-            parts = ops.split(peepholes[way], 3)
-            weights |= {f"weight_p{gate}": p for gate, p in zip("iof", parts, strict=True)}
-        first = []
-        for state in (initial_h, initial_c)[:states]:
-            if state is None:
-                first.append(attach(np.zeros((N, H), dtype), None))
-            else:
-                first.append(state[:, way] if layout else state[way])
-        last, y = layer._sequence(
-            weights, tuple(first), x, reverse=reverse, lengths=lengths, unroll=False
-        )
-        ys.append(y)
-        for final, state in zip(finals, last, strict=True):
-            final.append(state)
-    axis = 2 if layout else 1
-    y = ops.stack([ops.swapaxes(y, 0, 1) for y in ys] if layout else ys, axis)
-    return (y, *[ops.stack(final, 1 if layout else 0) for final in finals])
-
-
-def _value(x: Any) -> Any:
-    """A Tensor, of an array a constant one; None stays None."""
-    return x if x is None or isinstance(x, Value) else attach(np.asarray(x), None)
-
-
-def _ours(x: Any, kind: str) -> Any:
-    """A weight (G H, ...) with the gates in our order."""
-    order = GATES[kind]
-    if len(order) == 1:
-        return x
-    parts = ops.split(x, len(order))
-    return ops.concatenate([parts[order.index(k)] for k in range(len(order))])
-
-
 #: A recurrent layer in one direction: of x, lengths, the first states and the weights.
 RECURRENT = Primitive("recurrent", lambda *_: None, None, onnx=_recurrent)
 
 #: ``tg.scan``: of the first carries and the xs.
 LOOP = Primitive("scan", lambda *_: None, None, onnx=_loop)
 
-__all__ = ["GATES", "LOOP", "RECURRENT", "in_order", "run_recurrent"]
+__all__ = ["GATES", "LOOP", "RECURRENT", "in_order"]
