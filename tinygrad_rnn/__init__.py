@@ -12,8 +12,8 @@ A reverse-mode autograd engine in NumPy. Operations on Tensors build a graph of 
 The rooms, each importing only from those before it: ``graph`` (what is recorded), ``ops`` (every
 operation beside its derivative), ``backprop`` (the reverse sweep), ``tensor`` (operators and
 NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``data``, ``io``,
-``text``, ``bptt`` (the gradient's way back through time), ``viz``, ``testing`` and ``app`` (the
-command line).
+``text``, ``distributed`` (more than one process), ``bptt`` (the gradient's way back through time),
+``viz``, ``testing``, ``onnx`` (models for other runtimes) and ``app`` (the command line).
 """
 
 import importlib
@@ -33,8 +33,10 @@ del tensor  # type: ignore[name-defined] # noqa: F821  (the room; torch.tensor i
 if TYPE_CHECKING:
     from . import bptt as bptt
     from . import data as data
+    from . import distributed as distributed
     from . import io as io
     from . import nn as nn
+    from . import onnx as onnx
     from . import optim as optim
     from . import testing as testing
     from . import text as text
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
 
 # What not every program uses is imported when it is first asked for. The lines above tell type
 # checkers and editors the same.
-_rooms = {"bptt", "data", "io", "nn", "optim", "testing", "text", "viz"}
+_rooms = {"bptt", "data", "distributed", "io", "nn", "onnx", "optim", "testing", "text", "viz"}
 _elsewhere = {
     "activations": "bptt",
     "compare": "viz",

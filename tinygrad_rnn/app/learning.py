@@ -20,6 +20,8 @@ def learn(
     first: int = 0,
     state: Any = None,
     accumulate: int = 1,
+    max_norm: float = math.inf,
+    exchange: Callable[[float], float] | None = None,
     **options: Any,
 ) -> Iterator[tuple[float, Any]]:
     """Train, window after window; after the last window of the text the state starts from zero.
@@ -33,7 +35,10 @@ def learn(
         first: how many of the steps were made before.
         state: the recurrent state after them.
         accumulate: how many windows a step reads; their gradients are averaged over all symbols.
-        **options: of :func:`bptt_step`: ``max_norm``, ``teacher_forcing``, ``rng``.
+        max_norm: the norm that gradients are clipped to.
+        exchange: of several processes: called with the loss of this one's streams, it replaces the
+            gradients by those of all streams, and returns the loss of all.
+        **options: of :func:`bptt_step`: ``teacher_forcing``, ``rng``.
 
     Yields:
         After each step its loss, in nats, and the recurrent state. A loss that is not finite has
@@ -52,12 +57,18 @@ def learn(
                 state if place else None,
                 share=sizes[i] / sum(sizes),
                 start=i == 0,
-                update=i == accumulate - 1,
+                update=exchange is None and i == accumulate - 1,
+                max_norm=max_norm,
                 **options,
             )
             loss += part * (sizes[i] / sum(sizes))
             if not math.isfinite(part):
                 break
+        if exchange is not None:  # also where the loss is not finite: the others wait for it
+            loss = exchange(loss)
+            if math.isfinite(loss):
+                optim.clip_grad_norm_(optimizer.params, max_norm)
+                optimizer.step()
         yield loss, state
         if not math.isfinite(loss):
             return

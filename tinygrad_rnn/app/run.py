@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from .. import io, optim
-from ..text import LanguageModel, bits_per_character
+from ..text import LanguageModel
+from ..text.model import total_nats
 from ..viz.curve import loss_curve
 from . import outputs
 from .arguments import Unusable, refuse_if_too_large
@@ -30,6 +31,7 @@ from .corpus import Corpus
 from .learning import learn
 from .logs import Log
 from .progress import Progress, duration
+from .ranks import Ranks
 from .settings import SCHEDULES
 
 CURVE = "loss curve"
@@ -48,6 +50,7 @@ class Run:
     Args:
         corpus: the text.
         settings: all of those in ``SETTINGS``.
+        ranks: the processes that train it; this one alone if left out.
 
     Attributes:
         step: how many steps were made.
@@ -62,8 +65,14 @@ class Run:
         Unusable: the model cannot fit into this machine's memory, or the warm-up is too long.
     """
 
-    def __init__(self, corpus: Corpus, settings: dict[str, Any]):
+    def __init__(self, corpus: Corpus, settings: dict[str, Any], ranks: Ranks | None = None):
         self.corpus, self.settings = corpus, settings
+        self.ranks = Ranks() if ranks is None else ranks
+        if settings["batch"] < self.ranks.size:
+            raise Unusable(
+                f"--batch {settings['batch']} are fewer streams than there are ranks, "
+                f"{self.ranks.size}"
+            )
         epochs, accumulate = settings["epochs"], settings["accumulate"]
         windows = len(corpus.training)
         self.steps: int = -(-epochs * windows // accumulate) if epochs else settings["steps"]
@@ -80,7 +89,14 @@ class Run:
             "cell": settings["cell"],
             "dropout": settings["dropout"],
         }
+        if settings["dtype"] != "float32":  # or versions without it could not read the checkpoint
+            self._model_settings["dtype"] = settings["dtype"]
         self.model = LanguageModel(len(corpus.vocabulary), **self._model_settings, rng=weights)
+        streams = settings["batch"]
+        self.rng = self.ranks.draws(self.rng, streams)
+        self.model.recurrent.rng = self.ranks.draws(self.model.recurrent.rng, streams)
+        self._training = self.ranks.of(corpus.training) or corpus.training
+        self._test = self.ranks.of(corpus.test)
         self.optimizer = optim.Adam(self.model.parameters(), lr=settings["lr"])
         self.step = 0
         self.saved: int | None = None
@@ -103,14 +119,14 @@ class Run:
 
     # ── saving ───────────────────────────────────────────────────────────────────────────
 
-    def checkpoint(self) -> dict[str, Any]:
-        """Everything, for ``tg.save``."""
+    def checkpoint(self, state: Any) -> dict[str, Any]:
+        """Everything, for ``tg.save``; ``state`` is the recurrent state of all streams."""
         parameters = self.model.state_dict()
         training = {
             "settings": self.settings,
             "text": self.corpus.digest,
             "step": self.step,
-            "state": _arrays(self.state),
+            "state": state,
             "optimizer": self.optimizer.state_dict(),
             "generators": [rng.bit_generator.state for rng in self._generators()],
             "losses": np.array(self.losses),
@@ -140,7 +156,7 @@ class Run:
             self.optimizer.load_state_dict(training["optimizer"])
             for rng, state in zip(self._generators(), training["generators"], strict=True):
                 rng.bit_generator.state = state
-            self.state = training["state"]
+            self.state = self.ranks.cut(training["state"], self.settings["batch"])
             self.step = self.saved = training["step"]
             self.losses = training["losses"].tolist()
             self.held_out = [(step, bits) for step, bits in training["held_out"].tolist()]
@@ -151,12 +167,11 @@ class Run:
     def _generators(self) -> tuple[np.random.Generator, ...]:
         return self.rng, self.model.recurrent.rng  # of teacher forcing and of dropout
 
-    def _save(self, path: Path) -> None:
+    def _save(self, path: Path, state: Any) -> None:
         finite = all(np.isfinite(p.data).all() for p in self.model.parameters())
         if not finite:
             raise Diverged(f"a parameter is not finite after step {self.step:,}")
-        io.save(path, self.checkpoint())
-        self.saved = self.step
+        io.save(path, self.checkpoint(state))
         curve = curve_path(path)
         if (self.losses or self.held_out) and outputs.is_free(curve, CURVE):
             name = os.fsencode(self.corpus.name).decode("utf-8", "replace")
@@ -189,7 +204,7 @@ class Run:
             path: where to save; None saves nothing.
             save_every: how often.
             logs: told every step's numbers.
-            callback: told them too; the training ends where it returns True.
+            callback: told them too, on rank 0; the training ends where it returns True.
             verbose: show a progress bar and print a table.
 
         Raises:
@@ -198,11 +213,17 @@ class Run:
         table = _Table(self)
         progress = Progress(self.steps, "training", done=self.step, visible=verbose)
 
-        def save() -> None:
+        def write(state: Any) -> None:
             for log in logs:  # first: a run that goes on drops what its checkpoint does not have
                 log.flush()
             if path is not None:
-                self._save(path)
+                self._save(path, state)
+
+        def save() -> None:
+            state = self.ranks.joined(_arrays(self.state))
+            self.ranks.first(lambda: write(state))
+            if path is not None:
+                self.saved = self.step
 
         with _signals(path is not None) as asked, progress:
             if self.saved is None:
@@ -222,12 +243,14 @@ class Run:
                     save()
                     if verbose:
                         progress.print(table.row())
+                reason = None
                 if asked:
-                    self.stopped = signal.Signals(asked[0]).name
+                    reason = signal.Signals(asked[0]).name
                 elif measured and self._stuck():
-                    self.stopped = "patience"
+                    reason = "patience"
                 elif callback is not None and callback(record):
-                    self.stopped = "callback"
+                    reason = "callback"
+                self.stopped = self.ranks.agreed(reason)
                 if self.stopped is not None:
                     if not measured:
                         save()
@@ -240,7 +263,7 @@ class Run:
         steps = learn(
             self.model,
             self.optimizer,
-            self.corpus.training,
+            self._training,
             self.steps,
             self._rate,
             first=self.step,
@@ -249,14 +272,20 @@ class Run:
             max_norm=settings["max_norm"],
             teacher_forcing=settings["teacher_forcing"],
             rng=self.rng,
+            exchange=None if self.ranks.size == 1 else self._exchange,
         )
         for loss, state in steps:
             if not math.isfinite(loss):
-                raise Diverged(f"the loss is {loss} at step {self.step + 1:,}")
+                error = Diverged(f"the loss is {loss} at step {self.step + 1:,}")
+                raise self.ranks.on_all(error)
             self.state = state
             self.step += 1
             self.losses.append(loss / math.log(2))
             yield loss
+
+    def _exchange(self, loss: float) -> float:
+        weight = self._training.batch_size / self.settings["batch"]
+        return self.ranks.mean_loss(self.model.parameters(), loss, weight)
 
     def _rate(self, step: int) -> float:
         schedule = SCHEDULES[self.settings["schedule"]]
@@ -280,10 +309,12 @@ class Run:
         if self.corpus.test is None:
             return
         self.model.eval()
-        bits = bits_per_character(self.model, self.corpus.test)
+        parts = self.ranks.all_of(total_nats(self.model, self._test or ()))
+        bits = math.fsum(nats for nats, _ in parts) / sum(n for _, n in parts) / math.log(2)
         self.model.train()
         if not math.isfinite(bits):
-            raise Diverged(f"the held-out loss is {bits} after step {self.step:,}")
+            error = Diverged(f"the held-out loss is {bits} after step {self.step:,}")
+            raise self.ranks.on_all(error)
         self.held_out.append((self.step, bits))
         if self.settings["patience"] is not None and self._best_place() == len(self.held_out) - 1:
             self._best = {"step": self.step, "parameters": self.model.state_dict()}
@@ -309,6 +340,11 @@ class Run:
             f"{settings['bptt']} steps of {settings['batch']} streams"
             + (f", {several} windows a step" if several > 1 else "")
         )
+        if self.ranks.size > 1:
+            print(
+                f"ranks     {self.ranks.size}, which share the streams; if one dies the job ends, "
+                f"and --resume goes on from {out}"
+            )
         if resumed:
             print(f"resume    {out}: step {self.step:,} of {self.steps:,}")
 
@@ -324,7 +360,7 @@ def _least_size(settings: dict[str, Any], vocabulary: int) -> int:
     D, H, L = settings["embedding"], settings["hidden"], settings["layers"]
     recurrent = gates * H * ((D + H + 2) + (L - 1) * (2 * H + 2))
     parameters: int = vocabulary * D + recurrent + (H + 1) * vocabulary
-    return 4 * parameters * 4
+    return 4 * parameters * int(np.dtype(settings["dtype"]).itemsize)
 
 
 class _Table:

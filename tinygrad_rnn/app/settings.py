@@ -21,6 +21,7 @@ class Settings(TypedDict, total=False):
     layers: int
     embedding: int
     dropout: float
+    dtype: str
     words: bool
     vocabulary: int
     held_out: float
@@ -104,6 +105,7 @@ SETTINGS: dict[str, Setting] = {
     "layers": Setting(1, whole(1), "recurrent layers", "model", "L", True),
     "embedding": Setting(64, whole(1), "length of the vector of a symbol", "model", "D", True),
     "dropout": Setting(0.0, number(0, 1), "probability, between layers", "model", "P", True),
+    "dtype": Setting("float32", ("float32", "float64"), "of all numbers", "model", fixed=True),
     "words": Setting(
         False, bool, "predict words (default: characters), bits per word", "text", fixed=True
     ),

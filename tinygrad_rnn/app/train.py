@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import shlex
 import signal
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from .arguments import Unusable, add_encoding, give_up, option, shown, whole
+from .ranks import Ranks, launched
 from .run import Diverged, Run, curve_path
 from .settings import SETTINGS
 from .training import session
@@ -79,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Train, save, report.
+    """Train, save, report; started by ``mpiexec``, with all ranks together.
 
     Returns:
         0; 1 where the loss is no number any more; 130 after Ctrl-C (143 after SIGTERM, 129 after
@@ -89,7 +92,19 @@ def main(args: argparse.Namespace) -> int:
         Unusable: the text is too short or no text, the checkpoint another one.
         OSError: a file cannot be read or written.
     """
-    again = f"python -m tinygrad_rnn train {shlex.quote(str(args.file))} --resume"
+    ranks = launched()
+    if not ranks.rank:
+        return _main(args, ranks)
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+            return _main(args, ranks)
+    except (OSError, Unusable):  # on every rank, and rank 0 says it
+        return 2
+
+
+def _main(args: argparse.Namespace, ranks: Ranks) -> int:
+    start = "python" if ranks.size == 1 else f"mpiexec -n {ranks.size} python"
+    again = f"{start} -m tinygrad_rnn train {shlex.quote(str(args.file))} --resume"
     if args.out != USUAL:
         again += f" --out {shlex.quote(str(args.out))}"
     if args.resume and not args.out.exists():
@@ -104,6 +119,7 @@ def main(args: argparse.Namespace) -> int:
         encoding=args.encoding,
         log_json=args.log_json,
         tensorboard=args.tensorboard,
+        ranks=ranks,
     ) as (run, go):
         run.describe(shown(args.file), args.out, resumed=run.step > 0)
         if run.step >= run.steps:
@@ -112,6 +128,8 @@ def main(args: argparse.Namespace) -> int:
         try:
             go(None, verbose=True)
         except Diverged as error:
+            if ranks.rank:
+                return 1
             print(
                 f"stopped: {error}. {args.out} keeps step {run.saved or 0:,}, the last good one; "
                 "--resume with a lower --lr or --max-norm goes on from there",

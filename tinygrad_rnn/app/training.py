@@ -17,6 +17,7 @@ from .arguments import STANDARD, Unusable, read_input, shown
 from .checkpoints import blamed_on, read_checkpoint
 from .corpus import Corpus
 from .logs import JsonLog, Log, TensorBoard
+from .ranks import Ranks, launched
 from .run import CURVE, Callback, Run, curve_path
 from .settings import Settings, checked, complete
 
@@ -36,6 +37,7 @@ def train(
     log_json: str | os.PathLike[str] | None = None,
     tensorboard: str | os.PathLike[str] | None = None,
     verbose: bool = False,
+    distributed: bool = False,
     **settings: Unpack[Settings],
 ) -> dict[str, Any]:
     """Train a recurrent language model on a text, by truncated BPTT with Adam.
@@ -54,11 +56,15 @@ def train(
         log_json: a file that gets these dicts as lines of JSON.
         tensorboard: a folder that gets them as event files (``tinygrad_rnn[tensorboard]``).
         verbose: show a progress bar and print a table.
+        distributed: whether the ranks that ``mpiexec`` started train one model together, each with
+            its part of the streams. Only rank 0 reads and writes files and calls ``callback``.
+            Otherwise each trains its own.
         **settings: what ``python -m tinygrad_rnn train --help`` lists: ``cell`` ("lstm", "gru" or
-            "rnn"), ``hidden``, ``layers``, ``embedding``, ``dropout``, ``words``, ``vocabulary``,
-            ``held_out``, ``bptt``, ``batch``, ``accumulate``, ``lr``, ``schedule`` ("linear",
-            "cosine", "constant", "one_cycle" or "plateau"), ``warmup``, ``max_norm``,
-            ``teacher_forcing``, ``patience``, ``seed``, ``steps`` or ``epochs``.
+            "rnn"), ``hidden``, ``layers``, ``embedding``, ``dropout``, ``dtype`` ("float32" or
+            "float64"), ``words``, ``vocabulary``, ``held_out``, ``bptt``, ``batch``,
+            ``accumulate``, ``lr``, ``schedule`` ("linear", "cosine", "constant", "one_cycle" or
+            "plateau"), ``warmup``, ``max_norm``, ``teacher_forcing``, ``patience``, ``seed``,
+            ``steps`` or ``epochs``.
 
     Returns:
         The history, a dict:
@@ -74,6 +80,7 @@ def train(
         FileExistsError: there is a checkpoint, and neither ``resume`` nor ``overwrite``.
         BlockingIOError: another run is writing this checkpoint.
         OSError: a file cannot be read or written.
+        ValueError: there are more ranks than streams, or they cannot find each other.
         FloatingPointError: the loss or a parameter is not finite any more. The checkpoint keeps
             the last step that was.
         KeyboardInterrupt: after Ctrl-C, when the step is saved; SystemExit after SIGTERM.
@@ -101,6 +108,7 @@ def train(
         encoding=encoding,
         log_json=None if log_json is None else Path(log_json),
         tensorboard=None if tensorboard is None else Path(tensorboard),
+        ranks=launched() if distributed else Ranks(),
     ) as (run, go):
         if run.step < run.steps:
             go(callback, verbose)
@@ -123,6 +131,7 @@ def session(
     encoding: str | None,
     log_json: Path | None,
     tensorboard: Path | None,
+    ranks: Ranks,
 ) -> Iterator[tuple[Run, Callable[..., None]]]:
     """A run with its files: read, restored, and owned until the block ends.
 
@@ -134,7 +143,10 @@ def session(
     """
     if save_every < 1:
         raise ValueError(f"train: save_every: expected at least 1, got {save_every}")
-    with ExitStack() as stack:
+    if out is None and (resume or overwrite):
+        raise ValueError("train: resume and overwrite go with out, the checkpoint's path")
+
+    def read() -> tuple[str, dict[str, Any] | None]:
         checkpoint = None
         inputs = [] if text == STANDARD else [text]
         if out is not None:
@@ -149,22 +161,34 @@ def session(
             stack.enter_context(owned(out))
             if resume and out.exists():
                 checkpoint = read_checkpoint(out)
-        elif resume or overwrite:
-            raise ValueError("train: resume and overwrite go with out, the checkpoint's path")
-        run = _run(text, out, given, checkpoint, encoding)
+        return read_input(text, encoding), checkpoint
+
+    def clean() -> None:
+        for path in () if out is None else (out, curve_path(out)):
+            for leftover in leftovers(path):  # of a run that was killed while it saved
+                leftover.unlink(missing_ok=True)
+
+    with ranks.ending_together(), ExitStack() as stack:
+        content, checkpoint = ranks.first(read)
+        run = ranks.together(lambda: _run(text, content, out, given, checkpoint, ranks))
+        ranks.first(clean)
         if out is not None:
-            for path in (out, curve_path(out)):
-                for leftover in leftovers(path):  # of a run that was killed while it saved
-                    leftover.unlink(missing_ok=True)
+            ranks.advice = lambda: f"; {out} keeps step {run.saved or 0:,}, and --resume goes on"
 
         def go(callback: Callback | None, verbose: bool) -> None:
-            if overwrite and out is not None and curve_path(out).is_file():
-                curve_path(out).unlink()  # or it would be left alone, if it is not ours
             logs: list[Log] = []
-            if log_json is not None:
-                logs.append(JsonLog(log_json, run.settings, run.step))
-            if tensorboard is not None:
-                logs.append(TensorBoard(tensorboard, run.step))
+
+            def open_logs() -> None:
+                if overwrite and out is not None and curve_path(out).is_file():
+                    curve_path(out).unlink()  # or it would be left alone, if it is not ours
+                if log_json is not None:
+                    logs.append(JsonLog(log_json, run.settings, run.step))
+                if tensorboard is not None:
+                    logs.append(TensorBoard(tensorboard, run.step))
+
+            ranks.first(open_logs)
+            if ranks.rank:
+                callback, verbose = None, False
             with ExitStack() as opened:
                 for log in logs:
                     opened.callback(log.close)
@@ -188,10 +212,11 @@ def _claim(out: Path, inputs: list[Path], resume: bool, overwrite: bool) -> None
 
 def _run(
     text: Path,
+    content: str,
     out: Path | None,
     given: Mapping[str, Any],
     checkpoint: dict[str, Any] | None,
-    encoding: str | None,
+    ranks: Ranks,
 ) -> Run:
     before = None
     if checkpoint is not None:
@@ -202,10 +227,10 @@ def _run(
                 checkpoint["training"]["text"],
             )
     settings = complete(given, before, str(out))
-    corpus = Corpus(read_input(text, encoding), text, settings)
+    corpus = Corpus(content, text, settings)
     if checkpoint is not None and digest != corpus.digest:
         raise Unusable(f"{out} was trained on another text than {shown(text)}")
-    run = Run(corpus, settings)
+    run = Run(corpus, settings, ranks)
     if checkpoint is not None:
         assert out is not None
         run.restore(checkpoint, out)

@@ -128,7 +128,8 @@ class State:
 
 
 class Jacobian(NamedTuple):
-    """``matrix``: dh_t/dh_s, (size of h_t, size of h_s); ``singular_values``: the largest first."""
+    """``matrix``: dh_t/dh_s, of shape (M, N) for M numbers in h_t and N in h_s;
+    ``singular_values``: (min(M, N),), the largest first."""
 
     matrix: ndarray
     singular_values: ndarray

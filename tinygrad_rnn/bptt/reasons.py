@@ -20,6 +20,7 @@ from numpy import ndarray
 from ..graph import Node, Primitive
 from ..ops import linear, matmul, multiply, sigmoid
 from .sums import norm
+from .table import in_one_line
 from .trajectories import Trajectory, stem
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class JacobianParts:
         t: the step.
         passed: the norm of the gradient that went through it to h_{t-1}, by that of dL/dh_t.
         weights: by name the singular values of each matrix that h_{t-1} is multiplied by, the
-            largest first.
+            largest first: (min(M, N),) of a matrix (M, N).
         slopes: the nonlinearities on the way from h_{t-1} to h_t, in their order.
         gates: by name the mean of each gate of the step. The state's own gate, by which h_{t-1} is
             multiplied, comes first.
@@ -214,7 +215,7 @@ def _add_gates(
 
 
 def _gate_name(node: Node) -> str:
-    return stem(node.name) if node.name else "its gate"
+    return in_one_line(stem(node.name)) if node.name else "its gate"
 
 
 # ── one sentence ─────────────────────────────────────────────────────────────────────────
@@ -252,11 +253,12 @@ def _sentence(flow: Flow, state: State, stretch: dict[int, float]) -> str:
     passed = _geometric(list(stretch.values()))
     where = _where(state, list(stretch))
     own = _own_gate(state, list(stretch))
+    its = f"the gradient of {in_one_line(state.name)}"
     if own is not None:
         gate, mean = own
-        does = _does(passed, f"the gradient of {state.name}")
+        does = _does(passed, its)
         return f"{where}, {gate} is {mean:.2g} in the mean: a step {does}."
-    what = f"the gradient of {state.name}" if len(_candidates(flow)) > 1 else "the gradient"
+    what = its if len(_candidates(flow)) > 1 else "the gradient"
     parts = jacobian_parts(flow, state, stretch)
     of_weights, of_slopes = _of_weights(parts), _of_slopes(parts)
     if not of_weights or not of_slopes:
@@ -298,7 +300,7 @@ def _own_gate(state: State, stretch: list[int]) -> tuple[str, float] | None:
     if not all(t in gates for t in stretch):
         return None
     name = _gate_name(gates[stretch[-1]])
-    name = f"the gate {name}" if name != "its gate" else f"the gate on {state.name}"
+    name = f"the gate {name}" if name != "its gate" else f"the gate on {in_one_line(state.name)}"
     return name, float(np.mean([gates[t].output.mean() for t in stretch]))
 
 
@@ -316,7 +318,8 @@ def _of_weights(stretch: list[JacobianParts]) -> str:
     values = [values for p in stretch for values in p.weights.values()]
     verb = "has" if len(names) == 1 else "have"
     of = "the size" if max(map(len, values)) == 1 else "singular values up to"
-    return f"{' and '.join(names)} {verb} {of} {max(float(v[0]) for v in values):.2g}"
+    what = " and ".join(map(in_one_line, names))
+    return f"{what} {verb} {of} {max(float(v[0]) for v in values):.2g}"
 
 
 def _of_slopes(stretch: list[JacobianParts]) -> str:

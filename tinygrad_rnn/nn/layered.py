@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy import ndarray
@@ -28,6 +28,20 @@ from .utils.rnn import PackedSequence, packed_like, pad_packed_sequence
 #: What goes from one step to the next: (h,) or (h, c).
 Carry: TypeAlias = tuple[Tensor, ...]
 Step: TypeAlias = Callable[[Carry, Tensor], tuple[Carry, Tensor]]
+
+
+class Recurrence(NamedTuple):
+    """What the step of a layer computes, by its name in the literature, for who can run just that.
+
+    Attributes:
+        kind: "RNN", "LSTM" or "GRU".
+        weights: by the names of the cells' equations.
+        options: what else the equations depend on.
+    """
+
+    kind: str
+    weights: dict[str, Any]
+    options: dict[str, Any]
 
 
 def closed(step: Step, weights: dict[str, Any], *others: Any) -> Step:
@@ -155,9 +169,10 @@ class Layered(Module):
         resets = self._resets(resets, T, batch, turned)
         if lengths is not None:
             # Before anything else reads it: not even a NaN in the padding goes further.
-            within = np.arange(T)[:, np.newaxis] < lengths
+            within = ops.less(np.arange(T)[:, np.newaxis], lengths)
             mask = (within.T if turned else within)[..., np.newaxis]
-            x, name = ops.where(attach(mask, None), x, 0), x.name
+            mask = attach(mask, None) if isinstance(mask, ndarray) else mask
+            x, name = ops.where(mask, x, 0), x.name
             x.name = name  # what pictures call it
         y = ops.swapaxes(x, 0, 1) if turned else x
         initial = self._initial(state, tuple(batch))
@@ -236,13 +251,18 @@ class Layered(Module):
         if given is None:
             return None
         where = f"{type(self).__name__}: expected lengths"
-        lengths = graph.numbers(given, f"{type(self).__name__}: lengths")
+        # Whoever takes loops as they are takes lengths without numbers, too.
+        takes_loops = getattr(graph.current().tracing, "record_scan", None) is not None
+        traced = takes_loops and isinstance(given, Value) and not isinstance(given._array, ndarray)
+        lengths = given if traced else graph.numbers(given, f"{type(self).__name__}: lengths")
         if not batch:
             raise ValueError(f"{where} only for batched input; x has no batch axis")
         if lengths.shape != tuple(batch):
             raise ValueError(f"{where} of shape {tuple(batch)}, got {lengths.shape}")
         if lengths.dtype.kind not in "iu" and lengths.size:
             raise TypeError(f"{where} that are integers, got {lengths.dtype}")
+        if traced:
+            return lengths
         wrong = np.flatnonzero((lengths < 1) | (lengths > T))
         if wrong.size:
             raise ValueError(

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import ops
+from ..graph import current
 from ..scan.backends import chosen
 from ..tensor import Tensor
 from . import init
 from .cells import candidate_apart, gru_step, nonlinearities, pair, rnn_step
 from .checks import flags
-from .layered import Carry, Layered, Step, closed
+from .layered import Carry, Layered, Recurrence, Step, closed
 from .lstm_sequence import lstm_sequence
 from .lstm_step import equations
 
@@ -124,6 +125,8 @@ class RNN(Layered):
             h = rnn_step(x_t, h, nonlinearity=self.nonlinearity, **weights)
             return (h,), h
 
+        options = {"nonlinearity": self.nonlinearity}
+        step.recurrence = Recurrence("RNN", weights, options)  # type: ignore[attr-defined]
         return closed(step, weights, self.nonlinearity)
 
 
@@ -245,12 +248,15 @@ class LSTM(Layered):
             h, c = equations(x_t, *carry, **weights)
             return (h, c), h
 
+        if not self.proj_size:
+            step.recurrence = Recurrence("LSTM", weights, {})  # type: ignore[attr-defined]
         return closed(step, weights)
 
     def _sequence(
         self, weights: dict[str, Any], carry: Carry, xs: Tensor, *, unroll: bool, **options: Any
     ) -> tuple[Carry, Tensor]:
-        by_hand = not unroll and chosen() == "numpy" and "resets" not in options
+        by_hand = not unroll and current().tracing is None and chosen() == "numpy"
+        by_hand = by_hand and "resets" not in options
         found = lstm_sequence(xs, carry, weights, **options) if by_hand else None
         if found is None:
             return super()._sequence(weights, carry, xs, unroll=unroll, **options)
@@ -378,6 +384,7 @@ class GRU(Layered):
         super().__init__(*sizes, bias, batch_first, dropout, bidirectional, dtype, rng)
 
     def _step(self, weights: dict[str, Any], unroll: bool) -> Step:
+        recurrence = Recurrence("GRU", weights, {"reset_after": self.reset_after})
         if not (self.reset_after or unroll):
             # Once for all steps: 3.2 -> 1.5 times PyTorch's GRU at (T, N, D, H) = (32, 1, 32, 32).
             names = ("weight_hh", "bias_hh")
@@ -389,4 +396,5 @@ class GRU(Layered):
             h = gru_step(x_t, h, reset_after=self.reset_after, **weights)
             return (h,), h
 
+        step.recurrence = recurrence  # type: ignore[attr-defined]
         return closed(step, weights, self.reset_after)

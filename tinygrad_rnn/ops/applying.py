@@ -36,6 +36,8 @@ def apply_along_axis(
 ) -> Array:
     """A function of vectors on every vector along an axis; its results take the axis's place.
 
+    Shapes: x (..., n, ...), a function (n,) -> (m,) -> (..., m, ...).
+
     >>> apply_along_axis(lambda v: v[0] * v, 1, [[2.0, 3.0]])
     array([[4., 6.]])
     """
@@ -57,6 +59,8 @@ def apply_along_axis(
 @composed
 def apply_over_axes(func: Callable[[Array, int], Array], x: Array, axes: Any) -> Array:
     """``func(x, axis)`` for one axis after the other; a reduced axis is kept with length 1.
+
+    Shapes: x of any shape -> that shape with 1 at the axes.
 
     >>> apply_over_axes(np.sum, [[1.0, 2.0], [3.0, 4.0]], [0, 1])
     array([[10.]])
@@ -182,6 +186,8 @@ def geomspace(
     axis: int = 0,
 ) -> Array:
     """Numbers each a constant factor larger than the one before.
+
+    Shapes: start and stop of shape S -> (num, *S).
 
     Raises:
         ValueError: start or stop is 0, or their signs differ.

@@ -76,6 +76,8 @@ def dot(x: Array, y: Array) -> Array:
 def inner(x: Array, y: Array) -> Array:
     """``z = sum_k x_{..k} y_{..k}``: over the last axes of both, for all pairs of the others.
 
+    Shapes: x (A, K), y (B, K) -> (A, B).
+
     >>> inner([1.0, 2.0], [3.0, 4.0])
     array(11.)
     """
@@ -112,6 +114,8 @@ def vecdot(x: Array, y: Array, axis: int = -1) -> Array:
 def matvec(x: Array, y: Array) -> Array:
     """``z_i = sum_k x_ik y_k``: stacks of matrices times stacks of vectors.
 
+    Shapes: x (..., M, N), y (..., N) -> (..., M).
+
     >>> matvec([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0])
     array([3., 7.])
     """
@@ -122,6 +126,8 @@ def matvec(x: Array, y: Array) -> Array:
 def vecmat(x: Array, y: Array) -> Array:
     """``z_k = sum_i x_i y_ik``: stacks of vectors times stacks of matrices.
 
+    Shapes: x (..., M), y (..., M, N) -> (..., N).
+
     >>> vecmat([1.0, 1.0], [[1.0, 2.0], [3.0, 4.0]])
     array([4., 6.])
     """
@@ -131,6 +137,8 @@ def vecmat(x: Array, y: Array) -> Array:
 @composed
 def outer(x: Array, y: Array) -> Array:
     """``z_ij = x_i y_j`` of the flattened x and y.
+
+    Shapes: x and y of any shapes -> (size of x, size of y).
 
     >>> outer([1.0, 2.0], [3.0, 4.0])
     array([[3., 4.],
@@ -181,6 +189,8 @@ def tensordot(x: Array, y: Array, axes: Any = 2) -> Array:
 @composed
 def kron(x: Array, y: Array) -> Array:
     """The Kronecker product: a block ``x_i y`` for each element of x.
+
+    Shapes: x (A, B), y (C, D) -> (A C, B D).
 
     >>> kron([1.0, 10.0], [1.0, 2.0])
     array([ 1.,  2., 10., 20.])
@@ -258,6 +268,8 @@ def _slid(x: Array, y: Array, mode: str, name: str) -> Array:
 def convolve(x: Array, y: Array, mode: str = "full") -> Array:
     """``z_k = sum_i x_i y_{k - i}``.
 
+    Shapes: x (N,), y (M,) -> (N + M - 1,) by ``mode="full"``.
+
     Args:
         x, y: (n,) and (m,).
         mode: "full" (n + m - 1 places), "same" (the middle max(n, m)), or "valid": only where
@@ -278,6 +290,8 @@ def convolve(x: Array, y: Array, mode: str = "full") -> Array:
 @composed
 def correlate(x: Array, y: Array, mode: str = "valid") -> Array:
     """``z_k = sum_i x_{i + k} y_i``.
+
+    Shapes: x (N,), y (M,) -> (N - M + 1,) by ``mode="valid"``, for N >= M.
 
     Args:
         x, y: (n,) and (m,).

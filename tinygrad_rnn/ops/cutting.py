@@ -39,6 +39,8 @@ __all__ = [
 def array_split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     """x cut along an axis as by :func:`split`, into parts that may differ in length by one.
 
+    Shapes: x (..., n, ...) -> parts (..., n_i, ...) with sum of n_i = n.
+
     >>> array_split([1.0, 2.0, 3.0], 2)
     [array([1., 2.]), array([3.])]
     """
@@ -56,6 +58,8 @@ def array_split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array
 def hsplit(x: Array, indices_or_sections: Any) -> list[Array]:
     """x cut along axis 1, a vector along its only axis; see :func:`split`.
 
+    Shapes: x (A, n, ...) in k equal parts -> k of (A, n / k, ...).
+
     >>> hsplit([1.0, 2.0], 2)
     [array([1.]), array([2.])]
     """
@@ -65,6 +69,8 @@ def hsplit(x: Array, indices_or_sections: Any) -> list[Array]:
 @composed
 def vsplit(x: Array, indices_or_sections: Any) -> list[Array]:
     """x, of two dimensions or more, cut along axis 0; see :func:`split`.
+
+    Shapes: x (n, A, ...) in k equal parts -> k of (n / k, A, ...).
 
     >>> vsplit([[1.0], [2.0]], 2)
     [array([[1.]]), array([[2.]])]
@@ -77,6 +83,8 @@ def vsplit(x: Array, indices_or_sections: Any) -> list[Array]:
 @composed
 def dsplit(x: Array, indices_or_sections: Any) -> list[Array]:
     """x, of three dimensions or more, cut along axis 2; see :func:`split`.
+
+    Shapes: x (A, B, n, ...) in k equal parts -> k of (A, B, n / k, ...).
 
     >>> dsplit([[[1.0, 2.0]]], 2)
     [array([[[1.]]]), array([[[2.]]])]
@@ -101,6 +109,8 @@ def unstack(x: Array, *, axis: int = 0) -> tuple[Array, ...]:
 @composed
 def trim_zeros(x: Array, trim: str = "fb") -> Array:
     """A vector without the zeros before ("f") and behind ("b") the first and last other element.
+
+    Shapes: x (N,) -> (N - number of zeros at its ends,).
 
     >>> trim_zeros([0.0, 1.0, 0.0])
     array([1.])
@@ -128,6 +138,8 @@ def _diagonal_of(shape: tuple[int, ...], offset: int, axis1: int, axis2: int) ->
 def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """The elements ``x_{i, i + offset}`` along a last axis.
 
+    Shapes: x (M, N, ...) -> (..., length of the diagonal).
+
     Args:
         x: two dimensions or more.
         offset: above (positive) or below the main diagonal.
@@ -151,6 +163,8 @@ def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array
 def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: Any = None) -> Array:
     """The sum of a diagonal, see :func:`diagonal`.
 
+    Shapes: x (M, N, ...) -> (...).
+
     >>> trace([[1.0, 2.0], [3.0, 4.0]])
     array(5.)
     """
@@ -160,6 +174,8 @@ def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: A
 @composed
 def diag(v: Array, k: int = 0) -> Array:
     """A matrix with v on its k-th diagonal; of a matrix, its k-th diagonal.
+
+    Shapes: v (N,) -> (N + |k|, N + |k|); v (M, N) -> the length of its diagonal.
 
     >>> diag([1.0, 2.0])
     array([[1., 0.],
@@ -178,6 +194,8 @@ def diag(v: Array, k: int = 0) -> Array:
 def diagflat(v: Array, k: int = 0) -> Array:
     """A matrix with the elements of v, flattened, on its k-th diagonal.
 
+    Shapes: v of any shape -> (size + |k|, size + |k|).
+
     >>> diagflat([[1.0, 2.0]])
     array([[1., 0.],
            [0., 2.]])
@@ -194,6 +212,8 @@ def _below(x: Array, k: int) -> Any:
 def tril(x: Array, k: int = 0) -> Array:
     """Zeros above the k-th diagonal of each matrix; a vector is every row of one.
 
+    Shapes: x (..., M, N) -> the same shape; (N,) -> (N, N).
+
     >>> tril([[1.0, 2.0], [3.0, 4.0]])
     array([[1., 0.],
            [3., 4.]])
@@ -205,6 +225,8 @@ def tril(x: Array, k: int = 0) -> Array:
 @composed
 def triu(x: Array, k: int = 0) -> Array:
     """Zeros below the k-th diagonal of each matrix; a vector is every row of one.
+
+    Shapes: x (..., M, N) -> the same shape; (N,) -> (N, N).
 
     >>> triu([[1.0, 2.0], [3.0, 4.0]])
     array([[1., 2.],

@@ -42,6 +42,8 @@ def diff(
 ) -> Array:
     """``y_i = x_{i+1} - x_i`` along an axis, n times over.
 
+    Shapes: x (..., N, ...) -> (..., N - n, ...).
+
     Args:
         x: one dimension or more.
         n: how often.
@@ -76,6 +78,8 @@ def diff(
 @composed
 def ediff1d(x: Array, to_end: Array = None, to_begin: Array = None) -> Array:
     """The differences of neighbours in the flattened x, between what is joined at both ends.
+
+    Shapes: x of any shape -> (size - 1,), and longer by to_begin and to_end.
 
     >>> ediff1d([1.0, 3.0, 6.0], to_begin=0.0)
     array([0., 2., 3.])
@@ -153,6 +157,8 @@ def unwrap(
     x: Array, discont: float | None = None, axis: int = -1, *, period: float = 2 * np.pi
 ) -> Array:
     """x plus multiples of the period, so that neighbours differ by half of it at most.
+
+    Shapes: x of any shape -> the same shape.
 
     >>> unwrap([0.0, 6.0]).round(2)
     array([ 0.  , -0.28])

@@ -102,6 +102,8 @@ def _arrays(arrays: Any) -> list[Array]:
 def copy(x: Array) -> Array:
     """The same numbers in an array of their own; the gradient passes.
 
+    Shapes: x of any shape -> the same shape.
+
     >>> copy([1.0, 2.0])
     array([1., 2.])
     """
@@ -121,6 +123,8 @@ def _at_least(name: str, arrays: tuple[Array, ...], raised: Any) -> Any:
 def atleast_1d(*arrays: Array) -> Any:
     """Arrays of one dimension or more; a tuple of them for several.
 
+    Shapes: () -> (1,); others stay.
+
     >>> atleast_1d(3.0)
     array([3.])
     """
@@ -130,6 +134,8 @@ def atleast_1d(*arrays: Array) -> Any:
 @composed
 def atleast_2d(*arrays: Array) -> Any:
     """Arrays of two dimensions or more: a vector becomes a row.
+
+    Shapes: () -> (1, 1); (N,) -> (1, N); others stay.
 
     >>> atleast_2d([1.0, 2.0])
     array([[1., 2.]])
@@ -161,6 +167,8 @@ def atleast_3d(*arrays: Array) -> Any:
 def ravel(x: Array, order: str = "C") -> Array:
     """All elements along one axis; with ``order="F"`` the first axis runs fastest.
 
+    Shapes: x of any shape -> (size,).
+
     >>> ravel([[1.0, 2.0], [3.0, 4.0]])
     array([1., 2., 3., 4.])
     """
@@ -170,6 +178,8 @@ def ravel(x: Array, order: str = "C") -> Array:
 @composed
 def matrix_transpose(x: Array) -> Array:
     """The last two axes exchanged: each matrix of a stack transposed.
+
+    Shapes: x (..., M, N) -> (..., N, M).
 
     >>> matrix_transpose([[1.0, 2.0]])
     array([[1.],
@@ -205,6 +215,8 @@ def rollaxis(x: Array, axis: int, start: int = 0) -> Array:
 def vstack(arrays: Sequence[Array]) -> Array:
     """Arrays one below the other: joined along axis 0, vectors as rows.
 
+    Shapes: arrays (n_i, ...) -> (sum of n_i, ...); (N,) counts as (1, N).
+
     >>> vstack([[1.0, 2.0], [3.0, 4.0]])
     array([[1., 2.],
            [3., 4.]])
@@ -215,6 +227,8 @@ def vstack(arrays: Sequence[Array]) -> Array:
 @composed
 def hstack(arrays: Sequence[Array]) -> Array:
     """Arrays side by side: joined along axis 1, vectors along their only axis.
+
+    Shapes: arrays (A, n_i, ...) -> (A, sum of n_i, ...); (n_i,) -> (sum of n_i,).
 
     >>> hstack([[1.0, 2.0], [3.0]])
     array([1., 2., 3.])
@@ -227,6 +241,9 @@ def hstack(arrays: Sequence[Array]) -> Array:
 def dstack(arrays: Sequence[Array]) -> Array:
     """Arrays one behind the other: joined along axis 2.
 
+    Shapes: arrays (A, B, n_i) -> (A, B, sum of n_i); (A, B) counts as (A, B, 1) and (N,) as
+    (1, N, 1).
+
     >>> dstack([[1.0, 2.0], [3.0, 4.0]])
     array([[[1., 3.],
             [2., 4.]]])
@@ -237,6 +254,8 @@ def dstack(arrays: Sequence[Array]) -> Array:
 @composed
 def column_stack(arrays: Sequence[Array]) -> Array:
     """Vectors as the columns of a matrix; matrices side by side.
+
+    Shapes: k arrays (N,) -> (N, k); matrices (N, m_i) -> (N, sum of m_i).
 
     >>> column_stack([[1.0, 2.0], [3.0, 4.0]])
     array([[1., 3.],
@@ -249,6 +268,8 @@ def column_stack(arrays: Sequence[Array]) -> Array:
 @composed
 def append(x: Array, values: Array, axis: int | None = None) -> Array:
     """Values joined behind x along an axis; None joins both flattened.
+
+    Shapes: x (..., n, ...), values (..., m, ...) -> (..., n + m, ...).
 
     >>> append([1.0, 2.0], 3.0)
     array([1., 2., 3.])
@@ -289,6 +310,8 @@ def block(arrays: Any) -> Array:
 def insert(x: Array, index: Any, values: Array, axis: int | None = None) -> Array:
     """Values inserted before the given indices along an axis; None flattens x.
 
+    Shapes: x (..., n, ...) with k values -> (..., n + k, ...).
+
     >>> insert([1.0, 2.0], 1, 9.0)
     array([1., 9., 2.])
     """
@@ -309,6 +332,8 @@ def insert(x: Array, index: Any, values: Array, axis: int | None = None) -> Arra
 @composed
 def delete(x: Array, index: Any, axis: int | None = None) -> Array:
     """x without what the index names along an axis; None flattens x.
+
+    Shapes: x (..., n, ...) without k places -> (..., n - k, ...).
 
     >>> delete([1.0, 2.0, 3.0], 1)
     array([1., 3.])

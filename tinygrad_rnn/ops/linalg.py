@@ -68,6 +68,8 @@ __all__ = [
 def diagonal(x: Array, *, offset: int = 0) -> Array:
     """The diagonal of each matrix of a stack.
 
+    Shapes: x (..., M, N) -> (..., length of the diagonal).
+
     >>> diagonal([[1.0, 2.0], [3.0, 4.0]])
     array([1., 4.])
     """
@@ -78,6 +80,8 @@ def diagonal(x: Array, *, offset: int = 0) -> Array:
 def trace(x: Array, *, offset: int = 0, dtype: Any = None) -> Array:
     """The sum of the diagonal of each matrix of a stack.
 
+    Shapes: x (..., M, N) -> (...).
+
     >>> trace([[1.0, 2.0], [3.0, 4.0]])
     array(5.)
     """
@@ -87,6 +91,8 @@ def trace(x: Array, *, offset: int = 0, dtype: Any = None) -> Array:
 @composed
 def cross(x: Array, y: Array, *, axis: int = -1) -> Array:
     """The cross product of vectors of length 3.
+
+    Shapes: x and y (..., 3) -> (..., 3).
 
     >>> cross([1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
     array([0., 0., 1.])
@@ -101,6 +107,8 @@ def cross(x: Array, y: Array, *, axis: int = -1) -> Array:
 @composed
 def outer(x: Array, y: Array) -> Array:
     """``z_ij = x_i y_j`` of two vectors.
+
+    Shapes: x (N,), y (M,) -> (N, M).
 
     >>> outer([1.0, 2.0], [3.0])
     array([[3.],

@@ -174,6 +174,8 @@ def matrix_power(x: Array, n: int) -> Array:
 def multi_dot(arrays: Sequence[Array]) -> Array:
     """The product of a chain of matrices, in the order that takes the fewest multiplications.
 
+    Shapes: arrays (A, B), (B, C), ..., (Y, Z) -> (A, Z).
+
     Args:
         arrays: two or more; the first and the last may be vectors.
 
@@ -220,6 +222,8 @@ def multi_dot(arrays: Sequence[Array]) -> Array:
 def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array, Any, Array]:
     """The z with the least ``|a z - b|``, and of these the shortest: ``z = pinv(a) b``.
 
+    Shapes: a (M, N), b (M,) or (M, K) -> (N,) or (N, K), and the residuals (K,).
+
     Args:
         a: (m, n).
         b: (m,) or (m, k).
@@ -252,6 +256,8 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array,
 
 def matrix_rank(x: Array, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
     """The rank, as an integer; see NumPy.
+
+    Shapes: x (..., M, N) -> (...).
 
     >>> matrix_rank([[1.0, 1.0], [1.0, 1.0]])
     np.int64(1)

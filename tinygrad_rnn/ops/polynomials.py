@@ -36,6 +36,8 @@ __all__ = [
 def polyval(p: Array, x: Array) -> Array:
     """``y = p_0 x^(n-1) + ... + p_(n-1)``.
 
+    Shapes: p (n,), x of any shape -> the shape of x.
+
     >>> polyval([1.0, 0.0, 2.0], 3.0)
     array(11.)
     """
@@ -49,6 +51,8 @@ def polyval(p: Array, x: Array) -> Array:
 @composed
 def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
     """The matrix of powers ``y_ij = x_i^(N-1-j)``, or ``x_i^j`` where increasing.
+
+    Shapes: x (M,) -> (M, N).
 
     >>> vander([2.0, 3.0], 3)
     array([[4., 2., 1.],
@@ -77,6 +81,8 @@ def _filled(p: Array, n: int) -> Array:
 def polyadd(p: Array, q: Array) -> Array:
     """The sum of two polynomials.
 
+    Shapes: p (N,), q (M,) -> (max(N, M),).
+
     >>> polyadd([1.0, 2.0], [3.0])
     array([1., 5.])
     """
@@ -87,6 +93,8 @@ def polyadd(p: Array, q: Array) -> Array:
 @composed
 def polysub(p: Array, q: Array) -> Array:
     """The difference of two polynomials.
+
+    Shapes: p (N,), q (M,) -> (max(N, M),).
 
     >>> polysub([1.0, 2.0], [3.0])
     array([ 1., -1.])
@@ -99,6 +107,8 @@ def polysub(p: Array, q: Array) -> Array:
 def polymul(p: Array, q: Array) -> Array:
     """The product of two polynomials.
 
+    Shapes: p (N,), q (M,) -> (N + M - 1,).
+
     >>> polymul([1.0, 1.0], [1.0, -1.0])
     array([ 1.,  0., -1.])
     """
@@ -109,6 +119,8 @@ def polymul(p: Array, q: Array) -> Array:
 @composed
 def polydiv(p: Array, q: Array) -> tuple[Array, Array]:
     """Quotient and remainder of two polynomials, by long division.
+
+    Shapes: p (N,), q (M,) -> (N - M + 1,) and at most (M - 1,).
 
     Leading coefficients of the remainder that come out as 0 are left out, as in NumPy.
 
@@ -133,6 +145,8 @@ def polydiv(p: Array, q: Array) -> tuple[Array, Array]:
 def polyder(p: Array, m: int = 1) -> Array:
     """The m-th derivative of a polynomial.
 
+    Shapes: p (N,) -> (N - m,).
+
     >>> polyder([1.0, 0.0, 2.0])
     array([2., 0.])
     """
@@ -149,6 +163,8 @@ def polyder(p: Array, m: int = 1) -> Array:
 def polyint(p: Array, m: int = 1, k: Any = None) -> Array:
     """The m-th antiderivative of a polynomial; k are the constants, 0 by default.
 
+    Shapes: p (N,) -> (N + m,).
+
     >>> polyint([2.0, 0.0])
     array([1., 0., 0.])
     """
@@ -163,6 +179,8 @@ def polyint(p: Array, m: int = 1, k: Any = None) -> Array:
 @composed
 def poly(roots: Array) -> Array:
     """The polynomial with the given roots, and 1 for the highest power.
+
+    Shapes: roots (N,) -> (N + 1,).
 
     >>> poly([1.0, -1.0])
     array([ 1.,  0., -1.])

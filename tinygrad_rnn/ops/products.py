@@ -148,6 +148,7 @@ def _einsum_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blo
     batch=_matmul_blocks,
     linear="each",
     symbol="@",
+    onnx="MatMul",
 )
 def matmul(x: Array, y: Array) -> Array:
     """``z_ij = sum_k x_ik y_kj``; dL/dx = g y^T, dL/dy = x^T g.
@@ -317,6 +318,8 @@ _einsum = table["einsum"] = Primitive(
 @located
 def einsum(subscripts: str, *operands: Array) -> Array:
     """Einstein's summation: ``einsum("ij,jk->ik", x, y)`` is ``z_ik = sum_j x_ij y_jk``.
+
+    Shapes: as the subscripts say: i, j, k stand for lengths.
 
     Args:
         subscripts: as ``np.einsum`` takes them: ``...``, repeated letters (diagonals) and an

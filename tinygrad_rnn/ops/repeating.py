@@ -61,6 +61,8 @@ def repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
 def tile(x: Array, reps: Any) -> Array:
     """x side by side with itself, ``reps`` times along each axis.
 
+    Shapes: x (A, B) with reps (2, 3) -> (2 A, 3 B).
+
     >>> tile([1.0, 2.0], 2)
     array([1., 2., 1., 2.])
     """
@@ -106,6 +108,8 @@ def meshgrid(
     *arrays: Array, indexing: str = "xy", sparse: bool = False, copy: bool = True
 ) -> tuple[Array, ...]:
     """Coordinate matrices of vectors: each repeated along the axes of all the others.
+
+    Shapes: vectors (N,), (M,) -> two of (M, N), or of (N, M) by ``indexing="ij"``.
 
     Args:
         *arrays: vectors.
@@ -170,6 +174,8 @@ def roll(x: Array, shift: Any, axis: Axes = None) -> Array:
 def fliplr(x: Array) -> Array:
     """The columns in reverse order.
 
+    Shapes: x (A, B, ...) -> the same shape.
+
     >>> fliplr([[1.0, 2.0]])
     array([[2., 1.]])
     """
@@ -180,6 +186,8 @@ def fliplr(x: Array) -> Array:
 def flipud(x: Array) -> Array:
     """The rows in reverse order.
 
+    Shapes: x (A, ...) -> the same shape.
+
     >>> flipud([1.0, 2.0])
     array([2., 1.])
     """
@@ -189,6 +197,8 @@ def flipud(x: Array) -> Array:
 @composed
 def rot90(x: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     """x turned by k right angles, from the first of two axes towards the second.
+
+    Shapes: x (A, B, ...) -> (B, A, ...) for odd k, the same shape for even k.
 
     >>> rot90([[1.0, 2.0]])
     array([[2.],

@@ -45,7 +45,7 @@ __all__ = [
 # ── rounding ─────────────────────────────────────────────────────────────────────────────
 
 
-@nondifferentiable(np.floor, scalar="floor")
+@nondifferentiable(np.floor, scalar="floor", onnx="Floor")
 def floor(x: Array) -> Array:
     """The largest integer not above x, as a float; without gradient.
 
@@ -54,7 +54,7 @@ def floor(x: Array) -> Array:
     """
 
 
-@nondifferentiable(np.ceil, scalar="ceil")
+@nondifferentiable(np.ceil, scalar="ceil", onnx="Ceil")
 def ceil(x: Array) -> Array:
     """The smallest integer not below x, as a float; without gradient.
 
@@ -75,7 +75,7 @@ def trunc(x: Array) -> Array:
 fix = trunc
 
 
-@nondifferentiable(np.rint, scalar="rint")
+@nondifferentiable(np.rint, scalar="rint", onnx="Round")
 def rint(x: Array) -> Array:
     """The nearest integer, as a float, the even one of two; without gradient.
 
@@ -131,6 +131,8 @@ def fmod(x: Array, y: Array) -> Array:
 def divmod(x: Array, y: Array) -> tuple[Array, Array]:
     """``(x // y, x % y)``; the quotient is without gradient.
 
+    Shapes: x and y of any shapes that broadcast -> two of the broadcast shape.
+
     >>> divmod([7.0], 3.0)
     (array([2.]), array([1.]))
     """
@@ -140,6 +142,8 @@ def divmod(x: Array, y: Array) -> tuple[Array, Array]:
 @composed
 def modf(x: Array) -> tuple[Array, Array]:
     """The fractional and the integral part of x, both with its sign; the gradient is the first's.
+
+    Shapes: x of any shape -> two of the same shape.
 
     >>> modf([-1.5])
     (array([-0.5]), array([-1.]))
@@ -161,6 +165,8 @@ def _exponent(x: Array) -> Array:
 def frexp(x: Array) -> tuple[Array, Array]:
     """``x = m 2^e`` with 1/2 <= \\|m\\| < 1 and an integer e; dm/dx = 2^-e.
 
+    Shapes: x of any shape -> two of the same shape.
+
     >>> frexp([6.0])
     (array([0.75]), array([3], dtype=int32))
     """
@@ -177,6 +183,8 @@ def _ldexp(x: Array, exponent: Array) -> Array:
 def ldexp(x: Array, exponent: Array) -> Array:
     """``z = x 2^e`` for integers e; dz/dx = 2^e.
 
+    Shapes: x and exponent of any shapes that broadcast -> the broadcast shape.
+
     >>> ldexp([0.75], [3])
     array([6.])
     """
@@ -186,7 +194,7 @@ def ldexp(x: Array, exponent: Array) -> Array:
 # ── signs and choices ────────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.fabs, lambda g, y, x: g * sign(x), scalar="absolute")
+@elementwise(np.fabs, lambda g, y, x: g * sign(x), scalar="absolute", onnx="Abs")
 def fabs(x: Array) -> Array:
     """``y = |x|``, of integers as floats; dy/dx = sign x, and 0 at 0.
 
@@ -198,6 +206,8 @@ def fabs(x: Array) -> Array:
 @composed
 def copysign(x: Array, y: Array) -> Array:
     """``z = |x|`` with the sign of y; dz/dx = sign x times that of y, 0 at x = 0 and for y.
+
+    Shapes: x and y of any shapes that broadcast -> the broadcast shape.
 
     >>> copysign([1.0, 2.0], [-0.0, 3.0])
     array([-1.,  2.])
@@ -244,6 +254,8 @@ def fmin(x: Array, y: Array) -> Array:
 def heaviside(x: Array, y: Array) -> Array:
     """0 where x < 0, y where x = 0, 1 where x > 0; y gets the gradient of its elements.
 
+    Shapes: x and y of any shapes that broadcast -> the broadcast shape.
+
     >>> heaviside([-1.0, 0.0, 2.0], 0.5)
     array([0. , 0.5, 1. ])
     """
@@ -264,6 +276,8 @@ def _to_next(x: Array, y: Array) -> Array:
 def nextafter(x: Array, y: Array) -> Array:
     """The next number behind x in the direction of y; dz/dx = 1, and y gets no gradient.
 
+    Shapes: x and y of any shapes that broadcast -> the broadcast shape.
+
     >>> nextafter([1.0], 2.0) - 1
     array([2.22044605e-16])
     """
@@ -273,6 +287,8 @@ def nextafter(x: Array, y: Array) -> Array:
 @composed
 def float_power(x: Array, y: Array) -> Array:
     """``z = x^y`` in float64 at least, of integers too; see :func:`power`.
+
+    Shapes: x and y of any shapes that broadcast -> the broadcast shape.
 
     >>> float_power([2, 3], -1)
     array([0.5       , 0.33333333])

@@ -130,6 +130,8 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
 def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     """Two axes exchanged.
 
+    Shapes: x (A, B, C) with axes 0 and 2 -> (C, B, A).
+
     >>> swapaxes([[1.0, 2.0]], 0, 1)
     array([[1.],
            [2.]])
@@ -173,6 +175,8 @@ def moveaxis(x: Array, source: Any, destination: Any) -> Array:
 def squeeze(x: Array, axis: Axes = None) -> Array:
     """Axes of length 1 removed: those named, or all.
 
+    Shapes: x (A, 1, B) -> (A, B).
+
     Raises:
         ValueError: a named axis is longer than 1.
 
@@ -191,6 +195,8 @@ def squeeze(x: Array, axis: Axes = None) -> Array:
 )
 def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
     """New axes of length 1 at the given places of the result.
+
+    Shapes: x (A, B) with axis 0 -> (1, A, B).
 
     >>> expand_dims([1.0, 2.0], 0)
     array([[1., 2.]])
@@ -211,6 +217,8 @@ def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
 )
 def flip(x: Array, axis: Axes = None) -> Array:
     """The elements in reverse order along the given axes, or along all.
+
+    Shapes: x of any shape -> the same shape.
 
     >>> flip([1.0, 2.0, 3.0])
     array([3., 2., 1.])
@@ -356,6 +364,8 @@ def _concatenate(*xs: Array, axis: int) -> Array:
 def concatenate(arrays: Sequence[Array], axis: int | None = 0, *, dtype: Any = None) -> Array:
     """Arrays joined along an existing axis; each gets its part of the gradient.
 
+    Shapes: arrays (..., n_i, ...), alike but for the axis -> (..., sum of n_i, ...).
+
     Args:
         arrays: at least one, alike in every other axis.
         axis: None joins them flattened.
@@ -405,6 +415,8 @@ def stack(arrays: Sequence[Array], axis: int = 0, *, dtype: Any = None) -> Array
 @located
 def split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     """x cut along an axis into equal parts, or before each of the given indices.
+
+    Shapes: x (..., n, ...) in k equal parts -> k of (..., n / k, ...).
 
     Returns:
         A list; each part is a slice, and sends its gradient to that slice of x.

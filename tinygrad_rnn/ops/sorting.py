@@ -165,6 +165,8 @@ def sort(
 def partition(x: Array, kth: Any, axis: int | None = -1) -> Array:
     """x along an axis with its k-th smallest element at place k, no larger ones before it.
 
+    Shapes: x of any shape -> the same shape.
+
     >>> partition([3.0, 1.0, 2.0], 0)[0]
     np.float64(1.0)
     """
@@ -217,6 +219,8 @@ def _argmin(x: Array, *, axis: int | None, keepdims: bool) -> Any:
 def argmax(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the first of the largest elements: integers.
 
+    Shapes: x (..., n, ...) -> (...) for an axis, () without one.
+
     >>> argmax([3.0, 1.0, 3.0])
     np.int64(0)
     """
@@ -225,6 +229,8 @@ def argmax(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
 
 def argmin(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the first of the smallest elements: integers.
+
+    Shapes: x (..., n, ...) -> (...) for an axis, () without one.
 
     >>> argmin([3.0, 1.0, 3.0])
     np.int64(1)
@@ -243,6 +249,8 @@ def _searchsorted(x: Array, v: Array, *, side: Any) -> Any:
 
 def searchsorted(x: Array, v: Array, side: str = "left", sorter: Any = None) -> Any:
     """Where to insert v into the sorted x to keep the order: integers.
+
+    Shapes: x (N,), v of any shape -> the shape of v.
 
     >>> searchsorted([1.0, 2.0, 3.0], 2.5)
     np.int64(2)
@@ -289,6 +297,8 @@ def unique(
 def compress(condition: Any, x: Array, axis: int | None = None) -> Array:
     """The elements, or slices along an axis, at which the condition (n,) is True.
 
+    Shapes: condition (N,), x (..., n, ...) -> (..., number of True, ...).
+
     >>> compress([True, False, True], [1.0, 2.0, 3.0])
     array([1., 3.])
     """
@@ -311,6 +321,9 @@ def extract(condition: Any, x: Array) -> Array:
 @composed
 def select(condlist: Sequence[Any], choicelist: Sequence[Array], default: Array = 0) -> Array:
     """Where the first of several conditions is True, its choice; the default where none is.
+
+    Shapes: conditions, choices and default of any shapes that broadcast -> the broadcast
+    shape.
 
     Raises:
         ValueError: there are not as many choices as conditions, or none.
@@ -363,6 +376,8 @@ def choose(a: Any, choices: Sequence[Array], *, mode: str = "raise") -> Array:
 @composed
 def bincount(x: Any, weights: Array = None, minlength: int = 0) -> Array:
     """``y_k`` = the sum of the weights whose integer x_i is k, or their number.
+
+    Shapes: x (N,), weights (N,) -> (max x + 1,), or (minlength,) if that is longer.
 
     Args:
         x: (n,) integers, none negative.

@@ -250,6 +250,8 @@ def corrcoef(x: Array, y: Array = None, rowvar: bool = True) -> Array:
 def ptp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """The largest element less the smallest one; the first ones get the gradient.
 
+    Shapes: x of any shape -> that shape without the axes, or with 1 there by ``keepdims``.
+
     >>> ptp([3.0, 1.0, 4.0])
     array(3.)
     """

@@ -151,7 +151,7 @@ def tan(x: Array) -> Array:
     """
 
 
-@elementwise(np.arcsin, lambda g, y, x: g / sqrt(1 - x * x), scalar="arcsin")
+@elementwise(np.arcsin, lambda g, y, x: g / sqrt(1 - x * x), scalar="arcsin", onnx="Asin")
 def arcsin(x: Array) -> Array:
     """``y = arcsin x``, from -pi/2 to pi/2; dy/dx = 1 / sqrt(1 - x^2).
 
@@ -160,7 +160,7 @@ def arcsin(x: Array) -> Array:
     """
 
 
-@elementwise(np.arccos, lambda g, y, x: -g / sqrt(1 - x * x), scalar="arccos")
+@elementwise(np.arccos, lambda g, y, x: -g / sqrt(1 - x * x), scalar="arccos", onnx="Acos")
 def arccos(x: Array) -> Array:
     """``y = arccos x``, from 0 to pi; dy/dx = -1 / sqrt(1 - x^2).
 
@@ -169,7 +169,7 @@ def arccos(x: Array) -> Array:
     """
 
 
-@elementwise(np.arctan, lambda g, y, x: g / (1 + x * x), scalar="arctan")
+@elementwise(np.arctan, lambda g, y, x: g / (1 + x * x), scalar="arctan", onnx="Atan")
 def arctan(x: Array) -> Array:
     """``y = arctan x``, from -pi/2 to pi/2; dy/dx = 1 / (1 + x^2).
 
@@ -277,6 +277,8 @@ def _sinc_derivative(x: ndarray, order: int) -> ndarray:
 def sinc(x: Array) -> Array:
     """``y = sin(pi x) / (pi x)``, and 1 at 0; its derivatives of any order are exact there too.
 
+    Shapes: x of any shape -> the same shape.
+
     >>> sinc([0.0, 0.5])
     array([1.        , 0.63661977])
     """
@@ -310,6 +312,8 @@ def _bessel_integral(x: ndarray, order: int) -> ndarray:
 
 def i0(x: Array) -> Array:
     """``y = I_0(x)``, the modified Bessel function of the first kind; dy/dx = I_1(x).
+
+    Shapes: x of any shape -> the same shape.
 
     >>> i0([0.0, 1.0])
     array([1.        , 1.26606588])

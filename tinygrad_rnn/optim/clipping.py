@@ -19,7 +19,7 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
     The direction stays. It keeps one steep step from throwing a recurrent net far away.
 
     Args:
-        params: Tensors; those without a gradient do not count.
+        params: Tensors of any shapes; those without a gradient do not count.
         max_norm: the bound.
 
     Returns:
@@ -54,6 +54,8 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
 
 def clip_grad_value_(params: Tensor | Iterable[Tensor], value: float) -> None:
     """Limit every element of every gradient to ``-value ... value``.
+
+    Shapes: params of any shapes; each gradient keeps its own.
 
     Args:
         params: Tensors; those without a gradient do not count.

@@ -179,7 +179,7 @@ class Cell:
     """A random step function ``(carry, x_t) -> (carry, y_t)``; prints as its lines.
 
     Attributes:
-        parameters: the Tensors it closes over, requiring grad.
+        parameters: the Tensors it closes over, of any shapes, requiring grad.
         named_parameters: the same by the names that its lines use.
     """
 

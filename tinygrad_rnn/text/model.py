@@ -83,12 +83,27 @@ class LanguageModel(nn.Module):
 def bits_per_character(model: Any, windows: Iterable[tuple[ndarray, ndarray]]) -> float:
     """How well a model predicts a text: the mean of ``-log2 p(next id)``, state carried along.
 
+    Shapes: x and y (T, N).
+
     Args:
         model: ``model(ids, state) -> (logits, state)`` as :class:`LanguageModel`.
         windows: pairs (x, y) in order, as :class:`Streams` gives them.
 
     Raises:
         ValueError: there are no windows.
+    """
+    nats, count = total_nats(model, windows)
+    if not count:
+        raise ValueError("bits_per_character: expected a text, got no windows")
+    return nats / count / math.log(2)
+
+
+def total_nats(model: Any, windows: Iterable[tuple[ndarray, ndarray]]) -> tuple[float, int]:
+    """The sum of ``-ln p(next id)`` over a text, and how many ids that are.
+
+    Args:
+        model: ``model(ids, state) -> (logits, state)`` as :class:`LanguageModel`.
+        windows: pairs (x, y) of integers (T, N) in order, as :class:`Streams` gives them.
     """
     state, nats, count = None, 0.0, 0
     with no_grad():
@@ -97,9 +112,7 @@ def bits_per_character(model: Any, windows: Iterable[tuple[ndarray, ndarray]]) -
             rows = ops.reshape(logits, (y.size, -1))
             nats += nn.cross_entropy(rows, y.reshape(-1), reduction="sum").item()
             count += y.size
-    if not count:
-        raise ValueError("bits_per_character: expected a text, got no windows")
-    return nats / count / math.log(2)
+    return nats, count
 
 
 def bptt_step(

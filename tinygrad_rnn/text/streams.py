@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,6 +67,26 @@ class Streams(Sequence[tuple[ndarray, ndarray]]):
         self.batch_size, self.length = batch_size, length
         self._inputs = ids[:used].reshape(batch_size, steps_each).T
         self._targets = ids[1 : used + 1].reshape(batch_size, steps_each).T
+
+    def part(self, columns: slice) -> Streams:
+        """Some of the streams, as the share of one of several processes.
+
+        Args:
+            columns: which of the N.
+
+        Raises:
+            ValueError: there are none.
+
+        >>> Streams(np.arange(7), batch_size=2, length=2).part(slice(1, 2))[0][0]
+        array([[3],
+               [4]])
+        """
+        part = copy.copy(self)
+        part._inputs, part._targets = self._inputs[:, columns], self._targets[:, columns]
+        part.batch_size = part._inputs.shape[1]
+        if not part.batch_size:
+            raise ValueError(f"Streams: there is no stream in {columns} of {self.batch_size}")
+        return part
 
     def __len__(self) -> int:
         return -(-len(self._inputs) // self.length)
