@@ -26,7 +26,7 @@ from .graph.elsewhere import hint, of_the_module
 from .ops import *  # noqa: F403
 from .scan import fused, scan, scan_plan
 from .scan.threads import get_num_threads, set_num_threads
-from .tensor import Tensor
+from .tensor import Tensor, from_dlpack
 
 del tensor  # type: ignore[name-defined] # noqa: F821  (the room; torch.tensor is tg.Tensor here)
 
@@ -94,6 +94,7 @@ __all__ = [
     "backend",
     "checkpoint",
     "detect_anomaly",
+    "from_dlpack",
     "fused",
     "get_num_threads",
     "grad",

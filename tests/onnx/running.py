@@ -11,6 +11,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.onnx.exporting import _as_tuples
 from tinygrad_rnn.scan.call import flatten
 
 RUNTIME = importlib.util.find_spec("onnxruntime") is not None
@@ -46,7 +47,7 @@ def run(model: onnx.ModelProto, *arrays: Any, runtime: bool = False) -> list[np.
 def leaves(tree: Any) -> list[np.ndarray]:
     """The arrays of what a function returned."""
     found: list[Any] = []
-    flatten(tuple(tree) if isinstance(tree, list) else tree, found)
+    flatten(_as_tuples(tree), found)
     return [x.numpy() if isinstance(x, tg.Tensor) else np.asarray(x) for x in found]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def test_names_and_keywords() -> None:
         ({"names": []}, "names for 1 inputs, got 0"),
         ({"dynamic_axes": {"x": [0]}}, "'x', which is no input; there are ids"),
         ({"dynamic_axes": {"ids": [2]}}, "axis 2 of ids, which has shape"),
+        ({"dynamic_axes": {"ids": {0: "T", 1: "T"}}}, "sizes 3 and 2 in the example 'T'"),
     ],
 )
 def test_wrong_names_and_axes(options: Any, message: str) -> None:
@@ -234,3 +236,14 @@ def test_dtypes_are_numpys() -> None:
         lambda x, n: tg.astype(x, np.float64) + x,
     ):
         assert error(run(tg.onnx.export(f, (x, n)), x, n), called(f, x, n)) <= 1e-15
+
+
+def test_what_the_readme_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (Path(tg.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n([^`]*tg\.onnx\.export[^`]*)```", readme)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {"np": np, "tg": tg}
+    exec(program, found)
+    x = np.ones((7, 4, 3), np.float32)
+    y, (h, c) = found["lstm"](x)
+    assert error(called(found["model"], x), [y.numpy(), h.numpy(), c.numpy()]) <= 1e-6

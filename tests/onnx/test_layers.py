@@ -231,3 +231,22 @@ def test_a_number_taken_from_a_dynamic_shape_is_refused() -> None:
         tg.onnx.export(lambda x: x * (1 / len(x)), np.ones(3), dynamic_axes={"x": [0]})
     with pytest.raises(ValueError, match=r"with x_0 = .* for the dynamic axes: .*shapes"):
         tg.onnx.export(lambda x: x + np.ones(3), np.ones(3), dynamic_axes={"x": [0]})
+
+
+@pytest.mark.parametrize("given", ["mask", "lengths", "both"])
+def test_attention_over_what_an_input_lets_through(given: str) -> None:
+    attention = tg.nn.Attention(3, kind="general", rng=0)
+    rng = np.random.default_rng(0)
+    query, keys = (rng.standard_normal(s).astype(np.float32) for s in ((2, 3), (2, 5, 3)))
+    mask, lengths = rng.random((2, 5)) < 0.7, np.array([4, 2])
+    mask[:, 0] = True
+
+    def f(query: Any, keys: Any, mask: Any, lengths: Any) -> Any:
+        chosen = {"mask": mask, "lengths": lengths} if given == "both" else {given: mask}
+        chosen = {"lengths": lengths} if given == "lengths" else chosen
+        return attention(query, keys, **chosen)
+
+    model = tg.onnx.export(f, (query, keys, mask, lengths))
+    assert (
+        error(run(model, query, keys, mask, lengths), called(f, query, keys, mask, lengths)) < 1e-6
+    )

@@ -21,7 +21,7 @@ from ..scan.call import Closed, flatten
 from ..tensor import Tensor
 from . import init
 from .cells import projected, weight_shapes
-from .checks import as_input, flags, floating, sized
+from .checks import as_constant, as_input, flags, floating, sized, unknown
 from .module import Module, Parameter
 from .utils.rnn import PackedSequence, packed_like, pad_packed_sequence
 
@@ -171,8 +171,7 @@ class Layered(Module):
             # Before anything else reads it: not even a NaN in the padding goes further.
             within = ops.less(np.arange(T)[:, np.newaxis], lengths)
             mask = (within.T if turned else within)[..., np.newaxis]
-            mask = attach(mask, None) if isinstance(mask, ndarray) else mask
-            x, name = ops.where(mask, x, 0), x.name
+            x, name = ops.where(as_constant(mask), x, 0), x.name
             x.name = name  # what pictures call it
         y = ops.swapaxes(x, 0, 1) if turned else x
         initial = self._initial(state, tuple(batch))
@@ -251,17 +250,16 @@ class Layered(Module):
         if given is None:
             return None
         where = f"{type(self).__name__}: expected lengths"
-        # Whoever takes loops as they are takes lengths without numbers, too.
-        takes_loops = getattr(graph.current().tracing, "record_scan", None) is not None
-        traced = takes_loops and isinstance(given, Value) and not isinstance(given._array, ndarray)
-        lengths = given if traced else graph.numbers(given, f"{type(self).__name__}: lengths")
+        lengths = (
+            given if unknown(given) else graph.numbers(given, f"{type(self).__name__}: lengths")
+        )
         if not batch:
             raise ValueError(f"{where} only for batched input; x has no batch axis")
         if lengths.shape != tuple(batch):
             raise ValueError(f"{where} of shape {tuple(batch)}, got {lengths.shape}")
         if lengths.dtype.kind not in "iu" and lengths.size:
             raise TypeError(f"{where} that are integers, got {lengths.dtype}")
-        if traced:
+        if unknown(given):
             return lengths
         wrong = np.flatnonzero((lengths < 1) | (lengths > T))
         if wrong.size:

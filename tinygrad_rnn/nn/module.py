@@ -20,6 +20,7 @@ from ..graph import Value, numeric, read_only
 from ..graph.elsewhere import hint_at, of_modules
 from ..tensor import Tensor
 from .hooks import Hook, Registered, RemovableHandle, call_hooked, register
+from .summary import html_of
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R", covariant=True)
@@ -427,6 +428,10 @@ class Module:
         ]
         body = "".join(f"\n  {line}" for line in inner) + "\n" if inner else ""
         return f"{type(self).__name__}({self.extra_repr()}{body})"
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: a table of its parts and of their parameters."""
+        return html_of(self)
 
     # ── its own name ─────────────────────────────────────────────────────────────────────
 

@@ -20,7 +20,7 @@ except ImportError as error:
     ) from error
 
 from .build import Builder, Wire
-from .exporting import export
+from .exporting import export, write
 from .loading import Loaded, load
 
-__all__ = ["Builder", "Loaded", "Wire", "export", "load"]
+__all__ = ["Builder", "Loaded", "Wire", "export", "load", "write"]

@@ -14,8 +14,7 @@ from ..scan.trace import Literal
 from .record import Body, Entry, Instead
 from .sizes import Counted, Filled, Record, Size
 
-OPSET = 18
-IR_VERSION = 9  # of onnx 1.14, which brought opset 18's successor; older runtimes read it
+OPSET, IR_VERSION = 18, 8  # of onnx 1.13, December 2022: what runtimes since then read
 
 
 class Wire(NamedTuple):

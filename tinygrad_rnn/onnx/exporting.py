@@ -52,7 +52,7 @@ def export(
             default those of the function's parameters, and ``y``.
         dynamic_axes: which axes of an input may have another size when the model runs:
             ``{"x": {0: "T", 1: "N"}}`` with a name for each, or ``{"x": [0, 1]}``. Axes of one name
-            have one size.
+            have one size. Those of the outputs follow from these.
 
     Returns:
         The model.
@@ -161,7 +161,7 @@ class _Call:
             with graph.traced(recorder, recording=False):
                 result = self.f(*arguments, **dict(zip(self._keys, rest, strict=True)))
                 outputs: list[Any] = []
-                flatten(tuple(result) if isinstance(result, list) else result, outputs)
+                flatten(_as_tuples(result), outputs)
                 slots = tuple(recorder.slot_of(_returned(y)) for y in outputs)
         except (ValueError, IndexError) as error:
             if sizes:
@@ -172,6 +172,13 @@ class _Call:
             raise
         recorder.body.outputs = slots
         return recorder
+
+
+def _as_tuples(tree: Any) -> Any:
+    """Nested lists as tuples."""
+    if isinstance(tree, list) or type(tree) is tuple:
+        return tuple(_as_tuples(part) for part in tree)
+    return tree
 
 
 def _returned(y: Any) -> Any:
@@ -290,6 +297,7 @@ def _axes(
             f"{', '.join(inputs)}"
         )
     found = []
+    sizes: dict[str, int] = {}
     for name, value in zip(inputs, values, strict=True):
         axes = given.get(name, {})
         if not isinstance(axes, Mapping):
@@ -299,6 +307,13 @@ def _axes(
                 raise ValueError(
                     f"onnx.export: dynamic_axes say axis {axis!r} of {name}, which has shape "
                     f"{value.shape}"
+                )
+        for axis, called in axes.items():
+            n = value.shape[axis]
+            if sizes.setdefault(str(called), n) != n:
+                raise ValueError(
+                    f"onnx.export: dynamic_axes call axes of the sizes {sizes[str(called)]} and "
+                    f"{n} in the example {called!r}; axes of one name have one size"
                 )
         found.append({axis % value.ndim: str(called) for axis, called in axes.items()})
     return found

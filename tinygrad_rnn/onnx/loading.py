@@ -6,6 +6,7 @@ differentiated, drawn and trained further here.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -75,6 +76,9 @@ class Loaded(Module):
         known = {*self.weight_names, *self._constants}
         self.input_names = tuple(n for n in self._graph.inputs if n not in known)
         self.output_names = self._graph.outputs
+        for value in model.graph.input:
+            if not value.type.HasField("tensor_type"):
+                raise ValueError(f"onnx.load: the input {value.name!r} is no tensor")
         self._dtypes = {
             value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
             for value in model.graph.input
@@ -219,7 +223,11 @@ def _called(node: Node, inputs: list[Any], values: dict[str, Any]) -> Sequence[A
             made = _operators[node.operator](*inputs, **attributes)
     except (TypeError, ValueError, IndexError) as error:
         raise type(error)(f"onnx: {node}: {error}") from error
-    return made if isinstance(made, (tuple, list)) else (made,)
+    results = made if isinstance(made, (tuple, list)) else (made,)
+    lacking = [name for name in node.outputs[len(results) :] if name]
+    if lacking:
+        raise ValueError(f"onnx: {node}: its output {lacking[0]!r} is not known here")
+    return results
 
 
 def _as_input(x: Any, dtype: np.dtype[Any], name: str) -> Value:
@@ -246,7 +254,6 @@ _operators: dict[str, Callable[..., Any]] = {
     "Add": ops.add,
     "Sub": ops.subtract,
     "Mul": ops.multiply,
-    "Pow": ops.power,
     "Neg": ops.negative,
     "Abs": ops.abs,
     "Exp": ops.exp,
@@ -289,13 +296,15 @@ _operators: dict[str, Callable[..., Any]] = {
     "BitwiseXor": ops.bitwise_xor,
     "BitwiseNot": ops.invert,
     "MatMul": ops.matmul,
+    "Max": lambda *xs: functools.reduce(ops.maximum, xs),
+    "Min": lambda *xs: functools.reduce(ops.minimum, xs),
+    "Sum": lambda *xs: functools.reduce(ops.add, xs),
     "Identity": lambda x: x,
     "Constant": lambda value=None, **others: _constant(value, **others),
     "Shape": lambda x, start=0, end=None: np.array(x.shape[start:end], np.int64),
     "Size": lambda x: np.array(x.size, np.int64),
     "Det": lambda x: ops.linalg.det(x),
     "Scan": lambda *_: None,
-    "Dropout": lambda x, ratio=None, training=None, seed=None: x,
     "HardSigmoid": lambda x, alpha=0.2, beta=0.5: ops.clip(x * alpha + beta, 0, 1),
     "LeakyRelu": lambda x, alpha=0.01: ops.where(ops.less(x, 0), x * alpha, x),
     "Elu": lambda x, alpha=1.0: ops.where(
@@ -332,32 +341,25 @@ def _div(x: Any, y: Any) -> Any:
 
 
 @_operator
+def _pow(x: Any, y: Any) -> Any:
+    return _in_dtype_of(x, ops.power(x, y))
+
+
+def _in_dtype_of(x: Any, y: Any) -> Any:
+    """y in x's dtype: NumPy counts integers in wider ones than ONNX."""
+    return y if y.dtype == x.dtype else ops.astype(y, x.dtype)
+
+
+@_operator
+def _dropout(x: Any, ratio: Any = None, training: Any = None, seed: int | None = None) -> Any:
+    if training is not None and _plain(training).any():
+        raise ValueError("dropout in training mode is not known here; export in eval mode")
+    return x
+
+
+@_operator
 def _mod(x: Any, y: Any, fmod: int = 0) -> Any:
     return ops.fmod(x, y) if fmod else ops.remainder(x, y)
-
-
-@_operator
-def _max(*xs: Any) -> Any:
-    y = xs[0]
-    for x in xs[1:]:
-        y = ops.maximum(y, x)
-    return y
-
-
-@_operator
-def _min(*xs: Any) -> Any:
-    y = xs[0]
-    for x in xs[1:]:
-        y = ops.minimum(y, x)
-    return y
-
-
-@_operator
-def _sum(*xs: Any) -> Any:
-    y = xs[0]
-    for x in xs[1:]:
-        y = ops.add(y, x)
-    return y
 
 
 @_operator
@@ -442,7 +444,7 @@ def _unsqueeze(x: Any, axes: Any) -> Any:
 
 @_operator
 def _flatten(x: Any, axis: int = 1) -> Any:
-    axis %= len(x.shape) + 1 if axis < 0 else max(axis + 1, 1)
+    axis += len(x.shape) if axis < 0 else 0
     rows = int(np.prod(x.shape[:axis], dtype=np.int64))
     return ops.reshape(x, (rows, -1) if x.size else (rows, 0))
 
@@ -574,7 +576,7 @@ def _reducer(reduce: Callable[..., Any]) -> Callable[..., Any]:
         numbers = [] if axes is None else _numbers(axes)
         if not numbers and noop_with_empty_axes:
             return x
-        return reduce(x, tuple(numbers) if numbers else None, bool(keepdims))
+        return _in_dtype_of(x, reduce(x, tuple(numbers) if numbers else None, bool(keepdims)))
 
     return call
 
@@ -618,15 +620,18 @@ _operators["LogSoftmax"] = lambda x, axis=-1: ops.log_softmax(x, axis)
 def _cum_sum(x: Any, axis: Any, exclusive: int = 0, reverse: int = 0) -> Any:
     if exclusive or reverse:
         raise ValueError("exclusive and reverse are not known here")
-    return ops.cumsum(x, _plain(axis).item())
+    return _in_dtype_of(x, ops.cumsum(x, _plain(axis).item()))
 
 
 _operators["CumSum"] = _cum_sum
 
 
 def _top_k(x: Any, k: Any, axis: int = -1, largest: int = 1, sorted: int = 1) -> tuple[Any, Any]:
-    order = ops.argsort(ops.negative(x) if largest else x, axis, stable=True)
-    order = _cut(order, [n if i != axis % len(x.shape) else 0 for i, n in enumerate(x.shape)], axis)
+    if largest:  # from the end, so that equal elements keep their order
+        turned = ops.argsort(ops.flip(x, axis), axis, stable=True)
+        order = ops.flip(ops.subtract(x.shape[axis] - 1, turned), axis)
+    else:
+        order = ops.argsort(x, axis, stable=True)
     lead = (slice(None),) * (axis % len(x.shape))
     order = order[(*lead, slice(_numbers(k)[0]))]
     return ops.take_along_axis(x, order, axis), order

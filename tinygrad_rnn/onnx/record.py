@@ -31,6 +31,9 @@ def refuse(how: str) -> NoReturn:
     )
 
 
+_KNOWN = frozenset("?bBhHiIlLqQefd")  #: the dtypes that ONNX has, too
+
+
 class Unknown(Symbol):
     """Stands where a recorded Tensor would have its array."""
 
@@ -117,6 +120,8 @@ class Recorder:
 
     def given(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Value:
         """A new value."""
+        if dtype.char not in _KNOWN:
+            raise TypeError(f"onnx.export: ONNX has no dtype {dtype}{current().scope}")
         slot = len(self.avals)
         self.avals.append((shape, dtype))
         return attach(Unknown(shape, dtype, slot, self._owner, 0), None)

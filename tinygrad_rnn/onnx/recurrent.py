@@ -142,12 +142,14 @@ def run_recurrent(
     for name, value in unknown.items():
         if value:
             raise ValueError(f"the attribute {name} = {value} is not known here")
+    initial_c, peepholes = (*others, None, None)[:2] if kind == "LSTM" else (None, None)
+    given = (x, W, R, B, initial_h, initial_c, peepholes)
+    x, W, R, B, initial_h, initial_c, peepholes = map(_value, given)
     if layout:
         x = ops.swapaxes(x, 0, 1)
     steps, N, D = x.shape
     H = R.shape[-1]
     dtype = x.dtype
-    initial_c, peepholes = (*others, None, None)[:2] if kind == "LSTM" else (None, None)
     states = 2 if kind == "LSTM" else 1
     options: dict[str, Any] = {}
     if kind == "RNN":
@@ -172,11 +174,11 @@ def run_recurrent(
             parts = ops.split(peepholes[way], 3)
             weights |= {f"weight_p{gate}": p for gate, p in zip("iof", parts, strict=True)}
         first = []
-        for given in (initial_h, initial_c)[:states]:
-            if given is None:
+        for state in (initial_h, initial_c)[:states]:
+            if state is None:
                 first.append(attach(np.zeros((N, H), dtype), None))
             else:
-                first.append(given[:, way] if layout else given[way])
+                first.append(state[:, way] if layout else state[way])
         last, y = layer._sequence(
             weights, tuple(first), x, reverse=reverse, lengths=lengths, unroll=False
         )
@@ -186,6 +188,11 @@ def run_recurrent(
     axis = 2 if layout else 1
     y = ops.stack([ops.swapaxes(y, 0, 1) for y in ys] if layout else ys, axis)
     return (y, *[ops.stack(final, 1 if layout else 0) for final in finals])
+
+
+def _value(x: Any) -> Any:
+    """A Tensor, of an array a constant one; None stays None."""
+    return x if x is None or isinstance(x, Value) else attach(np.asarray(x), None)
 
 
 def _ours(x: Any, kind: str) -> Any:
