@@ -3,6 +3,7 @@
 Choose one with ``pytest --hypothesis-profile=nightly``; where the variable CI is set it is ``ci``.
 """
 
+import functools
 import importlib
 import os
 import re
@@ -18,8 +19,8 @@ settings.register_profile("ci", settings.get_profile("default"), derandomize=Tru
 settings.register_profile("nightly", settings.get_profile("default"), max_examples=2000)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
-# The benchmarks and the site are no tests, and need PyTorch or pdoc to be imported at all. The programs in
-# ``types`` are read by type checkers, and never run.
+# The benchmarks are no tests, and some of them need PyTorch to be imported at all. Nor is the site.
+# The programs in ``types`` are read by type checkers, and never run.
 collect_ignore = ["benchmarks", "site", "types"]
 
 
@@ -57,6 +58,7 @@ def _every_svg_is_checked() -> Iterator[None]:
 
     pipe = render.Drawing.pipe
 
+    @functools.wraps(pipe)
     def piped(self: Any, format: Any = None, *args: Any, **keywords: Any) -> Any:
         content = pipe(self, format, *args, **keywords)
         if (format or self.format) == "svg":
