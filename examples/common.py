@@ -2,12 +2,12 @@
 
 An example is a module ``examples/eNN_name.py`` with
 
-    a docstring         the equations, what it shows, and the seed with its Korean term
-    SEED, BAR           the seed's number and term, and what the full run has to reach
+    a docstring         the equations, and what it shows
     main(argv) -> Result
 
 It takes ``--seed``, ``--quick`` and ``--out`` (:func:`arguments`), prints what it measures, and
-writes its picture as ``eNN_name.svg``. ``python -m examples`` finds it by its name.
+writes its picture as ``eNN_name.svg``. ``python -m examples`` finds it by its name, and
+in ``bars.py`` what its full run has to reach.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_rnn as tg
+from svg import colours, inset, page, text
 from tinygrad_rnn.app.arguments import whole
 from tinygrad_rnn.app.demo import manual
 from tinygrad_rnn.app.progress import Progress
 from tinygrad_rnn.text import Streams, Vocabulary, bits_per_character, bptt_step
 from tinygrad_rnn.viz.curve import HEIGHT, WIDTH
-
-from .svg import colours, inset, page, text
 
 
 @dataclass(frozen=True)
@@ -55,18 +54,14 @@ class Result:
         return self
 
 
-def arguments(
-    argv: Sequence[str] | None, module: str | None, doc: str | None
-) -> argparse.Namespace:
+def arguments(argv: Sequence[str] | None, doc: str | None) -> argparse.Namespace:
     """The arguments of every example: ``seed``, ``quick`` and ``out``, a folder, made if need be.
 
     Args:
         argv: the arguments; None for those of the command line.
-        module: ``__spec__.name`` of the example.
         doc: its docstring, shown by ``--help``.
     """
     parser = argparse.ArgumentParser(
-        prog=f"python -m {module}",
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -90,49 +85,6 @@ def arguments(
     return args
 
 
-def fit(
-    loss: Callable[[int], tg.Tensor],
-    optimizer: tg.optim.Optimizer,
-    steps: int,
-    max_norm: float = math.inf,
-    max_value: float = math.inf,
-    until: Callable[[int], bool] = lambda done: False,
-) -> list[float]:
-    """Minimise: at step k the gradient of ``loss(k)``, clipped, then the optimiser.
-
-    Args:
-        loss: of step k.
-        optimizer: of the parameters.
-        steps: how many.
-        max_norm: what the gradient's norm is clipped to.
-        max_value: what every element of the gradient is clipped to.
-        until: asked after every step, with how many were made; the training ends where it is True.
-
-    Returns:
-        The losses of all steps made, as a curve.
-
-    Raises:
-        FloatingPointError: a loss is not a finite number.
-    """
-    curve = []
-    with Progress(steps, "training") as progress:
-        for k in range(steps):
-            L = loss(k)
-            value = float(L.item())
-            if not math.isfinite(value):
-                raise FloatingPointError(f"the loss is {value} at step {k}")
-            optimizer.zero_grad()
-            L.backward()
-            tg.optim.clip_grad_value_(optimizer.params, max_value)
-            tg.optim.clip_grad_norm_(optimizer.params, max_norm)
-            optimizer.step()
-            curve.append(value)
-            progress.update(k + 1, loss=value)
-            if until(k + 1):
-                break
-    return curve
-
-
 def descend(
     model: tg.nn.Module,
     loss: Callable[[], tg.Tensor],
@@ -141,7 +93,7 @@ def descend(
     measure: Callable[[], float] | None = None,
     every: int = 1,
 ) -> list[tuple[int, float]]:
-    """``fit`` by Adam: the rate falls along half a cosine, gradients are clipped to a norm of 1.
+    """Train with Adam: the rate falls along half a cosine, gradients are clipped to a norm of 1.
 
     Args:
         model: of the parameters.
@@ -153,20 +105,25 @@ def descend(
 
     Returns:
         Pairs of how many steps were made, and what ``measure`` said then.
+
+    Raises:
+        FloatingPointError: a loss is not a finite number.
     """
     optimizer = tg.optim.Adam(model.parameters(), lr=lr)
     measured = []
-
-    def falling(k: int) -> tg.Tensor:
-        optimizer.lr = tg.optim.cosine_lr(k, lr, steps)
-        return loss()
-
-    def until(done: int) -> bool:  # never: it only measures
-        if measure is not None and done % every == 0:
-            measured.append((done, measure()))
-        return False
-
-    fit(falling, optimizer, steps, max_norm=1.0, until=until)
+    with Progress(steps, "training") as progress:
+        for k in range(steps):
+            optimizer.lr = tg.optim.cosine_lr(k, lr, steps)
+            L = loss()
+            if not math.isfinite(L.item()):
+                raise FloatingPointError(f"the loss is {L.item()} at step {k}")
+            optimizer.zero_grad()
+            L.backward()
+            tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            progress.update(k + 1, loss=L.item())
+            if measure is not None and (k + 1) % every == 0:
+                measured.append((k + 1, measure()))
     return measured
 
 

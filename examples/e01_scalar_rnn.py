@@ -2,15 +2,8 @@
 
     z_t = u x_t + w h_{t-1},   h_t = phi(z_t),   r_t = v h_t,   y_t = phi(r_t)
 
-002 works two of them out step by step, with linear neurons and with a logistic output. Three slips
-in its text, which its own numbers tell:
-
-    example 1   h_1 = 1*2 + 1*0 = 2 (it writes 1 + 0*2), y_3 = w_y h_3 and y_4 = w_y h_4 (it writes
-                h_2 and h_3, but goes on with 2.5 and 3.5, which are h_3 and h_4)
-    example 2   y_t = 1 / (1 + e^(-5 h_t)): the sign in the exponents 5*4, 5*0.5, -5*0.7 is lost. As
-                printed y_1 would be 0, although the first input is ahead (its lines 2 and 3 also
-                write h_1, y_1 for h_2, y_2 and h_3, y_3)
-    BPTT        dL/dw_t = dL/dz_t h_{t-1} (it writes h_{t+1}); the sum below it is right
+Two are worked out by hand first: a running sum with linear neurons, and one that says which of two
+inputs has the larger total so far.
 
 Backwards, from t = T to 1, with phi = tanh:
 
@@ -26,8 +19,6 @@ and as u, v and w are the same at every step, their gradients are sums over time
 
 Against it stands the MLP of one word, p(w_t | w_{t-1}), which has no h_{t-1} ("Markov"). On the
 task of example 2, which input has the larger total so far, it can only guess from the present.
-
-Seed 002 (기억이 없는 다층 퍼셉트론, 시간에 대해 펼치기; memoryless MLP, unrolling).
 """
 
 from __future__ import annotations
@@ -37,12 +28,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import tinygrad_rnn as tg
-
-from .common import Result, arguments, fit
-
-SEED = "002 펼친(unrolled) 순환 계산"
-BAR = "002's h and y; dL/du, dL/dw, dL/dv as the engine's; RNN >= 98 %, one-step MLP <= 80 %"
-
+from common import Result, arguments
 
 # ── the worked examples ──────────────────────────────────────────────────────────────────
 
@@ -86,7 +72,7 @@ def unrolled(
 
 
 def by_hand(u: float, w: float, v: float, xs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """The sums over time of 002; phi'(z) = 1 - tanh(z)^2."""
+    """The sums over time, as above; phi'(z) = 1 - tanh(z)^2."""
     T = len(xs)
     h, y = np.zeros(T), np.zeros(T)
     for t in range(T):
@@ -132,18 +118,21 @@ def accuracy_of(memory: bool, seed: int, steps: int) -> float:
     weights, data, test = np.random.default_rng(seed).spawn(3)
     model = Ahead(memory, weights)
 
-    def loss(k: int) -> tg.Tensor:
+    optimizer = tg.optim.Adam(model.parameters(), lr=0.03)
+    for _ in range(steps):
         x, y = totals(data, 32, 10)
-        return tg.nn.binary_cross_entropy_with_logits(model(x), y)
-
-    fit(loss, tg.optim.Adam(model.parameters(), lr=0.03), steps, max_norm=1.0)
+        loss = tg.nn.binary_cross_entropy_with_logits(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
     x, y = totals(test, 500, 10)
     with tg.no_grad():
         return float(((model(x).numpy() > 0) == y).mean())
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
 
     hs, ys = linear_neuron([2, -0.5, 1, 1])
     print(f"example 1   h {hs}   y {ys}")

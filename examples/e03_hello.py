@@ -7,14 +7,10 @@
     p_t = softmax(y_t)                              the probabilities of the next letter
 
 After the first l comes l, after the second o: the input is the same, so only the state can tell.
-001 and 003 show the net before training, where the largest score at the first step is o's instead
-of e's: an error. (003 takes softmax for finding the largest and setting it to 1: that is argmax,
-softmax gives a probability to every letter. It also writes x_0 = h --> h_0 = e and means y_0.)
+Before training, the largest score at the first step may well be o's instead of e's: an error.
 
 Having learned it, the net writes by feeding its own choice back. Argmax writes the same word every
 time; drawing from p_t gives variety, the more, the higher the temperature.
-
-Seeds 001 (가장 높은 스코어만 뽑지 않는 이유; sampling), 003 (은닉 상태; hidden state).
 """
 
 from __future__ import annotations
@@ -25,12 +21,8 @@ from collections.abc import Sequence
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import CharacterRNN, Result, arguments, heat_map
 from tinygrad_rnn.text import sample
-
-from .common import CharacterRNN, Result, arguments, fit, heat_map
-
-SEED = "001, 003 'hello', 은닉 상태(hidden state), 샘플링"
-BAR = "predicts e, l, l, o"
 
 
 def show(
@@ -54,7 +46,7 @@ def show(
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     letters = "helo"
     ids = np.array([letters.index(letter) for letter in "hello"])
     weights, draws = np.random.default_rng(args.seed).spawn(2)
@@ -62,11 +54,13 @@ def main(argv: Sequence[str] | None = None) -> Result:
     print("before training")
     show(model, ids, letters)
 
-    def loss(k: int) -> tg.Tensor:
+    optimizer = tg.optim.Adam(model.parameters(), lr=0.05)
+    for _ in range(200):
         scores, _ = model(ids[:-1, None])
-        return tg.nn.cross_entropy(scores[:, 0], ids[1:])
-
-    fit(loss, tg.optim.Adam(model.parameters(), lr=0.05), 200)
+        loss = tg.nn.cross_entropy(scores[:, 0], ids[1:])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
     print("after 200 steps")
     predicted, states, p = show(model, ids, letters)
 

@@ -11,10 +11,8 @@ give p = 1/2 to both. The same net with its state gets them all. W_x, W_h and b 
 steps; the gradient of each is a sum over the steps.
 
 The picture shows h_t word by word, and how much h_hello, the last state, changes with each of the
-words before it: the norm of dh_hello/dx_t. 000 says that h_hello holds something of all the words
-that came through.
-
-Seed 000 (은닉 상태는 해당 시점까지의 단어 정보; the state gathers the past).
+words before it: the norm of dh_hello/dx_t. So h_hello
+holds something of all the words that came through.
 """
 
 from __future__ import annotations
@@ -25,12 +23,9 @@ from itertools import pairwise
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import Result, arguments, heat_map
 from tinygrad_rnn.text import LanguageModel, Vocabulary
 
-from .common import Result, arguments, fit, heat_map
-
-SEED = "000 'You say goodbye and I say hello', 임베딩(embedding)"
-BAR = "7 of 7 next words, each with p > 0.9; one word at a time <= 6"
 SENTENCE = "You say goodbye and I say hello ."
 
 
@@ -38,11 +33,13 @@ def trained(ids: np.ndarray, targets: np.ndarray, seed: int, steps: int) -> Lang
     """Embedding -> RNN -> softmax, trained on sequences ids (T, N) and the words after each."""
     model = LanguageModel(6 + 1, embedding_dim=4, hidden_size=8, cell="rnn", rng=seed)
 
-    def loss(k: int) -> tg.Tensor:
+    optimizer = tg.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(steps):
         logits, _ = model(ids)
-        return tg.nn.cross_entropy(logits.reshape(7, -1), targets.reshape(-1))
-
-    fit(loss, tg.optim.Adam(model.parameters(), lr=0.02), steps)
+        loss = tg.nn.cross_entropy(logits.reshape(7, -1), targets.reshape(-1))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
     return model
 
 
@@ -54,7 +51,7 @@ def probabilities(model: LanguageModel, ids: np.ndarray) -> np.ndarray:
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     words = SENTENCE.split()
     vocabulary = Vocabulary(words)
     ids = vocabulary.encode(words)

@@ -16,10 +16,6 @@ whose first one is eta sign(g): every weight moves by 0.1, however small its gra
 driven to +-1. A net like that may predict well as long as it reads on from the state that it has,
 and badly from h_0 = 0, from which it writes and is tested. So eta rises from 0 during the first
 thousand steps, while s grows.
-
-Seed 001: Truncated BPTT, and the "Minimal character-level language model with a Vanilla Recurrent
-Neural Network" by A. Karpathy that it refers to, https://gist.github.com/karpathy/d4dee566867f8291f086
-(there without the rising eta).
 """
 
 from __future__ import annotations
@@ -30,13 +26,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import CharacterRNN, Result, arguments, characters, stacked
 from tinygrad_rnn.text import NGram, Streams, bits_per_character, sample
 from tinygrad_rnn.viz.curve import curves
 
-from .common import CharacterRNN, Result, arguments, characters, fit, stacked
-
-SEED = "001 Truncated Backpropagation through time, 최소 문자 모델 (min-char-rnn)"
-BAR = "held-out bits per character <= 3.0 after 20,000 steps (bigram model 3.34), <= 2.6 at the end"
 HIDDEN, T = 100, 25
 RATE, WARMUP, MAX_VALUE = 0.1, 1000, 5.0
 
@@ -62,17 +55,21 @@ def read(
     """Train on window after window, the state carried along; the losses, in bits a character."""
     optimizer = tg.optim.Adagrad(model.parameters(), lr=RATE)
     state: tg.Tensor | None = None
-
-    def loss(k: int) -> tg.Tensor:
-        nonlocal state
+    bits = []
+    for k in range(steps):
         optimizer.lr = tg.optim.constant_lr(k, RATE, warmup)
         x, y = windows[k % len(windows)]
         scores, after = model(x, state if k % len(windows) else None)
         state = after.detach()
-        return tg.nn.cross_entropy(scores[:, 0], y[:, 0], reduction="sum")
-
-    losses = fit(loss, optimizer, steps, max_value=MAX_VALUE, until=until)
-    return [nats / (T * math.log(2)) for nats in losses]
+        loss = tg.nn.cross_entropy(scores[:, 0], y[:, 0], reduction="sum")
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_value_(model.parameters(), MAX_VALUE)
+        optimizer.step()
+        bits.append(loss.item() / (T * math.log(2)))
+        if until(k + 1):
+            break
+    return bits
 
 
 # ── measured ─────────────────────────────────────────────────────────────────────────────
@@ -85,7 +82,7 @@ def largest_after(model: CharacterRNN, windows: Streams, warmup: int) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     steps, every = (4000, 1000) if args.quick else (60_000, 5000)
     vocabulary, training, held_out = characters()
     size = len(vocabulary)

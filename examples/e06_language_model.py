@@ -23,10 +23,6 @@ hardly ever begun from 0 in its training.) The same with an LSTM that reads char
 
 The last tenth of the text is held out. Sizes and rates were chosen by the tenth before it, with
 other seeds.
-
-Seeds 000 (RNN 언어 모델; a language model), 001 (Truncated BPTT, Multilayer RNN, LSTM).
-Source of the dropout, which is between the layers and not within: Zaremba, Sutskever and Vinyals,
-"Recurrent Neural Network Regularization", arXiv:1409.2329.
 """
 
 from __future__ import annotations
@@ -40,6 +36,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import Result, arguments, characters, learn, stacked
 from tinygrad_rnn.app.demo import manual
 from tinygrad_rnn.text import (
     LanguageModel,
@@ -51,13 +48,6 @@ from tinygrad_rnn.text import (
 )
 from tinygrad_rnn.viz.curve import curves
 
-from .common import Result, arguments, characters, learn, stacked
-
-SEED = "000 RNN 언어 모델 (also 001: Truncated BPTT, Multilayer RNN, LSTM)"
-BAR = (
-    "perplexity on held-out words: one layer: RNN < bigram model, LSTM < trigram model; one and "
-    "two layers: LSTM < RNN; the longer the state is kept, the better; a character LSTM <= 2.1 bits"
-)
 WORDS, UNITS = 1000, 128
 DROPOUT = 0.6  # in all: L layers have L + 1 places for it
 RATE = {"RNN": 0.005, "LSTM": 0.01}  # of one layer; of L layers 1 / sqrt(L) of it
@@ -123,7 +113,7 @@ def across(name: str, numbers: Sequence[float], digits: int) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     depths, steps, every = ((1,), 160, 80) if args.quick else ((1, 2, 3), 1200, 150)
     spelling, draws, *weights = np.random.default_rng(args.seed).spawn(8)
 

@@ -20,8 +20,6 @@ The numbers and sentences that are scored were not trained on. Sentiment lies in
 the words as a bag knows those sentences whose adjectives agree, with no "not" or two of them, which
 is a quarter; of all others the same bag praises as often as not. That makes 1/4 + 3/4 1/2 = 62.5 %
 at best.
-
-Seed: 001, one to many, many to one, many to many (1) and (2).
 """
 
 from __future__ import annotations
@@ -34,17 +32,11 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import Result, arguments
+from e08_moving_digits import DIRECTIONS, Video
+from svg import page, text
 from tinygrad_rnn.text import Vocabulary
 
-from .common import Result, arguments, descend
-from .e08_moving_digits import DIRECTIONS, Video
-from .svg import page, text
-
-SEED = "001 one to many, many to one, many to many: 가변 입력, 가변 출력"
-BAR = (
-    "on what was not trained on: names and translations >= 95 % exact, sentiment >= 98 % and 15 "
-    "points over a bag of words"
-)
 UNITS = 64
 END = 0  # the id of what ends a name; it also stands before its first word
 
@@ -212,12 +204,16 @@ def learned(
     """
     held_out, training = np.split(rng.permutation(y.shape[1]), [y.shape[1] // 5])
 
-    def loss() -> tg.Tensor:
+    optimizer = tg.optim.Adam(model.parameters())
+    for k in range(steps):
+        optimizer.lr = tg.optim.cosine_lr(k, 0.005, steps)  # falls along half a cosine
         batch = rng.choice(training, 64)
         truth = y[:, batch]
-        return tg.nn.cross_entropy(tg.concatenate(net(x[..., batch], truth)), truth.reshape(-1))
-
-    descend(model, loss, steps, 0.005)
+        loss = tg.nn.cross_entropy(tg.concatenate(net(x[..., batch], truth)), truth.reshape(-1))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
     with tg.no_grad():
         said = np.stack([scores.data.argmax(-1) for scores in net(x[..., held_out])])
     return float((said == y[:, held_out]).all(axis=0).mean())
@@ -289,7 +285,7 @@ def picture(path: Path, graphs: dict[str, Sequence[tg.Tensor]]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     steps = 400 if args.quick else 1500
     rng = np.random.default_rng(args.seed)
 

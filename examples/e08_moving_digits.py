@@ -14,8 +14,6 @@ next may show: a state that gathers frames knows it better than the best look at
 
 "CNN alone" is the same net, trained anew in as many steps on as many frames, each of them a film of
 its own: h_{t-1} is always 0. The digits it is tested on were not trained on.
-
-Seed: 001, many to many (2), Video Classification per each frame.
 """
 
 from __future__ import annotations
@@ -27,17 +25,10 @@ from typing import NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import Result, arguments
+from digits import Digits, digits
+from svg import WRONG, border, image, page, text
 from tinygrad_rnn.viz.style import INK
-
-from .common import Result, arguments, descend
-from .digits import Digits, digits
-from .svg import WRONG, border, image, page, text
-
-SEED = "001 many to many (2): 프레임별 비디오 분류 (video classification per frame)"
-BAR = (
-    "direction >= 98 % from frame 4 on, which one frame cannot show; digit in the last frame "
-    ">= 5 points over the CNN alone"
-)
 
 WIDE, FRAMES, FILMS = 12, 8, 32
 DROPPED = 0.5
@@ -106,16 +97,20 @@ def alone(of: Films) -> Films:
 
 
 def train(model: Video, draw: Callable[[], Films], steps: int) -> None:
-    def loss() -> tg.Tensor:
+    optimizer = tg.optim.Adam(model.parameters())
+    for k in range(steps):
+        optimizer.lr = tg.optim.cosine_lr(k, 0.003, steps)  # falls along half a cosine
         film = draw()
         digit, direction = model(film.frames)
         losses = [
             tg.nn.cross_entropy(y, film.digit) + tg.nn.cross_entropy(z, film.direction)
             for y, z in zip(digit, direction, strict=True)
         ]
-        return tg.mean(tg.stack(losses))
-
-    descend(model, loss, steps, 0.003)
+        loss = tg.mean(tg.stack(losses))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
 
 
 def labels(model: Video, of: Films) -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +150,7 @@ def picture(path: Path, frames: np.ndarray, rows: dict[str, tuple[np.ndarray, np
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     steps = 200 if args.quick else 1500
     data, weights, draws, testing = np.random.default_rng(args.seed).spawn(4)
     training, held_out = digits(data)

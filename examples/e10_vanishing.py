@@ -4,8 +4,8 @@
 
     dL/dh_1 = W^T D_2 W^T D_3 ... W^T D_T u,   D_t = diag(phi'(W h_{t-1} + x_t))
 
-With one unit and no phi that is w^(T-1): 1.1^50 = 117.4 and 0.9^50 = 0.00515. (Seed 002 says T = 50
-there, but fifty factors need T = 51.) With a matrix every step scales by between its smallest and
+With one unit and no phi that is w^(T-1): 1.1^50 = 117.4 and 0.9^50 = 0.00515: fifty factors,
+so T = 51. With a matrix every step scales by between its smallest and
 its largest singular value:
 
     smallest^(T-1) <= |dL/dh_1| <= largest^(T-1)
@@ -19,8 +19,6 @@ The way out is a path with a factor near 1: an LSTM's cell passes dL/dc_t on tim
 a GRU's state times its update gate. The second picture has the three of them.
 
 The run takes seconds, with --quick or without.
-
-Seeds: 000 기울기 소실 문제 (why it vanishes), 001 (singular values), 002 (w^(T-1), saturation).
 """
 
 from __future__ import annotations
@@ -30,11 +28,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import tinygrad_rnn as tg
-
-from .common import Result, arguments
-
-SEED = "002 기울기 소실과 폭발 (also 000, 001)"
-BAR = "1.1^50 = 117.4 and 0.9^50 = 0.00515; all singular values 1.1 or 0.9 the same; saturation"
+from common import Result, arguments
 
 T = 51  # 50 steps from h_1 to h_T
 UNITS = 16
@@ -85,7 +79,7 @@ def stretch(flow: tg.GradientFlow) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     rng = np.random.default_rng(args.seed)
 
     Q = tg.nn.init.orthogonal((UNITS, UNITS), dtype=np.float64, rng=rng)

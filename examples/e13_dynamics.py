@@ -9,16 +9,13 @@ the slope of the iterated function f^n = f(f(...f(x))):
    [0, 1] is 3.5^n, while at most x it becomes tiny: nearly every x goes to the same four values.
 2. f(x) = x^2 + 0.15: two fixed points x = f(x). One with |f'| < 1 is a sink (an attractor): all
    around it comes closer. One with |f'| > 1 is a source: all around it leaves. They are 0.184 and
-   0.816 (seed 002 reads 0.17 and 0.82 off its plot).
+   0.816.
 3. h_t = tanh(W h_{t-1} + b) with two units: several sinks, each with a basin, the starts that end
    in it. Inside a basin the end does not depend on the start: dh_n/dh_0 goes to 0. On the border
    between two of them the smallest push decides the end: there dh_n/dh_0 explodes.
 
 So where an RNN keeps one of several things in mind for long, it keeps it as one of its sinks, and
 learns from the past where its state crosses a border, or not at all.
-
-Seed: 002, 끌개(attractor)와 기울기; Pascanu, Mikolov and Bengio, arXiv:1211.5063, sec. 2.2. The run
-takes seconds; --quick looks at fewer starts.
 """
 
 from __future__ import annotations
@@ -31,15 +28,9 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import Result, arguments
+from svg import png, text
 from tinygrad_rnn.viz.style import FONT, GRADIENT, HUES, INK, mixed
-
-from .common import Result, arguments
-from .svg import png, text
-
-SEED = "002 끌개(attractor)와 source, 역학계"
-BAR = (
-    "slope of f^n grows as 3.5^n; sink 0.184, source 0.816; gradient 0 in basins, exploding between"
-)
 
 Function = Callable[[Any], Any]
 
@@ -103,7 +94,7 @@ def on_the_border(f: Function, inside: np.ndarray, outside: np.ndarray) -> np.nd
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     side = 60 if args.quick else 240
     checks = {}
 

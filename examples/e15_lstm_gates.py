@@ -7,8 +7,6 @@
     o_t = sigmoid(W_o x_t + V_o h_{t-1} + b_o)      output gate: how much of c_t is shown
     h_t = o_t tanh(c_t)
 
-(Seed 004's first list calls the third gate "update gate", a GRU's; its equations have these.)
-
 A net reads a string, symbol by symbol, and says of every symbol whether it may come next: a yes or
 no each, p > 1/2, trained on the sets of legal symbols. A step is right where it says yes to all
 legal symbols and to no other, a string where all of its steps are right. (Hochreiter and
@@ -37,7 +35,6 @@ With seed 0 the first one's forget gate closes at T or P, and what is written th
 1, i near 0 but for where an inner string begins or ends, which it counts on top of it. That of the
 quotes closes at every quotation mark, and writes one sign within them and the other one outside.
 
-Seeds 001 (LSTM), 002 (LSTM), 004 (잊음, 입력, 출력 게이트).
 Sources: Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural Computation 9 (1997), sec.
 5.1; a unit that follows quotes: Karpathy, Johnson and Fei-Fei, arXiv:1506.02078.
 """
@@ -52,19 +49,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import Result, arguments, characters, learn
+from grammars import BRACKETS, REBER, Strings, brackets, depths, reber
+from svg import border, colours, image, page, text
 from tinygrad_rnn.backprop import expanded
 from tinygrad_rnn.graph import ancestors
 from tinygrad_rnn.text import LanguageModel, Streams, Vocabulary
-
-from .common import Result, arguments, characters, descend, learn
-from .grammars import BRACKETS, REBER, Strings, brackets, depths, reber
-from .svg import border, colours, image, page, text
-
-SEED = "004 잊음, 입력, 출력 게이트 (forget, input, output gate; also 001, 002: LSTM)"
-BAR = (
-    "Reber, four strings inside: LSTM all legal symbols, RNN's outer symbol < 80 %; brackets, four "
-    "times longer than trained: LSTM >= 90 % whole strings, RNN 10 points lower"
-)
 
 UNITS, BATCH = 32, 32
 NETS = {"LSTM": ("lstm", UNITS), "RNN": ("rnn", UNITS), "RNN, as many parameters": ("rnn", 66)}
@@ -101,14 +91,18 @@ def trained(name: str, task: Task, steps: int, rng: np.random.Generator) -> Lang
     if cell == "lstm":
         model.recurrent.bias_ih_l0.data = tg.nn.init.forget_bias(4 * units, task.forget)
 
-    def loss() -> tg.Tensor:
+    optimizer = tg.optim.Adam(model.parameters())
+    for k in range(steps):
+        optimizer.lr = tg.optim.cosine_lr(k, task.rates[cell], steps)  # falls along half a cosine
         strings = task.draw()
         logits, _ = model(strings.ids)
-        return tg.nn.binary_cross_entropy_with_logits(
+        loss = tg.nn.binary_cross_entropy_with_logits(
             logits[strings.within], strings.legal[strings.within]
         )
-
-    descend(model, loss, steps, task.rates[cell])
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
     return model
 
 
@@ -330,7 +324,7 @@ def look_at_text(model: LanguageModel, vocabulary: Vocabulary, ids: np.ndarray) 
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     quick = args.quick
     of_reber, of_brackets, of_text = np.random.default_rng(args.seed).spawn(3)
 

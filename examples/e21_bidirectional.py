@@ -17,8 +17,6 @@ The test sequences come with each digit raised by 0 to 9 (modulo 10), so that ev
 equally frequent, and a forward net's answer is held against all ten values x_{t+3} can have: what
 is measured is then its exact chance, and 75 % a theorem rather than an average. Steps whose x_{t-2}
 or x_{t+3} lies outside of the sequence have no tag (ignore_index).
-
-Seed: 003, Bidirectional RNN: 이전·이후 상태까지 고려.
 """
 
 from __future__ import annotations
@@ -28,11 +26,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import tinygrad_rnn as tg
-
-from .common import Result, arguments, descend, heat_map
-
-SEED = "003 양방향 RNN (Bidirectional): 이전, 이후 상태까지 고려"
-BAR = "forward alone cannot pass 75 %; both directions >= 99.5 % at the same number of units"
+from common import Result, arguments, heat_map
 
 UNITS, T, BATCH = 64, 40, 64
 BEFORE, AFTER = 2, 3
@@ -63,11 +57,15 @@ def tags(x: np.ndarray) -> np.ndarray:
 
 
 def train(model: Tagger, rng: np.random.Generator, steps: int) -> None:
-    def loss() -> tg.Tensor:
+    optimizer = tg.optim.Adam(model.parameters())
+    for k in range(steps):
+        optimizer.lr = tg.optim.cosine_lr(k, 0.005, steps)  # falls along half a cosine
         x = rng.integers(10, size=(T, BATCH))
-        return tg.nn.cross_entropy(model(x).reshape(-1, 2), tags(x).reshape(-1))
-
-    descend(model, loss, steps, 0.005)
+        loss = tg.nn.cross_entropy(model(x).reshape(-1, 2), tags(x).reshape(-1))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
 
 
 # ── measured ─────────────────────────────────────────────────────────────────────────────
@@ -97,7 +95,7 @@ def table(model: Tagger, x: np.ndarray) -> np.ndarray:
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     steps = 250 if args.quick else 1500
     weights, training, test = np.random.default_rng(args.seed).spawn(3)
     digits = test.integers(10, size=(T, 200))

@@ -21,8 +21,6 @@ The three nets see the same frames in the same steps. In the paper, with million
 projection gains accuracy. Here it neither gains nor loses any: 2.75 times the cells, about as many
 frames right, and a step that takes longer, for what is done cell by cell is done for more of them.
 
-Seed: 002, which begins with the acoustic models of Sak et al.: a cycle that carries the past into
-the present, where an MLP is memoryless.
 Source: Sak, Senior and Beaufays, arXiv:1402.1128, sec. 2 (projection) and 3 (frames of 10 ms, the
 delay by 5); "Long Short-Term Memory Recurrent Neural Network Architectures for Large Scale Acoustic
 Modeling", Interspeech 2014.
@@ -37,17 +35,10 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import Result, arguments
+from formants import CHANNELS, KINDS, NAMES, Speech, speech
+from svg import WRONG, border, image, inset, page, text
 from tinygrad_rnn.viz.curve import HEIGHT, curves
-
-from .common import Result, arguments, descend
-from .formants import CHANNELS, KINDS, NAMES, Speech, speech
-from .svg import WRONG, border, image, inset, page, text
-
-SEED = "002 Large Scale Acoustic Modeling (2014): 이전의 activation이 현재 시점에 영향을 주는 cycle"
-BAR = (
-    "with 46,000 parameters: LSTM and LSTMP >= 94 % of the frames of unseen speakers, an MLP >= 25 "
-    "points lower; the LSTMP, of 2.75 times the cells, within 1 point of the LSTM"
-)
 
 T, BATCH = 80, 32  # frames of an utterance, utterances of a step
 DELAY = 5  # frames
@@ -125,14 +116,18 @@ def train(
         Pairs of how many steps were made, and the percentage of ``unseen`` that is right then.
     """
     rng = np.random.default_rng(seed)
-    return descend(
-        model,
-        lambda: cross_entropy(model, speech(T, BATCH, rng)),
-        steps,
-        LR,
-        lambda: 100 * float(right(model, unseen).mean()),
-        steps // measured,
-    )
+    optimizer = tg.optim.Adam(model.parameters())
+    curve = []
+    for k in range(steps):
+        optimizer.lr = tg.optim.cosine_lr(k, LR, steps)  # falls along half a cosine
+        loss = cross_entropy(model, speech(T, BATCH, rng))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if (k + 1) % (steps // measured) == 0:
+            curve.append((k + 1, 100 * float(right(model, unseen).mean())))
+    return curve
 
 
 def posteriors(model: tg.nn.Module, frames: np.ndarray) -> np.ndarray:
@@ -204,7 +199,7 @@ def picture(path: Path, heard: Speech, likely: dict[str, np.ndarray], chart: str
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     steps, measured, speakers = (100, 2, 200) if args.quick else (1200, 12, 1000)
     weights, training, test = np.random.SeedSequence(args.seed).spawn(3)
     unseen = speech(T, speakers, np.random.default_rng(test))

@@ -18,7 +18,6 @@ gets to 93 % as well, and reversed to 99 %.
 
 A quick run adds numbers of two digits; which net is ahead there depends on the seed.
 
-Seeds: 002, Input Reversal; 001, Sequence to Sequence: Many-to-one + One-to-many.
 Source: Sutskever, Vinyals and Le, "Sequence to Sequence Learning with Neural Networks",
 arXiv:1409.3215, sec. 3.3; for sums: Zaremba and Sutskever, "Learning to Execute", arXiv:1410.4615.
 """
@@ -30,14 +29,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from common import Result, arguments, stacked
+from seq2seq import Batch, Seq2seq, columns, train
 from tinygrad_rnn.text import Vocabulary
 from tinygrad_rnn.viz.curve import Curve, curves
 
-from .common import Result, arguments, stacked
-from .seq2seq import Batch, Seq2seq, columns, train
-
-SEED = "002 Input Reversal: Input sequence를 뒤집어서 encoding; 001 Sequence to Sequence"
-BAR = "three-digit sums, unseen: reversed >= 90 % exact, >= 15 points over plain, same padding side"
 SYMBOLS = Vocabulary(string.digits + "+ ")
 BATCH = 64
 
@@ -88,7 +84,7 @@ def learn(
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     digits, hidden, lr, steps = (2, 64, 0.01, 600) if args.quick else (3, 128, 0.003, 6000)
     measured = {}
     for name in ("plain", "reversed"):

@@ -17,8 +17,6 @@ The dates are any days of the years 1000 to 9999, so that all four digits have t
 slashes the month comes first, with dots the day. Held out are whole days: one that is scored was
 trained on in none of the formats. An answer counts where all of its ten characters are right.
 
-Seed: 001, Sequence to Sequence: Many-to-one (encoder) + One-to-many (decoder) => Machine
-Translation; and Attention.
 Source: Luong, Pham and Manning, "Effective Approaches to Attention-based Neural Machine
 Translation", arXiv:1508.04025.
 """
@@ -32,18 +30,12 @@ from pathlib import Path
 
 import numpy as np
 
+from common import Result, arguments
+from seq2seq import Batch, Seq2seq, columns, exact, train
+from svg import border, image, inset, page, text
 from tinygrad_rnn.text import Vocabulary
 from tinygrad_rnn.viz.curve import HEIGHT, WIDTH, Curve, curves
 
-from .common import Result, arguments
-from .seq2seq import Batch, Seq2seq, columns, exact, train
-from .svg import border, image, inset, page, text
-
-SEED = "001 Sequence to Sequence => Machine Translation (기계번역), Attention"
-BAR = (
-    "dates in six formats, unseen days: attention >= 99.5 % exact within 2,000 steps, >= 8 points "
-    "over none at equal steps"
-)
 FORMATS = (  # as str.format reads them
     "{0.day} {0:%B %Y}",
     "{0:%b} {0.day}, {0:%Y}",
@@ -125,7 +117,7 @@ def picture(path: Path, measured: dict[str, Curve], model: Seq2seq, test: Batch)
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     steps, longer, every = (120, 240, 40) if args.quick else (250, 1000, 25)
     model, looking, test = learn(True, args.seed, steps, every)
     without, blind, _ = learn(False, args.seed, steps, every)

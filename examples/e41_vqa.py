@@ -16,8 +16,6 @@ Given the question each answer is as frequent as the others, so that who does no
 (1/4 + 1/4 + 1/2 + 1/2) / 4 = 37.5 % of all cases at best. "The question alone" is the same net
 without the factor of v.
 
-Seed: 001, VQA: CNN에서 받은 이미지 요약 정보와 질문 벡터, 입력 벡터가 2개.
-
 Source: Antol et al., "VQA: Visual Question Answering", arXiv:1505.00468, section 4.
 """
 
@@ -30,15 +28,11 @@ from typing import NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import Result, arguments
+from scenes import COLOURS, SHAPES, SIZE, Scene, cnn, scene
+from svg import WRONG, image, page, text
 from tinygrad_rnn.text import Vocabulary
 from tinygrad_rnn.viz.style import INK
-
-from .common import Result, arguments, descend
-from .scenes import COLOURS, SHAPES, SIZE, Scene, cnn, scene
-from .svg import WRONG, image, page, text
-
-SEED = "001 VQA(Visual Question Answering): 이미지와 질문 벡터의 조합"
-BAR = "held-out scenes: >= 98 % right, the question alone <= 50 %"
 
 KINDS = ("colour", "shape", "is there", "where")
 BATCH = 64  # scenes, of four questions each
@@ -133,12 +127,16 @@ def scores(model: Answerer, data: Data, n: np.ndarray | slice, sees: bool) -> tg
 
 
 def train(model: Answerer, data: Data, sees: bool, steps: int, rng: np.random.Generator) -> None:
-    def loss() -> tg.Tensor:
+    optimizer = tg.optim.Adam(model.parameters())
+    for k in range(steps):
+        optimizer.lr = tg.optim.cosine_lr(k, 0.008, steps)  # falls along half a cosine
         n = rng.integers(len(data.answers), size=BATCH)
         logits = scores(model, data, n, sees)
-        return tg.nn.cross_entropy(logits.reshape(4 * BATCH, -1), data.answers[n].reshape(-1))
-
-    descend(model, loss, steps, 0.008)
+        loss = tg.nn.cross_entropy(logits.reshape(4 * BATCH, -1), data.answers[n].reshape(-1))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
 
 
 def picture(path: Path, asked: Sequence[Asked], said: Sequence[Sequence[str]]) -> None:
@@ -159,7 +157,7 @@ def picture(path: Path, asked: Sequence[Asked], said: Sequence[Sequence[str]]) -
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    args = arguments(argv, __spec__.name, __doc__)
+    args = arguments(argv, __doc__)
     steps, count, least = (300, 4000, 0.5) if args.quick else (3000, 32000, 0.98)
     drawn, weights, draws = np.random.default_rng(args.seed).spawn(3)
 

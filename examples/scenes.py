@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
-
-from .digits import Digits
+from digits import Digits
 
 SIZE = 20  # pixels, of a scene
 THING = 8  # of the square that a thing lies in

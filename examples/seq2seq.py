@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from common import descend
 from tinygrad_rnn.text import Vocabulary
-
-from .common import descend
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
@@ -90,7 +89,7 @@ class Seq2seq(tg.nn.Module):
                 scores, a, state = self.decoded(y, state, memory, lengths)
                 y = scores.data.argmax(-1)
                 answer.append(y)
-                looks.append(a)
+                looks += [] if a is None else [a.data]
         return np.concatenate(answer), np.concatenate(looks) if self.attention else None
 
     def decoded(
@@ -103,7 +102,7 @@ class Seq2seq(tg.nn.Module):
         queries, keys = (tg.swapaxes(h, 0, 1) for h in (s, memory))  # (N, K, H), (N, T, H)
         context, a = self.attention(queries, keys, lengths=lengths)
         s = tg.tanh(self.join(tg.concatenate([s, tg.swapaxes(context, 0, 1)], -1)))
-        return self.out(s), a.data.swapaxes(0, 1), state
+        return self.out(s), tg.swapaxes(a, 0, 1), state
 
 
 def train(

@@ -19,8 +19,8 @@ settings.register_profile("ci", settings.get_profile("default"), derandomize=Tru
 settings.register_profile("nightly", settings.get_profile("default"), max_examples=2000)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
-# The benchmarks are no tests, and some of them need PyTorch to be imported at all. Nor is the site.
-# The programs in ``types`` are read by type checkers, and never run.
+# The benchmarks and the site are no tests, and need PyTorch or pdoc to be imported at all. The
+# programs in ``types`` are read by type checkers, and never run.
 collect_ignore = ["benchmarks", "site", "types"]
 
 

@@ -12,7 +12,7 @@ import tinygrad_rnn as tg
 
 PACKAGE = Path(tg.__file__).parent
 ROOMS = ["graph", "ops", "backprop", "tensor", "scan", "nn", "optim", "data", "files", "io", "text"]
-ROOMS += ["distributed", "bptt", "viz", "testing", "app", "__main__"]
+ROOMS += ["distributed", "bptt", "viz", "testing", "onnx", "app", "__main__"]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

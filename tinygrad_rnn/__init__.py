@@ -13,7 +13,7 @@ The rooms, each importing only from those before it: ``graph`` (what is recorded
 operation beside its derivative), ``backprop`` (the reverse sweep), ``tensor`` (operators and
 NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``data``, ``io``,
 ``text``, ``distributed`` (more than one process), ``bptt`` (the gradient's way back through time),
-``viz``, ``testing`` and ``app`` (the command line).
+``viz``, ``testing``, ``onnx`` (models for other runtimes) and ``app`` (the command line).
 """
 
 import importlib
@@ -26,7 +26,7 @@ from .graph.elsewhere import hint, of_the_module
 from .ops import *  # noqa: F403
 from .scan import fused, scan, scan_plan
 from .scan.threads import get_num_threads, set_num_threads
-from .tensor import Tensor
+from .tensor import Tensor, from_dlpack
 
 del tensor  # type: ignore[name-defined] # noqa: F821  (the room; torch.tensor is tg.Tensor here)
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from . import distributed as distributed
     from . import io as io
     from . import nn as nn
+    from . import onnx as onnx
     from . import optim as optim
     from . import testing as testing
     from . import text as text
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 
 # What not every program uses is imported when it is first asked for. The lines above tell type
 # checkers and editors the same.
-_rooms = {"bptt", "data", "distributed", "io", "nn", "optim", "testing", "text", "viz"}
+_rooms = {"bptt", "data", "distributed", "io", "nn", "onnx", "optim", "testing", "text", "viz"}
 _elsewhere = {
     "activations": "bptt",
     "compare": "viz",
@@ -93,6 +94,7 @@ __all__ = [
     "backend",
     "checkpoint",
     "detect_anomaly",
+    "from_dlpack",
     "fused",
     "get_num_threads",
     "grad",

@@ -15,7 +15,7 @@ import pytest
 
 import tinygrad_rnn as tg
 
-from ..scan.fuzz import run
+from ..scan.fuzz import lines, run
 from ..scan.fuzz.cell import Cell, Given
 from ..scan.fuzz.compare import compare
 from ..scan.fuzz.draw import draw
@@ -81,7 +81,7 @@ def double() -> Iterator[None]:
 def test_the_engine_and_torch_agree_on_the_fuzzers_cells() -> None:
     compared, absent = 0, Counter[str]()
     for number in range(CELLS):
-        cell = draw(np.random.default_rng([77, number]))
+        cell = draw(np.random.default_rng([77, number]), lines.KINDS)
         single = any("float32" in str(x) for x in (*cell.given, *cell.lines))
         if single or cell.lengths or not 0 < cell.steps < 6:
             continue
@@ -94,7 +94,7 @@ def test_the_engine_and_torch_agree_on_the_fuzzers_cells() -> None:
             continue
         try:
             theirs = in_torch(cell, setting)
-        except (ValueError, TypeError, IndexError, RuntimeError, AttributeError) as error:
+        except (ValueError, TypeError, IndexError, RuntimeError) as error:
             absent[str(error)] += 1  # what PyTorch has not, or refuses
             continue
         if not all(np.isfinite(y).all() for y in theirs.values()):

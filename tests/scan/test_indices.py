@@ -134,6 +134,29 @@ def test_bits_do_not_depend_on_the_threads(name: str, monkeypatch: pytest.Monkey
     finally:
         tg.set_num_threads(before)
     assert found[0] == found[1] == found[2]
+    if name != "fixed, no order":  # the others find their rows by their numbers
+        (plan,) = find.cache.plans.values()
+        assert sorted(plan.forward._shared) == [2, 3]
+        assert {tuple(x.loop._shared) for x in plan._backward.values()} >= {(2, 3)}
+
+
+def test_columns_that_count_are_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the first index is 0, 1, 2, ... along the columns: each row reads all rows."""
+    monkeypatch.setattr(native, "ENOUGH", 0)
+    monkeypatch.setattr(native, "ROWS", 1)
+    count = np.arange(N)
+
+    def step(h: Any, i: Any) -> Any:
+        y = h[count[np.newaxis, :], (i % D)[:, np.newaxis]]
+        return h * 0.9 + y.sum(1, keepdims=True), y
+
+    before = tg.get_num_threads()
+    try:
+        tg.set_num_threads(2)
+        assert_same(step, ids, [])
+    finally:
+        tg.set_num_threads(before)
+    assert not any(plan.forward._shared for plan in find.cache.plans.values())
 
 
 def test_wrong_ids_are_numpys_errors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -366,6 +367,41 @@ def test_bits_do_not_depend_on_the_threads(
     assert shared.count([2, 3]) == (0 if cell is normalised else 2)  # it mixes the sequences
 
 
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Threads share whatever they can, however small."""
+    monkeypatch.setattr(native, "ENOUGH", 0)
+    monkeypatch.setattr(native, "ROWS", 1)
+    before = tg.get_num_threads()
+    tg.set_num_threads(3)
+    yield
+    tg.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("shared")
+def test_one_vector_is_not_a_batch() -> None:
+    """Its numbers are no rows: each of them is made of all."""
+    W = tg.Tensor(np.random.default_rng(0).normal(size=(9, 9)) / 3, requires_grad=True)
+    h0 = tg.Tensor(np.ones(9), requires_grad=True)
+    xs = tg.Tensor(np.random.default_rng(1).normal(size=(5, 9)), requires_grad=True)
+    assert_same(lambda h, x: ((h := tg.tanh(h @ W + x)), h), h0, xs, [W], 1e-12)
+    (plan, *_) = find.cache.plans.values()
+    assert not plan.forward._shared
+
+
+@pytest.mark.usefixtures("shared")
+def test_cells_that_threads_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    guarded = Guarded(True)
+    monkeypatch.setattr(native, "empty", guarded.empty)
+    monkeypatch.setattr(native, "contiguous", guarded.contiguous)
+    with tg.backend("auto"):
+        verdicts = [check(draw(np.random.default_rng([82, n]))) for n in range(60)]
+    assert [str(verdict) for verdict in verdicts if verdict.failed] == []
+    assert any(
+        plan.backend == "native" and plan.forward._shared for plan in find.cache.plans.values()
+    )
+
+
 def test_several_python_threads_run_one_plan() -> None:
     step = training_step(peephole, 20, 4, 5, 9)
     expected = [x.tobytes() for x in step()]
@@ -557,7 +593,7 @@ def make_and_drop(plans: int) -> None:
 def living() -> Counter[str]:
     """How many plans, programs, compiled modules and parts of these there are."""
     kinds = (Plan, native.NativeLoop, engine.Compiled, constants.Prepared, Program)
-    found = Counter(type(x).__name__ for x in gc.get_objects() if isinstance(x, kinds))
+    found = Counter(type(x).__name__ for x in gc.get_objects() if issubclass(type(x), kinds))
     found["to be closed"] = len(weakref.finalize._registry)  # type: ignore[attr-defined]
     return found
 
@@ -588,3 +624,25 @@ def test_a_plan_goes_when_nobody_holds_it() -> None:
 
 def test_backends_are_compiled_by_name() -> None:
     assert backends.wanted() == "native"
+
+
+# ── the README ───────────────────────────────────────────────────────────────────────────
+
+
+def test_the_readme_follows_a_step_to_its_code() -> None:
+    """Its listing is the plan's, and its machine code too but for the numbers of registers."""
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    section = text.partition("### From a step to machine code")[2].partition("\n## ")[0]
+    step, *listings, code = re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
+    W = tg.Tensor(np.ones((4, 8), np.float32), requires_grad=True, name="W")
+    p = tg.Tensor(np.ones(8, np.float32), requires_grad=True, name="p")
+    scope: dict[str, Any] = {"__name__": "readme", "tg": tg, "W": W, "p": p}
+    exec(step, scope)
+    c_0, xs = np.zeros((16, 8), np.float32), np.ones((50, 16, 4), np.float32)
+    plan = tg.scan_plan(scope["peephole"], c_0, xs)
+    for listing in listings:
+        assert listing in f"{plan}\n"
+    if engine.target().bytes >= 32:
+        found = iter(re.sub(r"\.\d+", "", plan.source).splitlines())
+        for line in re.sub(r"\.\d+", "", code).splitlines():
+            assert line.strip() == "..." or line in found, line

@@ -25,6 +25,8 @@ COMMANDS = {
     "train": "train a language model on a text of your own",
     "sample": "let a trained model write",
     "draw": "draw a recurrent net: its graph, or its gradient flowing back",
+    "explore": "a page in your browser: change a net and see where its gradient goes",
+    "export": "write a trained model as ONNX, for other runtimes",
     "check": "check the derivatives of every operation, or of your own",
 }
 

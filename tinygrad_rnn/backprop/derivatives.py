@@ -132,6 +132,7 @@ def grad(
     found: dict[Node, Any] = {}
     # A step that scan traces has no numbers to run the rules on: there they run on Tensors.
     tracing = current().tracing
+    _require_gradients(tracing)
     on_tensors = create_graph or tracing is not None
     if output.node is not None:
         if on_tensors:
@@ -159,8 +160,16 @@ def _as_result(cotangent: Any, x: Value) -> Value:
 # ── derivatives of functions ─────────────────────────────────────────────────────────────
 
 
+def _require_gradients(tracing: Any) -> None:
+    """Let whoever records operations without a graph refuse: all gradients would be zeros."""
+    refuse = getattr(tracing, "refuse_gradient", None)
+    if refuse is not None:
+        refuse()
+
+
 def _variable(x: Any, where: str) -> Any:
     """A place in the graph for x that is this function's own: a leaf, or a copy of a live x."""
+    _require_gradients(current().tracing)
     if isinstance(x, Value) and x.node is not None:
         with enable_grad():  # what is computed here is differentiated even under no_grad
             copy: Value = ops.positive(x)

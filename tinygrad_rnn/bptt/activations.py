@@ -59,6 +59,11 @@ def activations(output: Value) -> dict[str, ndarray]:
         structure = Structure(node)
     except ValueError as error:
         raise ValueError(f"activations: {error}") from error
+    return collected(structure)
+
+
+def collected(structure: Structure) -> dict[str, ndarray]:
+    """Every gate, candidate and state of a graph, see :func:`activations`."""
     found: dict[tuple[Loop, str], dict[int, Node]] = defaultdict(dict)
     for turn, members in structure.members.items():
         gates = 0

@@ -18,6 +18,7 @@ from numpy import ndarray
 
 from ..backprop import contributions, expanded, sweep
 from ..graph import Node, Value, leaf, record
+from .activations import collected
 from .columns import Columns
 from .links import Link, Links, spread
 from .links import Value as Key
@@ -464,6 +465,10 @@ class Flow:
     def reason(self) -> str:
         """One sentence about why the gradient vanishes or explodes, and where."""
         return reason(self)
+
+    def activations(self) -> dict[str, ndarray]:
+        """Every gate, candidate and state by name, over time; see :func:`tg.activations`."""
+        return collected(self.structure)
 
     def _state(self, name: str | None) -> State:
         if name is None:

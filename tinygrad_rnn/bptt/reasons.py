@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from numpy import ndarray
 from ..graph import Node, Primitive
 from ..ops import linear, matmul, multiply, sigmoid
 from .sums import norm
+from .table import in_one_line
 from .trajectories import Trajectory, stem
 
 if TYPE_CHECKING:
@@ -77,14 +78,16 @@ class JacobianParts:
     gates: dict[str, float] = field(default_factory=dict)
 
 
-def jacobian_parts(flow: Flow, state: State) -> list[JacobianParts]:
-    """The parts of every step but the first, in the order in which the loop ran."""
+def jacobian_parts(
+    flow: Flow, state: State, wanted: Collection[int] | None = None
+) -> list[JacobianParts]:
+    """The parts of every step but the first, or of some, in the order in which the loop ran."""
     found = state.trajectory
     values: dict[Node, ndarray] = {}
     result = []
-    for before, after in itertools.pairwise(found.steps):
-        size = float(state.norms[after])
-        passed = float(state.sent["next"][before]) / size if size > 0 else math.nan
+    for after, passed in _passed(state).items():
+        if wanted is not None and after not in wanted:
+            continue
         parts = JacobianParts(after, passed)
         way = _way(flow, found, after)
         members = flow.structure.members[flow.structure.turn[found.nodes[after]]]
@@ -100,6 +103,15 @@ def jacobian_parts(flow: Flow, state: State) -> list[JacobianParts]:
                 parts.slopes.append(slope)
         result.append(parts)
     return result
+
+
+def _passed(state: State) -> dict[int, float]:
+    """By step the part of the gradient that goes through it to the step before."""
+    found = {}
+    for before, after in itertools.pairwise(state.trajectory.steps):
+        size = float(state.norms[after])
+        found[after] = float(state.sent["next"][before]) / size if size > 0 else math.nan
+    return found
 
 
 def _way(flow: Flow, found: Trajectory, t: int) -> dict[Node, None]:
@@ -203,7 +215,7 @@ def _add_gates(
 
 
 def _gate_name(node: Node) -> str:
-    return stem(node.name) if node.name else "its gate"
+    return in_one_line(stem(node.name)) if node.name else "its gate"
 
 
 # ── one sentence ─────────────────────────────────────────────────────────────────────────
@@ -215,17 +227,19 @@ def reason(flow: Flow) -> str:
     It is about the state whose gradient changes most, and about the longest stretch of steps in
     which it does.
     """
-    best: tuple[float, State, list[JacobianParts]] | None = None
+    best: tuple[float, State, dict[int, float]] | None = None
     for state in _candidates(flow):
-        parts = [p for p in jacobian_parts(flow, state) if p.t not in state.cuts]
-        parts = [p for p in parts if math.isfinite(p.passed)]
-        if parts:
-            change = abs(sum(math.log(max(p.passed, 1e-300)) for p in parts))
+        passed = {
+            t: x for t, x in _passed(state).items() if math.isfinite(x) and t not in state.cuts
+        }
+        if passed:
+            change = abs(sum(map(_log, passed.values())))
             if best is None or change > best[0]:
-                best = change, state, parts
+                best = change, state, passed
     if best is None:
         return ""
-    return _sentence(flow, *best[1:])
+    _, state, passed = best
+    return _sentence(flow, state, _stretch(passed))
 
 
 def _candidates(flow: Flow) -> list[State]:
@@ -235,21 +249,22 @@ def _candidates(flow: Flow) -> list[State]:
     return [s for s in states if s.gates is not None or s.trajectory.loop not in gated]
 
 
-def _sentence(flow: Flow, state: State, parts: list[JacobianParts]) -> str:
-    stretch = _stretch(parts)
-    passed = _geometric([p.passed for p in stretch])
-    what = f"the gradient of {state.name}" if len(_candidates(flow)) > 1 else "the gradient"
-    where = _where(state, stretch)
-    own = _own_gate(state, stretch)
+def _sentence(flow: Flow, state: State, stretch: dict[int, float]) -> str:
+    passed = _geometric(list(stretch.values()))
+    where = _where(state, list(stretch))
+    own = _own_gate(state, list(stretch))
+    its = f"the gradient of {in_one_line(state.name)}"
     if own is not None:
         gate, mean = own
-        what = f"the gradient of {state.name}"
-        return f"{where}, {gate} is {mean:.2g} in the mean: a step {_does(passed, what)}."
-    of_weights, of_slopes = _of_weights(stretch), _of_slopes(stretch)
+        does = _does(passed, its)
+        return f"{where}, {gate} is {mean:.2g} in the mean: a step {does}."
+    what = its if len(_candidates(flow)) > 1 else "the gradient"
+    parts = jacobian_parts(flow, state, stretch)
+    of_weights, of_slopes = _of_weights(parts), _of_slopes(parts)
     if not of_weights or not of_slopes:
         why = of_weights or of_slopes
         return f"{where}, {why}{': ' if why else ''}a step {_does(passed, what)}."
-    by_slopes = _geometric([_product([s.passed for s in p.slopes]) for p in stretch])
+    by_slopes = _geometric([_product([s.passed for s in p.slopes]) for p in parts])
     by_weights = passed / by_slopes if by_slopes > 0 else math.nan
     told = [(by_slopes, of_slopes), (by_weights, of_weights)]
     if (by_weights < by_slopes) == (passed < 1):
@@ -258,36 +273,35 @@ def _sentence(flow: Flow, state: State, parts: list[JacobianParts]) -> str:
     return f"{where}, {first} and {_does(most, what)} a step; {second} and {_does(least, 'it')}."
 
 
-def _where(state: State, stretch: list[JacobianParts]) -> str:
+def _where(state: State, stretch: list[int]) -> str:
     steps = state.trajectory.steps
-    before = steps[steps.index(stretch[0].t) - 1]
+    before = steps[steps.index(stretch[0]) - 1]
     direction = "on" if steps[0] > steps[-1] else "back"
     until = "" if before == steps[0] else f" to step {before}"
-    return f"From step {stretch[-1].t} {direction}{until}"
+    return f"From step {stretch[-1]} {direction}{until}"
 
 
-def _stretch(parts: list[JacobianParts]) -> list[JacobianParts]:
+def _stretch(passed: dict[int, float]) -> dict[int, float]:
     """The stretch of steps in which most is lost or gained; all if that is not much anywhere."""
-    changes = [math.log(max(p.passed, 1e-300)) for p in parts]
-    best, place = math.log(_MUCH), (0, len(parts))
+    best, place = math.log(_MUCH), (0, len(passed))
     for sign in (-1, 1):
         total, start = 0.0, 0
-        for k, change in enumerate(changes):
+        for k, x in enumerate(passed.values()):
             if total <= 0:
                 total, start = 0.0, k
-            total += sign * change - math.log(_MUCH)
+            total += sign * _log(x) - math.log(_MUCH)
             if total > best:
                 best, place = total, (start, k + 1)
-    return parts[slice(*place)]
+    return dict(itertools.islice(passed.items(), *place))
 
 
-def _own_gate(state: State, stretch: list[JacobianParts]) -> tuple[str, float] | None:
+def _own_gate(state: State, stretch: list[int]) -> tuple[str, float] | None:
     gates = state.trajectory.gates
-    if not all(p.t in gates for p in stretch):
+    if not all(t in gates for t in stretch):
         return None
-    name = _gate_name(gates[stretch[-1].t])
-    name = f"the gate {name}" if name != "its gate" else f"the gate on {state.name}"
-    return name, float(np.mean([gates[p.t].output.mean() for p in stretch]))
+    name = _gate_name(gates[stretch[-1]])
+    name = f"the gate {name}" if name != "its gate" else f"the gate on {in_one_line(state.name)}"
+    return name, float(np.mean([gates[t].output.mean() for t in stretch]))
 
 
 def _does(passed: float, what: str) -> str:
@@ -304,7 +318,8 @@ def _of_weights(stretch: list[JacobianParts]) -> str:
     values = [values for p in stretch for values in p.weights.values()]
     verb = "has" if len(names) == 1 else "have"
     of = "the size" if max(map(len, values)) == 1 else "singular values up to"
-    return f"{' and '.join(names)} {verb} {of} {max(float(v[0]) for v in values):.2g}"
+    what = " and ".join(map(in_one_line, names))
+    return f"{what} {verb} {of} {max(float(v[0]) for v in values):.2g}"
 
 
 def _of_slopes(stretch: list[JacobianParts]) -> str:
@@ -326,7 +341,11 @@ def _geometric(values: Sequence[float]) -> float:
     finite = [v for v in values if math.isfinite(v)]
     if not finite:
         return math.nan
-    return math.exp(sum(math.log(max(v, 1e-300)) for v in finite) / len(finite))
+    return math.exp(sum(map(_log, finite)) / len(finite))
+
+
+def _log(x: float) -> float:
+    return math.log(max(x, 1e-300))
 
 
 def _product(values: Sequence[float]) -> float:

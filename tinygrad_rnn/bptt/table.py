@@ -51,7 +51,7 @@ def table(flow: Flow) -> str:
         if not math.isfinite(weight.norm):
             cells = [f"{weight.norm}"] * T
         columns.append((weight.name, cells))
-    rows = [[_in_one_line(title) for title, _ in columns]]
+    rows = [[in_one_line(title) for title, _ in columns]]
     rows += [[cells[t] for _, cells in columns] for t in range(T)]
     if any(weight.outside for weight in flow.weights.values()):
         outside = [number(100 * w.outside, "{:.1f} %") for w in flow.weights.values()]
@@ -83,6 +83,6 @@ def number(x: float, form: str = "{:.2e}") -> str:
     return text.removeprefix("-") if not text.strip("-0. %") else text
 
 
-def _in_one_line(text: str) -> str:
+def in_one_line(text: str) -> str:
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST // 2]}…{text[-_WIDEST // 2 + 1 :]}"

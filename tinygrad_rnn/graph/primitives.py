@@ -243,6 +243,7 @@ def primitive(
     written_out: Callable[..., Array] | None = None,
     symbol: str | None = None,
     moves: bool = False,
+    onnx: str | Callable[..., Any] | None = None,
 ) -> Operation:
     """Make a differentiable operation of your own out of a NumPy function and its rules.
 
@@ -270,12 +271,17 @@ def primitive(
         symbol: how pictures and equations write it; between its arguments, if these are two.
         moves: every element of the output is an element of an input, unchanged; pictures then
             follow from which time step each came.
+        onnx: what ``tg.onnx.export`` writes: the name of an ONNX operator with the same arguments
+            (``"Sinh"``), or a function ``onnx(builder, *inputs, **kw)`` that adds nodes by
+            ``builder.node("Sinh", x)`` and returns the last one's output. Where it is not given,
+            ``written_out`` is exported in its place.
 
     Returns:
         A function of Tensors, arrays and scalars. It records where a gradient flows.
 
     Raises:
-        TypeError: ``forward``, a rule or ``batch`` is not callable, or there is no rule at all.
+        TypeError: ``forward``, a rule or ``batch`` is not callable, or there is no rule at all; or
+            ``onnx`` is neither a name nor a function.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> sinh = tg.primitive(np.sinh, lambda g, out, x: g * tg.sqrt(1 + out * out), name="sinh")
@@ -295,6 +301,8 @@ def primitive(
         raise TypeError(f"primitive: batch must be callable or None, got {batch!r}")
     if written_out is not None and not callable(written_out):
         raise TypeError(f"primitive: written_out must be callable or None, got {written_out!r}")
+    if onnx is not None and not isinstance(onnx, str) and not callable(onnx):
+        raise TypeError(f"primitive: onnx must be a name, a function or None, got {onnx!r}")
     op = Primitive(
         name or str(getattr(forward, "__name__", type(forward).__name__)),
         forward,
@@ -306,6 +314,7 @@ def primitive(
         written_out=written_out,
         symbol=symbol,
         moves=moves,
+        onnx=onnx,
     )
     arity = len(vjps)
     parameters = _constants_that_rules_take(forward, vjps)

@@ -72,6 +72,7 @@ class Traits(TypedDict, total=False):
     into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]]
     range: tuple[float, float]
     scalar: str
+    onnx: str | Callable[..., Any]
 
 
 class Argument(int):
@@ -127,6 +128,8 @@ class Primitive:
             ``right(x, **keywords)`` in ``tg`` functions, where it is right. None for others.
         scalar: for an elementwise operation the instruction of the native back end that it is, by
             its name there; None where there is none.
+        onnx: what it is in ONNX: the name of an operator that takes the same arguments, or a
+            function that adds nodes to a graph, see :func:`primitive`. None where nobody said.
     """
 
     __slots__ = (
@@ -140,6 +143,7 @@ class Primitive:
         "linear",
         "moves",
         "name",
+        "onnx",
         "range",
         "right",
         "rowwise",
@@ -170,6 +174,7 @@ class Primitive:
         range: tuple[float, float] | None = None,
         right: Callable[..., Array] | None = None,
         scalar: str | None = None,
+        onnx: str | Callable[..., Any] | None = None,
     ):
         self.name = name
         self.forward = forward
@@ -190,6 +195,7 @@ class Primitive:
         self.range = range
         self.right = right
         self.scalar = scalar
+        self.onnx = onnx
         self.arity = 0
 
     def batch(self, keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:

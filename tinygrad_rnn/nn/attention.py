@@ -19,7 +19,7 @@ from .. import graph, ops
 from ..graph import attach
 from ..tensor import Tensor
 from . import init
-from .checks import as_input, floating, sized
+from .checks import as_constant, as_input, floating, sized, unknown
 from .lstm_step import named
 from .module import Module, Parameter
 
@@ -229,10 +229,10 @@ class Attention(Module):
         scores_mask: Any = None
         if readable is not None:
             # A weight of 0 is not enough: 0 times NaN is NaN, in a product and in its gradient.
-            real = attach(readable[..., None], None)
+            real = as_constant(readable[..., None])
             keys = ops.where(real, keys, 0)
             values = None if values is None else ops.where(real, values, 0)
-            scores_mask = attach(readable[..., None, :], None)
+            scores_mask = as_constant(readable[..., None, :])
         values = keys if values is None else values
         weight = self.weight if self.kind == "general" else self.weight_key
         return _Memory(keys if weight is None else ops.linear(keys, weight), values, scores_mask)
@@ -298,8 +298,13 @@ class Attention(Module):
         return f"{self.query_size}, {self.key_size}, kind={self.kind!r}{hidden}{hard}{scaled}"
 
 
-def _readable(mask: Any, lengths: Any, shape: tuple[int, ...]) -> ndarray | None:
+def _readable(mask: Any, lengths: Any, shape: tuple[int, ...]) -> Any:
     """Which places (N, T) or (T,) may be read, as an array of our own; None for all."""
+    if unknown(mask) or unknown(lengths):
+        if lengths is None:
+            return mask
+        within = ops.less(np.arange(shape[-1]), ops.expand_dims(lengths, -1))
+        return within if mask is None else ops.logical_and(within, mask)
     readable = None
     if mask is not None:
         readable = np.array(graph.numbers(mask, "Attention: mask"))

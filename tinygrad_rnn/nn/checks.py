@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from .. import graph
 from ..graph import Value, attach, describe, numeric
@@ -39,6 +40,17 @@ def floating(where: str, dtype: Any) -> np.dtype[Any]:
     if kind.kind != "f":
         raise TypeError(f"{where}: dtype must be a float type, got {kind}")
     return kind
+
+
+def unknown(x: Any) -> bool:
+    """Whether x is an input of a model that is being exported: it has no numbers to look at."""
+    exporting = getattr(graph.current().tracing, "record_scan", None) is not None
+    return exporting and isinstance(x, Value) and not isinstance(x._array, ndarray)
+
+
+def as_constant(x: Any) -> Tensor:
+    """A mask as a Tensor, from an array or, while a model is exported, as it is."""
+    return x if isinstance(x, Value) else attach(x, None)  # type: ignore[return-value]
 
 
 def as_input(where: str, name: str, x: Any, dtype: np.dtype[Any]) -> Tensor:

@@ -186,6 +186,54 @@ def forget_bias(
     return bias
 
 
+def chrono(
+    shape: int | tuple[int, ...],
+    longest: int,
+    *,
+    cell: str = "lstm",
+    dtype: Any = np.float32,
+    rng: Seed = None,
+) -> ndarray:
+    """A bias with which the units of an LSTM or a GRU remember for 1 to ``longest`` steps.
+
+        b_f = log u,  b_i = -log u      of an LSTM, with u from U(1, longest - 1) for each unit
+        b_z = log u                     of a GRU, whose z_t near 1 keeps the old value
+
+    A gate that stays at sigmoid(log u) keeps a value for about u + 1 steps. Both layers add up two
+    biases: give this one to ``bias_ih``, and make ``bias_hh`` zeros.
+
+    Args:
+        shape: (4H,) for an LSTM, in the order i, f, g, o; (3H,) for a GRU, in the order r, z, n.
+        longest: how many steps lie between a cause and its effect, at least 2.
+        cell: "lstm" or "gru".
+        dtype: of the array.
+        rng: a generator, or a seed for one.
+
+    Raises:
+        ValueError: another shape or cell, or ``longest`` below 2.
+
+    Source: Tallec and Ollivier, "Can recurrent neural networks warp time?", ICLR 2018,
+    arXiv:1804.11188.
+
+    >>> b = chrono(8, 100, rng=0)
+    >>> bool((b[2:4] == -b[:2]).all() and (b[4:] == 0).all() and 0 <= b[2] <= np.log(99))
+    True
+    """
+    gates = {"lstm": 4, "gru": 3}.get(cell)
+    if gates is None:
+        raise ValueError(f"chrono: expected cell 'lstm' or 'gru', got {cell!r}")
+    if longest < 2:
+        raise ValueError(f"chrono: expected longest of at least 2, got {longest}")
+    bias = np.zeros(shape, dtype)
+    if bias.ndim != 1 or len(bias) % gates:
+        raise ValueError(f"chrono: expected a shape ({gates}H,) for {cell}, got {bias.shape}")
+    H = len(bias) // gates
+    bias[H : 2 * H] = np.log(np.random.default_rng(rng).uniform(1, max(longest - 1, 1), H))
+    if cell == "lstm":
+        bias[:H] = -bias[H : 2 * H]
+    return bias
+
+
 def _by_gate(
     where: str,
     shape: tuple[int, ...],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy import ndarray
@@ -21,13 +21,27 @@ from ..scan.call import Closed, flatten
 from ..tensor import Tensor
 from . import init
 from .cells import projected, weight_shapes
-from .checks import as_input, flags, floating, sized
+from .checks import as_constant, as_input, flags, floating, sized, unknown
 from .module import Module, Parameter
 from .utils.rnn import PackedSequence, packed_like, pad_packed_sequence
 
 #: What goes from one step to the next: (h,) or (h, c).
 Carry: TypeAlias = tuple[Tensor, ...]
 Step: TypeAlias = Callable[[Carry, Tensor], tuple[Carry, Tensor]]
+
+
+class Recurrence(NamedTuple):
+    """What the step of a layer computes, by its name in the literature, for who can run just that.
+
+    Attributes:
+        kind: "RNN", "LSTM" or "GRU".
+        weights: by the names of the cells' equations.
+        options: what else the equations depend on.
+    """
+
+    kind: str
+    weights: dict[str, Any]
+    options: dict[str, Any]
 
 
 def closed(step: Step, weights: dict[str, Any], *others: Any) -> Step:
@@ -136,19 +150,28 @@ class Layered(Module):
     # ── the way through ──────────────────────────────────────────────────────────────────
 
     def forward(
-        self, x: Any, state: Any = None, *, lengths: Any = None, unroll: bool = False
+        self,
+        x: Any,
+        state: Any = None,
+        *,
+        lengths: Any = None,
+        resets: Any = None,
+        unroll: bool = False,
     ) -> tuple[Any, Any]:
         if isinstance(x, PackedSequence):
+            if resets is not None:
+                raise ValueError(f"{type(self).__name__}: a packed batch cannot have resets")
             return self._packed(x, state, lengths, unroll)
         x = self._input(x)
         turned = self.batch_first and x.ndim == 3
         T, *batch = (x.shape[1], x.shape[0]) if turned else x.shape[:-1]
         lengths = self._lengths(lengths, T, batch)
+        resets = self._resets(resets, T, batch, turned)
         if lengths is not None:
             # Before anything else reads it: not even a NaN in the padding goes further.
-            within = np.arange(T)[:, np.newaxis] < lengths
+            within = ops.less(np.arange(T)[:, np.newaxis], lengths)
             mask = (within.T if turned else within)[..., np.newaxis]
-            x, name = ops.where(attach(mask, None), x, 0), x.name
+            x, name = ops.where(as_constant(mask), x, 0), x.name
             x.name = name  # what pictures call it
         y = ops.swapaxes(x, 0, 1) if turned else x
         initial = self._initial(state, tuple(batch))
@@ -162,6 +185,8 @@ class Layered(Module):
                     names = {n: f"{n}_l{layer}{direction}" for n in self._weight_names}
                     weights = {n: getattr(self, attribute) for n, attribute in names.items()}
                     options = {"reverse": bool(direction), "lengths": lengths, "unroll": unroll}
+                    if resets is not None:
+                        options["resets"] = resets
                     carry, ys = self._sequence(weights, initial[len(final)], y, **options)
                 final.append(carry)
                 both.append(ys)
@@ -225,19 +250,36 @@ class Layered(Module):
         if given is None:
             return None
         where = f"{type(self).__name__}: expected lengths"
-        lengths = graph.numbers(given, f"{type(self).__name__}: lengths")
+        lengths = (
+            given if unknown(given) else graph.numbers(given, f"{type(self).__name__}: lengths")
+        )
         if not batch:
             raise ValueError(f"{where} only for batched input; x has no batch axis")
         if lengths.shape != tuple(batch):
             raise ValueError(f"{where} of shape {tuple(batch)}, got {lengths.shape}")
         if lengths.dtype.kind not in "iu" and lengths.size:
             raise TypeError(f"{where} that are integers, got {lengths.dtype}")
+        if unknown(given):
+            return lengths
         wrong = np.flatnonzero((lengths < 1) | (lengths > T))
         if wrong.size:
             raise ValueError(
                 f"{where} from 1 to T = {T}, got {lengths[wrong[0]]} for sequence {wrong[0]}"
             )
         return None if (lengths == T).all() else lengths
+
+    def _resets(self, given: Any, T: int, batch: list[int], turned: bool) -> ndarray | None:
+        """The resets (T, N) or (T,), looked at; None where nothing begins anew."""
+        if given is None:
+            return None
+        kind = type(self).__name__
+        resets = graph.numbers(given, f"{kind}: resets")
+        expected = (*batch, T) if turned else (T, *batch)
+        if resets.dtype.kind != "b":
+            raise TypeError(f"{kind}: expected resets as booleans, got {resets.dtype}")
+        if resets.shape != expected:
+            raise ValueError(f"{kind}: expected resets of shape {expected}, got {resets.shape}")
+        return (resets.T if turned else resets) if resets.any() else None
 
     def extra_repr(self) -> str:
         usual: dict[str, Any] = {

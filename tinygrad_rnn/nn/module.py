@@ -20,6 +20,7 @@ from ..graph import Value, numeric, read_only
 from ..graph.elsewhere import hint_at, of_modules
 from ..tensor import Tensor
 from .hooks import Hook, Registered, RemovableHandle, call_hooked, register
+from .summary import html_of
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R", covariant=True)
@@ -116,9 +117,10 @@ class Module:
         before = vars(self).get(name)
         if isinstance(before, Parameter) and not isinstance(value, (Parameter, type(None))):
             raise TypeError(
-                f"{type(self).__name__}: {name} is a Parameter, and a {type(value).__name__} in "
-                f"its place would not be trained; write module.{name}.data = ... for other "
-                f"numbers, or module.{name} = nn.Parameter(...) for another parameter"
+                f"{type(self).__name__}: {name} is a Parameter; a value of type "
+                f"{type(value).__name__} in its place would not be trained; write "
+                f"module.{name}.data = ... for other numbers, or "
+                f"module.{name} = nn.Parameter(...) for another parameter"
             )
         if name in self._persistent and not isinstance(value, (Tensor, type(None))):
             value = _as_buffer(type(self).__name__, name, value)
@@ -426,6 +428,10 @@ class Module:
         ]
         body = "".join(f"\n  {line}" for line in inner) + "\n" if inner else ""
         return f"{type(self).__name__}({self.extra_repr()}{body})"
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: a table of its parts and of their parameters."""
+        return html_of(self)
 
     # ── its own name ─────────────────────────────────────────────────────────────────────
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import ops
+from ..graph import current
 from ..scan.backends import chosen
 from ..tensor import Tensor
 from . import init
 from .cells import candidate_apart, gru_step, nonlinearities, pair, rnn_step
 from .checks import flags
-from .layered import Carry, Layered, Step, closed
+from .layered import Carry, Layered, Recurrence, Step, closed
 from .lstm_sequence import lstm_sequence
 from .lstm_step import equations
 
@@ -51,7 +52,8 @@ class RNN(Layered):
         weight_ih_l0_reverse, ...: the same of the second direction. All from
             U(-1/sqrt(H), 1/sqrt(H)).
 
-    Calling it: ``y, h_n = layer(x, h_0, lengths=None, unroll=False)``, with K = 2 directions or 1:
+    Calling it: ``y, h_n = layer(x, h_0, lengths=None, resets=None, unroll=False)``,
+    with K = 2 directions or 1:
 
         x: (T, N, D), or (T, D) unbatched; or a PackedSequence, and y is one too.
         h_0: (L K, N, H), or (L K, H): of layer 0, of its second direction, of layer 1, ...; zeros
@@ -59,12 +61,15 @@ class RNN(Layered):
         lengths: (N,) integers from 1 to T, for sequences of several lengths in a batch. Past the
             end of a sequence y is 0 and h stands still; a second direction starts at its last
             step; what x holds there, even NaN, reaches no value and no gradient.
+        resets: (T, N) booleans, (N, T) if batch_first, (T,) unbatched: where True, another episode
+            begins at this step, and the states before it are zeros. No direction reads across.
         unroll: record every step op by op, for pictures and gradients of single steps.
         y: (T, N, K H), or (T, K H): the h_t of the last layer.
         h_n: of h_0's shape, the last h of each layer and direction.
 
     Raises:
-        ValueError: x, h_0 or lengths has a wrong shape or value, or there is no such nonlinearity.
+        ValueError: x, h_0, lengths or resets has a wrong shape or value, or there is no such
+            nonlinearity.
         TypeError: a Tensor of another dtype than the layer's (arrays are converted), or lengths
             that are not integers.
 
@@ -90,6 +95,7 @@ class RNN(Layered):
             state: Any = None,
             *,
             lengths: Any = None,
+            resets: Any = None,
             unroll: bool = False,
         ) -> tuple[Tensor, Tensor]: ...
 
@@ -119,6 +125,8 @@ class RNN(Layered):
             h = rnn_step(x_t, h, nonlinearity=self.nonlinearity, **weights)
             return (h,), h
 
+        options = {"nonlinearity": self.nonlinearity}
+        step.recurrence = Recurrence("RNN", weights, options)  # type: ignore[attr-defined]
         return closed(step, weights, self.nonlinearity)
 
 
@@ -163,8 +171,8 @@ class LSTM(Layered):
         weight_ih_l0_reverse, ...: the same of the second direction. All from
             U(-1/sqrt(H), 1/sqrt(H)).
 
-    Calling it: ``y, (h_n, c_n) = layer(x, (h_0, c_0), lengths=None, unroll=False)``, with K = 2
-    directions or 1:
+    Calling it: ``y, (h_n, c_n) = layer(x, (h_0, c_0), lengths=None, resets=None,
+    unroll=False)``, with K = 2 directions or 1:
 
         x: (T, N, D), or (T, D) unbatched; or a PackedSequence, and y is one too.
         h_0: (L K, N, H), or (L K, H), P for H where there is a projection: of layer 0, of its
@@ -173,14 +181,16 @@ class LSTM(Layered):
         lengths: (N,) integers from 1 to T, for sequences of several lengths in a batch. Past the
             end of a sequence y is 0 and h and c stand still; a second direction starts at its last
             step; what x holds there, even NaN, reaches no value and no gradient.
+        resets: (T, N) booleans, (N, T) if batch_first, (T,) unbatched: where True, another episode
+            begins at this step, and the states before it are zeros. No direction reads across.
         unroll: record every step op by op, for pictures and gradients of single steps.
         y: (T, N, K H), or (T, K H), P for H where there is a projection: the h_t of the last
             layer.
         h_n, c_n: of the shapes of h_0 and c_0, the last h and c of each layer and direction.
 
     Raises:
-        ValueError: x, h_0, c_0 or lengths has a wrong shape or value, or proj_size is not below
-            hidden_size.
+        ValueError: x, h_0, c_0, lengths or resets has a wrong shape or value, or proj_size is not
+            below hidden_size.
         TypeError: a Tensor of another dtype than the layer's (arrays are converted), a state that
             is not a pair, or lengths that are not integers.
 
@@ -209,6 +219,7 @@ class LSTM(Layered):
             state: Any = None,
             *,
             lengths: Any = None,
+            resets: Any = None,
             unroll: bool = False,
         ) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
 
@@ -237,12 +248,15 @@ class LSTM(Layered):
             h, c = equations(x_t, *carry, **weights)
             return (h, c), h
 
+        if not self.proj_size:
+            step.recurrence = Recurrence("LSTM", weights, {})  # type: ignore[attr-defined]
         return closed(step, weights)
 
     def _sequence(
         self, weights: dict[str, Any], carry: Carry, xs: Tensor, *, unroll: bool, **options: Any
     ) -> tuple[Carry, Tensor]:
-        by_hand = not unroll and chosen() == "numpy"
+        by_hand = not unroll and current().tracing is None and chosen() == "numpy"
+        by_hand = by_hand and "resets" not in options
         found = lstm_sequence(xs, carry, weights, **options) if by_hand else None
         if found is None:
             return super()._sequence(weights, carry, xs, unroll=unroll, **options)
@@ -304,7 +318,8 @@ class GRU(Layered):
         weight_ih_l0_reverse, ...: the same of the second direction. All from
             U(-1/sqrt(H), 1/sqrt(H)).
 
-    Calling it: ``y, h_n = layer(x, h_0, lengths=None, unroll=False)``, with K = 2 directions or 1:
+    Calling it: ``y, h_n = layer(x, h_0, lengths=None, resets=None, unroll=False)``,
+    with K = 2 directions or 1:
 
         x: (T, N, D), or (T, D) unbatched; or a PackedSequence, and y is one too.
         h_0: (L K, N, H), or (L K, H): of layer 0, of its second direction, of layer 1, ...; zeros
@@ -312,12 +327,14 @@ class GRU(Layered):
         lengths: (N,) integers from 1 to T, for sequences of several lengths in a batch. Past the
             end of a sequence y is 0 and h stands still; a second direction starts at its last
             step; what x holds there, even NaN, reaches no value and no gradient.
+        resets: (T, N) booleans, (N, T) if batch_first, (T,) unbatched: where True, another episode
+            begins at this step, and the states before it are zeros. No direction reads across.
         unroll: record every step op by op, for pictures and gradients of single steps.
         y: (T, N, K H), or (T, K H): the h_t of the last layer.
         h_n: of h_0's shape, the last h of each layer and direction.
 
     Raises:
-        ValueError: x, h_0 or lengths has a wrong shape or value.
+        ValueError: x, h_0, lengths or resets has a wrong shape or value.
         TypeError: a Tensor of another dtype than the layer's (arrays are converted), or lengths
             that are not integers.
 
@@ -343,6 +360,7 @@ class GRU(Layered):
             state: Any = None,
             *,
             lengths: Any = None,
+            resets: Any = None,
             unroll: bool = False,
         ) -> tuple[Tensor, Tensor]: ...
 
@@ -366,6 +384,7 @@ class GRU(Layered):
         super().__init__(*sizes, bias, batch_first, dropout, bidirectional, dtype, rng)
 
     def _step(self, weights: dict[str, Any], unroll: bool) -> Step:
+        recurrence = Recurrence("GRU", weights, {"reset_after": self.reset_after})
         if not (self.reset_after or unroll):
             # Once for all steps: 3.2 -> 1.5 times PyTorch's GRU at (T, N, D, H) = (32, 1, 32, 32).
             names = ("weight_hh", "bias_hh")
@@ -377,4 +396,5 @@ class GRU(Layered):
             h = gru_step(x_t, h, reset_after=self.reset_after, **weights)
             return (h,), h
 
+        step.recurrence = recurrence  # type: ignore[attr-defined]
         return closed(step, weights, self.reset_after)

@@ -48,7 +48,7 @@ __all__ = [
 # ── arithmetic ───────────────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.add, same, same, linear="all", symbol="+", scalar="add")
+@elementwise(np.add, same, same, linear="all", symbol="+", scalar="add", onnx="Add")
 def add(x: Array, y: Array) -> Array:
     """``z = x + y``; dz/dx = dz/dy = 1.
 
@@ -57,7 +57,15 @@ def add(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.subtract, same, lambda g, z, x, y: -g, linear="all", symbol="-", scalar="subtract")
+@elementwise(
+    np.subtract,
+    same,
+    lambda g, z, x, y: -g,
+    linear="all",
+    symbol="-",
+    scalar="subtract",
+    onnx="Sub",
+)
 def subtract(x: Array, y: Array) -> Array:
     """``z = x - y``; dz/dx = 1, dz/dy = -1.
 
@@ -73,6 +81,7 @@ def subtract(x: Array, y: Array) -> Array:
     linear="each",
     symbol="*",
     scalar="multiply",
+    onnx="Mul",
 )
 def multiply(x: Array, y: Array) -> Array:
     """``z = x y``; dz/dx = y, dz/dy = x.
@@ -89,6 +98,7 @@ def multiply(x: Array, y: Array) -> Array:
     linear=((0,),),
     symbol="/",
     scalar="divide",
+    onnx="Div",
 )
 def divide(x: Array, y: Array) -> Array:
     """``z = x / y``; dz/dx = 1 / y, dz/dy = -x / y^2 = -z / y.
@@ -112,7 +122,7 @@ def _power_of_exponent(g: Array, z: Array, x: Array, y: Array) -> Array:
     return g * z * log(where(flat, 1, x))
 
 
-@elementwise(np.power, _power_of_base, _power_of_exponent, scalar="power")
+@elementwise(np.power, _power_of_base, _power_of_exponent, scalar="power", onnx="Pow")
 def power(x: Array, y: Array) -> Array:
     """``z = x^y``; dz/dx = y x^(y-1), dz/dy = z log x (0 at x = 0 for y >= 0).
 
@@ -121,7 +131,7 @@ def power(x: Array, y: Array) -> Array:
     """
 
 
-@elementwise(np.positive, same, linear="all", moves=True, scalar="positive")
+@elementwise(np.positive, same, linear="all", moves=True, scalar="positive", onnx="Identity")
 def positive(x: Array) -> Array:
     """``y = +x``; dy/dx = 1.
 
@@ -130,7 +140,9 @@ def positive(x: Array) -> Array:
     """
 
 
-@elementwise(np.negative, lambda g, y, x: -g, linear="all", symbol="-", scalar="negative")
+@elementwise(
+    np.negative, lambda g, y, x: -g, linear="all", symbol="-", scalar="negative", onnx="Neg"
+)
 def negative(x: Array) -> Array:
     """``y = -x``; dy/dx = -1.
 
@@ -139,7 +151,7 @@ def negative(x: Array) -> Array:
     """
 
 
-@elementwise(np.abs, lambda g, y, x: g * sign(x), scalar="absolute")
+@elementwise(np.abs, lambda g, y, x: g * sign(x), scalar="absolute", onnx="Abs")
 def abs(x: Array) -> Array:
     """``y = |x|``; dy/dx = sign x, and 0 at 0.
 
@@ -151,7 +163,7 @@ def abs(x: Array) -> Array:
 # ── exponentials, roots and circular functions ───────────────────────────────────────────
 
 
-@elementwise(np.exp, lambda g, y, x: g * y, scalar="exp")
+@elementwise(np.exp, lambda g, y, x: g * y, scalar="exp", onnx="Exp")
 def exp(x: Array) -> Array:
     """``y = e^x``; dy/dx = y.
 
@@ -160,7 +172,7 @@ def exp(x: Array) -> Array:
     """
 
 
-@elementwise(np.log, lambda g, y, x: g / x, scalar="log")
+@elementwise(np.log, lambda g, y, x: g / x, scalar="log", onnx="Log")
 def log(x: Array) -> Array:
     """``y = ln x``; dy/dx = 1 / x.
 
@@ -178,7 +190,7 @@ def log1p(x: Array) -> Array:
     """
 
 
-@elementwise(np.sqrt, lambda g, y, x: g * 0.5 / y, scalar="sqrt")
+@elementwise(np.sqrt, lambda g, y, x: g * 0.5 / y, scalar="sqrt", onnx="Sqrt")
 def sqrt(x: Array) -> Array:
     """``y = x^(1/2)``; dy/dx = 1 / (2 y).
 
@@ -196,7 +208,7 @@ def square(x: Array) -> Array:
     """
 
 
-@elementwise(np.sin, lambda g, y, x: g * cos(x), range=(-1, 1), scalar="sin")
+@elementwise(np.sin, lambda g, y, x: g * cos(x), range=(-1, 1), scalar="sin", onnx="Sin")
 def sin(x: Array) -> Array:
     """``y = sin x`` (x in radians); dy/dx = cos x.
 
@@ -205,7 +217,7 @@ def sin(x: Array) -> Array:
     """
 
 
-@elementwise(np.cos, lambda g, y, x: -g * sin(x), range=(-1, 1), scalar="cos")
+@elementwise(np.cos, lambda g, y, x: -g * sin(x), range=(-1, 1), scalar="cos", onnx="Cos")
 def cos(x: Array) -> Array:
     """``y = cos x`` (x in radians); dy/dx = -sin x.
 
@@ -224,7 +236,9 @@ exp_limit: dict[Any, Any] = {
 }
 
 
-@elementwise(np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y), range=(-1, 1), scalar="tanh")
+@elementwise(
+    np.tanh, lambda g, y, x: g * (_one[y.dtype] - y * y), range=(-1, 1), scalar="tanh", onnx="Tanh"
+)
 def tanh(x: Array) -> Array:
     """``y = tanh x``, between -1 and 1; dy/dx = 1 - y^2.
 
@@ -244,6 +258,7 @@ def _sigmoid_written_out(x: Array) -> Array:
     written_out=_sigmoid_written_out,
     range=(0, 1),
     scalar="sigmoid",
+    onnx="Sigmoid",
 )
 def sigmoid(x: Array) -> Array:
     """``y = 1 / (1 + e^-x)``, between 0 and 1; dy/dx = y (1 - y).
@@ -263,7 +278,7 @@ def sigmoid(x: Array) -> Array:
     return np.divide(_one[x.dtype], y + _one[x.dtype])
 
 
-@elementwise(lambda g, y, x: g * greater(x, 0), written_out=lambda x: maximum(x, 0.0))
+@elementwise(lambda g, y, x: g * greater(x, 0), written_out=lambda x: maximum(x, 0.0), onnx="Relu")
 def relu(x: Array) -> Array:
     """``y = max(x, 0)``; dy/dx = 1 where x > 0, else 0 (at 0 too).
 
@@ -276,6 +291,7 @@ def relu(x: Array) -> Array:
 @elementwise(
     lambda g, y, x: g * sigmoid(x),
     written_out=lambda x: maximum(x, 0.0) + log1p(exp(-abs(x))),
+    onnx="Softplus",
 )
 def softplus(x: Array) -> Array:
     """``y = ln(1 + e^x)``, a smooth relu; dy/dx = sigmoid(x). Finite for every finite x.
@@ -296,6 +312,7 @@ def softplus(x: Array) -> Array:
     lambda g, z, x, y: g * greater(x, y) + g * 0.5 * equal(x, y),
     lambda g, z, x, y: g * less(x, y) + g * 0.5 * equal(x, y),
     scalar="maximum",
+    onnx="Max",
 )
 def maximum(x: Array, y: Array) -> Array:
     """``z = max(x, y)`` element by element; the larger one gets the gradient, at a tie half each.
@@ -310,6 +327,7 @@ def maximum(x: Array, y: Array) -> Array:
     lambda g, z, x, y: g * less(x, y) + g * 0.5 * equal(x, y),
     lambda g, z, x, y: g * greater(x, y) + g * 0.5 * equal(x, y),
     scalar="minimum",
+    onnx="Min",
 )
 def minimum(x: Array, y: Array) -> Array:
     """``z = min(x, y)`` element by element; the smaller one gets the gradient, at a tie half each.
@@ -369,6 +387,7 @@ def clip(x: Array, a_min: Array = None, a_max: Array = None) -> Array:
         (np.copyto, OUT, Argument(2)),
         (np.copyto, OUT, Argument(1), "same_kind", Argument(0)),
     ],
+    onnx="Where",
 )
 def where(condition: Array, x: Array, y: Array) -> Array:
     """``z = x where condition else y``; each gets the gradient of the elements it gave.

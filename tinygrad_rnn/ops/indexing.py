@@ -18,12 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, Blocks, Operand, Value, differentiable, located, variadic
+from ..graph import Array, Blocks, Operand, Value, differentiable, located, numbers, variadic
 from .blocks import alone
 
 __all__ = [
     "embedding",
     "getitem",
+    "one_hot",
     "place",
     "take",
 ]
@@ -361,3 +362,33 @@ def embedding(ids: Array, W: Array) -> Array:
         bad = ids.min() if ids.min() < 0 else ids.max()
         raise IndexError(f"expected ids from 0 to {len(W) - 1}, got {bad}")
     return W[ids]
+
+
+def one_hot(ids: Any, num_classes: int | None = None, *, dtype: Any = np.float32) -> Array:
+    """A 1 at the place of each id, and zeros.
+
+        y[..., k] = 1 if ids[...] = k else 0
+
+    Args:
+        ids: (...) integers from 0 to K - 1.
+        num_classes: K; None for the largest id plus 1.
+        dtype: of the result; float32, as that of layers.
+
+    Returns:
+        (..., K). An array for an array, a Tensor, without gradient, for a Tensor.
+
+    Raises:
+        TypeError: ids are not integers.
+        IndexError: an id is negative or not below K.
+        ValueError: there are no ids, and no num_classes that says how many there could be.
+
+    >>> one_hot([1, 0], 3)
+    array([[0., 1., 0.],
+           [1., 0., 0.]], dtype=float32)
+    """
+    if num_classes is None:
+        known = numbers(ids, "one_hot: ids")
+        if not known.size:
+            raise ValueError("one_hot: expected num_classes where there are no ids")
+        num_classes = int(known.max()) + 1
+    return embedding(ids, np.eye(num_classes, dtype=dtype))

@@ -31,7 +31,7 @@ __all__ = [
 # ── comparisons ───────────────────────────────────────────────────────────────────────
 
 
-@nondifferentiable(np.equal, scalar="equal")
+@nondifferentiable(np.equal, scalar="equal", onnx="Equal")
 def equal(x: Array, y: Array) -> Array:
     """``x == y`` element by element, as booleans."""
 
@@ -41,22 +41,22 @@ def not_equal(x: Array, y: Array) -> Array:
     """``x != y`` element by element, as booleans."""
 
 
-@nondifferentiable(np.less, scalar="less")
+@nondifferentiable(np.less, scalar="less", onnx="Less")
 def less(x: Array, y: Array) -> Array:
     """``x < y`` element by element, as booleans."""
 
 
-@nondifferentiable(np.less_equal, scalar="less_equal")
+@nondifferentiable(np.less_equal, scalar="less_equal", onnx="LessOrEqual")
 def less_equal(x: Array, y: Array) -> Array:
     """``x <= y`` element by element, as booleans."""
 
 
-@nondifferentiable(np.greater, scalar="greater")
+@nondifferentiable(np.greater, scalar="greater", onnx="Greater")
 def greater(x: Array, y: Array) -> Array:
     """``x > y`` element by element, as booleans."""
 
 
-@nondifferentiable(np.greater_equal, scalar="greater_equal")
+@nondifferentiable(np.greater_equal, scalar="greater_equal", onnx="GreaterOrEqual")
 def greater_equal(x: Array, y: Array) -> Array:
     """``x >= y`` element by element, as booleans."""
 
@@ -64,12 +64,12 @@ def greater_equal(x: Array, y: Array) -> Array:
 # ── kinds of numbers ──────────────────────────────────────────────────────────────────
 
 
-@nondifferentiable(np.isnan, scalar="isnan")
+@nondifferentiable(np.isnan, scalar="isnan", onnx="IsNaN")
 def isnan(x: Array) -> Array:
     """Whether each element is NaN, as booleans."""
 
 
-@nondifferentiable(np.isinf, scalar="isinf")
+@nondifferentiable(np.isinf, scalar="isinf", onnx="IsInf")
 def isinf(x: Array) -> Array:
     """Whether each element is Inf or -Inf, as booleans."""
 
@@ -84,7 +84,7 @@ def signbit(x: Array) -> Array:
     """Whether the sign is negative, that of -0.0 too, as booleans."""
 
 
-@nondifferentiable(np.sign, scalar="sign")
+@nondifferentiable(np.sign, scalar="sign", onnx="Sign")
 def sign(x: Array) -> Array:
     """-1, 0 or 1: the sign of each element."""
 

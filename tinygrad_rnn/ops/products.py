@@ -148,6 +148,7 @@ def _einsum_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blo
     batch=_matmul_blocks,
     linear="each",
     symbol="@",
+    onnx="MatMul",
 )
 def matmul(x: Array, y: Array) -> Array:
     """``z_ij = sum_k x_ik y_kj``; dL/dx = g y^T, dL/dy = x^T g.

@@ -45,7 +45,7 @@ __all__ = [
 # ── rounding ─────────────────────────────────────────────────────────────────────────────
 
 
-@nondifferentiable(np.floor, scalar="floor")
+@nondifferentiable(np.floor, scalar="floor", onnx="Floor")
 def floor(x: Array) -> Array:
     """The largest integer not above x, as a float; without gradient.
 
@@ -54,7 +54,7 @@ def floor(x: Array) -> Array:
     """
 
 
-@nondifferentiable(np.ceil, scalar="ceil")
+@nondifferentiable(np.ceil, scalar="ceil", onnx="Ceil")
 def ceil(x: Array) -> Array:
     """The smallest integer not below x, as a float; without gradient.
 
@@ -75,7 +75,7 @@ def trunc(x: Array) -> Array:
 fix = trunc
 
 
-@nondifferentiable(np.rint, scalar="rint")
+@nondifferentiable(np.rint, scalar="rint", onnx="Round")
 def rint(x: Array) -> Array:
     """The nearest integer, as a float, the even one of two; without gradient.
 
@@ -194,7 +194,7 @@ def ldexp(x: Array, exponent: Array) -> Array:
 # ── signs and choices ────────────────────────────────────────────────────────────────────
 
 
-@elementwise(np.fabs, lambda g, y, x: g * sign(x), scalar="absolute")
+@elementwise(np.fabs, lambda g, y, x: g * sign(x), scalar="absolute", onnx="Abs")
 def fabs(x: Array) -> Array:
     """``y = |x|``, of integers as floats; dy/dx = sign x, and 0 at 0.
 

@@ -151,7 +151,7 @@ def tan(x: Array) -> Array:
     """
 
 
-@elementwise(np.arcsin, lambda g, y, x: g / sqrt(1 - x * x), scalar="arcsin")
+@elementwise(np.arcsin, lambda g, y, x: g / sqrt(1 - x * x), scalar="arcsin", onnx="Asin")
 def arcsin(x: Array) -> Array:
     """``y = arcsin x``, from -pi/2 to pi/2; dy/dx = 1 / sqrt(1 - x^2).
 
@@ -160,7 +160,7 @@ def arcsin(x: Array) -> Array:
     """
 
 
-@elementwise(np.arccos, lambda g, y, x: -g / sqrt(1 - x * x), scalar="arccos")
+@elementwise(np.arccos, lambda g, y, x: -g / sqrt(1 - x * x), scalar="arccos", onnx="Acos")
 def arccos(x: Array) -> Array:
     """``y = arccos x``, from 0 to pi; dy/dx = -1 / sqrt(1 - x^2).
 
@@ -169,7 +169,7 @@ def arccos(x: Array) -> Array:
     """
 
 
-@elementwise(np.arctan, lambda g, y, x: g / (1 + x * x), scalar="arctan")
+@elementwise(np.arctan, lambda g, y, x: g / (1 + x * x), scalar="arctan", onnx="Atan")
 def arctan(x: Array) -> Array:
     """``y = arctan x``, from -pi/2 to pi/2; dy/dx = 1 / (1 + x^2).
 

@@ -30,6 +30,9 @@ class Adam(Optimizer):
         weight_decay: L2 penalty.
         amsgrad: divide by the largest v so far.
         maximize: climb instead of descending.
+        epsilon_hat: add eps before v is corrected, x = x - lr m' / ((sqrt(v) + eps) / sqrt(1 -
+            beta_2^t)), as the paper's section 2 does, and Keras, TensorFlow and "Deep Learning
+            from Scratch" (with eps = 1e-7).
 
     Raises:
         ValueError: a setting out of its range.
@@ -53,6 +56,7 @@ class Adam(Optimizer):
     weight_decay: float
     amsgrad: bool
     maximize: bool
+    epsilon_hat: bool
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        epsilon_hat: bool = False,
     ):
         super().__init__(
             params,
@@ -73,6 +78,7 @@ class Adam(Optimizer):
             weight_decay=weight_decay,
             amsgrad=bool(amsgrad),
             maximize=bool(maximize),
+            epsilon_hat=bool(epsilon_hat),
         )
 
     def _new_value(self, x: ndarray, g: ndarray, state: dict[str, Any], group: Any) -> ndarray:
@@ -88,7 +94,11 @@ class Adam(Optimizer):
         if group.amsgrad:
             largest = state.get("max_exp_avg_sq")
             v = state["max_exp_avg_sq"] = v if largest is None else np.maximum(largest, v)
-        divisor = np.sqrt(v) / math.sqrt(1 - beta_2**t) + group.eps
+        correction = math.sqrt(1 - beta_2**t)
+        if group.epsilon_hat:
+            divisor = (np.sqrt(v) + group.eps) / correction
+        else:
+            divisor = np.sqrt(v) / correction + group.eps
         new: ndarray = x - group.lr / (1 - beta_1**t) * m / divisor
         return new
 

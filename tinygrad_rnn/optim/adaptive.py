@@ -25,6 +25,7 @@ class Adagrad(Optimizer):
         initial_accumulator_value: where s starts.
         eps: keeps the divisor away from 0.
         maximize: climb instead of descending.
+        eps_in_root: divide by sqrt(s + eps), as min-char-rnn does (with eps = 1e-8).
 
     Raises:
         ValueError: a negative setting.
@@ -47,6 +48,7 @@ class Adagrad(Optimizer):
     initial_accumulator_value: float
     eps: float
     maximize: bool
+    eps_in_root: bool
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class Adagrad(Optimizer):
         eps: float = 1e-10,
         *,
         maximize: bool = False,
+        eps_in_root: bool = False,
     ):
         super().__init__(
             params,
@@ -67,6 +70,7 @@ class Adagrad(Optimizer):
             initial_accumulator_value=initial_accumulator_value,
             eps=eps,
             maximize=bool(maximize),
+            eps_in_root=bool(eps_in_root),
         )
 
     def _new_value(self, x: ndarray, g: ndarray, state: dict[str, Any], group: Any) -> ndarray:
@@ -74,7 +78,8 @@ class Adagrad(Optimizer):
         t: int = state.get("step", 0) + 1
         state["step"] = t
         s = state["sum"] = state.get("sum", group.initial_accumulator_value) + g * g
-        new: ndarray = x - group.lr / (1 + (t - 1) * group.lr_decay) * g / (np.sqrt(s) + group.eps)
+        divisor = np.sqrt(s + group.eps) if group.eps_in_root else np.sqrt(s) + group.eps
+        new: ndarray = x - group.lr / (1 + (t - 1) * group.lr_decay) * g / divisor
         return new
 
 

@@ -45,6 +45,7 @@ def scan(
     *,
     reverse: bool = ...,
     lengths: Any = ...,
+    resets: Any = ...,
     unroll: bool = ...,
 ) -> tuple[_Carry, _Y]: ...
 @overload
@@ -55,6 +56,7 @@ def scan(
     *,
     reverse: bool = ...,
     lengths: Any = ...,
+    resets: Any = ...,
     unroll: bool = ...,
 ) -> tuple[Tensor, _Y]: ...
 @overload
@@ -65,6 +67,7 @@ def scan(
     *,
     reverse: bool = ...,
     lengths: Any = ...,
+    resets: Any = ...,
     unroll: bool = ...,
 ) -> tuple[_Tuple, _Y]: ...
 def scan(
@@ -74,6 +77,7 @@ def scan(
     *,
     reverse: bool = False,
     lengths: Any = None,
+    resets: Any = None,
     unroll: bool = False,
 ) -> tuple[Any, Any]:
     """Run a step over a sequence: a loop over time, compiled.
@@ -98,6 +102,9 @@ def scan(
             y_t are 0, and what xs holds there, even NaN, reaches no value and no gradient. If a
             step mixes the sequences, those that are over take part in it with their last carry and
             their last x_t.
+        resets: (T, N) booleans: where True, another episode begins at this step, and the carry is
+            zeros before it. Axis 0 of every carry is then the batch; (T,) resets all of the carry.
+            With ``reverse`` the carry is zeros after the first step of an episode has been run.
         unroll: run the cell step by step and record every operation: for pictures, and for cells
             that look at values.
 
@@ -109,7 +116,7 @@ def scan(
         TypeError: the cell looks at the numbers of a value (``if h > 0``, ``.item()``), draws
             random numbers, or changes the dtype of the carry.
         ValueError: the cell returns something else than a carry and an output, or a carry of
-            another structure or shape; the xs differ in length; bad lengths.
+            another structure or shape; the xs differ in length; bad lengths or resets.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> W = tg.Tensor([[0.5]], requires_grad=True)
@@ -125,7 +132,12 @@ def scan(
     """
     from .run import run
 
-    return run(*_as_step(cell, carry, xs), reverse, lengths, unroll)
+    cell, carry, xs = _as_step(cell, carry, xs)
+    if resets is not None:
+        from .resets import resetting
+
+        cell, xs = resetting(cell, carry, xs, resets, reverse)
+    return run(cell, carry, xs, reverse, lengths, unroll)
 
 
 def scan_plan(

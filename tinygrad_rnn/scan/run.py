@@ -34,8 +34,11 @@ def run(
     lengths: Any,
     unroll: bool,
 ) -> tuple[Any, Any]:
-    call = looked_at(cell, carry, xs, reverse, lengths)
     state = current()
+    record_scan = getattr(state.tracing, "record_scan", None)
+    if record_scan is not None and not unroll:  # whoever traces takes loops as they are
+        return record_scan(cell, carry, xs, reverse, lengths)  # type: ignore[no-any-return]
+    call = looked_at(cell, carry, xs, reverse, lengths)
     if (unroll or state.anomaly or state.tracing is not None) and call.steps:
         return unrolled(call)
     if state.tracing is not None:

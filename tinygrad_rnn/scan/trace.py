@@ -41,8 +41,8 @@ def refuse(how: str) -> NoReturn:
 
 
 def _refusal(how: str) -> Callable[..., NoReturn]:
-    def method(*_: Any, **__: Any) -> NoReturn:
-        refuse(how)
+    def method(x: Symbol, /, *_: Any, **__: Any) -> NoReturn:
+        x.refuse(how)
 
     return method
 
@@ -60,6 +60,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """
 
     __slots__ = ("aval", "dtype", "owner", "shape", "slot")
+
+    #: What is called when somebody asks for the numbers.
+    refuse = staticmethod(refuse)
 
     def __init__(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], slot: int, owner: object, aval: int
@@ -98,15 +101,15 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # Python and NumPy ask what protocols there are
             raise AttributeError(name)
-        refuse(_readers.get(name, f".{name}"))
+        self.refuse(_readers.get(name, f".{name}"))
 
     def __array_ufunc__(self, ufunc: np.ufunc, *_: Any, **__: Any) -> Any:
-        refuse(f"np.{ufunc.__name__}")
+        self.refuse(f"np.{ufunc.__name__}")
 
     def __array_function__(self, func: Any, types: Any, args: Any, keywords: Any) -> Any:
         if func not in _of_shapes:
-            refuse(f"np.{func.__name__}")
-        blank = [np.empty(x.shape, x.dtype) if type(x) is Symbol else x for x in args]
+            self.refuse(f"np.{func.__name__}")
+        blank = [np.empty(x.shape, x.dtype) if isinstance(x, Symbol) else x for x in args]
         return func(*blank, **keywords)
 
 
@@ -399,7 +402,7 @@ def _abstract(
     """Shape and dtype of an operation's output, found by running it on stand-ins."""
     rng = np.random.default_rng(0)
     try:
-        blank = [_stand_in(x, rng) if type(x) is Symbol else x for x in arrays]
+        blank = [stand_in(x, rng) if type(x) is Symbol else x for x in arrays]
         output = output_on(primitive, blank, keywords)
     except (ValueError, TypeError, IndexError) as error:
         raise explained(error, primitive, arrays, current().scope) from error
@@ -409,7 +412,8 @@ def _abstract(
     return found
 
 
-def _stand_in(x: Symbol, rng: np.random.Generator) -> ndarray:
+def stand_in(x: Symbol, rng: np.random.Generator) -> ndarray:
+    """Numbers that an operation takes in the place of a value without any."""
     if x.dtype.kind == "f":
         return rng.uniform(0.5, 1.0, x.shape).astype(x.dtype)
     return np.zeros(x.shape, x.dtype)
@@ -439,4 +443,5 @@ __all__ = [
     "as_source",
     "frozen",
     "output_on",
+    "stand_in",
 ]

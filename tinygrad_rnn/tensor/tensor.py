@@ -12,7 +12,7 @@ from .. import backprop, graph, ops
 from ..graph import Value, numeric, read_only
 from ..graph.elsewhere import Count, hint_at, of_tensors
 from ..graph.writes import in_place, refuse_item, teaching_view
-from . import dispatch
+from . import dispatch, interchange
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -54,7 +54,7 @@ class Tensor(Value):
         dtype: Any = None,
         name: str | None = None,
     ):
-        array = np.array(numeric(data, "Tensor"), dtype=dtype)
+        array = np.array(numeric(interchange.taken_in(data), "Tensor"), dtype=dtype)
         numeric(array, "Tensor")
         # Big-endian floats, as old file formats hold them, would become native in the first op.
         self._array = read_only(array.astype(array.dtype.newbyteorder("="), copy=False))
@@ -440,6 +440,57 @@ class Tensor(Value):
     def tolist(self) -> Any:
         """The elements as Python numbers in nested lists."""
         return self._array.tolist()
+
+    # ── other libraries' protocols ───────────────────────────────────────────────────────
+
+    #: Series and DataFrames leave an operation to the Tensor: theirs are 3000 and 4000.
+    __pandas_priority__ = 5000
+
+    @property
+    def device(self) -> str:
+        """Where the array is, in the array API's words: "cpu"."""
+        return "cpu"
+
+    def to_device(self, device: str, /, *, stream: Any = None) -> Tensor:
+        """The tensor itself: there is one device, "cpu"."""
+        if device != "cpu":
+            raise ValueError(f"to_device: expected 'cpu', got {device!r}")
+        return self
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The functions of the array API for Tensors, see ``tensor.namespace``."""
+        from . import namespace
+
+        if api_version is not None and api_version > namespace.__array_api_version__:
+            raise ValueError(
+                f"expected an api_version up to {namespace.__array_api_version__}, got "
+                f"{api_version!r}"
+            )
+        return namespace
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """For ``np.from_dlpack(t)``, ``torch.from_dlpack(t)`` and others: a copy of the numbers.
+
+        With ``copy=False`` the array itself, read-only.
+
+        Raises:
+            BufferError: the tensor requires grad, which DLPack would drop; or another device.
+        """
+        return interchange.to_dlpack(self, max_version, dl_device, copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return interchange._CPU
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        return interchange.html_of(self)
 
     # ── NumPy's protocols ────────────────────────────────────────────────────────────────
 

@@ -23,6 +23,8 @@ def sample(
     temperature: float = 1.0,
     top_k: int | None = None,
     exclude: Sequence[int] = (),
+    end: int | None = None,
+    state: Any = None,
     rng: nn.init.Seed = None,
 ) -> ndarray:
     """Let a model write: each next id is drawn from what it predicts, and fed back to it.
@@ -37,16 +39,19 @@ def sample(
             ("greedy").
         top_k: draw among the k likeliest only; None among all.
         exclude: ids that are never drawn, that of unknown symbols for one.
+        end: an id behind which nothing more is drawn; None if nothing ends the text.
+        state: what the model's state is before the prompt, for a batch of one: that of an encoder,
+            say, or of what was read before; None for its own beginning.
         rng: a generator, or a seed for one.
 
     Returns:
-        (length,) ids, without the prompt.
+        (length,) ids, without the prompt; fewer where ``end`` was drawn, which is then the last.
 
     Raises:
         ValueError: an empty prompt, a negative or infinite temperature, a negative length, a
             ``top_k`` below 1, or nothing left to draw from.
-        TypeError: the prompt or ``exclude`` holds something else than integers.
-        IndexError: ``exclude`` holds an id that the model does not have.
+        TypeError: the prompt, ``exclude`` or ``end`` holds something else than integers.
+        IndexError: ``exclude`` or ``end`` is an id that the model does not have.
         FloatingPointError: the model predicts NaN or +Inf.
 
     >>> from tinygrad_rnn.text import LanguageModel
@@ -56,7 +61,16 @@ def sample(
     """
     if length < 0:
         raise ValueError(f"sample: expected length of at least 0, got {length}")
-    drawn = generate(model, prompt, temperature=temperature, top_k=top_k, exclude=exclude, rng=rng)
+    drawn = generate(
+        model,
+        prompt,
+        temperature=temperature,
+        top_k=top_k,
+        exclude=exclude,
+        end=end,
+        state=state,
+        rng=rng,
+    )
     return np.fromiter(itertools.islice(drawn, length), np.intp)
 
 
@@ -67,9 +81,11 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     exclude: Sequence[int] = (),
+    end: int | None = None,
+    state: Any = None,
     rng: nn.init.Seed = None,
 ) -> Iterator[int]:
-    """The ids that :func:`sample` draws, one by one and without end.
+    """The ids that :func:`sample` draws, one by one, until ``end`` or for ever.
 
     Arguments and errors are those of :func:`sample`; bad arguments raise at the call, not at the
     first id.
@@ -88,18 +104,21 @@ def generate(
         raise ValueError(f"sample: expected top_k of at least 1, got {top_k}")
     ids = _prompt("sample", prompt)
     excluded = as_ids("sample: exclude", list(exclude))
-    return _generated(model, ids, temperature, top_k, excluded, np.random.default_rng(rng))
+    ends = as_ids("sample: end", [] if end is None else [end])
+    rng = np.random.default_rng(rng)
+    return _generated(model, ids, state, temperature, top_k, excluded, ends, rng)
 
 
 def _generated(
     model: Any,
     ids: ndarray,
+    state: Any,
     temperature: float,
     top_k: int | None,
     excluded: ndarray,
+    ends: ndarray,
     rng: np.random.Generator,
 ) -> Iterator[int]:
-    state = None
     while True:
         with no_grad():  # not around the yield, or the caller would record nothing either
             logits, state = model(ids.reshape(-1, 1), state)
@@ -107,6 +126,8 @@ def _generated(
         scores[_within("sample: exclude", excluded, len(scores))] = -np.inf
         drawn = _draw(scores, temperature, top_k, rng)
         yield drawn
+        if drawn in _within("sample: end", ends, len(scores)):
+            return
         ids = np.array([drawn], np.intp)
 
 

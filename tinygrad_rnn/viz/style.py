@@ -6,6 +6,7 @@ colours run from light to dark besides from orange to blue, so that nothing rest
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -235,6 +236,7 @@ DARK = {
 }
 
 
+@functools.lru_cache(2048)
 def rule(name: str, dark: bool, widest: float) -> str:
     """The look of a class: ``f7`` fills with a shade, ``l7`` is a line of its colour and width,
     ``m7`` one of half the width; ``fe2`` and so on for what exploded, ``d20`` for activations."""

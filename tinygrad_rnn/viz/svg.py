@@ -102,6 +102,8 @@ def checked_theme(theme: str) -> str:
 
 def visible(text: str) -> str:
     """The text with what cannot be shown, or is no character of XML, as a picture of itself."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(map(_visible, text))
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from . import functions, lines
 from .cell import Cell, Given, Line
-from .lines import KINDS
 from .pool import Pool
 
 MODES = [
@@ -39,8 +42,11 @@ INPUTS = [
 IDS = [(2.0, ("N",)), (1.0, ()), (0.5, ("N", "1")), (0.5, ("N", "H"))]
 
 
-def draw(rng: np.random.Generator) -> Cell:
-    """A cell; now and then one that cannot run, which the loop then says."""
+KINDS = [*lines.KINDS, *functions.KINDS]
+
+
+def draw(rng: np.random.Generator, kinds: Sequence[tuple[float, Any]] = KINDS) -> Cell:
+    """A cell of these kinds of lines; now and then one that cannot run: the loop says so then."""
     dtype = "float32" if rng.random() < 0.25 else "float64"
     pool = Pool(rng, _sizes(rng), dtype)
     batched = pool.chance(0.12)
@@ -51,7 +57,7 @@ def draw(rng: np.random.Generator) -> Cell:
         if len(pool.lines) >= most:
             break
         for _ in range(4):  # what does not fit is drawn again
-            if pool.weighted(KINDS)(pool) is not None:
+            if pool.weighted(kinds)(pool) is not None:
                 break
     new_carries = tuple(_new_carry(pool, given) for given in pool.carries)
     outputs = _outputs(pool, batched)

@@ -6,7 +6,6 @@ does not fit the values at hand is left out.
 
 from __future__ import annotations
 
-from . import functions
 from .pool import Pool
 from .texts import (
     ELEMENTWISE,
@@ -281,5 +280,4 @@ KINDS = [
     (1.0, inner),
     (0.4, image),
     (0.6, extreme),
-    *functions.KINDS,
 ]

@@ -2,6 +2,7 @@
 
 from .binary import binary_cross_entropy, binary_cross_entropy_with_logits
 from .classes import cross_entropy, nll_loss
+from .ctc import ctc_loss
 from .modules import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -24,6 +25,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "ctc_loss",
     "huber_loss",
     "l1_loss",
     "mse_loss",

@@ -1,6 +1,6 @@
 """The operations as type checkers see them. Written by ``python -m tests.stubs``."""
 
-from typing import overload
+from typing import Any, overload
 
 from numpy import ndarray
 from numpy.typing import ArrayLike
@@ -68,6 +68,26 @@ def cross_entropy(
     label_smoothing: float = ...,
 ) -> ndarray: ...
 @overload
+def ctc_loss(
+    log_probs: Value,
+    targets: Any,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = ...,
+    reduction: str = ...,
+    zero_infinity: bool = ...,
+) -> Tensor: ...
+@overload
+def ctc_loss(
+    log_probs: ArrayLike,
+    targets: Any,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = ...,
+    reduction: str = ...,
+    zero_infinity: bool = ...,
+) -> ndarray: ...
+@overload
 def huber_loss(
     x: Value, y: ArrayLike | Value, reduction: str = ..., delta: float = ...
 ) -> Tensor: ...
@@ -131,6 +151,7 @@ __all__: list[str] = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "ctc_loss",
     "huber_loss",
     "l1_loss",
     "mse_loss",

@@ -196,7 +196,7 @@ class Lowering:
         f = self.module.function(stage.name, PARAMETERS)
         for place, i in enumerate(stage.batches):
             call = f"call void @{self.writers[i].name}({', '.join(PARAMETERS)})"
-            if self._work(i) and (cut or i != self.steps):
+            if cut if i == self.steps else self._work(i):
                 f.write(call)
                 continue
             turn = f.let(f"urem i64 {place}, %parts")

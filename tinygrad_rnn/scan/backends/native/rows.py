@@ -71,7 +71,8 @@ class Rows:
         if v.op is _matmul:
             x, y = v.args
             alone = y.level == CONSTANT and root(y) not in self._moving
-            return alone and len(x.shape) == len(v.shape) and self.reads_its_row(x, v)
+            rows = len(x.shape) == len(v.shape) > 1  # a vector is one row
+            return alone and rows and self.reads_its_row(x, v)
         axes = reduced_axes(v)
         if axes is not None:
             (x,) = v.inputs
@@ -88,7 +89,9 @@ class Rows:
 
     def _counts_rows(self, ids: Value, space: Value) -> bool:
         """Whether the first index is the number of the row."""
-        if ids.op is not numbers or len(ids.shape) != len(space.shape):
+        if ids.op is not numbers or ids.shape[:1] != (self.rows,):
+            return False
+        if len(ids.shape) != len(space.shape):
             return False
         found = ids.keywords["array"].ravel().tolist()
         return bool(found == list(range(self.rows)))

@@ -1,0 +1,68 @@
+"""States that begin anew within a sequence, where another episode begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from .. import ops
+from ..graph import numbers
+from .call import Closed, flatten, unflatten
+
+Cell = Callable[[Any, Any], Any]
+
+
+def resetting(
+    cell: Cell, carry: Any, xs: Any, resets: Any, reverse: bool
+) -> tuple[Cell, tuple[Any, ndarray]]:
+    """The same step with a carry of zeros where an episode begins, and the xs that go with it.
+
+    Args:
+        cell, carry, xs, reverse: as for ``scan``.
+        resets: (T, ...) booleans; the axes after time are the first ones of every carry.
+
+    Raises:
+        TypeError: they are not booleans.
+        ValueError: they do not go with the carry.
+    """
+    begins = numbers(resets, "scan: resets")
+    if begins.dtype.kind != "b":
+        raise TypeError(f"scan: expected booleans as resets, got {begins.dtype}")
+    if not begins.ndim:
+        raise ValueError("scan: expected resets (T, N), got one boolean")
+    parts: list[Any] = []
+    flatten(carry, parts)
+    batch = begins.shape[1:]
+    for part in parts:
+        if np.shape(part)[: len(batch)] != batch:
+            raise ValueError(
+                f"scan: with resets {begins.shape} every carry needs the first axes {batch}, got "
+                f"a carry of shape {np.shape(part)}"
+            )
+    if reverse:  # an episode that begins at t is entered from behind, and left at its beginning
+        begins = np.concatenate([begins[1:], np.zeros((1, *batch), bool)])
+
+    def step(carry: Any, given: Any) -> Any:
+        x_t, begins_here = given
+        old: list[Any] = []
+        structure = flatten(carry, old)
+        new = [_anew(h, begins_here) for h in old]
+        return cell(unflatten(structure, iter(new)), x_t)
+
+    known = getattr(cell, "closed", None)
+    if known is not None:
+        step.closed = Closed(("resets", known.name), known.values)  # type: ignore[attr-defined]
+    return step, (xs, begins)
+
+
+def _anew(h: Any, begins: Any) -> Any:
+    ndim = len(begins.shape)
+    mask = ops.reshape(begins, (*begins.shape, *(1,) * (len(h.shape) - ndim)))
+    found = ops.where(mask, 0, h)
+    return found if found.dtype == h.dtype else ops.astype(found, h.dtype)
+
+
+__all__ = ["resetting"]
