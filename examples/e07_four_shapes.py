@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from common import Result, arguments, descend
+from common import Result, arguments
 from e08_moving_digits import DIRECTIONS, Video
 from svg import page, text
 from tinygrad_rnn.text import Vocabulary
@@ -204,12 +204,16 @@ def learned(
     """
     held_out, training = np.split(rng.permutation(y.shape[1]), [y.shape[1] // 5])
 
-    def loss() -> tg.Tensor:
+    optimizer = tg.optim.Adam(model.parameters())
+    for k in range(steps):
+        optimizer.lr = tg.optim.cosine_lr(k, 0.005, steps)  # falls along half a cosine
         batch = rng.choice(training, 64)
         truth = y[:, batch]
-        return tg.nn.cross_entropy(tg.concatenate(net(x[..., batch], truth)), truth.reshape(-1))
-
-    descend(model, loss, steps, 0.005)
+        loss = tg.nn.cross_entropy(tg.concatenate(net(x[..., batch], truth)), truth.reshape(-1))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
     with tg.no_grad():
         said = np.stack([scores.data.argmax(-1) for scores in net(x[..., held_out])])
     return float((said == y[:, held_out]).all(axis=0).mean())

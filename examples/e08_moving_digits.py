@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
-from common import Result, arguments, descend
+from common import Result, arguments
 from digits import Digits, digits
 from svg import WRONG, border, image, page, text
 from tinygrad_rnn.viz.style import INK
@@ -97,16 +97,20 @@ def alone(of: Films) -> Films:
 
 
 def train(model: Video, draw: Callable[[], Films], steps: int) -> None:
-    def loss() -> tg.Tensor:
+    optimizer = tg.optim.Adam(model.parameters())
+    for k in range(steps):
+        optimizer.lr = tg.optim.cosine_lr(k, 0.003, steps)  # falls along half a cosine
         film = draw()
         digit, direction = model(film.frames)
         losses = [
             tg.nn.cross_entropy(y, film.digit) + tg.nn.cross_entropy(z, film.direction)
             for y, z in zip(digit, direction, strict=True)
         ]
-        return tg.mean(tg.stack(losses))
-
-    descend(model, loss, steps, 0.003)
+        loss = tg.mean(tg.stack(losses))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
 
 
 def labels(model: Video, of: Films) -> tuple[np.ndarray, np.ndarray]:

@@ -49,7 +49,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
-from common import Result, arguments, characters, descend, learn
+from common import Result, arguments, characters, learn
 from grammars import BRACKETS, REBER, Strings, brackets, depths, reber
 from svg import border, colours, image, page, text
 from tinygrad_rnn.backprop import expanded
@@ -91,14 +91,18 @@ def trained(name: str, task: Task, steps: int, rng: np.random.Generator) -> Lang
     if cell == "lstm":
         model.recurrent.bias_ih_l0.data = tg.nn.init.forget_bias(4 * units, task.forget)
 
-    def loss() -> tg.Tensor:
+    optimizer = tg.optim.Adam(model.parameters())
+    for k in range(steps):
+        optimizer.lr = tg.optim.cosine_lr(k, task.rates[cell], steps)  # falls along half a cosine
         strings = task.draw()
         logits, _ = model(strings.ids)
-        return tg.nn.binary_cross_entropy_with_logits(
+        loss = tg.nn.binary_cross_entropy_with_logits(
             logits[strings.within], strings.legal[strings.within]
         )
-
-    descend(model, loss, steps, task.rates[cell])
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
     return model
 
 

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import tinygrad_rnn as tg
-from common import Result, arguments, descend, heat_map
+from common import Result, arguments, heat_map
 
 UNITS, T, BATCH = 64, 40, 64
 BEFORE, AFTER = 2, 3
@@ -57,11 +57,15 @@ def tags(x: np.ndarray) -> np.ndarray:
 
 
 def train(model: Tagger, rng: np.random.Generator, steps: int) -> None:
-    def loss() -> tg.Tensor:
+    optimizer = tg.optim.Adam(model.parameters())
+    for k in range(steps):
+        optimizer.lr = tg.optim.cosine_lr(k, 0.005, steps)  # falls along half a cosine
         x = rng.integers(10, size=(T, BATCH))
-        return tg.nn.cross_entropy(model(x).reshape(-1, 2), tags(x).reshape(-1))
-
-    descend(model, loss, steps, 0.005)
+        loss = tg.nn.cross_entropy(model(x).reshape(-1, 2), tags(x).reshape(-1))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
 
 
 # ── measured ─────────────────────────────────────────────────────────────────────────────

@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_rnn as tg
-from common import Result, arguments, descend
+from common import Result, arguments
 from formants import CHANNELS, KINDS, NAMES, Speech, speech
 from svg import WRONG, border, image, inset, page, text
 from tinygrad_rnn.viz.curve import HEIGHT, curves
@@ -116,14 +116,18 @@ def train(
         Pairs of how many steps were made, and the percentage of ``unseen`` that is right then.
     """
     rng = np.random.default_rng(seed)
-    return descend(
-        model,
-        lambda: cross_entropy(model, speech(T, BATCH, rng)),
-        steps,
-        LR,
-        lambda: 100 * float(right(model, unseen).mean()),
-        steps // measured,
-    )
+    optimizer = tg.optim.Adam(model.parameters())
+    curve = []
+    for k in range(steps):
+        optimizer.lr = tg.optim.cosine_lr(k, LR, steps)  # falls along half a cosine
+        loss = cross_entropy(model, speech(T, BATCH, rng))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if (k + 1) % (steps // measured) == 0:
+            curve.append((k + 1, 100 * float(right(model, unseen).mean())))
+    return curve
 
 
 def posteriors(model: tg.nn.Module, frames: np.ndarray) -> np.ndarray:

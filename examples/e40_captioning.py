@@ -52,7 +52,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
-from common import Result, arguments, descend
+from common import Result, arguments
 from digits import Digits, digits
 from scenes import COLOURS, DIGITS, SHAPES, SIZE, THING, Scene, cnn, scene
 from svg import WRONG, border, image, page, text
@@ -187,8 +187,9 @@ def encoded(scenes: Sequence[Scene]) -> Data:
 def train(model: Captioner, data: Data, steps: int, lr: float, rng: np.random.Generator) -> None:
     baseline: Any = None
 
-    def loss() -> tg.Tensor:
-        nonlocal baseline
+    optimizer = tg.optim.Adam(model.parameters())
+    for k in range(steps):
+        optimizer.lr = tg.optim.cosine_lr(k, lr, steps)  # falls along half a cosine
         n = rng.integers(len(data.pictures), size=BATCH)
         words = data.words[:, n]
         before = np.concatenate([np.full((1, BATCH), END), words[:-1]])
@@ -196,14 +197,15 @@ def train(model: Captioner, data: Data, steps: int, lr: float, rng: np.random.Ge
         losses = tg.nn.cross_entropy(
             y.reshape(-1, len(WORDS)), words.reshape(-1), reduction="none", label_smoothing=0.1
         ).reshape(words.shape)
-        if not model.hard:
-            return losses.mean()
-        rest = np.cumsum(losses.data[::-1], axis=0)[::-1]  # R_t
-        mean = rest.mean(axis=1, keepdims=True)
-        baseline = mean if baseline is None else 0.9 * baseline + 0.1 * mean
-        return (losses + (rest - baseline) * looked[1]).mean()
-
-    descend(model, loss, steps, lr)
+        if model.hard:
+            rest = np.cumsum(losses.data[::-1], axis=0)[::-1]  # R_t
+            mean = rest.mean(axis=1, keepdims=True)
+            baseline = mean if baseline is None else 0.9 * baseline + 0.1 * mean
+            losses = losses + (rest - baseline) * looked[1]
+        optimizer.zero_grad()
+        losses.mean().backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
 
 
 def exact(said: np.ndarray, of: Data) -> float:

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
-from common import Result, arguments, descend
+from common import Result, arguments
 from scenes import COLOURS, SHAPES, SIZE, Scene, cnn, scene
 from svg import WRONG, image, page, text
 from tinygrad_rnn.text import Vocabulary
@@ -127,12 +127,16 @@ def scores(model: Answerer, data: Data, n: np.ndarray | slice, sees: bool) -> tg
 
 
 def train(model: Answerer, data: Data, sees: bool, steps: int, rng: np.random.Generator) -> None:
-    def loss() -> tg.Tensor:
+    optimizer = tg.optim.Adam(model.parameters())
+    for k in range(steps):
+        optimizer.lr = tg.optim.cosine_lr(k, 0.008, steps)  # falls along half a cosine
         n = rng.integers(len(data.answers), size=BATCH)
         logits = scores(model, data, n, sees)
-        return tg.nn.cross_entropy(logits.reshape(4 * BATCH, -1), data.answers[n].reshape(-1))
-
-    descend(model, loss, steps, 0.008)
+        loss = tg.nn.cross_entropy(logits.reshape(4 * BATCH, -1), data.answers[n].reshape(-1))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
 
 
 def picture(path: Path, asked: Sequence[Asked], said: Sequence[Sequence[str]]) -> None:

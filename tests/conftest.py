@@ -3,6 +3,7 @@
 Choose one with ``pytest --hypothesis-profile=nightly``; where the variable CI is set it is ``ci``.
 """
 
+import functools
 import importlib
 import os
 import re
@@ -57,6 +58,7 @@ def _every_svg_is_checked() -> Iterator[None]:
 
     pipe = render.Drawing.pipe
 
+    @functools.wraps(pipe)
     def piped(self: Any, format: Any = None, *args: Any, **keywords: Any) -> Any:
         content = pipe(self, format, *args, **keywords)
         if (format or self.format) == "svg":

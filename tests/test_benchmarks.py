@@ -91,7 +91,8 @@ def test_a_layer_and_the_same_cell_of_ones_own_agree(name: str) -> None:
 def test_every_installed_peer_takes_the_same_step(name: str) -> None:
     problem = Problem(name, SIZE)
     built_in = problem.kind.cell is None
-    able = [peer for peer in peers.LIBRARIES if not built_in or peer in ("ours", "torch")]
+    layers = ("ours", "numpy", "native", "torch")
+    able = [peer for peer in peers.LIBRARIES if not built_in or peer in layers]
     assert scan.contest(problem, able, 1).seconds["ours"]
 
 

@@ -115,7 +115,7 @@ def test_an_editable_install_is_a_path_that_type_checkers_follow(tmp_path):
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         (tmp_path / name).write_bytes((TOP / name).read_bytes())
     (tmp_path / "tinygrad_rnn").mkdir()
-    (tmp_path / "tinygrad_rnn" / "__init__.py").touch()
+    (tmp_path / "tinygrad_rnn" / "__init__.py").write_text('__version__ = "0"\n')
     build = "from setuptools import build_meta; import sys; build_meta.build_editable(sys.argv[1])"
     with tempfile.TemporaryDirectory() as out:
         subprocess.run(

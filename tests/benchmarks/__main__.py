@@ -25,6 +25,7 @@ from tinygrad_rnn.app.arguments import whole
 from .engine import import_time, long_chain, lstm_loops, overhead
 from .growth import growth
 from .memory import checkpoints, memory
+from .native import native
 from .peers import versions
 from .pictures import pictures
 from .plans import plans
@@ -33,6 +34,7 @@ from .table import MISSED, PICTURES, README, Figure, Table, markdown, write
 
 SUITE: dict[str, Callable[[int], Iterator[Figure]]] = {
     "scan": against_peers,
+    "native": native,
     "plans": plans,
     "memory": memory,
     "checkpoint": checkpoints,

@@ -83,7 +83,16 @@ class Recording(Library):
 
 
 class Ours(Recording):
-    """tg.nn's layers, and cells of one's own through tg.scan."""
+    """tg.nn's layers, and cells of one's own through tg.scan.
+
+    Args:
+        backend: of scan.
+    """
+
+    def __init__(self, backend: str = "auto") -> None:
+        if backend == "native":
+            import llvmlite  # noqa: F401 - it is not there without
+        self.backend = backend
 
     linear, sigmoid, tanh = staticmethod(tg.linear), staticmethod(tg.sigmoid), staticmethod(tg.tanh)
     tensor = tg.Tensor
@@ -103,6 +112,15 @@ class Ours(Recording):
 
     def scan(self, cell: Cell, carry: Any, xs: Any) -> Any:
         return tg.scan(cell, carry, xs)[1]
+
+    def training_step(self, problem: Problem) -> Step:
+        step = super().training_step(problem)
+
+        def on_backend(*T: int) -> list[Any]:
+            with tg.backend(self.backend):
+                return step(*T)
+
+        return on_backend
 
 
 class Torch(Recording):
@@ -254,6 +272,8 @@ class MyGrad(NumpyLike):
 
 LIBRARIES: dict[str, Callable[[], Any]] = {
     "ours": Ours,
+    "numpy": functools.partial(Ours, "numpy"),
+    "native": functools.partial(Ours, "native"),
     "torch": Torch,
     "jax": Jax,
     "autograd": Autograd,
@@ -273,7 +293,7 @@ def library(name: str) -> Any:
 def versions() -> str:
     """Those of what is compared, for the README."""
     found = []
-    for package in ("numpy", "torch", "jax", "autograd", "mygrad"):
+    for package in ("numpy", "llvmlite", "torch", "jax", "autograd", "mygrad"):
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:

@@ -37,7 +37,8 @@ def first_call(name: str, problem: Problem, later: int = 5) -> float:
 def building(rounds: int) -> Iterator[Figure]:
     """A cell that was never seen: a new size of the inputs makes it one."""
     for peer, column, bar in (
-        ("ours", "building its plan", 20.0),
+        ("numpy", "building its plan, NumPy", 20.0),
+        ("native", "native", 150.0),
         ("jax", "compiling in jax.jit", None),
     ):
         if not library(peer):
@@ -52,7 +53,7 @@ def building(rounds: int) -> Iterator[Figure]:
 def shorter(rounds: int) -> Iterator[Figure]:
     """Lengths that come up for the first time, after a longer one."""
     for name in CELLS:
-        step = library("ours").training_step(Problem(name, (LONGEST, 16, 64, 128)))
+        step = library("numpy").training_step(Problem(name, (LONGEST, 16, 64, 128)))
         for _ in range(3):
             step()
         extra = []
@@ -76,11 +77,15 @@ def drawn(rounds: int) -> Iterator[Figure]:
         return
     for name in ("nn.LSTM", "nn.GRU", "nn.RNN", "peephole LSTM", "layer-norm RNN"):
         problem = Problem(name, (LONGEST, 16, 64, 128))
-        steps = {peer: drawing(library(peer).training_step(problem)) for peer in ("ours", "torch")}
+        names = [x for x in ("numpy", "native", "torch") if library(x)]
+        steps = {peer: drawing(library(peer).training_step(problem)) for peer in names}
         agree(steps)
-        ratio = interleave(steps, rounds=rounds, seconds=0.0).ratio("ours", "torch")
+        times = interleave(steps, rounds=rounds, seconds=0.0)
         column = f"{SHORTEST} to {LONGEST},{','.join(map(str, problem.size[1:]))}"
-        yield Figure(Table.PEERS, title(problem, "torch"), ratio, "", None, column)
+        for backend, table in (("numpy", Table.PEERS), ("native", Table.NATIVE)):
+            if backend in names:
+                ratio = times.ratio(backend, "torch")
+                yield Figure(table, title(problem, "torch"), ratio, "", None, column)
 
 
 def plans(rounds: int) -> Iterator[Figure]:

@@ -20,8 +20,9 @@ SIZES: list[Size] = [
     (1000, 8, 64, 64),
     (100, 64, 256, 512),
 ]
+Bars = dict[str, dict[str, Sequence[float]]]
 #: What ours may take, as a part of the peer's time; each is timed where there is a bar.
-BARS: dict[str, dict[str, Sequence[float]]] = {
+BARS: Bars = {
     "nn.LSTM": {"torch": (0.75, 1.2, 1.0, 1.4, 1.8, 1.1)},
     "nn.GRU": {"torch": (0.12, 0.5, 0.5, 0.8, 0.25, 1.0)},
     "nn.RNN": {"torch": (0.12, 0.42, 0.38, 0.9, 0.25, 1.0)},
@@ -32,6 +33,19 @@ BARS: dict[str, dict[str, Sequence[float]]] = {
     "layer-norm RNN": {
         "torch": (0.2, 0.6, 0.55, 0.95, 0.35),
         "jax": (2.8, 1.5, 1.3, 1.15, 1.4),
+    },
+}
+NATIVE_BARS: Bars = {
+    "nn.LSTM": {"torch": (0.25, 0.8, 0.85, 0.95, 0.8, 1.0)},
+    "nn.GRU": {"torch": (0.05, 0.3, 0.3, 0.65, 0.12, 0.85)},
+    "nn.RNN": {"torch": (0.08, 0.25, 0.25, 0.65, 0.1, 0.85)},
+    "peephole LSTM": {
+        "torch": (0.05, 0.28, 0.3, 0.6, 0.12),
+        "jax": (0.6, 0.6, 0.75, 0.7, 0.6),
+    },
+    "layer-norm RNN": {
+        "torch": (0.08, 0.35, 0.35, 0.75, 0.15),
+        "jax": (0.8, 0.8, 0.8, 0.85, 0.7),
     },
 }
 #: Slow ones without a bar are timed at the first sizes only.
@@ -97,7 +111,7 @@ def contest(problem: Problem, names: Sequence[str], rounds: int) -> Rounds:
 
 def against_peers(rounds: int) -> Iterator[Figure]:
     """Every net at every size against every peer, and its share of BLAS."""
-    shares = []
+    later, shares = [], []
     for name, bars in BARS.items():
         for place, size in enumerate(SIZES):
             problem = Problem(name, size)
@@ -108,12 +122,16 @@ def against_peers(rounds: int) -> Iterator[Figure]:
                 peers |= dict.fromkeys(SLOW, None)
             if not peers:
                 continue
-            times = contest(problem, ["ours", *peers], rounds)
+            times = contest(problem, ["numpy", "native", *peers], rounds)
             column = ",".join(map(str, size))
             for peer, bar in peers.items():
                 if library(peer):
-                    ratio = times.ratio("ours", peer)
+                    ratio = times.ratio("numpy", peer)
                     yield Figure(Table.PEERS, title(problem, peer), ratio, "", bar, column)
-            share = 100 * times.ratio("products", "ours")
+                if library(peer) and library("native") and bar is not None:
+                    ratio, bar = times.ratio("native", peer), NATIVE_BARS[name][peer][place]
+                    later.append(Figure(Table.NATIVE, title(problem, peer), ratio, "", bar, column))
+            share = 100 * times.ratio("products", "numpy")
             shares.append(Figure(Table.BLAS, name, share, "%", None, column))
+    yield from later
     yield from shares

@@ -22,8 +22,18 @@ class Table(Enum):
     """The README's tables, in their order, by what stands above them."""
 
     PEERS = (
-        "Time of a training step, ours / theirs, at sizes T,N,D,H (compiling not counted; in the "
-        "last column T is drawn anew at each call):"
+        "Time of a training step on the NumPy back end, ours / theirs, at sizes T,N,D,H (compiling "
+        "not counted; in the last column T is drawn anew at each call):"
+    )
+    NATIVE = "The same on the native back end (`[native]`), from the same rounds:"
+    CELLS = (
+        "A loop of one's own over T = 50 steps with the built-in cells, native, ours / PyTorch's, "
+        "at N,D,H:"
+    )
+    THREADS = "Two threads, native, (T,N,D,H):"
+    RECURRENCES = (
+        "Other recurrences than networks, forward and gradient in float64, native / "
+        "jax.jit(lax.scan):"
     )
     BLAS = "Of our time, the share that the bare matrix products would take alone:"
     PLANS = "A cell that is new (T,N,D,H = 100,16,64,128), and a length that is (20 to 60):"

@@ -63,7 +63,11 @@ def agree(functions: Mapping[str, Callable[[], Sequence[Any]]], tolerance: float
 
 
 def interleave(
-    functions: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float = 0.05
+    functions: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    seconds: float = 0.05,
+    threads: int = 1,
 ) -> Rounds:
     """Call each function in turn, ``rounds`` times, repeated so that a turn takes ``seconds``.
 
@@ -71,7 +75,7 @@ def interleave(
     objects of another.
 
     Raises:
-        RuntimeError: a function kept more than one processor busy.
+        RuntimeError: a function kept more than so many processors busy.
     """
     repeats = {}
     for name, function in functions.items():
@@ -99,9 +103,9 @@ def interleave(
         if was_enabled:
             gc.enable()
     for name, cpu in busy.items():
-        if cpu > 1.25 * sum(result[name]):
+        if cpu > 1.25 * threads * sum(result[name]):
             raise RuntimeError(
                 f"{name} kept {cpu / sum(result[name]):.1f} processors busy; the comparison is "
-                "of one thread"
+                f"of {threads} thread{'s' * (threads > 1)}"
             )
     return Rounds(result)

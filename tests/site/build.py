@@ -14,6 +14,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,9 +28,15 @@ MORE = ("nn.init", "nn.utils.rnn", "ops.linalg", "testing.strategies")
 
 
 def public_modules() -> list[ModuleType]:
-    """``tinygrad_rnn``, its rooms and what else is imported by name."""
-    names = ["tinygrad_rnn", *(f"tinygrad_rnn.{name}" for name in (*sorted(tg._rooms), *MORE))]
-    return [importlib.import_module(name) for name in names]
+    """``tinygrad_rnn``, its rooms and what else is imported by name.
+
+    A room that needs a package which is not installed is left out; ``[docs]`` brings them all.
+    """
+    found: list[ModuleType] = [tg]
+    for name in (*sorted(tg._rooms), *MORE):
+        with suppress(ImportError):
+            found.append(importlib.import_module(f"tinygrad_rnn.{name}"))
+    return found
 
 
 def public_names(module: ModuleType) -> list[str]:

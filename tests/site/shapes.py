@@ -32,7 +32,7 @@ def missing(modules: list[ModuleType]) -> Iterator[str]:
         elif takes_arrays(function) and not (
             shape_is_known(function)
             or tells_shapes(documentation, modules)
-            or SHAPES.search(of_class)
+            or SHAPES.search(of_class.partition(">>>")[0])
         ):
             yield f"{name}: takes arrays, and its docstring does not tell their shapes"
 
@@ -47,7 +47,8 @@ def takes_arrays(function: Any) -> bool:
 
 
 def tells_shapes(documentation: str, modules: list[ModuleType], depth: int = 0) -> bool:
-    """Whether a docstring, or one that it refers to, tells shapes."""
+    """Whether a docstring, or one that it refers to, tells shapes, apart from its examples."""
+    documentation = documentation.partition(">>>")[0]
     if SHAPES.search(documentation):
         return True
     others = (

@@ -24,7 +24,7 @@ class Sequential(Module):
     Args:
         *modules: Modules, and functions such as ``tg.relu``.
 
-    Calling it: ``y = model(x)``; without any modules y is x.
+    Calling it: ``y = model(x)`` with x of a shape that the first one takes; without any y is x.
 
     Raises:
         TypeError: one of them cannot be called.

@@ -150,6 +150,8 @@ def pinv(x: Array, rcond: Any = None, hermitian: bool = False, *, rtol: Any = No
 def tensorsolve(a: Array, b: Array, axes: Sequence[int] | None = None) -> Array:
     """The z of ``tensordot(a, z, z.ndim) = b``.
 
+    Shapes: a (*U, *S), b (*U,) -> (*S,).
+
     >>> tensorsolve(np.eye(4).reshape(2, 2, 4), np.ones((2, 2)))
     array([1., 1., 1., 1.])
     """
@@ -169,6 +171,8 @@ def tensorsolve(a: Array, b: Array, axes: Sequence[int] | None = None) -> Array:
 @composed
 def tensorinv(a: Array, ind: int = 2) -> Array:
     """The inverse of a as a linear map from its last axes to its first ``ind``.
+
+    Shapes: a (*S, *U), with as many elements in S as in U -> (*U, *S).
 
     >>> tensorinv(np.eye(4).reshape(2, 2, 4)).shape
     (4, 2, 2)

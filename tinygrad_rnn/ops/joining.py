@@ -197,6 +197,8 @@ permute_dims = transpose
 def rollaxis(x: Array, axis: int, start: int = 0) -> Array:
     """An axis moved back to before place ``start``.
 
+    Shapes: x (A, B, C) with axis 2 moved before 0 -> (C, A, B).
+
     >>> rollaxis(np.ones((2, 3, 4)), 2).shape
     (4, 2, 3)
     """

@@ -154,6 +154,8 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
 def moveaxis(x: Array, source: Any, destination: Any) -> Array:
     """Axes moved to other places, the rest kept in order.
 
+    Shapes: x (A, B, C) with 0 moved to -1 -> (B, C, A).
+
     >>> moveaxis(np.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """

@@ -75,21 +75,33 @@ def plan_of(call: Call, recording: bool) -> tuple[Plan, Sequence[Source], Any]:
     if plan is not None and not plan.can_be_followed:
         plan = None
     if plan is not None:
-        follower = Follower(plan.expected)
-        step, structure = _traced(call, recording, follower)
-        if not follower.finished or follower.key[-1] != plan.ending:
+        followed = _followed(call, recording, plan)
+        if followed is None:
             plan = None
+        else:
+            step, structure = followed
+            if not plan.seen_before(step.trace.sources, since):
+                repeated = _followed(call, recording, plan)
+                _require_same(step, (repeated or followed)[0], repeated is not None)
+                plan.remember(step.trace.sources)
     if plan is None:
         step, structure = _traced(call, recording, Trace())
         plan = cache.find(_key(step))
+        if plan is None or not plan.seen_before(step.trace.sources, since):
+            again = traced_twice(call, recording)
+            if plan is None:
+                plan = cache.add(_key(again), Plan(again, recording))
+            plan.remember(step.trace.sources)
     sources = step.trace.sources
-    if plan is None or not plan.seen_before(sources, since):
-        again = traced_twice(call, recording)
-        if plan is None:
-            plan = cache.add(_key(again), Plan(again, recording))
-        plan.remember(sources)
     cache.expect(kind, plan, None if closed is None else closed.order_of(sources))
     return plan, sources, structure
+
+
+def _followed(call: Call, recording: bool, plan: Plan) -> tuple[Step, Any] | None:
+    """The step and the structure of y_t, if the step does what it did when it was planned."""
+    follower = Follower(plan.expected)
+    found = _traced(call, recording, follower)
+    return found if follower.finished and follower.key[-1] == plan.ending else None
 
 
 def _key(step: Step) -> Hashable:
