@@ -1,4 +1,5 @@
-"""A command is tested as a shell starts it in the foreground: Ctrl-C raises KeyboardInterrupt."""
+"""A command is tested as a shell starts it in the foreground: Ctrl-C raises KeyboardInterrupt, and
+a terminal that goes away ends it."""
 
 import signal
 from collections.abc import Iterator
@@ -7,8 +8,12 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _ctrl_c_is_noticed() -> Iterator[None]:
-    """Shells start background jobs with SIGINT ignored, and then Python installs no handler."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def _signals_are_noticed() -> Iterator[None]:
+    """Shells start background jobs with SIGINT ignored, nohup with SIGHUP, and children inherit it."""
+    usual = {signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGHUP"):
+        usual[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)

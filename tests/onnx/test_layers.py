@@ -36,7 +36,11 @@ def layers(dtype: Any = np.float32) -> list[Any]:
 def test_a_layer(layer: Any) -> None:
     x = np.random.default_rng(0).standard_normal((T, N, D))
     model = tg.onnx.export(layer, x)
-    assert error(run(model, x), called(layer, x)) <= (1e-6 if layer.dtype == np.float32 else 1e-14)
+    # onnx's own evaluator knows no other activations of layers.
+    relu = layer.dtype == np.float32 and "relu" in repr(layer)
+    assert error(run(model, x, runtime=relu), called(layer, x)) <= (
+        1e-6 if layer.dtype == np.float32 else 1e-14
+    )
 
 
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])

@@ -661,3 +661,31 @@ def test_a_first_state_that_wants_no_gradient_is_not_warned_about() -> None:
         return h, h
 
     assert_equals_the_loop(cell, np.zeros(2), np.ones((3, 2)), [w])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+def test_a_part_of_the_gradients_reads_what_all_of_them_keep(backend: str) -> None:
+    """All of them keep a whole value, and read a part of it; one alone reads only the part."""
+    if backend == "native":
+        pytest.importorskip("llvmlite")
+    rng = np.random.default_rng(0)
+    h_0, xs, b = (
+        tg.Tensor(rng.normal(size=shape), requires_grad=True) for shape in ((2, 1), (3, 1), (2, 1))
+    )
+
+    def cell(h: Any, x_t: Any) -> Any:
+        whole = x_t - h
+        part = whole[:1]
+        return part * part + b, h * whole
+
+    def results(unroll: bool) -> list[tuple[Any, Any]]:
+        h, ys = tg.scan(cell, h_0, xs, unroll=unroll)
+        return [
+            (tg.grad(y.sum(), leaves)[0].numpy(), leaves)
+            for y in (h, ys)
+            for leaves in ([b], [xs], [h_0], [xs, b], [h_0, xs, b])
+        ]
+
+    with tg.backend(backend):
+        for (mine, _), (expected, _) in zip(results(False), results(True), strict=True):
+            np.testing.assert_allclose(mine, expected, rtol=1e-10)

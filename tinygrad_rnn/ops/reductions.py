@@ -448,12 +448,12 @@ def _logsumexp_written_out(x: Array, axis: Axes, keepdims: bool) -> Array:
 
 
 def _softmax_written_out(x: Array, axis: Axes) -> Array:
-    e = exp(_less_largest(x, axis)[0])
+    e = exp(x - max(x, axis, True))
     return e / sum(e, axis, True)
 
 
 def _log_softmax_written_out(x: Array, axis: Axes) -> Array:
-    z, _ = _less_largest(x, axis)
+    z = x - max(x, axis, True)
     return z - log(sum(exp(z), axis, True))
 
 

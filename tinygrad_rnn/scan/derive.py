@@ -146,6 +146,7 @@ class Backward:
         live: where gradients flow.
         seeded: which new carries and outputs have a cotangent, from outside or from the step after.
         wanted: of which carries, inputs and sources the cotangent is wanted.
+        kept: what the forward pass keeps; None where it will keep what is read here.
 
     Attributes:
         saved: values of the forward pass that it reads.
@@ -160,9 +161,15 @@ class Backward:
     """
 
     def __init__(
-        self, forward: Forward, live: Live, seeded: tuple[bool, ...], wanted: tuple[bool, ...]
+        self,
+        forward: Forward,
+        live: Live,
+        seeded: tuple[bool, ...],
+        wanted: tuple[bool, ...],
+        kept: Sequence[Value] | None = None,
     ):
         step = forward.step
+        self._kept = kept
         n, m = len(step.carries), len(step.inputs)
         trace = Trace(step.trace)
         seeds, cotangents, named = _swept(trace, step, live, seeded, wanted)
@@ -266,7 +273,11 @@ class Backward:
         while root.op is not None and root.op.is_view(root.keywords) in (True, "maybe"):
             chain.append(root)
             (root,) = root.inputs
-        if root.op is None or root in self._saved or math.prod(root.shape) <= math.prod(v.shape):
+        if self._kept is None:
+            by_root = root in self._saved or math.prod(root.shape) <= math.prod(v.shape)
+        else:
+            by_root = v not in self._kept
+        if root.op is None or by_root:
             v = root
         else:
             chain = []

@@ -88,7 +88,7 @@ class Plan:
                 if len(self._backward) >= 64:
                     self._backward.clear()
                 seeded = given if exactly else self._seeded(given)
-                derived = Backward(self._forward, self.live, seeded, wanted)
+                derived = Backward(self._forward, self.live, seeded, wanted, self._kept or None)
                 found = self._backward[key] = BackwardLoop(derived, self)
             return found
 
@@ -98,7 +98,7 @@ class Plan:
         with self._lock:
             found = self._backward.get(key)
             if found is None:
-                derived = Backward(self._forward, self.live, given, wanted)
+                derived = Backward(self._forward, self.live, given, wanted, self._kept or None)
                 found = self._backward[key] = BackwardLoop(derived, self, put_off=True)
             return found
 
