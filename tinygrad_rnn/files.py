@@ -81,7 +81,7 @@ def _new_content(path: Path, before: os.stat_result | None) -> Iterator[IO[bytes
             os.replace(temporary, target)
         else:
             _copy_attributes(before, target, temporary)
-            alone = before.st_nlink == 1 and _is_at(target, before)
+            alone = before.st_nlink == 1 and _is_the_same(path, target)
             if not (alone and _replaced(temporary, target)):
                 keep = True
                 _overwrite(path, temporary)
@@ -126,6 +126,15 @@ def _is_at(target: Path, before: os.stat_result) -> bool:
         return os.path.samestat(os.stat(target), before)
     except OSError:
         return False
+
+
+def _is_the_same(path: Path, target: Path) -> bool:
+    """Whether a path leads to the file of this name; that of an open file in /proc may not."""
+    for _ in range(100):  # another writer may give the name to a new file between the two looks
+        with suppress(OSError):
+            if os.path.samefile(path, target):
+                return True
+    return False
 
 
 def _replaced(temporary: Path, target: Path) -> bool:
