@@ -577,6 +577,7 @@ def test_values_first_and_second_gradients(row: Row) -> None:
 def test_the_table_has_every_operation() -> None:
     """What NumPy has no function for; ``test_jax_numpy`` compares NumPy's own functions."""
     helpers = {"shape_of", "place", "sum_to", "windows", "unwindow", "array", "linalg", "getitem"}
+    helpers |= {"one_hot"}  # of integers: below
     ours = {name for name in tg.ops.__all__ if not hasattr(np, name)} - helpers
     assert {row.op for row in TABLE} >= ours
     assert ours >= {"sigmoid", "relu", "softmax", "linear", "embedding", "conv2d", "layer_norm"}
@@ -784,3 +785,9 @@ def test_the_left_tail_of_sigmoid_keeps_its_relative_accuracy() -> None:
     np.testing.assert_allclose(
         tg.sigmoid(x), torch.sigmoid(torch.tensor(x)).numpy(), rtol=1e-15, atol=0
     )
+
+
+def test_one_hot() -> None:
+    ids = np.array([[0, 3], [2, 2]])
+    found = np.asarray(tg.one_hot(ids, 4))
+    np.testing.assert_array_equal(found, F.one_hot(torch.tensor(ids), 4).numpy())
