@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import time
@@ -185,11 +186,12 @@ def long_chain(rounds: int, n: int = 1_000_000) -> Iterator[Figure]:
 
 
 def import_time(rounds: int) -> Iterator[Figure]:
-    """A fresh interpreter's `import tinygrad_rnn` against its `import numpy`."""
+    """A fresh interpreter's `import tinygrad_rnn` against its `import numpy`, from bytecode."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
     def load(module: str) -> Callable[[], Any]:
         command = [sys.executable, "-c", f"import {module}"]
-        return lambda: subprocess.run(command, check=True)
+        return lambda: subprocess.run(command, check=True, env=environment)
 
     times = interleave(
         {"nothing": load("sys"), "numpy": load("numpy"), "ours": load("tinygrad_rnn")},

@@ -433,16 +433,10 @@ def _unwarned() -> np.errstate:
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
-def _less_largest(x: Array, axis: Axes) -> tuple[Array, Array]:
-    """x relative to its largest element along an axis, and that; in simple operations."""
-    largest = max(x, axis, True)
-    largest = where_(less(abs_(largest), np.inf), largest, 0.0)
-    return x - largest, largest
-
-
 def _logsumexp_written_out(x: Array, axis: Axes, keepdims: bool) -> Array:
-    z, largest = _less_largest(x, axis)
-    y = log(sum(exp(z), axis, True)) + largest
+    largest = max(x, axis, True)
+    largest = where_(less(abs_(largest), np.inf), largest, 0.0)  # no Inf - Inf
+    y = log(sum(exp(x - largest), axis, True)) + largest
     axes = _axes(x.ndim, axis)
     return y if keepdims else reshape(y, [n for i, n in enumerate(x.shape) if i not in axes])
 
