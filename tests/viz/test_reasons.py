@@ -136,7 +136,7 @@ def test_what_is_not_finite_is_no_reason():
     cell = tg.nn.RNNCell(2, 3, nonlinearity="relu", dtype=np.float64, rng=0)
     cell.weight_hh.data = np.full((3, 3), 1e200)
     h = None
-    with np.errstate(all="ignore"):  # NumPy warns in the forward pass already, machine code does not
+    with np.errstate(all="ignore"):  # NumPy warns in the forward pass, machine code does not
         for _, x_t in tg.steps(np.ones((5, 1, 2))):
             h = cell(x_t, h)
         flow = tg.gradient_flow(h.sum())
