@@ -310,10 +310,9 @@ def test_what_belongs_to_the_backward_sweep_is_not_there_before_it(tmp_path: Pat
 
 
 FINGER = """
-addEventListener("load", async () => {
+addEventListener("load", () => {
   const byId = id => document.getElementById(id);
   const slider = byId("frame"), picture = document.querySelector(".picture");
-  const wait = ms => new Promise(done => setTimeout(done, ms));
   const touch = (type, key) => document.querySelector(`[data-k="${key}"]`).dispatchEvent(
     new PointerEvent(type, {bubbles: true, clientX: 60, clientY: 60, pointerType: "touch"}));
   const result = {inside: []};
@@ -321,8 +320,9 @@ addEventListener("load", async () => {
   result.touched = byId("tip").hidden ? null : byId("tip").textContent;
   touch("pointermove", "s0.3");
   result.moved = byId("tip").textContent;
+  // A browser that draws no frames (a busy machine, virtual time) tells nobody that it scrolled.
   picture.scrollLeft += 40;
-  for (let k = 0; k < 50 && !byId("tip").hidden; k++) await wait(100);
+  picture.dispatchEvent(new Event("scroll"));
   result.scrolled = byId("tip").hidden;
   touch("pointerdown", "s0.2");
   document.dispatchEvent(new KeyboardEvent("keydown", {key: "Escape", bubbles: true}));
