@@ -3,8 +3,9 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,8 +26,12 @@ def for_types_only(statement: ast.AST) -> bool:
     return isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"
 
 
-def imported_rooms(module: Path) -> Iterator[str]:
-    """The rooms that a module names in its imports, those inside functions included."""
+def imports_of(module: Path) -> Iterator[tuple[str, ...]]:
+    """What a module imports of the package, as dotted names, inside functions included.
+
+    ``from .nodes import Node`` gives both ``graph.nodes`` and ``graph.nodes.Node``: which of them
+    is a module is the caller's question.
+    """
     package = ["tinygrad_rnn", *module.relative_to(PACKAGE).parts[:-1]]
     tree = ast.parse(module.read_text(encoding="utf-8"))
     typing = {part for s in ast.walk(tree) if for_types_only(s) for part in ast.walk(s)}
@@ -34,21 +39,22 @@ def imported_rooms(module: Path) -> Iterator[str]:
         if statement in typing:
             continue
         if isinstance(statement, ast.Import):
-            for alias in statement.names:
-                name = alias.name.split(".")
-                if name[0] == "tinygrad_rnn":
-                    yield name[1] if len(name) > 1 else "__init__"
+            names = [alias.name.split(".") for alias in statement.names]
         elif isinstance(statement, ast.ImportFrom):
             base = package[: len(package) - statement.level + 1] if statement.level else []
-            name = [*base, *(statement.module or "").split(".")]
-            name = [part for part in name if part]
-            if name[:1] != ["tinygrad_rnn"]:
-                continue
-            if len(name) > 1:
-                yield name[1]
-            else:
-                for alias in statement.names:
-                    yield alias.name if alias.name in ROOMS else "__init__"
+            base = [part for part in [*base, *(statement.module or "").split(".")] if part]
+            names = [[*base, alias.name] for alias in statement.names]
+        else:
+            continue
+        for name in names:
+            if name[0] == "tinygrad_rnn":
+                yield tuple(name[1:])
+
+
+def imported_rooms(module: Path) -> Iterator[str]:
+    """The rooms that a module names in its imports, those inside functions included."""
+    for name in imports_of(module):
+        yield name[0] if name and name[0] in ROOMS else "__init__"
 
 
 def test_every_module_is_in_a_room() -> None:
@@ -65,6 +71,83 @@ def test_imports_go_one_way(module: Path) -> None:
     if "tensor" in allowed - {room}:
         allowed.add("__init__")
     assert set(imported_rooms(module)) <= allowed
+
+
+def dotted(module: Path) -> tuple[str, ...]:
+    parts = module.relative_to(PACKAGE).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def circle(edges: dict[tuple[str, ...], set[tuple[str, ...]]]) -> list[tuple[str, ...]]:
+    """A way along the edges that ends where it began; nothing where there is none."""
+    done: set[tuple[str, ...]] = set()
+
+    def search(node: tuple[str, ...], path: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        if node in path:
+            return path[path.index(node) :]
+        if node not in done:
+            for other in sorted(edges.get(node, ())):
+                found = search(other, [*path, node])
+                if found:
+                    return found
+            done.add(node)
+        return []
+
+    return next(filter(None, (search(node, []) for node in sorted(edges))), [])
+
+
+def test_no_room_has_a_circle_of_imports() -> None:
+    modules = {dotted(module): module for module in MODULES}
+    edges = {
+        name: {part for n in imports_of(module) for part in (n, n[:-1]) if part in modules}
+        for name, module in modules.items()
+        if module.name != "__init__.py"  # it gathers what its folder holds
+    }
+    for name, others in edges.items():
+        others -= {name, name[:-1]}
+    assert circle(edges) == []
+
+
+def test_a_circle_is_found() -> None:
+    a, b, c = ("a",), ("b",), ("c",)
+    assert circle({a: {b}, b: {c}, c: {b}}) == [b, c]
+    assert circle({a: {b, c}, b: {c}, c: set()}) == []
+
+
+def visited(program: Callable[[], object]) -> list[str]:
+    """The files of the package that a program's calls go through, in order, each visit once."""
+    files: list[str] = []
+
+    def called(frame: Any, event: str, _: object) -> None:
+        file = Path(frame.f_code.co_filename)
+        if event == "call" and file.is_relative_to(PACKAGE):
+            name = str(file.relative_to(PACKAGE))
+            if files[-1:] != [name]:
+                files.append(name)
+
+    sys.settrace(called)
+    try:
+        program()
+    finally:
+        sys.settrace(None)
+    return files
+
+
+def test_a_reader_follows_a_product_to_its_gradient_without_jumping() -> None:
+    x = tg.Tensor([[1.0, 2.0]], requires_grad=True)
+    W = tg.Tensor([[3.0], [4.0]], requires_grad=True)
+    before = sys.gettrace()
+    files = visited(lambda: (x @ W).sum().backward())
+    sys.settrace(before)  # coverage measures by it
+    assert set(files) == {
+        "graph/nodes.py",
+        "graph/recording.py",
+        "ops/products.py",
+        "ops/reductions.py",
+        "backprop/reverse.py",
+        "backprop/deferred.py",
+    }
+    assert len(files) - 1 <= 12
 
 
 def imported_modules(program: str) -> set[str]:

@@ -14,19 +14,34 @@ operation beside its derivative), ``backprop`` (the reverse sweep), ``tensor`` (
 NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``data``, ``io``,
 ``text``, ``distributed`` (more than one process), ``bptt`` (the gradient's way back through time),
 ``viz``, ``testing``, ``onnx`` (models for other runtimes) and ``app`` (the command line).
+
+The import lets the allocator keep freed memory (``graph.keep_freed_memory``), unless the
+environment variable ``TINYGRAD_RNN_ALLOCATOR`` is ``system``.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from . import ops
 from .backprop import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad
-from .graph import backend, detect_anomaly, no_grad, primitive, scope, steps
+from .graph import (
+    backend,
+    detect_anomaly,
+    keep_freed_memory,
+    no_grad,
+    primitive,
+    scope,
+    steps,
+)
 from .graph.elsewhere import hint, of_the_module
 from .ops import *  # noqa: F403
 from .scan import fused, scan, scan_plan
 from .scan.threads import get_num_threads, set_num_threads
 from .tensor import Tensor, from_dlpack
+
+if os.environ.get("TINYGRAD_RNN_ALLOCATOR") != "system":
+    keep_freed_memory()
 
 del tensor  # type: ignore[name-defined] # noqa: F821  (the room; torch.tensor is tg.Tensor here)
 

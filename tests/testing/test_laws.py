@@ -190,7 +190,7 @@ def test_not_aliased_notices_a_sweep_that_gives_its_own_arrays_away(monkeypatch)
 
 def test_what_the_sweep_lets_through_the_laws_do_not(monkeypatch):
     """The sweep refuses wrong shapes and casts wrong dtypes; should it not, the laws notice."""
-    monkeypatch.setattr(reverse, "_fitted", lambda contribution, index, node: contribution)
+    monkeypatch.setattr(reverse, "fitted", lambda contribution, index, node: contribution)
     flat = Case("flat", square(lambda g, y, x: (g * 2 * x).ravel()), (x,))
     assert "has shape (9,)" in str(laws.broken_law(flat, 0, [laws.adjoint])[1])
     wide = Case("wide", square(lambda g, y, x: g * 2.0 * np.float64(x)), (x,))

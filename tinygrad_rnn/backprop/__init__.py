@@ -4,12 +4,14 @@
 ``regions`` the functions of several operations that the graph holds as one node.
 """
 
-from .derivatives import backward, grad, hessian, hvp, jacobian, jvp, value_and_grad
+from .deferred import Deferred
+from .derivatives import grad, hessian, hvp, jacobian, jvp, value_and_grad
+from .pullbacks import contributions, inputs_of
 from .regions import checkpoint, expanded, fuse, picked_from
-from .reverse import Later, contributions, inputs_of, sweep
+from .reverse import backward, sweep
 
 __all__ = [
-    "Later",
+    "Deferred",
     "backward",
     "checkpoint",
     "contributions",

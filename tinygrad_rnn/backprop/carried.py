@@ -9,47 +9,28 @@ takes longer than the one before.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
 
 from ..graph import Node
 from .regions import expanded
 
 
-def warn_of_earlier_graph(order: list[Node], reached: Collection[Node]) -> None:
-    """Warn once of a backward that goes on into the graph of an earlier one.
+def warn_of_earlier_graph(order: list[Node], border: int) -> bool:
+    """Warn of a backward that goes on into the graph of an earlier one, if that is a mistake.
 
-    Only a parameter that has changed since the earlier backward makes it a mistake: to call
-    ``backward`` twice for one forward pass is allowed.
+    Only a parameter that has changed since the earlier backward makes it one: to call ``backward``
+    twice for one forward pass is allowed.
 
     Args:
         order: the graph that a backward has just gone through, newest first.
-        reached: the nodes that got a gradient; every leaf among them notes this graph.
+        border: the number of the newest node of the earlier graph.
+
+    Returns:
+        Whether it warned.
     """
-    newest = oldest = order[0].number
-    for node in reversed(order):  # leaves come first: they are made before they are used
-        if node.primitive is not None:
-            oldest = node.number
-            break
-    border = -1
-    for node in reached:
-        before = node.reached
-        if before is not None and border < before[1] < newest:
-            border = before[1]
-    if border >= oldest:
-        changed = _changed(order)
-        if changed:
-            _warn(order, border, changed)
-            for node in reached:
-                node.reached = _warned
-            return
-    here = oldest, newest
-    for node in reached:
-        if node.primitive is None and node.reached is not _warned:
-            node.reached = here
-
-
-#: What a leaf notes after the warning: an empty range, so that it never comes again.
-_warned = 0, -1
+    changed = _changed(order)
+    if changed:
+        _warn(order, border, changed)
+    return bool(changed)
 
 
 def _changed(order: list[Node]) -> list[Node]:

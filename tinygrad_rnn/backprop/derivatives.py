@@ -24,8 +24,7 @@ from ..graph import (
     leaf,
     numeric,
 )
-from .carried import warn_of_earlier_graph
-from .reverse import sweep
+from .reverse import seed_of, sweep
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -33,51 +32,6 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 _P = ParamSpec("_P")
-
-
-def _seed(output: Value, grad: Any, where: str, example: str) -> Any:
-    """The cotangent to start from: 1 for a scalar, else what the caller gave."""
-    data = output._array
-    if grad is None:
-        if data.size != 1:
-            raise ValueError(
-                f"{where}: expected a scalar, got shape {data.shape}; sum it up, or pass the "
-                f"gradient with respect to it: {example}"
-            )
-        return np.ones(data.shape, data.dtype)
-    seed = grad._array if isinstance(grad, Value) else numeric(grad, where)
-    if seed.shape != data.shape:
-        raise ValueError(
-            f"{where}: expected a gradient of the output's shape {data.shape}, got {seed.shape}"
-        )
-    return seed
-
-
-def backward(output: Value, grad: Any = None, *, retain_grads: bool = False) -> None:
-    """Add dL/dx to ``x.grad`` of every leaf x that the output was computed from.
-
-    See :meth:`tinygrad_rnn.Tensor.backward`.
-    """
-    if current().tracing is not None:
-        raise TypeError(
-            "backward: a step that scan traces runs once for all time steps, and would add to "
-            f".grad once; use tg.value_and_grad, or pass unroll=True to scan{current().scope}"
-        )
-    if output.node is None:
-        raise ValueError(
-            "backward: nothing to differentiate; no tensor that this output was computed from has "
-            "requires_grad=True (or it was computed under no_grad)"
-        )
-    seed = _seed(output, grad, "backward", "y.backward(grad)").astype(output._array.dtype)
-    order = ancestors([output.node])
-    wanted = set(order) if retain_grads else None
-    found = sweep({output.node: seed}, wanted, order=order)
-    warn_of_earlier_graph(order, found)
-    for node, cotangent in found.items():
-        if isinstance(cotangent, list):  # a node with several outputs: its picks have them
-            continue
-        before = node.grad
-        node.grad = np.array(cotangent if before is None else before + cotangent)
 
 
 @overload
@@ -128,7 +82,7 @@ def grad(
             raise TypeError(f"grad: expected Tensors as inputs, input {i} is {type(x).__name__}")
         if x.node is None:
             raise ValueError(f"grad: input {i} ({describe(x)}) does not require grad")
-    seed = _seed(output, grad_output, "grad", "grad(y, x, grad_output)")
+    seed = seed_of(output, grad_output, "grad", "grad(y, x, grad_output)")
     found: dict[Node, Any] = {}
     # A step that scan traces has no numbers to run the rules on: there they run on Tensors.
     tracing = current().tracing

@@ -26,7 +26,7 @@ from ..graph import (
     pick,
     record,
 )
-from .reverse import inputs_of
+from .pullbacks import inputs_of
 
 _R = TypeVar("_R")
 
@@ -166,7 +166,7 @@ def fuse(
         forward: ``forward(*arrays) -> (outputs, saved)`` in plain NumPy.
         vjps: ``vjps(gs, saved, live, *arrays)``: the cotangents of all inputs, given the list of
             those of the outputs, None where missing; None where ``live`` says that it is not
-            wanted. A weight's may be a :class:`Later`.
+            wanted. A weight's may be a :class:`Deferred`.
         without_graph: the same as ``forward``, for calls of which nothing is recorded and so
             nothing has to be saved; None for ``forward`` itself.
 

@@ -26,6 +26,7 @@ from .reasons import JacobianParts, jacobian_parts, reason
 from .shares import Shares, shares
 from .structure import Structure
 from .sums import add_to, norm
+from .table import table
 from .trajectories import Trajectory
 from .turns import Loop
 
@@ -480,21 +481,11 @@ class Flow:
 
         At its end one sentence says why the gradient vanishes or explodes.
         """
-        from .table import table
-
         return "\n".join(filter(None, (table(self), self.reason)))
 
     def __repr__(self) -> str:
         states, weights = ", ".join(self.states), ", ".join(self.weights)
         return f"<{type(self).__name__} of {self.T} steps: states {states}; weights {weights}>"
-
-
-def common_name(states: Sequence[State]) -> str:
-    """What the states of one row are called."""
-    if len(states) == 1:
-        return states[0].name
-    names = {state.name.rstrip("0123456789 ") for state in states}
-    return names.pop() if len(names) == 1 else states[0].trajectory.plain
 
 
 def regime(size: float, reference: float) -> str:

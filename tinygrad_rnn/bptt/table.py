@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from .flow import Flow
+    from .flow import Flow, State
 
 _MOST_ROWS = 24  # from which on the middle is left out
 _WIDEST = 32  # of a title
@@ -20,8 +21,6 @@ def table(flow: Flow) -> str:
     "gate f" and so on: a gated state's mean gate; "by gates": what the gates alone let through of
     the gradient of the last step.
     """
-    from .flow import common_name
-
     T = flow.T
     columns: list[tuple[str, list[str]]] = []
     stages = flow.columns.stages
@@ -86,3 +85,11 @@ def number(x: float, form: str = "{:.2e}") -> str:
 def in_one_line(text: str) -> str:
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST // 2]}…{text[-_WIDEST // 2 + 1 :]}"
+
+
+def common_name(states: Sequence[State]) -> str:
+    """What the states of one row are called."""
+    if len(states) == 1:
+        return states[0].name
+    names = {state.name.rstrip("0123456789 ") for state in states}
+    return names.pop() if len(names) == 1 else states[0].trajectory.plain

@@ -15,7 +15,8 @@ Everything else in the library is a walk over these nodes: backward sends cotang
 """
 
 from .batching import BatchRule, Blocks, Operand
-from .nodes import Node, Value, ancestors, next_number
+from .memory import keep_freed_memory
+from .nodes import Node, Scope, Value, ancestors, next_number
 from .primitives import (
     differentiable,
     elementwise,
@@ -53,7 +54,6 @@ from .recording import (
 )
 from .scopes import (
     BACKENDS,
-    Scope,
     backend,
     current,
     detect_anomaly,
@@ -95,6 +95,7 @@ __all__ = [
     "enable_grad",
     "explained",
     "in_scope",
+    "keep_freed_memory",
     "leaf",
     "located",
     "next_number",

@@ -1,8 +1,9 @@
-"""Nodes, and the values that stand at them: the graph itself."""
+"""Nodes, where each was made, and the values that stand at them: the graph itself."""
 
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,44 @@ from numpy import ndarray
 
 if TYPE_CHECKING:
     from .recording import Primitive
-    from .scopes import Scope
-
-# A freed graph leaves the top of the heap empty, and glibc hands an empty top of more than 128 kB
-# back to the system: the next forward pass then pays a page fault for every 4 kB. Having freed one
-# large block raises that limit to twice the block (mallopt(3), M_MMAP_THRESHOLD). The block is
-# never touched, so it costs nothing; a loop over 50 LSTM steps gains 20-25 %.
-np.empty(30 << 20, np.uint8)
 
 next_number = itertools.count().__next__
+_number = operator.attrgetter("number")
+
+
+class Scope:
+    """Where in the program an operation ran: its modules, its time step, its gate.
+
+    ``path`` names the modules from the outermost to the innermost, ``steps`` holds one pair
+    ``(loop, t)`` for every loop over time that was open, outermost first. ``sweep`` is 0 in the
+    forward pass; what a backward with ``create_graph=True`` records has 1, that one's backward 2.
+    """
+
+    __slots__ = ("path", "steps", "sweep")
+
+    def __init__(
+        self,
+        path: tuple[str, ...] = (),
+        steps: tuple[tuple[int, int], ...] = (),
+        sweep: int = 0,
+    ):
+        self.path = path
+        self.steps = steps
+        self.sweep = sweep
+
+    @property
+    def step(self) -> int | None:
+        """The time step of the innermost loop, from 0; None outside every loop."""
+        return self.steps[-1][1] if self.steps else None
+
+    def __str__(self) -> str:
+        """For error messages: ``" in encoder.cell at time step 3"``, or nothing at the top."""
+        module = f" in {'.'.join(self.path)}" if self.path else ""
+        step = f" at time step {self.step}" if self.steps else ""
+        return module + step
+
+    def __repr__(self) -> str:
+        return f"Scope(path={self.path!r}, steps={self.steps!r}, sweep={self.sweep})"
 
 
 class Node:
@@ -42,15 +72,15 @@ class Node:
     """
 
     __slots__ = (
-        "_grad",
-        "_name",
-        "_reached",
         "arrays",
+        "grad",
         "keywords",
+        "name",
         "number",
         "output",
         "parents",
         "primitive",
+        "reached",
         "scope",
     )
 
@@ -61,31 +91,9 @@ class Node:
     keywords: dict[str, Any]
     scope: Scope
     number: int
-
-    # Recording sets seven slots for every operation; those that most nodes never use stay unset.
-    @property
-    def name(self) -> str | None:
-        return getattr(self, "_name", None)
-
-    @name.setter
-    def name(self, name: str | None) -> None:
-        self._name = name
-
-    @property
-    def grad(self) -> ndarray | None:
-        return getattr(self, "_grad", None)
-
-    @grad.setter
-    def grad(self, grad: ndarray | None) -> None:
-        self._grad = grad
-
-    @property
-    def reached(self) -> tuple[int, int] | None:
-        return getattr(self, "_reached", None)
-
-    @reached.setter
-    def reached(self, numbers: tuple[int, int] | None) -> None:
-        self._reached = numbers
+    name: str | None
+    grad: ndarray | None
+    reached: tuple[int, int] | None
 
     @property
     def is_leaf(self) -> bool:
@@ -138,9 +146,5 @@ def ancestors(nodes: Iterable[Node], since: int = 0) -> list[Node]:
                 add(parent)
                 if type(parent) is Node:
                     push(parent)
-    found.sort(key=_by_number, reverse=True)
+    found.sort(key=_number, reverse=True)
     return found
-
-
-def _by_number(node: Node) -> int:
-    return node.number

@@ -67,17 +67,18 @@ def elementwise(
 
 
 def differentiable(
-    *vjps: Rule | None,
+    *rules: np.ufunc | Rule | None,
     add_into: Callable[..., None] | None = None,
     rowwise: bool = False,
     elementwise: bool = False,
     options: Callable[..., Array] | None = None,
     **traits: Unpack[Traits],
 ) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
-    """Make a primitive of any NumPy function: the first ``len(vjps)`` arguments are its arrays.
+    """Make a primitive of any NumPy function: one rule for each of its first arguments, the arrays.
 
     What follows them are constants (axis, shape, ...), which the rules get as keywords. The other
-    arguments of the decorator are attributes of the :class:`Primitive`.
+    arguments of the decorator are attributes of the :class:`Primitive`. As with
+    :func:`elementwise`, a ufunc that is the whole function stands before its rules.
 
     With ``options``, what the function takes by name only is none of the primitive's business:
     where any of it is not None, ``options`` is called in the place of the primitive, with all
@@ -85,18 +86,19 @@ def differentiable(
     """
 
     traits.setdefault("view", False)
+    ufunc, vjps = (rules[0], rules[1:]) if isinstance(rules[0], np.ufunc) else (None, rules)
 
-    def decorate(forward: Callable[..., Any]) -> Callable[..., Array]:
+    def decorate(described: Callable[..., Any]) -> Callable[..., Array]:
         op = Primitive(
-            forward.__name__,
-            forward,
+            described.__name__,
+            ufunc or described,
             vjps,
             add_into=add_into,
             rowwise=rowwise,
             elementwise=elementwise,
             **traits,
         )
-        return _register(op, _recorder(op, forward, options), forward)
+        return _register(op, _recorder(op, described, options), described)
 
     return decorate
 

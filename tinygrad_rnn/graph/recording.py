@@ -16,8 +16,8 @@ import numpy as np
 from numpy import ndarray
 
 from .batching import BatchRule, Blocks, Operand, batch_elementwise
-from .nodes import Node, Value, next_number
-from .scopes import Scope, current
+from .nodes import Node, Scope, Value, next_number
+from .scopes import current
 
 #: What a primitive takes and gives: a Tensor in the graph, or anything ``np.asarray`` takes.
 #: Which of the two comes out depends on what went in, which Python's types cannot say.
@@ -72,6 +72,7 @@ class Traits(TypedDict, total=False):
     into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]]
     range: tuple[float, float]
     scalar: str
+    expects: str
     onnx: str | Callable[..., Any]
 
 
@@ -98,6 +99,7 @@ class Primitive:
             cotangent into a buffer of the input's shape instead of making an array of zeros.
         arity: 1 or 2 where the rules take that many arrays and no keywords, which the sweep then
             need not unpack; else 0.
+        by_rules: whether its backward is its rules and nothing else.
         expand: for a function of several operations that is one node: ``expand(node)`` computes
             it again, op by op, and returns its outputs at the places of the node's parents. What
             one node hides is so still there to be differentiated twice, or drawn. Its ``vjps``,
@@ -128,6 +130,8 @@ class Primitive:
             ``right(x, **keywords)`` in ``tg`` functions, where it is right. None for others.
         scalar: for an elementwise operation the instruction of the native back end that it is, by
             its name there; None where there is none.
+        expects: what the shapes of its arguments must be, for errors; None where NumPy's own words
+            say it.
         onnx: what it is in ONNX: the name of an operator that takes the same arguments, or a
             function that adds nodes to a graph, see :func:`primitive`. None where nobody said.
     """
@@ -136,8 +140,10 @@ class Primitive:
         "add_into",
         "arity",
         "batch_rule",
+        "by_rules",
         "elementwise",
         "expand",
+        "expects",
         "forward",
         "into",
         "linear",
@@ -174,6 +180,7 @@ class Primitive:
         range: tuple[float, float] | None = None,
         right: Callable[..., Array] | None = None,
         scalar: str | None = None,
+        expects: str | None = None,
         onnx: str | Callable[..., Any] | None = None,
     ):
         self.name = name
@@ -195,8 +202,10 @@ class Primitive:
         self.range = range
         self.right = right
         self.scalar = scalar
+        self.expects = expects
         self.onnx = onnx
         self.arity = 0
+        self.by_rules = vjps is not None and add_into is None and expand is None
 
     def batch(self, keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:
         """The operation on blocks: one call for all time steps; None where it cannot.
@@ -311,6 +320,7 @@ def record(
     node.keywords = keywords
     node.scope = scope
     node.number = next_number()
+    node.name = node.grad = node.reached = None
     return node
 
 
@@ -345,7 +355,12 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
             parents.append(None)
             foreign = True
     if not tensors:
-        return _asarray(primitive.forward(*arrays, **keywords))
+        if primitive.expects is None:
+            return _asarray(primitive.forward(*arrays, **keywords))
+        try:
+            return _asarray(primitive.forward(*arrays, **keywords))
+        except ValueError as error:
+            raise explained(error, primitive, arrays, state.scope) from error
 
     record_it = live and state.recording and primitive.vjps is not None
     if foreign:
@@ -418,6 +433,7 @@ def unary(op: Primitive, forward: Callable[[Any], Any]) -> Callable[..., Array]:
         made.keywords = _no_keywords
         made.scope = state.scope
         made.number = next_number()
+        made.name = made.grad = made.reached = None
         return result
 
     return call
@@ -426,8 +442,8 @@ def unary(op: Primitive, forward: Callable[[Any], Any]) -> Callable[..., Array]:
 def binary(op: Primitive, forward: Callable[[Any, Any], Any]) -> Callable[..., Array]:
     def call(x: Array, y: Array) -> Array:
         if not (isinstance(x, Value) and isinstance(y, Value)):
-            if type(x) is ndarray and type(y) is ndarray:
-                return _asarray(forward(x, y))
+            if type(x) is ndarray and type(y) is ndarray and op.expects is None:
+                return _asarray(forward(x, y))  # most often a rule's
             return apply(op, (x, y), _no_keywords)
         state = current()
         x_node = x.node
@@ -452,6 +468,7 @@ def binary(op: Primitive, forward: Callable[[Any, Any], Any]) -> Callable[..., A
         made.keywords = _no_keywords
         made.scope = state.scope
         made.number = next_number()
+        made.name = made.grad = made.reached = None
         return result
 
     return call
@@ -508,8 +525,12 @@ def explained(
 ) -> Exception:
     """The same kind of exception, saying which operation failed, on what, and where."""
     kind = next(k for k in _kinds if isinstance(error, k))
-    operands = ", ".join(describe(x) for x in arrays)
-    return kind(f"{primitive}: {error} [operands: {operands}]{scope}")
+    operands = list(arrays)
+    what: object = error
+    if primitive.expects is not None and kind is ValueError:
+        shapes = " and ".join(str(np.shape(x)) for x in operands)
+        what = f"expected {primitive.expects}, got {shapes}"
+    return kind(f"{primitive}: {what} [operands: {', '.join(map(describe, operands))}]{scope}")
 
 
 def located(function: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 import numpy as np
 
-from .nodes import Value, next_number
+from .nodes import Scope, Value, next_number
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -27,41 +27,6 @@ if TYPE_CHECKING:
 _X = TypeVar("_X")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-
-class Scope:
-    """Where in the program an operation ran: its modules, its time step, its gate.
-
-    ``path`` names the modules from the outermost to the innermost, ``steps`` holds one pair
-    ``(loop, t)`` for every loop over time that was open, outermost first. ``sweep`` is 0 in the
-    forward pass; what a backward with ``create_graph=True`` records has 1, that one's backward 2.
-    """
-
-    __slots__ = ("path", "steps", "sweep")
-
-    def __init__(
-        self,
-        path: tuple[str, ...] = (),
-        steps: tuple[tuple[int, int], ...] = (),
-        sweep: int = 0,
-    ):
-        self.path = path
-        self.steps = steps
-        self.sweep = sweep
-
-    @property
-    def step(self) -> int | None:
-        """The time step of the innermost loop, from 0; None outside every loop."""
-        return self.steps[-1][1] if self.steps else None
-
-    def __str__(self) -> str:
-        """For error messages: ``" in encoder.cell at time step 3"``, or nothing at the top."""
-        module = f" in {'.'.join(self.path)}" if self.path else ""
-        step = f" at time step {self.step}" if self.steps else ""
-        return module + step
-
-    def __repr__(self) -> str:
-        return f"Scope(path={self.path!r}, steps={self.steps!r}, sweep={self.sweep})"
 
 
 class _State:

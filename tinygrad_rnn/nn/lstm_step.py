@@ -19,7 +19,7 @@ import numpy as np
 from numpy import ndarray
 
 from .. import ops
-from ..backprop import Later, fuse
+from ..backprop import Deferred, fuse
 from ..graph import Array
 from ..scan.blas import product
 from ..tensor import Tensor
@@ -188,10 +188,10 @@ def _backward(
         product(g_gates, weight_ih) if live[0] else None,
         product(g_gates, weight_hh) if live[1] else None,
         np.multiply(g_c_t, f) if live[2] else None,
-        Later(to_weight, g_gates, x, (weight_ih, bias_ih)),
-        Later(to_weight, g_gates, h, (weight_hh, bias_hh)),
-        Later(to_bias, g_gates, x, (weight_ih, bias_ih)),
-        Later(to_bias, g_gates, h, (weight_hh, bias_hh)),
+        Deferred(to_weight, g_gates, x, (weight_ih, bias_ih)),
+        Deferred(to_weight, g_gates, h, (weight_hh, bias_hh)),
+        Deferred(to_bias, g_gates, x, (weight_ih, bias_ih)),
+        Deferred(to_bias, g_gates, h, (weight_hh, bias_hh)),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,42 @@ def as_value(x: Array) -> Array:
     """A Tensor as it is, nested lists of Tensors as one, anything else as an ndarray."""
     if isinstance(x, Value):
         return x
-    if isinstance(x, (list, tuple)) and _holds_tensor(x):
-        from .joining import array
-
-        return array(x)
-    return np.asarray(x)
+    return stacked(x) if holds_tensor(x) else np.asarray(x)
 
 
-def _holds_tensor(x: Any) -> bool:
+def holds_tensor(x: Any) -> bool:
+    """Whether x is a Tensor, or nested lists with a Tensor in them."""
     if isinstance(x, (list, tuple)):
-        return any(map(_holds_tensor, x))
+        return any(map(holds_tensor, x))
     return isinstance(x, Value)
+
+
+def stacked(data: Any) -> Array:
+    """Nested lists with Tensors in them as one Tensor.
+
+    Raises:
+        ValueError: the lists are ragged, or what they hold differs in shape.
+    """
+    return _stacked(data, iter(alike(*leaves_of(data))))
+
+
+def leaves_of(data: Any) -> Iterator[Any]:
+    """What nested lists hold, from left to right."""
+    if isinstance(data, (list, tuple)):
+        for part in data:
+            yield from leaves_of(part)
+    else:
+        yield data
+
+
+def _stacked(data: Any, parts: Iterator[Array]) -> Array:
+    if not isinstance(data, (list, tuple)):
+        return next(parts)
+    made = [_stacked(part, parts) for part in data]
+    shapes = {shape_of(part) for part in made}
+    if len(shapes) > 1:
+        raise ValueError(f"array: the parts of a list differ in shape: {sorted(shapes)}")
+    return np.stack(made)  # of Tensors NumPy calls ours, which asks for this file
 
 
 def plain(x: Array) -> Any:

@@ -293,13 +293,11 @@ def take(x: Array, indices: Any, axis: int | None = None) -> Array:
     array([[3., 4.],
            [3., 4.]])
     """
-    from .shaping import astype, reshape
-
     indices = indices if isinstance(indices, Value) else np.asarray(_constant(indices))
     if indices.dtype.kind == "b":  # in take these are the numbers 0 and 1, not a mask
-        indices = astype(indices, np.intp)
+        indices = indices.astype(np.intp)
     if axis is None:
-        return getitem(reshape(x, (-1,)), indices)
+        return getitem(np.reshape(x, -1), indices)
     ndim = np.ndim(x._array if isinstance(x, Value) else x)
     if not -ndim <= axis < ndim:
         raise IndexError(f"take: axis {axis} is out of range for {ndim} dimensions")

@@ -7,18 +7,18 @@ every element that is moved takes its gradient along.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..graph import Array, Value, composed
-from .arrays import alike, as_value, normal_axis, plain, shape_of
+from .arrays import alike, as_value, holds_tensor, leaves_of, normal_axis, plain, shape_of, stacked
 from .cutting import unstack
 from .elementwise import positive
 from .indexing import take
 from .reductions import in_dtype
-from .shaping import astype, concatenate, expand_dims, moveaxis, reshape, stack, swapaxes, transpose
+from .shaping import astype, concatenate, expand_dims, moveaxis, reshape, swapaxes, transpose
 
 __all__ = [
     "append",
@@ -65,30 +65,7 @@ def array(data: Any, *, dtype: Any = None) -> Array:
     Tensor([[2., 0.],
             [1., 4.]], requires_grad=True)
     """
-    leaves = list(_leaves(data))
-    if not any(isinstance(leaf, Value) for leaf in leaves):
-        return np.array(data, dtype)
-    return in_dtype(_nested(data, iter(alike(*leaves))), dtype)
-
-
-def _leaves(data: Any) -> Iterator[Any]:
-    """What nested lists hold, from left to right."""
-    if isinstance(data, (list, tuple)):
-        for part in data:
-            yield from _leaves(part)
-    else:
-        yield data
-
-
-def _nested(data: Any, leaves: Iterator[Array]) -> Array:
-    """The leaves stacked as the lists are nested."""
-    if not isinstance(data, (list, tuple)):
-        return next(leaves)
-    parts = [_nested(part, leaves) for part in data]
-    shapes = {shape_of(part) for part in parts}
-    if len(shapes) > 1:
-        raise ValueError(f"array: the parts of a list differ in shape: {sorted(shapes)}")
-    return stack(parts)
+    return in_dtype(stacked(data), dtype) if holds_tensor(data) else np.array(data, dtype)
 
 
 def _arrays(arrays: Any) -> list[Array]:
@@ -294,7 +271,7 @@ def block(arrays: Any) -> Array:
     def depth(part: Any) -> int:
         return 1 + max(map(depth, part), default=0) if isinstance(part, list) else 0
 
-    found = alike(*_leaves(arrays))
+    found = alike(*leaves_of(arrays))
     levels = depth(arrays)
     ndim = max([levels, *(x.ndim for x in found)])
     leaves = iter(found)

@@ -45,25 +45,25 @@ def _rows(x: Array) -> Array:
 
 def _matmul_left(g: Array, z: Array, x: Array, y: Array) -> Array:
     if x.ndim == y.ndim == 2:
-        return matmul(g, y.T)
+        return g @ y.T
     if x.ndim == 1:
         g = expand_dims(g, -2 if y.ndim > 1 else 0)
     if y.ndim == 1:
         g, y = expand_dims(g, -1), expand_dims(y, 1)
-    left = matmul(g, swapaxes(y, -1, -2))
+    left = g @ swapaxes(y, -1, -2)
     return reshape(sum_to(left, (1, *x.shape) if x.ndim == 1 else x.shape), x.shape)
 
 
 def _matmul_right(g: Array, z: Array, x: Array, y: Array) -> Array:
     if x.ndim == y.ndim == 2:
-        return matmul(x.T, g)
+        return x.T @ g
     if y.ndim == 2 and x.ndim > 2:  # one matrix for the whole batch: one large product
-        return matmul(swapaxes(_rows(x), 0, 1), _rows(g))
+        return swapaxes(_rows(x), 0, 1) @ _rows(g)
     if y.ndim == 1:
         g = expand_dims(g, -1)
     if x.ndim == 1:
         g, x = expand_dims(g, -2), expand_dims(x, 0)
-    right = matmul(swapaxes(x, -1, -2), g)
+    right = swapaxes(x, -1, -2) @ g
     return reshape(sum_to(right, (*y.shape, 1) if y.ndim == 1 else y.shape), y.shape)
 
 
@@ -142,12 +142,14 @@ def _einsum_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blo
 
 
 @differentiable(
+    np.matmul,
     _matmul_left,
     _matmul_right,
     rowwise=True,
     batch=_matmul_blocks,
     linear="each",
     symbol="@",
+    expects="(..., n, k) or (k,) times (..., k, m) or (k,)",
     onnx="MatMul",
 )
 def matmul(x: Array, y: Array) -> Array:
@@ -166,13 +168,6 @@ def matmul(x: Array, y: Array) -> Array:
     >>> matmul([[1.0, 2.0]], [[3.0], [4.0]])
     array([[11.]])
     """
-    try:
-        return np.matmul(x, y)
-    except ValueError as error:  # in the words of gufuncs
-        shapes = f"{np.shape(x)} and {np.shape(y)}"
-        raise ValueError(
-            f"expected (..., n, k) or (k,) times (..., k, m) or (k,), got {shapes}"
-        ) from error
 
 
 def _linear_blocks(

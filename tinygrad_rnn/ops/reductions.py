@@ -53,7 +53,7 @@ def _axes(ndim: int, axis: Axes) -> tuple[int, ...]:
 def _kept(g: Array, x: Array, axis: Axes) -> Array:
     """g with the reduced axes back in place, as length 1: it broadcasts against x."""
     axes = _axes(x.ndim, axis)
-    return reshape(g, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+    return g.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
 
 
 # ── what NumPy's reductions take by name ─────────────────────────────────────────────────
@@ -122,7 +122,7 @@ def _extreme_of(
 
 
 @differentiable(
-    lambda g, y, x, axis, keepdims: broadcast_to(_kept(g, x, axis), x.shape),
+    lambda g, y, x, axis, keepdims: np.broadcast_to(_kept(g, x, axis), x.shape),
     batch=along_axes,
     linear="all",
     options=_sum_of,
@@ -159,7 +159,7 @@ def sum(
 
 
 @differentiable(
-    lambda g, y, x, axis, keepdims: broadcast_to(
+    lambda g, y, x, axis, keepdims: np.broadcast_to(
         _kept(g, x, axis) * (1 / (count(x, axis) or 1)), x.shape
     ),
     batch=along_axes,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backprop import Later, inputs_of, picked_from
+from ..backprop import Deferred, inputs_of, picked_from
 from ..graph import Node, Primitive, Value, attach, current, record
 from .call import Call, as_value, flatten, unflatten
 from .find import plan_of
@@ -86,7 +86,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     for i, g in zip(backward.sources, summed, strict=True):
         result[i] = g
     for i, left, right in backward.later:
-        result[i] = Later(_rows_times_rows, stacked[left][0], stacked[right][0], ())
+        result[i] = Deferred(_rows_times_rows, stacked[left][0], stacked[right][0], ())
     return result
 
 

@@ -5,7 +5,23 @@ functions find the library's operations. ``interchange`` is DLPack, and how a no
 Tensor; ``namespace`` has the functions of the array API.
 """
 
-from .interchange import from_dlpack
-from .tensor import Tensor
+from typing import Any
+
+from .tensor import Tensor, from_dlpack
+
+
+def _array_namespace(self: Tensor, *, api_version: str | None = None) -> Any:
+    """The functions of the array API for Tensors, see ``tensor.namespace``."""
+    from . import namespace
+
+    if api_version is not None and api_version > namespace.__array_api_version__:
+        raise ValueError(
+            f"expected an api_version up to {namespace.__array_api_version__}, got {api_version!r}"
+        )
+    return namespace
+
+
+# The namespace makes Tensors, so it stands after the class, and few programs load it.
+Tensor.__array_namespace__ = _array_namespace
 
 __all__ = ["Tensor", "from_dlpack"]

@@ -8,50 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Value, numeric
+from ..graph import numeric
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
 _CPU = (1, 0)  # kDLCPU of the DLPack header, and the first of its kind
-
-
-def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A Tensor of an array of another library, by the DLPack protocol.
-
-    Args:
-        x: an object with ``__dlpack__`` in the computer's main memory, such as a torch.Tensor that
-            requires no gradient. Its numbers are copied: a Tensor is never written into.
-        device: "cpu" or None.
-        copy: True or None.
-
-    Returns:
-        A Tensor of x's shape and dtype.
-
-    Raises:
-        TypeError: x has no ``__dlpack__``, or holds something else than real numbers.
-        ValueError: another device, or ``copy=False``.
-
-    Source: https://data-apis.org/array-api/latest/API_specification/generated/array_api.from_dlpack.html
-
-    >>> import numpy as np, tinygrad_rnn as tg
-    >>> tg.from_dlpack(np.array([1.0, 2.0]))
-    Tensor([1., 2.])
-    """
-    from .tensor import Tensor
-
-    if device not in (None, "cpu"):
-        raise ValueError(f"from_dlpack: expected 'cpu' or None as device, got {device!r}")
-    if copy is False:
-        raise ValueError("from_dlpack: copy=False, but a Tensor has an array of its own")
-    if isinstance(x, Value):
-        return Tensor(x)
-    if not hasattr(x, "__dlpack__"):
-        raise TypeError(
-            f"from_dlpack: expected an array with __dlpack__, got {type(x).__name__}; "
-            "tg.Tensor(x) takes whatever np.asarray takes"
-        )
-    return Tensor(np.from_dlpack(x))
 
 
 def to_dlpack(x: Tensor, max_version: Any, dl_device: Any, copy: bool | None) -> Any:
@@ -140,4 +102,4 @@ def _shown(n: int, most: int) -> list[int | None]:
     return [*range(half), None, *range(n - half, n)]
 
 
-__all__ = ["from_dlpack", "html_of", "taken_in", "to_dlpack"]
+__all__ = ["html_of", "taken_in", "to_dlpack"]

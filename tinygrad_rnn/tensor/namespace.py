@@ -17,8 +17,8 @@ import numpy as np
 
 from .. import ops
 from ..graph import Value
-from .interchange import from_dlpack as from_dlpack
 from .tensor import Tensor
+from .tensor import from_dlpack as from_dlpack
 
 __array_api_version__ = "2024.12"
 

@@ -195,28 +195,7 @@ class Tensor(Value):
         constant._label = self.name
         return constant  # type: ignore[return-value]
 
-    def backward(self, grad: Any = None, *, retain_grads: bool = False) -> None:
-        """Add the gradient of this tensor to ``.grad`` of every leaf it was computed from.
-
-            x.grad += dL/dx,   L = sum(self * grad)
-
-        The graph stays: calling it twice adds twice.
-
-        Args:
-            grad: the gradient with respect to this tensor, of its shape; 1 for a scalar.
-            retain_grads: fill ``.grad`` of the tensors in between as well.
-
-        Raises:
-            ValueError: this tensor is not a scalar and ``grad`` is missing or of another shape,
-                or nothing that it was computed from requires grad.
-
-        >>> import tinygrad_rnn as tg
-        >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
-        >>> (x * 3).backward([1.0, 10.0])
-        >>> x.grad
-        array([ 3., 30.])
-        """
-        backprop.backward(self, grad, retain_grads=retain_grads)
+    backward = backprop.backward
 
     # ── Python's protocols ───────────────────────────────────────────────────────────────
 
@@ -457,16 +436,7 @@ class Tensor(Value):
             raise ValueError(f"to_device: expected 'cpu', got {device!r}")
         return self
 
-    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        """The functions of the array API for Tensors, see ``tensor.namespace``."""
-        from . import namespace
-
-        if api_version is not None and api_version > namespace.__array_api_version__:
-            raise ValueError(
-                f"expected an api_version up to {namespace.__array_api_version__}, got "
-                f"{api_version!r}"
-            )
-        return namespace
+    __array_namespace__: Callable[..., Any]
 
     def __dlpack__(
         self,
@@ -524,6 +494,42 @@ class Tensor(Value):
         keywords: dict[str, Any],
     ) -> Any:
         return dispatch.call_function(func, args, keywords)
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A Tensor of an array of another library, by the DLPack protocol.
+
+    Args:
+        x: an object with ``__dlpack__`` in the computer's main memory, such as a torch.Tensor that
+            requires no gradient. Its numbers are copied: a Tensor is never written into.
+        device: "cpu" or None.
+        copy: True or None.
+
+    Returns:
+        A Tensor of x's shape and dtype.
+
+    Raises:
+        TypeError: x has no ``__dlpack__``, or holds something else than real numbers.
+        ValueError: another device, or ``copy=False``.
+
+    Source: https://data-apis.org/array-api/latest/API_specification/generated/array_api.from_dlpack.html
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> tg.from_dlpack(np.array([1.0, 2.0]))
+    Tensor([1., 2.])
+    """
+    if device not in (None, "cpu"):
+        raise ValueError(f"from_dlpack: expected 'cpu' or None as device, got {device!r}")
+    if copy is False:
+        raise ValueError("from_dlpack: copy=False, but a Tensor has an array of its own")
+    if isinstance(x, Value):
+        return Tensor(x)
+    if not hasattr(x, "__dlpack__"):
+        raise TypeError(
+            f"from_dlpack: expected an array with __dlpack__, got {type(x).__name__}; "
+            "tg.Tensor(x) takes whatever np.asarray takes"
+        )
+    return Tensor(np.from_dlpack(x))
 
 
 _ufuncs = dispatch.ufuncs

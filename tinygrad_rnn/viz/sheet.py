@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..bptt.flow import Flow, State, common_name
+from ..bptt.flow import Flow, State
+from ..bptt.table import common_name
 from ..bptt.turns import Loop
 from .scale import Scale
 from .svg import Canvas, escaped, fitted, number

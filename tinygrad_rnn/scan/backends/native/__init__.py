@@ -29,8 +29,8 @@ from ..numpy import NumpyLoop
 from .constants import Prepared, Remembered, is_read_only
 from .engine import Compiled, Unavailable, address_of, target, word
 from .functions import Unsupported
-from .lower import Lowering
 from .passes import lowered
+from .stages import written
 
 #: What makes the memory that the code writes to, and lays out what it reads. Tests put pages that
 #: cannot be touched around both.
@@ -78,12 +78,12 @@ class NativeLoop:
             raise Unsupported("arrays without elements")
         self.program = lowered(program)
         self.names = Names(self.program, given, start=start)
-        lowering = Lowering(self.program, self.names)
+        lowering, stages = written(self.program, self.names)
         self.source = str(lowering.module)
-        self._imported, self._stages = lowering.imported, lowering.stages
+        self._imported, self._stages = lowering.imported, stages
         self._functions: dict[str, Any] = {}
         self._run: Any = None
-        self._work = max((stage.work for stage in lowering.stages), default=0)
+        self._work = max((stage.work for stage in stages), default=0)
         self._shared: dict[int, SharedSteps] = {}
         self._lock = threading.Lock()
         self._rows = lowering.rows
@@ -245,8 +245,7 @@ class SharedSteps:
     """
 
     def __init__(self, program: Program, names: Names, parts: int):
-        lowering = Lowering(program, names, parts)
-        (stage,) = (stage for stage in lowering.stages if stage.steps)
+        lowering, (stage,) = written(program, names, parts)
         self._compiled = Compiled(str(lowering.module), [stage.name], lowering.imported)
         self.function = self._compiled.function(stage.name, _arguments)
         self.scratch_bytes = lowering.scratch_bytes

@@ -8,9 +8,9 @@ A *batch* is what runs together:
     steps       for every step in its turn, with the carry
     product     one large product of all steps with a matrix, or a sum over all steps of products
 
-Each batch is one function of the module. Batches that do not wait for each other are one *stage*,
-which threads may share: a large product is cut into parts by its rows, the steps by the sequences
-of the batch (see ``rows``), and what cannot be cut is done by one of them.
+Each batch is one function of the module. Batches that do not wait for each other are one *stage*
+(see ``stages``), which threads may share: a large product is cut into parts by its rows, the
+steps by the sequences of the batch (see ``rows``), and what cannot be cut is done by one of them.
 
 All functions take the same arguments: the arrays of a call, as the address of Python's tuple of
 NumPy's objects, each of which holds the address of its elements; T; whether time runs backwards;
@@ -28,7 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -47,9 +47,6 @@ from .passes import is_large
 from .products import Large
 from .rows import Rows, batch_of
 from .text import SIZES, Module, kind_of
-
-if TYPE_CHECKING:
-    from .batch import BatchWriter
 
 #: The numbers of the first arrays of a call, and of those that follow.
 SCRATCH, BLOCKS, CONSTANTS, GIVEN = range(4)
@@ -89,34 +86,15 @@ class Result:
     part: str = ""
 
 
-@dataclass(frozen=True)
-class Stage:
-    """Batches that do not wait for each other.
-
-    Attributes:
-        name: of its function.
-        batches: their numbers.
-        work: the multiplications of a step that parts share.
-        steps: whether the steps are among them.
-    """
-
-    name: str
-    batches: list[int]
-    work: int
-    steps: bool
-
-
 class Lowering:
-    """The text of a program, and what its caller has to bring.
+    """Where everything of a program is, and what its caller has to bring; then its text.
 
     Args:
         program: after all passes.
         names: of its values.
-        parts: by how many threads the steps are shared.
 
     Attributes:
         module: the text.
-        stages: in the order in which they run. The function "run" runs them all.
         imported: addresses of the functions of other modules that it calls.
         fixed: arrays that it reads: after the constants of a call.
         once: the arrays that the caller makes for given constants: after the fixed ones.
@@ -128,7 +106,7 @@ class Lowering:
         rows: the sequences of the batch, if threads may share them; else 0.
     """
 
-    def __init__(self, program: Program, names: Names, parts: int = 1):
+    def __init__(self, program: Program, names: Names):
         self.program, self.names = program, names
         for v in program.made:
             if v.op is not numbers:
@@ -164,77 +142,7 @@ class Lowering:
         self.items = [self._items(i) for i in range(len(self.batches))]
         self._place_made()
         self.block_bytes = self._blocks()
-        self.writers: list[BatchWriter] = []
-        self.stages: list[Stage] = []
-        self._write(parts)
-
-    def _write(self, parts: int) -> None:
-        from .batch import BatchWriter
-
-        for i in range(len(self.batches)):
-            self.writers.append(BatchWriter(self, i))
-            self.writers[i].write()
-        self.stages = self._staged()
-        if parts == 1:
-            for stage in self.stages:
-                self._write_stage(stage)
-            run = self.module.function("run", PARAMETERS)
-            for stage in self.stages:
-                run.write(f"call void @{stage.name}({', '.join(PARAMETERS)})")
-            return
-        (stage,) = (stage for stage in self.stages if stage.steps)
-        self.module.functions = [f for f in self.module.functions if f.result != "void"]
-        for i in stage.batches:
-            if i == self.steps:
-                self.writers[i].write_shared(parts)
-            else:
-                self.module.functions.append(self.writers[i].f)
-        self._write_stage(stage, cut=True)
-
-    def _write_stage(self, stage: Stage, cut: bool = False) -> None:
-        """The function of a stage; ``cut`` if parts share its steps."""
-        f = self.module.function(stage.name, PARAMETERS)
-        for place, i in enumerate(stage.batches):
-            call = f"call void @{self.writers[i].name}({', '.join(PARAMETERS)})"
-            if cut if i == self.steps else self._work(i):
-                f.write(call)
-                continue
-            turn = f.let(f"urem i64 {place}, %parts")
-            with f.unless(f.let(f"icmp ne i64 {turn}, %part")):
-                f.write(call)
-
-    def _staged(self) -> list[Stage]:
-        depth: dict[int, int] = {}
-        for i, batch in enumerate(self.batches[1:], 1):
-            read = [x for v in batch.values for x in v.inputs]
-            read += [v for v, at in self.copied_in.items() if at == i]
-            if i == self.steps:
-                read += self.program.new_carries
-            before = {
-                self.steps if root(x) in self.program.carries else self.batch_of.get(root(x), 0)
-                for x in read
-            }
-            depth[i] = max((depth[j] + 1 for j in before if j not in (0, i)), default=0)
-        stages = []
-        for level in sorted(set(depth.values())):
-            found = [i for i in depth if depth[i] == level and not self.writers[i].empty]
-            if found:
-                work = sum(map(self._work, found))
-                stages.append(Stage(f"stage{level}", found, work, self.steps in found))
-        return stages
-
-    def _work(self, i: int) -> int:
-        """The multiplications of a step in a batch, if parts may share it; else 0."""
-        shared = self.rows if i == self.steps else self.batches[i].kind == "product"
-        work = 0
-        for item in self.items[i] if shared else ():
-            if isinstance(item, Product):
-                if item.made in self.uncut:
-                    return 0
-                work += math.prod(item.product.shape) * int(item.product.args[1].shape[0])
-            elif isinstance(item, Nest):
-                work += 8 * len(item.members) * math.prod(item.space)
-        return work
+        self.writers: list[Any] = []  # of the batches, once they are written
 
     def scratch_bytes(self, steps: int) -> int:
         """The scratch memory of a call."""
@@ -640,7 +548,6 @@ __all__ = [
     "TOTALS",
     "Lowering",
     "Result",
-    "Stage",
     "fills",
     "made_by",
     "size_of",

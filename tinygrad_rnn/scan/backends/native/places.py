@@ -181,7 +181,7 @@ class Places:
     def _writer_of(self, x: Value) -> Self:
         """Who copies or packs a value: what is constant is done once."""
         writers = self.lowering.writers
-        return writers[0] if self.lowering.is_constant(x) else self  # type: ignore[return-value]
+        return writers[0] if self.lowering.is_constant(x) else self
 
     def spare(self, name: str, kind: str, size: int) -> Memory:
         """Memory for a copy."""
