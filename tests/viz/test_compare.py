@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 import tinygrad_rnn as tg
 from tests.viz import nets
@@ -71,6 +71,7 @@ def test_flows_without_states_have_no_map() -> None:
 
 
 @given(name=names)
+@example(name="\u2028")
 @settings(max_examples=25)
 def test_any_name_is_shown_literally(name: str) -> None:
     svg = tg.compare({name: recurrence(0.5, 3)}).svg()

@@ -113,6 +113,8 @@ def _visible(character: str) -> str:
         return chr(0x2400 + code)
     if code == 0x7F:
         return "\u2421"
+    if unicodedata.category(character) in {"Zl", "Zp"}:  # they end a line, or a paragraph
+        return "\u2424"
     # Not controls, surrogates and the like; but a joiner within an emoji stays.
     if unicodedata.category(character) in {"Cc", "Cs", "Cn"} or code & 0xFFFE == 0xFFFE:
         return "\ufffd"
