@@ -265,7 +265,8 @@ def _xdot_shape(shape: Shape, height: float) -> str:
     if shape.kind == "text":
         if not shape.words.strip() or shape.fill is None:
             return ""
-        family = "Courier" if shape.mono else "Helvetica-Bold" if shape.bold else "Helvetica"
+        # As Helvetica, Graphviz takes any font; as Arial, one that is as wide as Helvetica is.
+        family = "Courier New" if shape.mono else "Arial Bold" if shape.bold else "Arial"
         side = {"start": -1, "middle": 0, "end": 1}[shape.anchor]
         text = shape.words.encode()
         return (
