@@ -171,10 +171,31 @@ def test_a_file_without_its_place_for_tables_is_left_alone(tmp_path: Path, text:
     assert path.read_text(encoding="utf-8") == text
 
 
-def test_the_readme_has_a_place_for_tables() -> None:
-    text = table.README.read_text(encoding="utf-8")
-    for marker in (table.BEGIN, table.END, *table.PICTURES, *numpy_functions.PLACE):
-        assert text.count(marker) == 1
+def test_the_pages_have_a_place_for_tables() -> None:
+    page = table.PAGE.read_text(encoding="utf-8")
+    for marker in (table.BEGIN, table.END, *table.PICTURES):
+        assert page.count(marker) == 1
+    readme = table.README.read_text(encoding="utf-8")
+    for marker in numpy_functions.PLACE:
+        assert readme.count(marker) == 1
+
+
+def test_the_first_page_shows_the_figures_of_the_whole_table() -> None:
+    """Its few rows are those of the page, so that a new measurement cannot leave them behind."""
+    readme = table.README.read_text(encoding="utf-8")
+    page = table.PAGE.read_text(encoding="utf-8")
+    native = page.partition(table.Table.NATIVE.value)[2].split("\n\n")[1].splitlines()
+    sizes = native[0].removeprefix("| | ").strip("| ").split(" | ")
+    whole = {row.split(" | ")[0].strip("| "): row.split(" | ")[1:] for row in native[2:]}
+    shown = readme.partition("A training step here")[2].split("\n\n")[1].splitlines()
+    places = [
+        sizes.index(size.removeprefix("T,N,D,H = ")) for size in shown[0].strip("| ").split(" | ")
+    ]
+    for row in shown[2:]:
+        name, *ratios = row.strip("| ").split(" | ")
+        name = name.removeprefix("a ")
+        found = next(cells for key, cells in whole.items() if key.endswith(name))
+        assert ratios == [found[place].split()[0] for place in places]
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────
@@ -189,7 +210,7 @@ def test_the_command_prints_counts_and_writes(
     assert command.main(["--rounds", "1"]) == 0
     assert path.read_text(encoding="utf-8") == page("old")
     assert command.main(["--readme", str(path)]) == 1
-    assert "1 of 2 bars missed" in capsys.readouterr().out
+    assert "1 of 2 targets missed" in capsys.readouterr().out
     text = path.read_text(encoding="utf-8")
     assert table.markdown(FIGURES) in text
     assert f"numpy {np.__version__}" in text

@@ -3,12 +3,12 @@
 python -m tests.benchmarks                  all of it, less than ten minutes
 python -m tests.benchmarks scan memory      these parts alone
 python -m tests.benchmarks --rounds 3       faster, and less sure
-python -m tests.benchmarks --readme         all of it, and its tables into README.md
+python -m tests.benchmarks --readme         all of it, and its tables into the README.md beside this
 python -m tests.benchmarks pictures --readme    the table beside the pictures
 
-One line for each figure, with its bar and whether it is met. A ratio is ours / theirs: below 1 we
-are faster, or take less. The exit code is 1 if a bar is missed. Peers (all optional): torch, jax,
-autograd, mygrad. Other things that the machine does show in the figures.
+One line for each figure, with its target and whether it is met. A ratio is ours / theirs: below 1
+we are faster, or take less. The exit code is 1 if a target is missed. Peers (all optional): torch,
+jax, autograd, mygrad. Other things that the machine does show in the figures.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .peers import versions
 from .pictures import pictures
 from .plans import plans
 from .scan import against_peers
-from .table import MISSED, PICTURES, README, Figure, Table, markdown, write
+from .table import MISSED, PAGE, PICTURES, Figure, Table, markdown, write
 
 SUITE: dict[str, Callable[[int], Iterator[Figure]]] = {
     "scan": against_peers,
@@ -90,16 +90,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--readme",
         nargs="?",
         type=Path,
-        const=README,
+        const=PAGE,
         metavar="FILE",
-        help="write the tables between the two comments in README.md, or in this file",
+        help="write the tables between the comments of tests/benchmarks/README.md, or of this file",
     )
     options = parser.parse_args(argv)
     unknown = set(options.names) - set(SUITE)
     if unknown:
         parser.error(f"no part called {', '.join(sorted(unknown))}; there are {', '.join(SUITE)}")
     if options.names not in ([], ["pictures"]) and options.readme:
-        parser.error("the README shows all parts, from one run; leave out the names")
+        parser.error("the page shows all parts, from one run; leave out the names")
     print(machine(), flush=True)
     figures: list[Figure] = []
     for name in options.names or SUITE:
@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             figures.append(figure)
             print(figure, flush=True)
     missed = sum(figure.missed for figure in figures)
-    print(f"\n{missed} of {sum(figure.bar is not None for figure in figures)} bars missed")
+    print(f"\n{missed} of {sum(figure.target is not None for figure in figures)} targets missed")
     if options.readme:
         pictured = [figure for figure in figures if figure.table is Table.PICTURES]
         if not options.names:

@@ -137,9 +137,9 @@ def lstm_loops(rounds: int, T: int = 50) -> Iterator[Figure]:
     if not library("torch"):
         return
     torch = library("torch").torch
-    bars = {"cell": (0.5, 0.7, 0.9), "ops": (0.75, 0.85, 1.0)}
+    targets = {"cell": (0.5, 0.7, 0.9), "ops": (0.75, 0.85, 1.0)}
     for kind in ("cell", "ops"):
-        for (N, D, H), bar in zip(SIZES, bars[kind], strict=True):
+        for (N, D, H), target in zip(SIZES, targets[kind], strict=True):
             arrays = _parameters(D, H)
             xs = np.random.default_rng(1).standard_normal((T, N, D)).astype(np.float32)
             zeros = np.zeros((N, H), np.float32)
@@ -162,7 +162,7 @@ def lstm_loops(rounds: int, T: int = 50) -> Iterator[Figure]:
             ratio = interleave(functions, rounds=rounds).ratio("ours", "torch")
             what = "nn.LSTMCell" if kind == "cell" else "LSTM in primitive ops"
             row = f"{what} loop, T={T}, N,D,H = {N},{D},{H} / PyTorch"
-            yield Figure(Table.ENGINE, row, ratio, "", bar)
+            yield Figure(Table.ENGINE, row, ratio, "", target)
 
 
 # ── depth and leaks ──────────────────────────────────────────────────────────────────────

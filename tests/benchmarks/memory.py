@@ -70,8 +70,8 @@ def memory(rounds: int) -> Iterator[Figure]:
         ours, theirs = (fresh(step_memory, peer, name, SIZES[-1]) for peer in ("ours", "torch"))
         yield Figure(Table.MEMORY, row, ours, "MB", None, "ours")
         yield Figure(Table.MEMORY, row, theirs, "MB", None, "torch")
-        bar = 1.5 if name == "nn.LSTM" else None
-        yield Figure(Table.MEMORY, row, ours / theirs, "", bar, "ratio")
+        target = 1.5 if name == "nn.LSTM" else None
+        yield Figure(Table.MEMORY, row, ours / theirs, "", target, "ratio")
 
 
 # ── tg.checkpoint over chunks ────────────────────────────────────────────────────────────

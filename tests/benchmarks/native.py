@@ -17,7 +17,7 @@ from .timing import agree, interleave
 
 # ── a loop of one's own over the built-in cells ──────────────────────────────────────────
 
-CELL_BARS = (0.35, 0.6, 0.8)
+CELL_TARGETS = (0.35, 0.6, 0.8)
 
 
 def _cell_step(module: Any, carries: int, xs: Any, h_0: Any) -> Callable[[], list[Any]]:
@@ -42,7 +42,7 @@ def cells(rounds: int, T: int = 50) -> Iterator[Figure]:
         return
     torch = library("torch").torch
     for name, carries in (("LSTMCell", 2), ("GRUCell", 1)):
-        for (N, D, H), bar in zip(SIZES, CELL_BARS, strict=True):
+        for (N, D, H), target in zip(SIZES, CELL_TARGETS, strict=True):
             theirs = getattr(torch.nn, name)(D, H)
             ours = tg.from_torch(theirs)
             xs = np.random.default_rng(1).standard_normal((T, N, D)).astype(np.float32)
@@ -57,7 +57,7 @@ def cells(rounds: int, T: int = 50) -> Iterator[Figure]:
             functions = {"native": native, "torch": peer}
             agree(functions)
             ratio = interleave(functions, rounds=rounds).ratio("native", "torch")
-            yield Figure(Table.CELLS, f"nn.{name}", ratio, "", bar, f"{N},{D},{H}")
+            yield Figure(Table.CELLS, f"nn.{name}", ratio, "", target, f"{N},{D},{H}")
 
 
 # ── two threads ──────────────────────────────────────────────────────────────────────────
@@ -78,7 +78,7 @@ def threads(rounds: int) -> Iterator[Figure]:
         return run
 
     try:
-        for name, bar in (("nn.LSTM", 0.9), ("nn.GRU", 0.7)):
+        for name, target in (("nn.LSTM", 0.9), ("nn.GRU", 0.7)):
             for size in ((50, 16, 64, 128), (64, 32, 128, 256), (100, 64, 256, 512)):
                 problem = Problem(name, size)
                 mine, theirs = (x.training_step(problem) for x in (ours, library("torch")))
@@ -89,10 +89,12 @@ def threads(rounds: int) -> Iterator[Figure]:
                 }
                 times = interleave(functions, rounds=rounds, threads=2)
                 column = ",".join(map(str, size))
-                own_bar = 0.75 if size == (64, 32, 128, 256) else None
+                own_target = 0.75 if size == (64, 32, 128, 256) else None
                 row, against = f"{name}: two threads / one", f"{name} / torch.{name}, two each"
-                yield Figure(Table.THREADS, row, times.ratio("two", "one"), "", own_bar, column)
-                yield Figure(Table.THREADS, against, times.ratio("two", "torch"), "", bar, column)
+                yield Figure(Table.THREADS, row, times.ratio("two", "one"), "", own_target, column)
+                yield Figure(
+                    Table.THREADS, against, times.ratio("two", "torch"), "", target, column
+                )
     finally:
         tg.set_num_threads(before[0])
         torch.set_num_threads(before[1])
@@ -106,14 +108,14 @@ class Recurrence(NamedTuple):
 
     Attributes:
         name: of it.
-        bar: what ours may take of JAX's time.
+        target: what ours may take of JAX's time.
         step: ``step(np, parameters, carry, x_t) -> (carry, y_t)``.
         parameters, carry: numbers.
         xs: (T, ...).
     """
 
     name: str
-    bar: float
+    target: float
     step: Callable[[Any, Any, Any, Any], Any]
     parameters: tuple[np.ndarray, ...]
     carry: tuple[np.ndarray, ...]
@@ -183,13 +185,13 @@ def recurrences_to_time() -> list[Recurrence]:
     chains = [
         Recurrence(
             f"a chain of {K} scalar states, T = 614",
-            bar,
+            target,
             _chain,
             tuple(map(scalar, rng.uniform(0.1, 0.9, K))),
             tuple(map(scalar, rng.normal(size=K))),
             noise[:614],
         )
-        for K, bar in ((4, 0.5), (16, 0.1), (60, 0.02))
+        for K, target in ((4, 0.5), (16, 0.1), (60, 0.02))
     ]
     return [
         *chains,
@@ -275,7 +277,7 @@ def recurrences(rounds: int) -> Iterator[Figure]:
             functions = {"native": _ours(given), "jax": _jax(given)}
             agree(functions, tolerance=1e-9)
             ratio = interleave(functions, rounds=rounds).ratio("native", "jax")
-            yield Figure(Table.RECURRENCES, given.name, ratio, "", given.bar)
+            yield Figure(Table.RECURRENCES, given.name, ratio, "", given.target)
     finally:
         jax.config.update("jax_enable_x64", before)
 

@@ -63,30 +63,30 @@ def _processor_time() -> float:
 def pictures(rounds: int) -> Iterator[Figure]:
     """Text, layout and SVG of graphs; gradient flows, with the numbers that they show."""
 
-    def figure(row: str, value: float, unit: str, bar: float) -> Figure:
-        if unit == "s" and bar < 0.1:
-            value, unit, bar = 1000 * value, "ms", 1000 * bar
-        return Figure(Table.PICTURES, row, value, unit, bar)
+    def figure(row: str, value: float, unit: str, target: float) -> Figure:
+        if unit == "s" and target < 0.1:
+            value, unit, target = 1000 * value, "ms", 1000 * target
+        return Figure(Table.PICTURES, row, value, unit, target)
 
     seconds = {}
-    for T, bar in ((64, 0.05), (1000, 1.0)):
+    for T, target in ((64, 0.05), (1000, 1.0)):
         loss = lstm(T)
         nodes = len(ancestors([loss.node]))
         seconds[T], _ = best(rounds, text, loss)
-        yield figure(f"graph as DOT text, T = {T} ({nodes:,} nodes)", seconds[T], "s", bar)
+        yield figure(f"graph as DOT text, T = {T} ({nodes:,} nodes)", seconds[T], "s", target)
     half, _ = best(rounds, text, lstm(500))
     yield figure("the same, T = 1000 over T = 500", seconds[1000] / half, "", 2.5)
     if shutil.which("dot"):
-        for T, detail, bar in ((31, "op", 1.0), (62, "op", 2.0), (200, "cell", 2.0)):
+        for T, detail, target in ((31, "op", 1.0), (62, "op", 2.0), (200, "cell", 2.0)):
             loss = lstm(T)
             what = f"{len(ancestors([loss.node])):,} nodes" if detail == "op" else "a box a step"
             drawing = tg.draw(loss, detail=detail)
             taken, _ = best(rounds, drawing.pipe)
-            yield figure(f"layout and SVG by dot, T = {T} ({what})", taken, "s", bar)
-    for T, bar in ((64, 0.05), (1000, 0.5)):
+            yield figure(f"layout and SVG by dot, T = {T} ({what})", taken, "s", target)
+    for T, target in ((64, 0.05), (1000, 0.5)):
         loss = lstm(T)
         taken, svg = best(rounds, flow, loss)
-        yield figure(f"gradient flow, numbers and SVG, T = {T}", taken, "s", bar)
+        yield figure(f"gradient flow, numbers and SVG, T = {T}", taken, "s", target)
         if T == 64:
             yield figure("size of that SVG", len(svg.encode()) / 1000, "kB", 150)
     page = tg.gradient_flow(lstm(32)).html()

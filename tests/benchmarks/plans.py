@@ -36,7 +36,7 @@ def first_call(name: str, problem: Problem, later: int = 5) -> float:
 
 def building(rounds: int) -> Iterator[Figure]:
     """A cell that was never seen: a new size of the inputs makes it one."""
-    for peer, column, bar in (
+    for peer, column, target in (
         ("numpy", "building its plan, NumPy", 20.0),
         ("native", "native", 150.0),
         ("jax", "compiling in jax.jit", None),
@@ -47,7 +47,7 @@ def building(rounds: int) -> Iterator[Figure]:
         for name in CELLS:
             problems = [Problem(name, (100, 16, 64 + i, 128)) for i in range(3)]
             taken = 1e3 * statistics.median(first_call(peer, problem) for problem in problems)
-            yield Figure(Table.PLANS, name, taken, "ms", bar, column)
+            yield Figure(Table.PLANS, name, taken, "ms", target, column)
 
 
 def shorter(rounds: int) -> Iterator[Figure]:

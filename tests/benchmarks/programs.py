@@ -382,15 +382,15 @@ def _markdown(found: dict[str, dict[str, float]], means: dict[str, float]) -> st
     for program, row in found.items():
         cells = (_cell(row.get(name, math.nan), 1.0) for name in means)
         lines.append(f"| {program} | {' | '.join(cells)} |")
-    bars = {"HIPS autograd": BAR}
-    cells = (_cell(mean, bars.get(name, 1.0)) for name, mean in means.items())
+    targets = {"HIPS autograd": BAR}
+    cells = (_cell(mean, targets.get(name, 1.0)) for name, mean in means.items())
     return "\n".join([*lines, f"| geometric mean | {' | '.join(cells)} |"])
 
 
-def _cell(ratio: float, bar: float) -> str:
+def _cell(ratio: float, target: float) -> str:
     if math.isnan(ratio):
         return ""
-    return f"{ratio:.2f}" + (f" {MISSED}" if ratio > bar else "")
+    return f"{ratio:.2f}" + (f" {MISSED}" if ratio > target else "")
 
 
 if __name__ == "__main__":

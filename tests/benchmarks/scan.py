@@ -20,9 +20,9 @@ SIZES: list[Size] = [
     (1000, 8, 64, 64),
     (100, 64, 256, 512),
 ]
-Bars = dict[str, dict[str, Sequence[float]]]
-#: What ours may take, as a part of the peer's time; each is timed where there is a bar.
-BARS: Bars = {
+Targets = dict[str, dict[str, Sequence[float]]]
+#: What ours may take, as a part of the peer's time; each is timed where there is a target.
+TARGETS: Targets = {
     "nn.LSTM": {"torch": (0.75, 1.2, 1.0, 1.4, 1.8, 1.1)},
     "nn.GRU": {"torch": (0.12, 0.5, 0.5, 0.8, 0.25, 1.0)},
     "nn.RNN": {"torch": (0.12, 0.42, 0.38, 0.9, 0.25, 1.0)},
@@ -35,7 +35,7 @@ BARS: Bars = {
         "jax": (2.8, 1.5, 1.3, 1.15, 1.4),
     },
 }
-NATIVE_BARS: Bars = {
+NATIVE_TARGETS: Targets = {
     "nn.LSTM": {"torch": (0.25, 0.8, 0.85, 0.95, 0.8, 1.0)},
     "nn.GRU": {"torch": (0.05, 0.3, 0.3, 0.65, 0.12, 0.85)},
     "nn.RNN": {"torch": (0.08, 0.25, 0.25, 0.65, 0.1, 0.85)},
@@ -48,7 +48,7 @@ NATIVE_BARS: Bars = {
         "jax": (0.8, 0.8, 0.8, 0.85, 0.7),
     },
 }
-#: Slow ones without a bar are timed at the first sizes only.
+#: Slow ones without a target are timed at the first sizes only.
 SLOW, SLOW_SIZES = ("autograd", "mygrad"), 3
 PEERS = {
     "torch": "the loop in torch",
@@ -112,11 +112,11 @@ def contest(problem: Problem, names: Sequence[str], rounds: int) -> Rounds:
 def against_peers(rounds: int) -> Iterator[Figure]:
     """Every net at every size against every peer, and its share of BLAS."""
     later, shares = [], []
-    for name, bars in BARS.items():
+    for name, targets in TARGETS.items():
         for place, size in enumerate(SIZES):
             problem = Problem(name, size)
             peers: dict[str, float | None] = {
-                peer: row[place] for peer, row in bars.items() if place < len(row)
+                peer: row[place] for peer, row in targets.items() if place < len(row)
             }
             if problem.kind.cell and place < SLOW_SIZES:
                 peers |= dict.fromkeys(SLOW, None)
@@ -124,13 +124,15 @@ def against_peers(rounds: int) -> Iterator[Figure]:
                 continue
             times = contest(problem, ["numpy", "native", *peers], rounds)
             column = ",".join(map(str, size))
-            for peer, bar in peers.items():
+            for peer, target in peers.items():
                 if library(peer):
                     ratio = times.ratio("numpy", peer)
-                    yield Figure(Table.PEERS, title(problem, peer), ratio, "", bar, column)
-                if library(peer) and library("native") and bar is not None:
-                    ratio, bar = times.ratio("native", peer), NATIVE_BARS[name][peer][place]
-                    later.append(Figure(Table.NATIVE, title(problem, peer), ratio, "", bar, column))
+                    yield Figure(Table.PEERS, title(problem, peer), ratio, "", target, column)
+                if library(peer) and library("native") and target is not None:
+                    ratio, target = times.ratio("native", peer), NATIVE_TARGETS[name][peer][place]
+                    later.append(
+                        Figure(Table.NATIVE, title(problem, peer), ratio, "", target, column)
+                    )
             share = 100 * times.ratio("products", "numpy")
             shares.append(Figure(Table.BLAS, name, share, "%", None, column))
     yield from later

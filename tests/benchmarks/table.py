@@ -1,4 +1,4 @@
-"""What a benchmark measures, as lines on a terminal and as tables in the README."""
+"""What a benchmark measures, as lines on a terminal and as tables in README.md."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from tinygrad_rnn.io import replacing
 
 README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- figures: python -m tests.benchmarks --readme -->", "<!-- end of figures -->"
 PICTURES = (
     "<!-- figures: python -m tests.benchmarks pictures --readme -->",
@@ -19,7 +20,7 @@ MISSED = "✗"
 
 
 class Table(Enum):
-    """The README's tables, in their order, by what stands above them."""
+    """The tables of the page, in their order, by what stands above them."""
 
     PEERS = (
         "Time of a training step on the NumPy back end, ours / theirs, at sizes T,N,D,H (compiling "
@@ -58,25 +59,25 @@ class Figure:
     """One measured number.
 
     Args:
-        table: where it stands in the README.
+        table: where it stands on the page.
         row: what is measured.
         value: how much of it.
         unit: of the value; empty for a ratio.
-        bar: what it may be at most; None where nothing is asked.
-        column: its place in the row; empty where a row has one figure, which then shows its bar in
-            a column.
+        target: what it may be at most; None where nothing is asked.
+        column: its place in the row; empty where a row has one figure, which then shows its target
+            in a column.
     """
 
     table: Table
     row: str
     value: float
     unit: str = ""
-    bar: float | None = None
+    target: float | None = None
     column: str = ""
 
     @property
     def missed(self) -> bool:
-        return self.bar is not None and not self.value <= self.bar
+        return self.target is not None and not self.value <= self.target
 
     @property
     def measured(self) -> str:
@@ -85,14 +86,14 @@ class Figure:
 
     @property
     def allowed(self) -> str:
-        return "" if self.bar is None else f"{self.bar:g}{self._unit}"
+        return "" if self.target is None else f"{self.target:g}{self._unit}"
 
     @property
     def _unit(self) -> str:
         return f" {self.unit}" if self.unit else ""
 
     def __str__(self) -> str:
-        verdict = "" if self.bar is None else f"bar {self.allowed}{'  MISSED' * self.missed}"
+        verdict = "" if self.target is None else f"target {self.allowed}{'  MISSED' * self.missed}"
         return f"{self.row:<66} {self.column:>25} {self.measured:>10}  {verdict}".rstrip()
 
 
@@ -104,7 +105,7 @@ def markdown(figures: Iterable[Figure]) -> str:
     for figure in figures:
         rows.setdefault(figure.row, {})[figure.column] = figure
     if columns == [""]:
-        lines = ["| what | measured | bar |", "|---|---:|---:|"]
+        lines = ["| what | measured | target |", "|---|---:|---:|"]
         for row, cells in rows.items():
             mark = f" {MISSED}" if cells[""].missed else ""
             lines.append(f"| {row} | {cells[''].measured} | {cells[''].allowed}{mark} |")
@@ -117,9 +118,9 @@ def markdown(figures: Iterable[Figure]) -> str:
 
 
 def _cell(figure: Figure) -> str:
-    if figure.bar is None:
+    if figure.target is None:
         return figure.measured
-    return f"{figure.measured} ({figure.bar:g}){f' {MISSED}' if figure.missed else ''}"
+    return f"{figure.measured} ({figure.target:g}){f' {MISSED}' if figure.missed else ''}"
 
 
 def write(path: Path, body: str, place: tuple[str, str] = (BEGIN, END)) -> None:
@@ -138,4 +139,15 @@ def write(path: Path, body: str, place: tuple[str, str] = (BEGIN, END)) -> None:
         file.write(f"{head}{opening}\n\n{body.strip()}\n\n{closing}{tail}".encode())
 
 
-__all__ = ["BEGIN", "END", "MISSED", "PICTURES", "README", "Figure", "Table", "markdown", "write"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "MISSED",
+    "PAGE",
+    "PICTURES",
+    "README",
+    "Figure",
+    "Table",
+    "markdown",
+    "write",
+]

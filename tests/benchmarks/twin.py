@@ -112,10 +112,10 @@ def main() -> int:
     difference = float(np.max(np.abs(ours - peer)[:100] / peer[:100]))
     my_bits, their_bits = bits_per_character(mine, held_out), held_out_bits(theirs, held_out)
     apart = abs(my_bits - their_bits) / their_bits
-    print(f"losses of the first 100 steps differ by at most {difference:.1e} (bar 1e-3)")
+    print(f"losses of the first 100 steps differ by at most {difference:.1e} (target 1e-3)")
     print(
         f"held-out bits per character after {options.steps} steps: ours {my_bits:.4f}, "
-        f"PyTorch {their_bits:.4f}, {100 * apart:.2f} % apart (bar 1 %)"
+        f"PyTorch {their_bits:.4f}, {100 * apart:.2f} % apart (target 1 %)"
     )
     print(f"time per step: ours / PyTorch {my_time / their_time:.2f}")
     return 0 if difference <= 1e-3 and apart <= 0.01 else 1
