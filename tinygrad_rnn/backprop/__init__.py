@@ -1,7 +1,9 @@
-"""Differentiation: the reverse sweep, and the functions that are made of it.
+"""Differentiation: the reverse sweep, and the functions that use it.
 
-``reverse`` is the chain rule over a graph, ``derivatives`` the functions that users call, and
-``regions`` the functions of several operations that the graph holds as one node.
+``reverse`` is the chain rule over a graph. It adds cotangents up (``cotangents``), puts weight
+gradients off until one product computes them (``deferred``), and leaves unusual kinds of node to
+``pullbacks``. ``derivatives`` has the functions that users call. ``regions`` has functions of
+several operations that are one node. ``carried`` warns of a state that was not detached.
 """
 
 from .deferred import Deferred

@@ -1,9 +1,9 @@
-"""A state that was carried into the next training step without a cut: found in backward.
+"""A warning in backward: a state was carried into the next training step and not detached.
 
-In truncated BPTT the state of one window starts the next one, as a constant. Where somebody forgets
-to detach it, each backward runs through the windows before as well. Nothing breaks: the gradients
-of the old windows, for weights that have changed since, are added again, and every training step
-takes longer than the one before.
+In truncated BPTT the last state of one window starts the next window, as a constant. If it is not
+detached, each backward also runs through the windows before. No error shows it. The gradients of
+the old windows are added again, for weights that have changed since. Every training step takes
+longer than the one before.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Derivatives of tensors and of functions: each is one sweep, or a few.
 
-A function's derivative is taken at a variable of its own, with the sweep recorded, so that all of
-these can be applied to each other.
+The derivative of a function is taken at a variable that the function gets for itself, and the sweep
+is recorded. So all of these can be applied to each other.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def grad(
             raise ValueError(f"grad: input {i} ({describe(x)}) does not require grad")
     seed = seed_of(output, grad_output, "grad", "grad(y, x, grad_output)")
     found: dict[Node, Any] = {}
-    # A step that scan traces has no numbers to run the rules on: there they run on Tensors.
+    # While scan traces a step there are no numbers, so the rules run on Tensors.
     tracing = current().tracing
     _require_gradients(tracing)
     on_tensors = create_graph or tracing is not None
@@ -115,17 +115,17 @@ def _as_result(cotangent: Any, x: Value) -> Value:
 
 
 def _require_gradients(tracing: Any) -> None:
-    """Let whoever records operations without a graph refuse: all gradients would be zeros."""
+    """Raise if a trace records operations without a graph: all gradients would be zeros."""
     refuse = getattr(tracing, "refuse_gradient", None)
     if refuse is not None:
         refuse()
 
 
 def _variable(x: Any, where: str) -> Any:
-    """A place in the graph for x that is this function's own: a leaf, or a copy of a live x."""
+    """A new place in the graph for x: a leaf, or a copy of an x that requires grad."""
     _require_gradients(current().tracing)
     if isinstance(x, Value) and x.node is not None:
-        with enable_grad():  # what is computed here is differentiated even under no_grad
+        with enable_grad():  # the function is differentiated even under no_grad
             copy: Value = ops.positive(x)
         return copy
     if isinstance(x, Value) and current().tracing is not None:
@@ -141,7 +141,7 @@ def _value(y: Any) -> Value:
 
 
 def _settled(result: Value, own: set[Node | None]) -> Tensor:
-    """Without a graph, if all it could lead back to are the variables made here."""
+    """The result, without its graph if that leads only to variables made in this file."""
     node = result.node
     if node is None:
         return result  # type: ignore[return-value]
@@ -181,7 +181,7 @@ def value_and_grad(
             value = _value(f(x, *args[1:], **keywords))
         settled = _settled(value, {x.node})
         with enable_grad():
-            # What else f depends on may be wanted of the gradient too, by an outer derivative.
+            # An outer derivative may differentiate the gradient for what else f depends on.
             gradient = grad(value, x, create_graph=settled.node is not None)
         return settled, _settled(gradient, {x.node})
 

@@ -1,8 +1,8 @@
 """Functions of several operations that are one node of the graph.
 
-``checkpoint`` forgets what is inside and computes it again; ``fuse`` has it written by hand. Either
-way the node can be *expanded*: the operations that it stands for are recorded in its place, to be
-differentiated, or drawn.
+``checkpoint`` keeps no intermediates and computes them again in backward; ``fuse`` has a backward
+written by hand. Both nodes can be *expanded*: their operations are recorded instead of the node,
+to be differentiated or drawn.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def checkpoint(f: Callable[..., _R], *args: Any) -> _R:
     Args:
         f: a function that returns a Tensor or a tuple of Tensors. It runs again in backward and
             must compute the same: seeded random numbers, no tensors rebound in between.
-        *args: what f takes; Tensors that f reaches by closure get their gradients too.
+        *args: the arguments of f. Tensors in f's closure get their gradients too.
 
     Returns:
-        What f returns.
+        The result of f.
 
     Raises:
-        TypeError: f returned something else than Tensors.
+        TypeError: f returned anything but Tensors.
         ValueError: (in backward) the recomputed output differs in any bit from the first one.
 
     Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
@@ -57,8 +57,8 @@ def checkpoint(f: Callable[..., _R], *args: Any) -> _R:
     >>> bool(np.allclose(x.grad, np.tanh([1, 2]) + [1, 2] * (1 - np.tanh([1, 2]) ** 2)))
     True
 
-    A long sequence in pieces. What f returns is kept, so it returns its part of the loss, and no
-    outputs; xs is a Tensor, of which pieces are views (of arrays copies are kept).
+    A long sequence in pieces. The result of f stays in memory, so f returns its part of the loss
+    and no outputs. xs is a Tensor: its pieces are views. (Arrays would be copied.)
 
     >>> lstm, xs = tg.nn.LSTM(1, 4, rng=0), tg.Tensor(np.ones((9, 2, 1), np.float32))
     >>> def piece(h, c, x):
@@ -73,7 +73,7 @@ def checkpoint(f: Callable[..., _R], *args: Any) -> _R:
     """
     if not current().recording or current().tracing is not None:
         return f(*args)
-    # What f will be given again: arrays that nobody else can write into, places in the graph.
+    # The arguments for the second run: arrays that nobody else can write into, and their nodes.
     kept = tuple(
         attach(a._array, a.node)
         if isinstance(a, Value)
@@ -89,7 +89,7 @@ def checkpoint(f: Callable[..., _R], *args: Any) -> _R:
     saved = tuple(y._array for y in outputs)
 
     def again(node: Node) -> list[Value]:
-        # The node may have been recorded anew, on what its inputs were expanded into.
+        # The node may be a new one, whose inputs are the expanded nodes of the first one's.
         place = dict(zip(border, node.parents, strict=True))
         args = tuple(
             attach(a._array, place.get(a.node, a.node)) if isinstance(a, Value) else a  # type: ignore[arg-type]
@@ -117,7 +117,7 @@ def picked_from(node: Node, index: int) -> Value:
 
 
 def _run(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, list[Value], list[Node]]:
-    """f's result, its tensors in order, and the nodes from outside that they depend on."""
+    """f's result, its tensors in order, and the outside nodes that they depend on."""
     since = next_number()
     results = f(*args)
     outputs = [results] if isinstance(results, Value) else results
@@ -156,19 +156,19 @@ def fuse(
 ) -> Callable[..., Any]:
     """Give a function of several operations a hand-written forward and backward of one node.
 
-    Recording is then one node instead of many. Everything else stays the reference's: it runs on
-    ndarrays, inside ``detect_anomaly`` and wherever the node's inside is asked for (a second
-    derivative, a picture). A property test has to tie the two.
+    A call then records one node instead of many. The reference itself still runs on ndarrays,
+    inside ``detect_anomaly``, and where a second derivative or a picture needs the single
+    operations. A property test has to show that both compute the same.
 
     Args:
-        reference: ``reference(*inputs)`` in the library's operations: a tuple of Tensors or
-            arrays from Tensors, arrays and None.
+        reference: ``reference(*inputs)`` in the library's operations. It takes Tensors, arrays and
+            None, and returns a tuple of Tensors or arrays.
         forward: ``forward(*arrays) -> (outputs, saved)`` in plain NumPy.
-        vjps: ``vjps(gs, saved, live, *arrays)``: the cotangents of all inputs, given the list of
-            those of the outputs, None where missing; None where ``live`` says that it is not
-            wanted. A weight's may be a :class:`Deferred`.
-        without_graph: the same as ``forward``, for calls of which nothing is recorded and so
-            nothing has to be saved; None for ``forward`` itself.
+        vjps: ``vjps(gs, saved, live, *arrays)`` returns the cotangent of each input. ``gs`` lists
+            the cotangents of the outputs, None where there is none. The result may be None for an
+            input that is not ``live``, and a :class:`Deferred` for a weight.
+        without_graph: the same as ``forward``, for calls that record nothing and so have nothing
+            to save; None for ``forward`` itself.
 
     Returns:
         A function with the reference's arguments and results.
@@ -211,10 +211,10 @@ def fuse(
 
 
 def expanded(nodes: Sequence[Node]) -> list[Node]:
-    """The places of the same values in a graph in which no node hides several operations.
+    """The nodes of the same values in a graph where every node is a single operation.
 
-    Nodes made by :func:`fuse` and :func:`checkpoint` are replaced by the operations that they
-    stand for, and what was computed from these is recorded anew; leaves stay what they are.
+    The operations of :func:`fuse` and :func:`checkpoint` replace their nodes. All nodes that were
+    computed from those are recorded again. Leaves stay the same nodes.
     """
     order = ancestors(nodes)
     while any(node.primitive is not None and node.primitive.expand for node in order):

@@ -102,10 +102,10 @@ def sweep(
     Args:
         seeds: the cotangent of each node to start from (ndarrays, or Tensors where
             ``differentiable``); a node with several outputs has a list, None where missing.
-        wanted: the nodes whose cotangents to return, and the only ones that are worked
-            towards; None for every leaf.
+        wanted: the nodes whose cotangents to return. Only nodes that lead to one of them are
+            visited. None for every leaf.
         differentiable: run the rules on Tensors, recording what they do.
-        since: nodes with a smaller creation number are not passed.
+        since: the sweep ends at nodes with a smaller creation number.
         order: ``ancestors(seeds, since)``, where the caller has it.
 
     Returns:

@@ -1,8 +1,8 @@
 """How an operation runs for all time steps in one call.
 
-A *block* (T, ...) holds one value of every time step. An operation that no step has to wait for
-can run on blocks: one call in the place of T. Its *batch rule* says how, and stands beside the
-operation like its derivative:
+A *block* (T, ...) holds the values of all time steps. If an operation does not depend on the carry,
+one call on blocks replaces T calls. Its *batch rule* says how. It stands beside the operation, like
+its derivative:
 
     @differentiable(rule, batch=lambda keywords, operands: {"axis": operands[0].axes(...)})
 """
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-#: A function of blocks (and of what is the same at every step) that gives a block.
+#: A function of blocks, and of values that all steps share, that returns a block.
 Blocks: TypeAlias = Callable[..., Any]
 #: ``rule(keywords, operands)``: see ``Primitive.batch``.
 BatchRule: TypeAlias = (
@@ -23,11 +23,11 @@ BatchRule: TypeAlias = (
 
 
 class Operand(NamedTuple):
-    """What a batch rule knows of an operand.
+    """What a batch rule knows about an operand.
 
     Attributes:
         shape: at one time step.
-        over_time: whether it is a block, (T, *shape); else it is the same at every step.
+        over_time: whether it is a block, (T, *shape); if not, all steps share it.
     """
 
     shape: tuple[int, ...]
@@ -50,7 +50,7 @@ def batch_elementwise(
 ) -> Blocks | None:
     """The batch rule of every operation that broadcasts.
 
-    NumPy matches axes from the last one: operands of fewer axes get axes of length 1 behind T.
+    NumPy matches axes from the last one, so operands with fewer axes get axes of length 1 after T.
     """
     rank = max(len(x.shape) for x in operands)
     if any(np.ndim(constant) > rank for constant in keywords.values()):

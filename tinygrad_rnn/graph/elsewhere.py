@@ -1,4 +1,4 @@
-"""Names that other libraries give to what this one has too: an unknown name says which is ours."""
+"""Names of other libraries: the error for an unknown name says what it is called here."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ of_modules = {
 
 
 class _Elsewhere:
-    """An attribute that is missing, and says in its AttributeError what to write instead."""
+    """A missing attribute whose AttributeError says what to write instead."""
 
     def __init__(self, name: str, ours: str):
         self.name, self.ours = name, ours
@@ -110,9 +110,9 @@ class _Elsewhere:
 
 
 def hint_at(cls: type, names: dict[str, str]) -> None:
-    """Let a class answer to another library's names, as far as it has no such attribute.
+    """Give a class hints for those names of another library that it does not have.
 
-    A ``__getattr__`` would do the same and make every attribute slower: recording an operation
+    A ``__getattr__`` would do the same, but it makes every attribute slower: recording an operation
     takes 5 % longer with it.
     """
     for name, ours in names.items():

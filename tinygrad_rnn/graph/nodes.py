@@ -57,18 +57,17 @@ class Node:
 
     Attributes:
         primitive: the operation; None for a leaf.
-        parents: for each input the node it came from. A constant has none: its name stands
-            there, or None.
-        arrays: for each input the array (or Python scalar) it held when the operation ran.
-            Rebinding a tensor's ``.data`` later does not change what is differentiated.
+        parents: for each input the node that computed it. For a constant: its name, or None.
+        arrays: for each input the array (or Python scalar) that it held when the operation ran.
+            If a tensor's ``.data`` is rebound later, the gradient is still that of this array.
         output: the array that came out (for a leaf: the data it was made with).
         keywords: the operation's other arguments.
         scope: module path and time step, see :class:`Scope`.
-        number: creation number. Inputs are always older than what is computed from them.
+        number: creation number. A node's inputs have smaller numbers than the node.
         name: what pictures call it, or None.
         grad: the accumulated gradient of a leaf (of any node after ``retain_grads``), or None.
-        reached: of a leaf, the numbers of the oldest and the newest operation in the graph of the
-            last backward that reached it; None before the first.
+        reached: of a leaf, which graph the last backward to reach it went through: the numbers
+            of that graph's oldest and newest operation. None before the first backward.
     """
 
     __slots__ = (
@@ -106,7 +105,7 @@ class Node:
 
 
 class Value:
-    """An array and its place in the graph: all that the engine knows of a Tensor.
+    """An array and its place in the graph: everything that the engine knows about a Tensor.
 
     ``tensor.Tensor`` adds the operators. ``node`` is None where no gradient flows; a constant
     keeps its name in ``_label`` so that pictures can show it.
@@ -120,15 +119,15 @@ class Value:
 
 
 def ancestors(nodes: Iterable[Node], since: int = 0) -> list[Node]:
-    """The given nodes and all they were computed from, newest first.
+    """The given nodes and all nodes that they were computed from, newest first.
 
-    Every node stands before its parents (creation numbers only grow), so this one list is the
-    order of the backward sweep and, reversed, of the forward pass. No recursion: the depth of
-    a graph is not limited by Python's stack. O(n log n) in the number of nodes.
+    Creation numbers only grow, so every node stands before its parents. This list is the order of
+    the backward sweep and, reversed, of the forward pass. There is no recursion, so Python's stack
+    does not limit the depth of a graph. O(n log n) in the number of nodes.
 
     Args:
         nodes: where to start.
-        since: nodes with a smaller creation number are listed, but not what lies behind them.
+        since: a node with a smaller creation number is listed, but its parents are not.
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.Tensor(2.0, requires_grad=True, name="x")

@@ -1,8 +1,8 @@
 """Where in the program an operation ran, and whether it is recorded.
 
-What one thread is doing (recording or not, checking for NaN or not, inside which modules and which
-time step) is one immutable object in a context variable. Every change is a ``with`` block that puts
-the object before it back, whatever happens inside.
+One immutable object in a context variable holds the state of a thread: whether it records, whether
+it checks for NaN, in which modules and at which time step it is. Every change is a ``with`` block,
+which restores the object before it, exceptions included.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _R = TypeVar("_R")
 
 
 class _State:
-    """What one thread is doing: does it record, does it check for NaN, and in which scope.
+    """The state of a thread: whether it records, whether it checks for NaN, and its scope.
 
-    While a step is traced (``scan``), ``tracing`` is called in the place of ``apply`` for every
-    operation on Tensors, and what ``tg.grad`` is asked for is appended to its ``asked``; else None.
-    ``backend`` is the one that ``scan`` was told to use.
+    While ``scan`` traces a step, ``tracing`` is called instead of ``apply`` for every operation on
+    Tensors, and calls of ``tg.grad`` are appended to its ``asked``. Otherwise ``tracing`` is None.
+    ``backend`` is the one that the user chose for ``scan``.
     """
 
     __slots__ = ("anomaly", "backend", "plain", "recording", "scope", "tracing")
@@ -78,7 +78,7 @@ class _Switch:
         raise NotImplementedError
 
     def _another(self) -> _Switch:
-        """One that does the same."""
+        """A switch that does the same."""
         return type(self)()
 
     def __enter__(self) -> None:
@@ -110,7 +110,7 @@ class _Switch:
 
             @functools.wraps(function)
             async def wait(*args: _P.args, **keywords: _P.kwargs) -> Any:
-                with self._another():  # another task may run meanwhile
+                with self._another():  # another task may enter this one meanwhile
                     return await function(*args, **keywords)
 
             return wait  # type: ignore[return-value]

@@ -1,7 +1,7 @@
-"""Writing into a Tensor: refused, with the line to write in its place.
+"""Writing into a Tensor: an error that shows the line to write instead.
 
-An array in a graph must stay as it was when the operations ran on it, or the gradient would be
-that of other numbers. So a Tensor's numbers change in one way only: ``t.data = new`` rebinds them.
+An array in a graph must keep the numbers that the operations saw, or the gradient would belong to
+other numbers. So there is one way to change a Tensor's numbers: ``t.data = new`` rebinds them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _optimiser = "let an optimiser do it, such as tg.optim.SGD(parameters, lr=0.1).s
 
 
 def _guarded(name: str, refusal: str) -> Any:
-    """One of ndarray's methods that write into the array, for an array that may be read-only."""
+    """A method of ndarray that writes into the array, for an array that may be read-only."""
     write = getattr(ndarray, name)
 
     def method(self: ndarray, *args: Any, **keywords: Any) -> Any:
@@ -45,7 +45,7 @@ def _method(name: str) -> Any:
 
 
 class ReadOnlyArray(ndarray):
-    """What ``t.data`` of a leaf gives: who writes into it is told the line to write instead.
+    """The array that ``t.data`` of a leaf returns. Writing into it raises, and shows what to write.
 
     Everything that NumPy computes from it is an ordinary ndarray.
     """
@@ -71,7 +71,7 @@ class ReadOnlyArray(ndarray):
 
     def __getitem__(self, index: Any) -> Any:
         part = super().__getitem__(index)
-        # What advanced indexing gives is a copy, and belongs to whoever asked for it.
+        # Advanced indexing returns a copy, which the caller may write into.
         return part.view(ndarray) if isinstance(part, ndarray) and part.flags.writeable else part
 
     __setitem__ = _guarded(
@@ -104,10 +104,10 @@ def teaching_view(array: Any) -> Any:
 
 
 def in_place(operation: Callable[[Any, Any], Any], sign: str) -> Callable[[Any, Any], Any]:
-    """An operator such as ``+=`` for Tensors: ``x += y`` is ``x = x + y``, but not for a leaf.
+    """An operator such as ``+=`` for Tensors: ``x += y`` is ``x = x + y``, but a leaf refuses it.
 
-    In ``for p in parameters: p -= lr * p.grad`` it would make a new Tensor of the name p, and the
-    parameter would stay as it is.
+    In ``for p in parameters: p -= lr * p.grad`` it would bind the name p to a new Tensor, and the
+    parameter would not change.
     """
 
     def method(self: Value, x: Any) -> Any:

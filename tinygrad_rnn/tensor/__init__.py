@@ -1,8 +1,8 @@
 """Tensor: an array, its gradient and its place in the graph, with NumPy's manners.
 
-``tensor`` is the class: operators, methods and Python's protocols. ``dispatch`` is how NumPy's own
-functions find the library's operations. ``interchange`` is DLPack, and how a notebook shows a
-Tensor; ``namespace`` has the functions of the array API.
+``tensor`` is the class: operators, methods and Python's protocols. ``dispatch`` maps NumPy's own
+functions to the library's operations. ``interchange`` has DLPack and the HTML for notebooks;
+``namespace`` has the functions of the array API.
 """
 
 from typing import Any

@@ -1,12 +1,12 @@
-"""How NumPy's functions find the library's operations, when one of their arguments is a Tensor.
+"""How a call of a NumPy function on Tensors reaches the library's operation.
 
-NumPy asks the Tensor (``__array_ufunc__`` for ufuncs, ``__array_function__`` for the others). A
-function that the library has by the same name is called in its place; one that has no derivative
-to drop sees the arrays; any other raises TypeError and is named.
+NumPy asks the Tensor: by ``__array_ufunc__`` for ufuncs, by ``__array_function__`` for the others. If
+the library has an operation of the same name, that is called. A function without a derivative gets
+the Tensors' arrays. Any other function raises a TypeError that names it.
 
-A function of NumPy's takes its arguments in NumPy's order and under NumPy's names. For each an
-*adapter* of the same signature is written out when it is first called, so that Python binds the
-arguments, and what has no meaning here is refused by name.
+The caller passes arguments in NumPy's order and by NumPy's names. So each function gets an *adapter*
+with NumPy's signature, generated at its first call: Python binds the arguments, and an argument that
+has no meaning here is refused by name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Function = Callable[..., Any]
 
 
 def _plain(x: Any) -> Any:
-    """Arrays in the place of Tensors, in sequences too."""
+    """x with arrays instead of Tensors, in sequences too."""
     if isinstance(x, Value):
         return x._array
     if isinstance(x, (list, tuple)):
@@ -35,7 +35,7 @@ def _plain(x: Any) -> Any:
 
 
 def _without_gradient(function: Function) -> Function:
-    """A function without a derivative to drop: it sees the arrays, and gives what it gives."""
+    """A function that has no derivative: it gets the arrays, and its result is returned."""
 
     def call(*args: Any, **keywords: Any) -> Any:
         return function(*map(_plain, args), **{k: _plain(v) for k, v in keywords.items()})
@@ -51,7 +51,7 @@ def _names(text: str) -> list[str]:
 
 
 def _named(module: Any, operations: dict[str, Function]) -> dict[Any, Function]:
-    """What a module of NumPy's has by the names of operations, each with the operation."""
+    """The functions of a NumPy module that have the name of an operation, each with that."""
     return {
         getattr(module, name): operation
         for name, operation in operations.items()
@@ -66,12 +66,12 @@ _by_name = _named(np, _operations) | _named(
     np.linalg, {name: getattr(linalg, name) for name in linalg.__all__}
 )
 
-#: NumPy's ufuncs, each with the operation of its name.
+#: NumPy's ufuncs, each with the operation of the same name.
 ufuncs: dict[np.ufunc, Function] = {
     theirs: ours for theirs, ours in _by_name.items() if isinstance(theirs, np.ufunc)
 }
 
-#: Those that give booleans or integers, or take nothing else: they give Tensors without a graph.
+#: Ufuncs that return booleans or integers, or take nothing else: no graph is recorded.
 constant_ufuncs = frozenset(
     getattr(np, name)
     for name in _names(
@@ -116,7 +116,7 @@ def _outer(op: Function, x: Any, y: Any) -> Any:
 
 
 def _along_first(op: Function, name: str, inputs: tuple[Any, ...], keywords: Any) -> Any:
-    """A method of a ufunc, which works along axis 0 where no axis is named."""
+    """A method of a ufunc: along axis 0 by default."""
     names = ("axis", "dtype", "out", "keepdims", "initial", "where")
     given = dict(zip(names, inputs[1:], strict=False)) | keywords
     given = {"axis": 0} | {k: v for k, v in given.items() if v is not np._NoValue}
@@ -171,7 +171,7 @@ def _where(condition: Any, *branches: Any) -> Any:
     return ops.where(condition, *branches) if branches else np.nonzero(_plain(condition))
 
 
-# NumPy's functions whose arguments are not matched by their names.
+# NumPy's functions whose arguments need more than matching names.
 _written_here: dict[Function, Function] = {
     np.clip: _clip,
     np.einsum: _einsum,
@@ -192,7 +192,7 @@ _without_derivative = _names(
 )
 
 
-#: NumPy's functions that Tensors take; ``adapter`` makes of the operation what is called.
+#: NumPy's functions that take Tensors, each with ours; ``adapter`` translates the arguments.
 functions: dict[Function, Function] = {
     theirs: ours for theirs, ours in _by_name.items() if not isinstance(theirs, np.ufunc)
 }
@@ -203,13 +203,13 @@ functions |= {
 }
 functions |= _written_here
 
-#: NumPy's other names for arguments of ours that have a default.
+#: NumPy's names for our arguments, where they differ; only arguments with a default.
 _our_names = {"xs": "arrays"}
-#: Arguments that change no value.
+#: Arguments that change no value: they are ignored.
 _meaningless = frozenset({"casting", "kind", "like", "device", "copy", "order"})
 
-# What functions written in C did not tell of themselves before NumPy 2.4.
-_told: dict[Function, Function] = {
+# Signatures of functions written in C, which `inspect` cannot see before NumPy 2.4.
+_signatures: dict[Function, Function] = {
     np.concatenate: lambda arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind": None,
     np.dot: lambda a, b, out=None: None,
     np.inner: lambda a, b, /: None,
@@ -219,7 +219,7 @@ _told: dict[Function, Function] = {
 
 
 def _signature(function: Function) -> inspect.Signature:
-    return inspect.signature(_told.get(function, function))
+    return inspect.signature(_signatures.get(function, function))
 
 
 @functools.cache
@@ -232,7 +232,7 @@ def adapter(function: Function) -> Function | None:
 
 
 def _written(function: Function, theirs: inspect.Signature, known: inspect.Signature) -> Function:
-    """The adapter. What has no default is passed by position, the rest by name: of np.std
+    """The adapter: arguments without a default go by position, the others by name. For np.std:
 
     def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, ...):
         if out is not defaults["out"]: refuse("out")
@@ -278,7 +278,7 @@ def _refuse(name: str) -> Any:
 
 
 def call_function(function: Function, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-    """A function of NumPy's on Tensors."""
+    """Call our operation for a NumPy function that got Tensors."""
     call = adapter(function)
     if call is None:
         raise TypeError(f"{function.__module__}.{function.__name__} has no rule for Tensors")

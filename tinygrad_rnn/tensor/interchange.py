@@ -41,7 +41,7 @@ def _capsule(array: ndarray, **keywords: Any) -> Any:
 
 
 def taken_in(data: Any) -> Any:
-    """Data for ``np.asarray``: what has DLPack alone becomes an array."""
+    """Data for ``np.asarray``: an object that has only DLPack becomes an array."""
     if hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
         return np.from_dlpack(data)
     return data
@@ -53,7 +53,7 @@ _ROWS, _COLUMNS = 10, 10  # shown of a matrix
 
 
 def html_of(x: Tensor) -> str:
-    """What a Tensor is, and a table of its numbers."""
+    """The dtype, shape and numbers of a Tensor, as HTML."""
     parts = [f"<b>{type(x).__name__}</b>"]
     if x.name:
         parts.append(f"<code>{escape(x.name)}</code>")
@@ -72,7 +72,7 @@ def _lines(array: ndarray) -> str:
 
 
 def _table(array: ndarray) -> str:
-    """A matrix; of a large one the first and last rows and columns."""
+    """A matrix as a table; of a large matrix only the first and last rows and columns."""
     rows = _shown(array.shape[0], _ROWS)
     columns = _shown(array.shape[1], _COLUMNS)
     lines = [["", *("&hellip;" if j is None else str(j) for j in columns)]]
@@ -95,7 +95,7 @@ def _cell(array: ndarray, i: int | None, j: int | None) -> str:
 
 
 def _shown(n: int, most: int) -> list[int | None]:
-    """The numbers from 0 to n; of many the first and last ones, and None between."""
+    """The numbers from 0 to n - 1; if they are many, the first and last, with None between."""
     if n <= most:
         return list(range(n))
     half = most // 2

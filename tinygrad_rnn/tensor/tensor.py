@@ -1,4 +1,4 @@
-"""The class Tensor: everything that computes is one of ``ops``; here Python and NumPy find it."""
+"""The class Tensor: operators, methods and protocols by which Python and NumPy reach ``ops``."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Tensor(Value):
     ):
         array = np.array(numeric(interchange.taken_in(data), "Tensor"), dtype=dtype)
         numeric(array, "Tensor")
-        # Big-endian floats, as old file formats hold them, would become native in the first op.
+        # Old file formats hold big-endian floats. The first operation would make them native.
         self._array = read_only(array.astype(array.dtype.newbyteorder("="), copy=False))
         self.node = None
         self.name = name
@@ -422,7 +422,7 @@ class Tensor(Value):
 
     # ── other libraries' protocols ───────────────────────────────────────────────────────
 
-    #: Series and DataFrames leave an operation to the Tensor: theirs are 3000 and 4000.
+    #: pandas leaves an operation to the Tensor: its own priorities are 3000 and 4000.
     __pandas_priority__ = 5000
 
     @property
@@ -459,7 +459,7 @@ class Tensor(Value):
         return interchange._CPU
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it."""
+        """HTML for notebooks."""
         return interchange.html_of(self)
 
     # ── NumPy's protocols ────────────────────────────────────────────────────────────────
@@ -479,7 +479,7 @@ class Tensor(Value):
         return read_only(array)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
-        # The commonest case first: NumPy itself has taken half of the time already.
+        # The most common case first, for speed.
         if method == "__call__" and not keywords:
             op = _ufuncs.get(ufunc)
             if op is not None:
