@@ -1,12 +1,12 @@
 """How a call of a NumPy function on Tensors reaches the library's operation.
 
-NumPy asks the Tensor: by ``__array_ufunc__`` for ufuncs, by ``__array_function__`` for the others. If
+NumPy asks the Tensor: by ``__array_ufunc__`` for ufuncs, by ``__array_function__`` for others. If
 the library has an operation of the same name, that is called. A function without a derivative gets
 the Tensors' arrays. Any other function raises a TypeError that names it.
 
-The caller passes arguments in NumPy's order and by NumPy's names. So each function gets an *adapter*
-with NumPy's signature, generated at its first call: Python binds the arguments, and an argument that
-has no meaning here is refused by name.
+The caller passes arguments in NumPy's order and by NumPy's names. So each function gets an
+*adapter* with NumPy's signature, generated at its first call: Python binds the arguments. It
+refuses an argument that has no meaning here, by name.
 """
 
 from __future__ import annotations
