@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tests.cases import rows
 from tinygrad_rnn.graph import table
-from tinygrad_rnn.testing.cases import rows
 
 _moving = [name for name, op in table.items() if op.moves]
 
