@@ -62,7 +62,7 @@ class _Writer:
         if self.left < 0 or primitive is None:
             return "…", False
         parts = [self.operand(node, i) for i in range(len(node.parents))]
-        symbol = labels.sign(primitive)
+        symbol = primitive.sign
         if symbol is not None and len(parts) == 2:
             if symbol in "+−":
                 second = self.bracketed(parts[1]) if symbol == "−" else parts[1][0]
