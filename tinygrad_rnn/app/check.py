@@ -212,7 +212,7 @@ def _print_mutants(file: OperationsFile, subjects: Sequence[Subject], seed: int)
     """Break the rules of a file and print, for each operation, which mistakes nothing noticed."""
     # An operation need not say in which of its arguments it is linear.
     unsaid = {
-        (s.primitive.name, "linear", "claimed in all arguments")
+        (s.primitive, "linear", "claimed in all arguments")
         for s in subjects
         if s.primitive is not None and s.primitive.linear == ()
     }

@@ -596,7 +596,7 @@ def noticed_by(mutant: Mutant, subject: Subject, seed: int = 0, draws: int = 5) 
 def run(
     subjects: Iterable[Subject],
     *,
-    equivalent: Container[tuple[str, int | str, str]] = (),
+    equivalent: Container[tuple[Primitive, int | str, str]] = (),
     seed: int = 0,
     report: Callable[[int, Tally], None] = lambda done, tally: None,
 ) -> Tally:
@@ -604,8 +604,9 @@ def run(
 
     Args:
         subjects: the operations, each with its cases; those without a primitive are passed over.
-        equivalent: mutants that nobody can tell from the rule, each as the name of the primitive,
-            :attr:`Mutant.rule` and :attr:`Mutant.how`; they are left out.
+        equivalent: mutants that nobody can tell from the rule, each as its
+            :attr:`Mutant.primitive`, :attr:`Mutant.rule` and :attr:`Mutant.how`; they are left
+            out.
         seed: of the random numbers that the laws use.
         report: called with the number of operations done and the tally so far.
 
@@ -622,7 +623,7 @@ def run(
                 raise AssertionError(f"{case.name}: {broken[0]} fails already: {broken[1]}")
         rules: set[int | str] = set()
         for mutant in () if primitive is None else list(mutants(primitive, cases)):
-            if (mutant.primitive.name, mutant.rule, mutant.how) in equivalent:
+            if (mutant.primitive, mutant.rule, mutant.how) in equivalent:
                 continue
             if mutant.how != "un-broadcasting dropped" and mutant.rule not in rules:
                 rules.add(mutant.rule)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ..bptt.structure import Structure, getitem
 from ..graph import Node
-from ..ops import linear
+from ..ops import primitives
 from . import labels
 from .svg import shortened
 
 _most_operations, _most_equations = 40, 8
-_linear = linear.primitive  # type: ignore[attr-defined]
+_linear = primitives.linear
 
 
 def equations(structure: Structure, node: Node) -> list[str]:

@@ -10,15 +10,14 @@ from numpy import ndarray
 
 from ..bptt.structure import getitem
 from ..graph import Node, Primitive
-from ..ops import indexing, products
+from ..ops import primitives
 
 #: Keywords that say no more than the shape of the output does.
 _redundant = frozenset({"shape", "keepdims"})
 _longest = 24
 MOST = 40  #: columns of a name
 
-_place: Primitive = indexing._place.primitive  # type: ignore[attr-defined]
-_einsum: Primitive = products._einsum
+_place, _einsum = primitives.place, primitives.einsum
 
 
 def name(text: str) -> str:
