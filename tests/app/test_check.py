@@ -1,12 +1,19 @@
 """``python -m tinygrad_rnn check``: verdicts, exit codes, messages."""
 
 import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import tinygrad_rnn as tg
+from tests.cases import Row, call, compositions, rows
 from tinygrad_rnn import graph
 from tinygrad_rnn.app import check
-from tinygrad_rnn.testing.cases import Row, call, compositions, rows
 from tinygrad_rnn.testing.laws import laws
 
 
@@ -136,6 +143,156 @@ def test_a_neighbour_may_be_imported_and_an_operation_has_two_names(run, ops_fil
     code, out, _ = run(path)
     assert code == 0
     assert "1 of 1 operation passed" in out
+
+
+# ── a user's rules, broken on purpose ────────────────────────────────────────────────────
+
+cube = "cube = tg.primitive(lambda x: x**3, lambda g, y, x: g * 3 * x * x, name='cube')\n"
+leaky = """leaky = tg.primitive(
+    lambda x: np.where(x > 0, x, 0.5 * x),
+    lambda g, y, x: g * tg.where(x > 0, 1.0, 0.5),
+    name="leaky",
+)
+"""
+
+
+def added(out):
+    """The lines that the command says to add to the file."""
+    lines, adding = [], False
+    for line in out.splitlines():
+        if adding and line.startswith("    "):
+            lines.append(line[4:])
+        else:
+            adding = "Add them to the file:" in line or "Add a test to the file" in line
+    return "\n".join(lines) + "\n"
+
+
+def test_good_examples_notice_every_mistake(run, ops_file):
+    code, out, _ = run(ops_file(cube + "EXAMPLES = {'cube': [(np.array([0.5, -1.5, 2.0]),)]}\n"))
+    assert code == 0, out
+    noticed = next(line for line in out.splitlines() if line.startswith("cube") and " of " in line)
+    _, count, _, total = noticed.split()
+    assert count == total
+    assert int(total) > 15
+    assert "NOT NOTICED" not in out
+
+
+def test_weak_examples_are_told_what_they_miss(run, ops_file):
+    """At 1 nobody sees whether x is squared."""
+    path = ops_file(cube + "EXAMPLES = {'cube': [(np.array([1.0]),)]}\n")
+    code, out, _ = run(path)
+    assert code == 1
+    assert "1 of 1 operation passed" in out
+    assert "NOT NOTICED in cube:\n  rule 0 (my_ops.py, line 3)" in out
+    assert "    right    lambda g, y, x: g * 3 * x * x\n" in out
+    assert "    mistake  lambda g, y, x: g * 3 * x\n" in out
+    line = "EXAMPLES['cube'].append((np.random.default_rng(0).uniform(-2, 2, (1,)),))\n"
+    assert added(out) == line
+    path = ops_file(path.read_text().replace("import numpy", "\nimport numpy") + line, "more.py")
+    code, out, _ = run(path)
+    assert code == 0, out
+
+
+def test_examples_with_keywords_and_constants(run, ops_file):
+    text = """
+def d_x(g, y, x, ids, *, scale):
+    weighted = g * scale
+    return tg.place(weighted, ids, x.shape)
+rows = tg.primitive(lambda x, ids, *, scale: x[ids] * scale, d_x, None, name="rows")
+EXAMPLES = {"rows": [(np.ones((3, 2)), np.array([0, 2]), {"scale": 1.0})]}
+"""
+    code, out, _ = run(ops_file(text))
+    assert code == 1
+    assert "    right    weighted = g * scale\n    mistake  weighted = g\n" in out
+    assert "{'scale': 1.75}))" in out
+    code, out, _ = run(ops_file(text + added(out), "other.py"))
+    assert code == 0, out
+    empty = text.replace("np.ones((3, 2))", "np.ones((3, 0))")
+    code, out, _ = run(ops_file(empty, "empty.py"))
+    assert code == 1
+    assert "EXAMPLES['rows'].append(" in out
+    code, out, _ = run(ops_file(empty + added(out), "again.py"))
+    assert code == 0, out
+
+
+def test_where_a_function_bends_a_test_of_the_file_has_to_say_which_gradient_is_meant(
+    run, ops_file
+):
+    code, out, _ = run(ops_file(leaky))
+    assert code == 1
+    assert "    mistake  lambda g, y, x: g * tg.where(x >= 0, 1.0, 0.5)" in out
+    assert "It shows only where the function bends: at (np.full((3, 3), 0.0),)" in out
+    code, out, _ = run(ops_file(leaky + added(out), "with_test.py"))
+    assert code == 0, out
+    assert "NOT NOTICED" not in out
+
+
+def test_a_test_of_the_file_that_fails(run, ops_file):
+    text = sinh + "def test_sinh():\n    assert sinh(np.zeros(2)).tolist() == [1.0, 0.0]\n"
+    code, out, _ = run(ops_file(text))
+    assert code == 1
+    assert "FAILED: test_sinh" in out
+    assert "not broken on purpose" in out
+    fixture = "def test_sinh(capsys):\n    assert False\n"  # pytest's business
+    assert run(ops_file(sinh + fixture, "fixture.py"))[0] == 0
+
+
+def test_a_wrong_rule_is_not_broken_any_further(run, ops_file):
+    code, out, _ = run(ops_file(wrong))
+    assert code == 1
+    assert "the rules were not broken on purpose, as not everything above is right" in out
+    assert "mistakes noticed" not in out
+
+
+def test_what_changes_no_gradient_is_no_mistake(run, ops_file):
+    """A rule that gives 0 may be doubled; two arguments may have equal rules."""
+    text = """
+floor = tg.primitive(np.floor, lambda g, y, x: g * 0.0, name="floor")
+plus = tg.primitive(
+    np.add, lambda g, z, x, y: g, lambda g, z, x, y: g, name="plus", elementwise=True
+)
+"""
+    code, out, _ = run(ops_file(text))
+    assert code == 0, out
+    assert "not counted: 4 that change no gradient" in next(
+        line for line in out.splitlines() if line.startswith("plus") and " of " in line
+    )
+
+
+def test_an_operation_that_accepts_one_input_only(run, ops_file):
+    text = """
+def forward(x):
+    if x.shape != (2,) or (x.real != np.ones(2)).any():
+        raise ValueError("only ones")
+    return x**3
+picky = tg.primitive(forward, lambda g, y, x: g * 3 * x * x, name="picky")
+EXAMPLES = {"picky": [(np.ones(2),)]}
+"""
+    code, out, _ = run(ops_file(text))
+    assert code == 1  # no difference quotient there
+    assert "picky breaks the law" in out
+
+
+# ── without the source tree ──────────────────────────────────────────────────────────────
+
+
+def test_an_installed_package_checks_what_it_finds_inputs_for(tmp_path):
+    shutil.copytree(Path(tg.__file__).parent, tmp_path / "tinygrad_rnn")
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tinygrad_rnn", "check"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert "in its source tree, in tests/cases" in answer.stdout
+    passed, total = re.search(r"(\d+) of (\d+) operations passed", answer.stdout).groups()
+    assert passed == total
+    assert int(total) > 60
+
+
+# ── files that cannot be used ────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

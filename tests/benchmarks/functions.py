@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.testing.cases import rows
+from tests.cases import rows
 
 from .table import README, write
 

@@ -11,8 +11,8 @@ import onnx
 import pytest
 
 import tinygrad_rnn as tg
+from tests.cases import rows
 from tinygrad_rnn.graph import table
-from tinygrad_rnn.testing.cases import rows
 
 from .running import called, error, run
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tests.cases import rows
 from tinygrad_rnn import ops
-from tinygrad_rnn.testing.cases import rows
 
 WRITTEN = [
     pytest.param(row, call, id=f"{row.name} {i}")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tests.cases import rows
 from tinygrad_rnn.graph import table
-from tinygrad_rnn.testing.cases import rows
 
 _moving = [name for name, op in table.items() if op.moves]
 
@@ -31,6 +31,17 @@ def test_symbols() -> None:
     assert symbols["multiply"] == "*"
     assert symbols["matmul"] == "@"
     assert all(op.symbol is None or len(op.symbol) == 1 for op in table.values())
+    signs = {name: op.sign for name, op in table.items() if op.sign != op.symbol}
+    assert signs == {
+        "multiply": "×",
+        "divide": "÷",
+        "subtract": "−",
+        "negative": "−",
+        "power": "^",
+        "sigmoid": "σ",
+        "sum": "Σ",
+    }
+    assert table["matmul"].sign == "@"
 
 
 def test_an_operation_of_ones_own_has_traits_too() -> None:
@@ -43,4 +54,5 @@ def test_an_operation_of_ones_own_has_traits_too() -> None:
     assert rolled.primitive.moves
     assert rolled.primitive.symbol is None
     assert scaled.primitive.symbol == "⊗"
+    assert scaled.primitive.sign == "⊗"
     assert not scaled.primitive.moves

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tests.cases import Call, Row, rows
 from tinygrad_rnn import ops
-from tinygrad_rnn.testing.cases import Call, Row, rows
 
 # Compiling is nearly all of the time, and these programs are small.
 os.environ.setdefault(

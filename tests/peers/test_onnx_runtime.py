@@ -22,8 +22,8 @@ from examples.ported import (  # noqa: E402
     time_sequence_prediction,
     word_language_model,
 )
+from tests.cases import rows  # noqa: E402
 from tests.onnx.running import called, error, run  # noqa: E402
-from tinygrad_rnn.testing.cases import rows  # noqa: E402
 from tinygrad_rnn.text import LanguageModel  # noqa: E402
 
 common = load("common")

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tests import cases
+from tests.cases import rows
 from tinygrad_rnn import graph, ops
 from tinygrad_rnn.backprop import derivatives, reverse
-from tinygrad_rnn.testing import cases, differences, laws
-from tinygrad_rnn.testing.cases import Case, rows
+from tinygrad_rnn.testing import differences, laws
+from tinygrad_rnn.testing.cases import Case
 
 
 def test_every_primitive_has_a_row():
@@ -41,7 +43,7 @@ def test_every_law_holds(name):
             for law in laws.laws:
                 broken = laws.broken_law(case, seed, [law])
                 assert broken is None, f"{case.name} breaks {broken[0]}: {broken[1]!r}"
-    assert laws.broken_point(row) is None
+    assert row.subject.broken_test() is None
 
 
 @pytest.mark.parametrize("name", rows)
@@ -231,9 +233,9 @@ def test_points_notice_a_wrong_convention():
         "relu", [], op(lambda x: np.maximum(x, 0), lambda g, y, x: g * tg.greater_equal(x, 0)),
         points=rows["relu"].points,
     )  # fmt: skip
-    assert "should be" in str(laws.broken_point(row))
+    assert "should be" in str(row.subject.broken_test())
     crashing = cases.Row("relu", [], lambda x: 1 / 0, points=rows["relu"].points)
-    assert isinstance(laws.broken_point(crashing), ZeroDivisionError)
+    assert isinstance(crashing.subject.broken_test(), ZeroDivisionError)
 
 
 @pytest.mark.parametrize("analytic", [True, False])

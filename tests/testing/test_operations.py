@@ -5,7 +5,7 @@ import pytest
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.testing import check_op, operations, strategies
+from tinygrad_rnn.testing import check_op, inputs, operations, strategies
 
 
 def op(forward, *rules, name="op", **settings):
@@ -184,12 +184,13 @@ def test_every_example_is_tried():
     ],
 )
 def test_inputs_are_found(f, arity):
-    found = list(operations.found_examples(f, arity, seed=0))
+    found = list(inputs.found_examples(f, arity, seed=0))
     assert found
     for example in found:
-        assert np.isfinite(f(*example)).all()
+        assert np.isfinite(f(*example.values)).all()
+        assert repr(eval(str(example))) == repr(example.values)
 
 
 def test_no_inputs_are_found_for_an_operation_that_takes_none():
     never = op(lambda x: [][0], lambda g, y, x: g)
-    assert list(operations.found_examples(never, 1, seed=0)) == []
+    assert list(inputs.found_examples(never, 1, seed=0)) == []

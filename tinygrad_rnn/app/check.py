@@ -8,29 +8,35 @@ try them:
     EXAMPLES = {"sinh": [(np.array([-1.0, 0.5]),), (np.ones((2, 3)),)]}
 
 Each example is a tuple of the operation's inputs, with a dict of its keywords at the end if it
-takes any. Without examples inputs are found by trial.
+takes any. Without examples inputs are found by trial. The file may also hold tests, functions
+``test_...()`` that raise AssertionError.
+
+All laws must hold on all examples. Then each rule is broken on purpose, one mistake at a time, and
+the laws on the examples, or else a test, must notice the mistake.
+
+Without a file the library's own operations are checked, on the cases in ``tests/cases`` of the
+source tree. Where the package is installed without its source tree, inputs are found by trial.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from ..graph import Primitive, table
 from ..testing import mutants
-from ..testing.cases import Case, compositions, rows
-from ..testing.laws import broken_law, broken_point, laws
-from ..testing.operations import case_of, found_examples, name_of, report
+from ..testing.cases import Case, Subject
+from ..testing.inputs import Advice, Advisor, Example
+from ..testing.laws import broken_law, laws
+from ..testing.operations import name_of, report
 from .arguments import Unusable, whole
+from .operations import OperationsFile, own_operations, own_table
 from .progress import Progress
 
 
@@ -56,14 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the laws and print a verdict for each operation.
+    """Run the laws and print a verdict for each operation; then break the rules on purpose.
 
     Returns:
-        0 if all hold, 1 if one is broken or a mutant survives, 2 if there is nothing to check:
+        0 if all laws hold and every mutant is noticed, 1 if not, 2 if there is nothing to check:
         no such file, no such operation.
     """
     try:
-        subjects = _own_operations() if args.file is None else _operations_of(args.file, args.seed)
+        file = None if args.file is None else OperationsFile.read(args.file, args.seed)
+        subjects = own_operations(args.seed) if file is None else file.subjects()
         subjects = _chosen(subjects, args.op)
     except Unusable as error:
         print(f"check: {error}", file=sys.stderr)
@@ -74,112 +81,17 @@ def main(args: argparse.Namespace) -> int:
             verdicts.append(_verdict(subject, args.seed))
             progress.update(done, op=subject.name)
     passed = _print_verdicts(verdicts)
-    if args.file is None:
-        passed &= _print_mutants([s.name for s in subjects if s.name in table], args.seed)
+    if file is None:
+        return 0 if _print_tally(subjects, args.seed) and passed else 1
+    passed &= _print_failed_tests(file)
+    if passed:
+        passed = _print_mutants(file, subjects, args.seed)
+    else:
+        print("the rules were not broken on purpose, as not everything above is right")
     return 0 if passed else 1
 
 
-# ── what is checked ──────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """An operation under its name, and where its cases come from."""
-
-    name: str
-    cases: Callable[[np.random.Generator], Sequence[Case]]
-    broken_point: Callable[[], Exception | None] = lambda: None
-    points: int = 0
-
-
-@dataclass(frozen=True)
-class _Verdict:
-    name: str
-    cases: int
-    laws: int
-    method: str
-    seconds: float
-    problem: str | None
-
-
-def _own_operations() -> list[_Subject]:
-    return [
-        _Subject(
-            name,
-            lambda rng, name=name: list(rows[name].cases(rng)),  # type: ignore[misc]
-            lambda name=name: broken_point(rows[name]),  # type: ignore[misc]
-            len(rows[name].points),
-        )
-        for name in (*table, *compositions)
-    ]
-
-
-def _operations_of(path: str, seed: int) -> list[_Subject]:
-    module = _imported(Path(path))
-    given = getattr(module, "EXAMPLES", {})
-    if not isinstance(given, dict):
-        raise Unusable(f"{path}: expected EXAMPLES to be a dict, got {type(given).__name__}")
-    own = {id(primitive) for primitive in table.values()}
-    found: dict[str, Callable[..., Any]] = {}
-    for name, value in vars(module).items():
-        primitive = getattr(value, "primitive", None)
-        if isinstance(primitive, Primitive) and id(primitive) not in own:
-            own.add(id(primitive))  # another name of it is not another operation
-            found[name] = value
-    if not found:
-        raise Unusable(f"{path}: found nothing made by tg.primitive at module level")
-    known = {*found, *map(name_of, found.values())}
-    for name, examples in given.items():
-        if name not in known:
-            raise Unusable(f"{path}: EXAMPLES names {name!r}; there is {', '.join(found)}")
-        if not isinstance(examples, (list, tuple)) or not all(
-            isinstance(example, tuple) for example in examples
-        ):
-            raise Unusable(
-                f"{path}: expected EXAMPLES[{name!r}] to be a list of tuples, one tuple of inputs "
-                "for each example"
-            )
-    return [
-        _Subject(name, _cases_of(op, given.get(name, given.get(name_of(op))), seed))
-        for name, op in found.items()
-    ]
-
-
-def _cases_of(
-    op: Callable[..., Any], examples: Sequence[tuple[Any, ...]] | None, seed: int
-) -> Callable[[np.random.Generator], Sequence[Case]]:
-    def cases(rng: np.random.Generator) -> Sequence[Case]:
-        arity = len(op.primitive.vjps)  # type: ignore[attr-defined]
-        chosen = list(found_examples(op, arity, seed) if examples is None else examples)
-        if not chosen:
-            raise ValueError(
-                "found no inputs that it accepts; say on what to try it: "
-                f"EXAMPLES = {{{name_of(op)!r}: [(array, ...)]}}"
-            )
-        return [case_of(op, example) for example in chosen]
-
-    return cases
-
-
-def _imported(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise Unusable(f"{path}: no such file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise Unusable(f"{path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)  # as if the file were run: its neighbours can be imported
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise Unusable(f"{path}: importing it raised {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(folder)
-    return module
-
-
-def _chosen(subjects: list[_Subject], names: Sequence[str] | None) -> list[_Subject]:
+def _chosen(subjects: list[Subject], names: Sequence[str] | None) -> list[Subject]:
     if names is None:
         return subjects
     by_name = {subject.name: subject for subject in subjects}
@@ -194,13 +106,23 @@ def _chosen(subjects: list[_Subject], names: Sequence[str] | None) -> list[_Subj
 # ── the verdicts ─────────────────────────────────────────────────────────────────────────
 
 
-def _verdict(subject: _Subject, seed: int) -> _Verdict:
+@dataclass(frozen=True)
+class _Verdict:
+    name: str
+    cases: int
+    laws: int
+    method: str
+    seconds: float
+    problem: str | None
+
+
+def _verdict(subject: Subject, seed: int) -> _Verdict:
     start = time.perf_counter()
     problem = None
     cases: Sequence[Case] = []
     broken: set[str] = set()
     try:
-        cases = subject.cases(np.random.default_rng(seed))
+        cases = list(subject.cases(np.random.default_rng(seed)))
     except (TypeError, ValueError) as error:
         problem = str(error)
     for case in cases:
@@ -209,13 +131,13 @@ def _verdict(subject: _Subject, seed: int) -> _Verdict:
             if found is not None:
                 broken.add(law.__name__)
                 problem = problem or report(case, *found)
-    at_point = subject.broken_point()
-    if at_point is not None:
-        problem = problem or f"{subject.name}: {at_point}"
+    failed = subject.broken_test()
+    if failed is not None:
+        problem = problem or f"{subject.name}: {failed}"
     methods = {"complex step" if case.analytic else "central differences" for case in cases}
     return _Verdict(
         subject.name,
-        len(cases) + subject.points,
+        len(cases) + len(subject.tests),
         len(laws) - len(broken) if cases else 0,
         " and ".join(sorted(methods, reverse=True)) or "-",
         time.perf_counter() - start,
@@ -245,17 +167,34 @@ def _print_verdicts(verdicts: Sequence[_Verdict]) -> bool:
     return not failed
 
 
-def _print_mutants(names: Sequence[str], seed: int) -> bool:
-    """Break the rules on purpose and print how many of the mutants the laws noticed."""
-    if not names:
+def _print_failed_tests(file: OperationsFile) -> bool:
+    """Run the tests of a file as they are."""
+    failed = False
+    for name, test in file.tests.items():
+        try:
+            test()
+        except Exception as error:
+            print(f"FAILED: {name} in {file.path}: {type(error).__name__}: {error}")
+            failed = True
+    return not failed
+
+
+# ── rules broken on purpose ──────────────────────────────────────────────────────────────
+
+
+def _print_tally(subjects: Sequence[Subject], seed: int) -> bool:
+    """Break the library's rules and print how many of the mutants the laws noticed."""
+    own = own_table()
+    subjects = [subject for subject in subjects if subject.primitive is not None]
+    if not subjects or own is None:
         return True
-    with Progress(len(names), "mutants") as progress:
+    with Progress(len(subjects), "mutants") as progress:
 
         def update(done: int, tally: mutants.Tally) -> None:
             progress.update(done, mutants=str(tally.mutants), survivors=str(len(tally.survivors)))
 
         try:
-            tally = mutants.run(names, seed=seed, report=update)
+            tally = mutants.run(subjects, equivalent=own.equivalent, seed=seed, report=update)
         except AssertionError:  # the verdicts have told which
             tally = None
     if tally is None:
@@ -267,6 +206,117 @@ def _print_mutants(names: Sequence[str], seed: int) -> bool:
     for mutant in tally.survivors:
         print(f"  NOT NOTICED: {mutant}")
     return not tally.survivors
+
+
+def _print_mutants(file: OperationsFile, subjects: Sequence[Subject], seed: int) -> bool:
+    """Break the rules of a file and print, for each operation, which mistakes nothing noticed."""
+    # An operation need not say in which of its arguments it is linear.
+    unsaid = {
+        (s.primitive, "linear", "claimed in all arguments")
+        for s in subjects
+        if s.primitive is not None and s.primitive.linear == ()
+    }
+    tests = tuple(file.tests.values())
+    lines: list[str] = []
+    reports: list[str] = []
+    width = max(len("operation"), *(len(subject.name) for subject in subjects))
+    with Progress(len(subjects), "mutants") as progress:
+        for done, subject in enumerate(subjects, 1):
+            tally = mutants.run([replace(subject, tests=tests)], equivalent=unsaid, seed=seed)
+            advisor = Advisor(file.operations[subject.name], file.examples[subject.name], seed)
+            advice = [(mutant, advisor.advice(mutant)) for mutant in tally.survivors]
+            # One that gives the rule's own gradients everywhere is no mistake.
+            missed = [(m, a) for m, a in advice if a.example is not None or not a.tried]
+            reports += _not_noticed(file, subject.name, missed)
+            same = len(advice) - len(missed)
+            made = tally.mutants - same
+            lines.append(f"{subject.name:{width}}  {made - len(missed)} of {made}")
+            if same:
+                lines[-1] += f"   (not counted: {same} that change no gradient on any input tried)"
+            progress.update(done, op=subject.name)
+    print()
+    print(
+        "Each rule was broken on purpose, one mistake at a time. The laws on your examples, or "
+        "one\nof your tests, must notice the mistake."
+    )
+    print()
+    print(f"{'operation':{width}}  mistakes noticed")
+    print("\n".join(lines))
+    for text in reports:
+        print()
+        print(text)
+    return not reports
+
+
+def _not_noticed(
+    file: OperationsFile, name: str, missed: Sequence[tuple[mutants.Mutant, Advice]]
+) -> list[str]:
+    """Which mistakes nothing noticed; below those with one remedy, what to add to the file."""
+    together: dict[str, list[str]] = {}
+    for mutant, advice in missed:
+        mistakes = together.setdefault("\n".join(_remedy(file, name, advice)), [])
+        mistakes.extend(line for line in [_mistake(file, mutant)] if line not in mistakes)
+    return [
+        "\n".join([f"NOT NOTICED in {name}:", *mistakes, remedy])
+        for remedy, mistakes in together.items()
+    ]
+
+
+def _mistake(file: OperationsFile, mutant: mutants.Mutant) -> str:
+    """What was changed in which rule."""
+    rule = mutant.primitive.vjps[mutant.rule] if isinstance(mutant.rule, int) else None
+    written = mutants.written(rule)
+    place = f" ({Path(file.path).name}, line {written.line})" if written is not None else ""
+    lines = [f"  {mutant.rule if rule is None else f'rule {mutant.rule}'}{place}"]
+    if mutant.lines is not None:
+        right, wrong = mutant.lines
+        lines += [f"    right    {right}", f"    mistake  {wrong}"]
+    else:
+        if written is not None:
+            lines.append(f"    right    {written.text}")
+        lines.append(f"    mistake  {mutant.how}")
+    return "\n".join(lines)
+
+
+def _remedy(file: OperationsFile, name: str, advice: Advice) -> list[str]:
+    """What to add to the file so that a mistake is noticed."""
+    example = advice.example
+    if example is None:
+        return ["  No other inputs were found that it accepts. Add examples to the file."]
+    if advice.gradients is None:
+        key = name if name in file.given else name_of(file.operations[name])
+        add = f"EXAMPLES[{key!r}].append({example})"
+        first = f"EXAMPLES = {{{key!r}: [{example}]}}"
+        return [
+            "  On these inputs the laws notice. Add them to the file:",
+            f"    {add if key in file.given else first}",
+        ]
+    right, wrong = advice.gradients
+    return [
+        f"  It shows only where the function bends: at {example}",
+        f"  the gradients of the sum are {right}, with the mistake {wrong}.",
+        "  No law can tell which of the two you mean. Add a test to the file that says so:",
+        *_test_of(file, name, example, right),
+    ]
+
+
+def _test_of(file: OperationsFile, name: str, example: Example, gradients: Any) -> list[str]:
+    """A test that requires these gradients of the sum of the output, as lines of Python."""
+    op = file.operations[name]
+    makers: list[str] = []
+    arguments: list[str] = []
+    asserted: list[str] = []
+    for i, (text, value) in enumerate(zip(example.expressions, example.values, strict=True)):
+        if isinstance(value, dict):
+            arguments.append(f"**{text}")
+        elif op.primitive.vjps[i] is not None and np.asarray(value).dtype.kind == "f":  # type: ignore[attr-defined]
+            makers.append(f"x{i} = tg.Tensor({text}, requires_grad=True)")
+            arguments.append(f"x{i}")
+            asserted.append(f"assert x{i}.grad.tolist() == {gradients[len(asserted)]}")
+        else:
+            arguments.append(text)
+    body = [*makers, f"{name}({', '.join(arguments)}).sum().backward()", *asserted]
+    return [f"    def test_where_{name}_bends():", *(f"        {line}" for line in body)]
 
 
 __all__ = ["add_arguments", "main"]

@@ -10,12 +10,12 @@ from numpy import ndarray
 
 from ..backprop import expanded
 from ..graph import Node, Value
-from ..ops import sigmoid
+from ..ops import primitives
 from .structure import Structure
 from .trajectories import stem
 from .turns import Loop
 
-_sigmoid = sigmoid.primitive  # type: ignore[attr-defined]
+_sigmoid = primitives.sigmoid
 
 
 def activations(output: Value) -> dict[str, ndarray]:

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Node, table
+from ..graph import Node
+from ..ops import primitives
 from .steps import Role, Steps
 from .turns import Loop, Turn
 
-_add, _multiply, _where = (table[name] for name in ("add", "multiply", "where"))
+_add, _multiply, _where = primitives.add, primitives.multiply, primitives.where
 
 
 class Update(NamedTuple):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy import ndarray
 
 from ..graph import Node, Primitive
-from ..ops import linear, matmul, multiply, sigmoid
+from ..ops import primitives
 from .sums import norm
 from .table import in_one_line
 from .trajectories import Trajectory, stem
@@ -26,10 +26,8 @@ from .trajectories import Trajectory, stem
 if TYPE_CHECKING:
     from .flow import Flow, State
 
-_linear, _matmul, _multiply, _sigmoid = (
-    op.primitive  # type: ignore[union-attr]
-    for op in (linear, matmul, multiply, sigmoid)
-)
+_linear, _matmul = primitives.linear, primitives.matmul
+_multiply, _sigmoid = primitives.multiply, primitives.sigmoid
 
 #: A unit is saturated where the slope is below this part of the largest slope that there is.
 SATURATED = 0.1

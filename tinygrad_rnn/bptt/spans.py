@@ -8,14 +8,14 @@ import numpy as np
 from numpy import ndarray
 
 from ..graph import Node
-from ..ops import shaping
+from ..ops import primitives
 from .structure import Structure
 
 #: Each element's first and last time step; of what depends on none, (NEVER, -1).
 Span = tuple[ndarray, ndarray]
 NEVER = np.iinfo(np.int32).max
 
-_astype = shaping._astype.primitive  # type: ignore[attr-defined]
+_astype = primitives.astype
 
 
 class Spans:

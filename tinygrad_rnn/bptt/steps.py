@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from typing import Any, TypeAlias
 
 from ..graph import Node, Primitive, ancestors
-from ..ops import add
+from ..ops import primitives
 from .turns import Loop, Turn, places
 
-_add: Primitive = add.primitive  # type: ignore[attr-defined]
+_add = primitives.add
 
 #: A place among the operations of a step: a number for (modules, operation, which of several).
 Role: TypeAlias = int

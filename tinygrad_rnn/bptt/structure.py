@@ -9,14 +9,14 @@ from typing import Any
 
 from numpy import ndarray
 
-from ..graph import Node, Primitive
-from ..ops import indexing
+from ..graph import Node
+from ..ops import primitives
 from .masks import equal
 from .steps import Role, Use
 from .trajectories import TrackedSteps, Trajectory
 from .turns import Loop, Turn, common
 
-getitem: Primitive = indexing._getitem.primitive  # type: ignore[attr-defined]
+getitem = primitives.getitem
 
 
 @dataclass(eq=False, slots=True)

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Node, table
+from ..graph import Node
+from ..ops import primitives
 from .masks import MaskedSteps
 from .steps import Role, Use
 from .turns import Loop
 
-_add, _subtract, _multiply, _where = (
-    table[name] for name in ("add", "subtract", "multiply", "where")
-)
+_add, _subtract = primitives.add, primitives.subtract
+_multiply, _where = primitives.multiply, primitives.where
 
 #: The inputs of sums and masks through which a value passes unchanged.
 _passes = {(_add, 0), (_add, 1), (_subtract, 0), (_where, 1), (_where, 2)}

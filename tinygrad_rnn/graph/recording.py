@@ -67,6 +67,7 @@ class Traits(TypedDict, total=False):
     view: View | Callable[[dict[str, Any]], View]
     linear: Linear | Callable[[dict[str, Any]], Linear]
     symbol: str | None
+    sign: str
     moves: bool
     written_out: Callable[..., Array]
     into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]]
@@ -114,8 +115,10 @@ class Primitive:
         linear: in which of its arguments it is linear, see :meth:`is_linear_in`. A tuple of groups
             (of argument numbers), ``"all"`` for one group of all arguments, ``"each"`` for
             every argument by itself, or a function of the keywords that gives one of these.
-        symbol: how formulas and pictures write it (``×``); None: by its name. With two arguments
-            it stands between them.
+        symbol: how formulas write it (``*``); None: by its name. With two arguments it stands
+            between them.
+        sign: how pictures write it (``×``), where that is a sign that no keyboard has; elsewhere
+            the symbol.
         moves: every element of the output is an element of an input, unchanged. Run on labels of
             the elements, the operation says where each one came from.
         written_out: the same as simpler operations, ``written_out(*inputs, **keywords)``, for a
@@ -154,6 +157,7 @@ class Primitive:
         "right",
         "rowwise",
         "scalar",
+        "sign",
         "symbol",
         "view",
         "vjps",
@@ -174,6 +178,7 @@ class Primitive:
         view: View | Callable[[dict[str, Any]], View] = "unknown",
         linear: Linear | Callable[[dict[str, Any]], Linear] = (),
         symbol: str | None = None,
+        sign: str | None = None,
         moves: bool = False,
         written_out: Callable[..., Array] | None = None,
         into: Callable[[dict[str, Any]], Sequence[tuple[Any, ...]]] | None = None,
@@ -196,6 +201,7 @@ class Primitive:
         self.view = view
         self.linear = linear
         self.symbol = symbol
+        self.sign = sign or symbol
         self.moves = moves
         self.written_out = written_out
         self.into = into

@@ -63,6 +63,7 @@ def add(x: Array, y: Array) -> Array:
     lambda g, z, x, y: -g,
     linear="all",
     symbol="-",
+    sign="−",
     scalar="subtract",
     onnx="Sub",
 )
@@ -80,6 +81,7 @@ def subtract(x: Array, y: Array) -> Array:
     lambda g, z, x, y: g * x,
     linear="each",
     symbol="*",
+    sign="×",
     scalar="multiply",
     onnx="Mul",
 )
@@ -97,6 +99,7 @@ def multiply(x: Array, y: Array) -> Array:
     lambda g, z, x, y: -g * z / y,
     linear=((0,),),
     symbol="/",
+    sign="÷",
     scalar="divide",
     onnx="Div",
 )
@@ -122,7 +125,7 @@ def _power_of_exponent(g: Array, z: Array, x: Array, y: Array) -> Array:
     return g * z * log(where(flat, 1, x))
 
 
-@elementwise(np.power, _power_of_base, _power_of_exponent, scalar="power", onnx="Pow")
+@elementwise(np.power, _power_of_base, _power_of_exponent, sign="^", scalar="power", onnx="Pow")
 def power(x: Array, y: Array) -> Array:
     """``z = x^y``; dz/dx = y x^(y-1), dz/dy = z log x (0 at x = 0 for y >= 0).
 
@@ -141,7 +144,13 @@ def positive(x: Array) -> Array:
 
 
 @elementwise(
-    np.negative, lambda g, y, x: -g, linear="all", symbol="-", scalar="negative", onnx="Neg"
+    np.negative,
+    lambda g, y, x: -g,
+    linear="all",
+    symbol="-",
+    sign="−",
+    scalar="negative",
+    onnx="Neg",
 )
 def negative(x: Array) -> Array:
     """``y = -x``; dy/dx = -1.
@@ -257,6 +266,7 @@ def _sigmoid_written_out(x: Array) -> Array:
     lambda g, y, x: g * (y * (_one[y.dtype] - y)),
     written_out=_sigmoid_written_out,
     range=(0, 1),
+    sign="σ",
     scalar="sigmoid",
     onnx="Sigmoid",
 )

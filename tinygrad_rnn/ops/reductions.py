@@ -125,6 +125,7 @@ def _extreme_of(
     lambda g, y, x, axis, keepdims: np.broadcast_to(_kept(g, x, axis), x.shape),
     batch=along_axes,
     linear="all",
+    sign="Σ",
     options=_sum_of,
     into=lambda constants: [
         (np.add.reduce, Argument(0), constants["axis"], None, OUT, constants["keepdims"])

@@ -29,7 +29,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..graph import Operand, Primitive, table
+from ..graph import Operand, Primitive
+from ..ops import primitives
 from .trace import frozen, output_on
 
 CONSTANT, SEQUENCE, LOOP = 0, 1, 2
@@ -305,31 +306,31 @@ class Builder:
 
     def matmul(self, x: Value, y: Value) -> Value:
         """``x @ y`` for x (..., n, k) or (k,) and a matrix y."""
-        return self.make(table["matmul"], (x, y), {}, (*x.shape[:-1], y.shape[-1]), x.dtype)
+        return self.make(primitives.matmul, (x, y), {}, (*x.shape[:-1], y.shape[-1]), x.dtype)
 
     def transpose(self, x: Value) -> Value:
-        return self.make(table["transpose"], (x,), {"axes": None}, x.shape[::-1], x.dtype)
+        return self.make(primitives.transpose, (x,), {"axes": None}, x.shape[::-1], x.dtype)
 
     def reshape(self, x: Value, shape: tuple[int, ...]) -> Value:
         if x.shape == shape:
             return x
-        return self.make(table["reshape"], (x,), {"shape": shape}, shape, x.dtype)
+        return self.make(primitives.reshape, (x,), {"shape": shape}, shape, x.dtype)
 
     def getitem(self, x: Value, index: Any) -> Value:
         shape = np.empty(x.shape, np.bool_)[index].shape
-        return self.make(table["_getitem"], (x,), {"index": index}, shape, x.dtype)
+        return self.make(primitives.getitem, (x,), {"index": index}, shape, x.dtype)
 
     def stack(self, xs: Sequence[Value]) -> Value:
         """Values of one shape side by side along a new first axis."""
         shape = (len(xs), *xs[0].shape)
-        return self.make(table["_stack"], tuple(xs), {"axis": 0}, shape, xs[0].dtype)
+        return self.make(primitives.stack, tuple(xs), {"axis": 0}, shape, xs[0].dtype)
 
     def concatenate(self, xs: Sequence[Value]) -> Value:
         """Values joined along their last axis."""
         width = sum(x.shape[-1] for x in xs)
         shape = (*xs[0].shape[:-1], width)
         axis = len(shape) - 1
-        return self.make(table["_concatenate"], tuple(xs), {"axis": axis}, shape, xs[0].dtype)
+        return self.make(primitives.concatenate, tuple(xs), {"axis": axis}, shape, xs[0].dtype)
 
 
 def _key(op: Primitive, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
@@ -353,13 +354,13 @@ def _range_of(op: Primitive, args: Sequence[Any], keywords: dict[str, Any]) -> R
     (low, high), *others = known
     if op.is_view(keywords) in (True, "maybe"):
         return low, high
-    if op is table["negative"]:
+    if op is primitives.negative:
         return -high, -low
-    if op is table["square"]:
+    if op is primitives.square:
         return 0.0, max(low * low, high * high)
-    if op is table["subtract"]:
+    if op is primitives.subtract:
         return low - others[0][1], high - others[0][0]
-    if op is table["multiply"]:
+    if op is primitives.multiply:
         corners = [a * b for a in (low, high) for b in others[0]]
         return min(corners), max(corners)
     return None

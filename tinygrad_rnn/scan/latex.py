@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..graph import table
+from ..ops import primitives
 from .ir import OverTime, Program, Value, filled, in_order, join, laid_side_by_side, parts_of, uses
 
 _longest = 160  # characters of an expression without a name; a longer one gets a name
@@ -21,17 +21,19 @@ _longest = 160  # characters of an expression without a name; a longer one gets 
 # How tightly an expression holds together: a sum needs brackets in a product.
 _SUM, _PRODUCT, _ATOM = range(3)
 
-_views = frozenset(table[name] for name in ("broadcast_to", "reshape", "expand_dims", "squeeze"))
-_always_inside = _views | {table["transpose"], table["_getitem"]}
+_views = frozenset(
+    {primitives.broadcast_to, primitives.reshape, primitives.expand_dims, primitives.squeeze}
+)
+_always_inside = _views | {primitives.transpose, primitives.getitem}
 _functions = {
-    table["tanh"]: r"\tanh",
-    table["sigmoid"]: r"\sigma",
-    table["exp"]: r"\exp",
-    table["log"]: r"\log",
-    table["sin"]: r"\sin",
-    table["cos"]: r"\cos",
-    table["maximum"]: r"\max",
-    table["minimum"]: r"\min",
+    primitives.tanh: r"\tanh",
+    primitives.sigmoid: r"\sigma",
+    primitives.exp: r"\exp",
+    primitives.log: r"\log",
+    primitives.sin: r"\sin",
+    primitives.cos: r"\cos",
+    primitives.maximum: r"\max",
+    primitives.minimum: r"\min",
 }
 
 
@@ -120,43 +122,43 @@ class Equations:
         op, args = v.op, v.args
         assert op is not None
         read = self._read
-        if op in (table["add"], table["subtract"]):
-            second = read(args[1], _SUM if op is table["add"] else _PRODUCT)
+        if op in (primitives.add, primitives.subtract):
+            second = read(args[1], _SUM if op is primitives.add else _PRODUCT)
             return f"{read(args[0])} {op.symbol} {second}", _SUM
-        if op is table["negative"]:
+        if op is primitives.negative:
             return f"-{read(args[0], _PRODUCT)}", _SUM
-        if op is table["multiply"] and args[0] is args[1]:
+        if op is primitives.multiply and args[0] is args[1]:
             return self._power(args[0], "2")
-        if op is table["multiply"]:
+        if op is primitives.multiply:
             sizes = [x.shape if type(x) is Value else () for x in args]
             sign = r"\odot" if all(sizes) else r"\,"
             return f"{read(args[0], _PRODUCT)} {sign} {read(args[1], _PRODUCT)}", _PRODUCT
-        if op is table["matmul"]:
+        if op is primitives.matmul:
             return rf"{read(args[0], _PRODUCT)} \, {read(args[1], _PRODUCT)}", _PRODUCT
-        if op is table["divide"]:
+        if op is primitives.divide:
             return rf"\frac{{{read(args[0])}}}{{{read(args[1])}}}", _PRODUCT
-        if op is table["square"]:
+        if op is primitives.square:
             return self._power(args[0], "2")
-        if op is table["power"]:
+        if op is primitives.power:
             return self._power(args[0], read(args[1]))
-        if op is table["sqrt"]:
+        if op is primitives.sqrt:
             return rf"\sqrt{{{read(args[0])}}}", _ATOM
-        if op is table["abs"]:
+        if op is primitives.abs:
             return rf"\left|{read(args[0])}\right|", _ATOM
         if op in _views:
             return read(args[0], _ATOM), _ATOM
-        if op is table["transpose"] and v.keywords["axes"] is None:
+        if op is primitives.transpose and v.keywords["axes"] is None:
             return rf"{read(args[0], _ATOM)}^{{\top}}", _ATOM
-        if op is table["_getitem"]:
+        if op is primitives.getitem:
             return rf"{read(args[0], _ATOM)}\left[{_index(v.keywords['index'])}\right]", _ATOM
-        if op is table["_concatenate"] or (op is join and _fills(v)):
+        if op is primitives.concatenate or (op is join and _fills(v)):
             parts = r" \;|\; ".join(map(read, laid_side_by_side(v) if op is join else args))
             return rf"\left[{parts}\right]", _ATOM
         if op is filled:
             return _number(v.keywords["fill_value"]), _ATOM
         if isinstance(op, OverTime):
             return rf"\sum_{{t}} {read(args[0], _PRODUCT)}", _PRODUCT
-        if op in (table["sum"], table["sum_to"]) and v.shape == args[0].shape[1:] != ():
+        if op in (primitives.sum, primitives.sum_to) and v.shape == args[0].shape[1:] != ():
             return rf"\mathbf{{1}}^{{\top}} {read(args[0], _PRODUCT)}", _PRODUCT
         name = _functions.get(op) or rf"\mathrm{{{_escaped(op.name.strip('_'))}}}"
         operands = [read(x) for x in args if x is not None]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..graph import table
+from ..ops import primitives
 from .ir import OverTime, Program, Value, filled, join, laid_side_by_side, parts_of, sections
 from .names import Names
 
@@ -95,9 +95,9 @@ def _formula(v: Value, operands: Sequence[str]) -> str:
     name = op.name.strip("_")
     if op.symbol is not None and not op.symbol.isalpha() and len(operands) <= 2:
         return f" {op.symbol} ".join(operands) if len(operands) == 2 else op.symbol + operands[0]
-    if op is table["transpose"] and keywords["axes"] is None:
+    if op is primitives.transpose and keywords["axes"] is None:
         return f"{operands[0]}.T"
-    if op is table["_getitem"]:
+    if op is primitives.getitem:
         return f"{operands[0]}[{_index(keywords['index'])}]"
     if op is join:
         return f"[{' | '.join(operands)}]"

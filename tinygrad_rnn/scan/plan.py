@@ -11,7 +11,8 @@ from typing import Any
 
 from numpy import ndarray
 
-from ..graph import ancestors, current, table
+from ..graph import ancestors, current
+from ..ops import primitives
 from .backends import Loop, wanted
 from .backends import compiled as made_to_run
 from .derive import Backward, Forward, Step, live_in, nothing_live
@@ -327,12 +328,12 @@ def products_put_off(
 
 def _factors(v: Value) -> tuple[Value, Value] | None:
     """g and x, if v is g' x for rows g and x that vary, or for two single rows."""
-    if v.op is not table["matmul"]:
+    if v.op is not primitives.matmul:
         return None
     x, y = v.args
-    if x.op is table["transpose"] and len(x.shape) == len(y.shape) == 2:
+    if x.op is primitives.transpose and len(x.shape) == len(y.shape) == 2:
         (x,) = x.inputs
-    elif x.op is y.op is table["expand_dims"] and (x.shape[1], y.shape[0]) == (1, 1):
+    elif x.op is y.op is primitives.expand_dims and (x.shape[1], y.shape[0]) == (1, 1):
         (x,), (y,) = x.inputs, y.inputs
     else:
         return None

@@ -6,9 +6,10 @@
     tg.testing.check_bptt(f, b, "lstm")       a backward written by hand, and what is wrong in it
     tg.testing.strategies                     random arrays, sequences, cells for hypothesis
 
-``cases`` holds one row for each primitive, ``laws`` what must hold for all of them, ``mutants``
-breaks every rule on purpose to see that the laws notice. ``python -m tinygrad_rnn check`` runs it
-all. Only ``strategies`` needs hypothesis.
+``cases`` says what an operation is tried on, ``laws`` what must hold for it, ``mutants`` breaks
+rules on purpose to see whether the laws notice. ``python -m tinygrad_rnn check my_ops.py`` runs it
+all on the operations of a file. Only ``strategies`` needs hypothesis. The cases of the library's
+own operations are no part of the package: they are in ``tests/cases``.
 """
 
 import importlib

@@ -1,8 +1,8 @@
-"""Tests of the tests: every rule in the table, broken on purpose, must break a law.
+"""Tests of the tests: a rule that is broken on purpose must break a law.
 
 A mutant is a rule with one mistake of the kind that people make: a sign, a factor, a sum over a
 broadcast axis left out, another input's rule, a buffer that is written into. It replaces the rule
-in ``graph.table`` for as long as it takes the laws to notice. One that no law notices shows a law
+on its primitive for as long as it takes the laws to notice. One that no law notices shows a law
 or a case that is missing; :func:`run` counts them.
 
 Two kinds: wrappers that spoil what the rule returns, and rewritten sources, in which one product
@@ -15,7 +15,7 @@ import ast
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,10 +36,9 @@ from ..graph import (
     ancestors,
     attach,
     same,
-    table,
 )
-from .cases import Case, Row, rows
-from .laws import broken_law, broken_point, laws, second_order
+from .cases import Case, Subject
+from .laws import broken_law, laws, second_order
 
 #: Turns a rule into a broken one.
 Spoil: TypeAlias = Callable[[Rule], Rule]
@@ -57,6 +56,8 @@ class Mutant:
         changes: what stands in for the primitive's attributes while the mutant is installed.
         helper: a function that is replaced instead: the names of its module, its own, the
             stand-in.
+        lines: the line of the rule that is changed, as it was and as it is; None for a mistake
+            that is made without rewriting the rule.
     """
 
     primitive: Primitive
@@ -64,10 +65,11 @@ class Mutant:
     how: str
     changes: dict[str, Any] = field(default_factory=dict)
     helper: tuple[dict[str, Any], str, Any] | None = None
+    lines: tuple[str, str] | None = None
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """The mistake is made inside the block; the table is as before behind it."""
+        """The mistake is made inside the block; afterwards the primitive is as before."""
         before = {attribute: getattr(self.primitive, attribute) for attribute in self.changes}
         module, name, stand_in = self.helper or ({}, "", None)
         helper_before = module.get(name)
@@ -113,26 +115,6 @@ class Tally:
             f"rules: {self.rules}, mutants: {self.mutants}, "
             f"killed: {dead} ({int(share * 10) / 10:g} %)"
         )
-
-
-# Mistakes that are none: nobody can tell the mutant from the rule, for the reason given.
-equivalent: dict[tuple[str, int | str, str], str] = {
-    ("_astype", 0, "returns its cotangent as it is"): (
-        "the sweep itself casts every cotangent to its input's dtype"
-    ),
-    ("_astype", "linear", "claimed in all arguments"): (
-        "it is linear up to rounding, which is why it does not say so"
-    ),
-    ("power", 0, "g * 0 -> 0 in g * (y * power(x, y - 1)) if y != 0 else g * 0"): (
-        "the sweep broadcasts what an elementwise rule returns: 0 is as good as zeros"
-    ),
-    ("linear", 1, "writes into its output"): (
-        "the cotangents of a weight are worked out from stacked rows, without the output"
-    ),
-    ("linear", 2, "writes into its output"): (
-        "the cotangents of a bias are worked out from stacked rows, without the output"
-    ),
-}
 
 
 # ── mistakes in what a rule returns ──────────────────────────────────────────────────────
@@ -279,6 +261,12 @@ _strictness = {
     "less": "less_equal",
     "less_equal": "less",
 }
+_operators: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+}
 _arithmetic = (ast.Mult, ast.Div, ast.Add, ast.Sub)
 
 
@@ -306,12 +294,52 @@ def _definition(rule: Any) -> ast.Lambda | ast.FunctionDef | None:
     return None
 
 
-def _rewritings(rule: Rule) -> Iterator[tuple[str, Rule]]:
-    """The rule with one mistake in its source, for every place where one can be made."""
+@dataclass(frozen=True)
+class Written:
+    """Where a rule is written: the file, the line, and the rule or its first line."""
+
+    file: str
+    line: int
+    text: str
+
+
+def written(rule: Any) -> Written | None:
+    """Where a rule is written; None where its source cannot be found."""
+    definition = _definition(rule)
+    path = None if definition is None else inspect.getsourcefile(rule)
+    if definition is None or path is None:
+        return None
+    whole = ast.unparse(definition)
+    text = whole if isinstance(definition, ast.Lambda) else whole.split("\n")[0]
+    return Written(path, definition.lineno, text)
+
+
+def numbers_in(mutant: Mutant) -> list[float]:
+    """The numbers that are written in a rule: the function may bend there."""
+    vjps = mutant.primitive.vjps
+    rule = vjps[mutant.rule] if isinstance(mutant.rule, int) else getattr(vjps, "rule", None)
+    definition = _definition(rule)
+    parts = ast.walk(definition) if definition is not None else ()
+    found = [part.value for part in parts if isinstance(part, ast.Constant)]
+    return [sign * float(x) for x in found if isinstance(x, (int, float)) for sign in (1, -1)]
+
+
+def _rewritings(rule: Rule) -> Iterator[tuple[str, Rule, tuple[str, str]]]:
+    """The rule with one mistake in its source, for every place where one can be made.
+
+    Each comes with what is changed, in words, and the changed line before and after.
+    """
     definition = _definition(rule)
     if definition is None:
         return
     around = {part: node for node in ast.walk(definition) for part in ast.iter_child_nodes(node)}
+
+    def line(node: ast.AST) -> ast.AST:
+        """The lambda or the statement that a node stands in."""
+        while node is not definition and not isinstance(node, ast.stmt):
+            node = around[node]
+        return node
+
     for node in ast.walk(definition):
         replacements: list[ast.expr] = []
         if isinstance(node, ast.BinOp) and isinstance(node.op, _arithmetic):
@@ -320,11 +348,30 @@ def _rewritings(rule: Rule) -> Iterator[tuple[str, Rule]]:
             replacements = [node.operand]
         elif isinstance(node, ast.Name) and node.id in _strictness:
             replacements = [ast.Name(_strictness[node.id], ast.Load())]
+        elif isinstance(node, ast.Attribute) and node.attr in _strictness:
+            replacements = [ast.Attribute(node.value, _strictness[node.attr], ast.Load())]
+        elif isinstance(node, ast.Compare) and type(node.ops[0]) in _operators:
+            if _decides(node, around):
+                continue  # it compares shapes or numbers of steps, not elements
+            turned = [_operators[type(node.ops[0])](), *node.ops[1:]]
+            replacements = [ast.Compare(node.left, turned, node.comparators)]
         for replacement in replacements:
             how = (
                 f"{ast.unparse(node)} -> {ast.unparse(replacement)} in {ast.unparse(around[node])}"
             )
-            yield how, _compiled(rule, definition, node, replacement)
+            before = line(node)
+            after = ast.fix_missing_locations(_copied(before, node, replacement))
+            lines = ast.unparse(before), ast.unparse(after)
+            yield how, _compiled(rule, definition, node, replacement), lines
+
+
+def _decides(node: ast.AST, around: dict[ast.AST, ast.AST]) -> bool:
+    """Whether a node is part of what an if or a loop asks."""
+    while node in around:
+        node, part = around[node], node
+        if isinstance(node, (ast.If, ast.IfExp, ast.While)) and node.test is part:
+            return True
+    return False
 
 
 def _compiled(
@@ -478,14 +525,14 @@ def _of_rule(
         for other in others[:1]:
             yield mutant("another input's rule", lambda _, other=other: other)  # type: ignore[misc]
 
-    written = rule
-    for how, rewritten in _rewritings(written):
+    for how, rewritten, lines in _rewritings(rule):
         if isinstance(primitive.vjps, ForEach):
-            yield Mutant(primitive, index, how, {"vjps": ForEach(rewritten)})
+            vjps: Any = ForEach(rewritten)
         else:
-            yield mutant(how, lambda _, rewritten=rewritten: rewritten)  # type: ignore[misc]
+            vjps = _spoilt(primitive.vjps, index, lambda _, rewritten=rewritten: rewritten)  # type: ignore[misc]
+        yield Mutant(primitive, index, how, {"vjps": vjps}, lines=lines)
     names = getattr(rule, "__code__", None)
-    if names is not None and "sum_to" in names.co_names:
+    if names is not None and "sum_to" in names.co_names and "sum_to" in rule.__globals__:
         helper = (rule.__globals__, "sum_to", _sum_to_without_sum)
         yield Mutant(primitive, index, "the first part instead of the sum", {}, helper)
 
@@ -530,54 +577,58 @@ def _uses_inputs(primitive: Primitive, index: int | str, cases: Sequence[Case]) 
 # ── running them ─────────────────────────────────────────────────────────────────────────
 
 
-def noticed_by(mutant: Mutant, row: Row, seed: int = 0, draws: int = 5) -> str | None:
-    """The law that notices a mutant first; None if none does.
+def noticed_by(mutant: Mutant, subject: Subject, seed: int = 0, draws: int = 5) -> str | None:
+    """What notices a mutant first: the name of a law, or "a test"; None if nothing does.
 
     Where a mask of random numbers happens to hide the mistake, other numbers are drawn.
     """
     with mutant.installed(), np.errstate(all="ignore"):
         for attempt in range(seed, seed + draws):
-            for case in row.cases(np.random.default_rng(attempt)):
+            for case in subject.cases(np.random.default_rng(attempt)):
                 broken = broken_law(case, attempt)
                 if broken:
                     return broken[0]
-            if broken_point(row):
-                return "points"
+            if attempt == seed and subject.broken_test() is not None:  # the same at every attempt
+                return "a test"
     return None
 
 
 def run(
-    names: Iterable[str] | None = None,
+    subjects: Iterable[Subject],
     *,
+    equivalent: Container[tuple[Primitive, int | str, str]] = (),
     seed: int = 0,
     report: Callable[[int, Tally], None] = lambda done, tally: None,
 ) -> Tally:
-    """Break every rule of these primitives in every way, and see which law notices.
+    """Break every rule of these operations in every way, and see which law notices.
 
     Args:
-        names: of primitives in ``graph.table``; None for all.
+        subjects: the operations, each with its cases; those without a primitive are passed over.
+        equivalent: mutants that nobody can tell from the rule, each as its
+            :attr:`Mutant.primitive`, :attr:`Mutant.rule` and :attr:`Mutant.how`; they are left
+            out.
         seed: of the random numbers that the laws use.
-        report: called with the number of primitives done and the tally so far.
+        report: called with the number of operations done and the tally so far.
 
     Raises:
         AssertionError: an operation breaks a law as it is; its mutants would show nothing.
     """
     tally = Tally()
-    for done, name in enumerate(table if names is None else names):
-        primitive, row = table[name], rows[name]
-        cases = list(row.cases(np.random.default_rng(seed)))
+    for done, subject in enumerate(subjects):
+        primitive = subject.primitive
+        cases = list(subject.cases(np.random.default_rng(seed)))
         for case in cases:
             broken = broken_law(case, seed)
             if broken:
                 raise AssertionError(f"{case.name}: {broken[0]} fails already: {broken[1]}")
         rules: set[int | str] = set()
-        for mutant in list(mutants(primitive, cases)):
-            if (name, mutant.rule, mutant.how) in equivalent:
+        for mutant in () if primitive is None else list(mutants(primitive, cases)):
+            if (mutant.primitive, mutant.rule, mutant.how) in equivalent:
                 continue
             if mutant.how != "un-broadcasting dropped" and mutant.rule not in rules:
                 rules.add(mutant.rule)
                 tally.rules += mutant.rule not in ("view", "linear", "batch")
-            law = noticed_by(mutant, row, seed)
+            law = noticed_by(mutant, subject, seed)
             if law is None:
                 tally.survivors.append(mutant)
             else:

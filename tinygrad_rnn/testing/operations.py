@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Primitive, Value, attach, numeric
+from ..graph import Primitive, Value, numeric
 from .cases import Case
 from .differences import central_difference, complex_step, evaluate, has_kink, pull
 from .laws import adjoint, broken_law, explanation, laws
@@ -234,57 +234,6 @@ def at_kink(case: Case, seed: int) -> bool:
             return has_kink(lambda *xs: evaluate(case.f, xs), case.arrays, v)
         except Exception:  # the laws will say what is the matter
             return False
-
-
-# ── examples for an operation that nobody gave any for ───────────────────────────────────
-
-_intervals = ((-2.0, 2.0), (0.2, 2.0), (-0.9, 0.9), (0.1, 0.9))
-_shapes: tuple[tuple[tuple[int, ...], ...], ...] = (
-    ((3, 3),) * 3,
-    ((2, 3), (3,), ()),
-    ((2, 3),) * 3,
-    ((4,),) * 3,
-    ((2, 3), (3, 4), (4,)),
-    ((2, 3), (4, 3), (4,)),
-    ((), (), ()),
-    ((0,),) * 3,
-)
-
-
-def found_examples(op: Callable[..., Any], arity: int, seed: int) -> Iterator[tuple[Any, ...]]:
-    """Random inputs that the operation accepts, found by trial: it gives finite numbers there.
-
-    Tried are several shapes, broadcasting ones among them, of any sign, positive, within (-1, 1)
-    and within (0, 1); integers and booleans where an argument has no rule.
-    """
-    primitive: Primitive = op.primitive  # type: ignore[attr-defined]
-    rng = np.random.default_rng(seed)
-    constants: Iterable[str] = ("float", "int", "bool") if None in primitive.vjps else ("float",)
-    for shapes in _shapes:
-        for low, high in _intervals:
-            for kind in constants:
-                example = []
-                for i in range(arity):
-                    shape = shapes[min(i, len(shapes) - 1)]
-                    x: Any = np.asarray(rng.uniform(low, high, shape))
-                    if primitive.vjps[i] is None and kind != "float":
-                        x = np.asarray(rng.integers(0, 2, shape)).astype(kind)
-                    example.append(x)
-                if _accepted(op, example):
-                    yield tuple(example)
-                    break
-            else:
-                continue
-            break
-
-
-def _accepted(op: Callable[..., Any], example: Sequence[Any]) -> bool:
-    try:
-        with np.errstate(all="ignore"):
-            y = op(*(attach(x, None) for x in example))._array
-    except Exception:  # not for this operation
-        return False
-    return bool(y.dtype.kind == "f" and np.isfinite(y).all())
 
 
 __all__ = ["check_op"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ..bptt.structure import Structure, getitem
 from ..graph import Node
-from ..ops import linear
+from ..ops import primitives
 from . import labels
 from .svg import shortened
 
 _most_operations, _most_equations = 40, 8
-_linear = linear.primitive  # type: ignore[attr-defined]
+_linear = primitives.linear
 
 
 def equations(structure: Structure, node: Node) -> list[str]:
@@ -62,7 +62,7 @@ class _Writer:
         if self.left < 0 or primitive is None:
             return "…", False
         parts = [self.operand(node, i) for i in range(len(node.parents))]
-        symbol = labels.sign(primitive)
+        symbol = primitive.sign
         if symbol is not None and len(parts) == 2:
             if symbol in "+−":
                 second = self.bracketed(parts[1]) if symbol == "−" else parts[1][0]

@@ -8,32 +8,16 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .. import ops
 from ..bptt.structure import getitem
 from ..graph import Node, Primitive
-from ..ops import indexing, products
+from ..ops import primitives
 
 #: Keywords that say no more than the shape of the output does.
 _redundant = frozenset({"shape", "keepdims"})
 _longest = 24
 MOST = 40  #: columns of a name
 
-_place: Primitive = indexing._place.primitive  # type: ignore[attr-defined]
-_einsum: Primitive = products._einsum
-
-#: Signs that no keyboard has.
-_signs: dict[Primitive, str] = {
-    function.primitive: sign  # type: ignore[attr-defined]
-    for function, sign in {
-        ops.multiply: "×",
-        ops.divide: "÷",
-        ops.subtract: "−",
-        ops.negative: "−",
-        ops.power: "^",
-        ops.sigmoid: "σ",
-        ops.sum: "Σ",
-    }.items()
-}
+_place, _einsum = primitives.place, primitives.einsum
 
 
 def name(text: str) -> str:
@@ -42,11 +26,6 @@ def name(text: str) -> str:
 
 
 # ── operations ───────────────────────────────────────────────────────────────────────────
-
-
-def sign(primitive: Primitive) -> str | None:
-    """How formulas write an operation, where not by its name."""
-    return _signs.get(primitive, primitive.symbol)
 
 
 def operation(node: Node) -> str:
@@ -59,7 +38,7 @@ def operation(node: Node) -> str:
         None if isinstance(parent, Node) or x is None or has_box(x, parent) else _number(x)
         for x, parent in zip(node.arrays, node.parents, strict=True)
     ]
-    symbol = sign(primitive)
+    symbol = primitive.sign
     if symbol and len(scalars) == 2:
         return " ".join(part for part in (scalars[0], symbol, scalars[1]) if part)
     title = symbol or str(primitive)

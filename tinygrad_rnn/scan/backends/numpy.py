@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from ...graph import ALL, OUT, Argument, Operand, table
+from ...graph import ALL, OUT, Argument, Operand
+from ...ops import primitives
 from ..batching import each
 from ..blas import pieces, product_in_pieces
 from ..ir import OverTime, Program, Value, in_order, parts_of, rewrite, total, total_sum
@@ -28,8 +29,8 @@ from ..passes.schedule import schedule
 from ..passes.simplify import RULES, is_ufunc
 from ..passes.totals import totals
 
-_matmul, _transpose, _getitem = table["matmul"], table["transpose"], table["_getitem"]
-_reshape = table["reshape"]
+_matmul, _transpose, _getitem = primitives.matmul, primitives.transpose, primitives.getitem
+_reshape = primitives.reshape
 
 #: What makes the memory that steps write to. A test fills it with NaN.
 empty = np.empty

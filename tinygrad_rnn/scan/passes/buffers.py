@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ...graph import table
+from ...ops import primitives
 from ..blas import product_in_pieces
 from ..ir import LOOP, Program, Value, join
 from .schedule import kept_of_every_step
 from .simplify import is_ufunc
 
-_matmul, _stack, _concatenate = table["matmul"], table["_stack"], table["_concatenate"]
-_reshape = table["reshape"]
+_matmul, _stack, _concatenate = primitives.matmul, primitives.stack, primitives.concatenate
+_reshape = primitives.reshape
 
 
 @dataclass(frozen=True)

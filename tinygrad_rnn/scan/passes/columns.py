@@ -11,13 +11,13 @@ import functools
 
 import numpy as np
 
-from ...graph import table
+from ...ops import primitives
 from ..ir import CONSTANT, LOOP, Builder, Operation, Value, filled, join, parts_of
 
-_multiply = table["multiply"]
-_add, _matmul, _transpose = table["add"], table["matmul"], table["transpose"]
-_sum, _mean, _sum_to = table["sum"], table["mean"], table["sum_to"]
-_getitem = table["_getitem"]
+_multiply = primitives.multiply
+_add, _matmul, _transpose = primitives.add, primitives.matmul, primitives.transpose
+_sum, _mean, _sum_to = primitives.sum, primitives.mean, primitives.sum_to
+_getitem = primitives.getitem
 
 
 def cut(build: Builder, call: Operation) -> Value | None:

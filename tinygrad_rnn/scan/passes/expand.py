@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from ...graph import table, traced
+from ...graph import traced
+from ...ops import primitives
 from ...tensor import Tensor
 from ..derive import translate
 from ..ir import CONSTANT, LOOP, Builder, Operation, Value
 from ..trace import Trace
 from .columns import MOST, terms_of
 
-_add, _matmul, _mean, _multiply, _negative = (
-    table[name] for name in ("add", "matmul", "mean", "multiply", "negative")
-)
+_add, _multiply, _negative = primitives.add, primitives.multiply, primitives.negative
+_matmul, _mean = primitives.matmul, primitives.mean
 
 
 def written_out(build: Builder, call: Operation) -> Value | None:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...graph import table
+from ...ops import primitives
 from ..blas import cut, in_pieces, product_in_pieces
 from ..ir import CONSTANT, Builder, Program, Value, contiguous, rebuilt
 from .schedule import kept_of_every_step
 from .simplify import is_ufunc
 
-_matmul, _broadcast_to = table["matmul"], table["broadcast_to"]
+_matmul, _broadcast_to = primitives.matmul, primitives.broadcast_to
 
 #: The largest values, in elements, that are worth broadcasting for all steps before the loop.
 SMALL = 1024

@@ -15,12 +15,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...graph import table
+from ...ops import primitives
 from ..ir import CONSTANT, LOOP, Builder, Program, Value, join, parts_of
 from ..trace import frozen
 from .simplify import is_ufunc
 
-_matmul = table["matmul"]
+_matmul = primitives.matmul
 
 #: The largest values, in elements, that packing gains anything for (measured).
 LARGEST = 1024

@@ -14,17 +14,23 @@ from typing import Any
 
 import numpy as np
 
-from ...graph import table
+from ...ops import primitives
 from ..ir import LOOP, Builder, Operation, Program, Value, join, parts_of, rewrite
 
-_add, _negative, _subtract = table["add"], table["negative"], table["subtract"]
-_multiply = table["multiply"]
-_matmul, _linear, _transpose = table["matmul"], table["linear"], table["transpose"]
-_broadcast_to, _place = table["broadcast_to"], table["_place"]
+_add, _negative, _subtract = primitives.add, primitives.negative, primitives.subtract
+_multiply = primitives.multiply
+_matmul, _linear, _transpose = primitives.matmul, primitives.linear, primitives.transpose
+_broadcast_to, _place = primitives.broadcast_to, primitives.place
 
 #: Operations that give back their operand where neither its shape nor its dtype changes.
 _identities = frozenset(
-    table[name] for name in ("reshape", "broadcast_to", "sum_to", "positive", "_astype")
+    {
+        primitives.reshape,
+        primitives.broadcast_to,
+        primitives.sum_to,
+        primitives.positive,
+        primitives.astype,
+    }
 )
 
 

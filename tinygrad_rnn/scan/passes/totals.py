@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...graph import table
+from ...ops import primitives
 from ...ops.indexing import PLACE
 from ..ir import (
     Builder,
@@ -29,9 +29,9 @@ from ..ir import (
     total_sum,
 )
 
-_multiply, _matmul, _einsum = table["multiply"], table["matmul"], table["einsum"]
-_sum, _sum_to = table["sum"], table["sum_to"]
-_rows_added, _scatter = table["_rows_added"], table["_scatter"]
+_multiply, _matmul, _einsum = primitives.multiply, primitives.matmul, primitives.einsum
+_sum, _sum_to = primitives.sum, primitives.sum_to
+_rows_added, _scatter = primitives.rows_added, primitives.scatter
 
 
 def totals(program: Program) -> Program:

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ...graph import Node, Primitive, table
+from ...graph import Node, Primitive
+from ...ops import primitives
 from .names import Names
 from .recorded import Recorded, Site, Use, step_of
 
-_tanh = table["tanh"]
-_sigmoid = table["sigmoid"]
-_multiply = table["multiply"]
-_sums = (table["add"], table["subtract"])
-_products = (table["matmul"], table["linear"])
+_tanh = primitives.tanh
+_sigmoid = primitives.sigmoid
+_multiply = primitives.multiply
+_sums = (primitives.add, primitives.subtract)
+_products = (primitives.matmul, primitives.linear)
 
 Outputs = list[ndarray]
 

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy import ndarray
 
-from ...graph import Node, Primitive, table
+from ...graph import Node, Primitive
+from ...ops import primitives
 from .names import Names, getitem
 from .recorded import Change, Recorded, Site, Use, contribution_of, fitted, step_of
 
@@ -21,10 +22,10 @@ from .recorded import Change, Recorded, Site, Use, contribution_of, fitted, step
 Made: TypeAlias = Callable[[Node, Any, Any], Any]
 Factor: TypeAlias = Callable[[Any, Any], Any]
 
-_tanh = table["tanh"]
-_sigmoid = table["sigmoid"]
-_multiply = table["multiply"]
-_products = (table["matmul"], table["linear"])
+_tanh = primitives.tanh
+_sigmoid = primitives.sigmoid
+_multiply = primitives.multiply
+_products = (primitives.matmul, primitives.linear)
 
 
 def _logistic(x: Any) -> Any:
@@ -74,7 +75,7 @@ def _along_last(x: Any) -> Any:
 
 #: The same for functions of several numbers: (operation, the gradient of its output, right).
 _OF_SEVERAL: dict[Primitive, list[tuple[str, Made]]] = {
-    table["softmax"]: [
+    primitives.softmax: [
         (
             "the derivative of softmax is {y} (g - sum({y} g)): the sum is missing",
             lambda node, g, right: g * node.output,
@@ -86,7 +87,7 @@ _OF_SEVERAL: dict[Primitive, list[tuple[str, Made]]] = {
         ),
         ("the derivative of softmax is missing", lambda node, g, right: g),
     ],
-    table["log_softmax"]: [
+    primitives.log_softmax: [
         (
             "the gradient of the scores is p - 1 at the target and p elsewhere: the 1 at the "
             "target is missing",
@@ -311,7 +312,7 @@ class LineMistakes:
 
 def _ids(node: Node, i: int) -> Any:
     """The integers by which an operation takes rows of its input i; None where it does not."""
-    if node.primitive is table["embedding"] and i == 1:
+    if node.primitive is primitives.embedding and i == 1:
         return node.arrays[0]
     if node.primitive is getitem and i == 0:
         index = node.keywords["index"]

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...graph import Node, table
+from ...graph import Node
+from ...ops import primitives
 from .recorded import Recorded, Site, Use, step_of
 
-getitem = table["_getitem"]
+getitem = primitives.getitem
 
 #: The gates of the built-in references, in words.
 GATES = {

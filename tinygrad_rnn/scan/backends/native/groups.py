@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ....graph import table
+from ....ops import primitives
 from ....ops.shaping import _as_constant as as_constant
 from ...ir import Value, filled, times_steps, total, total_matmul
 from ...passes.buffers import part_indices
@@ -23,13 +23,13 @@ from .indices import added_at, confirmed, picked, total_added_at
 from .memory import is_view
 from .text import kind_of
 
-_matmul, _sum, _sum_to = table["matmul"], table["sum"], table["sum_to"]
-_max, _min, _prod = table["max"], table["min"], table["prod"]
+_matmul, _sum, _sum_to = primitives.matmul, primitives.sum, primitives.sum_to
+_max, _min, _prod = primitives.max, primitives.min, primitives.prod
 #: What has a nest by itself, one number after the other.
 ALONE = (added_at, total_added_at)
 #: What a nest adds to memory: it holds nothing of it in registers.
 SUMS = (total, *ALONE)
-_casts = (table["_astype"], as_constant.primitive)  # type: ignore[attr-defined]
+_casts = (primitives.astype, as_constant.primitive)  # type: ignore[attr-defined]
 
 Space: TypeAlias = tuple[int, ...]
 
@@ -198,7 +198,7 @@ def _product(
     """A product; with the sum around it, where that is all that reads it."""
     if readers[v] == 1 and v.op is _matmul:
         for x in pending:
-            if x.op is table["add"] and v in x.args and (x.shape, x.dtype) == (v.shape, v.dtype):
+            if x.op is primitives.add and v in x.args and (x.shape, x.dtype) == (v.shape, v.dtype):
                 other = x.args[1] if x.args[0] is v else x.args[0]
                 if type(other) is Value and other.dtype == v.dtype and leaf(root(other)):
                     return Product(x, v, other)

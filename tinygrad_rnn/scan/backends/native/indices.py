@@ -17,21 +17,19 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .... import ops
-from ....graph import Primitive, table
+from ....graph import Primitive
+from ....ops import primitives
 from ....ops.indexing import PLACE, is_basic
 from ....ops.shaping import _as_constant as as_constant
 from ...ir import CONSTANT, Builder, Operation, OverTime, Value, parts_of
 from ...passes.expand import inlined_of
 
-_add, _where, _getitem = table["add"], table["where"], table["_getitem"]
-_gather, _scatter, _place = table["_gather"], table["_scatter"], table["_place"]
-_take_along, _add_along = table["_take_along"], table["_add_along"]
-_embedding, _rows_added = table["embedding"], table["_rows_added"]
-_less, _greater_equal, _and = (
-    op.primitive  # type: ignore[attr-defined]
-    for op in (ops.less, ops.greater_equal, ops.logical_and)
-)
+_add, _where, _getitem = primitives.add, primitives.where, primitives.getitem
+_gather, _scatter, _place = primitives.gather, primitives.scatter, primitives.place
+_take_along, _add_along = primitives.take_along, primitives.add_along
+_embedding, _rows_added = primitives.embedding, primitives.rows_added
+_less, _greater_equal = primitives.less, primitives.greater_equal
+_and = primitives.logical_and
 _whole = np.dtype(np.int64)
 
 

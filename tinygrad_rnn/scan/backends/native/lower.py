@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ....graph import table
+from ....ops import primitives
 from ...ir import Program, Value, total, total_matmul
 from ...names import Names
 from ...passes.buffers import covers, part_indices
@@ -260,7 +260,7 @@ class Lowering:
 
     def _joins_product(self, v: Value) -> bool:
         """Let a large product start from what is added to it."""
-        if v.op is not table["add"]:
+        if v.op is not primitives.add:
             return False
         for x, y in (v.args, v.args[::-1]):
             if type(x) is not Value or type(y) is not Value or not is_large(x):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from ....graph import table
+from ....ops import primitives
 from ...ir import Value, parts_of
 from .text import SIZES, in_memory, kind_of
 
@@ -94,7 +94,7 @@ def padded(shape: tuple[int, ...], kind: str) -> tuple[int, tuple[int, ...]]:
     return row * shape[0], (row, 1)
 
 
-_getitem, _einsum = table["_getitem"], table["einsum"]
+_getitem, _einsum = primitives.getitem, primitives.einsum
 
 
 def view(place: Place, v: Value) -> Place | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....graph import table
+from ....ops import primitives
 from ...ir import Value, filled, times_steps, total
 from .engine import target
 from .functions import INSTRUCTIONS, LONG, PREDICATES, Unsupported, called, converted
@@ -23,7 +23,7 @@ from .text import Lanes, is_float, kind_of
 if TYPE_CHECKING:
     from .batch import BatchWriter
 
-_max, _min, _prod = table["max"], table["min"], table["prod"]
+_max, _min, _prod = primitives.max, primitives.min, primitives.prod
 
 
 @dataclass

@@ -17,8 +17,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from .... import ops
-from ....graph import Primitive, table
+from ....graph import Primitive
+from ....ops import primitives
 from ....ops.indexing import is_basic
 from ....ops.reductions import _first_place as first_place
 from ...ir import (
@@ -42,8 +42,9 @@ from .groups import root
 from .indices import added_at, indexed, known, looked_at, total_added_at
 from .rows import Rows, batch_of
 
-_add, _matmul, _multiply, _sum = (table[x] for x in ("add", "matmul", "multiply", "sum"))
-_transpose = table["transpose"]
+_add, _multiply = primitives.add, primitives.multiply
+_matmul, _sum = primitives.matmul, primitives.sum
+_transpose = primitives.transpose
 
 
 def lowered(program: Program) -> Program:
@@ -76,13 +77,13 @@ def expanded(program: Program) -> Program:
 
 
 _first_place = first_place.primitive  # type: ignore[attr-defined]
-_max, _min, _where = table["max"], table["min"], table["where"]
-_einsum, _pad, _place = table["einsum"], table["_pad"], table["_place"]
-_equal, _not_equal = ops.equal.primitive, ops.not_equal.primitive  # type: ignore[attr-defined]
+_max, _min, _where = primitives.max, primitives.min, primitives.where
+_einsum, _pad, _place = primitives.einsum, primitives.pad, primitives.place
+_equal, _not_equal = primitives.equal, primitives.not_equal
 _or = Primitive("or", np.logical_or, None, elementwise=True, scalar="logical_or")
 
 #: What goes on along an axis, and by which operation.
-_so_far = {table["cumsum"]: _add, table["cumprod"]: _multiply}
+_so_far = {primitives.cumsum: _add, primitives.cumprod: _multiply}
 
 #: The longest axis along which sums are written out one by one.
 LONGEST = 32

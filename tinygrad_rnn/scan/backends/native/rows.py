@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from ....graph import table
+from ....ops import primitives
 from ...ir import CONSTANT, Program, Value
 from ...passes.buffers import part_indices
 from .groups import is_elementwise, kept_axes, reduced_axes, root
 from .indices import added_at, numbers, picked
 from .memory import Memory, Place, is_view, part, plain, view
 
-_matmul = table["matmul"]
+_matmul = primitives.matmul
 _nowhere = Memory("", "float", 0)
 
 

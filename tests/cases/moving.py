@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ... import ops
+from tinygrad_rnn import ops
+
 from .row import Call, Point, Row, Shape, call, of, short
 
 repeated = np.array([0, 2, 2, 1])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ... import ops
+from tinygrad_rnn import ops
+
 from .row import Call, Point, Row, Shape, call, of
 
 

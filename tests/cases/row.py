@@ -10,38 +10,13 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ... import ops
+from tinygrad_rnn import grad, ops
+from tinygrad_rnn.graph import table
+from tinygrad_rnn.testing.cases import Case, Subject
+from tinygrad_rnn.testing.differences import live
 
 Shape = tuple[int, ...]
 Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Case:
-    """An operation at a point: what the laws are about.
-
-    Attributes:
-        name: for reports, the operation and how it is called.
-        f: a function of the differentiable arrays only; constants are bound in it.
-        arrays: the point, float64.
-        analytic: whether f and its rules may be given complex numbers, and are then the same
-            functions: they are differentiated by a complex step, else by central differences.
-        polymorphic: whether f takes ndarrays and then gives an ndarray, as every primitive does.
-        keeps_dtype: whether float32 in gives float32 out.
-        takes_numbers: whether a Python number may stand for a 0-d input.
-        second_order: whether the gradient is to be differentiated again.
-        magnitude: how large numbers inside f are at least, where f or a gradient cancel to less.
-    """
-
-    name: str
-    f: Callable[..., Any]
-    arrays: tuple[ndarray, ...]
-    analytic: bool = True
-    polymorphic: bool = True
-    keeps_dtype: bool = True
-    takes_numbers: bool = True
-    second_order: bool = True
-    magnitude: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +65,22 @@ class Point:
     gradients: tuple[Any, ...]
     f: Callable[..., Any] | None = None
 
+    def check(self, function: Callable[..., Any]) -> None:
+        """Require that the gradient of ``function`` is the one that is agreed upon."""
+        inputs = [live(np.array(x, np.float64)) for x in self.inputs]
+        with np.errstate(all="ignore"):
+            y = (self.f or function)(*inputs)
+            found = grad(y, inputs, np.full(y.shape, 3.0))
+        for i, (g, expected) in enumerate(zip(found, self.gradients, strict=True)):
+            right = 3 * np.array(expected)
+            if not np.allclose(g.data, right, rtol=1e-12, atol=1e-300, equal_nan=True):
+                raise AssertionError(
+                    f"at {self.inputs} the gradient of 3 x the sum for input {i} should "
+                    f"be 3 x {expected}, is {g.data.tolist()}"
+                )
+            if g.dtype != np.float64:
+                raise AssertionError(f"at {self.inputs} the gradient is {g.dtype}")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -123,6 +114,16 @@ class Row:
     def function(self) -> Callable[..., Any]:
         found: Callable[..., Any] = self.f or getattr(ops, self.name)
         return found
+
+    @property
+    def subject(self) -> Subject:
+        """What the laws and the mutants are run on."""
+        return Subject(
+            self.name,
+            self.cases,
+            [functools.partial(point.check, self.function) for point in self.points],
+            table.get(self.name),
+        )
 
     def cases(self, rng: np.random.Generator) -> Iterator[Case]:
         """The row's calls, filled with random numbers."""

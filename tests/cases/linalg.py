@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ... import ops
-from ...ops import decompositions, determinants, inverses, linalg
+from tinygrad_rnn import ops
+from tinygrad_rnn.ops import decompositions, determinants, inverses, linalg
+
 from .row import Point, Row, call, of
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ... import ops
-from ...ops import sorting, statistics
+from tinygrad_rnn import ops
+from tinygrad_rnn.ops import sorting, statistics
+
 from .row import Point, Row, call, normalising, of, reduction
 
 _mask = np.array([[True, False, True], [True, True, True]])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ... import ops
-from ...ops import special
+from tinygrad_rnn import ops
+from tinygrad_rnn.ops import special
+
 from .row import Point, Row, binary, call, of, unary
 
 _mask = np.array([[True, False, True], [False, False, True], [True, True, False]])

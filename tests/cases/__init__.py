@@ -1,7 +1,8 @@
-"""One row for each operation: where it is defined, where it bends, and on what it is tried.
+"""The library's own cases: one row for each operation.
 
-A row gives the operation's domain and several calls; :meth:`Row.cases` fills their shapes with
-random numbers of the domain. A primitive without a row fails the suite.
+A row says where the operation is defined, where it bends, and on which shapes it is tried;
+:meth:`Row.cases` fills these with random numbers of the domain. A primitive without a row fails
+the suite.
 
     Row("log", [call((3, 3)), call(())], domain=(0.3, 2))
     Row("maximum", [call((3, 3), (3,))], distinct=True, points=[...])
@@ -15,11 +16,13 @@ One file for each kind of operation.
 
 from __future__ import annotations
 
-from ...graph import table
-from . import applying, elementwise, linalg, moving, products, reductions
-from .row import Call, Case, Point, Row, call, of
+from tinygrad_rnn.graph import table
 
-__all__ = ["Call", "Case", "Point", "Row", "call", "compositions", "of", "rows"]
+from . import applying, elementwise, linalg, moving, products, reductions
+from .equivalent import equivalent
+from .row import Call, Point, Row, call, of
+
+__all__ = ["Call", "Point", "Row", "call", "compositions", "equivalent", "of", "rows"]
 
 #: Every row by name: the primitives of ``graph.table`` and the functions written in them.
 rows: dict[str, Row] = {
