@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..graph import Value, attach
+from ..graph import Value, attach, raise_as
 from ..ops import linalg
 
 Function = Callable[..., Any]
@@ -285,4 +285,4 @@ def call_function(function: Function, args: tuple[Any, ...], keywords: dict[str,
     try:
         return call(*args, **keywords)
     except TypeError as error:
-        raise TypeError(f"{function.__module__}.{function.__name__}: {error}") from error
+        raise_as(f"{function.__module__}.{function.__name__}", error)
