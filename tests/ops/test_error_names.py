@@ -4,6 +4,7 @@ Every public operation is called with each argument wrong in turn, on Tensors an
 """
 
 import inspect
+import re
 import warnings
 
 import numpy as np
@@ -187,6 +188,35 @@ def test_std_is_named_however_it_is_called_and_so_is_the_place(call):
     assert str(error.value).partition(": ")[0] in ("std", "numpy.std")
     assert str(error.value).count("encoder") == 1
     assert "mean" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: tg.percentile(A, 120), "percentile: expected q from 0 to 100, got 120.0"),
+        (lambda: np.nanpercentile(live(A), -1), "nanpercentile: expected q from 0 to 100, got -1"),
+        (lambda: tg.quantile(A, [0.5, 1.5]), "quantile: expected q from 0 to 1, got [0.5 1.5]"),
+        (lambda: np.median(live(A[:0])), "median: there is nothing to take a quantile of"),
+        (lambda: np.triu(tg.Tensor(1.0)), "triu: expected one dimension or more, got none"),
+        (lambda: tg.trim_zeros(A[0], "x"), "trim_zeros: expected 'f', 'b' or 'fb', got 'x'"),
+        (lambda: np.linalg.eigh(live(A), "x"), "eigh: expected UPLO 'L' or 'U', got 'x'"),
+        (lambda: np.linalg.inv(live(np.ones((2, 2)))), "inv: Singular matrix [operands: float64"),
+    ],
+)
+def test_an_error_says_what_was_expected_in_the_terms_of_the_call(call, text):
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}"):
+        call()
+
+
+def test_an_error_on_the_way_back_names_the_operation_and_its_place():
+    x = tg.Tensor(np.ones((2, 2)), requires_grad=True)
+    with tg.scope("layer"):
+        _, y = np.linalg.slogdet(x)  # -inf, which has no derivative
+    for differentiate in (y.backward, lambda: tg.grad(y, x, create_graph=True)):
+        with pytest.raises(np.linalg.LinAlgError, match=r"logabsdet, backward .* Singular .*layer"):
+            differentiate()
+    with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+        tg.grad(y, x)
 
 
 def test_what_is_wrong_in_a_function_of_the_users_is_said_to_be_there():

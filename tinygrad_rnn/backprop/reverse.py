@@ -38,6 +38,7 @@ from ..graph import (
     current,
     describe,
     enable_grad,
+    explained,
     in_scope,
     next_number,
     pick,
@@ -146,14 +147,18 @@ def sweep(
                 continue
             x = arrays[i]
             rule = rules[i]
-            if rule is same:
-                contribution = g
-            elif arity == 1:
-                contribution = rule(g, output, x)
-            elif arity == 2:
-                contribution = rule(g, output, arrays[0], arrays[1])
-            else:
-                contribution = rule(g, output, *arrays, **node.keywords)
+            try:
+                if rule is same:
+                    contribution = g
+                elif arity == 1:
+                    contribution = rule(g, output, x)
+                elif arity == 2:
+                    contribution = rule(g, output, arrays[0], arrays[1])
+                else:
+                    contribution = rule(g, output, *arrays, **node.keywords)
+            except (ValueError, TypeError, IndexError) as error:  # a singular matrix, say
+                where = f"{primitive}, backward for its argument {i}"
+                raise explained(error, where, node.arrays, node.scope) from error
             try:
                 if contribution.shape != x.shape or contribution.dtype is not x.dtype:
                     contribution = _fitted(contribution, i, node)

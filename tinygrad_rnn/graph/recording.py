@@ -508,7 +508,7 @@ _kinds: tuple[type[Exception], ...] = (
 
 
 def explained(
-    error: Exception, primitive: Primitive, arrays: Iterable[Any], scope: Scope
+    error: Exception, primitive: Primitive | str, arrays: Iterable[Any], scope: Scope
 ) -> Exception:
     """The same kind of exception, saying which operation failed, on what, and where."""
     kind = next((k for k in _kinds if isinstance(error, k)), TypeError)

@@ -206,6 +206,8 @@ def diagflat(v: Array, k: int = 0) -> Array:
 
 def _below(x: Array, k: int) -> Any:
     """True at and below the k-th diagonal."""
+    if x.ndim == 0:
+        raise ValueError("expected one dimension or more, got none")
     return np.tri(x.shape[-2:][0], x.shape[-1], k, dtype=bool)
 
 
