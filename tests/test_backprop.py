@@ -2,6 +2,7 @@
 
 import collections
 import threading
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -375,6 +376,63 @@ def test_value_and_grad_differentiates_for_the_first_argument():
     assert not gradient.requires_grad
     assert g.__name__ == "f"
     assert g.__doc__ == "Documented."
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+def test_the_first_argument_may_be_arrays_in_dicts_lists_and_tuples():
+    def f(p, scale):
+        first, (second, third) = p["x"]
+        return tg.sum(first * second) * scale + tg.sum(third.a * third.b)
+
+    p = {"x": [A, (tg.Tensor([1.0, 10.0]), Pair(2.0, [3.0]))]}
+    value, gradient = tg.value_and_grad(f)(p, 2.0)
+    assert value.item() == 2 * 64 + 6
+    first, (second, third) = gradient["x"]
+    equal(first, [[2.0, 20.0], [2.0, 20.0]])
+    equal(second, [8.0, 12.0])
+    assert isinstance(third, Pair)
+    equal(third.a, 3.0)
+    equal(third.b, [2.0])
+    assert not first.requires_grad
+    again = tg.grad(f)(gradient, 1.0)  # a structure of Tensors is one, too
+    equal(again["x"][1][1].a, 2.0)
+    value, gradient = tg.value_and_grad(lambda p: tg.Tensor(2.0))({})
+    assert (value.item(), gradient) == (2.0, {})
+
+
+def test_a_structure_of_live_tensors_gives_gradients_that_can_be_differentiated():
+    w = live(3.0)
+    cube = tg.grad(lambda p: p["w"] ** 3 * w)  # which leads to w by another way, too
+    gradient = cube({"w": w})["w"]
+    equal(gradient, 81.0)
+    equal(tg.grad(gradient, w), 6 * 9 + 27.0)
+    inner = tg.grad(lambda p: tg.grad(lambda q: q["w"] ** 3)(p)["w"])
+    equal(inner({"w": 3.0})["w"], 18.0)
+
+
+def test_what_has_no_derivative_in_a_structure_is_named_by_its_place():
+    with pytest.raises(TypeError, match=r"argument 0\['W'\]\[1\]: only floats .* got int64"):
+        tg.value_and_grad(lambda p: p["W"][0])({"W": (A, np.array(3))})
+    with pytest.raises(TypeError, match="value_and_grad: only floats"):
+        tg.value_and_grad(tg.sum)([1, 2])
+
+
+def test_grad_of_a_function_is_its_gradient_for_the_first_argument():
+    def f(x, scale, *, power=1):
+        """Documented."""
+        return tg.sum(x**power * scale)
+
+    g = tg.grad(f)
+    equal(g([1.0, 2.0], 3.0, power=2), [6.0, 12.0])
+    assert g.__doc__ == "Documented."
+    equal(tg.grad(lambda x: tg.sum(tg.grad(f)(x, 1.0, power=3)))(np.array([2.0])), [12.0])
+    for no_function in (live(1.0) * 2, 3.0):
+        with pytest.raises(TypeError, match="grad: expected the tensors to differentiate for"):
+            tg.grad(no_function)
 
 
 @pytest.mark.parametrize("at", ["array", "constant", "live"])

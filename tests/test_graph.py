@@ -190,7 +190,7 @@ def test_an_error_names_operation_operands_module_and_time_step():
         (lambda x: x + None, TypeError, "add"),
         (lambda x: tg.sum(x, 5), IndexError, "sum"),
         (lambda x: x[7], IndexError, "getitem"),
-        (lambda x: tg.take(x, [7]), IndexError, "getitem"),
+        (lambda x: tg.take(x, [7]), IndexError, "take"),
         (lambda x: x.reshape(3), ValueError, "reshape"),
         (lambda x: tg.concatenate([x, x.reshape(2, 1)]), ValueError, "concatenate"),
         (lambda x: tg.stack([x, x[0]]), ValueError, "stack"),

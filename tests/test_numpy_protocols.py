@@ -147,6 +147,48 @@ def test_what_has_no_derivative_to_drop_sees_the_array(call):
     np.testing.assert_array_equal(answer, expected)
 
 
+REDUCTIONS = [np.add, np.multiply, np.maximum, np.minimum, np.fmax, np.fmin, np.logaddexp]
+METHODS = [
+    *(
+        (lambda x, ufunc=ufunc, keywords=keywords: ufunc.reduce(x, **keywords))
+        for ufunc in REDUCTIONS
+        for keywords in ({}, {"axis": -1, "keepdims": True}, {"axis": None}, {"axis": (0, 2)})
+        if ufunc is not np.logaddexp or isinstance(keywords.get("axis", 0), int)  # as in NumPy
+    ),
+    *(
+        (lambda x, ufunc=ufunc: ufunc.reduce(x, axis=1, initial=0.4, where=X > 0.3))
+        for ufunc in REDUCTIONS[:-1]
+    ),
+    lambda x: np.add.reduce(x, 1, None, None, True),
+    np.add.accumulate,
+    lambda x: np.multiply.accumulate(x, axis=-1),
+    *(
+        (lambda x, ufunc=ufunc: ufunc.outer(x[0, 0], x[:, 1]))
+        for ufunc in (np.add, np.subtract, np.multiply, np.divide, np.hypot, np.power, np.maximum)
+    ),
+    lambda x: np.multiply.outer(X[0, 0], x),
+]
+
+
+@pytest.mark.parametrize("call", METHODS)
+def test_methods_of_ufuncs_are_the_functions_that_they_stand_for(call):
+    np.testing.assert_allclose(call(live(X)).numpy(), call(X), rtol=1e-12)
+    tg.testing.gradcheck(call, [X])
+    tg.testing.gradgradcheck(call, [X])
+
+
+def test_methods_of_logical_ufuncs_give_booleans():
+    for call in (
+        lambda x: np.logical_and.reduce(x > 0.5),
+        lambda x: np.logical_or.reduce(x > 0.5, axis=(0, 2), keepdims=True),
+        lambda x: np.logical_and.reduce(x > 0.3, axis=1, where=x > 0.5),
+        lambda x: np.logical_or.accumulate(x > 0.5, axis=1),
+    ):
+        answer = call(live(X))
+        assert answer.dtype == np.bool_
+        np.testing.assert_array_equal(answer.numpy(), call(X))
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -208,10 +250,15 @@ def test_what_has_no_rule_says_so(call, name):
         (lambda x: np.add(x, x, where=[True, False]), "numpy.add of Tensors takes no where"),
         (lambda x: np.exp(x, dtype=np.float32), "numpy.exp of Tensors takes no dtype"),
         (lambda x: np.isnan(x, out=np.empty(2, bool)), "numpy.isnan"),
+        (lambda x: np.gcd(x, 2, where=[True, False]), "numpy.gcd of Tensors takes no where"),
+        (
+            lambda x: np.logical_or.reduce(x > 1, out=np.empty((), bool)),
+            "numpy.logical_or of Tensors takes no out",
+        ),
         (lambda x: np.sum(x, out=np.empty(())), "numpy.sum: .*'out'"),
         (lambda x: np.concatenate([x, x], out=np.empty(4)), "numpy.concatenate: .*'out'"),
         (lambda x: np.stack([x, x], out=np.empty((2, 2))), "numpy.stack: .*'out'"),
-        (lambda x: np.einsum(x, [0], [0]), "numpy.einsum: einsum: expected subscripts"),
+        (lambda x: np.einsum(x, [0], [0]), "numpy.einsum: expected subscripts"),
         (lambda x: np.take(x, [0], mode="clip"), "numpy.take: .*'mode'"),
         (lambda x: np.broadcast_to(x, (2, 2), subok=True), "numpy.broadcast_to: .*'subok'"),
         (lambda x: np.pad(x, 1, mode=lambda *_: None), "numpy.pad: "),

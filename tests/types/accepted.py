@@ -97,6 +97,10 @@ reveal_type(Scale()(x, twice=True))  # Tensor
 reveal_type(tg.grad(x.sum(), x))  # Tensor
 reveal_type(tg.grad(x.sum(), [x]))  # tuple[Tensor, ...]
 reveal_type(tg.value_and_grad(lambda w: tg.sum(w * w))(a))  # tuple[Tensor, Tensor]
+reveal_type(tg.grad(lambda w: tg.sum(w * w))(a))  # Tensor
+reveal_type(tg.grad(lambda p: tg.sum(p["w"]))({"w": a}))  # dict[str, Any]
+with_value = tg.value_and_grad(lambda p, n: tg.sum(p["w"] * n))
+reveal_type(with_value({"w": a}, 2))  # tuple[Tensor, dict[str, Any]]
 reveal_type(tg.jacobian(tg.tanh, x))  # Tensor
 reveal_type(tg.checkpoint(Scale().forward, x))  # Tensor
 sinh = tg.primitive(np.sinh, lambda g, y, x: g * tg.sqrt(1 + y * y))

@@ -21,6 +21,8 @@ tg.nn.LSTM(3, 4)(x, lenghts=[1])  # error
 tg.nn.LSTM(3, 4)(x)[1].sum()  # error
 tg.grad(x.sum(), 1.0)  # error
 tg.grad(x, x).sumy()  # error
+tg.grad(x.sum())  # error
+tg.value_and_grad(lambda w: tg.sum(w))(x).sumy()  # error
 tg.add(x, object())  # error
 tg.optim.Adam([x], learning_rate=0.1)  # error
 tg.clip(x, a_mim=0.0)  # error

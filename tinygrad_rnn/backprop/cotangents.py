@@ -10,7 +10,7 @@ import numpy as np
 from numpy import ndarray
 
 from .. import ops
-from ..graph import Node, Scope, Value, check_finite, describe, in_scope
+from ..graph import Node, Scope, Value, check_finite, describe, explained, in_scope
 
 _adding = "where its backward adds up"
 
@@ -126,6 +126,12 @@ def fitted(contribution: Any, index: int, node: Node) -> Any:
             f"expected its input's shape {x.shape}{node.scope}"
         )
     return contribution if contribution.dtype == x.dtype else ops.astype(contribution, x.dtype)
+
+
+def rule_failed(error: Exception, index: int, node: Node) -> Exception:
+    """The same kind of exception, saying whose rule failed for which argument, and where."""
+    where = f"{node.primitive}, backward for its argument {index}"
+    return explained(error, where, node.arrays, node.scope)
 
 
 def _rule(node: Node, index: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -27,11 +27,45 @@ from ..graph import (
 from .reverse import seed_of, sweep
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from ..tensor import Tensor
 
 _P = ParamSpec("_P")
+_K = TypeVar("_K")
+
+
+class _Gradient(Protocol[_P]):
+    """``grad(f)``: a Tensor for an array; for arrays in dicts, lists and tuples the same of these.
+
+    A list of numbers is an array, a list of arrays is not, which types cannot tell apart.
+    """
+
+    @overload
+    def __call__(
+        self, x: np.ndarray | Value | float, /, *args: _P.args, **keywords: _P.kwargs
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, x: dict[_K, Any], /, *args: _P.args, **keywords: _P.kwargs
+    ) -> dict[_K, Any]: ...
+    @overload
+    def __call__(self, x: Sequence[Any], /, *args: _P.args, **keywords: _P.kwargs) -> Any: ...
+
+
+class _WithValue(Protocol[_P]):
+    """``value_and_grad(f)``: the value before the gradient."""
+
+    @overload
+    def __call__(
+        self, x: np.ndarray | Value | float, /, *args: _P.args, **keywords: _P.kwargs
+    ) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def __call__(
+        self, x: dict[_K, Any], /, *args: _P.args, **keywords: _P.kwargs
+    ) -> tuple[Tensor, dict[_K, Any]]: ...
+    @overload
+    def __call__(
+        self, x: Sequence[Any], /, *args: _P.args, **keywords: _P.kwargs
+    ) -> tuple[Tensor, Any]: ...
 
 
 @overload
@@ -42,9 +76,13 @@ def grad(
 def grad(
     output: Value, inputs: Sequence[Value], grad_output: Any = ..., create_graph: bool = ...
 ) -> tuple[Tensor, ...]: ...
+@overload
+def grad(output: Callable[Concatenate[Tensor, _P], Value]) -> _Gradient[_P]: ...
+@overload
+def grad(output: Callable[Concatenate[Any, _P], Value]) -> _Gradient[_P]: ...
 def grad(
-    output: Value,
-    inputs: Value | Sequence[Value],
+    output: Any,
+    inputs: Value | Sequence[Value] | None = None,
     grad_output: Any = None,
     create_graph: bool = False,
 ) -> Any:
@@ -52,8 +90,11 @@ def grad(
 
         dL/dx for each x in inputs,   L = sum(output * grad_output)
 
+    Of a function, and nothing else, it makes the function that returns the gradient for the first
+    argument: ``grad(f)(x, ...)`` is ``value_and_grad(f)(x, ...)[1]``.
+
     Args:
-        output: a scalar, or any shape together with ``grad_output``.
+        output: a scalar, or any shape together with ``grad_output``; or a function of Tensors.
         inputs: one Tensor or a sequence of them, leaves or intermediates, requiring grad.
         grad_output: the cotangent of the output, of its shape; 1 for a scalar.
         create_graph: record the sweep, so that the result can be differentiated again.
@@ -72,7 +113,13 @@ def grad(
     >>> dx = tg.grad(x ** 3, x, create_graph=True)
     >>> dx.item(), tg.grad(dx, x).item()
     (27.0, 18.0)
+    >>> tg.grad(tg.grad(lambda x: x ** 3))(3.0).item()
+    18.0
     """
+    if inputs is None:
+        if isinstance(output, Value) or not callable(output):
+            raise TypeError("grad: expected the tensors to differentiate for, as inputs")
+        return _gradient_of(output)
     if not isinstance(output, Value):
         raise TypeError(f"grad: expected an output Tensor, got {type(output).__name__}")
     single = isinstance(inputs, Value)
@@ -151,16 +198,42 @@ def _settled(result: Value, own: set[Node | None]) -> Tensor:
     return result  # type: ignore[return-value]
 
 
-def value_and_grad(
-    f: Callable[Concatenate[Tensor, _P], Value],
-) -> Callable[Concatenate[ArrayLike | Value, _P], tuple[Tensor, Tensor]]:
+def _holds_arrays(x: Any) -> bool:
+    """Whether x has a structure: nested lists of numbers are one array, and have none.
+
+    Dicts and named tuples have one, and a list or tuple that has an array, or one of these, in it.
+    """
+    if isinstance(x, dict) or hasattr(type(x), "_make"):
+        return True
+    return isinstance(x, (list, tuple)) and any(
+        isinstance(part, (np.ndarray, Value)) or _holds_arrays(part) for part in x
+    )
+
+
+def _map(f: Callable[[Any, str], Any], x: Any, place: str = "") -> Any:
+    """f of every array in nested dicts, lists and tuples, and of its place: ``['W'][0]``."""
+    if not _holds_arrays(x):
+        return f(x, place)
+    if isinstance(x, dict):
+        return {key: _map(f, part, f"{place}[{key!r}]") for key, part in x.items()}
+    kind = getattr(type(x), "_make", type(x))  # of a named tuple
+    return kind([_map(f, part, f"{place}[{i}]") for i, part in enumerate(x)])
+
+
+@overload
+def value_and_grad(f: Callable[Concatenate[Tensor, _P], Value]) -> _WithValue[_P]: ...
+@overload
+def value_and_grad(f: Callable[Concatenate[Any, _P], Value]) -> _WithValue[_P]: ...
+def value_and_grad(f: Callable[..., Value]) -> Any:
     """Turn f into a function that returns f's value and its gradient for the first argument.
 
     Args:
-        f: a function that returns a scalar Tensor.
+        f: a function that returns a scalar Tensor. Its first argument is an array, or arrays in
+            dicts, lists and tuples, nested in any way.
 
     Returns:
-        ``h(x, *args, **kw) -> (f(x, *args, **kw), df/dx)``, two Tensors.
+        ``h(x, *args, **kw) -> (f(x, *args, **kw), df/dx)``: a Tensor and, in the structure of x,
+        Tensors.
 
     Raises:
         ValueError: f returned something that is not a scalar.
@@ -170,22 +243,44 @@ def value_and_grad(
     >>> value, gradient = tg.value_and_grad(lambda x: tg.sum(x * x))([1.0, 2.0])
     >>> value.item(), gradient.numpy()
     (5.0, array([2., 4.]))
+    >>> _, gradient = tg.value_and_grad(lambda p: p["w"] * p["x"] + p["b"])(
+    ...     {"w": 2.0, "x": 3.0, "b": 1.0}
+    ... )
+    >>> {name: g.item() for name, g in gradient.items()}
+    {'w': 3.0, 'x': 2.0, 'b': 1.0}
     """
 
     @functools.wraps(f)
     def with_gradient(*args: Any, **keywords: Any) -> Any:
         if not args:
             raise TypeError("value_and_grad: expected an argument to differentiate for, got none")
-        x = _variable(args[0], "value_and_grad")
+        variables: list[Value] = []
+
+        def variable(x: Any, place: str) -> Value:
+            variables.append(_variable(x, f"value_and_grad{place and f': argument 0{place}'}"))
+            return variables[-1]
+
+        x = _map(variable, args[0])
+        own: set[Node | None] = {v.node for v in variables}
         with enable_grad():
             value = _value(f(x, *args[1:], **keywords))
-        settled = _settled(value, {x.node})
+        settled = _settled(value, own)
         with enable_grad():
             # An outer derivative may differentiate the gradient for what else f depends on.
-            gradient = grad(value, x, create_graph=settled.node is not None)
-        return settled, _settled(gradient, {x.node})
+            found = iter(grad(value, variables, create_graph=settled.node is not None))
+        return settled, _map(lambda *_: _settled(next(found), own), x)
 
     return with_gradient
+
+
+def _gradient_of(f: Callable[..., Value]) -> Callable[..., Any]:
+    with_value: Callable[..., Any] = value_and_grad(f)
+
+    @functools.wraps(f)
+    def gradient(*args: Any, **keywords: Any) -> Any:
+        return with_value(*args, **keywords)[1]
+
+    return gradient
 
 
 def jvp(f: Callable[[Tensor], Value], x: Any, v: Any) -> Tensor:

@@ -8,6 +8,7 @@ itself or looks for NaN.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from ..graph import (
     python_scalars,
     same,
 )
-from .cotangents import Cotangents, fitted, place
+from .cotangents import Cotangents, fitted, place, rule_failed
 from .deferred import Deferred, DeferredWeights
 
 Sweep = Callable[..., dict[Node, Any]]
@@ -63,14 +64,14 @@ def _by_rules(
     for i, parent in enumerate(node.parents):
         if not cotangents.wants(parent):
             continue
-        if rules[i] is same:
-            yield i, g
-        elif level:
-            with in_scope(place(node, level)):
-                contribution = rules[i](g, output, *inputs, **node.keywords)
-            yield i, _constant(contribution)
-        else:
-            yield i, rules[i](g, output, *inputs, **node.keywords)
+        contribution = g
+        if rules[i] is not same:
+            try:
+                with in_scope(place(node, level)) if level else nullcontext():
+                    contribution = rules[i](g, output, *inputs, **node.keywords)
+            except (ValueError, TypeError, IndexError) as error:
+                raise rule_failed(error, i, node) from error
+        yield i, _constant(contribution) if level else contribution
 
 
 def _constant(contribution: Any) -> Any:

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..graph import Node, Value, ancestors, current, numeric, same
 from .carried import warn_of_earlier_graph
-from .cotangents import Cotangents, fitted
+from .cotangents import Cotangents, fitted, rule_failed
 from .deferred import DeferredWeights
 from .pullbacks import name_cotangent, pull_back
 
@@ -153,14 +153,17 @@ def sweep(
             if type(parent) is not Node or (needed is not None and parent not in needed):
                 continue
             x, rule = arrays[i], rules[i]
-            if rule is same:
-                contribution = g
-            elif arity == 1:
-                contribution = rule(g, output, x)
-            elif arity == 2:
-                contribution = rule(g, output, arrays[0], arrays[1])
-            else:
-                contribution = rule(g, output, *arrays, **node.keywords)
+            try:
+                if rule is same:
+                    contribution = g
+                elif arity == 1:
+                    contribution = rule(g, output, x)
+                elif arity == 2:
+                    contribution = rule(g, output, arrays[0], arrays[1])
+                else:
+                    contribution = rule(g, output, *arrays, **node.keywords)
+            except (ValueError, TypeError, IndexError) as error:  # a singular matrix, say
+                raise rule_failed(error, i, node) from error
             try:
                 fits = contribution.shape == x.shape and contribution.dtype is x.dtype
             except AttributeError:  # a number, or something wrong

@@ -215,7 +215,7 @@ def _general(
     lines.append(f"    return apply(op, ({arrays}), {{{constants}}})")
     made: dict[str, Any] = {"apply": apply, "op": op, "defaults": defaults}
     made |= {"ndarray": ndarray, "asarray": np.asarray, "forward": op.forward}
-    made["options"] = options and composed(options)
+    made["options"] = options and composed(options, op.name)
     exec("\n".join(lines), made)
     call: Callable[..., Array] = made[op.name]
     return call

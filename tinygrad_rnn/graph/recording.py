@@ -10,7 +10,7 @@ import copy
 import functools
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar
+from typing import Any, Literal, NoReturn, ParamSpec, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 from numpy import ndarray
@@ -343,23 +343,26 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
     arrays: list[Any] = []
     parents: list[Node | str | None] = []
     tensors = live = foreign = False
-    for x in inputs:
-        if isinstance(x, Value):
-            tensors = True
-            arrays.append(x._array)
-            node = x.node
-            if node is None:
-                parents.append(x._label)
+    try:
+        for x in inputs:
+            if isinstance(x, Value):
+                tensors = True
+                arrays.append(x._array)
+                node = x.node
+                if node is None:
+                    parents.append(x._label)
+                else:
+                    parents.append(node)
+                    live = True
+            elif x is None or type(x) in python_scalars:
+                arrays.append(x)
+                parents.append(None)
             else:
-                parents.append(node)
-                live = True
-        elif x is None or type(x) in python_scalars:
-            arrays.append(x)
-            parents.append(None)
-        else:
-            arrays.append(x if type(x) is ndarray else _asarray(x))
-            parents.append(None)
-            foreign = True
+                arrays.append(x if type(x) is ndarray else _asarray(x))
+                parents.append(None)
+                foreign = True
+    except (ValueError, TypeError) as error:  # lists of no one shape
+        raise explained(error, primitive, arrays, state.scope) from error
     if not tensors:
         if primitive.expects is None:
             return _asarray(primitive.forward(*arrays, **keywords))
@@ -383,7 +386,7 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
             keywords = {**keywords, key: copy.deepcopy(constant)}
     try:
         output = primitive.forward(*arrays, **keywords)
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError, AttributeError) as error:  # None has no method exp
         raise explained(error, primitive, arrays, state.scope) from error
     if type(output) is not ndarray:
         output = _asarray(output)
@@ -488,11 +491,12 @@ def numbers(x: Any, where: Primitive | str) -> ndarray:
 
     Raises:
         TypeError: it has none, since a step is being traced (see ``scan``).
+        ValueError: its lists are of different lengths.
     """
     try:
         return _asarray(x._array if isinstance(x, Value) else x)
-    except TypeError as error:
-        raise TypeError(f"{where}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{where}: {error}") from error
 
 
 def numeric(x: Any, where: Primitive | str) -> ndarray:
@@ -527,40 +531,62 @@ _kinds: tuple[type[Exception], ...] = (
 
 
 def explained(
-    error: Exception, primitive: Primitive, arrays: Iterable[Any], scope: Scope
+    error: Exception, primitive: Primitive | str, arrays: Iterable[Any], scope: Scope
 ) -> Exception:
     """The same kind of exception, saying which operation failed, on what, and where."""
-    kind = next(k for k in _kinds if isinstance(error, k))
+    kind = next((k for k in _kinds if isinstance(error, k)), TypeError)
     operands = list(arrays)
     what: object = error
-    if primitive.expects is not None and kind is ValueError:
+    if kind is ValueError and isinstance(primitive, Primitive) and primitive.expects is not None:
         shapes = " and ".join(str(np.shape(x)) for x in operands)
         what = f"expected {primitive.expects}, got {shapes}"
     return kind(f"{primitive}: {what} [operands: {', '.join(map(describe, operands))}]{scope}")
 
 
-def located(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Let a function of several operations say where it failed, as each of them does."""
+def located(function: Callable[_P, _R], name: str | None = None) -> Callable[_P, _R]:
+    """Let a function of several operations say what failed and where, as each of them does.
+
+    Its errors begin with its own name (or ``name``), the one that the user called.
+    """
+    called = name or function.__name__
 
     @functools.wraps(function)
     def call(*args: _P.args, **keywords: _P.kwargs) -> _R:
         try:
             return function(*args, **keywords)
         except (ValueError, TypeError, IndexError) as error:
-            scope = str(current().scope)
-            if not str(error).endswith(scope):
-                error.args = (f"{error}{scope}",)
-            raise
+            raise_as(called, error)
 
     return call
 
 
-def composed(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """A function written in other operations: its errors say where, and its arrays are arrays.
+def raise_as(name: str, error: Exception, *, over: bool = True) -> NoReturn:
+    """Raise an error again: it begins with this name, in the place of an inner operation's.
+
+    Args:
+        name: what the user called.
+        error: what was raised within it.
+        over: whether the inner operation's name is left out.
+    """
+    scope = str(current().scope)
+    text = str(error)
+    inner, colon, rest = text.partition(": ")
+    if over and colon and inner.isidentifier():
+        text = rest
+    text = f"{name}: {text}" if text.endswith(scope) else f"{name}: {text}{scope}"
+    error.args = (text,)
+    if str(error) == text:
+        raise error
+    kind = next(k for k in _kinds if isinstance(error, k))  # one that words its text itself
+    raise kind(text) from error
+
+
+def composed(function: Callable[_P, _R], name: str | None = None) -> Callable[_P, _R]:
+    """A function written in other operations: its errors name it, and its arrays are arrays.
 
     NumPy makes scalars of 0-d arrays as soon as it computes with them.
     """
-    call = located(function)
+    call = located(function, name)
 
     @functools.wraps(function)
     def composition(*args: _P.args, **keywords: _P.kwargs) -> _R:

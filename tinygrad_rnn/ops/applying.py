@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, composed
+from ..graph import Array, composed, raise_as
 from .arrays import alike, as_value, float_dtype_of, normal_axes, normal_axis, plain, shape_of
 from .elementwise import abs, exp, log, power, where
 from .joining import array
@@ -30,6 +30,18 @@ __all__ = [
 ]
 
 
+def _in_user_code(func: Callable[..., Array]) -> Callable[..., Array]:
+    """The same function; what is wrong in it is said to be in it."""
+
+    def call(*args: Any, **keywords: Any) -> Array:
+        try:
+            return func(*args, **keywords)
+        except (ValueError, TypeError, IndexError) as error:
+            raise_as(f"in {getattr(func, '__name__', func)}", error, over=False)
+
+    return call
+
+
 @composed
 def apply_along_axis(
     func1d: Callable[..., Array], axis: int, x: Array, *args: Any, **keywords: Any
@@ -41,7 +53,7 @@ def apply_along_axis(
     >>> apply_along_axis(lambda v: v[0] * v, 1, [[2.0, 3.0]])
     array([[4., 6.]])
     """
-    x = as_value(x)
+    x, func1d = as_value(x), _in_user_code(func1d)
     axis = normal_axis(axis, x.ndim)
     rows = moveaxis(x, axis, -1)
     others = rows.shape[:-1]
@@ -65,7 +77,7 @@ def apply_over_axes(func: Callable[[Array, int], Array], x: Array, axes: Any) ->
     >>> apply_over_axes(np.sum, [[1.0, 2.0], [3.0, 4.0]], [0, 1])
     array([[10.]])
     """
-    x = as_value(x)
+    x, func = as_value(x), _in_user_code(func)
     for axis in normal_axes(axes, x.ndim):
         y = func(x, axis)
         x = y if len(shape_of(y)) == x.ndim else expand_dims(y, axis)
@@ -106,7 +118,7 @@ def piecewise(
             continue
         # The function sees what belongs to it, and 1 elsewhere: 0 may be no place for it.
         inside = x[condition]
-        value = func(inside, *args, **keywords)
+        value = _in_user_code(func)(inside, *args, **keywords)
         y = _replaced(y, condition, value)
     return y
 

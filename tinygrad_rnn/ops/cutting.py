@@ -115,12 +115,13 @@ def trim_zeros(x: Array, trim: str = "fb") -> Array:
     >>> trim_zeros([0.0, 1.0, 0.0])
     array([1.])
     """
-    x = as_value(x)
+    x, sides = as_value(x), str(trim).lower()
+    if sides not in ("f", "b", "fb", "bf"):
+        raise ValueError(f"trim_zeros: expected 'f', 'b' or 'fb', got {trim!r}")
     (found,) = np.nonzero(plain(x))
     if not found.size:
         return x[:0]
-    start = found[0] if "f" in trim.lower() else 0
-    return x[start : found[-1] + 1 if "b" in trim.lower() else len(x)]
+    return x[found[0] if "f" in sides else 0 : found[-1] + 1 if "b" in sides else len(x)]
 
 
 # ── diagonals and triangles ───────────────────────────────────────────────────────────────────────
@@ -205,6 +206,8 @@ def diagflat(v: Array, k: int = 0) -> Array:
 
 def _below(x: Array, k: int) -> Any:
     """True at and below the k-th diagonal."""
+    if x.ndim == 0:
+        raise ValueError("expected one dimension or more, got none")
     return np.tri(x.shape[-2:][0], x.shape[-1], k, dtype=bool)
 
 

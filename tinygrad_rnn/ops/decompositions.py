@@ -121,6 +121,12 @@ class EighResult(NamedTuple):
     eigenvectors: Array
 
 
+def _triangle(UPLO: Any) -> str:
+    if UPLO not in ("L", "U", "l", "u"):
+        raise ValueError(f"expected UPLO 'L' or 'U', got {UPLO!r}")
+    return str(UPLO)
+
+
 @composed
 def eigh(x: Array, UPLO: str = "L") -> EighResult:
     """Eigenvalues w in ascending order, and eigenvectors v of length 1, of a symmetric x.
@@ -141,7 +147,7 @@ def eigh(x: Array, UPLO: str = "L") -> EighResult:
     >>> eigh([[2.0, 0.0], [0.0, 1.0]]).eigenvalues
     array([1., 2.])
     """
-    y = _eigh(as_value(x), UPLO)
+    y = _eigh(as_value(x), _triangle(UPLO))
     return EighResult(y[..., 0, :], y[..., 1:, :])
 
 
@@ -152,7 +158,7 @@ def eigvalsh(x: Array, UPLO: str = "L") -> Array:
     >>> eigvalsh([[2.0, 0.0], [0.0, 1.0]])
     array([1., 2.])
     """
-    return _eigh(as_value(x), UPLO)[..., 0, :]
+    return _eigh(as_value(x), _triangle(UPLO))[..., 0, :]
 
 
 def _svd_parts(y: Array, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:

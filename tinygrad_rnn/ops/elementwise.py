@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import OUT, Argument, Array, Value, elementwise, same
+from ..graph import OUT, Argument, Array, Value, elementwise, raise_as, same
 from .logic import equal, greater, greater_equal, less, less_equal, sign
 
 __all__ = [
@@ -380,11 +380,14 @@ def clip(x: Array, a_min: Array = None, a_max: Array = None) -> Array:
     >>> clip([-1.0, 0.5, 7.0], 0.0, 1.0)
     array([0. , 0.5, 1. ])
     """
-    if not isinstance(a_min, Value) and not isinstance(a_max, Value):
-        return _clip(x, a_min, a_max)
-    if a_min is not None:
-        x = where(less(x, a_min), a_min, x)
-    return x if a_max is None else where(greater(x, a_max), a_max, x)
+    try:
+        if not isinstance(a_min, Value) and not isinstance(a_max, Value):
+            return _clip(x, a_min, a_max)
+        if a_min is not None:
+            x = where(less(x, a_min), a_min, x)
+        return x if a_max is None else where(greater(x, a_max), a_max, x)
+    except (ValueError, TypeError, IndexError) as error:
+        raise_as("clip", error)
 
 
 @elementwise(

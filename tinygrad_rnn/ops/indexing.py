@@ -18,7 +18,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, Blocks, Operand, Value, differentiable, located, numbers, variadic
+from ..graph import (
+    Array,
+    Blocks,
+    Operand,
+    Value,
+    differentiable,
+    located,
+    numbers,
+    python_scalars,
+    raise_as,
+    variadic,
+)
 from .blocks import alone
 
 __all__ = [
@@ -247,11 +258,14 @@ def getitem(x: Array, index: Any) -> Array:
     >>> x.grad
     array([1., 0., 2.])
     """
-    parts = index if type(index) is tuple else (index,)
-    if any(map(_is_traced, parts)):
-        pattern = tuple([PLACE if _is_traced(part) else _constant_part(part) for part in parts])
-        return _gather((x, *filter(_is_traced, parts)), pattern=pattern)
-    return _getitem(x, index=_constant(index))
+    try:
+        parts = index if type(index) is tuple else (index,)
+        if any(map(_is_traced, parts)):
+            pattern = tuple([PLACE if _is_traced(part) else _constant_part(part) for part in parts])
+            return _gather((x, *filter(_is_traced, parts)), pattern=pattern)
+        return _getitem(x, index=_constant(index))
+    except (ValueError, TypeError, IndexError) as error:  # as in `located`, which costs a call
+        raise_as("getitem", error)
 
 
 @differentiable(
@@ -274,7 +288,11 @@ def place(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     >>> place([1.0, 2.0], [0, 2], (4,))
     array([1., 0., 2., 0.])
     """
-    return _place(x, index=_constant(index), shape=tuple(shape))
+    try:
+        x = np.asarray(x) if x is None or type(x) in python_scalars else x
+        return _place(x, index=_constant(index), shape=tuple(shape))
+    except (ValueError, TypeError, IndexError) as error:  # as in `located`, which costs a call
+        raise_as("place", error)
 
 
 @located
@@ -362,6 +380,7 @@ def embedding(ids: Array, W: Array) -> Array:
     return W[ids]
 
 
+@located
 def one_hot(ids: Any, num_classes: int | None = None, *, dtype: Any = np.float32) -> Array:
     """A 1 at the place of each id, and zeros.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, Value, composed
+from ..graph import Array, Value, composed, located
 from .arrays import alike, as_value, holds_tensor, leaves_of, normal_axis, plain, shape_of, stacked
 from .cutting import unstack
 from .elementwise import positive
@@ -43,6 +43,7 @@ __all__ = [
 # ── nested lists ──────────────────────────────────────────────────────────────────────────────────
 
 
+@located
 def array(data: Any, *, dtype: Any = None) -> Array:
     """Nested lists of Tensors, arrays and numbers as one array that keeps the graph.
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, composed
-from .arrays import Axes, as_value, plain
+from .arrays import Axes, as_value
 from .elementwise import multiply
 from .elementwise import where as where_
 from .logic import equal
 from .reductions import chosen, cumprod, cumsum, in_dtype, max, mean, min, prod
 from .reductions import sum as sum_
-from .statistics import _reduced, root, var
+from .statistics import _reduced, as_share, root, var
 
 __all__ = [
     "nancumprod",
@@ -223,7 +223,7 @@ def nanpercentile(
     >>> nanpercentile([1.0, np.nan, 3.0], 50)
     array(2.)
     """
-    return nanquantile(x, np.true_divide(plain(q), 100), axis, method=method, keepdims=keepdims)
+    return nanquantile(x, as_share(q), axis, method=method, keepdims=keepdims)
 
 
 @composed

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, composed
+from ..graph import Array, composed, located
 from .arrays import Axes, as_value, dtype_of, normal_axes, plain
 from .decompositions import svdvals
 from .elementwise import abs, power, square, where
@@ -254,6 +254,7 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array,
     return z, sum(square(b - a @ z), 0, b.ndim == 1), rank, values
 
 
+@located
 def matrix_rank(x: Array, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
     """The rank, as an integer; see NumPy.
 

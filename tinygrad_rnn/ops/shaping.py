@@ -23,6 +23,7 @@ from ..graph import (
     differentiable,
     located,
     nondifferentiable,
+    raise_as,
     variadic,
 )
 from .arrays import Axes, alike, as_value, normal_axis, shape_of
@@ -379,11 +380,14 @@ def concatenate(arrays: Sequence[Array], axis: int | None = 0, *, dtype: Any = N
     >>> concatenate([[1.0, 2.0], [3.0]])
     array([1., 2., 3.])
     """
-    arrays = [as_value(x) if isinstance(x, (list, tuple)) else x for x in arrays]
-    if axis is None:
-        arrays, axis = [reshape(x, (-1,)) for x in arrays], 0
-    y = _concatenate(arrays, axis=axis)
-    return y if dtype is None else astype(y, dtype)
+    try:
+        arrays = [as_value(x) if isinstance(x, (list, tuple)) else x for x in arrays]
+        if axis is None:
+            arrays, axis = [reshape(x, (-1,)) for x in arrays], 0
+        y = _concatenate(arrays, axis=axis)
+        return y if dtype is None else astype(y, dtype)
+    except (ValueError, TypeError, IndexError) as error:  # as in `located`, which costs a call
+        raise_as("concatenate", error)
 
 
 def _stack_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> Array:
@@ -409,9 +413,12 @@ def stack(arrays: Sequence[Array], axis: int = 0, *, dtype: Any = None) -> Array
     array([[1., 3.],
            [2., 4.]])
     """
-    arrays = [as_value(x) if isinstance(x, (list, tuple)) else x for x in arrays]
-    y = _stack(arrays, axis=axis)
-    return y if dtype is None else astype(y, dtype)
+    try:
+        arrays = [as_value(x) if isinstance(x, (list, tuple)) else x for x in arrays]
+        y = _stack(arrays, axis=axis)
+        return y if dtype is None else astype(y, dtype)
+    except (ValueError, TypeError, IndexError) as error:
+        raise_as("stack", error)
 
 
 @located

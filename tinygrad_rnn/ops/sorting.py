@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, Operand, composed, current, differentiable, nondifferentiable
+from ..graph import (
+    Array,
+    Operand,
+    composed,
+    current,
+    differentiable,
+    located,
+    nondifferentiable,
+)
 from .arrays import as_value, normal_axis, plain, shape_of
 from .blocks import alone
 from .elementwise import where
@@ -178,6 +186,7 @@ def _integers(y: Array) -> Any:
     return y if current().tracing is not None else plain(y)[()]
 
 
+@located
 def argsort(
     x: Array, axis: int | None = -1, *, kind: str | None = None, stable: bool | None = None
 ) -> Any:
@@ -191,6 +200,7 @@ def argsort(
     return _integers(_argsort(x, axis=axis, stable=stable or kind in ("stable", "mergesort")))
 
 
+@located
 def argpartition(x: Array, kth: Any, axis: int | None = -1) -> Any:
     """The indices that partition x, an ndarray of integers; see :func:`partition`.
 
@@ -216,6 +226,7 @@ def _argmin(x: Array, *, axis: int | None, keepdims: bool) -> Any:
     return np.argmin(x, axis, keepdims=keepdims)
 
 
+@located
 def argmax(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the first of the largest elements: integers.
 
@@ -227,6 +238,7 @@ def argmax(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
     return _integers(_argmax(as_value(x), axis=axis, keepdims=keepdims))
 
 
+@located
 def argmin(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the first of the smallest elements: integers.
 
@@ -247,6 +259,7 @@ def _searchsorted(x: Array, v: Array, *, side: Any) -> Any:
     return np.searchsorted(x, v, side)
 
 
+@located
 def searchsorted(x: Array, v: Array, side: str = "left", sorter: Any = None) -> Any:
     """Where to insert v into the sorted x to keep the order: integers.
 

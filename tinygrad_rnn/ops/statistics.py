@@ -354,14 +354,26 @@ def _quantiles(parts: _Parts, q: ndarray, n: Any, method: str) -> Array:
     return stack(found)
 
 
+def as_share(q: Any) -> Any:
+    """Percentages as shares of 1.
+
+    Raises:
+        ValueError: one is not from 0 to 100.
+    """
+    q = np.asarray(plain(q), np.float64)
+    if not np.all((q >= 0) & (q <= 100)):
+        raise ValueError(f"expected q from 0 to 100, got {q}")
+    return np.true_divide(q, 100)
+
+
 def _reduced(x: Array, q: Any, axis: Axes, keepdims: bool, method: str, skip_nan: bool) -> Array:
     q = np.asarray(plain(q), np.float64)
     if not np.all((q >= 0) & (q <= 1)):
-        raise ValueError(f"quantile: expected q from 0 to 1, got {q}")
+        raise ValueError(f"expected q from 0 to 1, got {q}")
     parts = _sorted_parts(x, axis)
     n = parts.rows.shape[-1]
     if n == 0:
-        raise ValueError("quantile: there is nothing to take a quantile of")
+        raise ValueError("there is nothing to take a quantile of")
     if skip_nan:
         n = np.sum(~np.isnan(plain(parts.rows)), -1)
     y = _quantiles(parts, q, n, method)
@@ -407,7 +419,7 @@ def percentile(
     >>> percentile([1.0, 2.0, 4.0], 75)
     array(3.)
     """
-    return quantile(x, np.true_divide(plain(q), 100), axis, method=method, keepdims=keepdims)
+    return quantile(x, as_share(q), axis, method=method, keepdims=keepdims)
 
 
 @composed

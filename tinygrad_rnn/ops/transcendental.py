@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Array, differentiable, elementwise
+from ..graph import Array, differentiable, elementwise, located
 from .elementwise import abs as abs_
 from .elementwise import exp, log1p, maximum, sigmoid, sqrt, where
 from .logic import equal
@@ -274,6 +274,7 @@ def _sinc_derivative(x: ndarray, order: int) -> ndarray:
     return np.asarray(np.pi**order * np.where(close, near, far)).astype(dtype)
 
 
+@located
 def sinc(x: Array) -> Array:
     """``y = sin(pi x) / (pi x)``, and 1 at 0; its derivatives of any order are exact there too.
 
@@ -310,6 +311,7 @@ def _bessel_integral(x: ndarray, order: int) -> ndarray:
     return np.asarray(total).astype(x.dtype)
 
 
+@located
 def i0(x: Array) -> Array:
     """``y = I_0(x)``, the modified Bessel function of the first kind; dy/dx = I_1(x).
 

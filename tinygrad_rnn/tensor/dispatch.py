@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..graph import Value, attach
+from ..graph import Value, attach, raise_as
 from ..ops import linalg
 
 Function = Callable[..., Any]
@@ -85,6 +85,8 @@ _reductions: dict[np.ufunc, Function] = {
     np.multiply: ops.prod,
     np.maximum: ops.max,
     np.minimum: ops.min,
+    np.fmax: ops.nanmax,
+    np.fmin: ops.nanmin,
     np.logaddexp: ops.logsumexp,
 }
 _accumulations: dict[np.ufunc, Function] = {np.add: ops.cumsum, np.multiply: ops.cumprod}
@@ -93,9 +95,13 @@ _accumulations: dict[np.ufunc, Function] = {np.add: ops.cumsum, np.multiply: ops
 def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: Any) -> Any:
     """A ufunc of NumPy's on Tensors, or one of its methods (``np.add.reduce``)."""
     op = ufuncs.get(ufunc)
-    if ufunc in constant_ufuncs and (op is None or method != "__call__") and not keywords:
-        return attach(np.asarray(getattr(ufunc, method)(*map(_plain, inputs))), None)
     name = f"numpy.{ufunc.__name__}"
+    if ufunc in constant_ufuncs and (op is None or method != "__call__"):
+        refused = keywords.keys() if method == "__call__" else keywords.keys() & {"out"}
+        if refused:
+            raise TypeError(f"{name} of Tensors takes no {', '.join(sorted(refused))}")
+        on_arrays = _without_gradient(getattr(ufunc, method))
+        return attach(np.asarray(on_arrays(*inputs, **keywords)), None)
     if method == "outer" and op is not None and ufunc.nin == 2 and not keywords:
         return _outer(op, *inputs)
     if method == "reduce" and ufunc in _reductions:
@@ -285,4 +291,4 @@ def call_function(function: Function, args: tuple[Any, ...], keywords: dict[str,
     try:
         return call(*args, **keywords)
     except TypeError as error:
-        raise TypeError(f"{function.__module__}.{function.__name__}: {error}") from error
+        raise_as(f"{function.__module__}.{function.__name__}", error)
