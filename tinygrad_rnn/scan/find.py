@@ -80,18 +80,18 @@ def plan_of(call: Call, recording: bool) -> tuple[Plan, Sequence[Source], Any]:
             plan = None
         else:
             step, structure = followed
-            if not plan.seen_before(step.trace.sources, since):
+            if not plan.seen.covers(step.trace, since):
                 repeated = _followed(call, recording, plan)
                 _require_same(step, (repeated or followed)[0], repeated is not None)
-                plan.remember(step.trace.sources)
+                plan.seen.remember(step.trace)
     if plan is None:
         step, structure = _traced(call, recording, Trace())
         plan = cache.find(_key(step))
-        if plan is None or not plan.seen_before(step.trace.sources, since):
+        if plan is None or not plan.seen.covers(step.trace, since):
             again = traced_twice(call, recording)
             if plan is None:
                 plan = cache.add(_key(again), Plan(again, recording))
-            plan.remember(step.trace.sources)
+            plan.seen.remember(step.trace)
     sources = step.trace.sources
     cache.expect(kind, plan, None if closed is None else closed.order_of(sources))
     return plan, sources, structure

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import functools
 import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-
-from numpy import ndarray
 
 from ..graph import ancestors, current, table
 from .backends import Loop, wanted
@@ -20,7 +17,8 @@ from .ir import Program, Value
 from .latex import Equations, aligned
 from .listing import Listing
 from .passes.simplify import simplify
-from .trace import Instruction, Source, Symbol
+from .seen import Seen
+from .trace import Instruction, Symbol
 
 
 class Plan:
@@ -44,7 +42,7 @@ class Plan:
         self.ending = trace.key[-1]
         scope = current().scope
         self.depth = len(scope.path), len(scope.steps)
-        self._seen: tuple[Any, ...] = ()
+        self.seen = Seen()
         self.output_names = tuple([None if y.node is None else y.node.name for y in step.outputs])
         self.output_avals = tuple((y._array.shape, y._array.dtype) for y in step.outputs)
         self._wanted = wanted()
@@ -123,24 +121,6 @@ class Plan:
             if seeded == given:
                 return given
             given = seeded
-
-    # A value that comes from outside may have been made within the step, of random numbers say,
-    # unless it was in the graph before, or it is the very array of an earlier call.
-
-    def seen_before(self, sources: Sequence[Source], since: int) -> bool:
-        """Whether nothing that the step reads from outside can have been made by the step."""
-        return len(self._seen) == len(sources) and all(
-            (source.node is not None and source.node.number < since)
-            or (array is not None and array() is source.original)
-            for source, array in zip(sources, self._seen, strict=True)
-        )
-
-    def remember(self, sources: Sequence[Source]) -> None:
-        """For :meth:`seen_before`: two traces have read these."""
-        self._seen = tuple(
-            weakref.ref(source.original) if isinstance(source.original, ndarray) else None
-            for source in sources
-        )
 
     @property
     def kept_names(self) -> list[str]:
