@@ -20,7 +20,6 @@ import functools
 import math
 import operator
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,7 +131,12 @@ def sweep(
                     if anomaly:
                         _check_cotangent(contribution, g, node, i)
                         _check_sum(pending.get(parent), contribution, node)
-                    with in_scope(_place(parent, level)) if differentiable else nullcontext():
+                    if parent not in pending:
+                        pending[parent] = contribution
+                    elif differentiable:
+                        with in_scope(_place(parent, level)):
+                            _accumulate(pending, owned, parent, contribution)
+                    else:
                         _accumulate(pending, owned, parent, contribution)
                 continue
             if differentiable:

@@ -79,25 +79,27 @@ class Plan:
         the last step zeros then stand in its place. With ``exactly`` none does: only what is given
         has a cotangent at any step.
         """
+        return self._backward_loop(given, wanted, exactly)
+
+    def backward_of_one(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> BackwardLoop:
+        """The backward of a step by itself, whose matrices' cotangents are put off."""
+        return self._backward_loop(given, wanted, None)
+
+    def _backward_loop(
+        self, given: tuple[bool, ...], wanted: tuple[bool, ...], exactly: bool | None
+    ) -> BackwardLoop:
         key = given, wanted, exactly
+        known = self._backward.get(key)
+        if known is not None:
+            return known
         with self._lock:
             found = self._backward.get(key)
             if found is None:
                 if len(self._backward) >= 64:
                     self._backward.clear()
-                seeded = given if exactly else self._seeded(given)
+                seeded = self._seeded(given) if exactly is False else given
                 derived = Backward(self._forward, self.live, seeded, wanted, self._kept or None)
-                found = self._backward[key] = BackwardLoop(derived, self)
-            return found
-
-    def backward_of_one(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> BackwardLoop:
-        """The backward of a step by itself, whose matrices' cotangents are put off."""
-        key = given, wanted, None
-        with self._lock:
-            found = self._backward.get(key)
-            if found is None:
-                derived = Backward(self._forward, self.live, given, wanted, self._kept or None)
-                found = self._backward[key] = BackwardLoop(derived, self, put_off=True)
+                found = self._backward[key] = BackwardLoop(derived, self, put_off=exactly is None)
             return found
 
     def reached(self, given: tuple[bool, ...]) -> tuple[bool, ...]:

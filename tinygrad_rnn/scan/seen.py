@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy import ndarray
 
-from ..graph import Primitive, Value, python_scalars, table
-from .trace import Source, frozen
+from ..graph import Node, Primitive, Value, python_scalars, table
+from .trace import frozen
 
 if TYPE_CHECKING:
     from .follow import Follower
@@ -23,14 +23,18 @@ if TYPE_CHECKING:
 
 
 class Seen:
-    """What two runs of a step have read from outside, with the same numbers."""
+    """What two runs of a step have read from outside, with the same numbers. It holds no array."""
 
     def __init__(self) -> None:
-        self._known: tuple[Any, ...] = ()
+        self._derived: tuple[tuple[Primitive, Any, list[Any]], ...] = ()
+        self._sources: list[Any] = []
 
     def remember(self, trace: Trace | Follower) -> None:
-        """Two runs have read this. No array is held."""
-        self._known = tuple(map(_known, _read(trace)))
+        """Two runs have read this."""
+        self._derived = tuple(
+            [(x.primitive, frozen(x.keywords), list(map(_known, x.inputs))) for x in trace.derived]
+        )
+        self._sources = [_known(source.original) for source in trace.sources]
 
     def covers(self, trace: Trace | Follower, since: int) -> bool:
         """Whether nothing that a step reads can be another when the step runs again.
@@ -39,51 +43,45 @@ class Seen:
             trace: of the step.
             since: nodes with a smaller number were in the graph before.
         """
-        read = _read(trace)
-        made = {id(x.array) for x in trace.derived}
-        return len(read) == len(self._known) and all(
-            _is_settled(x, known, made, since) for x, known in zip(read, self._known, strict=True)
-        )
-
-
-def _read(trace: Trace | Follower) -> list[Any]:
-    """What a step reads from outside, and what it does with that alone."""
-    read: list[Any] = []
-    for x in trace.derived:
-        read += [x.primitive, *x.inputs, *x.keywords.items()]
-    return [*read, *trace.sources]
-
-
-def _is_settled(x: Any, known: Any, made: set[int], since: int) -> bool:
-    if isinstance(x, Primitive):
-        return x is known and table.get(x.name) is x  # a user's may draw random numbers
-    array = _array(x)
-    if array is None:
-        return bool(known == _known(x))
-    if id(array) in made:
+        if len(trace.derived) != len(self._derived) or len(trace.sources) != len(self._sources):
+            return False
+        made: set[int] = set()
+        for x, (primitive, keywords, inputs) in zip(trace.derived, self._derived, strict=True):
+            if x.primitive is not primitive or table.get(primitive.name) is not primitive:
+                return False  # one of a user's may draw random numbers
+            if len(x.inputs) != len(inputs) or (
+                (x.keywords or keywords != _no_keywords) and frozen(x.keywords) != keywords
+            ):
+                return False
+            for y, known in zip(x.inputs, inputs, strict=True):
+                array, node = (y._array, y.node) if isinstance(y, Value) else (y, None)
+                if not _is_settled(array, node, known, made, since):
+                    return False
+            made.add(id(x.array))
+        for source, known in zip(trace.sources, self._sources, strict=True):
+            if not _is_settled(source.original, source.node, known, made, since):
+                return False
         return True
-    node = None if isinstance(x, ndarray) else x.node
-    if node is not None and node.number < since:
+
+
+_no_keywords = frozen({})
+
+
+def _is_settled(x: Any, node: Node | None, known: Any, made: set[int], since: int) -> bool:
+    if (node is not None and node.number < since) or id(x) in made:
         return True
-    return type(known) is weakref.ref and known() is array
-
-
-def _array(x: Any) -> Any:
-    if isinstance(x, Source):
-        x = x.original
-    elif isinstance(x, Value):
-        x = x._array
-    return x if isinstance(x, ndarray) else None
+    if isinstance(x, ndarray):
+        return type(known) is weakref.ref and known() is x
+    return bool(known == _known(x))
 
 
 def _known(x: Any) -> Any:
-    """What stands for something that was read, for :func:`_is_settled` to compare."""
-    if isinstance(x, Primitive):
-        return x
-    array = _array(x)
-    if array is not None:
-        return weakref.ref(array)
-    if x is None or type(x) in python_scalars or type(x) is tuple:  # a constant and its name
+    """What stands for an input of an operation, for :func:`_is_settled` to compare."""
+    if isinstance(x, Value):
+        x = x._array
+    if isinstance(x, ndarray):
+        return weakref.ref(x)
+    if x is None or type(x) in python_scalars:
         return frozen(x)
     return object()  # a list, say: equal to nothing
 

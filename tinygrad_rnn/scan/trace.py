@@ -166,11 +166,6 @@ class Derived(NamedTuple):
     array: ndarray
 
 
-def as_source(slot: int, x: Value) -> Source:
-    """A Tensor as what stands for a value of the step."""
-    return Source(slot, x._array, x.node, x._label if x.node is None else None, x._array)
-
-
 def frozen(constant: Any) -> Any:
     """A hashable stand-in for a constant: equal for constants that compute the same."""
     if isinstance(constant, Symbol):
@@ -457,7 +452,6 @@ __all__ = [
     "Source",
     "Symbol",
     "Trace",
-    "as_source",
     "frozen",
     "output_on",
     "stand_in",
