@@ -31,7 +31,7 @@ class Expected(NamedTuple):
     """An operation that a step is likely to do next, and what it gave.
 
     Attributes:
-        count: of its inputs.
+        inputs: how many it has.
         operands: for each of them its place, the very object that may stand there, and the operand.
             What the step itself computes comes first, so that an operation on closed-over values
             alone is told apart before any of these is taken for another.
@@ -39,7 +39,7 @@ class Expected(NamedTuple):
     """
 
     primitive: Primitive | None
-    count: int
+    inputs: int
     operands: tuple[tuple[int, Any, int | Literal], ...]
     keywords: dict[str, Any]
     value: Value | None
@@ -116,7 +116,7 @@ class Follower:
     def __call__(self, primitive: Primitive, inputs: Sequence[Any], keywords: Any) -> Any:
         if self.lost is None:
             expected = self._expected.operations[self._position]
-            if primitive is expected.primitive and len(inputs) == expected.count:
+            if primitive is expected.primitive and len(inputs) == expected.inputs:
                 for i, known, operand in expected.operands:
                     x = inputs[i]
                     if x is not known and not self._stands_for(operand, x):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,9 +128,7 @@ def _forward(
     return carries, ys, []
 
 
-def _recorded(
-    found: Found, call: Call, outputs: tuple[ndarray, ...], kept: list[ndarray]
-) -> Node:
+def _recorded(found: Found, call: Call, outputs: tuple[ndarray, ...], kept: list[ndarray]) -> Node:
     values = [*call.carries, *call.inputs]
     parents = (*[x.node or x._label for x in values], *found.parents)
     arrays = (*[x._array for x in values], *found.constants)
