@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -87,6 +86,8 @@ def sweep(
     found: dict[Node, Any] = {}
     for node in order:
         if waiting and node in waiting:
+            if node not in pending and weights.pass_on(node, wanted, needed):
+                continue
             weights.settle(node, pending, owned)
         g = pending.pop(node, None)
         if g is None:
@@ -227,12 +228,19 @@ class Later(NamedTuple):
     ``y_t = x_t W'`` in each of T steps has ``dL/dW = sum_t g_t' x_t``: T small products, each added
     to a whole matrix. The same sum is one large product of stacked rows,
     ``[g_1; ...; g_T]' [x_1; ...; x_T]``, and the weight's own rule computes it.
+
+    Attributes:
+        rule: of the operation for the weight; g, x: its first two arguments that differ between the
+            uses; others: those that do not.
+        through: what was multiplied by, where that is not the weight but its transpose, made anew
+            at every use.
     """
 
     rule: Rule
     g: ndarray
     x: ndarray
     others: tuple[Any, ...]
+    through: Node | None = None
 
 
 class _Weights:
@@ -240,7 +248,7 @@ class _Weights:
 
     def __init__(self) -> None:
         self.waiting: dict[Node, list[tuple[Later, int, Node]]] = {}
-        self.stacked: list[tuple[list[ndarray], ndarray]] = []
+        self.stacked: dict[tuple[int, ...], tuple[list[ndarray], ndarray]] = {}
 
     def add(self, node: Node, g: ndarray, needed: set[Node] | None) -> bool:
         """Put off all but the first of the node's cotangents, if its arguments are such."""
@@ -261,28 +269,48 @@ class _Weights:
         else:
             self.waiting[parent] = [(later, index, node)]
 
+    def pass_on(self, node: Node, wanted: set[Node] | None, needed: set[Node] | None) -> bool:
+        """Put off further what waits for a transpose: until the weight itself is reached."""
+        primitive, parents = node.primitive, node.parents
+        if primitive is None or primitive.add_into is not None or len(parents) != 1:
+            return False
+        if not primitive.moves or primitive.linear != "all" or not primitive.is_view(node.keywords):
+            return False
+        (parent,) = parents
+        if type(parent) is not Node or (needed is not None and parent not in needed):
+            return False
+        entries = self.waiting[node]
+        if (wanted is not None and node in wanted) or any(x.through for x, _, _ in entries):
+            return False
+        for later, index, user in self.waiting.pop(node):
+            self.put_off(parent, later._replace(through=node), index, user)
+        return True
+
     def settle(self, parent: Node, pending: dict[Node, Any], owned: set[Node]) -> None:
         """Add what was put off to the pending cotangent."""
         waiting = self.waiting.pop(parent)
         groups: dict[Any, list[tuple[Later, int, Node]]] = {}
         for entry in waiting:  # a bias may be shared by products of other widths
-            rule, x = entry[0].rule, entry[0].x
-            groups.setdefault((rule, x.shape[-1]), []).append(entry)
-        for (rule, _), alike in groups.items():
+            later, through = entry[0], entry[0].through
+            way = through and (through.primitive, repr(through.keywords), id(through.arrays[0]))
+            groups.setdefault((later.rule, later.x.shape[-1], way), []).append(entry)
+        for alike in groups.values():
             later, index, node = alike[0]
             g = self._rows([later.g for later, _, _ in alike])
             x = self._rows([later.x for later, _, _ in alike])
-            contribution = _fitted(rule(g, None, x, *later.others), index, node)
+            contribution = _fitted(later.rule(g, None, x, *later.others), index, node)
+            if later.through is not None:
+                contribution = contributions(later.through, contribution, [0])[0]
             _accumulate(pending, owned, parent, contribution)
 
     def _rows(self, arrays: list[ndarray]) -> ndarray:
         """The rows of all arrays (..., n) as one matrix; two weights may want the same."""
-        for known, rows in self.stacked:
-            if len(known) == len(arrays) and all(map(operator.is_, known, arrays)):
-                return rows
+        key = tuple(map(id, arrays))
+        if key in self.stacked:
+            return self.stacked[key][1]
         flat = [array.reshape(math.prod(array.shape[:-1]), array.shape[-1]) for array in arrays]
         rows = flat[0] if len(flat) == 1 else np.concatenate(flat)
-        self.stacked.append((arrays, rows))
+        self.stacked[key] = arrays, rows  # which holds the arrays: their ids are not used again
         return rows
 
 
