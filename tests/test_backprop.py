@@ -996,3 +996,102 @@ def test_the_sweep_stops_where_it_is_told():
     z = y * 3
     found = backprop.sweep({z.node: np.array(1.0)}, since=since, wanted={x.node, y.node})
     assert set(found) == {y.node}
+
+
+# ── weights transposed anew at every step of a loop ──────────────────────────────────────
+
+WAYS = {
+    "T": lambda W: W.T,
+    "transpose": lambda W: tg.transpose(W, (1, 0)),
+    "swapaxes": lambda W: tg.swapaxes(W, 0, 1),
+    "twice": lambda W: tg.transpose(W.T.T),
+    "part": lambda W: W[:3].T,
+    "changed": lambda W: (W * 2).T,
+}
+
+
+def turned(ways, wanted=False):
+    """A loop that transposes U and W in these ways in turn; and what it transposed, if wanted."""
+    rng = np.random.default_rng(0)
+    U, W = live(rng.normal(size=(3, 3)) / 2), live(rng.normal(size=(3, 2)))
+    h = tg.Tensor(np.zeros((4, 3)))
+    made = []
+    for i, x_t in enumerate(rng.normal(size=(6, 4, 2))):
+        way = ways[i % len(ways)]
+        made.append((WAYS[way](U), WAYS[way](W)))
+        h = tg.tanh(x_t @ made[-1][1] + h @ made[-1][0])
+    loss = (h * h).sum() + (U * U.T).sum()
+    return (loss, U, W, made) if wanted else (loss, U, W)
+
+
+def gradients_of_turned(ways):
+    def loss(numbers):
+        U, W = numbers[:9].reshape(3, 3), numbers[9:].reshape(3, 2)
+        h = np.zeros((4, 3))
+        for i, x_t in enumerate(xs):
+            factor = 2 if ways[i % len(ways)] == "changed" else 1
+            h = np.tanh(factor * (x_t @ W.T + h @ U.T))
+        return (h * h).sum() + (U * U.T).sum()
+
+    rng = np.random.default_rng(0)
+    U, W, xs = rng.normal(size=(3, 3)) / 2, rng.normal(size=(3, 2)), rng.normal(size=(6, 4, 2))
+    gradient = by_complex_step(loss, np.concatenate([U.ravel(), W.ravel()]))
+    return gradient[:9].reshape(3, 3), gradient[9:].reshape(3, 2)
+
+
+@pytest.mark.parametrize("ways", [[way] for way in WAYS] + [list(WAYS), ["T", "part", "T"]])
+def test_a_weight_may_be_transposed_anew_at_every_step(ways):
+    expected = gradients_of_turned(ways)
+    loss, U, W = turned(ways)
+    loss.backward()
+    for x, gradient in zip((U, W), expected, strict=True):
+        np.testing.assert_allclose(x.grad, gradient, rtol=1e-10, atol=1e-12)
+    for create_graph in (False, True):
+        loss, U, W = turned(ways)
+        for x, g in zip((U, W), tg.grad(loss, (U, W), create_graph=create_graph), strict=True):
+            i = 0 if x is U else 1
+            np.testing.assert_allclose(g.numpy(), expected[i], rtol=1e-10, atol=1e-12)
+
+
+def test_what_was_transposed_has_its_own_gradient_where_that_is_wanted():
+    loss, U, _, made = turned(["T"], wanted=True)
+    loss.backward(retain_grads=True)
+    own = sum(a.grad.T for a, _ in made) + 2 * U.data.T
+    np.testing.assert_allclose(U.grad, own, rtol=1e-10)
+    a = made[2][0]
+    np.testing.assert_allclose(tg.grad(loss, a).numpy(), a.grad, rtol=1e-10)
+    both = tg.grad(loss, (a, U))
+    np.testing.assert_allclose(both[0].numpy(), a.grad, rtol=1e-10)
+    np.testing.assert_allclose(both[1].numpy(), U.grad, rtol=1e-10)
+
+
+def test_a_transposed_weight_that_was_rebound_keeps_its_old_numbers():
+    W = live(np.ones((2, 2)))
+    x = np.array([[1.0, 2.0]])
+    y = x @ W.T
+    W.data = np.full((2, 2), 3.0)
+    loss = (y * (x @ W.T)).sum()
+    loss.backward()
+    # y = 3, y' = 9: dL/dW = (9 + 3) for every row, times x
+    np.testing.assert_allclose(W.grad, [[12.0, 24.0], [12.0, 24.0]])
+
+
+def test_the_gradient_of_a_transposed_weight_is_one_product():
+    rows = []
+    matmul = np.matmul
+
+    W = live(np.ones((3, 3)))
+    h = tg.Tensor(np.ones((2, 3)))
+    for _ in range(50):
+        h = tg.tanh(h @ W.T)
+    loss = h.sum()
+
+    def counted(x, y, *args, **keywords):
+        rows.append(x.shape)
+        return matmul(x, y, *args, **keywords)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np, "matmul", counted)
+        loss.backward()
+    assert W.grad is not None
+    assert len(rows) <= 51  # one for each h, one for W; it was one more for each step

@@ -362,6 +362,54 @@ def test_random_numbers_are_noticed_where_they_once_were_the_same() -> None:
         tg.scan(cell, h0, sequence())
 
 
+def test_a_step_that_derives_what_it_reads_is_run_once_a_call() -> None:
+    runs = []
+    share = tg.Tensor(0.3, requires_grad=True)
+
+    def cell(h: Any, x: Any) -> Any:
+        runs.append(1)
+        h = share * h + (1 - share) * elman(h, x)[0] @ tg.transpose(tg.transpose(U))
+        return h, h
+
+    for _ in range(3):
+        tg.scan(cell, h0, sequence())
+    before = len(runs)
+    tg.scan(cell, h0, sequence())
+    assert len(runs) == before + 1
+
+
+@pytest.mark.parametrize("kind", ["number", "array", "keyword", "primitive"])
+def test_what_is_derived_may_change_later(kind: str) -> None:
+    generator = np.random.default_rng(0)
+    noise = [False]
+
+    def draw() -> float:
+        return generator.normal() if noise[0] else 1.0
+
+    ones = np.ones((H, H))
+    noisy = tg.primitive(lambda x: x * draw(), lambda g, out, x: g, name="noisy")
+
+    def cell(h: Any, x: Any) -> Any:
+        h, _ = elman(h, x)
+        if kind == "number":
+            weight = U * draw()
+        elif kind == "array":
+            weight = U * (generator.normal(size=(H, H)) if noise[0] else ones)
+        elif kind == "keyword":
+            weight = tg.clip(U, -abs(draw()), 1)
+        else:
+            weight = noisy(U)
+        h = h @ weight
+        return h, h
+
+    for _ in range(3):
+        tg.scan(cell, h0, sequence())
+    noise[0] = True
+    for _ in range(2):
+        with pytest.raises(TypeError, match="unroll=True"):
+            tg.scan(cell, h0, sequence())
+
+
 def test_a_traced_value_is_of_no_use_afterwards() -> None:
     leaked = []
 

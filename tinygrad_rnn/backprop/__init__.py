@@ -6,9 +6,10 @@ gradients off until one product computes them (``deferred``), and leaves unusual
 several operations that are one node. ``carried`` warns of a state that was not detached.
 """
 
+from .cotangents import contributions
 from .deferred import Deferred
 from .derivatives import grad, hessian, hvp, jacobian, jvp, value_and_grad
-from .pullbacks import contributions, inputs_of
+from .pullbacks import inputs_of
 from .regions import checkpoint, expanded, fuse, picked_from
 from .reverse import backward, sweep
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy import ndarray
 
 from .. import ops
-from ..graph import Node, Scope, Value, check_finite, describe, explained, in_scope
+from ..graph import Node, Scope, Value, check_finite, describe, explained, in_scope, same
 
 _adding = "where its backward adds up"
 
@@ -58,7 +58,10 @@ class Cotangents(dict[Node, Any]):
         if self.anomaly:
             _check_cotangent(contribution, g, node, index)
             _check_sum(self.get(parent), contribution, node)
-        with in_scope(place(parent, self.level)) if self.level else nullcontext():
+        if parent in self and self.level:
+            with in_scope(place(parent, self.level)):
+                self.add(parent, contribution)
+        else:
             self.add(parent, contribution)
 
     def add_into(self, node: Node, g: Any) -> None:
@@ -126,6 +129,34 @@ def fitted(contribution: Any, index: int, node: Node) -> Any:
             f"expected its input's shape {x.shape}{node.scope}"
         )
     return contribution if contribution.dtype == x.dtype else ops.astype(contribution, x.dtype)
+
+
+def contributions(node: Node, g: Any, live: Sequence[int]) -> dict[int, ndarray]:
+    """What one operation contributes to the cotangents of some of its inputs, by their index.
+
+    A value that is used twice has two contributions.
+
+    Args:
+        node: the operation, one that hides no others.
+        g: its cotangent.
+        live: which inputs.
+    """
+    primitive, arrays = node.primitive, node.arrays
+    found: dict[int, ndarray] = {}
+    for i in live:
+        assert primitive is not None
+        x = arrays[i]
+        if primitive.add_into is not None:
+            found[i] = np.zeros(x.shape, x.dtype)
+            primitive.add_into(found[i], g, *arrays, **node.keywords)
+            continue
+        rule = primitive.vjps[i]
+        contribution = g if rule is same else rule(g, node.output, *arrays, **node.keywords)
+        fits = type(contribution) is ndarray and contribution.shape == x.shape
+        if not fits or contribution.dtype != x.dtype:
+            contribution = fitted(contribution, i, node)
+        found[i] = contribution
+    return found
 
 
 def rule_failed(error: Exception, index: int, node: Node) -> Exception:

@@ -9,23 +9,31 @@ settles them when it reaches the weight.
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
 from ..graph import Node, Rule
-from .cotangents import Cotangents, fitted
+from .cotangents import Cotangents, contributions, fitted
 
 
 class Deferred(NamedTuple):
-    """A contribution to a weight's cotangent, not computed yet: ``rule(g, None, x, *others)``."""
+    """A contribution to a weight's cotangent, not computed yet: ``rule(g, None, x, *others)``.
+
+    Attributes:
+        rule: of the operation, for the weight.
+        g, x: the cotangent and the first argument, which differ between the uses of the weight.
+        others: the other arguments, which are the same at every use.
+        transposed: the node between the weight and its use, if the loop transposes the weight anew
+            at every time step; else None.
+    """
 
     rule: Rule
     g: ndarray
     x: ndarray
     others: tuple[Any, ...]
+    transposed: Node | None = None
 
 
 class DeferredWeights:
@@ -33,7 +41,8 @@ class DeferredWeights:
 
     def __init__(self) -> None:
         self.waiting: dict[Node, list[tuple[Deferred, int, Node]]] = {}
-        self._stacked: list[tuple[list[ndarray], ndarray]] = []
+        # By the ids of the arrays. It holds the arrays too, so that no id is used again.
+        self._stacked: dict[tuple[int, ...], tuple[list[ndarray], ndarray]] = {}
 
     def defer_weights(self, node: Node, g: ndarray, cotangents: Cotangents) -> bool:
         """Put off all contributions of a ``rowwise`` node but the first; False if it cannot be."""
@@ -52,20 +61,40 @@ class DeferredWeights:
         """Put off what ``node`` contributes to its input ``index``."""
         self.waiting.setdefault(parent, []).append((deferred, index, node))
 
+    def pass_on(self, node: Node, wanted: set[Node] | None, needed: set[Node] | None) -> bool:
+        """Let contributions that wait for a transpose wait for the weight itself; False if not."""
+        primitive, parents = node.primitive, node.parents
+        if primitive is None or primitive.add_into is not None or len(parents) != 1:
+            return False
+        if not primitive.moves or primitive.linear != "all" or not primitive.is_view(node.keywords):
+            return False
+        (weight,) = parents
+        if type(weight) is not Node or (needed is not None and weight not in needed):
+            return False
+        entries = self.waiting[node]
+        if (wanted is not None and node in wanted) or any(d.transposed for d, _, _ in entries):
+            return False
+        for deferred, index, user in self.waiting.pop(node):
+            self.defer(weight, deferred._replace(transposed=node), index, user)
+        return True
+
     def settle(self, parent: Node, cotangents: Cotangents) -> None:
         """Compute what was put off for a weight, and add it to its cotangent."""
         groups: dict[Any, list[tuple[Deferred, int, Node]]] = {}
         for entry in self.waiting.pop(parent):  # a bias may be shared by products of other widths
-            rule, x = entry[0].rule, entry[0].x
-            groups.setdefault((rule, x.shape[-1]), []).append(entry)
-        for (rule, _), alike in groups.items():
+            deferred, via = entry[0], entry[0].transposed
+            view = via and (via.primitive, repr(via.keywords), id(via.arrays[0]))
+            groups.setdefault((deferred.rule, deferred.x.shape[-1], view), []).append(entry)
+        for alike in groups.values():
             deferred, index, node = alike[0]
             g = self._rows([deferred.g for deferred, _, _ in alike])
             x = self._rows([deferred.x for deferred, _, _ in alike])
-            contribution = rule(g, None, x, *deferred.others)
+            contribution = deferred.rule(g, None, x, *deferred.others)
             weight = node.arrays[index]
             if contribution.shape != weight.shape or contribution.dtype != weight.dtype:
                 contribution = fitted(contribution, index, node)
+            if deferred.transposed is not None:
+                contribution = contributions(deferred.transposed, contribution, [0])[0]
             if parent in cotangents:
                 cotangents.add(parent, contribution)
             else:
@@ -73,10 +102,10 @@ class DeferredWeights:
 
     def _rows(self, arrays: list[ndarray]) -> ndarray:
         """The rows of all arrays (..., n) as one matrix; two weights may want the same."""
-        for known, rows in self._stacked:
-            if len(known) == len(arrays) and all(map(operator.is_, known, arrays)):
-                return rows
+        key = tuple(map(id, arrays))
+        if key in self._stacked:
+            return self._stacked[key][1]
         flat = [array.reshape(math.prod(array.shape[:-1]), array.shape[-1]) for array in arrays]
         rows = flat[0] if len(flat) == 1 else np.concatenate(flat)
-        self._stacked.append((arrays, rows))
+        self._stacked[key] = arrays, rows
         return rows

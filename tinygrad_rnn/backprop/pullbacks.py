@@ -7,12 +7,11 @@ itself or looks for NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
 
 from ..graph import (
     Node,
@@ -26,7 +25,7 @@ from ..graph import (
     python_scalars,
     same,
 )
-from .cotangents import Cotangents, fitted, place, rule_failed
+from .cotangents import Cotangents, place, rule_failed
 from .deferred import Deferred, DeferredWeights
 
 Sweep = Callable[..., dict[Node, Any]]
@@ -132,31 +131,3 @@ def inputs_of(node: Node) -> tuple[Any, ...]:
         else attach(x, parent if isinstance(parent, Node) else None)
         for x, parent in zip(node.arrays, node.parents, strict=True)
     )
-
-
-def contributions(node: Node, g: Any, live: Sequence[int]) -> dict[int, ndarray]:
-    """What one operation contributes to the cotangents of some of its inputs, by their index.
-
-    A value that is used twice has two contributions.
-
-    Args:
-        node: the operation, one that hides no others.
-        g: its cotangent.
-        live: which inputs.
-    """
-    primitive, arrays = node.primitive, node.arrays
-    found: dict[int, ndarray] = {}
-    for i in live:
-        assert primitive is not None
-        x = arrays[i]
-        if primitive.add_into is not None:
-            found[i] = np.zeros(x.shape, x.dtype)
-            primitive.add_into(found[i], g, *arrays, **node.keywords)
-            continue
-        rule = primitive.vjps[i]
-        contribution = g if rule is same else rule(g, node.output, *arrays, **node.keywords)
-        fits = type(contribution) is ndarray and contribution.shape == x.shape
-        if not fits or contribution.dtype != x.dtype:
-            contribution = fitted(contribution, i, node)
-        found[i] = contribution
-    return found

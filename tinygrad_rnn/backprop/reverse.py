@@ -131,6 +131,8 @@ def sweep(
     found: dict[Node, Any] = {}
     for node in order:
         if node in waiting:
+            if node not in pending and deferred.pass_on(node, wanted, needed):
+                continue
             deferred.settle(node, pending)
         g = pending.pop(node, None)
         if g is None:

@@ -424,6 +424,8 @@ def unary(op: Primitive, forward: Callable[[Any], Any]) -> Callable[..., Array]:
         state = current()
         node = x.node
         if node is None or not state.plain:
+            if state.tracing is not None:
+                return state.tracing(op, (x,), _no_keywords)
             return apply(op, (x,), _no_keywords)
         array = x._array
         try:
@@ -458,6 +460,8 @@ def binary(op: Primitive, forward: Callable[[Any, Any], Any]) -> Callable[..., A
         x_node = x.node
         y_node = y.node
         if (x_node is None and y_node is None) or not state.plain:
+            if state.tracing is not None:
+                return state.tracing(op, (x, y), _no_keywords)
             return apply(op, (x, y), _no_keywords)
         x_array = x._array
         y_array = y._array

@@ -207,10 +207,11 @@ class _Cell(Module):
         inputs: tuple[Tensor, ...],
         weights: tuple[Parameter | None, ...],
         *others: Any,
+        by_hand: Callable[..., Any] | None = None,
     ) -> Any:
-        """One step as one node of the graph, compiled; op by op where NumPy runs it."""
+        """One step as one node of the graph, compiled; where NumPy runs it, op by op or by hand."""
         if chosen() == "numpy":
-            return equations(*inputs, *weights, *others)
+            return (by_hand or equations)(*inputs, *weights, *others)
 
         def step(*inputs: Tensor) -> Any:
             return equations(*inputs, *weights, *others)
@@ -433,9 +434,7 @@ class LSTMCell(_Cell):
         h, c = self._initial(state, x)
         parts = self.weight_hr, self.weight_pi, self.weight_pf, self.weight_po
         weights = (*self._weights, *parts)
-        if chosen() == "numpy":
-            return lstm_step(x, h, c, *weights)
-        return self._stepped(equations, (x, h, c), weights)  # type: ignore[no-any-return]
+        return self._stepped(equations, (x, h, c), weights, by_hand=lstm_step)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         projection = f", proj_size={self.proj_size}" if self.proj_size else ""

@@ -3,8 +3,8 @@
 The files, in the order in which to read them:
 
 1. ``trace``: a step runs once on values without numbers, and what it does is written down;
-   ``follow``: later calls only look whether it still does that; ``asked``: which derivatives a step
-   may take.
+   ``follow``: later calls only look whether it still does that; ``seen``: what it reads from
+   outside; ``asked``: which derivatives a step may take.
 2. ``ir``: what it did as a program of values, and what a program may be.
 3. ``derive``: that program, and the program of its backward, from the operations' own rules.
 4. ``passes``: a program becomes one that does the same in less time.

@@ -43,8 +43,10 @@ class Closed(NamedTuple):
         """What two steps have in common that have one plan."""
         places = [(id(x._array), id(x.node)) for x in self.values]
         alike = None if len(set(places)) == len(places) else tuple(map(places.index, places))
-        avals = tuple([(x._array.shape, x._array.dtype, x.node is not None) for x in self.values])
-        return self.name, avals, alike
+        avals: list[Any] = []
+        for x in self.values:
+            avals += (x._array.shape, x._array.dtype, x.node is None)
+        return self.name, tuple(avals), alike
 
     def order_of(self, sources: Sequence[Source]) -> tuple[int, ...] | None:
         """Which of the values each source of a trace is; None if one is none of them."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any
+from collections.abc import Hashable
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy import ndarray
 
-from ..graph import current, next_number, traced
+from ..graph import Node, current, next_number, traced
 from .asked import require_apart
 from .backends import wanted
 from .cache import Cache
 from .call import Call, Closed
 from .follow import Follower
 from .plan import Plan, Step
-from .trace import Source, Trace, as_source
+from .trace import Trace
 from .unroll import one_step
 from .variables import naming
 
@@ -62,16 +63,31 @@ def _traced(call: Call, recording: bool, trace: Trace | Follower) -> tuple[Step,
     return step, structure
 
 
-def plan_of(call: Call, recording: bool) -> tuple[Plan, Sequence[Source], Any]:
-    """The plan of a call, built where there is none yet; what it reads from outside; y_t's
-    structure."""
-    since = next_number()
+class Found(NamedTuple):
+    """What a call runs.
+
+    Attributes:
+        plan: how.
+        constants: what the step closes over; parents: the places of these, or their names.
+        structure: that of y_t.
+    """
+
+    plan: Plan
+    constants: list[ndarray]
+    parents: list[Node | str | None]
+    structure: Any
+
+
+def plan_of(call: Call, recording: bool) -> Found:
+    """The plan of a call, built where there is none yet."""
     closed: Closed | None = getattr(call.cell, "closed", None)
     kind = _kind(call, closed, recording)
     plan, order = cache.likely(kind)
     if plan is not None and closed is not None and order is not None:
-        slots = zip(plan.sources, order, strict=True)
-        return plan, [as_source(slot, closed.values[i]) for slot, i in slots], plan.ending[0]
+        values = [closed.values[i] for i in order]
+        parents = [x.node or x._label for x in values]
+        return Found(plan, [x._array for x in values], parents, plan.ending[0])
+    since = next_number()
     if plan is not None and not plan.can_be_followed:
         plan = None
     if plan is not None:
@@ -80,21 +96,22 @@ def plan_of(call: Call, recording: bool) -> tuple[Plan, Sequence[Source], Any]:
             plan = None
         else:
             step, structure = followed
-            if not plan.seen_before(step.trace.sources, since):
+            if not plan.seen.covers(step.trace, since):
                 repeated = _followed(call, recording, plan)
                 _require_same(step, (repeated or followed)[0], repeated is not None)
-                plan.remember(step.trace.sources)
+                plan.seen.remember(step.trace)
     if plan is None:
         step, structure = _traced(call, recording, Trace())
         plan = cache.find(_key(step))
-        if plan is None or not plan.seen_before(step.trace.sources, since):
+        if plan is None or not plan.seen.covers(step.trace, since):
             again = traced_twice(call, recording)
             if plan is None:
                 plan = cache.add(_key(again), Plan(again, recording))
-            plan.remember(step.trace.sources)
+            plan.seen.remember(step.trace)
     sources = step.trace.sources
     cache.expect(kind, plan, None if closed is None else closed.order_of(sources))
-    return plan, sources, structure
+    parents = [source.node or source.label for source in sources]
+    return Found(plan, [source.array for source in sources], parents, structure)
 
 
 def _followed(call: Call, recording: bool, plan: Plan) -> tuple[Step, Any] | None:
@@ -125,14 +142,16 @@ def traced_twice(call: Call, recording: bool) -> Step:
 def _kind(call: Call, closed: Closed | None, recording: bool) -> Any:
     """What calls have in common that are likely to have one plan."""
     code = getattr(call.cell, "__code__", type(call.cell))
-    values = (*call.carries, *call.inputs)
-    shapes = [x._array.shape for x in call.carries] + [x._array.shape[1:] for x in call.inputs]
+    avals: list[Any] = []
+    for x in call.carries:
+        avals += (x._array.shape, x._array.dtype, x.node is None)
+    for x in call.inputs:
+        avals += (x._array.shape[1:], x._array.dtype, x.node is None)
     return (
         code if closed is None else closed.kind(),
         call.carry_structure,
         call.input_structure,
-        tuple(shapes),
-        tuple([(x._array.dtype, x.node is not None) for x in values]),
+        tuple(avals),
         call.ends is None,
         recording,
         wanted(),

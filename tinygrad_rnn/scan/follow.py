@@ -11,19 +11,42 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..graph import Node, Primitive, Value, numeric, python_scalars
-from .trace import Literal, Source, Symbol, Trace, any_traced, apply_outside, frozen
+from .trace import (
+    Derived,
+    Instruction,
+    Literal,
+    Source,
+    Symbol,
+    Trace,
+    any_traced,
+    apply_outside,
+    frozen,
+)
 
 if TYPE_CHECKING:
     from .derive import Step
 
 
 class Expected(NamedTuple):
-    """An operation that a step is likely to do next, and what it gave."""
+    """An operation that a step is likely to do next, and what it gave.
 
-    primitive: Primitive
-    operands: tuple[int | Literal, ...]
+    Attributes:
+        inputs: how many it has.
+        operands: for each of them its place, the very object that may stand there, and the operand.
+            What the step itself computes comes first, so that an operation on closed-over values
+            alone is told apart before any of these is taken for another.
+        value: what it gave.
+    """
+
+    primitive: Primitive | None
+    inputs: int
+    operands: tuple[tuple[int, Any, int | Literal], ...]
     keywords: dict[str, Any]
-    value: Value
+    value: Value | None
+
+
+#: Nothing: the step has done all that was expected.
+_no_more = Expected(None, 0, (), {}, None)
 
 
 class Expectation:
@@ -42,12 +65,16 @@ class Expectation:
         self.values = trace.values
         self.given = tuple([trace.values[slot] for slot in trace.outside])
         self.sources = tuple([source.slot for source in trace.sources])
-        self.operations = tuple(
-            [
-                Expected(x.primitive, x.operands, x.keywords, trace.values[x.slot])
-                for x in trace.instructions
-            ]
-        )
+        self.operations = (*map(self._expected, trace.instructions), _no_more)
+
+    def _expected(self, x: Instruction) -> Expected:
+        operands: list[tuple[int, Any, int | Literal]] = []
+        for i, operand in enumerate(x.operands):
+            known = operand.value if isinstance(operand, Literal) else self.values[operand]
+            operands.append((i, known, operand))
+        operands.sort(key=lambda each: isinstance(each[2], Literal) or each[2] in self.sources)
+        kept = tuple(operands)
+        return Expected(x.primitive, len(kept), kept, x.keywords, self.values[x.slot])
 
 
 class Follower:
@@ -55,11 +82,13 @@ class Follower:
 
     Attributes:
         sources: what the step closes over at this call.
+        derived: the operations on such values alone.
         lost: a trace that goes on where the step did something else; None so far.
     """
 
     def __init__(self, expectation: Expectation):
         self.sources: list[Source] = []
+        self.derived: list[Derived] = []
         self.lost: Trace | None = None
         self.key: list[Any] = []
         self.asked: list[tuple[Node, set[Node]]] = []
@@ -75,7 +104,7 @@ class Follower:
         return (
             self.lost is None
             and not self.asked
-            and self._position == len(expected.operations)
+            and expected.operations[self._position] is _no_more
             and len(self.sources) == len(expected.sources)
         )
 
@@ -86,40 +115,28 @@ class Follower:
 
     def __call__(self, primitive: Primitive, inputs: Sequence[Any], keywords: Any) -> Any:
         if self.lost is None:
-            i = self._position
-            operations = self._expected.operations
-            if i < len(operations):
-                expected = operations[i]
-                if primitive is expected.primitive and self._does(expected, inputs, keywords):
-                    self._position = i + 1
-                    return expected.value
+            expected = self._expected.operations[self._position]
+            if primitive is expected.primitive and len(inputs) == expected.inputs:
+                for i, known, operand in expected.operands:
+                    x = inputs[i]
+                    if x is not known and not self._stands_for(operand, x):
+                        break
+                else:
+                    if (not keywords and not expected.keywords) or _alike(
+                        keywords, expected.keywords
+                    ):
+                        self._position += 1
+                        return expected.value
             if not any_traced(inputs):
-                return apply_outside(primitive, inputs, keywords)
+                return apply_outside(primitive, inputs, keywords, self.derived)
             self.lost = Trace(self._expected.trace)
         return self.lost.apply(primitive, inputs, keywords)
 
-    def _does(self, expected: Expected, inputs: Sequence[Any], keywords: dict[str, Any]) -> bool:
-        """Whether an operation has the operands that are expected."""
-        operands = expected.operands
-        if len(inputs) != len(operands):
-            return False
-        values = self._expected.values
-        traced = False
-        for x, operand in zip(inputs, operands, strict=True):
-            if type(operand) is int:
-                if x is values[operand]:
-                    traced = True
-                elif not self._is_source(operand, x):
-                    return False
-            elif x is not operand.value and (  # type: ignore[union-attr]
-                type(x) is not type(operand.value) or repr(x) != operand.text  # type: ignore[union-attr]
-            ):
-                return False
-        if not traced:
-            return False
-        if keywords or expected.keywords:
-            return _alike(keywords, expected.keywords)
-        return True
+    def _stands_for(self, operand: int | Literal, x: Any) -> bool:
+        """Whether x may be this operand, though it is not the very object."""
+        if type(operand) is int:
+            return self._is_source(operand, x)
+        return type(x) is type(operand.value) and repr(x) == operand.text  # type: ignore[union-attr]
 
     def _is_source(self, slot: int, x: Any) -> bool:
         """Whether x may be what the step closes over at this slot."""

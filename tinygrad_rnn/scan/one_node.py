@@ -29,27 +29,24 @@ def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     structure = flatten(args, leaves)
     values = [as_value(x, "fused: argument") for x in leaves]
     call = _as_call(step, values, structure)
-    plan, sources, returned = plan_of(call, state.recording)
-    constants = [source.array for source in sources]
+    plan, constants, parents, returned = plan_of(call, state.recording)
     blocks = [x._array for x in call.inputs]
     _, stacked, _, kept = plan.forward(1, False, constants, blocks, [])
     outputs = tuple([block[0] for block in stacked])
     if not plan.live.any:
         return unflatten(returned, iter([attach(y, None) for y in outputs]))
-    parents = [x.node if x.node is not None else x._label for x in values]
-    arrays = [x._array for x in values]
-    for source in sources:
-        parents.append(source.node if source.node is not None else source.label)
-        arrays.append(source.array)
-    keywords = {"plan": plan, "kept": kept}
-    node = record(_fused, tuple(parents), tuple(arrays), outputs, keywords, state.scope)
-    made = [
-        picked_from(node, i) if live else attach(y, None)
-        for i, (y, live) in enumerate(zip(outputs, plan.live.outputs, strict=True))
-    ]
-    for y, name in zip(made, plan.output_names, strict=True):
-        if name is not None and y.node is not None:
-            y.node.name = name
+    places = (*[x.node or x._label for x in values], *parents)
+    arrays = (*[x._array for x in values], *constants)
+    node = record(_fused, places, arrays, outputs, {"plan": plan, "kept": kept}, state.scope)
+    made = []
+    for i, name in enumerate(plan.output_names):
+        if not plan.live.outputs[i]:
+            made.append(attach(outputs[i], None))
+            continue
+        y = picked_from(node, i)
+        if name is not None:
+            y.node.name = name  # type: ignore[union-attr]
+        made.append(y)
     return unflatten(returned, iter(made))
 
 
@@ -75,7 +72,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     plan: Plan = node.keywords["plan"]
     kept = node.keywords["kept"]
     m = len(plan.step.inputs)
-    backward = plan.backward_of_one(tuple(g is not None for g in gs), tuple(live))
+    backward = plan.backward_of_one(tuple([g is not None for g in gs]), tuple(live))
     constants = [*backward.arrays, *[kept[i] for i in backward.fixed]]
     sequences = [np.asarray(gs[i])[np.newaxis] for i in backward.outputs]
     sequences += [kept[i] for i in backward.moving]

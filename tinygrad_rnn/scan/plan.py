@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import functools
 import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-
-from numpy import ndarray
 
 from ..graph import ancestors, current
 from ..ops import primitives
@@ -21,7 +18,8 @@ from .ir import Program, Value
 from .latex import Equations, aligned
 from .listing import Listing
 from .passes.simplify import simplify
-from .trace import Instruction, Source, Symbol
+from .seen import Seen
+from .trace import Instruction, Symbol
 
 
 class Plan:
@@ -45,7 +43,7 @@ class Plan:
         self.ending = trace.key[-1]
         scope = current().scope
         self.depth = len(scope.path), len(scope.steps)
-        self._seen: tuple[Any, ...] = ()
+        self.seen = Seen()
         self.output_names = tuple([None if y.node is None else y.node.name for y in step.outputs])
         self.output_avals = tuple((y._array.shape, y._array.dtype) for y in step.outputs)
         self._wanted = wanted()
@@ -82,25 +80,27 @@ class Plan:
         the last step zeros then stand in its place. With ``exactly`` none does: only what is given
         has a cotangent at any step.
         """
+        return self._backward_loop(given, wanted, exactly)
+
+    def backward_of_one(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> BackwardLoop:
+        """The backward of a step by itself, whose matrices' cotangents are put off."""
+        return self._backward_loop(given, wanted, None)
+
+    def _backward_loop(
+        self, given: tuple[bool, ...], wanted: tuple[bool, ...], exactly: bool | None
+    ) -> BackwardLoop:
         key = given, wanted, exactly
+        known = self._backward.get(key)
+        if known is not None:
+            return known
         with self._lock:
             found = self._backward.get(key)
             if found is None:
                 if len(self._backward) >= 64:
                     self._backward.clear()
-                seeded = given if exactly else self._seeded(given)
+                seeded = self._seeded(given) if exactly is False else given
                 derived = Backward(self._forward, self.live, seeded, wanted, self._kept or None)
-                found = self._backward[key] = BackwardLoop(derived, self)
-            return found
-
-    def backward_of_one(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> BackwardLoop:
-        """The backward of a step by itself, whose matrices' cotangents are put off."""
-        key = given, wanted, None
-        with self._lock:
-            found = self._backward.get(key)
-            if found is None:
-                derived = Backward(self._forward, self.live, given, wanted, self._kept or None)
-                found = self._backward[key] = BackwardLoop(derived, self, put_off=True)
+                found = self._backward[key] = BackwardLoop(derived, self, put_off=exactly is None)
             return found
 
     def reached(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -124,24 +124,6 @@ class Plan:
             if seeded == given:
                 return given
             given = seeded
-
-    # A value that comes from outside may have been made within the step, of random numbers say,
-    # unless it was in the graph before, or it is the very array of an earlier call.
-
-    def seen_before(self, sources: Sequence[Source], since: int) -> bool:
-        """Whether nothing that the step reads from outside can have been made by the step."""
-        return len(self._seen) == len(sources) and all(
-            (source.node is not None and source.node.number < since)
-            or (array is not None and array() is source.original)
-            for source, array in zip(sources, self._seen, strict=True)
-        )
-
-    def remember(self, sources: Sequence[Source]) -> None:
-        """For :meth:`seen_before`: two traces have read these."""
-        self._seen = tuple(
-            weakref.ref(source.original) if isinstance(source.original, ndarray) else None
-            for source in sources
-        )
 
     @property
     def kept_names(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +19,9 @@ from ..graph import (
     record,
 )
 from .call import Call, looked_at, unflatten, within
-from .find import plan_of, traced_twice
+from .find import Found, plan_of, traced_twice
 from .plan import Plan
 from .replay import replayed
-from .trace import Source
 from .unroll import element, one_step, times, unrolled
 
 
@@ -70,7 +69,8 @@ def planned(
 
 def _replayed(call: Call) -> tuple[Any, Any]:
     recording = current().recording
-    plan, sources, structure = plan_of(call, recording)
+    found = plan_of(call, recording)
+    plan, structure = found.plan, found.structure
     if call.steps == 0:
         ys = [attach(np.empty((0, *shape), dtype), None) for shape, dtype in plan.output_avals]
         return (
@@ -81,11 +81,10 @@ def _replayed(call: Call) -> tuple[Any, Any]:
     if call.ends is not None:
         blocks.append(within(call.ends, call.steps))
     arrays = [x._array for x in call.carries]
-    constants = [source.array for source in sources]
-    new, stacked, kept = _forward(plan, call, constants, blocks, arrays)
+    new, stacked, kept = _forward(plan, call, found.constants, blocks, arrays)
     outputs: tuple[ndarray, ...] = (*new, *stacked)
     if plan.live.any:
-        node = _recorded(plan, call, sources, outputs, blocks, kept)
+        node = _recorded(found, call, outputs, kept)
         values = [
             picked_from(node, i) if live else attach(output, None)
             for i, (output, live) in enumerate(zip(outputs, plan.live.outputs, strict=True))
@@ -129,28 +128,18 @@ def _forward(
     return carries, ys, []
 
 
-def _recorded(
-    plan: Plan,
-    call: Call,
-    sources: Sequence[Source],
-    outputs: tuple[ndarray, ...],
-    blocks: list[ndarray],
-    kept: list[ndarray],
-) -> Node:
+def _recorded(found: Found, call: Call, outputs: tuple[ndarray, ...], kept: list[ndarray]) -> Node:
     values = [*call.carries, *call.inputs]
-    parents = [x.node if x.node is not None else x._label for x in values]
-    arrays = [x._array for x in values]
-    for source in sources:
-        parents.append(source.node if source.node is not None else source.label)
-        arrays.append(source.array)
+    parents = (*[x.node or x._label for x in values], *found.parents)
+    arrays = (*[x._array for x in values], *found.constants)
     keywords = {
-        "plan": plan,
+        "plan": found.plan,
         "kept": kept,
         "steps": call.steps,
         "reverse": call.reverse,
         "ends": call.ends,
     }
-    return record(_scan, tuple(parents), tuple(arrays), outputs, keywords, current().scope)
+    return record(_scan, parents, arrays, outputs, keywords, current().scope)
 
 
 # ── backward ─────────────────────────────────────────────────────────────────────────────

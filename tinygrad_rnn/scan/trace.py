@@ -157,9 +157,13 @@ class Source(NamedTuple):
     original: Any  #: what was passed to the operation; keeps its id from being used again
 
 
-def as_source(slot: int, x: Value) -> Source:
-    """A Tensor as what stands for a value of the step."""
-    return Source(slot, x._array, x.node, x._label if x.node is None else None, x._array)
+class Derived(NamedTuple):
+    """An operation of a step on closed-over values alone, and the array that it gave."""
+
+    primitive: Primitive
+    inputs: tuple[Any, ...]
+    keywords: dict[str, Any]
+    array: ndarray
 
 
 def frozen(constant: Any) -> Any:
@@ -198,6 +202,7 @@ class Trace:
     Attributes:
         instructions: in the order in which they ran.
         sources: the values that came from outside, in the order in which they were met.
+        derived: the operations on such values alone.
         symbols: every value of the step by its slot; values: the Tensors that stand for them.
         leaves: the places of what gradients are wanted for, by slot.
         outside: whether a carry or an input is live outside of the step, by slot.
@@ -209,6 +214,7 @@ class Trace:
     def __init__(self, base: Trace | None = None):
         self.instructions: list[Instruction] = []
         self.sources: list[Source] = []
+        self.derived: list[Derived] = []
         self.symbols: list[Symbol] = [] if base is None else list(base.symbols)
         self.values: list[Value] = [] if base is None else list(base.values)
         self.leaves: dict[int, Node] = {}
@@ -286,6 +292,7 @@ class Trace:
         """Let go of the numbers: a plan is kept longer than they are needed."""
         blank = np.empty(0)
         self.sources = [Source(s.slot, blank, None, s.label, None) for s in self.sources]
+        self.derived.clear()
         self._known.clear()
 
     def __call__(self, primitive: Primitive, inputs: Sequence[Any], keywords: Any) -> Any:
@@ -294,7 +301,7 @@ class Trace:
     def apply(self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
         """What ``graph.apply`` does, without numbers."""
         if not any_traced(inputs):
-            return apply_outside(primitive, inputs, keywords)
+            return apply_outside(primitive, inputs, keywords, self.derived)
         operands, arrays, parents, through = self._taken(inputs)
         recorded = primitive.vjps is not None and current().recording and True in through
         kind = (
@@ -351,12 +358,16 @@ class Trace:
         return tuple(operands), arrays, parents, tuple(through)
 
 
-def apply_outside(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
+def apply_outside(
+    primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any], derived: list[Derived]
+) -> Any:
     """An operation on closed-over values alone: done once, here and now, in the graph outside."""
     for constant in keywords.values():
         frozen(constant)  # refuses what depends on the step
     with graph.traced(None, recording=current().recording):
-        return graph.apply(primitive, inputs, keywords)
+        made = graph.apply(primitive, inputs, keywords)
+    derived.append(Derived(primitive, tuple(inputs), keywords, made._array))
+    return made
 
 
 #: Between a closed-over Tensor and the step that reads it: a derivative within the step passes.
@@ -435,12 +446,12 @@ def _identity(x: Any) -> Any:
 
 
 __all__ = [
+    "Derived",
     "Instruction",
     "Literal",
     "Source",
     "Symbol",
     "Trace",
-    "as_source",
     "frozen",
     "output_on",
     "stand_in",

@@ -61,6 +61,22 @@ def _polynomial(v: Lanes, kind: str, x: str, coefficients: list[float]) -> str:
     return y
 
 
+def _polynomial_by_pairs(v: Lanes, kind: str, x: str, coefficients: list[float]) -> str:
+    """The same by Estrin's scheme: c_0 + c_1 x + (c_2 + c_3 x) x^2 + ...
+
+    It takes a few more products, but they do not all wait for each other: a recurrence of few
+    numbers spends its time on waiting.
+    """
+    terms, power = [v.all(c, kind) for c in coefficients], x
+    while len(terms) > 1:
+        pairs = zip(terms[1::2], terms[::2], strict=False)
+        odd = terms[-1:] if len(terms) % 2 else []
+        terms = [*[v.fma(kind, high, power, low) for high, low in pairs], *odd]
+        if len(terms) > 1:
+            power = v.do("fmul", kind, power, power)
+    return terms[0]
+
+
 def _power_of_two(v: Lanes, kind: str, n: str) -> str:
     """2^n of an integer n for which that is a normal number."""
     whole = _integer[kind]
@@ -78,7 +94,9 @@ def _reduced(v: Lanes, kind: str, x: str) -> tuple[str, str, str]:
     high = v.fma(kind, n, v.all(-_ln2_high[kind], kind), x)
     r = v.fma(kind, n, v.all(-_ln2_low[kind], kind), high)
     series = [1 / math.factorial(k) for k in range(2, _terms[kind] + 1)]
-    square, series_of_r = v.do("fmul", kind, r, r), _polynomial(v, kind, r, series)
+    square = v.do("fmul", kind, r, r)
+    polynomial = _polynomial if kind == "float" else _polynomial_by_pairs
+    series_of_r = polynomial(v, kind, r, series)
     if kind == "float":
         return n, v.fma(kind, square, series_of_r, r), v.all(0, kind)
     # What r was rounded by.
@@ -158,12 +176,11 @@ def tanh(v: Lanes, kind: str, x: str) -> str:
         rest_of_t = v.fma(kind, p, scale, v.do("fsub", kind, less_one, t))
         rest_of_t = v.fma(kind, rest_of_p, scale, rest_of_t)
         minus, slope = v.negative(kind, y), v.do("fsub", kind, v.all(1, kind), y)
-        rest = v.fma(kind, minus, below, t)
-        rest = v.fma(kind, minus, lost, rest)
-        rest = v.fma(kind, slope, rest_of_t, rest)
+        rest = v.fma(kind, slope, rest_of_t, v.do("fmul", kind, minus, lost))
+        rest = v.do("fadd", kind, v.fma(kind, minus, below, t), rest)
         # 1 / (t + 2) is (1 - y) / 2.
-        rest = v.do("fmul", kind, rest, v.all(0.5, kind))
-        y = v.fma(kind, slope, v.select(small, kind, rest, v.all(0, kind)), y)
+        half = v.do("fmul", kind, slope, v.all(0.5, kind))
+        y = v.fma(kind, v.select(small, kind, half, v.all(0, kind)), rest, y)
     return v.intrinsic("copysign", kind, y, x)
 
 

@@ -1,0 +1,89 @@
+"""What a step reads from outside: is it what an earlier call read, or was it made in the step?
+
+A step may draw random numbers, or count its calls, and use them as a closed-over value; then it
+does not do the same at every time step, and must be refused. So a step that reads something new is
+run twice, and the numbers are compared. Most steps need not be: what they read was in the graph
+before, or it is the very array of an earlier call, or an operation of the library's own gave it, on
+such values and with the same Python numbers.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from numpy import ndarray
+
+from ..graph import Node, Primitive, Value, python_scalars, table
+from .trace import frozen
+
+if TYPE_CHECKING:
+    from .follow import Follower
+    from .trace import Trace
+
+
+class Seen:
+    """What two runs of a step have read from outside, with the same numbers. It holds no array."""
+
+    def __init__(self) -> None:
+        self._derived: tuple[tuple[Primitive, Any, list[Any]], ...] = ()
+        self._sources: list[Any] = []
+
+    def remember(self, trace: Trace | Follower) -> None:
+        """Two runs have read this."""
+        self._derived = tuple(
+            [(x.primitive, frozen(x.keywords), list(map(_known, x.inputs))) for x in trace.derived]
+        )
+        self._sources = [_known(source.original) for source in trace.sources]
+
+    def covers(self, trace: Trace | Follower, since: int) -> bool:
+        """Whether nothing that a step reads can be another when the step runs again.
+
+        Args:
+            trace: of the step.
+            since: nodes with a smaller number were in the graph before.
+        """
+        if len(trace.derived) != len(self._derived) or len(trace.sources) != len(self._sources):
+            return False
+        made: set[int] = set()
+        for x, (primitive, keywords, inputs) in zip(trace.derived, self._derived, strict=True):
+            if x.primitive is not primitive or table.get(primitive.name) is not primitive:
+                return False  # one of a user's may draw random numbers
+            if len(x.inputs) != len(inputs) or (
+                (x.keywords or keywords != _no_keywords) and frozen(x.keywords) != keywords
+            ):
+                return False
+            for y, known in zip(x.inputs, inputs, strict=True):
+                array, node = (y._array, y.node) if isinstance(y, Value) else (y, None)
+                if not _is_settled(array, node, known, made, since):
+                    return False
+            made.add(id(x.array))
+        for source, known in zip(trace.sources, self._sources, strict=True):
+            if not _is_settled(source.original, source.node, known, made, since):
+                return False
+        return True
+
+
+_no_keywords = frozen({})
+
+
+def _is_settled(x: Any, node: Node | None, known: Any, made: set[int], since: int) -> bool:
+    if (node is not None and node.number < since) or id(x) in made:
+        return True
+    if isinstance(x, ndarray):
+        return type(known) is weakref.ref and known() is x
+    return bool(known == _known(x))
+
+
+def _known(x: Any) -> Any:
+    """What stands for an input of an operation, for :func:`_is_settled` to compare."""
+    if isinstance(x, Value):
+        x = x._array
+    if isinstance(x, ndarray):
+        return weakref.ref(x)
+    if x is None or type(x) in python_scalars:
+        return frozen(x)
+    return object()  # a list, say: equal to nothing
+
+
+__all__ = ["Seen"]
