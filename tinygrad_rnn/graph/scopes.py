@@ -173,15 +173,25 @@ class enable_grad(_Switch):
         return _State(True, before.anomaly, before.scope, before.tracing, before.backend)
 
 
-@contextmanager
-def traced(tracing: Any, *, recording: bool) -> Iterator[None]:
+class traced:
     """Send every operation on Tensors to ``tracing``; None: run them as usual again."""
-    before = current()
-    _state.set(_State(recording, False, before.scope, tracing, before.backend))
-    try:
-        yield
-    finally:
-        _state.set(before)
+
+    __slots__ = ("_before", "_recording", "_tracing")
+
+    def __init__(self, tracing: Any, *, recording: bool):
+        self._tracing, self._recording = tracing, recording
+
+    def __enter__(self) -> None:
+        self._before = before = current()
+        _state.set(_State(self._recording, False, before.scope, self._tracing, before.backend))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _state.set(self._before)
 
 
 class detect_anomaly(_Switch):

@@ -40,13 +40,16 @@ class Cache:
     def likely(self, kind: Hashable) -> tuple[Plan | None, Any]:
         """The plan that the last call of this kind had, and what was noted with it."""
         with self._lock:
-            return self._likely.get(kind, (None, None))
+            found = self._likely.get(kind)
+            if found is None:
+                return None, None
+            self._likely.move_to_end(kind)
+            return found
 
     def expect(self, kind: Hashable, plan: Plan, note: Any = None) -> None:
         """The next call of this kind is likely to have this plan."""
         with self._lock:
             self._likely[kind] = plan, note
-            self._likely.move_to_end(kind)
             while len(self._likely) > self._size:
                 self._likely.popitem(last=False)
 

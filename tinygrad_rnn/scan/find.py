@@ -16,14 +16,15 @@ from .call import Call, Closed
 from .follow import Follower
 from .plan import Plan, Step
 from .trace import Trace
-from .unroll import one_step
+from .unroll import looked_over, one_step, ran
 from .variables import naming
 
 cache = Cache()  # of immutable plans, for all threads
 
 
-def _traced(call: Call, recording: bool, trace: Trace | Follower) -> tuple[Step, Any]:
+def _traced(call: Call, recording: bool) -> tuple[Step, Any]:
     """Run the cell once on values without numbers; also returns the structure of y_t."""
+    trace = Trace()
     with traced(trace, recording=recording):
         carries = []
         for x in call.carries:
@@ -39,7 +40,7 @@ def _traced(call: Call, recording: bool, trace: Trace | Follower) -> tuple[Step,
             valid = trace.given((len(call.ends),), np.dtype(np.bool_), False)
         new, outputs, structure = one_step(call, carries, inputs, valid)
         new, outputs = [trace.value(x) for x in new], [trace.value(y) for y in outputs]
-        if trace.asked and isinstance(trace, Trace):
+        if trace.asked:
             require_apart(trace, call, carries, inputs, new)
     slots = [x._array.slot for x in inputs]  # type: ignore[attr-defined]
     if valid is not None:
@@ -82,43 +83,57 @@ def plan_of(call: Call, recording: bool) -> Found:
     """The plan of a call, built where there is none yet."""
     closed: Closed | None = getattr(call.cell, "closed", None)
     kind = _kind(call, closed, recording)
-    plan, order = cache.likely(kind)
+    likely, order = cache.likely(kind)
+    plan = likely
     if plan is not None and closed is not None and order is not None:
         values = [closed.values[i] for i in order]
         parents = [x.node or x._label for x in values]
-        return Found(plan, [x._array for x in values], parents, plan.ending[0])
+        return Found(plan, [x._array for x in values], parents, plan.structure)
     since = next_number()
     if plan is not None and not plan.can_be_followed:
         plan = None
+    trace: Trace | Follower
     if plan is not None:
         followed = _followed(call, recording, plan)
         if followed is None:
             plan = None
         else:
-            step, structure = followed
-            if not plan.seen.covers(step.trace, since):
+            trace = followed
+            if not plan.seen.covers(trace, since):
                 repeated = _followed(call, recording, plan)
-                _require_same(step, (repeated or followed)[0], repeated is not None)
-                plan.seen.remember(step.trace)
+                _require_same(trace, repeated or trace, repeated is not None)
+                plan.seen.remember(trace)
     if plan is None:
-        step, structure = _traced(call, recording, Trace())
+        step, _ = _traced(call, recording)
+        trace = step.trace
         plan = cache.find(_key(step))
-        if plan is None or not plan.seen.covers(step.trace, since):
+        if plan is None or not plan.seen.covers(trace, since):
             again = traced_twice(call, recording)
             if plan is None:
                 plan = cache.add(_key(again), Plan(again, recording))
-            plan.seen.remember(step.trace)
-    sources = step.trace.sources
-    cache.expect(kind, plan, None if closed is None else closed.order_of(sources))
+            plan.seen.remember(trace)
+    sources = trace.sources
+    if plan is not likely or closed is not None:
+        cache.expect(kind, plan, None if closed is None else closed.order_of(sources))
     parents = [source.node or source.label for source in sources]
-    return Found(plan, [source.array for source in sources], parents, structure)
+    return Found(plan, [source.array for source in sources], parents, plan.structure)
 
 
-def _followed(call: Call, recording: bool, plan: Plan) -> tuple[Step, Any] | None:
-    """The step and the structure of y_t, if the step does what it did when it was planned."""
+def _followed(call: Call, recording: bool, plan: Plan) -> Follower | None:
+    """Run the cell; None if it does something else than when it was planned."""
     follower = Follower(plan.expected)
-    found = _traced(call, recording, follower)
-    return found if follower.finished and follower.key[-1] == plan.ending else None
+    given = plan.expected.given
+    n = len(call.carries)
+    m = n + len(call.inputs)
+    with traced(follower, recording=recording):
+        result = ran(call, given[:n], given[n:m])
+        same = call.ends is None and plan.expected.is_result(result, call.carry_structure)
+        if not same:
+            valid = None if call.ends is None else given[m]
+            new, outputs, structure = looked_over(call, result, given[:n], valid)
+            values = map(follower.value, (*new, *outputs))
+            same = plan.expected.are_results(list(values), structure)
+    return follower if same and follower.finished else None
 
 
 def _key(step: Step) -> Hashable:
@@ -133,9 +148,9 @@ def _key(step: Step) -> Hashable:
 
 def traced_twice(call: Call, recording: bool) -> Step:
     """The step; whatever it makes of closed-over values or of nothing has to be the same again."""
-    first, _ = _traced(call, recording, Trace())
-    again, _ = _traced(call._replace(cell=naming(call.cell)), recording, Trace())
-    _require_same(first, again, first.trace.key == again.trace.key)
+    first, _ = _traced(call, recording)
+    again, _ = _traced(call._replace(cell=naming(call.cell)), recording)
+    _require_same(first.trace, again.trace, first.trace.key == again.trace.key)
     return again
 
 
@@ -158,9 +173,9 @@ def _kind(call: Call, closed: Closed | None, recording: bool) -> Any:
     )
 
 
-def _require_same(step: Step, again: Step, same: bool) -> None:
+def _require_same(trace: Trace | Follower, again: Trace | Follower, same: bool) -> None:
     if same:
-        for first, second in zip(step.trace.sources, again.trace.sources, strict=True):
+        for first, second in zip(trace.sources, again.sources, strict=True):
             a, b = first.array, second.array
             if a is not b and a.tobytes() != b.tobytes():
                 same = False

@@ -7,10 +7,12 @@ the time of writing it all down again.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..graph import Node, Primitive, Value, numeric, python_scalars
+from .call import flatten
 from .trace import (
     Derived,
     Instruction,
@@ -59,13 +61,32 @@ class Expectation:
         sources: the slots of what it closes over, in the order in which they were met.
     """
 
-    def __init__(self, step: Step):
+    def __init__(self, step: Step, structure: Any):
         trace = step.trace
+        self._results = (*step.new_carries, *step.outputs)
+        self._structure = structure
         self.trace = trace
         self.values = trace.values
         self.given = tuple([trace.values[slot] for slot in trace.outside])
         self.sources = tuple([source.slot for source in trace.sources])
         self.operations = (*map(self._expected, trace.instructions), _no_more)
+
+    def is_result(self, result: Any, carry_structure: Any) -> bool:
+        """Whether a cell returned the very values that it returned then."""
+        if not isinstance(result, tuple) or len(result) != 2:
+            return False
+        values: list[Any] = []
+        return flatten(result[0], values) == carry_structure and self.are_results(
+            values, flatten(result[1], values)
+        )
+
+    def are_results(self, values: list[Any], structure: Any) -> bool:
+        """Whether these are the new carries and outputs, and this the structure of the latter."""
+        return (
+            structure == self._structure
+            and len(values) == len(self._results)
+            and all(map(operator.is_, values, self._results))
+        )
 
     def _expected(self, x: Instruction) -> Expected:
         operands: list[tuple[int, Any, int | Literal]] = []
@@ -90,10 +111,8 @@ class Follower:
         self.sources: list[Source] = []
         self.derived: list[Derived] = []
         self.lost: Trace | None = None
-        self.key: list[Any] = []
         self.asked: list[tuple[Node, set[Node]]] = []
         self._expected = expectation
-        self._given = iter(expectation.given)
         self._position = 0
         self._bound: dict[int, Source] = {}
 
@@ -107,11 +126,6 @@ class Follower:
             and expected.operations[self._position] is _no_more
             and len(self.sources) == len(expected.sources)
         )
-
-    def given(self, *_: Any) -> Value:
-        """What the step was given then: calls of one kind are given the like."""
-        value: Value = next(self._given)
-        return value
 
     def __call__(self, primitive: Primitive, inputs: Sequence[Any], keywords: Any) -> Any:
         if self.lost is None:

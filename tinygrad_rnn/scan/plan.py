@@ -39,8 +39,8 @@ class Plan:
         self.instructions: tuple[Instruction, ...] = tuple(trace.instructions)
         self.sources: tuple[int, ...] = tuple(source.slot for source in trace.sources)
         self.symbols: tuple[Symbol, ...] = tuple(trace.symbols)
-        self.expected = Expectation(step)
-        self.ending = trace.key[-1]
+        self.structure = trace.key[-1][0]
+        self.expected = Expectation(step, self.structure)
         scope = current().scope
         self.depth = len(scope.path), len(scope.steps)
         self.seen = Seen()

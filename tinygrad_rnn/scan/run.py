@@ -163,7 +163,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     if ends is not None:
         wanted.insert(n + m - 1, False)  # the mask
     every = slice(0, keywords["steps"])
-    given = tuple(g is not None for g in gs)
+    given = tuple([g is not None for g in gs])
     exact = plan.reached(given) == given[:n]
     if exact and all(live[:n]):
         found = _swept(node, gs, tuple(wanted), every)
@@ -174,13 +174,10 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
             found = _swept(node, gs, tuple(wanted), every)
         if not exact and _has_nan(found):  # zero times Inf
             found = _swept_in_parts(node, gs, tuple(wanted))
-    result: list[Any] = [None] * (n + m + len(plan.sources))
-    for i, g in found.carries.items():
-        result[i] = g
-    for i, g in found.stacked.items():
-        result[i] = g if ends is None else _within_ends(g, ends)
-    for i, g in found.summed.items():
-        result[i] = g
+    cotangents = {**found.carries, **found.stacked, **found.summed}
+    if ends is not None:
+        cotangents.update({i: _within_ends(g, ends) for i, g in found.stacked.items()})
+    result = [cotangents.get(i) for i in range(len(wanted))]
     if ends is not None:
         del result[n + m - 1]
     return [g if is_live else None for g, is_live in zip(result, live, strict=True)]
@@ -201,11 +198,14 @@ def _swept(
 ) -> _Cotangents:
     """The cotangents that come of some steps."""
     keywords, n = node.keywords, len(node.keywords["plan"].step.carries)
-    kept: list[ndarray] = keywords["kept"]
-    backward = keywords["plan"].backward(tuple(g is not None for g in gs), wanted, exactly)
-    constants = [*backward.arrays, *[kept[i] for i in backward.fixed]]
-    sequences = [np.asarray(gs[n + i])[steps] for i in backward.outputs]
-    sequences += [kept[i][steps] for i in backward.moving]
+    given = tuple([g is not None for g in gs])
+    backward = keywords["plan"].backward(given, wanted, exactly)
+    blocks: list[ndarray] = keywords["kept"]
+    constants = [*backward.arrays, *[blocks[i] for i in backward.fixed]]
+    sequences = [np.asarray(gs[n + i]) for i in backward.outputs]
+    sequences += [blocks[i] for i in backward.moving]
+    if steps.stop - steps.start < keywords["steps"]:
+        sequences = [x[steps] for x in sequences]
     carries = [
         np.zeros(node.output[i].shape, node.output[i].dtype) if gs[i] is None else np.asarray(gs[i])
         for i in backward.carries

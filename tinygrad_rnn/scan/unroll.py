@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,10 +59,21 @@ def one_step(
     call: Call, carries: list[Value], inputs: list[Value], valid: Value | None
 ) -> tuple[list[Any], list[Any], Any]:
     """Run the cell; returns the new carries, the outputs and the structure of the latter."""
-    result = call.cell(
+    return looked_over(call, ran(call, carries, inputs), carries, valid)
+
+
+def ran(call: Call, carries: Sequence[Value], inputs: Sequence[Value]) -> Any:
+    """What the cell returns."""
+    return call.cell(
         unflatten(call.carry_structure, iter(carries)),
         unflatten(call.input_structure, iter(inputs)),
     )
+
+
+def looked_over(
+    call: Call, result: Any, carries: Sequence[Value], valid: Value | None
+) -> tuple[list[Any], list[Any], Any]:
+    """The new carries, the outputs and their structure, of what a cell has returned."""
     if not isinstance(result, tuple) or len(result) != 2:
         raise ValueError(
             f"scan: expected the cell to return (carry, y_t), got {type(result).__name__}"
@@ -111,4 +122,4 @@ def _over(valid: Value, x: Value) -> Value:
     return ops.reshape(valid, (len(valid._array),) + (1,) * (x._array.ndim - 1))
 
 
-__all__ = ["element", "one_step", "times", "unrolled"]
+__all__ = ["element", "looked_over", "one_step", "ran", "times", "unrolled"]
