@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinygrad_rnn as tg
+
 from .benchmarks import __main__ as command
 from .benchmarks import functions as numpy_functions
-from .benchmarks import memory, peers, plans, scan, table, timing
+from .benchmarks import memory, peers, plans, programs, scan, table, timing
 from .benchmarks.cells import KINDS, Problem
 from .benchmarks.table import Figure, Table
 
@@ -176,7 +178,7 @@ def test_the_pages_have_a_place_for_tables() -> None:
     for marker in (table.BEGIN, table.END, *table.PICTURES):
         assert page.count(marker) == 1
     readme = table.README.read_text(encoding="utf-8")
-    for marker in numpy_functions.PLACE:
+    for marker in (*numpy_functions.PLACE, *programs.PLACE):
         assert readme.count(marker) == 1
 
 
@@ -196,6 +198,33 @@ def test_the_first_page_shows_the_figures_of_the_whole_table() -> None:
         name = name.removeprefix("a ")
         found = next(cells for key, cells in whole.items() if key.endswith(name))
         assert ratios == [found[place].split()[0] for place in places]
+
+
+def test_the_table_of_programs_marks_what_misses_its_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = itertools.cycle([{"HIPS autograd": 0.5, "MyGrad": 1.25}, {"HIPS autograd": 0.8}])
+    monkeypatch.setattr(programs, "ratios", lambda program, rounds: next(found))
+    monkeypatch.setattr(programs, "PROGRAMS", programs.PROGRAMS[:2])
+    path = tmp_path / "README.md"
+    path.write_text("\n".join(programs.PLACE), encoding="utf-8")
+    assert programs.main(["--readme", str(path)]) == 1
+    assert path.read_text(encoding="utf-8").splitlines()[2:-2] == [
+        "| ours / theirs | HIPS autograd | MyGrad |",
+        "|---|---:|---:|",
+        "| linear regression | 0.50 | 1.25 ✗ |",
+        "| logistic regression | 0.80 |  |",
+        "| geometric mean | 0.63 ✗ | 1.25 ✗ |",
+    ]
+    assert "missed: linear regression / MyGrad, the mean" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("program", programs.PROGRAMS, ids=lambda program: program.name)
+def test_a_program_takes_fewer_than_1000_numbers_and_its_gradients_are_right(
+    program: programs.Program,
+) -> None:
+    assert sum(x.size for x in (*program.parameters, *program.constants)) < 1000
+    tg.testing.gradcheck(lambda *xs: program.f(tg, *xs, *program.constants), program.parameters)
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────
