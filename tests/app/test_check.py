@@ -185,12 +185,21 @@ def test_weak_examples_are_told_what_they_miss(run, ops_file):
     assert "1 of 1 operation passed" in out
     assert "NOT NOTICED in cube:\n  rule 0 (my_ops.py, line 3)" in out
     assert "    right    lambda g, y, x: g * 3 * x * x\n" in out
-    assert "    mistake  lambda g, y, x: g * 3 * x\n" in out
+    assert "    mistake  lambda g, y, x: g * 3 * x   (2 times)\n" in out
     line = "EXAMPLES['cube'].append((np.random.default_rng(0).uniform(-2, 2, (1,)),))\n"
     assert added(out) == line
     path = ops_file(path.read_text().replace("import numpy", "\nimport numpy") + line, "more.py")
     code, out, _ = run(path)
     assert code == 0, out
+
+
+def test_the_readme_shows_what_is_printed(run, ops_file):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    text, shown = re.search(
+        r"```python\n(cube = .*?)```\n\n```\n(.*?)```", readme, re.DOTALL
+    ).groups()
+    _, out, _ = run(ops_file("\n" + text))
+    assert out.endswith(shown)
 
 
 def test_examples_with_keywords_and_constants(run, ops_file):
