@@ -224,6 +224,54 @@ EXAMPLES = {"rows": [(np.ones((3, 2)), np.array([0, 2]), {"scale": 1.0})]}
     assert code == 0, out
 
 
+def test_constants_that_cannot_be_written_down(run, ops_file):
+    """No expression makes them, so that the user has to think of an example."""
+    text = """
+def forward(x, ids, *, f):
+    if len(ids) != 40:
+        raise ValueError("expected 40 ids")
+    return f(x)[ids]
+def rule(g, y, x, ids, *, f):
+    return tg.place(g * 2, ids, x.shape)
+picked = tg.primitive(forward, rule, None, name="picked")
+EXAMPLES = {"picked": [(np.ones((3, 0)), np.arange(40) % 3, {"f": lambda x: 2 * x})]}
+"""
+    code, out, _ = run(ops_file(text))
+    assert code == 1
+    assert "No other inputs were found by trial. Add examples with other numbers" in out
+    code, out, _ = run(ops_file(text.replace("(3, 0)", "(3, 2)"), "more.py"))
+    assert code == 0, out
+
+
+def test_examples_may_be_tensors_and_numbers(run, ops_file):
+    text = """
+scaled = tg.primitive(
+    np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, name="scaled",
+    elementwise=True,
+)
+EXAMPLES = {"scaled": [(tg.Tensor([1.0, 1.0], requires_grad=True), 1.0)]}
+"""
+    code, out, _ = run(ops_file(text))
+    assert code == 1
+    assert "EXAMPLES['scaled'].append(" in out
+    code, out, _ = run(ops_file(text + added(out), "more.py"))
+    assert code == 0, out
+
+
+def test_a_jump_needs_a_test_too(run, ops_file):
+    jump = """jump = tg.primitive(
+    lambda x: np.where(x.real > 1, 3 * x, x), lambda g, y, x: g * tg.where(x > 1, 3.0, 1.0),
+    name="jump",
+)
+EXAMPLES = {"jump": [(np.array([0.5, 1.5]),)]}
+"""
+    code, out, _ = run(ops_file(jump))
+    assert code == 1
+    assert "at (np.full((2,), 1.0),)" in out
+    code, out, _ = run(ops_file(jump + added(out), "more.py"))
+    assert code == 0, out
+
+
 def test_where_a_function_bends_a_test_of_the_file_has_to_say_which_gradient_is_meant(
     run, ops_file
 ):

@@ -291,7 +291,7 @@ def _remedy(file: OperationsFile, name: str, advice: Advice) -> list[str]:
     """What to add to the file so that a mistake is noticed."""
     example = advice.example
     if example is None:
-        return ["  No other inputs were found that it accepts. Add examples to the file."]
+        return ["  No other inputs were found by trial. Add examples with other numbers or shapes."]
     if advice.gradients is None:
         key = name if name in file.given else name_of(file.operations[name])
         add = f"EXAMPLES[{key!r}].append({example})"
