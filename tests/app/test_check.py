@@ -185,12 +185,21 @@ def test_weak_examples_are_told_what_they_miss(run, ops_file):
     assert "1 of 1 operation passed" in out
     assert "NOT NOTICED in cube:\n  rule 0 (my_ops.py, line 3)" in out
     assert "    right    lambda g, y, x: g * 3 * x * x\n" in out
-    assert "    mistake  lambda g, y, x: g * 3 * x\n" in out
+    assert "    mistake  lambda g, y, x: g * 3 * x   (2 times)\n" in out
     line = "EXAMPLES['cube'].append((np.random.default_rng(0).uniform(-2, 2, (1,)),))\n"
     assert added(out) == line
     path = ops_file(path.read_text().replace("import numpy", "\nimport numpy") + line, "more.py")
     code, out, _ = run(path)
     assert code == 0, out
+
+
+def test_the_readme_shows_what_is_printed(run, ops_file):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    text, shown = re.search(
+        r"```python\n(cube = .*?)```\n\n```\n(.*?)```", readme, re.DOTALL
+    ).groups()
+    _, out, _ = run(ops_file("\n" + text))
+    assert out.endswith(shown)
 
 
 def test_examples_with_keywords_and_constants(run, ops_file):
@@ -212,6 +221,54 @@ EXAMPLES = {"rows": [(np.ones((3, 2)), np.array([0, 2]), {"scale": 1.0})]}
     assert code == 1
     assert "EXAMPLES['rows'].append(" in out
     code, out, _ = run(ops_file(empty + added(out), "again.py"))
+    assert code == 0, out
+
+
+def test_constants_that_cannot_be_written_down(run, ops_file):
+    """No expression makes them, so that the user has to think of an example."""
+    text = """
+def forward(x, ids, *, f):
+    if len(ids) != 40:
+        raise ValueError("expected 40 ids")
+    return f(x)[ids]
+def rule(g, y, x, ids, *, f):
+    return tg.place(g * 2, ids, x.shape)
+picked = tg.primitive(forward, rule, None, name="picked")
+EXAMPLES = {"picked": [(np.ones((3, 0)), np.arange(40) % 3, {"f": lambda x: 2 * x})]}
+"""
+    code, out, _ = run(ops_file(text))
+    assert code == 1
+    assert "No other inputs were found by trial. Add examples with other numbers" in out
+    code, out, _ = run(ops_file(text.replace("(3, 0)", "(3, 2)"), "more.py"))
+    assert code == 0, out
+
+
+def test_examples_may_be_tensors_and_numbers(run, ops_file):
+    text = """
+scaled = tg.primitive(
+    np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, name="scaled",
+    elementwise=True,
+)
+EXAMPLES = {"scaled": [(tg.Tensor([1.0, 1.0], requires_grad=True), 1.0)]}
+"""
+    code, out, _ = run(ops_file(text))
+    assert code == 1
+    assert "EXAMPLES['scaled'].append(" in out
+    code, out, _ = run(ops_file(text + added(out), "more.py"))
+    assert code == 0, out
+
+
+def test_a_jump_needs_a_test_too(run, ops_file):
+    jump = """jump = tg.primitive(
+    lambda x: np.where(x.real > 1, 3 * x, x), lambda g, y, x: g * tg.where(x > 1, 3.0, 1.0),
+    name="jump",
+)
+EXAMPLES = {"jump": [(np.array([0.5, 1.5]),)]}
+"""
+    code, out, _ = run(ops_file(jump))
+    assert code == 1
+    assert "at (np.full((2,), 1.0),)" in out
+    code, out, _ = run(ops_file(jump + added(out), "more.py"))
     assert code == 0, out
 
 

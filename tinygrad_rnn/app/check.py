@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         metavar="my_ops.py",
         help="a Python file with operations made by tg.primitive at module level, and optionally "
-        "EXAMPLES = {'name': [(array, ...), ...]}; without it the library's own are checked",
+        "EXAMPLES = {'name': [(array, ...), ...]} and functions test_...(); without a file the "
+        "library's own operations are checked",
     )
     parser.add_argument(
         "--seed", type=whole(0), default=0, help="of the random inputs and directions (default 0)"
@@ -252,12 +254,19 @@ def _not_noticed(
     file: OperationsFile, name: str, missed: Sequence[tuple[mutants.Mutant, Advice]]
 ) -> list[str]:
     """Which mistakes nothing noticed; below those with one remedy, what to add to the file."""
-    together: dict[str, list[str]] = {}
+    together: dict[str, Counter[str]] = {}
     for mutant, advice in missed:
-        mistakes = together.setdefault("\n".join(_remedy(file, name, advice)), [])
-        mistakes.extend(line for line in [_mistake(file, mutant)] if line not in mistakes)
+        remedy = "\n".join(_remedy(file, name, advice))
+        together.setdefault(remedy, Counter())[_mistake(file, mutant)] += 1
     return [
-        "\n".join([f"NOT NOTICED in {name}:", *mistakes, remedy])
+        "\n".join(
+            [
+                f"NOT NOTICED in {name}:",
+                # x * x loses either x: two mistakes that read alike
+                *(text + f"   ({n} times)" * (n > 1) for text, n in mistakes.items()),
+                remedy,
+            ]
+        )
         for remedy, mistakes in together.items()
     ]
 
@@ -282,7 +291,7 @@ def _remedy(file: OperationsFile, name: str, advice: Advice) -> list[str]:
     """What to add to the file so that a mistake is noticed."""
     example = advice.example
     if example is None:
-        return ["  No other inputs were found that it accepts. Add examples to the file."]
+        return ["  No other inputs were found by trial. Add examples with other numbers or shapes."]
     if advice.gradients is None:
         key = name if name in file.given else name_of(file.operations[name])
         add = f"EXAMPLES[{key!r}].append({example})"

@@ -47,8 +47,8 @@ class Seen:
             return False
         made: set[int] = set()
         for x, (primitive, keywords, inputs) in zip(trace.derived, self._derived, strict=True):
-            if x.primitive is not primitive or table.get(primitive.name) is not primitive:
-                return False  # one of a user's may draw random numbers
+            if x.primitive is not primitive or primitive not in _ours:
+                return False  # a user's operation may draw random numbers
             if len(x.inputs) != len(inputs) or (
                 (x.keywords or keywords != _no_keywords) and frozen(x.keywords) != keywords
             ):
@@ -65,6 +65,7 @@ class Seen:
 
 
 _no_keywords = frozen({})
+_ours = frozenset(table.values())  # the library's own operations: the same input, the same output
 
 
 def _is_settled(x: Any, node: Node | None, known: Any, made: set[int], since: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Primitive, attach
+from ..graph import Primitive, Value, attach
 from .cases import Case
 from .differences import evaluate, pull
 from .laws import broken_law
@@ -60,11 +60,17 @@ def _uniform(low: float, high: float, shape: tuple[int, ...], seed: int) -> str:
 
 
 def _written(value: Any) -> str | None:
-    """An expression for a constant; None where it would be too long."""
+    """An expression for a constant; None where there is none, or none that is short."""
     text = " ".join(repr(value).split())
     if isinstance(value, ndarray):
         text = f"np.{text.replace('dtype=', 'dtype=np.')}"
-    return text if len(text) <= _longest else None
+    if len(text) > _longest:
+        return None
+    try:
+        eval(text, {"np": np})
+    except (NameError, SyntaxError, AttributeError):  # <function f at 0x...>, nan, array(...)
+        return None
+    return text
 
 
 # ── found by trial ───────────────────────────────────────────────────────────────────────
@@ -157,8 +163,8 @@ class Advisor:
 
     def advice(self, mutant: Mutant) -> Advice:
         """The first input at which a law notices the mutant, or at which the gradients differ."""
-        random, special = self._random(), self._special(mutant)
-        tried = list(self._cases([*self._advised, *random, *special]))
+        special = list(self._cases(self._special(mutant)))
+        tried = [*self._cases([*self._advised, *self._random()]), *special]
         with np.errstate(all="ignore"):
             for example, case, lawful in tried:
                 if lawful:
@@ -167,7 +173,9 @@ class Advisor:
                     if noticed:
                         self._advised.append(example)
                         return Advice(example, None, len(tried))
-            for example, case, _ in tried:
+            for example, case, lawful in special:
+                if lawful:
+                    continue
                 right = _gradients(case)
                 with mutant.installed():
                     wrong = _gradients(case)
@@ -210,11 +218,12 @@ class Advisor:
         for example in self._examples:
             expressions: list[str | None] = []
             for i, x in enumerate(example):
+                value = x._array if isinstance(x, Value) else x
                 constant = isinstance(x, dict) or rules[i] is None
-                if constant or np.asarray(x).dtype.kind != "f":
-                    expressions.append(_written(x))
+                if constant or np.asarray(value).dtype.kind != "f":
+                    expressions.append(_written(value))
                 else:
-                    expressions.append(expression(np.shape(x), i))
+                    expressions.append(expression(np.shape(value), i))
             if None not in expressions:
                 yield Example.of(*(text for text in expressions if text is not None))
 
