@@ -299,7 +299,7 @@ def test_an_lstm_has_its_c_above_its_h_in_every_layer() -> None:
 def test_a_reversed_loop_runs_from_the_last_step() -> None:
     flow = tg.gradient_flow(layer_loss("rnn", bidirectional=True)[0])
     forth, back = flow.structure.loops
-    assert [turn.t for turn in back.turns] == [5, 4, 3, 2, 1, 0]
+    assert [time_step.t for time_step in back.time_steps] == [5, 4, 3, 2, 1, 0]
     assert {(link.trajectory.loop, link.kind) for link in flow.links} == {
         (forth, "loss"),
         (back, "loss"),

@@ -136,7 +136,7 @@ def test_a_leaf_can_be_drawn_and_be_an_output() -> None:
 
 def test_inputs_of_one_step_lie_in_it() -> None:
     shown = picture(rnn(2))
-    assert [turn.t for turn in box(shown, "x_1").place] == [1]
+    assert [time_step.t for time_step in box(shown, "x_1").place] == [1]
     assert box(shown, "x_1").lines == ["(2, 3)"]
 
 

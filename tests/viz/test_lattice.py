@@ -386,10 +386,10 @@ def test_figures_are_short() -> None:
 def test_a_lattice_knows_its_frames() -> None:
     flow = tg.gradient_flow(layer_loss("rnn", 3, bidirectional=True)[0])
     lattice = draw_lattice(flow, playable=True)
-    assert [turn and turn[1] for turn in lattice.turns] == [
+    assert [time_step and time_step[1] for time_step in lattice.time_steps] == [
         *(0, 1, 2, 2, 1, 0),  # forward: the first direction, the second
         None,
         *(0, 1, 2, 2, 1, 0),  # and backward
     ]
     frames = {int(e.get("data-f")) for e in parsed(lattice.svg).iter() if e.get("data-f")}
-    assert frames == set(range(1, len(lattice.turns) + 1))
+    assert frames == set(range(1, len(lattice.time_steps) + 1))

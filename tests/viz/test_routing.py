@@ -42,7 +42,7 @@ def stops(shown: Picture, taps: list[Box]) -> list[int]:
         for edge in shown.edges
         if edge.kind == "branch" and tap in (edge.tail, edge.head)
     ]
-    return [turn.t for (turn,) in ends]
+    return [time_step.t for (time_step,) in ends]
 
 
 # ── rails ────────────────────────────────────────────────────────────────────────────────

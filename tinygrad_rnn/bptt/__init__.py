@@ -1,11 +1,11 @@
 """Backpropagation through time: the numbers.
 
-``turns`` finds the time step of every operation, ``structure`` what runs along the steps (states,
-outputs, inputs, weights; ``masks``: where a sequence is over), ``columns`` where the steps of all
-loops stand on one axis of time. ``flow`` measures what gradient came back to every state, ``links``
-what loops and loss send each other, ``shares`` what each step adds to the weights' gradients
-(``spans``: from which step an element came), ``reasons`` why the gradient vanishes or explodes.
-``activations`` collects gates and states, ``table`` writes a flow as text.
+``time_steps`` finds the time step of every operation. ``structure`` finds states, outputs, inputs
+and weights; ``masks`` says where a sequence is over. ``columns`` places the steps of all loops on
+one axis of time. ``flow`` measures the gradient of every state, ``links`` the gradients between
+loops, ``shares`` the contribution of each step to a weight's gradient (``spans`` says from which
+step an element came). ``reasons`` says why a gradient vanishes or explodes. ``activations``
+collects gates and states, ``table`` writes a flow as text.
 
 Nothing here draws: that is the room ``viz``.
 """

@@ -12,8 +12,8 @@ from ..backprop import expanded
 from ..graph import Node, Value
 from ..ops import primitives
 from .structure import Structure
+from .time_steps import Loop
 from .trajectories import stem
-from .turns import Loop
 
 _sigmoid = primitives.sigmoid
 
@@ -65,22 +65,22 @@ def activations(output: Value) -> dict[str, ndarray]:
 def collected(structure: Structure) -> dict[str, ndarray]:
     """Every gate, candidate and state of a graph, see :func:`activations`."""
     found: dict[tuple[Loop, str], dict[int, Node]] = defaultdict(dict)
-    for turn, members in structure.members.items():
+    for time_step, members in structure.members.items():
         gates = 0
         for node in members:
             trajectory = structure.holds.get(node)
             if trajectory is not None:
-                if trajectory.nodes.get(turn.t) is node:
-                    found[turn.loop, trajectory.plain][turn.t] = node
+                if trajectory.nodes.get(time_step.t) is node:
+                    found[time_step.loop, trajectory.plain][time_step.t] = node
                 continue
             if node.primitive is _sigmoid:
                 gates += 1
             if node in structure.reads or not node.output.ndim:
                 continue
             if node.name:
-                found[turn.loop, stem(node.name)].setdefault(turn.t, node)
+                found[time_step.loop, stem(node.name)].setdefault(time_step.t, node)
             elif node.primitive is _sigmoid:
-                found[turn.loop, f"gate {gates}"][turn.t] = node
+                found[time_step.loop, f"gate {gates}"][time_step.t] = node
     alike = Counter(name for _, name in found)
     loops = Counter(loop.name for loop in structure.loops)
     result: dict[str, ndarray] = {}
@@ -102,12 +102,12 @@ def _stacked(structure: Structure, loop: Loop, nodes: dict[int, Node]) -> ndarra
     if len(shapes) > 1:
         return None
     (shape,) = shapes
-    T = 1 + max(turn.t for turn in loop.turns)
+    T = 1 + max(time_step.t for time_step in loop.time_steps)
     dtype: Any = np.result_type(next(iter(nodes.values())).output.dtype, np.float32)
     result = np.full((T, *shape), np.nan, dtype)
     for t, node in nodes.items():
         result[t] = node.output
-        masks = structure.masks_at.get(structure.turn[node])
+        masks = structure.masks_at.get(structure.time_step[node])
         if masks and masks[0].ndim == len(shape):
             result[t] = np.where(masks[0], node.output, np.nan)
     return result

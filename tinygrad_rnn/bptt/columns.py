@@ -17,7 +17,7 @@ from ..graph import Node
 from .spans import Span, Spans
 from .steps import Use
 from .structure import Structure
-from .turns import Loop, Place, Turn
+from .time_steps import Loop, Place, TimeStep
 
 
 @dataclass(eq=False, slots=True)
@@ -40,7 +40,7 @@ class Columns:
     """The columns of all time steps.
 
     Attributes:
-        of: by turn its column.
+        of: by time step its column.
         T: how many there are.
         stages: from the left to the right.
         steps: for each column its time step, in the numbers of its own loops.
@@ -49,18 +49,18 @@ class Columns:
 
     def __init__(self, structure: Structure):
         self.structure = structure
-        self.of: dict[Turn, int] = {}
+        self.of: dict[TimeStep, int] = {}
         self.T = 0
         self.stages: list[Stage] = []
         self.steps: list[int] = []
         self.other_steps: set[Use] = set()
         self._own = {
-            turn
+            time_step
             for found in structure.trajectories
-            for turn in found.loop.turns
-            if turn.t in found.nodes
+            for time_step in found.loop.time_steps
+            if time_step.t in found.nodes
         }
-        self._inner: dict[Turn | None, list[Loop]] = defaultdict(list)
+        self._inner: dict[TimeStep | None, list[Loop]] = defaultdict(list)
         for loop in structure.loops:
             inner = loop
             while inner not in self._inner[inner.outer]:
@@ -68,17 +68,19 @@ class Columns:
                 if inner.outer is None:
                     break
                 inner = inner.outer.loop
-        self._within: dict[Turn, list[Node]] = defaultdict(list)
+        self._within: dict[TimeStep, list[Node]] = defaultdict(list)
         if len(self._inner) > 1:
             for node, place in structure.place.items():
-                for turn in place[:-1] or place:
-                    self._within[turn].append(node)
+                for time_step in place[:-1] or place:
+                    self._within[time_step].append(node)
         self._place(None, 0)
-        for turn in structure.members:  # what stands in a step with loops inside, but no column
-            self.of.setdefault(turn, max(self.T - 1, 0))
+        for (
+            time_step
+        ) in structure.members:  # what stands in a step with loops inside, but no column
+            self.of.setdefault(time_step, max(self.T - 1, 0))
 
-    def _place(self, outer: Turn | None, depth: int) -> None:
-        """Give columns to the loops within a turn (None: to the outermost loops)."""
+    def _place(self, outer: TimeStep | None, depth: int) -> None:
+        """Give columns to the loops within a time step (None: to the outermost loops)."""
         siblings = self._inner[outer]
         level = [0] * len(siblings)
         if len(siblings) > 1:
@@ -87,19 +89,19 @@ class Columns:
             self._place_stage([s for s, n in zip(siblings, level, strict=True) if n == k], depth)
 
     def _place_stage(self, loops: list[Loop], depth: int) -> None:
-        turns: dict[int, list[Turn]] = defaultdict(list)
+        time_steps: dict[int, list[TimeStep]] = defaultdict(list)
         for loop in loops:
-            for turn in loop.turns:
-                turns[turn.t].append(turn)
-        has_inner = any(turn in self._inner for at in turns.values() for turn in at)
-        for t in range(max(turns, default=-1) + 1):
-            for turn in turns[t]:
-                if turn in self._inner:
-                    self._place(turn, depth + 1)
-            if not has_inner or any(turn in self._own for turn in turns[t]):
+            for time_step in loop.time_steps:
+                time_steps[time_step.t].append(time_step)
+        has_inner = any(time_step in self._inner for at in time_steps.values() for time_step in at)
+        for t in range(max(time_steps, default=-1) + 1):
+            for time_step in time_steps[t]:
+                if time_step in self._inner:
+                    self._place(time_step, depth + 1)
+            if not has_inner or any(time_step in self._own for time_step in time_steps[t]):
                 self._add_column(loops, t)
-            for turn in turns[t]:
-                self.of[turn] = max(self.T - 1, 0)
+            for time_step in time_steps[t]:
+                self.of[time_step] = max(self.T - 1, 0)
 
     def _add_column(self, loops: list[Loop], t: int) -> None:
         if not self.stages or self.stages[-1].loops != loops:
@@ -110,7 +112,7 @@ class Columns:
 
     # ── which loops share their columns ──────────────────────────────────────────────────
 
-    def _levels(self, siblings: list[Loop], outer: Turn | None, depth: int) -> list[int]:
+    def _levels(self, siblings: list[Loop], outer: TimeStep | None, depth: int) -> list[int]:
         """For each loop how many others, one behind the other, have to end before it begins."""
         together, follows = self._relations(siblings, outer, depth)
         level: dict[Loop, int] = {}
@@ -125,16 +127,16 @@ class Columns:
         return [level[loop] for loop in siblings]
 
     def _relations(
-        self, siblings: list[Loop], outer: Turn | None, depth: int
+        self, siblings: list[Loop], outer: TimeStep | None, depth: int
     ) -> tuple[set[tuple[Loop, Loop]], set[tuple[Loop, Loop]]]:
         """The pairs (A, B) where B takes values of A: of the same step, and others."""
         structure = self.structure
         among = set(siblings)
 
-        def turn_of(node: Node) -> Turn | None:
+        def turn_of(node: Node) -> TimeStep | None:
             place: Place = structure.place.get(node, ())
-            turn = place[depth] if len(place) > depth and node not in structure.reads else None
-            return turn if turn is not None and turn.loop in among else None
+            time_step = place[depth] if len(place) > depth and node not in structure.reads else None
+            return time_step if time_step is not None and time_step.loop in among else None
 
         spans = Spans(structure, lambda node: structure.place[node][depth].t)
         reach: dict[Node, set[Loop]] = {}
@@ -143,35 +145,39 @@ class Columns:
         for node in structure.nodes if outer is None else self._within[outer]:
             if node in structure.over and node not in structure.updates:
                 continue
-            turn = turn_of(node)
+            time_step = turn_of(node)
             for i, parent in enumerate(node.parents):
                 if not isinstance(parent, Node):
                     continue
                 before = turn_of(parent)
                 sources = {before.loop} if before is not None else reach.get(parent, set())
-                if turn is None:
+                if time_step is None:
                     if sources:
                         reach[node] = reach.get(node, set()) | sources
                     continue
-                sources = sources - {turn.loop}
+                sources = sources - {time_step.loop}
                 if not sources:
                     continue
                 if (node, i) in structure.entries:
                     same = False
                 elif before is not None:
-                    same = before.t == turn.t
+                    same = before.t == time_step.t
                 else:
                     span = spans.of(parent)
-                    same = span is not None and _is_at(turn, span, structure.masks_at.get(turn))
+                    same = span is not None and _is_at(
+                        time_step, span, structure.masks_at.get(time_step)
+                    )
                 if not same and (node, i) not in structure.entries:
                     self.other_steps.add((node, i))
-                (together if same else follows).update((source, turn.loop) for source in sources)
+                (together if same else follows).update(
+                    (source, time_step.loop) for source in sources
+                )
         return together, follows
 
 
-def _is_at(turn: Turn, span: Span, masks: list[ndarray] | None) -> bool:
+def _is_at(time_step: TimeStep, span: Span, masks: list[ndarray] | None) -> bool:
     """Whether all comes from this time step, but for sequences that do not have it."""
-    wrong = (span[0] != turn.t) | (span[1] != turn.t)
+    wrong = (span[0] != time_step.t) | (span[1] != time_step.t)
     if masks and wrong.ndim and len(wrong) in (1, len(masks[0])):
         wrong = wrong[masks[0].reshape(len(masks[0]), -1)[:, 0]]
     return not wrong.any()

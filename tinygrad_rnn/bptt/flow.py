@@ -27,8 +27,8 @@ from .shares import Shares, shares
 from .structure import Structure
 from .sums import add_to, norm
 from .table import table
+from .time_steps import Loop
 from .trajectories import Trajectory
-from .turns import Loop
 
 #: An overflow is what one looks at here: it is shown as Inf or NaN, and no reason for a warning.
 quiet = np.errstate(over="ignore", invalid="ignore")
@@ -71,7 +71,7 @@ class State:
         self.trajectory = trajectory
         self.name, self.kind = trajectory.name, trajectory.kind
         self.steps = np.array(sorted(trajectory.nodes), int)
-        column = {turn.t: columns.of[turn] for turn in trajectory.loop.turns}
+        column = {time_step.t: columns.of[time_step] for time_step in trajectory.loop.time_steps}
         self.columns = np.array([column[t] for t in self.steps.tolist()], int)
         self.cuts = np.array(sorted(trajectory.cuts), int)
         self.norms = np.full(count, math.nan)
@@ -180,10 +180,10 @@ class Flow:
         """How many steps the arrays of a loop's states have: those of all that share columns."""
         counts: dict[Loop, int] = {}
         for stage in self.columns.stages:
-            count = 1 + max(turn.t for loop in stage.loops for turn in loop.turns)
+            count = 1 + max(time_step.t for loop in stage.loops for time_step in loop.time_steps)
             counts |= dict.fromkeys(stage.loops, count)
         for loop in self.structure.loops:
-            counts.setdefault(loop, 1 + max(turn.t for turn in loop.turns))
+            counts.setdefault(loop, 1 + max(time_step.t for time_step in loop.time_steps))
         return counts
 
     def _measure_sent(self) -> None:
@@ -197,7 +197,7 @@ class Flow:
         used: dict[Node, list[tuple[Trajectory, Any, int]]] = defaultdict(list)
         for found in structure.trajectories:
             for step, user, i in structure.uses(found):
-                if user in structure.turn and user in self.cotangents:
+                if user in structure.time_step and user in self.cotangents:
                     used[user].append((found, step, i))
         for user, taken in used.items():
             inner = [use for use in taken if self._goes(use[0], user) != "outside"]
@@ -224,10 +224,10 @@ class Flow:
 
     def _measure_inputs(self) -> ndarray:
         found: dict[int, dict[Any, Any]] = defaultdict(dict)
-        for turn, given in self.structure.inputs.items():
+        for time_step, given in self.structure.inputs.items():
             for x in given:
                 if x.node is not None and x.node in self.cotangents:
-                    at = found[self.columns.of[turn]]
+                    at = found[self.columns.of[time_step]]
                     g = self.cotangents[x.node]
                     at[x.source] = at[x.source] + g if x.is_read and x.source in at else g
         inputs = np.full(self.T, math.nan)
@@ -307,10 +307,10 @@ class Flow:
         """What reaches the states of a step from some of its values, within the step."""
         structure = self.structure
         copy: dict[Node, Node] = {}
-        for node, turn in structure.turn.items():
+        for node, time_step in structure.time_step.items():
             parents = tuple(
                 copy[parent]
-                if isinstance(parent, Node) and structure.turn.get(parent) is turn
+                if isinstance(parent, Node) and structure.time_step.get(parent) is time_step
                 else None
                 for parent in node.parents
             )
@@ -423,16 +423,20 @@ class Flow:
             a Jacobian is not finite, NaN where h_t cannot depend on h_s and where there is no h_s.
         """
         found = self._state(state)
-        nodes, masks, turns = found.trajectory.nodes, found.trajectory.masks, found.trajectory.steps
+        nodes, masks, time_steps = (
+            found.trajectory.nodes,
+            found.trajectory.masks,
+            found.trajectory.steps,
+        )
         places = np.unique(
-            np.linspace(len(turns) - 1, 0, min(rows, len(turns))).round().astype(int)
+            np.linspace(len(time_steps) - 1, 0, min(rows, len(time_steps))).round().astype(int)
         )
         norms = np.full((len(places), len(found.norms)), math.nan)
         rng = np.random.default_rng(0)
         for r, place in enumerate(places):
-            after = nodes[turns[place]]
-            before = [nodes[t] for t in turns[: place + 1]]
-            size, mask = after.output.size, masks.get(turns[place], True)
+            after = nodes[time_steps[place]]
+            before = [nodes[t] for t in time_steps[: place + 1]]
+            size, mask = after.output.size, masks.get(time_steps[place], True)
             lengths = np.zeros(place + 1)
             for seed in _directions(size, min(size, probes), rng):
                 row = (seed.reshape(after.output.shape) * mask).astype(after.output.dtype)
@@ -441,8 +445,8 @@ class Flow:
                     if node in reached:
                         lengths[k] = math.hypot(lengths[k], norm([reached[node]]))
             lengths *= math.sqrt(size / min(size, probes))
-            norms[r, turns[: place + 1]] = np.where(np.isnan(lengths), math.inf, lengths)
-        return np.array(turns)[places], norms
+            norms[r, time_steps[: place + 1]] = np.where(np.isnan(lengths), math.inf, lengths)
+        return np.array(time_steps)[places], norms
 
     def jacobian_parts(self, state: str | None = None) -> list[JacobianParts]:
         """How dh_t/dh_{t-1} comes about, step by step: by weights, nonlinearities and gates.

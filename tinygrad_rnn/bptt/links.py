@@ -21,8 +21,8 @@ from ..graph import Node, leaf, record
 from .columns import Columns
 from .structure import Structure
 from .sums import add_to, norm
+from .time_steps import Loop
 from .trajectories import Trajectory
-from .turns import Loop
 
 #: A value: a trajectory, and a time step of its loop.
 Value: TypeAlias = tuple[Trajectory, int]
@@ -84,7 +84,7 @@ class Links:
         self.stepwise: dict[Value, ndarray] = {}
         output = structure.output
         ones = np.ones_like(output.output)
-        if output in structure.turn:
+        if output in structure.time_step:
             self.from_loss = {output: ones}
         else:
             self.from_loss = self._swept({output: ones})
@@ -97,7 +97,7 @@ class Links:
         structure = self.structure
         leaves: dict[Node, Node] = {}
         for node in structure.nodes:
-            inside = node in structure.turn and node not in structure.reads
+            inside = node in structure.time_step and node not in structure.reads
             if inside or node in structure.free or node in structure.over or node.is_leaf:
                 continue
             parents: list[Node | None] = []
@@ -105,7 +105,7 @@ class Links:
                 new = None
                 if isinstance(parent, Node) and parent not in structure.free:
                     new = self.copy.get(parent) or leaves.get(parent)
-                    held = parent in structure.turn or parent in structure.over
+                    held = parent in structure.time_step or parent in structure.over
                     if new is None and held and parent not in structure.reads:
                         new = leaves[parent] = leaf(parent.output)
                 parents.append(new)
@@ -145,14 +145,14 @@ class Links:
             sent = contributions(user, self.cotangents[user], live)
             for i in live:
                 parent = user.parents[i]
-                there = structure.turn.get(parent)  # type: ignore[arg-type]
+                there = structure.time_step.get(parent)  # type: ignore[arg-type]
                 into = structure.entries.get((user, i))
                 if into is not None:
-                    kind, at = "state", loop.turns[0].t
+                    kind, at = "state", loop.time_steps[0].t
                 elif (user, i) in other:
-                    kind, at = "read", structure.turn[user].t
+                    kind, at = "read", structure.time_step[user].t
                 elif there is not None and there.loop.outer is not loop.outer:
-                    kind, at = "step", structure.turn[user].t  # of a loop within the other
+                    kind, at = "step", structure.time_step[user].t  # of a loop within the other
                 else:
                     kind, at = "step", None
                 add_to(groups[loop, kind, at, into], parent, sent[i])
@@ -160,9 +160,9 @@ class Links:
 
     def _loop_of(self, node: Node) -> Loop | None:
         """The loop that an operation runs in; of steps that are over, if it carries a state on."""
-        turn = self.structure.turn.get(node)
-        if turn is not None:
-            return turn.loop
+        time_step = self.structure.time_step.get(node)
+        if time_step is not None:
+            return time_step.loop
         held = self.structure.holds.get(node) if node in self.structure.over else None
         return None if held is None else held.loop
 

@@ -20,7 +20,7 @@ from numpy import ndarray
 from ..graph import Node
 from ..ops import primitives
 from .steps import Role, Steps
-from .turns import Loop, Turn
+from .time_steps import Loop, TimeStep
 
 _add, _multiply, _where = primitives.add, primitives.multiply, primitives.where
 
@@ -139,7 +139,7 @@ def compact(mask: ndarray, ndim: int) -> ndarray:
     return mask
 
 
-def by_sequence(updates: Iterable[tuple[Hashable, int, Update]], turns: int) -> set[Node]:
+def by_sequence(updates: Iterable[tuple[Hashable, int, Update]], time_steps: int) -> set[Node]:
     """The updates whose masks tell sequences apart, not the units of a state.
 
     Such a mask changes along one axis: the first one, which is the batch, or another one if it
@@ -147,15 +147,17 @@ def by_sequence(updates: Iterable[tuple[Hashable, int, Update]], turns: int) -> 
     clockwork RNN, does not.
 
     Args:
-        updates: each with what it has in common with those of other steps, and its turn.
-        turns: how many there are.
+        updates: each with what it has in common with those of other steps, and its time step.
+        time_steps: how many there are.
     """
     groups: dict[Hashable, dict[int, Update]] = defaultdict(dict)
-    for kind, turn, update in updates:
-        groups[kind][turn] = update
+    for kind, time_step, update in updates:
+        groups[kind][time_step] = update
     found: set[Node] = set()
     for group in groups.values():
-        masks = [group[turn].mask if turn in group else None for turn in range(turns)]
+        masks = [
+            group[time_step].mask if time_step in group else None for time_step in range(time_steps)
+        ]
         if _along_batch(masks) or ends_or_begins(masks):
             found |= {update.node for update in group.values()}
     return found
@@ -200,11 +202,11 @@ class MaskedSteps(Steps):
 
     Attributes:
         updates: the operations that only let a state stand still for some sequences.
-        masks_at: the masks of a turn: which sequences have this step.
+        masks_at: the masks of a time step: which sequences have this step.
         helpers: all operations that only mask.
         carriers: of a value, the masked updates that take it as the new one, from the inside out.
         over: the operations of steps that all sequences have passed. No gradient comes there, and
-            they are in no turn any more.
+            they are in no time step any more.
     """
 
     def __init__(self, output: Node):
@@ -215,57 +217,63 @@ class MaskedSteps(Steps):
     def _find_masks(self) -> None:
         """The operations that only let a state stand still, or set an output to 0."""
         crosses, exits = set(self.crossing), {*self.crossing, *self.leaving}
-        number = {turn: n for loop in self.loops for n, turn in enumerate(loop.turns)}
+        number = {
+            time_step: n for loop in self.loops for n, time_step in enumerate(loop.time_steps)
+        }
         updates: dict[Loop, list[tuple[Role, int, Update]]] = defaultdict(list)
         first: list[Update] = []  # of those that begin with a constant
-        for node, turn in self.turn.items():
+        for node, time_step in self.time_step.items():
             if node.primitive is _where or node.primitive is _add:
-                found = update_at(node, self._inside(turn))
+                found = update_at(node, self._inside(time_step))
                 if found is not None:
                     taker, i = found.old
                     if taker.parents[i] in crosses:
-                        updates[turn.loop].append((self.role[node], number[turn], found))
+                        updates[time_step.loop].append((self.role[node], number[time_step], found))
                     elif node in exits:
                         first.append(found)
         for found in first:
-            turn, role = self.turn[found.node], self.role[found.node]
-            if self._is_first_state(found) or any(role == r for r, *_ in updates[turn.loop]):
-                updates[turn.loop].append((role, number[turn], found))
+            time_step, role = self.time_step[found.node], self.role[found.node]
+            if self._is_first_state(found) or any(role == r for r, *_ in updates[time_step.loop]):
+                updates[time_step.loop].append((role, number[time_step], found))
         self.updates: dict[Node, Update] = {}
         for loop, told in updates.items():
-            kept = by_sequence(told, len(loop.turns))
+            kept = by_sequence(told, len(loop.time_steps))
             self.updates |= {update.node: update for *_, update in told if update.node in kept}
-        self.masks_at: dict[Turn, list[ndarray]] = defaultdict(list)
+        self.masks_at: dict[TimeStep, list[ndarray]] = defaultdict(list)
         for node, update in self.updates.items():
-            self.masks_at[self.turn[node]].append(update.mask)
+            self.masks_at[self.time_step[node]].append(update.mask)
 
         self.output_masks: dict[Node, ndarray] = {}
         self._new = {node: update.new for node, update in self.updates.items()}
-        unknown: dict[Loop, dict[Turn, list[Update]]] = defaultdict(lambda: defaultdict(list))
+        unknown: dict[Loop, dict[TimeStep, list[Update]]] = defaultdict(lambda: defaultdict(list))
         states = {self.role[self.core(node)] for node in self.crossing}
         inner = [
             node
-            for node in self.turn
+            for node in self.time_step
             if node.primitive is _where and self._role(node.parents[1]) in states
         ]
         for node in dict.fromkeys([*self.leaving, *inner]):
-            turn = self.turn[node]
-            found = zeroed_at(node, self._inside(turn))
+            time_step = self.time_step[node]
+            found = zeroed_at(node, self._inside(time_step))
             if found is None or node in self.updates:
                 continue
-            if turn not in self.masks_at:
-                unknown[turn.loop][turn].append(found)
-            elif any(equal(mask.squeeze(), found.mask.squeeze()) for mask in self.masks_at[turn]):
+            if time_step not in self.masks_at:
+                unknown[time_step.loop][time_step].append(found)
+            elif any(
+                equal(mask.squeeze(), found.mask.squeeze()) for mask in self.masks_at[time_step]
+            ):
                 self.output_masks[node], self._new[node] = found.mask, found.new
-        for loop, by_turn in unknown.items():  # only its outputs tell what a step's mask is
-            masks = {turn: found[0].mask for turn, found in by_turn.items()} | {
-                turn: self.masks_at[turn][0] for turn in loop.turns if turn in self.masks_at
+        for loop, by_time_step in unknown.items():  # only its outputs tell what a step's mask is
+            masks = {time_step: found[0].mask for time_step, found in by_time_step.items()} | {
+                time_step: self.masks_at[time_step][0]
+                for time_step in loop.time_steps
+                if time_step in self.masks_at
             }
-            if ends_or_begins([masks.get(turn) for turn in loop.turns]):
-                for turn, outputs in by_turn.items():
-                    self.masks_at[turn].append(masks[turn])
+            if ends_or_begins([masks.get(time_step) for time_step in loop.time_steps]):
+                for time_step, outputs in by_time_step.items():
+                    self.masks_at[time_step].append(masks[time_step])
                     for update in outputs:
-                        if equal(update.mask.squeeze(), masks[turn].squeeze()):
+                        if equal(update.mask.squeeze(), masks[time_step].squeeze()):
                             self.output_masks[update.node] = update.mask
                             self._new[update.node] = update.new
         self.helpers = {n for update in self.updates.values() for n in update.helpers}
@@ -274,8 +282,8 @@ class MaskedSteps(Steps):
         for node in self.updates:
             self.carriers[self.core(node)].append(node)
 
-    def _inside(self, turn: Turn) -> Callable[[Any], bool]:
-        return lambda parent: self.turn.get(parent) is turn
+    def _inside(self, time_step: TimeStep) -> Callable[[Any], bool]:
+        return lambda parent: self.time_step.get(parent) is time_step
 
     def _role(self, parent: Any) -> Role | None:
         return self.role.get(parent)
@@ -286,7 +294,7 @@ class MaskedSteps(Steps):
         if update.node.primitive is _add:
             return True
         old, x = taker.parents[i], taker.arrays[i]
-        others = (n for n in self.members[self.turn[update.node]] if n not in update.helpers)
+        others = (n for n in self.members[self.time_step[update.node]] if n not in update.helpers)
         return isinstance(old, Node) or any(x is y for node in others for y in node.arrays)
 
     def core(self, node: Node) -> Node:
@@ -297,21 +305,23 @@ class MaskedSteps(Steps):
 
     def _drop_what_is_over(self) -> None:
         """Leave out the steps that all sequences have passed: nothing of them gets out."""
-        exits: dict[Turn, list[Node]] = defaultdict(list)
+        exits: dict[TimeStep, list[Node]] = defaultdict(list)
         for node in (*self.crossing, *self.leaving):
-            exits[self.turn[node]].append(node)
+            exits[self.time_step[node]].append(node)
         over = {
-            turn
-            for turn, masks in self.masks_at.items()
+            time_step
+            for time_step, masks in self.masks_at.items()
             if not any(mask.any() for mask in masks)
-            and all(node in self.helpers for node in exits[turn])
+            and all(node in self.helpers for node in exits[time_step])
         }
         if over == self.members.keys():
             over = set()
-        self.over = {node for turn in over for node in self.members.pop(turn)}
-        for turn in over:
-            turn.loop.turns.remove(turn)
-        self.loops = [loop for loop in self.loops if loop.turns]
-        self.turn = {node: turn for node, turn in self.turn.items() if turn not in over}
-        self.crossing = [node for node in self.crossing if node in self.turn]
-        self.leaving = [node for node in self.leaving if node in self.turn]
+        self.over = {node for time_step in over for node in self.members.pop(time_step)}
+        for time_step in over:
+            time_step.loop.time_steps.remove(time_step)
+        self.loops = [loop for loop in self.loops if loop.time_steps]
+        self.time_step = {
+            node: time_step for node, time_step in self.time_step.items() if time_step not in over
+        }
+        self.crossing = [node for node in self.crossing if node in self.time_step]
+        self.leaving = [node for node in self.leaving if node in self.time_step]

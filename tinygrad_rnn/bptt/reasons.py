@@ -88,7 +88,7 @@ def jacobian_parts(
             continue
         parts = JacobianParts(after, passed)
         way = _way(flow, found, after)
-        members = flow.structure.members[flow.structure.turn[found.nodes[after]]]
+        members = flow.structure.members[flow.structure.time_step[found.nodes[after]]]
         _add_gates(parts, flow, found, members)
         for node in way:
             weight = _weight(node, way)
@@ -115,7 +115,7 @@ def _passed(state: State) -> dict[int, float]:
 def _way(flow: Flow, found: Trajectory, t: int) -> dict[Node, None]:
     """The operations of a step between the state of the step before and that of this one."""
     structure, end = flow.structure, found.nodes[t]
-    members = structure.members[structure.turn[end]]
+    members = structure.members[structure.time_step[end]]
     after: set[Node] = set()
     for node in members:
         if any(structure.entries.get((node, i)) is found for i in range(len(node.parents))) or any(

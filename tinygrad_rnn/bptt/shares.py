@@ -44,16 +44,16 @@ def shares(
     for node in structure.nodes:
         if node in structure.free and (node in leaves or not needed.isdisjoint(node.parents)):
             needed.add(node)
-    spans = Spans(structure, lambda node: columns.of[structure.turn[node]])
+    spans = Spans(structure, lambda node: columns.of[structure.time_step[node]])
     seeds: dict[int | None, dict[Node, Any]] = defaultdict(dict)
     for node in structure.nodes:
         if node in structure.free or node in structure.over or node not in cotangents:
             continue
         live = [i for i, parent in enumerate(node.parents) if parent in needed]
         if live:
-            turn = structure.turn.get(node)
-            if turn is not None:
-                at: int | None = columns.of[turn]
+            time_step = structure.time_step.get(node)
+            if time_step is not None:
+                at: int | None = columns.of[time_step]
                 parts = [(at, contributions(node, cotangents[node], live))]
             else:
                 parts = list(_split(spans, node, cotangents[node], live))

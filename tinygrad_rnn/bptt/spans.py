@@ -52,7 +52,7 @@ class Spans:
         return self.known[node]
 
     def _outside(self, node: Node) -> bool:
-        return node not in self.structure.turn or node in self.structure.reads
+        return node not in self.structure.time_step or node in self.structure.reads
 
     def _span(self, node: Node) -> Span | None:
         primitive = node.primitive

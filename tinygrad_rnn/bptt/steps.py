@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from ..graph import Node, Primitive, ancestors
 from ..ops import primitives
-from .turns import Loop, Turn, places
+from .time_steps import Loop, TimeStep, places
 
 _add = primitives.add
 
@@ -25,14 +25,14 @@ class Steps:
         output: the node.
         nodes: all, oldest first.
         users: of each node, its uses.
-        place: of each operation, the turns that it ran in.
+        place: of each operation, the time steps that it ran in.
         depth: of each loop, how many others it ran in.
-        turn: of each operation in a loop that values cross, the turn of the innermost such loop. A
-            recorded backward is in none.
-        members: the operations of each turn.
-        loops: in the order in which they ran, and in each its turns.
+        time_step: of each operation in a loop that values cross, the time step of the innermost
+            such loop. A recorded backward is in none.
+        members: the operations of each time step.
+        loops: in the order in which they ran, and in each its time steps.
         role: of each operation its place in its step; operations that do the same in different
-            steps have the same. ``at`` has the operations of a turn by their roles.
+            steps have the same. ``at`` has the operations of a time step by their roles.
         crossing: the values that go into other steps of their loop.
         leaving: the values that are used outside of their loop.
     """
@@ -46,29 +46,29 @@ class Steps:
                 if isinstance(parent, Node):
                     self.users[parent].append((node, i))
         self.place = places([node for node in self.nodes if not node.is_leaf])
-        self.turn = self._turns()
+        self.time_step = self._time_steps()
         # A loss that is added up in a loop is no state. Without it an inner loop may be the one.
-        while (aside := self._accumulators()) and len(aside) < len(self.turn):
+        while (aside := self._accumulators()) and len(aside) < len(self.time_step):
             self.place = {n: place for n, place in self.place.items() if n not in aside}
-            self.turn = self._turns()
-        if not self.turn:
+            self.time_step = self._time_steps()
+        if not self.time_step:
             raise ValueError(
                 "this output was computed without time steps; loop with "
                 "`for t, x_t in tg.steps(xs)`, or pass unroll=True to the layer"
             )
         self.depth = {t.loop: d for place in self.place.values() for d, t in enumerate(place)}
-        self._sort_turns()
+        self._sort_time_steps()
         self.role: dict[Node, Role] = {}
-        self.at: dict[Turn, dict[Role, Node]] = {}
+        self.at: dict[TimeStep, dict[Role, Node]] = {}
         self._roles: dict[Any, Role] = {}
-        for turn, members in self.members.items():
-            self._give_roles(turn, members)
+        for time_step, members in self.members.items():
+            self._give_roles(time_step, members)
         self.crossing: list[Node] = []
         self.leaving: list[Node] = []
         self._find_ways_out()
 
-    def _turns(self) -> dict[Node, Turn]:
-        """The turn that each operation is shown in: of the innermost loop that values cross."""
+    def _time_steps(self) -> dict[Node, TimeStep]:
+        """The time step to show each operation in: of the innermost loop that values cross."""
         crossed: set[Loop] = set()
         for node, place in self.place.items():
             for parent in node.parents:
@@ -79,7 +79,7 @@ class Steps:
                             if a.loop is b.loop:
                                 crossed.add(a.loop)
                             break
-        # Of a loop in each turn of another one, what is true of one is true of all.
+        # Of a loop in each time step of another one, what is true of one is true of all.
         kinds = {(loop.path, _depth_of(loop)) for loop in crossed}
         shown = {}
         for place in set(self.place.values()):
@@ -96,38 +96,38 @@ class Steps:
         """The additions of ``loss = loss + loss_t`` in a loop."""
         aside: set[Node] = set()
         for node in reversed(self.nodes):
-            turn = self.turn.get(node)
-            if turn is None or node.primitive is not _add or node.output.size != 1:
+            time_step = self.time_step.get(node)
+            if time_step is None or node.primitive is not _add or node.output.size != 1:
                 continue
-            inside = [user for user, _ in self.users[node] if user in self.turn]
+            inside = [user for user, _ in self.users[node] if user in self.time_step]
             adds_up = any(user in aside for user in inside) or any(
-                isinstance(p, Node) and p in self.turn and self.turn[p] is not turn
+                isinstance(p, Node) and p in self.time_step and self.time_step[p] is not time_step
                 for p in node.parents
             )
             if adds_up and all(user in aside for user in inside):
                 aside.add(node)
         return aside
 
-    def _sort_turns(self) -> None:
-        """The loops, and in each its turns, in the order in which they ran.
+    def _sort_time_steps(self) -> None:
+        """The loops, and in each its time steps, in the order in which they ran.
 
         The last operation of a step tells when it ran. What does not depend on the state, in
         steps that were opened (``expanded``), may have been recorded in any order.
         """
-        self.members: dict[Turn, list[Node]] = defaultdict(list)
-        for node, turn in self.turn.items():
-            self.members[turn].append(node)
-        last = {turn: members[-1].number for turn, members in self.members.items()}
-        by_loop: dict[Loop, list[Turn]] = defaultdict(list)
-        for turn in sorted(last, key=last.__getitem__):
-            by_loop[turn.loop].append(turn)
-        for loop, turns in by_loop.items():
-            loop.turns = turns
-        self.loops = sorted(by_loop, key=lambda loop: last[loop.turns[-1]])
+        self.members: dict[TimeStep, list[Node]] = defaultdict(list)
+        for node, time_step in self.time_step.items():
+            self.members[time_step].append(node)
+        last = {time_step: members[-1].number for time_step, members in self.members.items()}
+        by_loop: dict[Loop, list[TimeStep]] = defaultdict(list)
+        for time_step in sorted(last, key=last.__getitem__):
+            by_loop[time_step.loop].append(time_step)
+        for loop, time_steps in by_loop.items():
+            loop.time_steps = time_steps
+        self.loops = sorted(by_loop, key=lambda loop: last[loop.time_steps[-1]])
 
-    def _give_roles(self, turn: Turn, members: list[Node]) -> None:
+    def _give_roles(self, time_step: TimeStep, members: list[Node]) -> None:
         count: Counter[tuple[tuple[str, ...], Primitive | None]] = Counter()
-        at = self.at[turn] = {}
+        at = self.at[time_step] = {}
         for node in members:
             kind = (node.scope.path, node.primitive)
             role = self._roles.setdefault((kind, count[kind]), len(self._roles))
@@ -135,18 +135,18 @@ class Steps:
             count[kind] += 1
             at[role] = node
 
-    def goes(self, turn: Turn, user: Node) -> str:
-        """Where a use of a value of a turn is: in its own "step", in the "next", or "outside"."""
-        place, depth = self.place.get(user, ()), self.depth[turn.loop]
-        if len(place) <= depth or place[depth].loop is not turn.loop:
+    def goes(self, time_step: TimeStep, user: Node) -> str:
+        """Whether a value of a time step is used in its own "step", in the "next", or "outside"."""
+        place, depth = self.place.get(user, ()), self.depth[time_step.loop]
+        if len(place) <= depth or place[depth].loop is not time_step.loop:
             return "outside"
-        return "step" if place[depth] is turn else "next"
+        return "step" if place[depth] is time_step else "next"
 
     def _find_ways_out(self) -> None:
         place = self.place
-        for node, turn in self.turn.items():
+        for node, time_step in self.time_step.items():
             own = place[node]
-            to = {self.goes(turn, n) for n, _ in self.users[node] if place.get(n) is not own}
+            to = {self.goes(time_step, n) for n, _ in self.users[node] if place.get(n) is not own}
             if "next" in to:
                 self.crossing.append(node)
             if "outside" in to or node is self.output:

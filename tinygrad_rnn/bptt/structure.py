@@ -13,8 +13,8 @@ from ..graph import Node
 from ..ops import primitives
 from .masks import equal
 from .steps import Role, Use
+from .time_steps import Loop, TimeStep, common
 from .trajectories import TrackedSteps, Trajectory
-from .turns import Loop, Turn, common
 
 getitem = primitives.getitem
 
@@ -49,7 +49,7 @@ class Structure(TrackedSteps):
     Attributes:
         free: the nodes that depend on no step.
         reads: the operations of a step that only move elements from outside of its loop (xs[t]).
-        inputs: by turn; ``input_at`` has them by their uses.
+        inputs: by time step; ``input_at`` has them by their uses.
         weights: the leaves, inputs not among them, with unique names.
     """
 
@@ -57,7 +57,7 @@ class Structure(TrackedSteps):
         super().__init__(output)
         self.free = self._free()
         self.reads = self._reads()
-        self.inputs: dict[Turn, list[Input]] = defaultdict(list)
+        self.inputs: dict[TimeStep, list[Input]] = defaultdict(list)
         self.input_at: dict[Use, Input] = {}
         self.weights: dict[str, Node] = {}
         self._find_inputs()
@@ -67,7 +67,7 @@ class Structure(TrackedSteps):
         """The nodes that depend on no step."""
         free: set[Node] = set()
         for node in self.nodes:
-            if node in self.turn or node in self.over:
+            if node in self.time_step or node in self.over:
                 continue
             if all(parent in free for parent in node.parents if isinstance(parent, Node)):
                 free.add(node)
@@ -75,19 +75,21 @@ class Structure(TrackedSteps):
 
     def _reads(self) -> set[Node]:
         reads: set[Node] = set()
-        for node, turn in self.turn.items():
+        for node, time_step in self.time_step.items():
             parents = [parent for parent in node.parents if isinstance(parent, Node)]
             if node.primitive is None or not node.primitive.moves or node in self.holds:
                 continue
-            loops = [self.turn[p].loop for p in parents if p in self.turn and p not in reads]
-            if parents and turn.loop not in loops:
+            loops = [
+                self.time_step[p].loop for p in parents if p in self.time_step and p not in reads
+            ]
+            if parents and time_step.loop not in loops:
                 reads.add(node)
         return reads
 
     def _find_inputs(self) -> None:
         """Tell what is another value in every step from what is shared."""
-        taken: dict[tuple[Loop, Role, int], list[tuple[Turn, Node]]] = defaultdict(list)
-        for node, turn in self.turn.items():
+        taken: dict[tuple[Loop, Role, int], list[tuple[TimeStep, Node]]] = defaultdict(list)
+        for node, time_step in self.time_step.items():
             for i, parent in enumerate(node.parents):
                 if isinstance(parent, Node):
                     if parent not in self.free:
@@ -97,47 +99,47 @@ class Structure(TrackedSteps):
                     if not isinstance(x, ndarray) or not (x.ndim or parent):
                         continue
                 if (node, i) not in self.entries and node not in self.helpers:
-                    taken[turn.loop, self.role[node], i].append((turn, node))
+                    taken[time_step.loop, self.role[node], i].append((time_step, node))
         inputs: set[Node] = set()
         for (loop, _, i), uses in taken.items():
-            once = len(loop.turns) == 1
+            once = len(loop.time_steps) == 1
             nodes = [node for _, node in uses]
             is_node = isinstance(nodes[0].parents[i], Node)
             if is_node and nodes[0].primitive is getitem:
                 indices = {str(node.keywords["index"]) for node in nodes}
                 if len(indices) > 1 or once:
-                    for turn, node in uses:
+                    for time_step, node in uses:
                         parent = node.parents[i]
                         source = (parent, str(node.keywords["index"]))
                         given = Input(node.name or "", node.output, node, source)
-                        self._add_input(turn, given, [(node, i), *self.users[node]])
+                        self._add_input(time_step, given, [(node, i), *self.users[node]])
                         inputs.add(parent)  # type: ignore[arg-type]
                     continue
             # The arrays of constants tell them apart.
             values = {id(node.parents[i] if is_node else node.arrays[i]) for node in nodes}
             if len(values) == 1 and not (once and not is_node):
                 continue
-            for turn, node in uses:
+            for time_step, node in uses:
                 parent, x = node.parents[i], node.arrays[i]
                 if isinstance(parent, Node):
                     given = Input(parent.name or "", x, parent, parent)
                     inputs.add(parent)
                 else:
                     given = Input(parent or "", x, None, id(x))
-                self._add_input(turn, given, [(node, i)])
+                self._add_input(time_step, given, [(node, i)])
         leaves = [node for node in self.nodes if node.is_leaf and node not in inputs]
         self._name_weights(leaves)
 
-    def _add_input(self, turn: Turn, given: Input, uses: Iterable[Use]) -> None:
+    def _add_input(self, time_step: TimeStep, given: Input, uses: Iterable[Use]) -> None:
         # What is read twice, or copied into the graph twice, is one input.
         known = [
             other
-            for other in self.inputs[turn]
+            for other in self.inputs[time_step]
             if other.source == given.source
             or (other.node is None and given.node is None and equal(other.array, given.array))
         ]
         if not known:
-            self.inputs[turn].append(given)
+            self.inputs[time_step].append(given)
         for use in uses:
             self.input_at[use] = known[0] if known else given
 

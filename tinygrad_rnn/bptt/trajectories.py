@@ -18,7 +18,7 @@ from ..graph import Node
 from ..ops import primitives
 from .masks import MaskedSteps
 from .steps import Role, Use
-from .turns import Loop
+from .time_steps import Loop
 
 _add, _subtract = primitives.add, primitives.subtract
 _multiply, _where = primitives.multiply, primitives.where
@@ -59,7 +59,7 @@ class Trajectory:
     @property
     def steps(self) -> list[int]:
         """The time steps that it has, in the order in which the loop runs."""
-        return [turn.t for turn in self.loop.turns if turn.t in self.nodes]
+        return [time_step.t for time_step in self.loop.time_steps if time_step.t in self.nodes]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -93,7 +93,7 @@ class TrackedSteps(MaskedSteps):
             value = self.core(node)
             if value in self.holds and node not in self.holds:
                 self.holds[node] = self.holds[value]
-                self.holds[node].holders[node] = np.where(mask, self.turn[value].t, -1)
+                self.holds[node].holders[node] = np.where(mask, self.time_step[value].t, -1)
 
     @property
     def trajectories(self) -> list[Trajectory]:
@@ -103,13 +103,13 @@ class TrackedSteps(MaskedSteps):
         """The trajectories of the values that become this, a state or an output."""
         found: dict[tuple[Loop, Role], Trajectory] = {}
         for node in dict.fromkeys(values):
-            if node in self.holds or node not in self.turn:
+            if node in self.holds or node not in self.time_step:
                 continue
-            turn = self.turn[node]
-            key = (turn.loop, self.role[node])
+            time_step = self.time_step[node]
+            key = (time_step.loop, self.role[node])
             if key not in found:
-                found[key] = Trajectory(turn.loop, kind, {})
-            found[key].nodes[turn.t] = node
+                found[key] = Trajectory(time_step.loop, kind, {})
+            found[key].nodes[time_step.t] = node
         trajectories = self._merged(list(found.values()))
         for trajectory in trajectories:
             self._complete(trajectory)
@@ -147,7 +147,7 @@ class TrackedSteps(MaskedSteps):
         if names[0] and names[1] and not names[0] & names[1]:
             return -1
         found = 4 * bool(names[0] & names[1])
-        steps = [turn.t for turn in a.loop.turns]
+        steps = [time_step.t for time_step in a.loop.time_steps]
         for before, after in itertools.pairwise(steps):
             for earlier, later in ((a, b), (b, a)):
                 if before in earlier.nodes and after in later.nodes:
@@ -158,31 +158,33 @@ class TrackedSteps(MaskedSteps):
 
     def _takers(self, value: Node) -> set[tuple[Role, int]]:
         """What takes the value in the next step."""
-        turn = self.turn[value]
+        time_step = self.time_step[value]
         return {
             (self.role[user], i)
             for node in (value, *self.carriers[value])
             for user, i in self.users[node]
-            if user in self.role and self.goes(turn, user) == "next"
+            if user in self.role and self.goes(time_step, user) == "next"
         }
 
     def _complete(self, state: Trajectory) -> None:
         """Add the same value in steps where it goes nowhere else, as the last one."""
-        for turns in (state.loop.turns, state.loop.turns[::-1]):
+        for time_steps in (state.loop.time_steps, state.loop.time_steps[::-1]):
             known: Node | None = None  # of the nearest step
-            for turn in turns:
-                if turn.t not in state.nodes and known is not None:
+            for time_step in time_steps:
+                if time_step.t not in state.nodes and known is not None:
                     same: list[Any] = []
                     if state.kind == "state":
-                        same.append(self.at[turn].get(self.role[known]))
+                        same.append(self.at[time_step].get(self.role[known]))
                     if known.name:
                         called = stem(known.name)
-                        same += [n for n in self.members[turn] if n.name and stem(n.name) == called]
+                        same += [
+                            n for n in self.members[time_step] if n.name and stem(n.name) == called
+                        ]
                     for other in same:
                         if other and other.output.shape == state.shape and other not in self.holds:
-                            state.nodes[turn.t] = other
+                            state.nodes[time_step.t] = other
                             break
-                known = state.nodes.get(turn.t, known)
+                known = state.nodes.get(time_step.t, known)
 
     def _find_holders(self) -> None:
         """The nodes that carry states on, and from which step the value in them is."""
@@ -195,14 +197,14 @@ class TrackedSteps(MaskedSteps):
             if state is None:
                 continue
             self.entries[taker, i] = state
-            t = self.turn[core].t if core in self.turn else -1
+            t = self.time_step[core].t if core in self.time_step else -1
             old = state.holders.get(taker.parents[i], -1)  # type: ignore[arg-type]
             state.holders[node] = np.where(mask, state.holders.get(self.updates[node].new, t), old)
             self.holds[node] = state
         for state in self.states:
             for t, node in state.nodes.items():
                 masks = [self.updates[carrier].mask for carrier in self.carriers[node]]
-                masks = masks or self.masks_at.get(self.turn[node], [])[:1]
+                masks = masks or self.masks_at.get(self.time_step[node], [])[:1]
                 if masks and masks[0].ndim == node.output.ndim:
                     state.masks[t] = np.logical_and.reduce(np.broadcast_arrays(*masks))
 
@@ -231,13 +233,13 @@ class TrackedSteps(MaskedSteps):
         takers: set[tuple[Role, int]] = set()
         entered: set[int] = set()
         for node in state.holders:
-            if node not in self.turn:
+            if node not in self.time_step:
                 continue
-            turn = self.turn[node]
+            time_step = self.time_step[node]
             for user, i in self.users[node]:
-                if user not in self.turn or self.goes(turn, user) != "next":
+                if user not in self.time_step or self.goes(time_step, user) != "next":
                     continue
-                other = self.turn[user]
+                other = self.time_step[user]
                 if other.loop is not state.loop:
                     continue
                 self.entries[user, i] = state
@@ -248,19 +250,24 @@ class TrackedSteps(MaskedSteps):
             ways = self._ways(state.nodes[before], state.nodes[after])
             if len(ways) == 1 and ways[0] is not None:
                 state.gates[after] = ways[0]
-        for turn in state.loop.turns:
+        for time_step in state.loop.time_steps:
             for role, i in takers:
-                taker = self.at[turn].get(role)
+                taker = self.at[time_step].get(role)
                 if taker is None or i >= len(taker.parents) or (taker, i) in self.entries:
                     continue
                 parent, x = taker.parents[i], taker.arrays[i]
-                if isinstance(parent, Node) and self.turn.get(parent) is turn:
+                if isinstance(parent, Node) and self.time_step.get(parent) is time_step:
                     continue
                 self.entries[taker, i] = state
                 constant = not isinstance(parent, Node) and isinstance(x, ndarray)
-                first = turn is state.loop.turns[0]
-                if constant and not first and turn.t not in entered and turn.t not in state.cuts:
-                    state.cuts.append(turn.t)
+                first = time_step is state.loop.time_steps[0]
+                if (
+                    constant
+                    and not first
+                    and time_step.t not in entered
+                    and time_step.t not in state.cuts
+                ):
+                    state.cuts.append(time_step.t)
 
     def _ways(self, value: Node, following: Node) -> list[Node | None]:
         """The ways from one value to the next on which only sums, masks and one gate lie.
@@ -268,9 +275,11 @@ class TrackedSteps(MaskedSteps):
         Returns:
             For each way its gate, the other factor of a product, or None if it has none.
         """
-        turn = self.turn[following]
+        time_step = self.time_step[following]
         uses = [use for node in (value, *self.carriers[value]) for use in self.users[node]]
-        found = [self._way(*use, following) for use in uses if self.turn.get(use[0]) is turn]
+        found = [
+            self._way(*use, following) for use in uses if self.time_step.get(use[0]) is time_step
+        ]
         return [way[0] for way in found if way]
 
     def _way(self, node: Node, i: int, target: Node) -> tuple[Node | None] | None:
@@ -278,16 +287,16 @@ class TrackedSteps(MaskedSteps):
         for _ in range(8):
             if node.primitive is _multiply:
                 other = node.parents[1 - i]
-                if gate is not None or not isinstance(other, Node) or other not in self.turn:
+                if gate is not None or not isinstance(other, Node) or other not in self.time_step:
                     return None
                 gate = other
             elif (node.primitive, i) not in _passes:
                 return None
             if node is target:
                 return (gate,)
-            turn = self.turn.get(node)
-            following = [use for use in self.users[node] if self.turn.get(use[0]) is turn]
-            if turn is None or len(following) != 1:
+            time_step = self.time_step.get(node)
+            following = [use for use in self.users[node] if self.time_step.get(use[0]) is time_step]
+            if time_step is None or len(following) != 1:
                 return None
             [(node, i)] = following
         return None

@@ -18,7 +18,7 @@ def animated(lattice: Lattice) -> str:
 
     Each frame is a class; it is invisible until its time has come.
     """
-    last = len(lattice.turns)
+    last = len(lattice.time_steps)
     run = min(SECONDS * last, MOST)
     whole = run + 2.5  # at the end it stands still
     used = sorted({int(n) for n in re.findall(r'data-f="(\d+)"', lattice.svg)})
@@ -48,7 +48,7 @@ def frames(lattice: Lattice) -> list[str]:
     """The pictures of the frames, from before the first step to after the last one."""
     ElementTree.register_namespace("", _SVG)
     found = []
-    last = len(lattice.turns)
+    last = len(lattice.time_steps)
     every = -(-last // MOST_FRAMES)
     for n in [*range(0, last, every), last]:
         root = ElementTree.fromstring(lattice.svg)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..bptt.turns import Loop, Place, Turn, backward, common, crosses, places
+from ..bptt.time_steps import Loop, Place, TimeStep, backward, common, crosses, places
 from ..graph import Node, ancestors
 from . import labels, routing
 from .picture import Box, Edge, Picture, arranged, single
@@ -110,8 +110,8 @@ class _Builder:
     def gap(self, node: Node) -> Box | None:
         """The box in place of the steps left out, if the node ran in one of them."""
         place = self.places[node]
-        for depth, turn in enumerate(place):
-            gap = self.gaps.get(turn)
+        for depth, time_step in enumerate(place):
+            gap = self.gaps.get(time_step)
             if gap is not None:
                 gap.place = place[:depth]
                 return self.boxes.setdefault(gap, gap)
@@ -322,8 +322,8 @@ class _ByStep(_Grouping):
                 "draw: detail='cell' needs time steps, and this graph has none; loop with "
                 "`for t, x_t in tg.steps(xs)`, or pass unroll=True to the layer"
             )
-        self.outer = {turn for place in self.places.values() for turn in place[:-1]}
-        self.rank: dict[Node, int] = {}  # its number among the operations of its turn
+        self.outer = {time_step for place in self.places.values() for time_step in place[:-1]}
+        self.rank: dict[Node, int] = {}  # its number among the operations of its time step
         self.members: dict[Place, list[Node]] = defaultdict(list)
 
     def box(self, node: Node) -> Box:
@@ -354,7 +354,7 @@ class _ByStep(_Grouping):
     def state_follows(self, node: Node, i: int) -> bool:
         """Whether the next step has a state where this one has input i of the node."""
         place = self.places[node]
-        later = place[-1].loop.turns
+        later = place[-1].loop.time_steps
         n = later.index(place[-1]) + 1
         if n == len(later):
             return False
@@ -439,7 +439,7 @@ class _ByModule(_Grouping):
     def finish(self) -> None:
         self.name_edges({"module"})
         for box, loops in self.counts.items():
-            box.lines.insert(0, labels.steps(len(loop.turns) for loop in loops))
+            box.lines.insert(0, labels.steps(len(loop.time_steps) for loop in loops))
         for edge in self.edges.values():
             if edge.head.kind == "next":
                 edge.head.lines.append(edge.head.title)
@@ -449,15 +449,15 @@ class _ByModule(_Grouping):
 details: dict[str, type[_Builder]] = {"op": _ByOperation, "cell": _ByStep, "layer": _ByModule}
 
 
-def _gaps(loops: list[Loop], max_steps: int | None) -> dict[Turn, Box]:
-    """For every turn that is left out the box that stands in its place."""
-    gaps: dict[Turn, Box] = {}
+def _gaps(loops: list[Loop], max_steps: int | None) -> dict[TimeStep, Box]:
+    """For every time step that is left out the box that stands in its place."""
+    gaps: dict[TimeStep, Box] = {}
     if max_steps is None:
         return gaps
     last = max_steps // 2
     for loop in loops:
-        left_out = loop.turns[max_steps - last : len(loop.turns) - last]
+        left_out = loop.time_steps[max_steps - last : len(loop.time_steps) - last]
         if left_out:
             box = Box("gap", labels.left_out(left_out[0].t, left_out[-1].t, len(left_out)))
-            gaps.update((turn, box) for turn in left_out)
+            gaps.update((time_step, box) for time_step in left_out)
     return gaps

@@ -35,7 +35,7 @@ class _Writer:
 
     def __init__(self, structure: Structure, root: Node):
         self.structure = structure
-        self.turn = structure.turn.get(root)
+        self.time_step = structure.time_step.get(root)
         self.left = _most_operations
         self.named: dict[Node, None] = {}  # what of the same step it refers to by name
 
@@ -44,15 +44,15 @@ class _Writer:
         found = self.structure.holds.get(node)
         if found is None:
             return node.name or "y"
-        turn = self.structure.turn.get(node)
+        time_step = self.structure.time_step.get(node)
         if (
-            self.turn is None
-            or turn is None
-            or turn.loop is not self.turn.loop
-            or turn is self.turn
+            self.time_step is None
+            or time_step is None
+            or time_step.loop is not self.time_step.loop
+            or time_step is self.time_step
         ):
             return f"{found.name}_t"
-        back = turn.t - self.turn.t
+        back = time_step.t - self.time_step.t
         return f"{found.name}_{{t{back:+d}}}"
 
     def written(self, node: Node) -> tuple[str, bool]:
@@ -93,22 +93,22 @@ class _Writer:
             if parent is not None:
                 return shortened(parent, 30), False
             return (labels.shape(x, x.dtype) if labels.has_box(x, None) else f"{x}"), False
-        turn = structure.turn.get(parent)
+        time_step = structure.time_step.get(parent)
         if parent in structure.reads:
             return self.input_name(parent.name or ""), False
-        if parent in structure.holds or (turn is self.turn and turn and parent.name):
-            if turn is self.turn:
+        if parent in structure.holds or (time_step is self.time_step and time_step and parent.name):
+            if time_step is self.time_step:
                 self.named[parent] = None
             return self.name(parent), False
-        if parent.is_leaf or turn is not self.turn or turn is None:
+        if parent.is_leaf or time_step is not self.time_step or time_step is None:
             name = parent.name or labels.shape(parent.output, parent.output.dtype)
             return shortened(name, 30), False
         return self.written(parent)
 
     def earlier(self, name: str) -> str:
         """The state of the step before, which in a reversed loop is the step after."""
-        turns = self.turn.loop.turns if self.turn is not None else []
-        back = len(turns) > 1 and turns[0].t > turns[-1].t
+        time_steps = self.time_step.loop.time_steps if self.time_step is not None else []
+        back = len(time_steps) > 1 and time_steps[0].t > time_steps[-1].t
         return f"{name}_{{t{'+' if back else '-'}1}}"
 
     def input_name(self, name: str) -> str:

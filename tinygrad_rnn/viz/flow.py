@@ -42,7 +42,7 @@ class GradientFlow(Shown, Flow):
 def gradient_flow(loss: Value, *, text: Sequence[str] | None = None) -> GradientFlow:
     """See how the gradient of a loss flows back through the time steps of a recurrent net.
 
-    A state is any value that crosses from one turn of ``for t, x_t in tg.steps(xs)`` into the
+    A state is any value that crosses from one time step of ``for t, x_t in tg.steps(xs)`` into the
     next, so a loop of one's own needs no more than that. T counts up to the last step that the
     loss depends on. Loops that follow each other, an encoder and a decoder, stand side by side.
 

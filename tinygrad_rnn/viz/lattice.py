@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 from ..bptt.flow import EXPLODED, VANISHED, Flow, State
 from ..bptt.links import Link
+from ..bptt.time_steps import Loop
 from ..bptt.trajectories import Trajectory
-from ..bptt.turns import Loop
 from . import strips, style
 from .sheet import LEFT, RIGHT, Row, Sheet
 from .svg import document, escaped, figure, fitted, number, width_of
@@ -37,12 +37,12 @@ class Lattice:
     Attributes:
         svg: the SVG text.
         sheet: where everything stands on it.
-        turns: for each frame of the two sweeps the loop and the time step; None for the loss.
+        time_steps: for each frame of the two sweeps the loop and the time step; None for the loss.
     """
 
     svg: str
     sheet: Sheet
-    turns: list[tuple[Loop, int] | None]
+    time_steps: list[tuple[Loop, int] | None]
 
 
 def draw_lattice(
@@ -306,7 +306,7 @@ class _Drawer(Sheet):
     def _entrance(self, state: State, steps: list[int], y: float) -> None:
         """The first state comes from before, if no loop hands it over."""
         trajectory = state.trajectory
-        if not steps or steps[0] in state.cuts or trajectory.loop.turns[0].t != steps[0]:
+        if not steps or steps[0] in state.cuts or trajectory.loop.time_steps[0].t != steps[0]:
             return
         c = self.column(trajectory.loop, steps[0])
         handed = any(link.into is trajectory for link in self.flow.links)
@@ -518,13 +518,16 @@ class _Drawer(Sheet):
         for (loop, t), y in lowest.items():
             c = self.column(loop, t)
             below[c] = max(below[c], y)
-        for turn, given in self.flow.structure.inputs.items():
-            c = self.flow.columns.of[turn]
-            if not given or (turn.loop, turn.t) not in lowest or not self.on(c):
+        for time_step, given in self.flow.structure.inputs.items():
+            c = self.flow.columns.of[time_step]
+            if not given or (time_step.loop, time_step.t) not in lowest or not self.on(c):
                 continue
-            y = lowest[turn.loop, turn.t]
+            y = lowest[time_step.loop, time_step.t]
             x, direct = self.x(c), y == below[c]  # else they come from the input's side
-            forth, back = self.forth[turn.loop, turn.t], self.back[turn.loop, turn.t]
+            forth, back = (
+                self.forth[time_step.loop, time_step.t],
+                self.back[time_step.loop, time_step.t],
+            )
             norm, key = float(self.flow.inputs[c]), f"x{c}"
             end = y + self.radius + 1
             if direct:
@@ -570,10 +573,10 @@ class _Drawer(Sheet):
 
     def _input_row(self) -> None:
         loops_at: dict[int, list[tuple[Loop, int]]] = defaultdict(list)
-        for turn, given in self.flow.structure.inputs.items():
-            c = self.flow.columns.of[turn]
+        for time_step, given in self.flow.structure.inputs.items():
+            c = self.flow.columns.of[time_step]
             if given and self.on(c):
-                loops_at[c].append((turn.loop, turn.t))
+                loops_at[c].append((time_step.loop, time_step.t))
         if not loops_at:
             return
         self.label(self.input_y - 2, "input", self._input_names())

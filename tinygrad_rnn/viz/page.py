@@ -30,7 +30,7 @@ def page(flow: Flow, *, theme: str = "auto", fit: float | None = None) -> str:
     lattice = draw_lattice(flow, playable=True, theme=theme, fit=fit)
     data = {**_told(flow), **_frames(flow, lattice)}
     title = f"Gradient flow through {flow.T} time steps"
-    return _document(title, lattice.svg, _controls(len(lattice.turns)), data, theme)
+    return _document(title, lattice.svg, _controls(len(lattice.time_steps)), data, theme)
 
 
 def still_page(title: str, svg: str, theme: str = "auto") -> str:
@@ -42,21 +42,21 @@ def _frames(flow: Flow, lattice: Lattice) -> dict[str, object]:
     """For every frame its words, the column that it is at, and what is told beneath."""
     sheet = lattice.sheet
     numbers = {state.trajectory: k for k, state in enumerate(flow.states.values())}
-    by_turn: dict[object, list[str]] = {}
+    by_time_step: dict[object, list[str]] = {}
     for found, k in numbers.items():
         for t in found.nodes:
-            by_turn.setdefault((found.loop, t), []).append(f"s{k}.{t}")
+            by_time_step.setdefault((found.loop, t), []).append(f"s{k}.{t}")
     frames: list[list[object]] = [["nothing is computed yet", None, []]]
-    half = len(lattice.turns) // 2
-    for n, turn in enumerate(lattice.turns):
+    half = len(lattice.time_steps) // 2
+    for n, time_step in enumerate(lattice.time_steps):
         way = "forward" if n < half else "backward"
-        if turn is None:
+        if time_step is None:
             frames.append([f"the loss, L = {flow.loss:.5g}", None, []])
             continue
-        loop, t = turn
+        loop, t = time_step
         where = f"{visible(loop.name)}, " if loop.name else ""
         c = sheet.column(loop, t)
-        told = [*by_turn.get(turn, []), f"x{c}"]
+        told = [*by_time_step.get(time_step, []), f"x{c}"]
         frames.append([f"{way}: {where}t = {t}", c, told])
     at = [LEFT, sheet.pitch, sheet.lines[0][1] - sheet.lines[0][0]]
     return {"frames": frames, "at": at}
@@ -155,10 +155,10 @@ def _in_words(regime: str) -> str:
 
 
 def _tell_of_inputs(told: _Told, flow: Flow) -> None:
-    for turn, inputs in flow.structure.inputs.items():
-        c = flow.columns.of[turn]
+    for time_step, inputs in flow.structure.inputs.items():
+        c = flow.columns.of[time_step]
         norm = flow.inputs[c]
-        lines = [f"input, t = {turn.t}"]
+        lines = [f"input, t = {time_step.t}"]
         if flow.text is not None:
             lines.append(repr(flow.text[c]))
         for given in inputs:

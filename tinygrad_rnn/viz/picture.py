@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
-from ..bptt.turns import Place, Turn
+from ..bptt.time_steps import Place, TimeStep
 from ..graph import Node
 
 #: The kinds of boxes that stand for one operation.
@@ -24,8 +24,8 @@ class Box:
     Attributes:
         kind: one of ``style.BOXES``.
         title, lines: what is written in it.
-        place: the turns of the loops that it lies in.
-        path: the modules that it lies in, inside the innermost turn.
+        place: the time steps of the loops that it lies in.
+        path: the modules that it lies in, inside the innermost time step.
         beside: the box that it shares a column with, if it belongs to one.
     """
 
@@ -122,7 +122,7 @@ class Picture:
 
 
 def arranged(boxes: Iterable[Box]) -> Cluster:
-    """The boxes in a cluster for each turn of a loop, and in it one for each module.
+    """The boxes in a cluster for each time step of a loop, and in it one for each module.
 
     A module that goes on behind a loop has a second cluster there, not one around all of it.
     """
@@ -132,7 +132,7 @@ def arranged(boxes: Iterable[Box]) -> Cluster:
     for box in boxes:
         cluster = root
         key: Hashable = ()
-        path: tuple[Turn | str, ...] = (*box.place, *box.path)
+        path: tuple[TimeStep | str, ...] = (*box.place, *box.path)
         for part in path:
             around, key = key, (key, part, steps[key] if isinstance(part, str) else 0)
             if key not in clusters:

@@ -12,7 +12,7 @@ import itertools
 from collections import defaultdict, deque
 from collections.abc import Hashable, Sequence
 
-from ..bptt.turns import Loop, Place, Turn, common
+from ..bptt.time_steps import Loop, Place, TimeStep, common
 from ..graph import Node
 from .picture import Box, Edge
 
@@ -22,7 +22,7 @@ def route(
     edges: dict[Hashable, Edge],
     places: dict[Node, Place],
     loops: Sequence[Loop],
-    gaps: dict[Turn, Box],
+    gaps: dict[TimeStep, Box],
 ) -> None:
     """Lead the edges along the steps; boxes and edges that nobody sees, or that are points and
     lines, are added.
@@ -31,7 +31,7 @@ def route(
         boxes, edges: of the picture, by anything.
         places: of the nodes in the boxes.
         loops: of the graph.
-        gaps: the box in place of each turn that is left out.
+        gaps: the box in place of each time step that is left out.
     """
     router = _Router(boxes, edges, places, loops, gaps)
     router.lay_rails(outward=True)
@@ -47,7 +47,7 @@ class _Router:
         edges: dict[Hashable, Edge],
         places: dict[Node, Place],
         loops: Sequence[Loop],
-        gaps: dict[Turn, Box],
+        gaps: dict[TimeStep, Box],
     ):
         self.boxes, self.edges, self.places = boxes, edges, places
         self.loops, self.gaps = loops, gaps
@@ -56,22 +56,26 @@ class _Router:
 
     def lay_rails(self, outward: bool) -> None:
         """From a box to the steps of a loop that take it, or from these to a box."""
-        rails: dict[tuple[Box, Loop | None], dict[Turn | Box, list[Edge]]] = {}
+        rails: dict[tuple[Box, Loop | None], dict[TimeStep | Box, list[Edge]]] = {}
         in_order = {
-            self.gaps.get(turn, turn): n for loop in self.loops for n, turn in enumerate(loop.turns)
+            self.gaps.get(time_step, time_step): n
+            for loop in self.loops
+            for n, time_step in enumerate(loop.time_steps)
         }
         for edge in self.edges.values():
             near, far = (edge.tail, edge.head) if outward else (edge.head, edge.tail)
             if edge.kind == "data":
-                turn = self.beyond(near, far)
-                if turn is not None:
-                    stops = rails.setdefault((near, turn.loop), defaultdict(list))
-                    stops[self.gaps.get(turn, turn)].append(edge)
+                time_step = self.beyond(near, far)
+                if time_step is not None:
+                    stops = rails.setdefault((near, time_step.loop), defaultdict(list))
+                    stops[self.gaps.get(time_step, time_step)].append(edge)
             elif edge.kind in ("weight", "constant") and outward:
                 # One for all loops: they stand behind each other, and share it visibly.
-                turn = self.beyond(near, far)
+                time_step = self.beyond(near, far)
                 stops = rails.setdefault((near, None), defaultdict(list))
-                stops[far if turn is None else self.gaps.get(turn, turn)].append(edge)
+                stops[far if time_step is None else self.gaps.get(time_step, time_step)].append(
+                    edge
+                )
         for (near, loop), stops in rails.items():
             if len(stops) > 1:
                 # What a reversed loop gives is taken the other way round.
@@ -98,17 +102,21 @@ class _Router:
             self.edges[tail, head] = rail
             joined = [rail] if kind == "data" else []
 
-    def beyond(self, near: Box, far: Box) -> Turn | None:
-        """The outermost turn that a box lies in and the other one, outside of its loop, does
+    def beyond(self, near: Box, far: Box) -> TimeStep | None:
+        """The outermost time step that a box lies in and the other one, outside of its loop, does
         not."""
         here, there = self.whereabouts(near), self.whereabouts(far)
         if here is there:
             return None
         rest = there[len(common([here, there])) :]
-        return rest[0] if rest and all(turn.loop is not rest[0].loop for turn in here) else None
+        return (
+            rest[0]
+            if rest and all(time_step.loop is not rest[0].loop for time_step in here)
+            else None
+        )
 
     def whereabouts(self, box: Box) -> Place:
-        """The turns that a box lies in, or stands for."""
+        """The time steps that a box lies in, or stands for."""
         return self.places[box.nodes[0]] if box.kind in ("step", "gap") else box.place
 
     # ── straight ways ────────────────────────────────────────────────────────────────────
@@ -146,17 +154,17 @@ class _Router:
         An unseen post stands between them: nothing of the first lies behind it, nothing of the
         second before it.
         """
-        inside: dict[Turn, dict[Box, None]] = defaultdict(dict)
+        inside: dict[TimeStep, dict[Box, None]] = defaultdict(dict)
         for box in self.boxes.values():
-            for turn in self.places[box.nodes[0]] if box.kind == "step" else box.place:
-                inside[turn][box] = None
+            for time_step in self.places[box.nodes[0]] if box.kind == "step" else box.place:
+                inside[time_step][box] = None
         within = [e for e in self.edges.values() if e.tail.place == e.head.place]
         used, using = {e.tail for e in within}, {e.head for e in within}
         columns: dict[int, list[dict[Box, None]]] = defaultdict(list)
         for loop in self.loops:
-            for turn in loop.turns:
-                gap = self.gaps.get(turn)
-                column = inside[turn] if gap is None else {gap: None}
+            for time_step in loop.time_steps:
+                gap = self.gaps.get(time_step)
+                column = inside[time_step] if gap is None else {gap: None}
                 if column and column not in columns[loop.number][-1:]:
                     columns[loop.number].append(column)
         for of_loop in columns.values():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ..bptt.flow import Flow, State
 from ..bptt.table import common_name
-from ..bptt.turns import Loop
+from ..bptt.time_steps import Loop
 from .scale import Scale
 from .svg import Canvas, escaped, fitted, number
 
@@ -46,8 +46,8 @@ class Sheet(Canvas):
         roomy, lined: whether there is room for heads on the arrows, and for arrows at all.
         scale: of the norms.
         y: how far down the parts reach.
-        order: loop and time step of every turn, as they ran.
-        forth, back: the frames in which the sweeps come to a turn.
+        order: the loop and the number of every time step, in the order in which they ran.
+        forth, back: the frames in which the sweeps come to a time step.
         loss_frame: the one in which they come to the loss.
     """
 
@@ -85,8 +85,8 @@ class Sheet(Canvas):
     def _number_frames(self) -> None:
         """The steps in the order in which they ran, then the loss, then backwards."""
         last: dict[tuple[Loop, int], int] = {}
-        for turn, members in self.flow.structure.members.items():
-            last[turn.loop, turn.t] = members[-1].number
+        for time_step, members in self.flow.structure.members.items():
+            last[time_step.loop, time_step.t] = members[-1].number
         self.order = sorted(last, key=last.__getitem__)
         self.forth = {key: 1 + k for k, key in enumerate(self.order)}
         self.loss_frame = len(self.order) + 1
@@ -103,7 +103,7 @@ class Sheet(Canvas):
 
     def column(self, loop: Loop, t: int) -> int:
         columns = self.flow.columns.of
-        return next(columns[turn] for turn in loop.turns if turn.t == t)
+        return next(columns[time_step] for time_step in loop.time_steps if time_step.t == t)
 
     # ── parts ────────────────────────────────────────────────────────────────────────────
 

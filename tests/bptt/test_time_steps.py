@@ -1,4 +1,4 @@
-"""Time: which turn of which loop an operation belongs to."""
+"""Time: which time step of which loop an operation belongs to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt.turns import Place, common, crosses, places
+from tinygrad_rnn.bptt.time_steps import Place, common, crosses, places
 from tinygrad_rnn.graph import Node, ancestors
 
 
@@ -17,9 +17,9 @@ def places_of(output: Any) -> dict[Node, Place]:
 
 
 def titles(output: Any) -> list[list[str]]:
-    """The turns that operations ran in, in the order in which they began."""
+    """The time steps that operations ran in, in the order in which they began."""
     places = dict.fromkeys(places_of(output).values())
-    return [[turn.title for turn in place] for place in places]
+    return [[time_step.title for time_step in place] for place in places]
 
 
 def chain(xs: Any, h: Any) -> Any:
@@ -67,9 +67,9 @@ def test_a_loop_has_the_modules_that_all_of_it_ran_in() -> None:
                 h = h * x_t
             with tg.scope("b"):
                 h = tg.exp(h)
-    (loop,) = {turn.loop for place in places_of(h).values() for turn in place}
+    (loop,) = {time_step.loop for place in places_of(h).values() for time_step in place}
     assert loop.path == ("net",)
-    assert [turn.t for turn in loop.turns] == [0, 1]
+    assert [time_step.t for time_step in loop.time_steps] == [0, 1]
 
 
 def test_nested_loops() -> None:

@@ -1,8 +1,8 @@
-"""Time: which turn of which loop every operation of a graph ran in.
+"""Time: which time step of which loop every operation of a graph ran in.
 
-A *turn* is one pass through one time step. The loop itself passes through each step once. A
-backward that was recorded (``create_graph=True``) passes through each once more, from the last
-step to the first.
+A loop passes through each of its time steps once. A backward that was recorded
+(``create_graph=True``) is a loop of its own: it passes through the same steps once more, from the
+last to the first. Each pass has its own :class:`TimeStep`.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ class Loop:
         number: tells it from other loops; its backward has the same.
         path: the modules that all of it ran in.
         sweep: 0 for the loop itself, 1 for its backward, 2 for the backward of that.
-        outer: the turn of another loop that it ran in, or None.
-        turns: in the order in which they ran.
+        outer: the time step of another loop that it ran in, or None.
+        time_steps: in the order in which they ran.
         name: tells it from the other loops of the graph; empty if it is the only one.
     """
 
     number: int
     path: tuple[str, ...]
     sweep: int
-    outer: Turn | None = None
-    turns: list[Turn] = field(default_factory=list)
+    outer: TimeStep | None = None
+    time_steps: list[TimeStep] = field(default_factory=list)
     name: str = ""
 
 
 @dataclass(eq=False, slots=True)
-class Turn:
+class TimeStep:
     """One pass of a loop through the time step ``t``."""
 
     loop: Loop
@@ -51,31 +51,31 @@ class Turn:
         return f"{name}t = {self.t}{backward(self.loop.sweep)}"
 
 
-#: The turns that something ran in, from the outermost loop to the innermost.
-Place = tuple[Turn, ...]
+#: The time steps that something ran in, from the outermost loop to the innermost.
+Place = tuple[TimeStep, ...]
 
 
 def places(operations: Iterable[Node]) -> dict[Node, Place]:
     """The place in time of each operation; they come oldest first, as they ran."""
     loops: dict[tuple[int, int], Loop] = {}
-    found: dict[tuple[int, int, int], Turn] = {}
+    found: dict[tuple[int, int, int], TimeStep] = {}
     known: dict[tuple[tuple[tuple[int, int], ...], int], Place] = {}
     result: dict[Node, Place] = {}
     for node in operations:
         scope = node.scope
         sweep = scope.sweep
-        outer: Turn | None = None
+        outer: TimeStep | None = None
         for number, t in scope.steps:
             loop = loops.get((number, sweep))
             if loop is None:
                 loop = loops[number, sweep] = Loop(number, scope.path, sweep, outer)
             elif scope.path[: len(loop.path)] != loop.path:
                 loop.path = common([loop.path, scope.path])
-            turn = found.get((number, sweep, t))
-            if turn is None:
-                turn = found[number, sweep, t] = Turn(loop, t)
-                loop.turns.append(turn)
-            outer = turn
+            time_step = found.get((number, sweep, t))
+            if time_step is None:
+                time_step = found[number, sweep, t] = TimeStep(loop, t)
+                loop.time_steps.append(time_step)
+            outer = time_step
         key = (scope.steps, sweep)
         place = known.get(key)
         if place is None:
@@ -89,12 +89,14 @@ def _name(found: Iterable[Place]) -> None:
     """Name each loop by its modules, without those of the loop around it, and by a number."""
     names: dict[Loop, tuple[str, int]] = {}
     for place in found:
-        for depth, turn in enumerate(place):
+        for depth, time_step in enumerate(place):
             outer = place[depth - 1].loop.path if depth else ()
-            known = common([outer, turn.loop.path])
-            names.setdefault(turn.loop, (".".join(turn.loop.path[len(known) :]), turn.loop.sweep))
+            known = common([outer, time_step.loop.path])
+            names.setdefault(
+                time_step.loop, (".".join(time_step.loop.path[len(known) :]), time_step.loop.sweep)
+            )
     alike = Counter((loop.outer, *key) for loop, key in names.items())
-    numbers: Counter[tuple[Turn | None, str, int]] = Counter()
+    numbers: Counter[tuple[TimeStep | None, str, int]] = Counter()
     for loop, (name, sweep) in names.items():
         key = (loop.outer, name, sweep)
         loop.name = name
