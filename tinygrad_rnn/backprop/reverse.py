@@ -265,6 +265,14 @@ class _Weights:
     def settle(self, parent: Node, pending: dict[Node, Any], owned: set[Node]) -> None:
         """Add what was put off to the pending cotangent."""
         waiting = self.waiting.pop(parent)
+        later, index, node = waiting[0]
+        if len(waiting) == 1 and later.x.ndim == 2:  # there is nothing to stack
+            contribution = later.rule(later.g, None, later.x, *later.others)
+            weight = node.arrays[index]
+            if contribution.shape != weight.shape or contribution.dtype is not weight.dtype:
+                contribution = _fitted(contribution, index, node)
+            _accumulate(pending, owned, parent, contribution)
+            return
         groups: dict[Any, list[tuple[Later, int, Node]]] = {}
         for entry in waiting:  # a bias may be shared by products of other widths
             rule, x = entry[0].rule, entry[0].x
@@ -406,15 +414,13 @@ def _fitted(contribution: Any, index: int, node: Node) -> Any:
     """A cotangent in its input's shape and dtype: the one place where they are un-broadcast."""
     primitive, x = node.primitive, node.arrays[index]
     assert primitive is not None
-    where = f"{primitive}: its rule for argument {index}"
-    called = _called(node, index)
     if not isinstance(contribution, Value):
         array = np.asarray(contribution)
         # Complex numbers are in a graph only where a derivative is measured by a complex step.
         if array.dtype.kind not in ("fiubc" if x.dtype.kind == "c" else "fiub"):
             raise TypeError(
-                f"{where} returned {describe(contribution)}{called}, expected real numbers"
-                f"{node.scope}"
+                f"{_rule_of(node, index)} returned {describe(contribution)}"
+                f"{_called(node, index)}, expected real numbers{node.scope}"
             )
         contribution = array
     shape = contribution.shape
@@ -428,10 +434,14 @@ def _fitted(contribution: Any, index: int, node: Node) -> Any:
             pass
     if contribution.shape != x.shape:
         raise ValueError(
-            f"{where} returned a cotangent of shape {shape}{called}, expected its input's shape "
-            f"{x.shape}{node.scope}"
+            f"{_rule_of(node, index)} returned a cotangent of shape {shape}"
+            f"{_called(node, index)}, expected its input's shape {x.shape}{node.scope}"
         )
     return contribution if contribution.dtype == x.dtype else ops.astype(contribution, x.dtype)
+
+
+def _rule_of(node: Node, index: int) -> str:
+    return f"{node.primitive}: its rule for argument {index}"
 
 
 def _called(node: Node, index: int) -> str:
