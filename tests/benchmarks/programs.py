@@ -378,9 +378,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     if means.get("HIPS autograd", 0.0) > BAR:
         missed.append(f"the mean against HIPS autograd (at most {BAR})")
-    print(f"missed: {', '.join(missed) or 'nothing'}")
+    verdict = f"Missed: {', '.join(missed) or 'nothing'}."
+    print(verdict)
     if options.readme:
-        write(options.readme, _markdown(found, means), PLACE)
+        write(options.readme, f"{_markdown(found, means)}\n\n{verdict}", PLACE)
         print(f"wrote {options.readme}")
     return 1 if missed else 0
 

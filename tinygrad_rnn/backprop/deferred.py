@@ -102,10 +102,12 @@ class DeferredWeights:
 
     def _rows(self, arrays: list[ndarray]) -> ndarray:
         """The rows of all arrays (..., n) as one matrix; two weights may want the same."""
+        if len(arrays) == 1 and arrays[0].ndim == 2:
+            return arrays[0]
         key = tuple(map(id, arrays))
         if key in self._stacked:
             return self._stacked[key][1]
         flat = [array.reshape(math.prod(array.shape[:-1]), array.shape[-1]) for array in arrays]
-        rows = flat[0] if len(flat) == 1 else np.concatenate(flat)
+        rows = np.concatenate(flat)
         self._stacked[key] = arrays, rows
         return rows
