@@ -2,7 +2,7 @@
 
 python -m tests.benchmarks.programs              one line for each program
 python -m tests.benchmarks.programs --rounds 1   faster, and less sure
-python -m tests.benchmarks.programs --readme     and the table into README.md
+python -m tests.benchmarks.programs --readme     and the table into the README.md beside this
 
 Each is written once, for any namespace with NumPy's names, and takes fewer than 1,000 numbers; all
 libraries run it in turns, in float64, after their gradients were found to agree. A ratio is ours /
@@ -24,7 +24,7 @@ import numpy as np
 import tinygrad_rnn as tg
 from tinygrad_rnn.app.arguments import whole
 
-from .table import MISSED, README, write
+from .table import MISSED, PAGE, write
 from .timing import agree, interleave
 
 PLACE = (
@@ -34,7 +34,7 @@ PLACE = (
 #: How often all programs are measured; a ratio is the median.
 PASSES = 9
 #: The most that the geometric mean may be, against HIPS autograd.
-BAR = 0.5
+TARGET = 0.5
 
 rng = np.random.default_rng(0)
 
@@ -356,7 +356,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--rounds", type=whole(1), default=3, help="in each pass over all programs; %(default)s"
     )
-    parser.add_argument("--readme", nargs="?", type=Path, const=README, metavar="FILE")
+    parser.add_argument("--readme", nargs="?", type=Path, const=PAGE, metavar="FILE")
     options = parser.parse_args(argv)
     # What else the machine does may last for seconds: a program's rounds lie far from each other.
     passes = [[ratios(p, options.rounds) for p in PROGRAMS] for _ in range(PASSES)]
@@ -376,8 +376,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     missed = [
         f"{program} / {name}" for program, row in found.items() for name in row if row[name] > 1
     ]
-    if means.get("HIPS autograd", 0.0) > BAR:
-        missed.append(f"the mean against HIPS autograd (at most {BAR})")
+    if means.get("HIPS autograd", 0.0) > TARGET:
+        missed.append(f"the mean against HIPS autograd (at most {TARGET})")
     verdict = f"Missed: {', '.join(missed) or 'nothing'}."
     print(verdict)
     if options.readme:
@@ -391,7 +391,7 @@ def _markdown(found: dict[str, dict[str, float]], means: dict[str, float]) -> st
     for program, row in found.items():
         cells = (_cell(row.get(name, math.nan), 1.0) for name in means)
         lines.append(f"| {program} | {' | '.join(cells)} |")
-    targets = {"HIPS autograd": BAR}
+    targets = {"HIPS autograd": TARGET}
     cells = (_cell(mean, targets.get(name, 1.0)) for name, mean in means.items())
     return "\n".join([*lines, f"| geometric mean | {' | '.join(cells)} |"])
 
