@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from examples.__main__ import README, load, names
-from examples.bars import BARS
+from examples.targets import TARGETS
 
 FASTEST = {"e01_scalar_rnn", "e03_hello", "e04_goodbye_hello"}
 
@@ -40,7 +40,7 @@ def test_quick_run_reaches_what_it_claims(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", names())
 def test_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     module = load(name)
-    assert BARS[name]
+    assert TARGETS[name]
     source = Path(module.__file__ or "").read_text(encoding="utf-8")
     assert not re.search(r"\bSeeds? 00\d|\b00[0-4] (says|writes|shows)", source), (
         "a text nobody has"
