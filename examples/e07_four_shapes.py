@@ -255,9 +255,7 @@ def translate_numbers(steps: int, rng: np.random.Generator) -> tuple[float, list
     x, words = encoded([english(n) for n in NUMBERS], end_first=True)
     y, syllables = encoded([korean(n) for n in NUMBERS])
     model = ManyToMany(len(words), len(syllables), rng)
-    right = trained_accuracy(
-        model, lambda x, truth=None: model(x, len(y), truth), x, y, steps, rng
-    )
+    right = trained_accuracy(model, lambda x, truth=None: model(x, len(y), truth), x, y, steps, rng)
     shown = [tg.Tensor(words.encode([w]), name=w) for w in english(700)]
     return right, named(model(shown, 3), syllables.symbols)
 

@@ -68,7 +68,7 @@ def cells(rng: np.random.Generator) -> dict[str, tg.nn.Module]:
 
 
 def remaining(flow: GradientFlow) -> float:
-    """Return the part of the last state's gradient that reaches the first: |dL/dh_1| / |dL/dh_T|."""
+    """Return the part of the gradient that reaches the first state, |dL/dh_1| / |dL/dh_T|."""
     return float(flow.norms[0] / flow.norms[-1])
 
 

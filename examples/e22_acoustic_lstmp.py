@@ -244,12 +244,11 @@ def main(argv: Sequence[str] | None = None) -> Result:
     stops = min(kinds["LSTM"]["stops"], kinds["LSTMP"]["stops"])
     least, apart = (0.68, 0.08) if args.quick else (0.94, 0.25)
     checks = {
-        "the numbers of parameters differ by at most 1 %": max(sizes.values()) <= 1.01 * min(sizes.values()),
+        "parameters: numbers differ by at most 1 %": max(sizes.values())
+        <= 1.01 * min(sizes.values()),
         f"LSTM and LSTMP: at least {least:.0%} of the frames": memory >= least,
         f"MLP: at least {100 * apart:.0f} points lower": share["MLP"] <= memory - apart,
-        "MLP: at most 40 % of the stops right (chance 33 %)": (
-            kinds["MLP"]["stops"] <= 0.4
-        ),
+        "MLP: at most 40 % of the stops right (chance 33 %)": (kinds["MLP"]["stops"] <= 0.4),
     }
     if not args.quick:
         checks["LSTM and LSTMP: at least 80 % of the stops"] = stops >= 0.8

@@ -1,9 +1,9 @@
-"""Generated speech for e22_acoustic_lstmp: formants that glide between phones, as filter-bank frames.
+"""Generated speech for e22_acoustic_lstmp: formants that glide from phone to phone.
 
-A formant is a resonance of the vocal tract. A phone has target frequencies for the first three
-formants, and a loudness. The loudness changes at once, but the tongue takes time to move, so the
-formants glide from phone to phone. A stop is silent while it lasts. One can only hear which stop it
-is from the way the vowels around it end and begin.
+The speech comes as frames of a filter bank. A formant is a resonance of the vocal tract. A phone
+has target frequencies for the first three formants, and a loudness. The loudness changes at once,
+but the tongue takes time to move, so the formants glide from phone to phone. A stop is silent while
+it lasts. One can only hear which stop it is from the way the vowels around it end and begin.
 
     F_k(t)    = s times the geometric mean of the targets around t  s: larger for a shorter tract
     |H(t, f)| = product over k of 1 / |1 - (f / F_k)^2 + j B_k f / F_k^2|
