@@ -1,7 +1,7 @@
-"""A path of runnable examples, each one idea beyond the one before: see README.md beside this."""
+"""Runnable examples. Each adds one idea to the one before: see README.md in this folder."""
 
 import sys
 from pathlib import Path
 
-# An example imports what it shares with others from beside it, as a script and a notebook do.
+# Examples import their shared helpers as `common`, as they do when run as a script or a notebook.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -1,8 +1,8 @@
-"""All examples, one after the other, and the table of their results in README.md.
+"""Run all examples and write the table of their results in README.md.
 
-python -m examples                  every full run, pictures into examples/pictures/
-python -m examples e01 e02          these alone; the other rows stay as they are
-python -m examples --others 5 e02   seeds 1 to 5 as well: how many of them reach the bar
+python -m examples                  every full run; pictures go to examples/pictures/
+python -m examples e01 e02          only these; the other rows stay as they are
+python -m examples --others 5 e02   seeds 1 to 5 as well: how many of them reach the target
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
-from tinygrad_rnn.app.arguments import whole
+from common import natural
 
-from .bars import BARS
+from .targets import TARGETS
 
 HERE = Path(__file__).parent
 README = HERE / "README.md"
 BEGIN, END = "<!-- results: python -m examples -->", "<!-- end of results -->"
-HEADER = "| example | bar | measured (seed 0) | other seeds | seconds |\n" + 5 * "|---" + "|"
+HEADER = "| example | target | measured (seed 0) | other seeds | seconds |\n" + 5 * "|---" + "|"
 
 
 def names() -> list[str]:
-    """The examples there are, in order: modules of this folder that are called eNN_..."""
+    """Return the names of all examples, in order: the modules eNN_... of this folder."""
     return sorted(path.stem for path in HERE.glob("e[0-9][0-9]_*.py"))
 
 
@@ -38,20 +38,20 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(f"{__package__}.{name}")
 
 
-def row(name: str, others: int, before: str | None) -> tuple[str, list[str]]:
-    """Run an example; its row of the table, and the claims that failed with seed 0."""
+def row(name: str, others: int, old_row: str | None) -> tuple[str, list[str]]:
+    """Run an example. Return its row of the table, and the claims that failed with seed 0."""
     module = load(name)
     print(f"\n━━ {name} ━━", flush=True)
     start = time.monotonic()
     result = module.main(["--out", str(HERE / "pictures")])
     seconds = time.monotonic() - start
-    counted = before.split(" | ")[3] if before else "not run"
+    seeds = old_row.split(" | ")[3] if old_row else "not run"
     if others:
         with ProcessPoolExecutor(max_workers=2) as pool:
             reached = list(pool.map(_reaches, others * [name], range(1, others + 1)))
-        counted = f"{sum(reached)} of {others}"
-        print(f"other seeds that reach the bar: {counted}")
-    cells = [f"[{name}]({name}.py)", BARS[name], result.measured, counted]
+        seeds = f"{sum(reached)} of {others}"
+        print(f"other seeds that reach the target: {seeds}")
+    cells = [f"[{name}]({name}.py)", TARGETS[name], result.measured, seeds]
     line = " | ".join(cell.replace("|", r"\|") for cell in [*cells, f"{seconds:.0f}"])
     return f"| {line} |", result.failed
 
@@ -71,9 +71,11 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "which", nargs="*", metavar="eNN", help="how the names begin (default: all)"
+        "which", nargs="*", metavar="eNN", help="the beginnings of names (default: all)"
     )
-    parser.add_argument("--others", type=whole(0), default=0, help="seeds to run beside 0")
+    parser.add_argument(
+        "--others", type=natural, default=0, help="how many seeds to run besides seed 0"
+    )
     args = parser.parse_args()
     chosen = [n for n in names() if not args.which or n.startswith(tuple(args.which))]
     if not chosen:
@@ -90,7 +92,7 @@ def main() -> int:
 
 
 def _rows() -> dict[str, str]:
-    """The rows that the table has, by example; those of examples that are gone are left out."""
+    """Return the rows of the table by example, without rows of deleted examples."""
     text = README.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
     lines = re.findall(r"^\| \[e\d\d_\w+\]\(.*\| [\d,]+ \|$", text, re.MULTILINE)
     rows = {line.partition("]")[0].removeprefix("| ["): line for line in lines}

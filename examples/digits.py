@@ -1,4 +1,4 @@
-"""The handwritten digits that come with scikit-learn, some of them held out."""
+"""The handwritten digits of scikit-learn, split into training and test."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ HELD_OUT = 450  # of 1797
 
 
 class Digits(NamedTuple):
-    """Images (N, 8, 8) of dtype float32, from 0 to 1, and what they show (N,)."""
+    """Images (N, 8, 8), float32 from 0 to 1, and their labels (N,)."""
 
     images: np.ndarray
     labels: np.ndarray
 
 
 def digits(rng: np.random.Generator) -> tuple[Digits, Digits]:
-    """The digits to train on, and those to test on, drawn from all.
+    """Return the digits for training and the digits for the test, drawn at random.
 
     Raises:
         ImportError: scikit-learn is not installed.
@@ -29,7 +29,7 @@ def digits(rng: np.random.Generator) -> tuple[Digits, Digits]:
         from sklearn.datasets import load_digits
     except ImportError:
         raise ImportError(
-            "this example shows handwritten digits, which come with scikit-learn: "
+            "this example needs the handwritten digits of scikit-learn: "
             "pip install 'tinygrad_rnn[examples]'"
         ) from None
     images, labels = load_digits(return_X_y=True)

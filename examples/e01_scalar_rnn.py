@@ -1,24 +1,24 @@
-"""One neuron that remembers: a scalar RNN, its backpropagation through time by hand, and an MLP.
+"""A scalar RNN: one neuron that remembers, and its backpropagation through time by hand.
 
     z_t = u x_t + w h_{t-1},   h_t = phi(z_t),   r_t = v h_t,   y_t = phi(r_t)
 
-Two are worked out by hand first: a running sum with linear neurons, and one that says which of two
-inputs has the larger total so far.
+Two nets are worked out by hand first. The first computes a running sum with linear neurons. The
+second says which of two inputs has the larger total so far.
 
-Backwards, from t = T to 1, with phi = tanh:
+The backward pass runs from t = T to 1. With phi = tanh:
 
     dL/dr_t = dL/dy_t phi'(r_t)
-    dL/dh_t = dL/dr_t v + dL/dz_{t+1} w          two ways: out at once, and on through time
+    dL/dh_t = dL/dr_t v + dL/dz_{t+1} w          two paths: the output, and the next time step
     dL/dz_t = dL/dh_t phi'(z_t)
 
-and as u, v and w are the same at every step, their gradients are sums over time:
+u, v and w are the same at every step, so their gradients are sums over time:
 
     dL/du = sum_{t=1}^T dL/dz_t x_t
     dL/dv = sum_{t=1}^T dL/dr_t h_t
     dL/dw = sum_{t=1}^{T-1} dL/dz_{t+1} h_t
 
-Against it stands the MLP of one word, p(w_t | w_{t-1}), which has no h_{t-1} ("Markov"). On the
-task of example 2, which input has the larger total so far, it can only guess from the present.
+We compare the RNN with an MLP that reads one step and has no h_{t-1} (a "Markov" model). On the
+task of example 2 the MLP can only guess from the current inputs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def linear_neuron(xs: Sequence[float]) -> tuple[list[float], list[float]]:
 
 
 def which_is_ahead(xs: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    """Example 2: is the total of the first input larger? h_t as below, y_t = sigmoid(5 h_t)."""
+    """Example 2: is the total of the first input larger? y_t = sigmoid(5 h_t)."""
     h, hs = 0.0, []
     for first, second in xs:
         h = 1 * first - 1 * second + 1 * h
@@ -51,16 +51,16 @@ def which_is_ahead(xs: Sequence[tuple[float, float]]) -> tuple[list[float], list
     return hs, tg.sigmoid(5 * np.array(hs)).tolist()
 
 
-# ── its gradient, by the engine and by hand ──────────────────────────────────────────────
+# ── the gradient, by the engine and by hand ──────────────────────────────────────────────
 
 
 def unrolled(
     u: tg.Tensor, w: tg.Tensor, v: tg.Tensor, xs: tg.Tensor, targets: np.ndarray
 ) -> tg.Tensor:
-    """L = 1/2 sum_t (y_t - target_t)^2, recorded step by step."""
+    """Compute L = 1/2 sum_t (y_t - target_t)^2, recorded step by step."""
     h, ys = None, []
     for _, x_t in tg.steps(xs):
-        z = u * x_t if h is None else u * x_t + w * h  # h_0 = 0: T - 1 uses of w
+        z = u * x_t if h is None else u * x_t + w * h  # h_0 = 0, so w is used T - 1 times
         h = tg.tanh(z)
         h.name = "h_t"
         y = tg.tanh(v * h)
@@ -72,7 +72,7 @@ def unrolled(
 
 
 def by_hand(u: float, w: float, v: float, xs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """The sums over time, as above; phi'(z) = 1 - tanh(z)^2."""
+    """Return dL/du, dL/dw and dL/dv by the sums over time; phi'(z) = 1 - tanh(z)^2."""
     T = len(xs)
     h, y = np.zeros(T), np.zeros(T)
     for t in range(T):
@@ -86,11 +86,11 @@ def by_hand(u: float, w: float, v: float, xs: np.ndarray, targets: np.ndarray) -
     return {"u": dz @ xs, "w": dz[1:] @ h[:-1], "v": dr @ h}
 
 
-# ── memory against none ──────────────────────────────────────────────────────────────────
+# ── with memory and without ──────────────────────────────────────────────────────────────
 
 
 class Ahead(tg.nn.Module):
-    """y_t = v h_t: h_t of one linear neuron with memory, or of eight tanh neurons without."""
+    """y_t = v h_t, where h_t is one linear neuron with memory or eight tanh neurons without."""
 
     def __init__(self, memory: bool, rng: np.random.Generator):
         self.memory = memory
@@ -109,12 +109,13 @@ class Ahead(tg.nn.Module):
 
 
 def totals(rng: np.random.Generator, batch: int, T: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw inputs (T, batch, 2), and for every step whether the first total is larger."""
     x = rng.normal(size=(T, batch, 2)).astype(np.float32)
     return x, (np.cumsum(x[..., 0] - x[..., 1], axis=0) > 0).astype(np.float32)
 
 
 def accuracy_of(memory: bool, seed: int, steps: int) -> float:
-    """Train on sequences of 10, measure on 500 new ones."""
+    """Train on sequences of 10 steps; return the accuracy on 500 new ones."""
     weights, data, test = np.random.default_rng(seed).spawn(3)
     model = Ahead(memory, weights)
 

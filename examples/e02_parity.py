@@ -1,24 +1,24 @@
-"""XOR in time: is the number of ones so far odd? First with weights set by hand, then learned.
+"""XOR in time: is the number of ones so far odd? First with weights set by hand, then trained.
 
     input   0 1 0 1 1 0 1 0 1 1
     parity  0 1 1 0 1 1 0 0 1 0          p_t = p_{t-1} XOR x_t
 
-XOR takes a hidden layer. Here it is spread over two steps: with step(z) = 1 if z > 0, else 0,
+XOR needs a hidden layer. With step(z) = 1 if z > 0, else 0:
 
     or_t  = step(x_t + p_{t-1} - 0.5)        at least one of the two
     and_t = step(x_t + p_{t-1} - 1.5)        both of them
     p_t   = step(or_t - and_t - 0.5)         one, but not both
 
-and since p_{t-1} = or_{t-1} - and_{t-1}, the state can be h_t = (or_t, and_t) alone:
+Since p_{t-1} = or_{t-1} - and_{t-1}, the state only has to hold h_t = (or_t, and_t):
 
     h_t = step(W_x x_t + W_h h_{t-1} + b)
     p_t = step((1, -1) h_t - 0.5)
     W_x = (1, 1)^T,   W_h = ((1, -1), (1, -1)),   b = (-0.5, -1.5)
 
-A step has no gradient to learn from. A tanh net of 8 units does, and it is told the parity at every
-step of strings of 10 and 40: then each step has only to learn one XOR, of x_t with what the state
-says already. The units saturate, so small errors die out from step to step and do not add up, and
-the length does not matter.
+The derivative of step is 0, so it cannot be trained by gradients. A tanh net of 8 units can. We
+train it on strings of 10 and 40 bits, with the parity of every time step as its target. Each step
+then only has to learn one XOR, of x_t and the parity in the state. The units saturate, so small
+errors shrink from step to step instead of growing. That is why longer strings work as well.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WORKED = [0, 1, 0, 1, 1, 0, 1, 0, 1, 1], [0, 1, 1, 0, 1, 1, 0, 0, 1, 0]
 
 
 def by_hand(bits: np.ndarray) -> np.ndarray:
-    """The parity at every step of strings (T, N), by a net of step functions."""
+    """Compute the parity at every step of strings (T, N), with a net of step functions."""
     W_x, W_h, b = (
         np.array([[1.0, 1.0]]),
         np.array([[1.0, 1.0], [-1.0, -1.0]]),

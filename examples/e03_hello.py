@@ -1,16 +1,18 @@
-"""h, e, l, l -> e, l, l, o: the smallest language model, looked at number by number.
+"""h, e, l, l -> e, l, l, o: the smallest language model, with every number printed.
 
     h = (1,0,0,0)  e = (0,1,0,0)  l = (0,0,1,0)  o = (0,0,0,1)      one-hot vectors x_t
 
-    h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)       the state, three units: it goes on in time
+    h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)       the state, three units, goes to the next step
     y_t = W_hy h_t + b_y                            the scores, one for each letter
     p_t = softmax(y_t)                              the probabilities of the next letter
 
-After the first l comes l, after the second o: the input is the same, so only the state can tell.
-Before training, the largest score at the first step may well be o's instead of e's: an error.
+After the first l comes l, and after the second l comes o. The input is the same both times, so only
+the state can tell the two apart. Before training, o may have the largest score at the first step
+instead of e. That is an error.
 
-Having learned it, the net writes by feeding its own choice back. Argmax writes the same word every
-time; drawing from p_t gives variety, the more, the higher the temperature.
+After training, the net writes: it feeds its own choice back as the next input. Argmax writes the
+same word every time. Drawing from p_t gives different words, and more of them at a higher
+temperature.
 """
 
 from __future__ import annotations
@@ -28,7 +30,11 @@ from tinygrad_rnn.text import sample
 def show(
     model: CharacterRNN, ids: np.ndarray, letters: Sequence[str]
 ) -> tuple[str, np.ndarray, np.ndarray]:
-    """Print every step; the letters predicted, the states (4, 3) and the probabilities (4, 4)."""
+    """Print every step.
+
+    Returns:
+        The predicted letters, the states (4, 3) and the probabilities (4, 4).
+    """
     with tg.no_grad():
         hs, _ = model.states(ids[:-1, None])
         ys = model.out(hs)

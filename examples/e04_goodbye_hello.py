@@ -1,18 +1,18 @@
-"""You say goodbye and I say hello: after "say" comes what the words before it decide.
+"""You say goodbye and I say hello: the words before "say" decide what comes next.
 
     x_t = W_e[word_t]                               embedding
-    h_t = tanh(W_x x_t + W_h h_{t-1} + b)           h_say carries "You say", or all of "... I say"
+    h_t = tanh(W_x x_t + W_h h_{t-1} + b)           h_say depends on "You say" or on "... I say"
     p(next word) = softmax(W_y h_t + b_y)
     L = -1/T sum_t log p(word_{t+1})                cross-entropy
 
-The sentence has seven words and a full stop: seven next words to predict. "say" comes twice and is
-followed by two different words, so what sees one word at a time gets six of seven at most, and may
-give p = 1/2 to both. The same net with its state gets them all. W_x, W_h and b are the same at all
-steps; the gradient of each is a sum over the steps.
+The sentence has seven words and a full stop, so there are seven next words to predict. "say" occurs
+twice, with a different next word each time. A model that sees one word at a time gets at most six
+of seven right; the best it can do for "say" is p = 1/2 for each. The same net with its state gets
+all seven right. W_x, W_h and b are the same at all steps, so their gradients are sums over the
+steps.
 
-The picture shows h_t word by word, and how much h_hello, the last state, changes with each of the
-words before it: the norm of dh_hello/dx_t. So h_hello
-holds something of all the words that came through.
+The picture shows h_t word by word. It also shows how much the last state, h_hello, depends on each
+word: the norm of dh_hello/dx_t. It is above 0 for every word, so h_hello depends on all of them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SENTENCE = "You say goodbye and I say hello ."
 
 
 def trained(ids: np.ndarray, targets: np.ndarray, seed: int, steps: int) -> LanguageModel:
-    """Embedding -> RNN -> softmax, trained on sequences ids (T, N) and the words after each."""
+    """Train embedding -> RNN -> softmax on sequences ids (T, N) and their next words."""
     model = LanguageModel(6 + 1, embedding_dim=4, hidden_size=8, cell="rnn", rng=seed)
 
     optimizer = tg.optim.Adam(model.parameters(), lr=0.02)
@@ -44,7 +44,7 @@ def trained(ids: np.ndarray, targets: np.ndarray, seed: int, steps: int) -> Lang
 
 
 def probabilities(model: LanguageModel, ids: np.ndarray) -> np.ndarray:
-    """p(next word) after each of the seven words, (7, V)."""
+    """Return p(next word) after each of the seven words, (7, V)."""
     with tg.no_grad():
         logits, _ = model(ids)
     return tg.softmax(logits.numpy().reshape(7, -1))
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> Result:
     inputs, targets = ids[:-1], ids[1:]
     steps = 300
 
-    # The sentence as one sequence of seven words, and as seven sequences of one word.
+    # The same words as one sequence of seven, and as seven sequences of one word.
     sentence, alone = inputs[:, None], inputs[None, :]
     model = trained(sentence, targets, args.seed, steps)
     p = probabilities(model, sentence)
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> Result:
     right, right_alone = ((r.argmax(-1) == targets).sum() for r in (p, q))
     least = p[range(7), targets].min()
 
-    # h_t, and what moves the last one
+    # h_t, and how much the last h_t depends on each word
     xs = model.embedding(sentence).detach()
     hs, _ = model.recurrent(xs)
     reach = tg.jacobian(lambda x: model.recurrent(x)[0][-1], xs).numpy()  # (1, H, T, 1, D)
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> Result:
     columns = words[:-1]
     heat_map(
         args.out / "e04_goodbye_hello.svg",
-        "h_hello carries its past: the two h_say differ, and every word moves it",
+        "The two h_say differ, and h_hello depends on every word",
         {
             "h_t": ([f"unit {i}" for i in range(8)], columns, hs.numpy()[:, 0].T),
             "norm of dh_hello/dx_t": ([""], [f"{r:.0e}" for r in reach], reach[None]),

@@ -1,21 +1,21 @@
-"""A minimal character model: a vanilla RNN that reads the Python manual, a character at a time.
+"""A minimal character model: a vanilla RNN reads the Python manual, one character at a time.
 
     x_t = one-hot of character t
     h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)
     p_t = softmax(W_hy h_t + b_y)                       of the next character
     L   = - sum over 25 steps of log p_t(character t + 1)
 
-Truncated backpropagation through time, in one stream: read 25 characters, send the gradient of
-their loss back through the 25 steps, clip each of its elements to [-5, 5], make a step, and go on
-with the last h_t as a constant. The step is Adagrad's,
+We train by truncated backpropagation through time on one stream. Read 25 characters, send the
+gradient of their loss back through the 25 steps, clip each element to [-5, 5], and update the
+weights. Then go on with the last h_t as a constant. The update is Adagrad's:
 
     s = s + g^2,   w = w - eta g / sqrt(s)              elementwise, eta = 0.1
 
-whose first one is eta sign(g): every weight moves by 0.1, however small its gradient. A matrix of
-100 x 100 signs can have a singular value of 100; W_hh has one of 10 after ten steps, and h_t is
-driven to +-1. A net like that may predict well as long as it reads on from the state that it has,
-and badly from h_0 = 0, from which it writes and is tested. So eta rises from 0 during the first
-thousand steps, while s grows.
+The first update is eta sign(g): every weight moves by 0.1, however small its gradient. A 100 x 100
+matrix of signs can have a singular value of 100. After ten updates the largest singular value of
+W_hh is about 10, and h_t saturates at +-1. Such a net can predict well while it keeps its state. It
+predicts badly from h_0 = 0, and that is where tests and sampling start. So eta rises from 0 during
+the first thousand steps, while s grows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import numpy as np
 import tinygrad_rnn as tg
 from common import CharacterRNN, Result, arguments, characters, stacked
 from tinygrad_rnn.text import NGram, Streams, bits_per_character, sample
-from tinygrad_rnn.viz.curve import curves
+from tinygrad_rnn.viz import curves
 
 HIDDEN, T = 100, 25
 RATE, WARMUP, MAX_VALUE = 0.1, 1000, 5.0
@@ -37,7 +37,7 @@ RATE, WARMUP, MAX_VALUE = 0.1, 1000, 5.0
 
 
 def small(size: int, rng: np.random.Generator) -> CharacterRNN:
-    """The model with weights from N(0, 0.01^2), and biases of 0."""
+    """Return the model with weights from N(0, 0.01^2) and biases of 0."""
     model = CharacterRNN(size, HIDDEN, rng)
     for parameter in model.parameters():
         spread = np.float32(0.01 if parameter.ndim == 2 else 0)
@@ -50,25 +50,30 @@ def read(
     windows: Streams,
     steps: int,
     warmup: int,
-    until: Callable[[int], bool] = lambda done: False,
+    after_step: Callable[[int], None] = lambda done: None,
 ) -> list[float]:
-    """Train on window after window, the state carried along; the losses, in bits a character."""
+    """Train on one window after another, with the state carried from window to window.
+
+    Returns:
+        The loss of every step, in bits per character.
+    """
     optimizer = tg.optim.Adagrad(model.parameters(), lr=RATE)
     state: tg.Tensor | None = None
     bits = []
     for k in range(steps):
         optimizer.lr = tg.optim.constant_lr(k, RATE, warmup)
         x, y = windows[k % len(windows)]
-        scores, after = model(x, state if k % len(windows) else None)
-        state = after.detach()
+        if k % len(windows) == 0:
+            state = None  # the text starts again
+        scores, state = model(x, state)
+        state = state.detach()  # no gradient goes back into the window before
         loss = tg.nn.cross_entropy(scores[:, 0], y[:, 0], reduction="sum")
         optimizer.zero_grad()
         loss.backward()
         tg.optim.clip_grad_value_(model.parameters(), MAX_VALUE)
         optimizer.step()
         bits.append(loss.item() / (T * math.log(2)))
-        if until(k + 1):
-            break
+        after_step(k + 1)
     return bits
 
 
@@ -76,7 +81,7 @@ def read(
 
 
 def largest_after(model: CharacterRNN, windows: Streams, warmup: int) -> float:
-    """The largest singular value of W_hh after ten steps."""
+    """Return the largest singular value of W_hh after ten steps."""
     read(model, windows, 10, warmup)
     return float(np.linalg.norm(model.rnn.weight_hh_l0.data, 2))
 
@@ -92,23 +97,22 @@ def main(argv: Sequence[str] | None = None) -> Result:
         for order, name in enumerate(("unigram", "bigram", "trigram"), 1)
     }
     print(f"{len(training):,} characters to read, {len(held_out):,} held out, {size} different;")
-    print("bits a character of " + ", ".join(f"the {n} model {b:.2f}" for n, b in ngrams.items()))
+    print("bits per character: " + ", ".join(f"{n} model {b:.2f}" for n, b in ngrams.items()))
 
     weights, draws, other = np.random.default_rng(args.seed).spawn(3)
     at_once, rising = (largest_after(small(size, other), windows, w) for w in (0, WARMUP))
-    print(f"\nlargest singular value of W_hh after ten steps: at eta = {RATE:g} {at_once:.2f},")
+    print(f"\nlargest singular value of W_hh after ten steps: with eta = {RATE:g} {at_once:.2f},")
     print(f"with eta rising for {WARMUP:,} steps {rising:.2f}")
 
     model = small(size, weights)
     bits: dict[int, float] = {}
 
-    def measure(done: int) -> bool:
+    def measure(done: int) -> None:
         if done % every == 0:
             bits[done] = bits_per_character(model, test)
             prompt = vocabulary.encode("The ")
             text = vocabulary.decode([*prompt, *sample(model, prompt, 140, rng=draws)])
             print(f"\n{done:,} steps, {bits[done]:.2f} bits held out\n{text}", flush=True)
-        return False
 
     losses = read(model, windows, steps, WARMUP, measure)
     block = every // 10
@@ -120,9 +124,9 @@ def main(argv: Sequence[str] | None = None) -> Result:
         args.out / "e05_minimal_characters.svg",
         [curves("A vanilla RNN reads the Python manual", "bits per character", lines)],
     )
-    checks = {"ten steps at the full rate take a singular value of W_hh above 5": at_once > 5}
+    checks = {"ten steps at the full rate raise a singular value of W_hh above 5": at_once > 5}
     if args.quick:
-        checks["a bit below the unigram model"] = bits[steps] < ngrams["unigram"] - 1
+        checks["one bit below the unigram model"] = bits[steps] < ngrams["unigram"] - 1
         return Result(f"{bits[steps]:.2f} bits after {steps:,} steps", checks).report()
     checks["at most 3.0 bits after 20,000 steps"] = bits[20_000] <= 3.0
     checks["at most 2.6 bits at the end"] = bits[steps] <= 2.6

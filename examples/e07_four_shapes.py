@@ -1,25 +1,25 @@
-"""Four shapes of a recurrent net: what enters once or at every step, what leaves once or at each.
+"""Four shapes of a recurrent net: one to many, many to one, and two kinds of many to many.
 
     one to many     h_0 = tanh(W v),    h_t = GRU(y_{t-1}, h_{t-1}),    y_t ~ softmax(V h_t)
     many to one                         h_t = GRU(x_t, h_{t-1}),        y = V h_T
     many to many    many to one, then one to many from v = y            y_t after all x_t
     many to many                        h_t = GRU(x_t, h_{t-1}),        y_t = V h_t at once
 
-The loop is the same; what differs is where something enters it and where something leaves. How many
-steps it makes is up to the data:
+The loop is the same in all four. They differ in where inputs enter and where outputs leave. The
+data decide the number of steps:
 
-    one to many     the digits of a number in, its name out: 407, "four hundred seven". What is
-                    written goes in again, and the length is part of the answer: the last is END.
-    many to one     two clauses in, out whether they praise. "not" turns a word round, and one of
-                    the two counts: B in "A but B" and "although A , B", A in "A although B".
-    many to many    from English into Korean: "four hundred seven", 사 백 칠. Other words, another
-                    number of them, and nothing is written before all is read.
-    many to many    a film, labelled frame by frame: e08_moving_digits, the next example.
+    one to many     From the digits of a number to its name: 407, "four hundred seven". Each word
+                    that the net writes is its next input. It also writes when to stop: END.
+    many to one     From two clauses to "praises" or "blames". "not" reverses an adjective, and only
+                    one clause counts: B in "A but B" and "although A , B", A in "A although B".
+    many to many    From English to Korean: "four hundred seven", 사 백 칠. The number of words
+                    differs, and the net reads all words before it writes the first one.
+    many to many    A label for every frame of a film: e08_moving_digits, the next example.
 
-The numbers and sentences that are scored were not trained on. Sentiment lies in the order: who gets
-the words as a bag knows those sentences whose adjectives agree, with no "not" or two of them, which
-is a quarter; of all others the same bag praises as often as not. That makes 1/4 + 3/4 1/2 = 62.5 %
-at best.
+All scores are for numbers and sentences that were not in the training. Sentiment depends on the
+order of the words. A model of the bag of words can know only the sentences whose clauses agree: a
+quarter of all. In the other three quarters the same bag praises as often as it blames. So it is
+right in at most 1/4 + 3/4 1/2 = 62.5 % of all sentences.
 """
 
 from __future__ import annotations
@@ -38,15 +38,16 @@ from svg import page, text
 from tinygrad_rnn.text import Vocabulary
 
 UNITS = 64
-END = 0  # the id of what ends a name; it also stands before its first word
+END = 0  # the id that ends a name; it also stands before the first word
 
 # ── the shapes ───────────────────────────────────────────────────────────────────────────
 
 
 class OneToMany(tg.nn.Module):
-    """A vector v (N, inputs) in, the scores (N, words) of each word out.
+    """From a vector v (N, inputs) to the scores (N, words) of each word.
 
-    A word that is written goes in again: in training that of the truth (T, N), in use its own.
+    The input of a step is the word before: in training the true one, ``truth`` (T, N), otherwise
+    the likeliest one of the net.
     """
 
     def __init__(self, inputs: int, words: int, rng: np.random.Generator):
@@ -65,9 +66,10 @@ class OneToMany(tg.nn.Module):
 
 
 class ManyToOne(tg.nn.Module):
-    """Words (T, N) in, a vector (N, outputs) out.
+    """From words (T, N) to a vector (N, outputs).
 
-    END before the first word is no input at all: without biases the state stays 0 until then.
+    Short sequences begin with END, which enters as a zero vector. There are no biases, so the state
+    stays 0 until the first word.
     """
 
     def __init__(self, words: int, outputs: int, rng: np.random.Generator):
@@ -83,7 +85,7 @@ class ManyToOne(tg.nn.Module):
 
 
 class ManyToMany(tg.nn.Module):
-    """Words in, words out: one net reads, and the other writes what is in its answer."""
+    """From words to words: one net reads, the other writes from the vector of the first."""
 
     def __init__(self, words: int, outputs: int, rng: np.random.Generator):
         self.read = ManyToOne(words, UNITS, rng)
@@ -94,7 +96,7 @@ class ManyToMany(tg.nn.Module):
 
 
 class BagOfWords(tg.nn.Module):
-    """What many to one is held against: the sum of the words, whatever their order."""
+    """A model without order, for comparison with many to one: it sums the words."""
 
     def __init__(self, words: int, outputs: int, rng: np.random.Generator):
         self.embedding = tg.nn.Embedding(words, 16, rng=rng)
@@ -105,7 +107,7 @@ class BagOfWords(tg.nn.Module):
         return self.out(tg.tanh(self.hidden(self.embedding(words).sum(0))))
 
 
-# ── what is read and written ─────────────────────────────────────────────────────────────
+# ── the data ─────────────────────────────────────────────────────────────────────────────
 
 NUMBERS = np.arange(1, 1000)
 BELOW_20, TENS, NOUNS, PRAISE, BLAME = (
@@ -122,7 +124,7 @@ BELOW_20, TENS, NOUNS, PRAISE, BLAME = (
 
 
 def english(number: int) -> list[str]:
-    """The name of a number from 1 to 999.
+    """Return the name of a number from 1 to 999.
 
     >>> english(407)
     ['four', 'hundred', 'seven']
@@ -136,7 +138,7 @@ def english(number: int) -> list[str]:
 
 
 def korean(number: int) -> list[str]:
-    """The same in Korean, where 100 is 백 and 10 is 십, without a one before them.
+    """Return the name in Korean, where 100 is 백 and 10 is 십, without a one before them.
 
     >>> korean(407), korean(117)
     (['사', '백', '칠'], ['백', '십', '칠'])
@@ -152,14 +154,14 @@ def korean(number: int) -> list[str]:
 
 
 def clause(rng: np.random.Generator) -> tuple[str, bool]:
-    """What is said of one thing, and whether it praises."""
-    good, turned, stressed = rng.random(3) < 0.5
-    words = f"the {rng.choice(NOUNS)} was{' not' if turned else ''}{' really' if stressed else ''}"
-    return f"{words} {rng.choice(PRAISE if good else BLAME)}", good != turned
+    """Draw a clause about one thing, and return whether it praises."""
+    good, negated, stressed = rng.random(3) < 0.5
+    words = f"the {rng.choice(NOUNS)} was{' not' if negated else ''}{' really' if stressed else ''}"
+    return f"{words} {rng.choice(PRAISE if good else BLAME)}", good != negated
 
 
 def sentence(rng: np.random.Generator) -> tuple[str, bool]:
-    """Two clauses, and whether the one that counts praises."""
+    """Draw two clauses, and return whether the one that counts praises."""
     (a, a_praises), (b, b_praises) = clause(rng), clause(rng)
     return [
         (f"{a} but {b}", b_praises),
@@ -171,7 +173,7 @@ def sentence(rng: np.random.Generator) -> tuple[str, bool]:
 def encoded(
     sequences: Sequence[Sequence[str]], end_first: bool = False
 ) -> tuple[np.ndarray, Vocabulary]:
-    """Sequences as ids (T, N), filled up with END behind the words, or before them."""
+    """Encode sequences as ids (T, N), padded with END after the words or before them."""
     vocabulary = Vocabulary({"", *(word for words in sequences for word in words)})
     T = max(map(len, sequences)) + 1
     ids = np.full((T, len(sequences)), END)  # "" comes first in the vocabulary
@@ -181,10 +183,10 @@ def encoded(
     return ids, vocabulary
 
 
-# ── measured ─────────────────────────────────────────────────────────────────────────────
+# ── training ─────────────────────────────────────────────────────────────────────────────
 
 
-def learned(
+def trained_accuracy(
     model: tg.nn.Module,
     net: Callable[..., list[tg.Tensor]],
     x: np.ndarray,
@@ -192,15 +194,16 @@ def learned(
     steps: int,
     rng: np.random.Generator,
 ) -> float:
-    """Train a model; the share of a held-out fifth that it gets right from beginning to end.
+    """Train on four fifths of the data; return the share of the last fifth that is all right.
 
     Args:
-        model: whose parameters are trained.
-        net: x (..., N), and y while it is trained, to the scores (N, V) of each step.
-        x: (..., N), what enters.
-        y: (T, N), what has to leave.
-        steps: how many, of batches of 64.
-        rng: draws what is held out, and the batches.
+        model: its parameters are trained.
+        net: called with x (..., N), and in training also with y; gives the scores (N, V) of each
+            step.
+        x: (..., N), the inputs.
+        y: (T, N), the targets.
+        steps: how many steps, with batches of 64.
+        rng: draws the held-out fifth and the batches.
     """
     held_out, training = np.split(rng.permutation(y.shape[1]), [y.shape[1] // 5])
 
@@ -220,24 +223,26 @@ def learned(
 
 
 def name_numbers(steps: int, rng: np.random.Generator) -> tuple[float, list[tg.Tensor]]:
-    """One to many; what it gets right, and the graph of 700."""
+    """Train one to many; return its accuracy, and the graph of 700."""
     digits = np.concatenate([np.eye(10)[NUMBERS // power % 10].T for power in (100, 10, 1)])
     y, vocabulary = encoded([english(n) for n in NUMBERS])
     model = OneToMany(30, len(vocabulary), rng)
-    right = learned(model, lambda x, truth=None: model(x.T, len(y), truth), digits, y, steps, rng)
+    right = trained_accuracy(
+        model, lambda x, truth=None: model(x.T, len(y), truth), digits, y, steps, rng
+    )
     return right, named(
         model(tg.Tensor(digits.T[699:700], dtype=np.float32, name="700"), 3), vocabulary.symbols
     )
 
 
 def judge_sentences(steps: int, rng: np.random.Generator) -> tuple[float, float, list[tg.Tensor]]:
-    """Many to one; what it and a bag of words get right, and the graph of a clause."""
+    """Train many to one and a bag of words; return both accuracies, and the graph of a clause."""
     sentences = dict(sentence(rng) for _ in range(5000))
     x, vocabulary = encoded([words.split() for words in sentences], end_first=True)
     y = np.array([list(sentences.values())], np.intp)
     model, bag = (kind(len(vocabulary), 2, rng) for kind in (ManyToOne, BagOfWords))
     right = [
-        learned(net, lambda x, truth=None, net=net: [net(x)], x, y, steps, rng)
+        trained_accuracy(net, lambda x, truth=None, net=net: [net(x)], x, y, steps, rng)
         for net in (model, bag)
     ]
     shown = ("the", "film", "was", "not", "good")
@@ -246,17 +251,17 @@ def judge_sentences(steps: int, rng: np.random.Generator) -> tuple[float, float,
 
 
 def translate_numbers(steps: int, rng: np.random.Generator) -> tuple[float, list[tg.Tensor]]:
-    """Many to many, the first; what it gets right, and the graph of 700."""
+    """Train the first many to many; return its accuracy, and the graph of 700."""
     x, words = encoded([english(n) for n in NUMBERS], end_first=True)
     y, syllables = encoded([korean(n) for n in NUMBERS])
     model = ManyToMany(len(words), len(syllables), rng)
-    right = learned(model, lambda x, truth=None: model(x, len(y), truth), x, y, steps, rng)
+    right = trained_accuracy(model, lambda x, truth=None: model(x, len(y), truth), x, y, steps, rng)
     shown = [tg.Tensor(words.encode([w]), name=w) for w in english(700)]
     return right, named(model(shown, 3), syllables.symbols)
 
 
 def named(scores: Sequence[tg.Tensor], symbols: Sequence[str]) -> list[tg.Tensor]:
-    """The probabilities of a single answer, each step's by the name of the likeliest symbol."""
+    """Return the probabilities of each step, named after the likeliest symbol."""
     answer = [tg.softmax(y) for y in scores]
     for p in answer:
         p.name = symbols[int(p.data[0].argmax())] or "END"
@@ -264,13 +269,13 @@ def named(scores: Sequence[tg.Tensor], symbols: Sequence[str]) -> list[tg.Tensor
 
 
 def picture(path: Path, graphs: dict[str, Sequence[tg.Tensor]]) -> None:
-    """Graphs at the detail of time steps, two beside each other, by their names."""
+    """Draw graphs with one box per time step, in two columns, each with its name above."""
     parts, x, y, widest, high = [], 20.0, 60.0, 0.0, 0.0
     for k, (name, outputs) in enumerate(graphs.items()):
         if k and k % 2 == 0:
             x, y, high = 20.0, y + high + 50, 0.0
         svg = tg.draw(outputs, detail="cell").pipe(format="svg", encoding="utf-8")
-        # The page has its font; names of nodes would be there four times.
+        # The page sets the font. Node ids would occur four times in one file, so they are removed.
         svg = re.sub(r' (id|font-family)="[^"]*"|<!--.*?-->|<title>.*?</title>', "", svg)
         *_, width, height = map(float, re.search(r'viewBox="([^"]*)"', svg)[1].split())
         parts += [
@@ -280,7 +285,7 @@ def picture(path: Path, graphs: dict[str, Sequence[tg.Tensor]]) -> None:
         ]
         x, high = x + width + 40, max(high, height)
         widest = max(widest, x)
-    title = "One to many, many to one, many to many: the same loop, entered and left elsewhere"
+    title = "One to many, many to one, many to many: the same loop, other inputs and outputs"
     page(path, widest, y + high + 10, title, parts)
 
 
@@ -290,7 +295,7 @@ def main(argv: Sequence[str] | None = None) -> Result:
     rng = np.random.default_rng(args.seed)
 
     names, name = name_numbers(steps, rng)
-    print(f"one to many   {names:.1%} of unseen numbers are named right")
+    print(f"one to many   {names:.1%} of unseen numbers get the right name")
     sentiment, bag, verdict = judge_sentences(steps, rng)
     print(f"many to one   {sentiment:.1%} of unseen sentences, {bag:.1%} without their order")
     translations, translation = translate_numbers(steps, rng)

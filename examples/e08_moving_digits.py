@@ -1,19 +1,19 @@
-"""Labels for every frame of a film: the second many to many, and what one frame cannot show.
+"""A label for every frame of a film: the second many to many, and what one frame cannot show.
 
-    f_t = CNN(frame_t)                          what is seen in the frame
-    h_t = GRU(f_t, h_{t-1})                     and in all before it
-    digit_t, direction_t = V h_t, U h_t         labels of frame t, at once
+    f_t = CNN(frame_t)                          features of this frame
+    h_t = GRU(f_t, h_{t-1})                     a state of all frames so far
+    digit_t, direction_t = V h_t, U h_t         the labels of frame t
 
-A handwritten digit of scikit-learn (8 x 8) moves by a pixel a frame to the left or to the right, or
-stays. The picture is 12 columns wide and closed to a ring, and the digit begins anywhere on it. So
-in every frame all places are equally likely for each direction, and one frame alone says nothing
-about the direction, whatever looks at it. Two frames do.
+A handwritten digit of scikit-learn (8 x 8) moves one pixel per frame to the left or to the right,
+or it stays. The picture is a ring of 12 columns, and the digit starts anywhere on it. So in every
+frame all places are equally likely for each direction, and one frame alone says nothing about the
+direction. Two frames are enough.
 
-In every frame half of the pixels drop out, others each time. What one frame hides of the digit the
-next may show: a state that gathers frames knows it better than the best look at the last one.
+In every frame we drop half of the pixels, chosen at random each time. The next frame may show what
+this frame hides. So a state of many frames knows the digit better than any look at the last one.
 
-"CNN alone" is the same net, trained anew in as many steps on as many frames, each of them a film of
-its own: h_{t-1} is always 0. The digits it is tested on were not trained on.
+"CNN alone" is the same net without memory. It is trained on as many frames in as many steps, but
+each frame is a film of its own, so h_{t-1} is always 0. The test digits are not in the training.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ import numpy as np
 import tinygrad_rnn as tg
 from common import Result, arguments
 from digits import Digits, digits
-from svg import WRONG, border, image, page, text
-from tinygrad_rnn.viz.style import INK
+from svg import INK, WRONG, border, image, page, text
 
 WIDE, FRAMES, FILMS = 12, 8, 32
 DROPPED = 0.5
@@ -38,7 +37,7 @@ DIRECTIONS = np.array(["left", "stays", "right"])
 
 
 class Video(tg.nn.Module):
-    """Frames (T, N, 1, 8, WIDE) in; scores of the digit and of the direction for each."""
+    """From frames (T, N, 1, 8, WIDE) to the scores of the digit and the direction of each."""
 
     def __init__(self, rng: np.random.Generator):
         self.cnn = tg.nn.Sequential(
@@ -68,42 +67,43 @@ class Video(tg.nn.Module):
 
 
 class Films(NamedTuple):
-    """Frames (T, N, 1, 8, WIDE), what each film shows (N,), where it goes (N,)."""
+    """Frames (T, N, 1, 8, WIDE), the digit of each film (N,), its direction (N,)."""
 
     frames: np.ndarray
     digit: np.ndarray
     direction: np.ndarray
 
 
-def films(of: Digits, count: int, rng: np.random.Generator) -> Films:
-    shown = rng.integers(len(of.labels), size=count)
+def films(source: Digits, count: int, rng: np.random.Generator) -> Films:
+    """Draw films of some digits, and drop half of the pixels of every frame."""
+    shown = rng.integers(len(source.labels), size=count)
     direction = rng.integers(len(DIRECTIONS), size=count)
-    ring = np.pad(of.images[shown], ((0, 0), (0, 0), (0, WIDE - 8)))
+    ring = np.pad(source.images[shown], ((0, 0), (0, 0), (0, WIDE - 8)))
     start, steps = rng.integers(WIDE, size=count), (direction - 1) * np.arange(FRAMES)[:, None]
     # Column x of frame t is column x - start - steps of the ring.
     columns = (np.arange(WIDE) - (start + steps)[..., None]) % WIDE
     frames = np.take_along_axis(ring[None], columns[:, :, None, :], axis=-1)
-    seen = rng.random(frames.shape) >= DROPPED
-    return Films((frames * seen)[:, :, None], of.labels[shown], direction)
+    visible = rng.random(frames.shape) >= DROPPED
+    return Films((frames * visible)[:, :, None], source.labels[shown], direction)
 
 
-def alone(of: Films) -> Films:
-    """Every frame as a film of its own."""
-    frames = of.frames.reshape(1, -1, *of.frames.shape[2:])
-    return Films(frames, np.tile(of.digit, FRAMES), np.tile(of.direction, FRAMES))
+def single_frames(films: Films) -> Films:
+    """Make every frame a film of its own."""
+    frames = films.frames.reshape(1, -1, *films.frames.shape[2:])
+    return Films(frames, np.tile(films.digit, FRAMES), np.tile(films.direction, FRAMES))
 
 
-# ── measured ─────────────────────────────────────────────────────────────────────────────
+# ── training and test ────────────────────────────────────────────────────────────────────
 
 
 def train(model: Video, draw: Callable[[], Films], steps: int) -> None:
     optimizer = tg.optim.Adam(model.parameters())
     for k in range(steps):
         optimizer.lr = tg.optim.cosine_lr(k, 0.003, steps)  # falls along half a cosine
-        film = draw()
-        digit, direction = model(film.frames)
+        batch = draw()
+        digit, direction = model(batch.frames)
         losses = [
-            tg.nn.cross_entropy(y, film.digit) + tg.nn.cross_entropy(z, film.direction)
+            tg.nn.cross_entropy(y, batch.digit) + tg.nn.cross_entropy(z, batch.direction)
             for y, z in zip(digit, direction, strict=True)
         ]
         loss = tg.mean(tg.stack(losses))
@@ -113,20 +113,20 @@ def train(model: Video, draw: Callable[[], Films], steps: int) -> None:
         optimizer.step()
 
 
-def labels(model: Video, of: Films) -> tuple[np.ndarray, np.ndarray]:
-    """The likeliest digit and the likeliest direction of every frame, (FRAMES, N) each."""
+def labels(model: Video, films: Films) -> tuple[np.ndarray, np.ndarray]:
+    """Return the likeliest digit and direction of every frame, (FRAMES, N) each."""
     with tg.no_grad():
-        digit, direction = model(of.frames)
+        digit, direction = model(films.frames)
     return tuple(tg.stack(y).data.argmax(-1).reshape(FRAMES, -1) for y in (digit, direction))
 
 
 def picture(path: Path, frames: np.ndarray, rows: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Films and, under each frame, what was said of it, in red where it is wrong.
+    """Draw films, and the answers under each frame, in red if they are wrong.
 
     Args:
         path: the SVG file.
-        frames: of the films, as the net gets them.
-        rows: by name, what was said (FRAMES, N), and the truth (N,).
+        frames: the frames of the films, as the net gets them.
+        rows: by name, the answers (FRAMES, N) and the truth (N,).
     """
     left, scale, line = 150, 8, 17
     wide, high = scale * WIDE + 14, scale * 8 + 20 + line * len(rows)
@@ -138,14 +138,14 @@ def picture(path: Path, frames: np.ndarray, rows: dict[str, tuple[np.ndarray, np
             x = left + t * wide
             parts.append(image(x, y, scale, 1 - frames[t, n, 0]))
             parts.append(border(x, y, scale * WIDE, scale * 8))
-        for k, (name, (said, truth)) in enumerate(rows.items()):
+        for k, (name, (answers, truth)) in enumerate(rows.items()):
             base = y + 8 * scale + line * (k + 1)
             parts.append(text(left - 12, base, name, "end"))
             for t in range(FRAMES):
-                colour = INK if said[t, n] == truth[n] else WRONG
+                colour = INK if answers[t, n] == truth[n] else WRONG
                 middle = left + t * wide + scale * WIDE / 2
-                parts.append(text(middle, base, str(said[t, n]), fill=colour))
-    title = "What films show, frame by frame, where half of the pixels drop out (red: wrong)"
+                parts.append(text(middle, base, str(answers[t, n]), fill=colour))
+    title = "Labels of films, frame by frame, with half of the pixels dropped (red: wrong)"
     page(path, left + FRAMES * wide + 10, 50 + frames.shape[1] * high, title, parts)
 
 
@@ -155,16 +155,20 @@ def main(argv: Sequence[str] | None = None) -> Result:
     data, weights, draws, testing = np.random.default_rng(args.seed).spawn(4)
     training, held_out = digits(data)
 
-    film, single = Video(weights), Video(weights)
-    train(film, lambda: films(training, FILMS, draws), steps)
-    train(single, lambda: alone(films(training, FILMS, draws)), steps)
+    video, cnn_alone = Video(weights), Video(weights)
+    train(video, lambda: films(training, FILMS, draws), steps)
+    train(cnn_alone, lambda: single_frames(films(training, FILMS, draws)), steps)
 
     test = films(held_out, 2000, testing)
+    answered = {
+        "": labels(video, test),
+        ", CNN alone": labels(cnn_alone, single_frames(test)),
+    }
     rows = {}
-    for who, said in (("", labels(film, test)), (", CNN alone", labels(single, alone(test)))):
-        rows[f"direction{who}"] = DIRECTIONS[said[1]], DIRECTIONS[test.direction]
-        rows[f"digit{who}"] = said[0], test.digit
-    right = {name: (said == truth).mean(axis=1) for name, (said, truth) in rows.items()}
+    for suffix, (digit, direction) in answered.items():
+        rows[f"direction{suffix}"] = DIRECTIONS[direction], DIRECTIONS[test.direction]
+        rows[f"digit{suffix}"] = digit, test.digit
+    right = {name: (answers == truth).mean(axis=1) for name, (answers, truth) in rows.items()}
     print(f"{'right in frame':<22}" + "".join(f"{t + 1:8}" for t in range(FRAMES)))
     for name, shares in right.items():
         print(f"{name:<22}" + "".join(f"{share:8.1%}" for share in shares))
@@ -173,15 +177,15 @@ def main(argv: Sequence[str] | None = None) -> Result:
     picture(
         args.out / "e08_moving_digits.svg",
         test.frames[:, first],
-        {name: (said[:, first], truth[first]) for name, (said, truth) in rows.items()},
+        {name: (answers[:, first], truth[first]) for name, (answers, truth) in rows.items()},
     )
     least = right["direction"][3:].min()
     blind = max(right["direction"][0], *right["direction, CNN alone"])
     digit, digit_alone = right["digit"][-1], right["digit, CNN alone"][-1]
-    bar = 0.6 if args.quick else 0.98
+    target = 0.6 if args.quick else 0.98
     checks = {
-        f"the direction: at least {bar:.0%} from frame 4 on": bool(least >= bar),
-        "one frame does not show it: at most 5 points above chance": bool(
+        f"the direction: at least {target:.0%} from frame 4 on": bool(least >= target),
+        "the direction from one frame: at most 5 points above chance": bool(
             blind <= 1 / len(DIRECTIONS) + 0.05
         ),
     }

@@ -1,24 +1,24 @@
-"""Exploding and vanishing gradients: what fifty steps do to an error signal.
+"""Exploding and vanishing gradients: what happens to a gradient over fifty steps.
 
     h_t = phi(W h_{t-1} + x_t),   L = u . h_T  with |u| = 1
 
     dL/dh_1 = W^T D_2 W^T D_3 ... W^T D_T u,   D_t = diag(phi'(W h_{t-1} + x_t))
 
-With one unit and no phi that is w^(T-1): 1.1^50 = 117.4 and 0.9^50 = 0.00515: fifty factors,
-so T = 51. With a matrix every step scales by between its smallest and
-its largest singular value:
+With one unit and no phi this is w^(T-1): 1.1^50 = 117.4 and 0.9^50 = 0.00515, for T = 51. With a
+matrix, every step scales the gradient by a factor between its smallest and largest singular value:
 
     smallest^(T-1) <= |dL/dh_1| <= largest^(T-1)
 
-So all below 1 has to vanish and all above 1 has to explode. Between the two the largest one alone
-decides nothing: it is needed for an explosion, but in the long run the eigenvalues count, and a
-random matrix whose largest singular value is 1.5 still vanishes. A tanh adds D_t <= 1: where it
-saturates the gradient vanishes in spite of a W that explodes.
+If all singular values are below 1, the gradient vanishes. If all are above 1, it explodes. In
+between, a largest singular value above 1 allows an explosion but does not prove one: over many
+steps the eigenvalues decide. A random matrix with a largest singular value of 1.5 still makes the
+gradient vanish. A tanh adds factors D_t <= 1. If it saturates, the gradient vanishes even when W
+alone would make it explode.
 
-The way out is a path with a factor near 1: an LSTM's cell passes dL/dc_t on times the forget gate,
-a GRU's state times its update gate. The second picture has the three of them.
+The remedy is a path with a factor near 1. An LSTM multiplies dL/dc_t by its forget gate, and a GRU
+multiplies the gradient of its state by its update gate. The second picture compares all three nets.
 
-The run takes seconds, with --quick or without.
+The run takes a few seconds, with --quick or without.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from common import Result, arguments
+from tinygrad_rnn.viz import GradientFlow
 
 T = 51  # 50 steps from h_1 to h_T
 UNITS = 16
@@ -37,8 +38,8 @@ UNITS = 16
 # ── the nets ─────────────────────────────────────────────────────────────────────────────
 
 
-def flow(W: np.ndarray, x: np.ndarray, phi: Callable[[tg.Tensor], tg.Tensor]) -> tg.GradientFlow:
-    """The gradient's way back through h_t = phi(W h_{t-1} + x_t), from u . h_T to h_1."""
+def flow(W: np.ndarray, x: np.ndarray, phi: Callable[[tg.Tensor], tg.Tensor]) -> GradientFlow:
+    """Follow the gradient back through h_t = phi(W h_{t-1} + x_t), from u . h_T to h_1."""
     W_hh = tg.Tensor(W, requires_grad=True, name="W_hh")
     h = tg.Tensor(np.zeros(len(W)), name="h_0")
     for _, x_t in tg.steps(x):
@@ -49,11 +50,11 @@ def flow(W: np.ndarray, x: np.ndarray, phi: Callable[[tg.Tensor], tg.Tensor]) ->
 
 
 def linear(z: tg.Tensor) -> tg.Tensor:
-    return +z
+    return +z  # an operation of its own, so that h_t gets a node of its own
 
 
 def cells(rng: np.random.Generator) -> dict[str, tg.nn.Module]:
-    """One of each kind; the LSTM with the usual forget-gate bias of 1."""
+    """Return one net of each kind; the LSTM has the usual forget bias of 1."""
     RNN, GRU, LSTM = (
         kind(8, UNITS, rng=rng, dtype=np.float64) for kind in (tg.nn.RNN, tg.nn.GRU, tg.nn.LSTM)
     )
@@ -63,17 +64,19 @@ def cells(rng: np.random.Generator) -> dict[str, tg.nn.Module]:
     return {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
 
 
-# ── measured ─────────────────────────────────────────────────────────────────────────────
+# ── results ──────────────────────────────────────────────────────────────────────────────
 
 
-def through(flow: tg.GradientFlow) -> float:
-    """What is left of the last state's gradient at the first: |dL/dh_1| / |dL/dh_T|."""
+def remaining(flow: GradientFlow) -> float:
+    """Return the part of the gradient that reaches the first state, |dL/dh_1| / |dL/dh_T|."""
     return float(flow.norms[0] / flow.norms[-1])
 
 
-def stretch(flow: tg.GradientFlow) -> float:
-    """What a step does to a gradient of any direction: the root mean square of the singular values
-    of dh_t/dh_{t-1}, over all steps."""
+def mean_factor(flow: GradientFlow) -> float:
+    """Return the root mean square of the singular values of dh_t/dh_{t-1}, over all steps.
+
+    It is the factor by which a step scales a gradient of random direction.
+    """
     values = [flow.jacobian(t, t - 1).singular_values for t in range(1, T)]
     return float(np.sqrt(np.mean(np.square(values))))
 
@@ -85,15 +88,15 @@ def main(argv: Sequence[str] | None = None) -> Result:
     Q = tg.nn.init.orthogonal((UNITS, UNITS), dtype=np.float64, rng=rng)
     R = rng.normal(size=(UNITS, UNITS))
     R *= 1.5 / np.linalg.norm(R, 2)  # the largest singular value becomes 1.5
-    silence, noise = np.zeros((T, UNITS)), rng.normal(size=(T, UNITS))
+    zeros, noise = np.zeros((T, UNITS)), rng.normal(size=(T, UNITS))
 
     flows = {
-        "w = 1.1": flow(np.array([[1.1]]), silence[:, :1], linear),
-        "w = 0.9": flow(np.array([[0.9]]), silence[:, :1], linear),
-        "W: all values 1.1": flow(1.1 * Q, silence, linear),
-        "W: all values 0.9": flow(0.9 * Q, silence, linear),
-        "W random, largest 1.5": flow(R, silence, linear),
-        "1.1, tanh, no input": flow(1.1 * Q, silence, tg.tanh),
+        "w = 1.1": flow(np.array([[1.1]]), zeros[:, :1], linear),
+        "w = 0.9": flow(np.array([[0.9]]), zeros[:, :1], linear),
+        "W: all values 1.1": flow(1.1 * Q, zeros, linear),
+        "W: all values 0.9": flow(0.9 * Q, zeros, linear),
+        "W random, largest 1.5": flow(R, zeros, linear),
+        "1.1, tanh, no input": flow(1.1 * Q, zeros, tg.tanh),
         "1.1, tanh, input": flow(1.1 * Q, noise, tg.tanh),
         "1.1, tanh, input x 4": flow(1.1 * Q, 4 * noise, tg.tanh),
     }
@@ -108,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> Result:
     )
     print("singular values of dh_t/dh_{t-1}, root mean square over all steps:")
     for name in ("1.1, tanh, no input", "1.1, tanh, input", "1.1, tanh, input x 4"):
-        print(f"    {name:<22}{stretch(flows[name]):.2f}")
+        print(f"    {name:<22}{mean_factor(flows[name]):.2f}")
 
     x = rng.normal(size=(T, 1, 8))
     nets = cells(rng)
@@ -119,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> Result:
     comparison.save(args.out / "e10_vanishing_cells.svg")
     print(f"\n{comparison}")
 
-    left = {name: through(f) for name, f in {**flows, **gated}.items()}
+    left = {name: remaining(f) for name, f in {**flows, **gated}.items()}
     n = T - 1
     return Result(
         measured=f"1.1^{n} = {left['w = 1.1']:.4g}, 0.9^{n} = {left['w = 0.9']:.3g}; "
@@ -130,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> Result:
             f"w = 1.1 and 0.9: 1.1^{n} and 0.9^{n}": bool(
                 np.allclose([left["w = 1.1"], left["w = 0.9"]], [1.1**n, 0.9**n])
             ),
-            "a W of equal singular values: the same two numbers": bool(
+            "W with equal singular values: the same two numbers": bool(
                 np.allclose(
                     [left["W: all values 1.1"], left["W: all values 0.9"]], [1.1**n, 0.9**n]
                 )
@@ -138,16 +141,16 @@ def main(argv: Sequence[str] | None = None) -> Result:
             "the Jacobian of one linear step has the singular values of W": bool(
                 np.allclose(one_step, np.linalg.svd(R, compute_uv=False))
             ),
-            "a largest singular value of 1.5, eigenvalues below 1: it vanishes": bool(
+            "largest singular value 1.5, eigenvalues below 1: the gradient vanishes": bool(
                 radius < 1 and left["W random, largest 1.5"] < 0.1
             ),
-            "an input turns the explosion under tanh into vanishing, a larger one more so": (
+            "with tanh, an input makes the gradient vanish, and a larger input more so": (
                 left["1.1, tanh, no input"]
                 > 1
                 > left["1.1, tanh, input"]
                 > 10 * left["1.1, tanh, input x 4"]
             ),
-            "GRU and LSTM let through at least 1000 times what the RNN does": (
+            "GRU and LSTM keep at least 1000 times as much gradient as the RNN": (
                 min(left["GRU"], left["LSTM"]) > 1000 * left["RNN"]
             ),
         },

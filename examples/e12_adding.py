@@ -1,18 +1,19 @@
-"""The adding problem: two numbers far apart, and which remedies let a net learn to add them.
+"""The adding problem: which remedies let a net add two numbers that are far apart?
 
     x_t = [u_t, m_t]    u_t from U(0, 1); m_t = 1 at two steps, one in each half, and 0 elsewhere
-    y   = the sum of the two marked u_t, asked for after the last step
+    y   = the sum of the two marked u_t, after the last step
 
-Whoever answers with the mean, 1, has a squared error of 2/12 = 0.167. To do better, a net has to
-keep a number for up to T steps, and to learn it, a gradient has to come back as far:
+A net that always answers with the mean, 1, has a squared error of 2/12 = 0.167. To do better, a net
+has to keep a number for up to T steps. To learn that, the gradient has to come back just as far:
 
-    tanh RNN    h_t = tanh(W x_t + U h_{t-1} + b)           clipped: nothing explodes, all vanishes
-    IRNN        h_t = relu(W x_t + U h_{t-1} + b)           U = I and b = 0 at first: h_t = h_{t-1}
-    LSTM        c_t = f_t c_{t-1} + i_t g_t                 bias of f 1 at first: f_t near 1
+    tanh RNN    h_t = tanh(W x_t + U h_{t-1} + b)           clipped, so it only vanishes
+    IRNN        h_t = relu(W x_t + U h_{t-1} + b)           starts with U = I, b = 0: h_t = h_{t-1}
+    LSTM        c_t = f_t c_{t-1} + i_t g_t                 forget bias starts at 1: f_t near 1
     GRU         h_t = (1 - z_t) n_t + z_t h_{t-1}           z_t decides
 
-Each is trained until the squared error on sequences for validation is below 0.015; what is scored
-are others. Clipping does for the tanh RNN what e14 shows, and no more: it makes no gradient longer.
+We train each net until its squared error on validation sequences is below 0.015. The score comes
+from other sequences. Clipping stops explosions (see e14). It cannot make a vanished gradient
+larger.
 
 Sources: the problem: Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural Computation 9
 (1997), sec. 5.4; the IRNN: Le, Jaitly and Hinton, arXiv:1504.00941.
@@ -26,17 +27,17 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from common import Result, arguments, stacked
-from tinygrad_rnn.viz.curve import curves
+from tinygrad_rnn.viz import curves
 
 HIDDEN, BATCH = 64, 32
-EVERY, ENOUGH = 50, 0.015  # how often the validation error is measured, and where training stops
-HIGHEST = 0.3  # in the picture: a ReLU net may leap to hundreds and come back
+EVERY, ENOUGH = 50, 0.015  # measure the validation error so often; stop when it is below
+HIGHEST = 0.3  # the top of the picture: a ReLU net may jump to hundreds and come back
 
 # ── the nets ─────────────────────────────────────────────────────────────────────────────
 
 
 class Adder(tg.nn.Module):
-    """x (T, N, 2) -> answers (N,), from the state after the last step."""
+    """Map x (T, N, 2) to answers (N,), from the state after the last step."""
 
     def __init__(self, kind: str, rng: np.random.Generator):
         if kind == "IRNN":
@@ -56,14 +57,14 @@ class Adder(tg.nn.Module):
 
 
 def learning_rate(kind: str, T: int) -> float:
-    """With 0.0003, 0.002 or 0.005 the tanh RNN ends where it does with this rate: at the mean."""
+    """Return a good rate. The tanh RNN stays at the mean with 0.0003, 0.002 and 0.005 as well."""
     if kind == "IRNN":
         return 0.0005 if T > 100 else 0.001
     return 0.001 if kind == "tanh RNN" else 0.005
 
 
 def sums(rng: np.random.Generator, T: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences (T, count, 2), and for each the sum of its two marked numbers."""
+    """Draw sequences (T, count, 2), and compute the sum of the two marked numbers of each."""
     numbers, marks = rng.uniform(0, 1, size=(T, count)), np.zeros((T, count))
     each = np.arange(count)
     first, second = rng.integers(T // 2, size=count), rng.integers(T // 2, T, size=count)
@@ -76,16 +77,20 @@ def error(model: Adder, x: np.ndarray, y: np.ndarray) -> float:
         return float(((model(x).data - y) ** 2).mean())
 
 
-# ── measured ─────────────────────────────────────────────────────────────────────────────
+# ── training ─────────────────────────────────────────────────────────────────────────────
 
 
 def train(
     kind: str, T: int, most: int, seed: int, enough: float = ENOUGH
 ) -> tuple[list[tuple[int, float]], float]:
-    """The validation error every 50 steps until it is small enough, and the error on new sums."""
+    """Train for at most ``most`` steps, until the validation error is below ``enough``.
+
+    Returns:
+        Pairs of a step and the validation error after it; and the error on new sums.
+    """
     weights, data, validation, test = np.random.default_rng(seed).spawn(4)
     model = Adder(kind, weights)
-    known, new = sums(validation, T, 500), sums(test, T, 2000)
+    validation_set, test_set = sums(validation, T, 500), sums(test, T, 2000)
     curve: list[tuple[int, float]] = []
 
     optimizer = tg.optim.Adam(model.parameters(), lr=learning_rate(kind, T))
@@ -97,32 +102,32 @@ def train(
         tg.optim.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if step % EVERY == 0:
-            curve.append((step, error(model, *known)))
+            curve.append((step, error(model, *validation_set)))
             if curve[-1][1] < enough:
                 break
-    scored = error(model, *new)
-    print(f"T = {T:<5}{kind:<10}{curve[-1][0]:>6} steps    squared error {scored:.4f}", flush=True)
-    return curve, scored
+    score = error(model, *test_set)
+    print(f"T = {T:<5}{kind:<10}{curve[-1][0]:>6} steps    squared error {score:.4f}", flush=True)
+    return curve, score
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
     args = arguments(argv, __doc__)
     lengths, hard, most = ((20,), 20, 1000) if args.quick else ((50, 100, 200), 100, 8000)
-    learned: dict[int, dict[str, list[tuple[int, float]]]] = {}
-    scored, checks = {}, {}
+    learning: dict[int, dict[str, list[tuple[int, float]]]] = {}  # by T and net
+    scores, checks = {}, {}
     for T in lengths:
-        learned[T] = {}
+        learning[T] = {}
         for kind in ("GRU", "LSTM", "IRNN"):
-            learned[T][kind], scored[kind, T] = train(kind, T, most, args.seed)
-        reached = max(scored[kind, T] for kind in learned[T])
-        checks[f"T = {T}: GRU, LSTM and IRNN < 0.02"] = reached < 0.02
-    longer = 3 * learned[hard]["LSTM"][-1][0]
-    learned[hard]["tanh RNN"], scored["tanh RNN", hard] = train(
+            learning[T][kind], scores[kind, T] = train(kind, T, most, args.seed)
+        worst = max(scores[kind, T] for kind in learning[T])
+        checks[f"T = {T}: GRU, LSTM and IRNN < 0.02"] = worst < 0.02
+    longer = 3 * learning[hard]["LSTM"][-1][0]
+    learning[hard]["tanh RNN"], scores["tanh RNN", hard] = train(
         "tanh RNN", hard, longer, args.seed, enough=0.0
     )
-    lowest = min(error for _, error in learned[hard]["tanh RNN"])
+    lowest = min(error for _, error in learning[hard]["tanh RNN"])
     checks[f"T = {hard}: a tanh RNN > 0.1, at every measurement of {longer:,} steps"] = (
-        min(lowest, scored["tanh RNN", hard]) > 0.1
+        min(lowest, scores["tanh RNN", hard]) > 0.1
     )
     unit = f"squared error (the mean: 0.167), drawn up to {HIGHEST}"
     stacked(
@@ -133,17 +138,17 @@ def main(argv: Sequence[str] | None = None) -> Result:
                 unit,
                 {kind: [(k, min(e, HIGHEST)) for k, e in line] for kind, line in lines.items()},
             )
-            for T, lines in learned.items()
+            for T, lines in learning.items()
         ],
     )
     steps = "; ".join(
-        f"{kind} " + ", ".join(f"{learned[T][kind][-1][0]:,}" for T in lengths)
+        f"{kind} " + ", ".join(f"{learning[T][kind][-1][0]:,}" for T in lengths)
         for kind in ("GRU", "LSTM", "IRNN")
     )
-    worst = max(scored[kind, T] for kind, T in scored if kind != "tanh RNN")
+    worst = max(scores[kind, T] for kind, T in scores if kind != "tanh RNN")
     return Result(
         f"steps at T = {', '.join(map(str, lengths))}: {steps}; largest error {worst:.4f}; tanh "
-        f"RNN {scored['tanh RNN', hard]:.3f} after {longer:,} (T = {hard})",
+        f"RNN {scores['tanh RNN', hard]:.3f} after {longer:,} (T = {hard})",
         checks,
     ).report()
 

@@ -1,21 +1,22 @@
 """A recurrent net as a dynamical system: sinks, sources, basins, and where its gradient goes.
 
-A net without input is one function applied again and again, h_t = f(h_{t-1}), and its gradient is
-the slope of the iterated function f^n = f(f(...f(x))):
+A net without input applies one function again and again: h_t = f(h_{t-1}). Its gradient is the
+slope of the iterated function f^n = f(f(...f(x))):
 
     (f^n)'(x) = f'(x_{n-1}) ... f'(x_1) f'(x_0)
 
-1. f(x) = 3.5 x (1 - x): the more often it is applied, the steeper. The largest slope of f^n in
-   [0, 1] is 3.5^n, while at most x it becomes tiny: nearly every x goes to the same four values.
-2. f(x) = x^2 + 0.15: two fixed points x = f(x). One with |f'| < 1 is a sink (an attractor): all
-   around it comes closer. One with |f'| > 1 is a source: all around it leaves. They are 0.184 and
-   0.816.
-3. h_t = tanh(W h_{t-1} + b) with two units: several sinks, each with a basin, the starts that end
-   in it. Inside a basin the end does not depend on the start: dh_n/dh_0 goes to 0. On the border
-   between two of them the smallest push decides the end: there dh_n/dh_0 explodes.
+1. f(x) = 3.5 x (1 - x) becomes steeper with every application. The largest slope of f^n in [0, 1]
+   is 3.5^n. But at most x the slope becomes tiny, because almost every x goes to the same four
+   values.
+2. f(x) = x^2 + 0.15 has two fixed points x = f(x). A fixed point with |f'| < 1 is a sink (an
+   attractor): nearby points come closer. One with |f'| > 1 is a source: nearby points move away.
+   The sink is 0.184 and the source is 0.816.
+3. h_t = tanh(W h_{t-1} + b) with two units has several sinks. The basin of a sink is the set of
+   starts that end in it. Inside a basin the end does not depend on the start, and dh_n/dh_0 goes to
+   0. On the border between two basins a tiny push decides the end, and dh_n/dh_0 explodes.
 
-So where an RNN keeps one of several things in mind for long, it keeps it as one of its sinks, and
-learns from the past where its state crosses a border, or not at all.
+So an RNN that remembers one of several things for a long time keeps it as one of its sinks. A
+gradient from the distant past reaches it only where the state is near a border.
 """
 
 from __future__ import annotations
@@ -29,10 +30,14 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from common import Result, arguments
-from svg import png, text
-from tinygrad_rnn.viz.style import FONT, GRADIENT, HUES, INK, mixed
+from svg import FONT, INK, png, text
 
 Function = Callable[[Any], Any]
+
+#: Colours of lines and basins that colour-blind people can tell apart, and a ramp for gradients
+#: that begins with white, for a gradient that has vanished.
+HUES = ("#d07a00", "#3f9fd8", "#009e73", "#c96a9b", "#3b6fc9", "#c4551a", "#938000", "#7d6bb8")
+RAMP = ("#ffffff", "#f6ab4d", "#ec7754", "#cc4778", "#9c179e", "#5601a4", "#0d0887")
 
 # ── the systems ──────────────────────────────────────────────────────────────────────────
 
@@ -46,7 +51,7 @@ def parabola(x: Any) -> Any:
 
 
 def small_rnn(rng: np.random.Generator) -> Function:
-    """Two units that each hold on to their own sign, and turn each other."""
+    """Return a step of two units. Each keeps its own sign, and pulls at the other unit."""
     W = np.array([[2.2, -0.5], [0.5, 2.2]]) + 0.05 * rng.normal(size=(2, 2))
     b = 0.05 * rng.normal(size=2)
     return lambda h: tg.tanh(h @ W.T + b)
@@ -59,7 +64,7 @@ def iterated(f: Function, x: Any, n: int) -> Any:
 
 
 def jacobian_norms(f: Function, starts: np.ndarray, n: int) -> np.ndarray:
-    """|dh_n/dh_0|, the Frobenius norm, for many starts (N, D) at once: a sweep for each unit."""
+    """Return the Frobenius norm |dh_n/dh_0| for many starts (N, D), one sweep for each unit."""
     h_0 = tg.Tensor(starts, requires_grad=True)
     h_n = iterated(f, h_0, n)
     rows = [tg.grad(tg.sum(h_n[:, k]), h_0).data for k in range(starts.shape[1])]
@@ -67,7 +72,7 @@ def jacobian_norms(f: Function, starts: np.ndarray, n: int) -> np.ndarray:
 
 
 def fixed_point(f: Function, x: float) -> tuple[float, float]:
-    """The x = f(x) that Newton's method finds from here, and the slope f'(x) there."""
+    """Find an x = f(x) by Newton's method, starting from ``x``; return it and the slope f'(x)."""
     for _ in range(20):
         y, slope = tg.value_and_grad(f)(tg.Tensor(x))
         x -= (y.item() - x) / (slope.item() - 1)
@@ -75,14 +80,14 @@ def fixed_point(f: Function, x: float) -> tuple[float, float]:
 
 
 def basins(f: Function, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The sinks (K, D) that the starts end in, and for each start which one (N,)."""
-    ends = iterated(f, starts, 2000).round(4) + 0.0  # a -0.0 would count as another place
+    """Return the sinks (K, D), and for each start the number of the sink it ends in (N,)."""
+    ends = iterated(f, starts, 2000).round(4) + 0.0  # turns -0.0 into 0.0, to count one sink
     sinks, which = np.unique(ends, axis=0, return_inverse=True)
     return sinks, which.reshape(-1)
 
 
 def on_the_border(f: Function, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """Halve the way between two starts of different basins until floats allow no more."""
+    """Find a border by bisection between two starts of different basins, to float precision."""
     for _ in range(60):
         middle = (inside + outside) / 2
         _, which = basins(f, np.stack([inside, middle, outside]))
@@ -90,7 +95,7 @@ def on_the_border(f: Function, inside: np.ndarray, outside: np.ndarray) -> np.nd
     return (inside + outside) / 2
 
 
-# ── measured ─────────────────────────────────────────────────────────────────────────────
+# ── results ──────────────────────────────────────────────────────────────────────────────
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
@@ -161,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> Result:
 
 
 def next_to_a_border(which: np.ndarray) -> np.ndarray:
-    """Whether another basin begins within two places, up, down, left or right."""
+    """Return whether another basin lies within two places up, down, left or right."""
     near = np.zeros(which.shape, bool)
     for shift in (-2, -1, 1, 2):
         for axis in (0, 1):
@@ -169,7 +174,7 @@ def next_to_a_border(which: np.ndarray) -> np.ndarray:
     return near
 
 
-# ── drawn ────────────────────────────────────────────────────────────────────────────────
+# ── the picture ──────────────────────────────────────────────────────────────────────────
 
 SIZE, GAP = 250, 46
 
@@ -184,7 +189,7 @@ def draw(
     sinks: np.ndarray,
     norms: dict[int, np.ndarray],
 ) -> None:
-    """Above the functions of one number, below the basins and the gradients of the RNN."""
+    """Draw the functions of one number at the top, the RNN's basins and gradients below."""
     curves = {f"n = {n}": (x, iterated(logistic, x, n)) for n in (1, 2, 4)}
     paths = {}
     for start in (0.0, 0.6, source - 0.01, source, source + 0.01, -0.5):
@@ -205,7 +210,7 @@ def draw(
     ]
     for n in (5, 10, 20):
         fraction = np.clip((np.log10(np.maximum(norms[n], 1e-12)) + 4) / 8, 0, 1)
-        shades = np.array([_rgb(_ramp(k / 255)) for k in range(256)])
+        shades = _ramp(np.arange(256) / 255)
         picture = shades[(255 * fraction).round().astype(int)].reshape(side, side, 3)
         panels.append(_image(f"|dh_n/dh_0| after n = {n} steps", picture))
     parts = [
@@ -215,8 +220,9 @@ def draw(
     ]
     width, height = 40 + 3 * (SIZE + GAP), 2 * (SIZE + 70) + 70
     parts += [  # the legend of the three maps
-        f'<rect x="{40 + 2 * k}" y="{height - 34}" width="3" height="10" fill="{_ramp(k / 127)}"/>'
-        for k in range(128)
+        f'<rect x="{40 + 2 * k}" y="{height - 34}" width="3" height="10" '
+        f'fill="#{bytes(shade).hex()}"/>'
+        for k, shade in enumerate(_ramp(np.arange(128) / 127).tolist())
     ]
     parts.append(
         text(40, height - 10, "1e-4 and less", "start") + text(296, height - 10, "1e4", "end")
@@ -258,7 +264,7 @@ def _plot(
 
 
 def _image(title: str, rgb: np.ndarray) -> str:
-    """An array (rows, columns, 3) as a PNG within the SVG."""
+    """Return an array (rows, columns, 3) as a PNG inside the SVG."""
     return (
         text(0, -8, title, "start")
         + f'<image width="{SIZE}" height="{SIZE}" style="image-rendering:pixelated" '
@@ -272,18 +278,20 @@ def _frame(fill: str) -> str:
 
 
 def _dot(x: float, y: float, colour: str) -> str:
-    """A mark at a state, in a map from -1.5 to 1.5."""
+    """Return a mark at a state, in a map from -1.5 to 1.5."""
     place = SIZE * (x + 1.5) / 3, SIZE * (1.5 - y) / 3
     return f'<circle cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="4" fill="{colour}" stroke="{INK}"/>'
 
 
-def _rgb(colour: str) -> list[int]:
-    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+def _rgb(colour: str) -> np.ndarray:
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
 
 
-def _ramp(fraction: float) -> str:
-    """From white, where the gradient has vanished, through the library's colours of gradients."""
-    return mixed(("#ffffff", *GRADIENT), fraction)
+def _ramp(fractions: np.ndarray) -> np.ndarray:
+    """Return the colours (N, 3), from 0 to 255, at fractions (N,) of the way along RAMP."""
+    ends = np.array([_rgb(colour) for colour in RAMP])
+    places = np.linspace(0, 1, len(RAMP))
+    return np.stack([np.interp(fractions, places, end) for end in ends.T], -1).round().astype(int)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
-"""Clipping: on a net whose gradient explodes, plain gradient descent overflows; clipped, it learns.
+"""Clipping: where the gradient explodes, plain gradient descent overflows, and clipping helps.
 
     h_t = relu(W_ih x_t + W_hh h_{t-1} + b),   W_hh = 1.05 I at first,   answer = v h_T + c
 
-The task is to add up T = 50 numbers. 1.05^50 = 11.5, so answers and gradients start far too large:
+The task is to add up T = 50 numbers. 1.05^50 = 11.5, so answers and gradients start far too large.
+We compare four updates:
 
-    plain       W = W - eta g                   one step leaps away and the next overflows
-    norm        g = g min(1, 1 / |g|)           the direction stays, the length is at most 1
-    always      g = g / |g|                     small gradients are made longer, too
-    value       g_i = g_i clipped to [-0.3, 0.3]    the direction changes: large elements all
-                                                become equal
+    plain       W = W - eta g                   one step jumps far away, and the next overflows
+    norm        g = g min(1, 1 / |g|)           keeps the direction; the norm is at most 1
+    always      g = g / |g|                     makes small gradients larger, too
+    value       g_i = g_i clipped to [-0.3, 0.3]    changes the direction: large elements become
+                                                equal
 
-eta falls linearly from 0.01 to 0, without which "always" would never come to rest: its steps have
-length eta even in the minimum. Clipping keeps a step from leaping; it does not bring vanished
-gradients back.
+eta falls linearly from 0.01 to 0. Otherwise "always" would never settle: its steps have length eta
+even at the minimum. Clipping keeps a step from jumping too far. It cannot make a vanished gradient
+larger.
 
 Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks",
 arXiv:1211.5063, alg. 1.
@@ -32,7 +33,7 @@ T, HIDDEN, RATE = 50, 16, 0.01
 
 
 class Adder(tg.nn.Module):
-    """x (T, N, 1) -> answers (N, 1), by a ReLU net that explodes."""
+    """Map x (T, N, 1) to answers (N, 1), by a ReLU net whose gradient explodes."""
 
     def __init__(self, rng: np.random.Generator):
         self.rnn = tg.nn.RNN(1, HIDDEN, nonlinearity="relu", rng=rng)
@@ -45,17 +46,17 @@ class Adder(tg.nn.Module):
 
 
 class AlwaysNormalised(tg.optim.SGD):
-    """Gradient descent in steps of length lr, whatever the gradient's: g = g / |g|."""
+    """Gradient descent with g = g / |g|: every step has length lr."""
 
     def step(self) -> None:
-        norm = tg.optim.clip_grad_norm_(self.params, math.inf)
+        norm = tg.optim.clip_grad_norm_(self.params, math.inf)  # measures, and clips nothing
         for parameter in self.params:
             parameter.grad = parameter.grad / np.float32(norm)
         super().step()
 
 
 def sums(rng: np.random.Generator, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers from U(0, 1), and a fifth of their sum."""
+    """Draw numbers (T, batch, 1) from U(0, 1); the target is a fifth of their sum."""
     x = rng.uniform(0, 1, size=(T, batch, 1)).astype(np.float32)
     return x, x.sum(0) / 5
 
@@ -63,14 +64,14 @@ def sums(rng: np.random.Generator, batch: int) -> tuple[np.ndarray, np.ndarray]:
 def main(argv: Sequence[str] | None = None) -> Result:
     args = arguments(argv, __doc__)
     steps = 300 if args.quick else 1000
-    ways = {
+    updates = {
         "plain": (tg.optim.SGD, {}),
         "norm": (tg.optim.SGD, {"max_norm": 1.0}),
         "always": (AlwaysNormalised, {}),
         "value": (tg.optim.SGD, {"max_value": 0.3}),
     }
     errors, curves = {}, {}
-    for name, (kind, clipping) in ways.items():
+    for name, (kind, clipping) in updates.items():
         weights, data, test = np.random.default_rng(args.seed).spawn(3)
         model = Adder(weights)
         optimizer = kind(model.parameters(), lr=RATE)
@@ -104,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> Result:
     parts = {name: np.array(curve).reshape(20, -1).mean(1) for name, curve in curves.items()}
     heat_map(
         args.out / "e14_clipping.svg",
-        "Clipped descents on an exploding net: log10 of the loss, in twenty stretches of the run",
+        "Clipped gradient descent on an exploding net: log10 of the mean loss in twenty parts",
         {"log10 loss": ([*parts], 20 * [""], np.log10([*parts.values()]))},
     )
     allowed = 1.0 if args.quick else 0.5

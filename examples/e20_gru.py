@@ -1,4 +1,4 @@
-"""The GRU in both conventions of each gate, and who means which.
+"""The GRU in both conventions of each gate, and which paper or framework uses which.
 
     r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)              reset gate
     z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z)              update gate
@@ -17,10 +17,11 @@
     z takes       Chung et al. 2014 (1412.3555)         -
                   Haiku; "Deep Learning from Scratch 2"
 
-Where the reset acts is a real difference: no change of weights makes one out of the other (unless
-U_n is diagonal and b_hn 0). Both learn; after the product, U h_{t-1} is one matrix product for all.
+The place of the reset is a real difference: no change of weights turns one form into the other
+(unless U_n is diagonal and b_hn is 0). Both forms learn. With the reset after the product,
+U h_{t-1} is a single matrix product for all gates.
 
-Task: name the first of 20 symbols, of four kinds, at the end.
+The task: after 20 symbols of four kinds, name the first one.
 """
 
 from __future__ import annotations
@@ -35,17 +36,17 @@ import tinygrad_rnn as tg
 from common import Result, arguments
 
 KINDS, UNITS, T, BATCH = 4, 24, 20, 64
-REMEMBER = 2.0  # the first bias of z where it keeps
+REMEMBER = 2.0  # the first bias of z, if z keeps the old state
 
 # ── the conventions ──────────────────────────────────────────────────────────────────────
 
 
 class TakesNew(tg.nn.GRU):
-    """A GRU of the same parameters in which z_t near 1 takes the new value, as in Chung et al."""
+    """A GRU with the same parameters in which z_t near 1 takes the new value, as in Chung et al."""
 
     def forward(self, x: Any, *, unroll: bool = False) -> Any:  # always unrolled
         W, U, b_i, b_h = self.parameters()
-        of_candidate = slice(2 * self.hidden_size, None)
+        candidate = slice(2 * self.hidden_size, None)  # its rows in U and b_h
         h, y = np.zeros((x.shape[1], self.hidden_size)), []
         for _, x_t in tg.steps(x):
             r_x, z_x, n_x = tg.split(tg.linear(x_t, W, b_i), 3, axis=-1)
@@ -54,14 +55,15 @@ class TakesNew(tg.nn.GRU):
             if self.reset_after:
                 n = tg.tanh(n_x + r * n_h)
             else:
-                n = tg.tanh(n_x + tg.linear(r * h, U[of_candidate], b_h[of_candidate]))
+                n = tg.tanh(n_x + tg.linear(r * h, U[candidate], b_h[candidate]))
             h = (1 - z) * h + z * n
             y.append(h)
         return tg.stack(y), h
 
 
+#: By name: the class, and whether the reset acts after the product.
 CONVENTIONS: dict[str, tuple[type[tg.nn.GRU], bool]] = {
-    "keeps, reset after": (tg.nn.GRU, True),  # by name: its class and where the reset acts
+    "keeps, reset after": (tg.nn.GRU, True),
     "keeps, reset before": (tg.nn.GRU, False),
     "takes, reset after": (TakesNew, True),
     "takes, reset before": (TakesNew, False),
@@ -69,10 +71,11 @@ CONVENTIONS: dict[str, tuple[type[tg.nn.GRU], bool]] = {
 
 
 def gru(convention: str, seed: int) -> tg.nn.GRU:
-    """The same first weights for all, but for the sign of z's where it takes the new value.
+    """Return a GRU. All conventions start with the same weights, except the sign of z's weights.
 
-    A bias lets it remember from the beginning, as forget-gate biases do; without one, the gradient
-    of the first symbol has vanished before it arrives, and nothing is learned in so few steps.
+    A bias for z makes the net remember from the start, as a forget bias does. Without it the
+    gradient vanishes before it reaches the first symbol, and the net learns nothing in so few
+    steps.
     """
     kind, reset_after = CONVENTIONS[convention]
     layer = kind(KINDS, UNITS, reset_after=reset_after, dtype=np.float64, rng=seed)
@@ -83,13 +86,15 @@ def gru(convention: str, seed: int) -> tg.nn.GRU:
 
 
 def negate_z(layer: tg.nn.GRU) -> None:
+    """Negate the weights and biases of z, in place."""
     for parameter in layer.parameters():
         value = parameter.numpy()
-        value[UNITS : 2 * UNITS] *= -1  # the rows are those of r, z, n
+        value[UNITS : 2 * UNITS] *= -1  # the rows of r, z, n stand in this order
         parameter.data = value
 
 
 def with_z_bias(layer: tg.nn.GRU, bias: float) -> tg.nn.GRU:
+    """Return a copy of the layer with another bias of z."""
     layer = copy.deepcopy(layer)
     value = layer.bias_ih_l0.numpy()
     value[UNITS : 2 * UNITS] = bias
@@ -101,13 +106,13 @@ def with_z_bias(layer: tg.nn.GRU, bias: float) -> tg.nn.GRU:
 
 
 def symbols(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """One-hot symbols (T, count, KINDS), and the first of each sequence."""
+    """Draw one-hot symbols (T, count, KINDS), and return the first symbol of each sequence too."""
     ids = rng.integers(KINDS, size=(T, count))
     return np.eye(KINDS)[ids], ids[0]
 
 
 def train(layer: tg.nn.GRU, steps: int, seed: int) -> tuple[list[float], float]:
-    """The losses of all steps, and the share of held-out sequences that are answered right."""
+    """Train; return the loss of every step, and the accuracy on held-out sequences."""
     data, held_out, first = np.random.default_rng(seed).spawn(3)
     out = tg.nn.Linear(UNITS, KINDS, dtype=np.float64, rng=first)
 
@@ -131,18 +136,18 @@ def train(layer: tg.nn.GRU, steps: int, seed: int) -> tuple[list[float], float]:
 
 def main(argv: Sequence[str] | None = None) -> Result:
     args = arguments(argv, __doc__)
-    steps, alike = (30, 30) if args.quick else (300, 50)
+    steps, compared = (30, 30) if args.quick else (300, 50)
     x, _ = symbols(np.random.default_rng(args.seed), 8)
 
     fresh = {name: gru(name, args.seed) for name in CONVENTIONS}
     y = {name: layer(x)[0].data for name, layer in fresh.items()}
-    apart_z = max(
+    difference_z = max(
         np.abs(y[f"keeps, reset {where}"] - y[f"takes, reset {where}"]).max()
         for where in ("before", "after")
     )
-    apart_reset = np.abs(y["keeps, reset after"] - y["keeps, reset before"]).max()
-    print(f"z negated, the other convention: h_t differ by {apart_z:.1e}")
-    print(f"same weights, reset before or after: h_t differ by up to {apart_reset:.2f}")
+    difference_reset = np.abs(y["keeps, reset after"] - y["keeps, reset before"]).max()
+    print(f"z negated, the other convention: h_t differ by {difference_z:.1e}")
+    print(f"same weights, reset before or after: h_t differ by up to {difference_reset:.2f}")
 
     flows = {}
     for bias in (3.0, -3.0):
@@ -155,24 +160,25 @@ def main(argv: Sequence[str] | None = None) -> Result:
     left = {name: float(flow.norms[0] / flow.norms[-1]) for name, flow in flows.items()}
 
     curves, right = {}, {}
-    for name, layer in fresh.items():  # those that take the new, only until it is clear: the same
+    for name, layer in fresh.items():
+        # The nets that take the new value run only for the steps whose losses are compared.
         curves[name], right[name] = train(
-            layer, alike if isinstance(layer, TakesNew) else steps, args.seed
+            layer, compared if isinstance(layer, TakesNew) else steps, args.seed
         )
         after = len(curves[name])
         print(f"z {name:<20}  step {after}: loss {curves[name][-1]:.4f}, right {right[name]:.1%}")
     drift = max(
         np.abs(
-            np.subtract(curves[f"keeps, reset {where}"][:alike], curves[f"takes, reset {where}"])
+            np.subtract(curves[f"keeps, reset {where}"][:compared], curves[f"takes, reset {where}"])
         ).max()
         for where in ("before", "after")
     )
     recalled = {where: right[f"keeps, reset {where}"] for where in ("before", "after")}
     checks = {
-        "negating z's weights gives the other convention: h_t to 1e-12": bool(apart_z < 1e-12),
-        f"and so it stays in training: the losses of {alike} steps to 1e-9": bool(drift < 1e-9),
-        "reset before and after are different functions": bool(apart_reset > 0.01),
-        "with a bias of 3 for z one remembers, the other forgets; with -3 the other way round": (
+        "negating z's weights gives the other convention: h_t to 1e-12": bool(difference_z < 1e-12),
+        f"they stay equal in training: the losses of {compared} steps to 1e-9": bool(drift < 1e-9),
+        "reset before and after are different functions": bool(difference_reset > 0.01),
+        "with a bias of +3 for z one remembers, the other forgets; with -3 the reverse": (
             min(left["z keeps, its bias +3"], left["z takes, its bias -3"])
             > 0.1
             > 1e-6
@@ -186,8 +192,8 @@ def main(argv: Sequence[str] | None = None) -> Result:
             min(recalled.values()) >= 0.99
         )
     return Result(
-        measured=f"z negated: the same h_t to {apart_z:.0e}, the same losses to {drift:.0e} over "
-        f"{alike} steps; right with reset after {recalled['after']:.1%}, before "
+        measured=f"z negated: the same h_t to {difference_z:.0e}, the same losses to {drift:.0e} "
+        f"over {compared} steps; right with reset after {recalled['after']:.1%}, before "
         f"{recalled['before']:.1%}; 19 steps back a bias of +3 for z leaves "
         f"{left['z keeps, its bias +3']:.2g} of the gradient where z keeps, "
         f"{left['z takes, its bias +3']:.0e} where it takes",

@@ -5,21 +5,21 @@
     LSTMP    the same, but for                           h_t = R (o tanh(c_t))
     answer   y_t = softmax(V h_t)                        the phone of frame t - 5
 
-With n cells, inputs of length d and gates that see h_t whole, an LSTM has 4n(d + n + 2) parameters:
-every further cell costs more than the one before. A projection R to r numbers makes that
-4n(d + r + 2) + rn: in the place of 96 cells 264, at the same number of parameters. What they tell
-each other has to go through r = 20 numbers, and so has the answer.
+With n cells and inputs of length d, an LSTM has 4n(d + n + 2) parameters, because every gate reads
+all of h_{t-1}. So each additional cell costs more than the one before. A projection R to r numbers
+changes this to 4n(d + r + 2) + rn. With the same number of parameters we get 264 cells instead of
+96. But the cells can only exchange r = 20 numbers, and the answer reads only these.
 
-Speech is generated (see formants.py): three formants glide from phone to phone, by speakers of whom
-each has a vocal tract, a loudness and a microphone of its own; nobody in the test was heard in
-training. One frame cannot show what a phone is: while a stop lasts, nothing sounds; a nasal is a
-murmur; and a "w" is a "uw" in passing. An MLP of as many parameters, on single frames, shows how
-far one gets without memory. The answers come five frames late, which lets a net that reads forward
-hear a little of what follows.
+The speech is generated (see formants.py): three formants glide from phone to phone. Each speaker
+has a vocal tract, a loudness and a microphone of their own, and no test speaker is in the training.
+One frame cannot show which phone it is. A stop is silent while it lasts, a nasal is a murmur, and a
+"w" is a short "uw". An MLP on single frames, with as many parameters, shows how well a net does
+without memory. The answers come five frames late, so that a net that reads forward hears a little
+of the future.
 
 The three nets see the same frames in the same steps. In the paper, with millions of parameters, the
-projection gains accuracy. Here it neither gains nor loses any: 2.75 times the cells, about as many
-frames right, and a step that takes longer, for what is done cell by cell is done for more of them.
+projection improves the accuracy. Here it makes no difference: 2.75 times the cells get about as
+many frames right. A step takes longer, because the elementwise work grows with the cells.
 
 Source: Sak, Senior and Beaufays, arXiv:1402.1128, sec. 2 (projection) and 3 (frames of 10 ms, the
 delay by 5); "Long Short-Term Memory Recurrent Neural Network Architectures for Large Scale Acoustic
@@ -37,10 +37,10 @@ import numpy as np
 import tinygrad_rnn as tg
 from common import Result, arguments
 from formants import CHANNELS, KINDS, NAMES, Speech, speech
-from svg import WRONG, border, image, inset, page, text
-from tinygrad_rnn.viz.curve import HEIGHT, curves
+from svg import WRONG, border, image, inset, page, size_of, text
+from tinygrad_rnn.viz import curves
 
-T, BATCH = 80, 32  # frames of an utterance, utterances of a step
+T, BATCH = 80, 32  # frames in an utterance, utterances in a step
 DELAY = 5  # frames
 LR = 0.01
 
@@ -48,12 +48,13 @@ LR = 0.01
 
 
 class Acoustic(tg.nn.Module):
-    """Frames (T, N, CHANNELS) -> scores (T - DELAY, N, phones), each given DELAY frames late."""
+    """Map frames (T, N, CHANNELS) to scores (T - DELAY, N, phones), each DELAY frames late."""
 
     def __init__(self, cells: int, projection: int, rng: np.random.Generator):
         self.lstm = tg.nn.LSTM(CHANNELS, cells, proj_size=projection, rng=rng)
         self.out = tg.nn.Linear(projection or cells, len(NAMES), rng=rng)
-        if projection:  # by default R and U are as small as if each saw all cells: too small
+        # By default R and U get values for inputs as long as the cells: too small here.
+        if projection:
             for name, weight in self.lstm.named_parameters():
                 if weight.ndim == 2:
                     gates = 1 if name.startswith("weight_hr") else 4
@@ -65,7 +66,7 @@ class Acoustic(tg.nn.Module):
 
 
 class Memoryless(tg.nn.Module):
-    """The same from each frame alone. It need not wait."""
+    """An MLP with the same outputs, from each frame alone. It has no delay."""
 
     def __init__(self, units: int, rng: np.random.Generator):
         self.mlp = tg.nn.Sequential(
@@ -84,7 +85,7 @@ UNITS, CELLS, PROJECTED_CELLS, PROJECTION = 196, 96, 264, 20
 
 
 def nets(rng: np.random.Generator) -> dict[str, tg.nn.Module]:
-    """The three of them, with the same number of parameters to a percent."""
+    """Return the three nets; their numbers of parameters differ by at most 1 %."""
     return {
         "MLP": Memoryless(UNITS, rng),
         "LSTM": Acoustic(CELLS, 0, rng),
@@ -92,28 +93,28 @@ def nets(rng: np.random.Generator) -> dict[str, tg.nn.Module]:
     }
 
 
-# ── measured ─────────────────────────────────────────────────────────────────────────────
+# ── training and scores ──────────────────────────────────────────────────────────────────
 
 
-def cross_entropy(model: tg.nn.Module, of: Speech) -> tg.Tensor:
-    scores = model(of.frames).reshape(-1, len(NAMES))
-    return tg.nn.cross_entropy(scores, of.phones[:-DELAY].reshape(-1))
+def cross_entropy(model: tg.nn.Module, utterances: Speech) -> tg.Tensor:
+    scores = model(utterances.frames).reshape(-1, len(NAMES))
+    return tg.nn.cross_entropy(scores, utterances.phones[:-DELAY].reshape(-1))
 
 
 def train(
     model: tg.nn.Module, seed: np.random.SeedSequence, steps: int, measured: int, unseen: Speech
 ) -> list[tuple[int, float]]:
-    """Adam on new speakers in every step.
+    """Train with Adam, on new speakers in every step.
 
     Args:
-        model: changed.
-        seed: of the speech; the same one gives every net the same.
-        steps: how many, of BATCH utterances each.
-        measured: how often on the way.
-        unseen: what is measured on. Nothing is chosen by it.
+        model: trained in place.
+        seed: of the speech; with the same seed every net hears the same.
+        steps: the number of steps, of BATCH utterances each.
+        measured: how many times to measure during the training.
+        unseen: test utterances. They only measure; they choose nothing.
 
     Returns:
-        Pairs of how many steps were made, and the percentage of ``unseen`` that is right then.
+        Pairs of a step and the percentage of ``unseen`` that is right after it.
     """
     rng = np.random.default_rng(seed)
     optimizer = tg.optim.Adam(model.parameters())
@@ -131,42 +132,42 @@ def train(
 
 
 def posteriors(model: tg.nn.Module, frames: np.ndarray) -> np.ndarray:
-    """(T - DELAY, N, phones) how likely each phone is in each frame."""
+    """Return the probability of each phone in each frame, (T - DELAY, N, phones)."""
     with tg.no_grad():
         return tg.softmax(model(frames)).data
 
 
-def right(model: tg.nn.Module, of: Speech) -> np.ndarray:
-    """(T - DELAY, N) in which frames the likeliest phone is the true one."""
-    return posteriors(model, of.frames).argmax(-1) == of.phones[:-DELAY]
+def right(model: tg.nn.Module, utterances: Speech) -> np.ndarray:
+    """Return for each frame (T - DELAY, N) whether the likeliest phone is the true one."""
+    return posteriors(model, utterances.frames).argmax(-1) == utterances.phones[:-DELAY]
 
 
-def milliseconds(model: tg.nn.Module, of: Speech) -> float:
-    """Of processor time, forward and back: the least of five."""
+def milliseconds(model: tg.nn.Module, utterances: Speech) -> float:
+    """Return the processor time of forward and backward: the shortest of five runs."""
     least = np.inf
     for _ in range(5):
         start = time.process_time()
-        cross_entropy(model, of).backward()
+        cross_entropy(model, utterances).backward()
         least = min(least, time.process_time() - start)
     model.zero_grad()
     return 1000 * least
 
 
 def kind(phones: np.ndarray) -> np.ndarray:
-    """Which of KINDS each phone is of, from 0."""
+    """Return the index in KINDS of each phone."""
     return np.searchsorted(np.cumsum(list(KINDS.values())), phones, side="right")
 
 
-def picture(path: Path, heard: Speech, likely: dict[str, np.ndarray], chart: str) -> None:
-    """An utterance, what each net takes its frames for, and how the nets learned.
+def picture(path: Path, utterance: Speech, answers: dict[str, np.ndarray], chart: str) -> None:
+    """Draw an utterance, the answers of each net, and the learning curves.
 
     Args:
         path: the SVG file.
-        heard: one utterance, frames (T, CHANNELS) and phones (T,).
-        likely: by the name of a net, the posteriors (T - DELAY, phones).
-        chart: an SVG file's text.
+        utterance: frames (T, CHANNELS) and phones (T,).
+        answers: by the name of a net, the posteriors (T - DELAY, phones).
+        chart: the SVG text of the learning curves.
     """
-    frames, phones = heard
+    frames, phones = utterance
     left, scale, y = 84, 10, 76
     begins = [0, *(np.flatnonzero(np.diff(phones)) + 1).tolist()]
     spans = list(zip(begins, [*begins[1:], len(phones)], strict=True))
@@ -179,11 +180,12 @@ def picture(path: Path, heard: Speech, likely: dict[str, np.ndarray], chart: str
     parts += [text(left - 8, y + 12, "4 kHz", "end")]
     parts += [text(left - 8, y + scale * CHANNELS - 2, "150 Hz", "end")]
     y += scale * CHANNELS + 36
-    for name, p in likely.items():
-        parts.append(text(left, y - 8, f"{name}: how likely each phone is", "start"))
+    for name, p in answers.items():
+        parts.append(text(left, y - 8, f"{name}: the probability of each phone", "start"))
         parts.append(image(left, y, scale, 1 - p.T))
         parts.append(border(left, y, scale * len(p), scale * len(NAMES)))
-        for k, phone in enumerate(NAMES):  # in two columns: a row is narrower than a letter is high
+        # The labels alternate between two columns, because rows are lower than letters.
+        for k, phone in enumerate(NAMES):
             parts.append(text(left - 8 - 30 * (k % 2), y + scale * (k + 1), phone, "end"))
         for begin, end in spans:
             end = min(end, len(p))
@@ -195,7 +197,7 @@ def picture(path: Path, heard: Speech, likely: dict[str, np.ndarray], chart: str
     title = (
         "A speaker never heard before, and the phone of every frame (outlined in red: the truth)"
     )
-    page(path, left + scale * len(phones) + 20, y - 16 + HEIGHT, title, parts)
+    page(path, left + scale * len(phones) + 20, y - 16 + size_of(chart)[1], title, parts)
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
@@ -209,11 +211,13 @@ def main(argv: Sequence[str] | None = None) -> Result:
 
     of_kind = kind(unseen.phones[:-DELAY])
     curve, hits, kinds, ms = {}, {}, {}, {}
-    print(f"{'':<8}parameters  ms a step      all" + "".join(f"{of:>9}" for of in KINDS))
+    print(f"{'':<8}parameters  ms a step      all" + "".join(f"{name:>9}" for name in KINDS))
     for name, net in models.items():
         curve[name] = train(net, training, steps, measured, few)
         hits[name] = right(net, unseen)
-        kinds[name] = {of: float(hits[name][of_kind == k].mean()) for k, of in enumerate(KINDS)}
+        kinds[name] = {
+            label: float(hits[name][of_kind == k].mean()) for k, label in enumerate(KINDS)
+        }
         ms[name] = milliseconds(net, batch)
         print(
             f"{name:<8}{sizes[name]:>10,}{ms[name]:>11.1f}{hits[name].mean():>9.1%}"
@@ -227,24 +231,24 @@ def main(argv: Sequence[str] | None = None) -> Result:
         f"LSTMP over LSTM: {gain:+.2f} points, standard error {error:.2f} over {speakers} speakers"
     )
 
-    shown = int(np.argmax([len(np.unique(said)) for said in of_kind.T]))  # most kinds
+    # Show the utterance with the most kinds of phones.
+    shown = int(np.argmax([len(np.unique(kinds_of_one)) for kinds_of_one in of_kind.T]))
     one = unseen.frames[:, [shown]]
     picture(
         args.out / "e22_acoustic_lstmp.svg",
         Speech(one[:, 0], unseen.phones[:, shown]),
         {name: posteriors(net, one)[:, 0] for name, net in models.items()},
-        curves("Learning", "% of the frames of unseen speakers that are right", curve),
+        curves("Learning", "% of frames right, unseen speakers", curve),
     )
     memory = min(share["LSTM"], share["LSTMP"])
     stops = min(kinds["LSTM"]["stops"], kinds["LSTMP"]["stops"])
     least, apart = (0.68, 0.08) if args.quick else (0.94, 0.25)
     checks = {
-        "parameters: the same number to 1 %": max(sizes.values()) <= 1.01 * min(sizes.values()),
+        "parameters: numbers differ by at most 1 %": max(sizes.values())
+        <= 1.01 * min(sizes.values()),
         f"LSTM and LSTMP: at least {least:.0%} of the frames": memory >= least,
         f"MLP: at least {100 * apart:.0f} points lower": share["MLP"] <= memory - apart,
-        "MLP: does not hear which stop it is, at most 40 % (chance 33 %)": (
-            kinds["MLP"]["stops"] <= 0.4
-        ),
+        "MLP: at most 40 % of the stops right (chance 33 %)": (kinds["MLP"]["stops"] <= 0.4),
     }
     if not args.quick:
         checks["LSTM and LSTMP: at least 80 % of the stops"] = stops >= 0.8

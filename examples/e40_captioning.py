@@ -1,43 +1,44 @@
-"""Image captioning: a CNN that sees and an RNN that writes, trained together.
+"""Image captioning: a CNN that reads a picture and an RNN that writes, trained together.
 
-    f_1 .. f_25 = CNN(picture)                                  what is seen at 5 x 5 places
+    f_1 .. f_25 = CNN(picture)                                  features of 5 x 5 places
     h_t = tanh(W x_t + U h_{t-1} + V z_t + b),   h_0 = 0        x_t: the word before
     y_t ~ softmax(O h_t)                                        the next one; the last is <END>
 
-The picture enters through a matrix of its own, V, at every step, in one of three ways:
+The picture enters every step through a matrix of its own, V, in one of three ways:
 
     image vector        z_t = relu(P [f_1 .. f_25] + p)         the same at every step
-    soft attention      z_t = sum_i a_ti f_i                    the mean of what is seen, by weights
-    hard attention      z_t = f_s,  s drawn from a_t            what is seen at one place
+    soft attention      z_t = sum_i a_ti f_i                    a weighted mean over all places
+    hard attention      z_t = f_s,  s drawn from a_t            the features of one place
                         a_ti = exp(e_ti) / sum_j exp(e_tj),     e_ti = w . tanh(Q h_{t-1} + K f_i)
 
-The state begins with zeros: what the RNN gets to know of the picture is what it looked at.
+The state starts at zero, so the RNN only knows the parts of the picture that it looked at.
 
-A draw has no derivative. Hard attention minimises its expected loss by an estimate (REINFORCE),
+A random draw has no derivative. Hard attention estimates the gradient of its expected loss by
+REINFORCE:
 
     d E[L] / d theta  ~  sum_t d L_t / d theta + (R_t - b_t) d log a_ts / d theta
     R_t = L_t + .. + L_T,   b_t a running mean of R_t
 
-It starts from the weights of soft attention. When it writes, the places are drawn as well.
+It starts from the weights of soft attention. It also draws the places when it writes.
 
 The scenes show one or two coloured things, shapes or digits of scikit-learn, on a grid of 4 pixels:
 
     green seven <END>
     red circle left of blue three <END>
 
-What is scored are other scenes, of the same digits; those of digits that were not trained on are
-counted apart. Each colour is never seen with one of the shapes and one of the digits: there is no
-red circle among the scenes of the training. Two things let attention name one all the same:
+We test on other scenes with the same digits, and separately on scenes with unseen digits. Each
+colour never occurs with one of the shapes and one of the digits in training: there is no red
+circle, for example. Two choices let attention name a red circle all the same:
 
-    form is seen in grey, and colour apart      one CNN for both learns each form in each colour
-    labels are smoothed                         while a net does not know the forms yet, it learns
-                                                that what is red is no circle; smoothed labels
-                                                rate all wrong words alike, and it unlearns that
+    form in grey, colour separate       A single CNN for both would learn each form in each colour.
+    smoothed labels                     Before a net knows the forms, it learns that red things are
+                                        never circles. Smoothed labels give all wrong words the same
+                                        target, so the net unlearns this.
 
-Of such scenes soft attention gets 99 % right with seeds 100 and 101. It is 60 % with one CNN (seed
-100), and 99 % and 84 % without smoothing.
+On scenes with such pairs, soft attention gets 99 % right with seeds 100 and 101. With a single CNN
+it gets 60 % (seed 100); without smoothing 99 % and 84 %.
 
-Source: Xu et al., "Show, Attend and Tell", arXiv:1502.03044, section 3.1, and 4.1 for the
+Sources: Xu et al., "Show, Attend and Tell", arXiv:1502.03044, section 3.1, and 4.1 for the
 estimate; Vinyals et al., "Show and Tell", arXiv:1411.4555; label smoothing: Szegedy et al.,
 arXiv:1512.00567, section 7.
 """
@@ -55,30 +56,30 @@ import tinygrad_rnn as tg
 from common import Result, arguments
 from digits import Digits, digits
 from scenes import COLOURS, DIGITS, SHAPES, SIZE, THING, Scene, cnn, scene
-from svg import WRONG, border, image, page, text
+from svg import INK, WRONG, border, image, page, text
 from tinygrad_rnn.text import Vocabulary
-from tinygrad_rnn.viz.style import INK
 
 WORDS = Vocabulary(["<END>", "left", "of", "above", *COLOURS, *SHAPES, *DIGITS])
 END = int(WORDS.encode(["<END>"])[0])  # it also stands before the first word
-LONGEST = 7  # words of a caption, END among them
+LONGEST = 7  # words of the longest caption, with END
+#: Pairs of a colour and a kind that never occur in training.
 NEVER = {*zip(COLOURS, SHAPES, strict=True), *zip(COLOURS, DIGITS[:4], strict=True)}
-PLACES, PIXELS = 5, SIZE // 5  # along an axis: how many, and how many pixels each
+PLACES, PIXELS = 5, SIZE // 5  # along an axis: the number of places, and the pixels of each
 BATCH = 64
 
 # ── the model ────────────────────────────────────────────────────────────────────────────
 
 
 class Captioner(tg.nn.Module):
-    """Pictures (N, 3, SIZE, SIZE) and the words before, (T, N), to scores (T, N, words).
+    """From pictures (N, 3, SIZE, SIZE) and the words before (T, N) to scores (T, N, words).
 
     Args:
-        looks: "image vector", "soft attention" or "hard attention".
+        kind: "image vector", "soft attention" or "hard attention".
         rng: a generator.
     """
 
-    def __init__(self, looks: str, rng: np.random.Generator):
-        self.hard = looks == "hard attention"
+    def __init__(self, kind: str, rng: np.random.Generator):
+        self.hard = kind == "hard attention"
         self.form = tg.nn.Sequential(
             cnn(rng, channels=1, features=96), tg.nn.Conv2d(96, 64, 1, rng=rng), tg.relu
         )
@@ -86,7 +87,7 @@ class Captioner(tg.nn.Module):
         self.colour = tg.nn.Conv2d(3, 8, PIXELS, stride=PIXELS, rng=rng)
         size = 64 + 8 + 2 * PLACES
         self.vector = self.attention = None
-        if looks == "image vector":
+        if kind == "image vector":
             self.vector = tg.nn.Linear(PLACES**2 * size, 128, rng=rng)
         else:
             self.attention = tg.nn.Attention(
@@ -98,64 +99,83 @@ class Captioner(tg.nn.Module):
         self.picture = tg.nn.Linear(size if self.attention else 128, 128, bias=False, rng=rng)
         self.out = tg.nn.Linear(128, len(WORDS), bias=False, rng=rng)
 
-    def seen(self, pictures: np.ndarray) -> tg.Tensor:
-        """f (N, 25, size): of each place its form, its colour, its row and its column."""
+    def features(self, pictures: np.ndarray) -> tg.Tensor:
+        """Return f (N, 25, size): the form, the colour, the row and the column of each place."""
         maps = self.form(pictures.max(axis=1, keepdims=True)), self.colour(pictures)
         form, colour = (y.reshape(*y.shape[:2], -1).swapaxes(1, 2) for y in maps)
         where = np.eye(PLACES, dtype=np.float32)[np.indices((PLACES, PLACES)).reshape(2, -1)]
         places = [np.broadcast_to(axis, (len(pictures), *axis.shape)) for axis in where]
         return tg.concatenate([self.norm(form), colour, *places], -1)
 
-    def see(self, pictures: np.ndarray) -> Callable[[tg.Tensor], tuple[tg.Tensor, ...]]:
-        """h_{t-1} -> z_t, with attention also a_t, and log a_ts where it is hard."""
-        f = self.seen(pictures)
+    def reader(self, pictures: np.ndarray) -> Callable[[tg.Tensor], tuple[tg.Tensor, ...]]:
+        """Return a function from h_{t-1} to z_t.
+
+        With attention it also returns a_t, and with hard attention log a_ts as well.
+        """
+        f = self.features(pictures)
         if self.attention:
             return self.attention.over(f)
         v = tg.relu(self.vector(f.reshape(len(pictures), -1)))
         return lambda h: (v,)
 
-    def step(self, look: Callable[..., Any], h: tg.Tensor, x: tg.Tensor) -> tuple[tg.Tensor, Any]:
-        z, *looked = look(h)
+    def step(self, read: Callable[..., Any], h: tg.Tensor, x: tg.Tensor) -> tuple[tg.Tensor, Any]:
+        z, *attention = read(h)
         h = tg.tanh(self.word(x) + self.state(h) + self.picture(z))
-        return h, (h, *looked)
+        return h, (h, *attention)
 
     def forward(self, pictures: np.ndarray, before: np.ndarray) -> tuple[tg.Tensor, ...]:
-        """The scores, and what ``see`` gives beside z_t at every step."""
-        step = partial(self.step, self.see(pictures))
+        """Return the scores, and of every step what ``reader`` gives besides z_t."""
+        step = partial(self.step, self.reader(pictures))
         h = np.zeros((len(pictures), 128), np.float32)
-        # A draw looks at numbers: such steps are made one by one.
-        _, (h, *looked) = tg.scan(step, h, self.embedding(before), unroll=self.hard)
-        return self.out(h), *looked
+        # Hard attention draws from numbers, which tg.scan cannot compile, so its loop is unrolled.
+        _, (h, *attention) = tg.scan(step, h, self.embedding(before), unroll=self.hard)
+        return self.out(h), *attention
 
     def write(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """The likeliest words, one by one, (LONGEST, N); and a (LONGEST, N, 25) of attention."""
+        """Write the likeliest word at each step, and feed it back.
+
+        Returns:
+            The words (LONGEST, N), and the attention weights (LONGEST, N, 25) or None.
+        """
         h = np.zeros((len(pictures), 128), np.float32)
-        said, maps = [np.full(len(pictures), END)], []
+        words, maps = [np.full(len(pictures), END)], []
         with tg.no_grad():
-            look = self.see(pictures)
+            read = self.reader(pictures)
             for _ in range(LONGEST):
-                h, (_, *looked) = self.step(look, h, self.embedding(said[-1]))
-                said.append(self.out(h).data.argmax(-1))
-                maps += [a.data for a in looked[:1]]
-        return np.stack(said[1:]), np.stack(maps) if maps else None
+                h, (_, *attention) = self.step(read, h, self.embedding(words[-1]))
+                words.append(self.out(h).data.argmax(-1))
+                maps += [a.data for a in attention[:1]]
+        return np.stack(words[1:]), np.stack(maps) if maps else None
 
 
 # ── scenes and captions ──────────────────────────────────────────────────────────────────
 
 
-def draw(rng: np.random.Generator, of: Digits, never: bool) -> Scene:
-    """One or two things, as often shapes as digits; with one of NEVER among them, or with none."""
+def draw(rng: np.random.Generator, source: Digits, never: bool) -> Scene:
+    """Draw a scene of one or two things, shapes or digits with equal probability.
+
+    Args:
+        rng: a generator.
+        source: the digits to choose from.
+        never: whether the scene has to contain a pair of NEVER. Otherwise it contains none.
+    """
     while True:
         things = [
             (str(rng.choice(list(COLOURS))), str(rng.choice((SHAPES, DIGITS)[rng.integers(2)])))
             for _ in range(rng.integers(1, 3))
         ]
         if never == any(thing in NEVER for thing in things):
-            return scene(things, rng, of, grid=PIXELS)
+            return scene(things, rng, source, grid=PIXELS)
 
 
 class Data(NamedTuple):
-    """Pictures (N, ...), words (LONGEST, N), which places show what a word names (..., 25)."""
+    """Scenes as arrays.
+
+    Args:
+        pictures: (N, 3, SIZE, SIZE).
+        words: (LONGEST, N), the captions.
+        on: (LONGEST, N, 25), whether a place shows the thing that the word names.
+    """
 
     pictures: np.ndarray
     words: np.ndarray
@@ -165,27 +185,27 @@ class Data(NamedTuple):
 def encoded(scenes: Sequence[Scene]) -> Data:
     words = np.full((LONGEST, len(scenes)), END)
     on = np.zeros((*words.shape, PLACES, PLACES), bool)
-    first = PIXELS * np.arange(PLACES)  # pixel of a place
-    for n, of in enumerate(scenes):
+    first = PIXELS * np.arange(PLACES)  # the first pixel of each place
+    for n, shown in enumerate(scenes):
         t = 0
-        for k, thing in enumerate(of.things):
-            said = [*(of.relation.split() if k else []), thing.colour, thing.kind]
-            words[t : t + len(said), n] = WORDS.encode(said)
-            t += len(said)
+        for k, thing in enumerate(shown.things):
+            phrase = [*(shown.relation.split() if k else []), thing.colour, thing.kind]
+            words[t : t + len(phrase), n] = WORDS.encode(phrase)
+            t += len(phrase)
             x, y = (
                 (first < corner + THING) & (corner < first + PIXELS)
                 for corner in (thing.x, thing.y)
             )
             on[t - 2 : t, n] = y[:, None] & x
-    pictures = np.stack([of.image for of in scenes])
+    pictures = np.stack([shown.image for shown in scenes])
     return Data(pictures, words, on.reshape(*words.shape, -1))
 
 
-# ── measured ─────────────────────────────────────────────────────────────────────────────
+# ── training and scores ──────────────────────────────────────────────────────────────────
 
 
 def train(model: Captioner, data: Data, steps: int, lr: float, rng: np.random.Generator) -> None:
-    baseline: Any = None
+    baseline: Any = None  # b_t of REINFORCE
 
     optimizer = tg.optim.Adam(model.parameters())
     for k in range(steps):
@@ -193,7 +213,7 @@ def train(model: Captioner, data: Data, steps: int, lr: float, rng: np.random.Ge
         n = rng.integers(len(data.pictures), size=BATCH)
         words = data.words[:, n]
         before = np.concatenate([np.full((1, BATCH), END), words[:-1]])
-        y, *looked = model(data.pictures[n], before)
+        y, *attention = model(data.pictures[n], before)
         losses = tg.nn.cross_entropy(
             y.reshape(-1, len(WORDS)), words.reshape(-1), reduction="none", label_smoothing=0.1
         ).reshape(words.shape)
@@ -201,52 +221,52 @@ def train(model: Captioner, data: Data, steps: int, lr: float, rng: np.random.Ge
             rest = np.cumsum(losses.data[::-1], axis=0)[::-1]  # R_t
             mean = rest.mean(axis=1, keepdims=True)
             baseline = mean if baseline is None else 0.9 * baseline + 0.1 * mean
-            losses = losses + (rest - baseline) * looked[1]
+            losses = losses + (rest - baseline) * attention[1]
         optimizer.zero_grad()
         losses.mean().backward()
         tg.optim.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
 
-def exact(said: np.ndarray, of: Data) -> float:
-    """The share of captions that are right in every word."""
-    return float((said == of.words).all(axis=0).mean())
+def exact(words: np.ndarray, data: Data) -> float:
+    """Return the share of captions with every word right."""
+    return float((words == data.words).all(axis=0).mean())
 
 
-def peaking(maps: np.ndarray, of: Data) -> float:
-    """The share of colours and kinds where the largest weight is on the thing that is named."""
-    peak = np.take_along_axis(of.on, maps.argmax(-1)[..., None], -1)[..., 0]
-    return float(peak[of.on.any(axis=-1)].mean())
+def on_named_thing(maps: np.ndarray, data: Data) -> float:
+    """Return how often the largest weight is on the thing that a colour or kind names."""
+    peak = np.take_along_axis(data.on, maps.argmax(-1)[..., None], -1)[..., 0]
+    return float(peak[data.on.any(axis=-1)].mean())
 
 
-def picture(path: Path, of: Data, rows: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Scenes, and for each word that was written the scene again, bright where the net looked.
+def picture(path: Path, data: Data, rows: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Draw scenes; beside each, for every written word, the scene bright where the net looked.
 
     Args:
         path: the SVG file.
-        of: the scenes.
+        data: the scenes.
         rows: by name, the words (LONGEST, N) and the maps (LONGEST, N, 25).
     """
     left, top, scale = 110, 45, 4
     wide, high = scale * SIZE + 10, scale * SIZE + 28
     parts = []
-    for n, shown in enumerate(of.pictures.transpose(0, 2, 3, 1)):
-        for k, (name, (said, maps)) in enumerate(rows.items()):
+    for n, shown in enumerate(data.pictures.transpose(0, 2, 3, 1)):
+        for k, (name, (written, maps)) in enumerate(rows.items()):
             y = top + (n * len(rows) + k) * high + 14 * n
             parts.append(text(left - 10, y + scale * SIZE / 2, name, "end"))
             parts.append(image(left, y, scale, shown))
-            words = said[:, n].tolist()
+            words = written[:, n].tolist()
             for t, word in enumerate(words[: [*words, END].index(END) + 1]):
                 light = maps[t, n].reshape(PLACES, PLACES, 1) / maps[t, n].max()
                 light = light.repeat(PIXELS, 0).repeat(PIXELS, 1)
                 x = left + 12 + wide * (t + 1)
                 parts.append(image(x, y, scale, 0.25 * shown + light * (0.35 + 0.4 * shown)))
                 parts.append(border(x, y, scale * SIZE, scale * SIZE))
-                colour = INK if word == of.words[t, n] else WRONG
+                colour = INK if word == data.words[t, n] else WRONG
                 middle = x + scale * SIZE / 2
                 parts.append(text(middle, y + high - 12, WORDS.symbols[word], fill=colour))
-    title = "Where the net looks for each word; what it names it never saw together (red: wrong)"
-    bottom = top + len(of.pictures) * (len(rows) * high + 14)
+    title = "Where the net looks for each word, for pairs it never saw in training (red: wrong)"
+    bottom = top + len(data.pictures) * (len(rows) * high + 14)
     page(path, left + 12 + wide * (LONGEST + 1) + 10, bottom, title, parts)
 
 
@@ -261,44 +281,48 @@ def main(argv: Sequence[str] | None = None) -> Result:
     known, unknown = digits(drawn)
 
     data = encoded([draw(drawn, known, never=False) for _ in range(count)])
-    tested = {
+    sources = {
         "held-out scenes": (known, False),
         "never seen together": (known, True),
         "digits not trained on": (unknown, False),
     }
-    tested = {
-        name: encoded([draw(drawn, of, never) for _ in range(tests)])
-        for name, (of, never) in tested.items()
+    test_sets = {
+        name: encoded([draw(drawn, source, never) for _ in range(tests)])
+        for name, (source, never) in sources.items()
     }
-    nets = {looks: Captioner(looks, weights) for looks in steps}
-    for looks, net in nets.items():
+    nets = {kind: Captioner(kind, weights) for kind in steps}
+    for kind, net in nets.items():
         if net.hard:
             net.load_state_dict(nets["soft attention"].state_dict())
-        train(net, data, steps[looks], rates[looks], draws)
+        train(net, data, steps[kind], rates[kind], draws)
 
-    wrote = {
-        looks: {name: net.write(of.pictures) for name, of in tested.items()}
-        for looks, net in nets.items()
+    written = {
+        kind: {name: net.write(test.pictures) for name, test in test_sets.items()}
+        for kind, net in nets.items()
     }
-    print(f"{'exact':<16}" + "".join(f"{name:>23}" for name in tested))
+    print(f"{'exact':<16}" + "".join(f"{name:>23}" for name in test_sets))
     right = {}
-    for looks, of in wrote.items():
-        right[looks] = [exact(said, tested[name]) for name, (said, _) in of.items()]
-        print(f"{looks:<16}" + "".join(f"{share:23.1%}" for share in right[looks]))
+    for kind, by_set in written.items():
+        right[kind] = [exact(words, test_sets[name]) for name, (words, _) in by_set.items()]
+        print(f"{kind:<16}" + "".join(f"{share:23.1%}" for share in right[kind]))
     held_out, new = "held-out scenes", "never seen together"
-    on = {looks: peaking(wrote[looks][held_out][1], tested[held_out]) for looks in list(nets)[1:]}
-    named = tested[held_out].on
+    on = {
+        kind: on_named_thing(written[kind][held_out][1], test_sets[held_out])
+        for kind in list(nets)[1:]
+    }
+    named = test_sets[held_out].on
     chance = named[named.any(axis=-1)].mean()
     print("on the named thing: " + ", ".join(f"{k} {v:.1%}" for k, v in on.items()))
 
-    shown = Data(tested[new].pictures[:4], tested[new].words[:, :4], tested[new].on[:, :4])
-    picture(args.out / "e40_captioning.svg", shown, {looks: wrote[looks][new] for looks in on})
+    test = test_sets[new]
+    shown = Data(test.pictures[:4], test.words[:, :4], test.on[:, :4])
+    picture(args.out / "e40_captioning.svg", shown, {kind: written[kind][new] for kind in on})
     (vector, *_), (soft, soft_new, _), (hard, hard_new, _) = right.values()
-    bars = (0.3, 0.2, 0.4) if args.quick else (0.98, 0.97, 0.7)
+    targets = (0.3, 0.2, 0.4) if args.quick else (0.98, 0.97, 0.7)
     checks = {
-        f"soft attention: at least {bars[0]:.0%} exact": soft >= bars[0],
-        f"hard attention: at least {bars[1]:.0%} exact": hard >= bars[1],
-        f"maps: at least {bars[2]:.0%} on the named thing": min(on.values()) >= bars[2],
+        f"soft attention: at least {targets[0]:.0%} exact": soft >= targets[0],
+        f"hard attention: at least {targets[1]:.0%} exact": hard >= targets[1],
+        f"maps: at least {targets[2]:.0%} on the named thing": min(on.values()) >= targets[2],
     }
     if not args.quick:
         checks["never seen together: at least 90 % exact"] = min(soft_new, hard_new) >= 0.9

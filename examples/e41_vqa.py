@@ -1,20 +1,20 @@
-"""Visual question answering: a picture and a question, put together by a product.
+"""Visual question answering: a product combines a picture and a question.
 
     v = relu(P CNN(picture) + p)                the picture's vector
     q = h_T of an LSTM over the words           the question's vector
     y = A ((U v + a) * (W q + b)) + c           element by element; softmax(y) for the answers
 
-A product of two linear maps lets the question choose which features of the picture count, which is
-what answering is: of one scene are asked
+In a product of two linear maps, the question chooses which features of the picture count. Every
+scene has four questions:
 
     what colour is the circle                   one of 4
     which shape is red                          one of 4
-    is there a red circle                       if not, there is something red, and a circle
+    is there a red circle                       "no" scenes have a red thing and a circle, too
     is the circle left of the cross             or above it
 
-Given the question each answer is as frequent as the others, so that who does not look is right in
-(1/4 + 1/4 + 1/2 + 1/2) / 4 = 37.5 % of all cases at best. "The question alone" is the same net
-without the factor of v.
+For each question all answers are equally frequent. So without the picture a net is right in at most
+(1/4 + 1/4 + 1/2 + 1/2) / 4 = 37.5 % of all cases. "The question alone" is the same net without the
+factor of v.
 
 Source: Antol et al., "VQA: Visual Question Answering", arXiv:1505.00468, section 4.
 """
@@ -30,20 +30,20 @@ import numpy as np
 import tinygrad_rnn as tg
 from common import Result, arguments
 from scenes import COLOURS, SHAPES, SIZE, Scene, cnn, scene
-from svg import WRONG, image, page, text
+from svg import INK, WRONG, image, page, text
 from tinygrad_rnn.text import Vocabulary
-from tinygrad_rnn.viz.style import INK
 
 KINDS = ("colour", "shape", "is there", "where")
-BATCH = 64  # scenes, of four questions each
+BATCH = 64  # scenes, with four questions each
 
 # ── the model ────────────────────────────────────────────────────────────────────────────
 
 
 class Answerer(tg.nn.Module):
-    """Pictures (N, 3, 20, 20) and four questions of each, (T, 4 N), to scores (N, 4, words).
+    """From pictures (N, 3, 20, 20) and four questions each (T, 4 N) to scores (N, 4, words).
 
-    Without pictures it answers from the question alone. The lengths are those of the questions.
+    Without pictures it answers from the question alone. The lengths (4 N,) are those of the
+    questions.
     """
 
     def __init__(self, words: int, rng: np.random.Generator):
@@ -78,12 +78,12 @@ class Asked(NamedTuple):
 
 
 def ask(rng: np.random.Generator) -> Asked:
-    """Two things of different colours and shapes, and what is asked of them."""
+    """Draw a scene of two things with different colours and shapes, and four questions."""
     colours, shapes = rng.permutation(list(COLOURS))[:2], rng.permutation(SHAPES)[:2]
     shown = scene([(str(c), str(s)) for c, s in zip(colours, shapes, strict=True)], rng)
     one, other = (shown.things[i] for i in rng.permutation(2))
-    there, so = rng.random(2) < 0.5
-    first, second = shown.things if so else shown.things[::-1]
+    there, in_order = rng.random(2) < 0.5  # is the answer to the last two questions "yes"?
+    first, second = shown.things if in_order else shown.things[::-1]
     return Asked(
         shown,
         (
@@ -92,12 +92,12 @@ def ask(rng: np.random.Generator) -> Asked:
             f"is there a {one.colour} {one.kind if there else other.kind}",
             f"is the {first.kind} {shown.relation} the {second.kind}",
         ),
-        (one.colour, other.kind, "yes" if there else "no", "yes" if so else "no"),
+        (one.colour, other.kind, "yes" if there else "no", "yes" if in_order else "no"),
     )
 
 
 class Data(NamedTuple):
-    """The same as arrays: pictures (N, ...), words (T, N, 4), their numbers and answers (N, 4)."""
+    """Arrays: pictures (N, ...), words (T, N, 4), lengths and answers (N, 4)."""
 
     pictures: np.ndarray
     questions: np.ndarray
@@ -116,22 +116,24 @@ def encoded(asked: Sequence[Asked], words: Vocabulary) -> Data:
     return Data(pictures, ids, lengths, np.stack([words.encode(a.answers) for a in asked]))
 
 
-# ── measured ─────────────────────────────────────────────────────────────────────────────
+# ── training and test ────────────────────────────────────────────────────────────────────
 
 
-def scores(model: Answerer, data: Data, n: np.ndarray | slice, sees: bool) -> tg.Tensor:
-    """Of the answers to the four questions about each of the scenes n, (N, 4, words)."""
+def scores(model: Answerer, data: Data, n: np.ndarray | slice, with_picture: bool) -> tg.Tensor:
+    """Return the scores of the answers (N, 4, words) for the scenes ``n``."""
     questions = data.questions[:, n]
-    pictures = data.pictures[n] if sees else None
+    pictures = data.pictures[n] if with_picture else None
     return model(pictures, questions.reshape(len(questions), -1), data.lengths[n].reshape(-1))
 
 
-def train(model: Answerer, data: Data, sees: bool, steps: int, rng: np.random.Generator) -> None:
+def train(
+    model: Answerer, data: Data, with_picture: bool, steps: int, rng: np.random.Generator
+) -> None:
     optimizer = tg.optim.Adam(model.parameters())
     for k in range(steps):
         optimizer.lr = tg.optim.cosine_lr(k, 0.008, steps)  # falls along half a cosine
         n = rng.integers(len(data.answers), size=BATCH)
-        logits = scores(model, data, n, sees)
+        logits = scores(model, data, n, with_picture)
         loss = tg.nn.cross_entropy(logits.reshape(4 * BATCH, -1), data.answers[n].reshape(-1))
         optimizer.zero_grad()
         loss.backward()
@@ -139,20 +141,20 @@ def train(model: Answerer, data: Data, sees: bool, steps: int, rng: np.random.Ge
         optimizer.step()
 
 
-def picture(path: Path, asked: Sequence[Asked], said: Sequence[Sequence[str]]) -> None:
-    """Scenes, what was asked and what was answered, in red where it is wrong."""
+def picture(path: Path, asked: Sequence[Asked], answered: Sequence[Sequence[str]]) -> None:
+    """Draw scenes with their questions and the net's answers, in red if they are wrong."""
     scale, wide, high = 5, 390, 125
     parts = []
-    for n, (of, answers) in enumerate(zip(asked, said, strict=True)):
+    for n, (item, answers) in enumerate(zip(asked, answered, strict=True)):
         x, y = 20 + n % 2 * wide, 45 + n // 2 * high
-        parts.append(image(x, y, scale, of.scene.image.transpose(1, 2, 0)))
+        parts.append(image(x, y, scale, item.scene.image.transpose(1, 2, 0)))
         for k, (question, right, answer) in enumerate(
-            zip(of.questions, of.answers, answers, strict=True)
+            zip(item.questions, item.answers, answers, strict=True)
         ):
             colour = INK if answer == right else WRONG
             line = f"{question}? {answer}"
             parts.append(text(x + scale * SIZE + 15, y + 19 + 22 * k, line, "start", colour))
-    title = "Questions about scenes that were not trained on, and the answers (red: wrong)"
+    title = "Questions about scenes that are not in the training, and answers (red: wrong)"
     page(path, 2 * wide + 20, 45 + (len(asked) + 1) // 2 * high, title, parts)
 
 
@@ -164,20 +166,20 @@ def main(argv: Sequence[str] | None = None) -> Result:
     asked = [ask(drawn) for _ in range(count + 1000)]
     words = Vocabulary({w for a in asked for q in a.questions for w in q.split()} | {"yes", "no"})
     data, test = encoded(asked[:count], words), encoded(asked[count:], words)
-    said = {}
-    for name, sees in (("picture and question", True), ("question alone", False)):
+    answered = {}
+    for name, with_picture in (("picture and question", True), ("question alone", False)):
         model = Answerer(len(words), weights)
-        train(model, data, sees, steps, draws)
+        train(model, data, with_picture, steps, draws)
         with tg.no_grad():
-            said[name] = scores(model, test, slice(None), sees).data.argmax(-1)
-        by_kind = (said[name] == test.answers).mean(axis=0)
+            answered[name] = scores(model, test, slice(None), with_picture).data.argmax(-1)
+        by_kind = (answered[name] == test.answers).mean(axis=0)
         kinds = ", ".join(f"{kind} {share:.1%}" for kind, share in zip(KINDS, by_kind, strict=True))
         print(f"{name:<22}{by_kind.mean():.1%}: {kinds}")
-    right = {name: float((answers == test.answers).mean()) for name, answers in said.items()}
+    right = {name: float((answers == test.answers).mean()) for name, answers in answered.items()}
 
-    answers = said["picture and question"]
+    answers = answered["picture and question"]
     order = np.argsort((answers != test.answers).any(axis=1), kind="stable")
-    shown = [*order[:6], *order[-2:]]  # the last two with a mistake, if there are any
+    shown = [*order[:6], *order[-2:]]  # the last two have a wrong answer, if there is any
     picture(
         args.out / "e41_vqa.svg",
         [asked[count + n] for n in shown],

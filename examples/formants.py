@@ -1,21 +1,21 @@
-"""Generated speech: formants that move from phone to phone, as frames of a filter bank.
+"""Generated speech for e22_acoustic_lstmp: formants that glide from phone to phone.
 
-What e22_acoustic_lstmp listens to. A phone is where the first three resonances of the vocal tract,
-its formants, want to be, and how loud it is; the mouth opens and closes at once, the tongue takes
-time. So formants glide between phones, and what a stop is (nothing sounds while it lasts) can only
-be heard in how the vowels around it end and begin.
+The speech comes as frames of a filter bank. A formant is a resonance of the vocal tract. A phone
+has target frequencies for the first three formants, and a loudness. The loudness changes at once,
+but the tongue takes time to move, so the formants glide from phone to phone. A stop is silent while
+it lasts. One can only hear which stop it is from the way the vowels around it end and begin.
 
-    F_k(t)    = s times the geometric mean of its targets around t  s: how short the vocal tract is
+    F_k(t)    = s times the geometric mean of the targets around t  s: larger for a shorter tract
     |H(t, f)| = product over k of 1 / |1 - (f / F_k)^2 + j B_k f / F_k^2|
-    x(t, f)   = log(g(f) L(t) |H(t, f)|^2 + floor) + noise          L: of the phone, g: of the voice
+    x(t, f)   = log(g(f) L(t) |H(t, f)|^2 + floor) + noise          L: loudness, g: the voice
 
-There is no pitch: heard are the resonances alone, not the harmonics of a voice.
+There is no pitch: the frames hold the resonances, without the harmonics of a voice.
 
-Sources: the vowels: about what men said on average to Peterson and Barney, "Control Methods Used in
-a Study of the Vowels", JASA 24 (1952), table II; the rest is rounder: the second formant that a
-closed mouth points to: Delattre, Liberman and Cooper, "Acoustic Loci and Transitional Cues for
-Consonants", JASA 27 (1955); resonances in a row: Klatt, "Software for a Cascade/Parallel Formant
-Synthesizer", JASA 67 (1980).
+Sources: the vowels are close to the averages for men in Peterson and Barney, "Control Methods Used
+in a Study of the Vowels", JASA 24 (1952), table II. The other phones are rougher: for the second
+formant of a closed mouth see Delattre, Liberman and Cooper, "Acoustic Loci and Transitional Cues
+for Consonants", JASA 27 (1955). Resonances in series: Klatt, "Software for a Cascade/Parallel
+Formant Synthesizer", JASA 67 (1980).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: Targets of F1, F2 and F3 in Hz, and the loudness in decibels, in the order of ``KINDS``.
+#: The targets of F1, F2 and F3 in Hz, and the loudness in decibels. The order is that of ``KINDS``.
 PHONES: dict[str, tuple[float, float, float, float]] = {
     "iy": (270, 2290, 3010, 0),  # heed
     "ih": (390, 1990, 2550, 0),  # hid
@@ -53,9 +53,9 @@ VOWELS = KINDS["vowels"]
 
 CHANNELS = 16
 BANDWIDTHS = (90.0, 130.0, 190.0)  # Hz, B_k of the formants
-LASTS = {"vowel": (8, 17), "consonant": (5, 11)}  # frames of 10 ms: at least, less than
-GLIDE = 9  # frames over which the targets are averaged
-SHORTEST_TRACT = 1.35  # by this a child's formants lie higher than a man's
+LASTS = {"vowel": (8, 17), "consonant": (5, 11)}  # in frames of 10 ms: at least, less than
+GLIDE = 9  # the targets are averaged over so many frames
+SHORTEST_TRACT = 1.35  # a child's formants are higher than a man's by this factor
 FLOOR, NOISE = -25.0, 3.0  # decibels
 
 
@@ -67,7 +67,7 @@ class Speech(NamedTuple):
 
 
 def channels() -> np.ndarray:
-    """The middle frequencies in Hz: evenly on the mel scale, from 150 to 4000.
+    """Return the centre frequencies in Hz, evenly spaced on the mel scale from 150 to 4000.
 
     Source: m = 2595 log10(1 + f / 700): O'Shaughnessy, "Speech Communication" (1987), p. 150.
     """
@@ -76,10 +76,10 @@ def channels() -> np.ndarray:
 
 
 def speech(T: int, count: int, rng: np.random.Generator) -> Speech:
-    """Utterances of T frames, each by a speaker of its own: vowels and consonants in turn."""
+    """Draw utterances of T frames, each by another speaker: vowels and consonants in turn."""
     turn = np.arange(T // 6 + 2) + rng.integers(2, size=(count, 1))
     vowel = turn % 2 == 0
-    said = np.where(
+    order = np.where(
         vowel,
         rng.integers(VOWELS, size=vowel.shape),
         rng.integers(VOWELS, len(NAMES), size=vowel.shape),
@@ -89,14 +89,14 @@ def speech(T: int, count: int, rng: np.random.Generator) -> Speech:
         rng.integers(*LASTS["vowel"], size=vowel.shape),
         rng.integers(*LASTS["consonant"], size=vowel.shape),
     )
-    ends = lasts.cumsum(1) - rng.integers(5, size=(count, 1))  # the first one has begun before
-    who, which = np.arange(count), (np.arange(T)[:, None, None] >= ends).sum(-1)
-    phones = said[who, which]
+    ends = lasts.cumsum(1) - rng.integers(5, size=(count, 1))  # the first phone began before t = 0
+    speaker, place = np.arange(count), (np.arange(T)[:, None, None] >= ends).sum(-1)
+    phones = order[speaker, place]
 
-    targets = np.log([row[:3] for row in PHONES.values()])[said]
-    targets = targets + rng.normal(0, 0.05, size=targets.shape)  # nobody says it twice alike
+    targets = np.log([row[:3] for row in PHONES.values()])[order]
+    targets = targets + rng.normal(0, 0.05, size=targets.shape)  # no two phones sound the same
     shorter = rng.uniform(0, np.log(SHORTEST_TRACT), size=(count, 1))
-    formants = np.exp(shorter + _averaged(targets[who, which]))
+    formants = np.exp(shorter + _averaged(targets[speaker, place]))
     loudness = np.array([row[3] for row in PHONES.values()])[phones][..., None]
     frames = _heard(formants, loudness + _voice(count, rng))
     noise = NOISE * rng.standard_normal(frames.shape, dtype=np.float32)
@@ -104,7 +104,10 @@ def speech(T: int, count: int, rng: np.random.Generator) -> Speech:
 
 
 def _averaged(track: np.ndarray) -> np.ndarray:
-    """Over GLIDE frames around each, the nearest ones most; past an end it stays as it is."""
+    """Average each frame with its neighbours, GLIDE frames in all; near frames weigh most.
+
+    Before the first frame and after the last one the track counts as constant.
+    """
     weights = np.hanning(GLIDE + 2)[1:-1]
     half = GLIDE // 2
     padded = np.pad(track, ((half, half), (0, 0), (0, 0)), mode="edge")
@@ -113,16 +116,16 @@ def _averaged(track: np.ndarray) -> np.ndarray:
 
 
 def _voice(count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, CHANNELS) how loud each speaker is, and how bright, in decibels."""
+    """Draw how loud and how bright each speaker is, (count, CHANNELS) in decibels."""
     octaves = np.log2(channels() / 1000)
     return rng.uniform(-6, 6, size=(count, 1)) + rng.uniform(-3, 3, size=(count, 1)) * octaves
 
 
 def _heard(formants: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Decibels (T, N, CHANNELS) of resonances (T, N, 3) in Hz, excited at a level."""
-    at, formants = channels().astype(np.float32), formants[..., None].astype(np.float32)
-    wide = np.array(BANDWIDTHS, np.float32)[:, None]
-    square = (at / formants) ** 2
-    damped = np.prod((1 - square) ** 2 + square * (wide / formants) ** 2, axis=-2)
-    energy = 10 ** (level / 10).astype(np.float32) / damped + np.float32(10 ** (FLOOR / 10))
+    """Return the energy in decibels (T, N, CHANNELS) of formants (T, N, 3) in Hz at a level."""
+    f, formants = channels().astype(np.float32), formants[..., None].astype(np.float32)
+    widths = np.array(BANDWIDTHS, np.float32)[:, None]
+    square = (f / formants) ** 2
+    damping = np.prod((1 - square) ** 2 + square * (widths / formants) ** 2, axis=-2)
+    energy = 10 ** (level / 10).astype(np.float32) / damping + np.float32(10 ** (FLOOR / 10))
     return 10 * np.log10(energy)

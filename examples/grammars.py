@@ -1,10 +1,10 @@
-"""Strings of two grammars, and after every symbol of theirs those that may come next.
+"""Strings of two grammars, with the legal next symbols after every symbol.
 
     Reber, embedded    B T r r r r T E  or  B P r r r r P E    with four Reber strings r inside
     brackets           ( ) [ ] { }, each closed by its own kind, nested up to a depth
 
-The first asks for one thing to be kept for long: T or P, the second symbol, comes again at the end,
-and nothing between tells which it was. The second asks for a stack.
+The first grammar needs a long memory of one symbol. The second symbol, T or P, comes again at the
+end, and nothing in between shows which it was. The second grammar needs a stack.
 
 Sources: the embedded grammar: Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural
 Computation 9 (1997), sec. 5.1, with one string inside; Reber's: "Implicit learning of artificial
@@ -20,7 +20,7 @@ import numpy as np
 REBER = "BTPSXVE"
 BRACKETS = "([{)]}"
 
-#: Of Reber's grammar: from each state the symbols that lead on, and the state that each leads to.
+#: Reber's grammar: for each state, its symbols and the state that each symbol leads to.
 ARROWS = (
     {"B": 1},
     {"T": 2, "P": 3},
@@ -36,9 +36,9 @@ class Strings(NamedTuple):
     """Strings of a grammar, side by side.
 
     Args:
-        ids: (T, N) their symbols.
-        legal: (T, N, V) 1 for each symbol that may come next, else 0.
-        lengths: (N,) how many symbols each has; what stands after them counts for nothing.
+        ids: (T, N), the symbols.
+        legal: (T, N, V), 1 for each symbol that may come next, else 0.
+        lengths: (N,), the number of symbols of each string. The rest is padding.
     """
 
     ids: np.ndarray
@@ -47,22 +47,24 @@ class Strings(NamedTuple):
 
     @property
     def within(self) -> np.ndarray:
-        """(T, N) whether a string has that many symbols."""
+        """A mask (T, N): True inside a string, False in the padding."""
         return np.arange(len(self.ids))[:, None] < self.lengths
 
     def some(self, which: np.ndarray) -> Strings:
-        """These strings, cut to the longest of them."""
+        """Select strings, and cut them to the longest one."""
         T = self.lengths[which].max()
         return Strings(self.ids[:T, which], self.legal[:T, which], self.lengths[which])
 
 
 def reber(rng: np.random.Generator, count: int, inner: int = 4) -> Strings:
-    """Different strings of the embedded grammar, the last E left out: it is only predicted.
+    """Draw different strings of the embedded grammar.
+
+    The last E is left out of the ids: the net only predicts it.
 
     Args:
-        rng: draws every choice evenly.
-        count: how many strings.
-        inner: how many Reber strings stand inside of each.
+        rng: draws every choice with equal probability.
+        count: the number of strings.
+        inner: the number of Reber strings inside each.
     """
     drawn: dict[str, list[str]] = {}
     while len(drawn) < count:
@@ -79,7 +81,7 @@ def reber(rng: np.random.Generator, count: int, inner: int = 4) -> Strings:
 
 
 def _embedded(rng: np.random.Generator, inner: int) -> tuple[str, list[str]]:
-    """A string, and for each of its symbols those that it was chosen from."""
+    """Draw a string; return it and, for each of its symbols, the legal choices there."""
     outer = "TP"[rng.integers(2)]
     string, choices = "B" + outer, ["B", "TP"]
     for _ in range(inner):
@@ -92,19 +94,20 @@ def _embedded(rng: np.random.Generator, inner: int) -> tuple[str, list[str]]:
 
 
 def brackets(rng: np.random.Generator, T: int, count: int, depth: int) -> Strings:
-    """Balanced strings of three kinds of brackets.
+    """Draw balanced strings of three kinds of brackets.
 
-    A bracket opens with probability 0.6: always where none is open, never where ``depth`` are, nor
-    where what is open takes all of the rest to close. So the depth goes up and down in the same way
-    at every length (up to 4, it is 2.4 on average in strings of 100, 2.5 in strings of 400); and
-    being deep as a rule, it leaves what was opened first open for long. Legal is what keeps to the
-    depth; the end of a string, which nothing announces, does not count.
+    A bracket opens with probability 0.6. It always opens if no bracket is open. It never opens if
+    ``depth`` brackets are open, or if all remaining symbols are needed to close the open ones. So
+    the depth varies in the same way at every length: with depth 4 it is 2.4 on average in strings
+    of 100, and 2.5 in strings of 400. The strings are mostly deep, so the first bracket stays open
+    for long. A next symbol is legal if it keeps to the depth. ``legal`` ignores the end of the
+    string, because the net cannot see it coming.
 
     Args:
-        rng: draws.
-        T: how many brackets in a string, an even number.
-        count: how many strings.
-        depth: how many brackets may be open at a time.
+        rng: a generator.
+        T: the number of brackets in a string, even.
+        count: the number of strings.
+        depth: how many brackets may be open at the same time.
     """
     ids, legal = np.empty((T, count), int), np.zeros((T, count, len(BRACKETS)), np.float32)
     stack, height = np.zeros((count, depth), int), np.zeros(count, int)
@@ -122,5 +125,5 @@ def brackets(rng: np.random.Generator, T: int, count: int, depth: int) -> String
 
 
 def depths(strings: Strings) -> np.ndarray:
-    """(T, N) how many brackets are open after each."""
+    """Return the number of open brackets (T, N) after each symbol."""
     return np.where(strings.ids < 3, 1, -1).cumsum(axis=0)

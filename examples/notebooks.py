@@ -1,11 +1,11 @@
-"""Every example as a Jupyter notebook, made from the same file.
+"""Make a Jupyter notebook of every example, from the example's own file.
 
 python -m examples.notebooks                 all of them, into the folder notebooks/
-python -m examples.notebooks e01 --out DIR   these alone, into a folder
+python -m examples.notebooks e01 --out DIR   only these, into the folder DIR
 
-The first cell installs the library where it is missing; the next ones write the helpers that the
-example shares with others into files beside the notebook. Then come the example's own text and
-code, section by section, a quick run, and its picture. Needs nbformat (the extra ``notebooks``).
+The first cell installs the library if it is missing. The next cells write the shared helpers into
+files beside the notebook. Then come the code of the example, section by section, a quick run, and
+its picture. This needs nbformat (the extra ``notebooks``).
 """
 
 from __future__ import annotations
@@ -31,32 +31,33 @@ display(SVG("{name}.svg"))"""
 
 
 def names() -> list[str]:
-    """The examples there are, in order."""
+    """Return the names of all examples, in order."""
     return sorted(path.stem for path in HERE.glob("e[0-9][0-9]_*.py"))
 
 
 def notebook(name: str) -> str:
-    """The notebook of an example, as the text of an .ipynb file."""
+    """Return the notebook of an example, as the text of an .ipynb file."""
     from nbformat import v4, writes
 
     cells = []
     for k, (kind, text) in enumerate(_cells(name)):
         new = v4.new_markdown_cell if kind == "markdown" else v4.new_code_cell
-        cells.append(new(text, id=f"{name}-{k}"))  # the same example gives the same file
+        # nbformat's own ids are random; with these, the same example gives the same file.
+        cells.append(new(text, id=f"{name}-{k}"))
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     text: str = writes(v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}))
     return text
 
 
 def _cells(name: str) -> Iterator[tuple[str, str]]:
-    """Kind and text of every cell."""
+    """Yield the kind and the text of every cell."""
     source = (HERE / f"{name}.py").read_text(encoding="utf-8")
     title, _, rest = (ast.get_docstring(ast.parse(source)) or "").partition("\n")
     yield "markdown", f"# {title}\n{rest}"
     yield "code", INSTALL
     for helper in _helpers(name):
         text = (HERE / f"{helper}.py").read_text(encoding="utf-8")
-        yield "markdown", f"`{helper}.py`, which this example shares with others:"
+        yield "markdown", f"The helpers in `{helper}.py`, which several examples share:"
         yield "code", f"%%writefile {helper}.py\n{text.rstrip()}"
     body = source[source.index('"""', 3) + 3 :].partition('\nif __name__ == "__main__":')[0]
     for part in re.split(r"(?m)^(?=# ── )", body):
@@ -70,19 +71,19 @@ def _cells(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _helpers(name: str) -> list[str]:
-    """The modules of this folder that a file imports, and those that they import, these first."""
-    found: dict[str, None] = {}
+    """Return the modules of this folder that an example needs, each after those it imports."""
+    ordered: dict[str, None] = {}
 
     def add(module: str) -> None:
         tree = ast.parse((HERE / f"{module}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             other = node.module if isinstance(node, ast.ImportFrom) and not node.level else None
-            if other and (HERE / f"{other}.py").exists() and other not in found:
+            if other and (HERE / f"{other}.py").exists() and other not in ordered:
                 add(other)
-                found[other] = None
+                ordered[other] = None
 
     add(name)
-    return list(found)
+    return list(ordered)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,7 +1,7 @@
-"""The pictures of the README, made anew: python examples/pictures.py
+"""Make the pictures of the README: python examples/pictures.py
 
-Each is a few lines, to be copied and changed. They go to examples/pictures/, or to the folder named
-on the command line. Some seconds, most of them to teach an LSTM to remember a letter.
+Each takes a few lines, for you to copy and change. The files go to examples/pictures/, or to the
+folder on the command line. It takes some seconds, most of them to train an LSTM.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.scan.plan import Plan
 from tinygrad_rnn.text import LanguageModel
-from tinygrad_rnn.viz import GradientFlow
+from tinygrad_rnn.viz import Drawing, GradientFlow
 
 LETTERS = ":abcdefghijklmnopqrstuvwxyz"
-TEXT = "q:gjmoxvabtrnce:"  # to be continued with the letter behind the first colon
+TEXT = "q:gjmoxvabtrnce:"  # the next letter is the one after the first colon, g
 
 
 def rnn() -> tg.Tensor:
-    """Three steps of a vanilla RNN, written out; its weights shrink what passes through them."""
+    """Return the loss of a vanilla RNN over three steps. Its W_h halves every gradient."""
     rng = np.random.default_rng(0)
     W_x = tg.Tensor(rng.normal(size=(2, 3)), requires_grad=True, name="W_x")
     W_h = tg.Tensor(0.5 * np.linalg.qr(rng.normal(size=(3, 3)))[0], requires_grad=True, name="W_h")
@@ -36,8 +35,8 @@ def rnn() -> tg.Tensor:
     return loss
 
 
-def opened(lstm: tg.nn.LSTM, bias: float) -> tg.nn.LSTM:
-    """The LSTM with another bias of its forget gates: the larger, the longer it remembers."""
+def with_forget_bias(lstm: tg.nn.LSTM, bias: float) -> tg.nn.LSTM:
+    """Set the forget bias of an LSTM: the larger it is, the longer the LSTM remembers."""
     H = lstm.hidden_size
     biases = lstm.bias_ih_l0.numpy()
     biases[H : 2 * H] = bias
@@ -46,27 +45,27 @@ def opened(lstm: tg.nn.LSTM, bias: float) -> tg.nn.LSTM:
 
 
 def layers() -> dict[str, tg.nn.Module]:
-    """One of each kind, of the same size, as they are before training."""
+    """Return untrained layers of each kind, all of the same size."""
     return {
         "RNN": tg.nn.RNN(8, 16, rng=0),
         "GRU": tg.nn.GRU(8, 16, rng=0),
         "LSTM": tg.nn.LSTM(8, 16, rng=0),
-        "LSTM, forget bias 3": opened(tg.nn.LSTM(8, 16, rng=0), 3),
+        "LSTM, forget bias 3": with_forget_bias(tg.nn.LSTM(8, 16, rng=0), 3),
     }
 
 
 def last_state(layer: tg.nn.Module, T: int = 16) -> tg.Tensor:
-    """A loss that looks at the end of T steps only: what the start gets has to come all the way."""
+    """Return a loss of the last of T states: its gradient goes back through all steps."""
     x = np.random.default_rng(1).normal(size=(T, 1, 8))
     y, _ = layer(x, unroll=True)
     return tg.sum(y[-1] * y[-1])
 
 
 def recall(seed: int = 0, steps: int = 600) -> GradientFlow:
-    """An LSTM is taught to repeat the letter behind the first colon: what does it look back at?"""
+    """Train an LSTM to repeat the letter after the first colon; follow the answer's gradient."""
     rng = np.random.default_rng(seed)
     model = LanguageModel(len(LETTERS), 8, 32, rng=seed)
-    opened(model.recurrent, 2)
+    with_forget_bias(model.recurrent, 2)
     optimizer = tg.optim.Adam(model.parameters(), 0.01)
     for _ in range(steps):
         ids = rng.integers(1, 27, (len(TEXT), 32))
@@ -78,14 +77,14 @@ def recall(seed: int = 0, steps: int = 600) -> GradientFlow:
         optimizer.step()
     ids = np.array([LETTERS.index(letter) for letter in TEXT])
     logits, _ = model(ids[:, None], unroll=True)
-    said = int(logits[-1, 0].data.argmax())
-    logit = logits[-1, 0, said]
-    logit.name = f"logit of {LETTERS[said]!r}"
+    answer = int(logits[-1, 0].data.argmax())
+    logit = logits[-1, 0, answer]
+    logit.name = f"logit of {LETTERS[answer]!r}"
     return tg.gradient_flow(logit, text=list(TEXT))
 
 
 def linear_rnn(size: float, T: int = 16) -> tg.Tensor:
-    """A linear RNN; its W_h is a rotation times ``size``, the factor of every step back."""
+    """Return a loss of a linear RNN. Each step back multiplies the gradient by ``size``."""
     rng = np.random.default_rng(0)
     W_x = tg.Tensor(rng.normal(size=(2, 3)), requires_grad=True, name="W_x")
     rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
@@ -98,7 +97,7 @@ def linear_rnn(size: float, T: int = 16) -> tg.Tensor:
 
 
 class Translator(tg.nn.Module):
-    """An encoder, and a decoder that looks at all of the encoder's states at every step."""
+    """An encoder, and a decoder with attention to all states of the encoder."""
 
     def __init__(self, size: int, hidden: int, rng: np.random.Generator):
         super().__init__()
@@ -119,14 +118,14 @@ class Translator(tg.nn.Module):
 
 
 def translated() -> tg.Tensor:
-    """Six words are read and four written."""
+    """Return a loss of a Translator that reads six words and writes four."""
     rng = np.random.default_rng(0)
     source, target = (tg.Tensor(rng.normal(size=(T, 1, 4)), dtype=np.float32) for T in (6, 4))
     return Translator(4, 8, rng)(source, target)
 
 
-def plan() -> Plan:
-    """How scan runs a cell with one gate, h_t = f_t h_{t-1} + (1 - f_t) n_t."""
+def plan() -> Drawing:
+    """Draw how tg.scan runs a cell with one gate, h_t = f_t h_{t-1} + (1 - f_t) n_t."""
     rng = np.random.default_rng(0)
     W = tg.Tensor(rng.normal(size=(8, 3)), requires_grad=True, name="W")
     U = tg.Tensor(rng.normal(size=(8, 4)), requires_grad=True, name="U")
@@ -137,7 +136,7 @@ def plan() -> Plan:
         h = f * h + (1 - f) * tg.tanh(n)
         return h, h
 
-    return tg.scan_plan(cell, np.zeros((16, 4)), rng.normal(size=(100, 16, 3)))
+    return tg.draw(tg.scan_plan(cell, np.zeros((16, 4)), rng.normal(size=(100, 16, 3))))
 
 
 def main(folder: Path) -> None:
@@ -146,10 +145,10 @@ def main(folder: Path) -> None:
     graphs = {
         "rnn": tg.draw(rnn(), grads=True),
         "lstm_cells": tg.draw(last_state(nets["LSTM"], 4), detail="cell", grads=True),
-        "scan_plan": tg.draw(plan()),
+        "scan_plan": plan(),
     }
     flows = {name: tg.gradient_flow(last_state(net)) for name, net in nets.items()}
-    drawn = {
+    pictures = {
         "rnn_flow": flows["RNN"],
         "lstm_flow": flows["LSTM, forget bias 3"],
         "compare": tg.compare(flows),
@@ -162,9 +161,9 @@ def main(folder: Path) -> None:
     }
     for name, graph in graphs.items():
         graph.render(outfile=folder / f"{name}.svg", cleanup=True)
-    for name, picture in drawn.items():
+    for name, picture in pictures.items():
         picture.save(folder / f"{name}.svg")
-    for name in (*graphs, *drawn):
+    for name in (*graphs, *pictures):
         print(f"wrote {folder / name}.svg")
 
 

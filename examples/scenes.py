@@ -1,8 +1,8 @@
-"""Generated scenes of one or two coloured things, and a CNN that looks at them.
+"""Generated scenes of one or two coloured things, and a CNN, for e40_captioning and e41_vqa.
 
-What e40_captioning and e41_vqa share. A thing is a shape, or a handwritten digit of scikit-learn,
-in one of four colours on a black ground. Two things never overlap, and stand beside each other or
-one above the other, nothing in between: their distances along the two axes differ by 3 pixels.
+A thing is a shape, or a handwritten digit of scikit-learn, in one of four colours on black. Two
+things never overlap. They are clearly beside each other or clearly above each other: their
+distances along the two axes differ by at least 3 pixels.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 import tinygrad_rnn as tg
 from digits import Digits
 
-SIZE = 20  # pixels, of a scene
-THING = 8  # of the square that a thing lies in
+SIZE = 20  # the side of a scene in pixels
+THING = 8  # the side of the square that holds a thing, in pixels
 
 COLOURS = {
     "red": (1.0, 0.2, 0.2),
@@ -30,9 +30,9 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def cnn(rng: np.random.Generator, channels: int = 3, features: int = 32) -> tg.nn.Sequential:
-    """Scenes (N, channels, SIZE, SIZE) to what is seen at 5 x 5 places, (N, features, 5, 5).
+    """Return a net from scenes (N, channels, SIZE, SIZE) to features (N, features, 5, 5).
 
-    Each place looks at 7 x 7 pixels.
+    Each of the 5 x 5 places sees 7 x 7 pixels.
     """
     return tg.nn.Sequential(
         tg.nn.LayerNorm((channels, SIZE, SIZE), elementwise_affine=False),
@@ -53,9 +53,9 @@ class Thing(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """A picture (3, SIZE, SIZE) from 0 to 1, and what is on it.
+    """A picture (3, SIZE, SIZE) from 0 to 1, and the things on it.
 
-    Of two things the first is the left one or, where they stand above each other, the upper one.
+    The first of two things is the left one or, if they are above each other, the upper one.
     """
 
     image: np.ndarray
@@ -63,7 +63,7 @@ class Scene(NamedTuple):
 
     @property
     def relation(self) -> str:
-        """Where the first of two things is, seen from the second."""
+        """The place of the first thing relative to the second one."""
         first, second = self.things
         return "left of" if second.x - first.x > second.y - first.y else "above"
 
@@ -74,15 +74,15 @@ def scene(
     digits: Digits | None = None,
     grid: int = 1,
 ) -> Scene:
-    """One or two things, by colour and kind, at places drawn at random.
+    """Draw one or two things at random places.
 
-    Shapes are 6 to 8 pixels large, and everything is more or less bright.
+    Shapes are 6 to 8 pixels large. The brightness varies.
 
     Args:
-        things: the first one comes first.
+        things: the colour and the kind of each; the first one is left of the other or above it.
         rng: a generator.
-        digits: the images of kinds that are digits.
-        grid: corners are multiples of so many pixels.
+        digits: the images for kinds that are digits.
+        grid: the corners are multiples of so many pixels.
     """
     image, placed = np.zeros((3, SIZE, SIZE), np.float32), []
     for (colour, kind), (x, y) in zip(
@@ -115,12 +115,12 @@ def _mask(shape: str, size: int) -> np.ndarray:
 
 
 def _corners(count: int, rng: np.random.Generator, grid: int) -> np.ndarray:
-    """(count, 2) upper left corners x, y of one or two things."""
+    """Draw the upper left corners x, y of one or two things, (count, 2)."""
     while True:
         corners = grid * rng.integers((SIZE - THING) // grid + 1, size=(count, 2))
         if count == 1:
             return corners
         across, down = np.abs(corners[1] - corners[0])
         if max(across, down) >= THING and abs(across - down) >= 3:
-            # Whichever distance is the larger one decides the sign of their sum, too.
+            # The larger distance decides the sign of x + y, so this sorts left or upper first.
             return corners[np.argsort(corners.sum(axis=1))]

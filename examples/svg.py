@@ -1,8 +1,9 @@
-"""Pictures as SVG, written by hand: a page, a text, a small image."""
+"""Helpers that write SVG: a page, a text, a border, a small image, a chart inside a page."""
 
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import zlib
 from collections.abc import Sequence
@@ -11,18 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygrad_rnn.viz.style import FAINT, FONT, INK
-
-WRONG = "#c00000"
+FONT = "Helvetica,Arial,sans-serif"
+INK, FAINT, WRONG = "#222222", "#b5b5b5", "#c00000"
 
 
 def page(path: Path, width: float, height: float, title: str, parts: Sequence[str]) -> None:
-    """Write an SVG file and say so: a white page, a title at its top left, and the parts.
+    """Write an SVG file, a white page with a title and parts, and print where it is.
 
     Args:
         path: the file.
-        width, height: in pixels; the title takes the uppermost 30.
-        title: a line; it widens the page where need be.
+        width, height: in pixels; the title takes the top 30.
+        title: one line at the top left; a long one makes the page wider.
         parts: SVG elements.
     """
     width = max(width, 9 * len(title))
@@ -39,13 +39,20 @@ def page(path: Path, width: float, height: float, title: str, parts: Sequence[st
 
 
 def text(x: float, y: float, words: str, anchor: str = "middle", fill: str = INK) -> str:
-    """Words on the base line y, from, around or up to x (anchor "start", "middle", "end")."""
+    """Return text on the base line y. It starts, is centred or ends at x, as ``anchor`` says.
+
+    Args:
+        x, y: a point on the base line.
+        words: the text.
+        anchor: "start", "middle" or "end".
+        fill: a colour.
+    """
     colour = "" if fill == INK else f' fill="{fill}"'
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{colour}>{escape(words)}</text>'
 
 
 def border(x: float, y: float, width: float, height: float, colour: str = FAINT) -> str:
-    """A rectangle around something."""
+    """Return a rectangle without a fill."""
     return (
         f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="none" '
         f'stroke="{colour}"/>'
@@ -53,11 +60,11 @@ def border(x: float, y: float, width: float, height: float, colour: str = FAINT)
 
 
 def image(x: float, y: float, scale: int, pixels: np.ndarray) -> str:
-    """A small image with its upper left corner at (x, y), every pixel a square.
+    """Return a small image whose pixels are drawn as squares.
 
     Args:
-        x, y: where.
-        scale: how wide a pixel is.
+        x, y: the upper left corner.
+        scale: the width of a square.
         pixels: (H, W) greys or (H, W, 3) colours, from 0 (black) to 1.
     """
     colours = np.broadcast_to(
@@ -72,18 +79,24 @@ def image(x: float, y: float, scale: int, pixels: np.ndarray) -> str:
 
 
 def inset(chart: str, y: float) -> str:
-    """The text of an SVG file as a part of another one, moved down to y."""
+    """Return an SVG picture as a part of another one, moved down to y."""
     return chart.replace("<svg ", f'<svg y="{y:g}" ', 1)
 
 
+def size_of(chart: str) -> tuple[float, float]:
+    """Return the width and the height of an SVG picture, in pixels."""
+    _, _, width, height = re.search(r'viewBox="([^"]*)"', chart)[1].split()
+    return float(width), float(height)
+
+
 def colours(values: np.ndarray) -> np.ndarray:
-    """Blue at -1, white at 0 and red at 1, for numbers (...): (..., 3), as ``image`` takes them."""
+    """Return colours (..., 3), as ``image`` takes them: blue at -1, white at 0, red at 1."""
     ends = np.where(values[..., None] > 0, (178, 24, 43), (33, 102, 172)) / 255
     return 1 + (ends - 1) * np.minimum(1, np.abs(values))[..., None]
 
 
 def png(levels: np.ndarray) -> str:
-    """A picture of (H, W, 3) bytes as a URL that holds all of it.
+    """Return an image (H, W, 3) of bytes as a data URL of a PNG file.
 
     Source: https://www.w3.org/TR/png, sections 5 (chunks), 9 (filter 0) and 10 (zlib).
     """

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_rnn.data import DataLoader
+from tinygrad_rnn.data import DataLoader, python_manual
 
 sizes = st.lists(st.integers(1, 9), min_size=1, max_size=30)
 
@@ -138,3 +138,10 @@ def test_examples_without_sequences():
 def test_data_that_do_not_fit(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_the_manual_is_a_long_text_of_many_lines():
+    text = python_manual()
+    assert len(text) > 100_000
+    assert text.count("\n") > 1000
+    assert 'The "assert" statement' in text

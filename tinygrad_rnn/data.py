@@ -1,4 +1,4 @@
-"""Batches of a data set that fits into memory: shuffled, padded, of like lengths together."""
+"""Batches of a data set that fits into memory, shuffled and padded; and a text to train on."""
 
 from __future__ import annotations
 
@@ -172,4 +172,30 @@ def _member(place: int, given: Any) -> Any:
     return array
 
 
-__all__ = ["DataLoader"]
+def python_manual() -> str:
+    """Return the reference texts of Python's ``help("topics")``: about half a million characters.
+
+    The text is English with code. It comes with CPython, so nothing is downloaded. Each version of
+    Python has its own text.
+
+    Raises:
+        FileNotFoundError: this Python comes without the texts.
+
+    Source: https://docs.python.org/3/reference, as the module ``pydoc_data.topics``.
+
+    >>> text = python_manual()
+    >>> "assert" in text, len(text) > 100_000
+    (True, True)
+    """
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:
+        raise FileNotFoundError(
+            "python_manual reads pydoc_data/topics.py, which ships with CPython; this Python has "
+            "none (some distributions put it into a package of its own, such as "
+            "libpython3-stdlib)"
+        ) from None
+    return "\n".join(topics.values())
+
+
+__all__ = ["DataLoader", "python_manual"]

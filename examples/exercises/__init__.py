@@ -1,7 +1,7 @@
-"""Fill-in exercises: backwards of recurrent nets in plain NumPy, checked with hints."""
+"""Fill-in exercises: the backward pass of recurrent nets in plain NumPy, with a checker."""
 
 import sys
 from pathlib import Path
 
-# An exercise is a script too, and finds its neighbour `checking` in its own folder.
+# Exercises import `checking` from this folder, as they do when run as a script.
 sys.path.insert(0, str(Path(__file__).parent))

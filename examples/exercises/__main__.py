@@ -1,7 +1,7 @@
-"""How far you are: every exercise is checked.
+"""Check every exercise.
 
-python -m examples.exercises            what is right, what is wrong, which gaps are open
-python -m examples.exercises --renew    write the exercises anew from their solutions (teachers)
+python -m examples.exercises            print what is right, what is wrong, and which gaps are open
+python -m examples.exercises --renew    for teachers: make the exercises from their solutions again
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def names() -> list[str]:
 
 
 def with_gaps(solution: str) -> str:
-    """A solution with ``...`` in the place of each line's expression that ends in ``# gap``.
+    """Replace the expression of each line marked ``# gap`` by ``...``.
 
     ``da = dh * (1 - h**2)  # gap: dL/da_t`` becomes ``da = ...  # dL/da_t``.
     """
@@ -36,7 +36,7 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--renew", action="store_true", help="your own lines are lost")
+    parser.add_argument("--renew", action="store_true", help="this deletes your own lines")
     if parser.parse_args().renew:
         for name in names():
             solution = (HERE / "solutions" / f"{name}.py").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Runs the check of one exercise and prints what it finds."""
+"""Run the check of one exercise and print the result."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-# `python examples/exercises/ex1_rnn_step.py` finds tinygrad_rnn from a checkout too.
+# In a checkout without an installed library, exercises find tinygrad_rnn here.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
 def gaps(source: str) -> list[int]:
-    """The lines in which ``...`` still stands for an expression of yours."""
+    """Return the numbers of the lines that still have a gap, ``...``."""
     return sorted(
         node.value.lineno
         for node in ast.walk(ast.parse(source))
@@ -23,11 +23,11 @@ def gaps(source: str) -> list[int]:
 
 
 def run(check: Callable[[], object], file: str) -> int:
-    """Print the open gaps, or what the check says; returns 0 where all is right.
+    """Print the open gaps, or the result of the check. Return 0 if everything is right.
 
     Args:
-        check: of the exercise; raises AssertionError where something is wrong.
-        file: of the exercise.
+        check: the check of the exercise; it raises AssertionError if something is wrong.
+        file: the file of the exercise.
     """
     name = Path(file).name
     open_gaps = gaps(Path(file).read_text(encoding="utf-8"))

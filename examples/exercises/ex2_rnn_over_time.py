@@ -4,13 +4,13 @@
 
 x (N, T, D), h0 (N, H); the output is all h_t together, (N, T, H).
 
-The backward is given dout (N, T, H): what the loss says to every h_t directly. But h_t also goes
-into step t + 1. So the gradient of h_t has two parts, and the loop runs from the last step to the
-first:
+The backward gets dout (N, T, H), the gradient that every h_t gets directly from the loss. But h_t
+also goes into step t + 1. So the gradient of h_t has two parts, and the loop runs from the last
+step to the first:
 
-    dh_t = dout_t + (what came back from step t + 1)
+    dh_t = dout_t + (the gradient from step t + 1)
 
-The weights are used at every step. Their gradient is the sum of what every step says: +=.
+Every step uses the same weights. So the gradient of a weight is a sum over all steps: use +=.
 """
 
 import checking  # runs the check, in this folder
@@ -31,13 +31,13 @@ def backward(dout, cache):
     N, T, D = x.shape
     dx = np.zeros_like(x)
     dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros(Wh.shape[1])
-    dh_next = np.zeros_like(hs[0])  # what comes back from step t + 1
+    dh_next = np.zeros_like(hs[0])  # the gradient from step t + 1
     for t in reversed(range(T)):
         h_prev, h = hs[t], hs[t + 1]
         dh = ...  # both parts of dL/dh_t
         da = ...  # through tanh, as in exercise 1
         dx[:, t] = ...  # dL/dx_t
-        dh_next = ...  # what goes back to step t - 1
+        dh_next = ...  # the gradient of h_{t-1} from this step
         dWx += ...  # this step's part of dL/dWx
         dWh += ...  # this step's part of dL/dWh
         db += ...  # this step's part of dL/db

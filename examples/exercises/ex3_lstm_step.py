@@ -5,9 +5,8 @@
     c = f * c_prev + i * g
     h = o * tanh(c)
 
-The gates stand in the order i, f, o, g. The step has two outputs, so the backward is given two
-gradients: dh, and dc for what c says to the next step directly. c goes into h as well: both parts
-of its gradient have to be added.
+The gates are in the order i, f, o, g. The step has two outputs, so the backward gets two gradients:
+dh, and dc from the next step. c also goes into h, so the gradient of c has two parts. Add them.
 
 * sigmoid'(a) = s (1 - s) with s = sigmoid(a).
 * If y = u * v then dL/du = dL/dy * v.

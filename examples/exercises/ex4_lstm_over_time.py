@@ -1,9 +1,10 @@
 """Exercise 4: an LSTM over time.
 
-Exercise 3 in the loop of exercise 2. Two states go from step to step, so two gradients come back:
+This is exercise 3 in the loop of exercise 2. Two states go from step to step, so two gradients come
+back:
 
-    dh_t = dout_t + (what came back to h from step t + 1)
-    dc_t =          (what came back to c from step t + 1) + (what comes through h_t)
+    dh_t = dout_t + (the gradient of h from step t + 1)
+    dc_t =          (the gradient of c from step t + 1) + (the gradient through h_t)
 
 The cell state c starts at zero. Look at dc_next = dc * f: where the forget gate is near 1, the
 gradient comes back unchanged. That is what an LSTM is for.
@@ -50,8 +51,8 @@ def backward(dout, cache):
         da_g = ...  # dL/da_g
         da = np.concatenate([da_i, da_f, da_o, da_g], axis=1)
         dx[:, t] = da @ Wx.T
-        dc_next = ...  # what goes back to c of step t - 1
-        dh_next = ...  # what goes back to h of step t - 1
+        dc_next = ...  # the gradient of c_{t-1} from this step
+        dh_next = ...  # the gradient of h_{t-1} from this step
         dWx += ...  # this step's part of dL/dWx
         dWh += ...  # this step's part of dL/dWh
         db += ...  # this step's part of dL/db

@@ -1,12 +1,12 @@
 """Exercise 7: the softmax loss over time.
 
-A captioning or language model gives scores (N, T, V) for the next word at every step. y (N, T) are
-the right words, and mask (N, T) is 1 where a word counts and 0 at the padding.
+A captioning or language model gives scores (N, T, V) for the next word at every step. y (N, T)
+are the right words. mask (N, T) is 1 where a word counts, and 0 in the padding.
 
     p = softmax(scores)
     loss = -(1 / N) sum over n, t of  mask[n, t] * log p[n, t, y[n, t]]
 
-Its gradient is the well-known one: p - 1 at the right word and p elsewhere, times mask / N.
+Its gradient is p - 1 at the right word and p elsewhere, times mask / N.
 """
 
 import checking  # runs the check, in this folder
@@ -27,13 +27,13 @@ def backward(dloss, cache):
     N, T, V = p.shape
     n, t = np.arange(N)[:, None], np.arange(T)
     dscores = p.copy()
-    dscores[n, t, y] -= ...  # what is taken off at the right words
-    dscores = ...  # only what counts, and the mean over the batch
+    dscores[n, t, y] -= ...  # subtract this at the right words
+    dscores = ...  # apply the mask, and the mean over the batch
     return dloss * dscores
 
 
 def reference(scores, y, mask):
-    """The same in tinygrad_rnn, which differentiates it by itself."""
+    """The same in tinygrad_rnn, which finds the gradient automatically."""
     import tinygrad_rnn as tg
 
     N, T, V = scores.shape

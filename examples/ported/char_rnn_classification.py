@@ -1,9 +1,10 @@
 """PyTorch's tutorial "Classifying names with a character-level RNN".
 
 The original: https://docs.pytorch.org/tutorials/intermediate/char_rnn_classification_tutorial.html.
-An RNN reads a surname letter by letter, one-hot, and its last state tells the language. The loss of
-a batch is the mean over its names, each read by itself; gradients are clipped to a norm of 3.
-Here a batch is also read at once, padded, which gives the same loss in a fraction of the time.
+An RNN reads a surname letter by letter, one-hot, and its last state predicts the language. The
+tutorial reads each name of a batch separately and takes the mean of the losses. Gradients are
+clipped to a norm of 3. Here a padded batch can also be read in one call, which gives the same loss
+in a fraction of the time.
 """
 
 from __future__ import annotations
@@ -39,22 +40,22 @@ NAMES = {
 
 
 def ascii_of(name: str) -> str:
-    """A name in the letters that the net knows."""
+    """Return a name without accents, in the letters that the net knows."""
     plain = unicodedata.normalize("NFD", name)
     return "".join(c for c in plain if unicodedata.category(c) != "Mn" and c in LETTERS)
 
 
 def one_hot(name: str, dtype: Any = np.float32) -> np.ndarray:
-    """A name as (letters, 1, len(LETTERS))."""
+    """Encode a name as (letters, 1, len(LETTERS))."""
     return np.eye(len(LETTERS), dtype=dtype)[[LETTERS.index(c) for c in name], np.newaxis]
 
 
 class CharRNN(nn.Module):
-    """An RNN whose last state is turned into log probabilities of the languages.
+    """An RNN, and a linear map from its last state to log probabilities of the languages.
 
     Args:
-        hidden: units.
-        languages: how many.
+        hidden: the hidden size.
+        languages: the number of languages.
     """
 
     def __init__(self, hidden: int, languages: int, *, dtype: Any = np.float32, rng: Any = None):
@@ -69,19 +70,19 @@ class CharRNN(nn.Module):
 
 
 def batch_loss(model: CharRNN, names: Sequence[np.ndarray], labels: Sequence[int]) -> tg.Tensor:
-    """The mean loss of a batch, name after name, as the tutorial has it."""
+    """Return the mean loss of a batch, one name after the other, as in the tutorial."""
     losses = [nn.nll_loss(model(x), [y]) for x, y in zip(names, labels, strict=True)]
     return tg.sum(tg.stack(losses)) / len(losses)
 
 
 def padded_loss(model: CharRNN, names: Sequence[np.ndarray], labels: Sequence[int]) -> tg.Tensor:
-    """The same number, from one call with ``lengths``."""
+    """Return the same number, from one call with ``lengths``."""
     x = nn.pad_sequence([name[:, 0] for name in names])
     return nn.nll_loss(model(x, [len(name) for name in names]), labels)
 
 
 def train_step(model: CharRNN, optimizer: tg.optim.Optimizer, loss: tg.Tensor) -> float:
-    """Clipped gradient descent."""
+    """Make a step of clipped gradient descent, and return the loss."""
     optimizer.zero_grad()
     loss.backward()
     tg.optim.clip_grad_norm_(model.parameters(), 3.0)
@@ -90,7 +91,7 @@ def train_step(model: CharRNN, optimizer: tg.optim.Optimizer, loss: tg.Tensor) -
 
 
 def main(argv: Sequence[str] | None = None) -> float:
-    """Train on three quarters of the names; returns which part of the others is right."""
+    """Train on three quarters of the names; return the accuracy on the others."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few seconds of training")
     args = parser.parse_args(argv)

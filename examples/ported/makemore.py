@@ -1,8 +1,8 @@
-"""makemore's recurrent nets: more of what one has, names for one.
+"""makemore's recurrent nets: they learn names and write new ones.
 
-The original: https://github.com/karpathy/makemore. A character-level model in which the same cell
-serves every step; the RNN's cell is one linear map of the input and the state together, the GRU's
-are three. Targets of -1 count for nothing. Trained by AdamW.
+The original: https://github.com/karpathy/makemore. This is a character-level model. The RNN's cell
+is one linear map of the input and the state together; the GRU's cell has three. Targets of -1 are
+ignored. The optimiser is AdamW.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RNNCell(nn.Module):
 
 
 class GRUCell(nn.Module):
-    """Reset before the product, and ``h_t = (1 - z) h_{t-1} + z hbar``."""
+    """A GRU with the reset before the product, and ``h_t = (1 - z) h_{t-1} + z hbar``."""
 
     def __init__(self, n_embd: int, n_hidden: int, *, dtype: Any = np.float32, rng: Any):
         self.xh_to_z, self.xh_to_r, self.xh_to_hbar = (
@@ -50,9 +50,9 @@ class RNN(nn.Module):
 
     Args:
         cell_type: "rnn" or "gru".
-        vocabulary: how many characters.
+        vocabulary: the number of characters.
         n_embd: the length of a character's vector.
-        n_hidden: units.
+        n_hidden: the hidden size.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class RNN(nn.Module):
 
 
 def loss_of(model: RNN, ids: Any, targets: Any) -> tg.Tensor:
-    """The cross-entropy of the characters that count."""
+    """Return the cross-entropy over all targets but -1."""
     logits = model(ids)
     return nn.cross_entropy(
         logits.reshape(-1, logits.shape[-1]), np.reshape(targets, -1), ignore_index=-1
@@ -94,7 +94,10 @@ def loss_of(model: RNN, ids: Any, targets: Any) -> tg.Tensor:
 
 
 def encoded(words: Sequence[str], characters: str) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets (words, longest + 1): 0 begins and ends a word, -1 pads the targets."""
+    """Encode inputs and targets (words, longest + 1).
+
+    0 begins and ends a word; -1 pads the targets.
+    """
     length = max(map(len, words)) + 1
     x, y = np.zeros((len(words), length), int), np.full((len(words), length), -1)
     for i, word in enumerate(words):
@@ -105,7 +108,7 @@ def encoded(words: Sequence[str], characters: str) -> tuple[np.ndarray, np.ndarr
 
 
 def adamw(model: RNN) -> tg.optim.AdamW:
-    """makemore's optimiser."""
+    """Return makemore's optimiser."""
     return tg.optim.AdamW(model.parameters(), lr=5e-4, weight_decay=0.01, betas=(0.9, 0.99))
 
 
@@ -118,7 +121,7 @@ def train_step(model: RNN, optimizer: tg.optim.Optimizer, x: Any, y: Any) -> flo
 
 
 def sample(model: RNN, characters: str, length: int, rng: np.random.Generator) -> str:
-    """A new word, character by character."""
+    """Write a new word, character by character."""
     ids = [0]
     with tg.no_grad():
         for _ in range(length):
@@ -130,7 +133,7 @@ def sample(model: RNN, characters: str, length: int, rng: np.random.Generator) -
 
 
 def main(argv: Sequence[str] | None = None) -> list[float]:
-    """Train on surnames of five languages and write new ones; returns the losses."""
+    """Train on surnames of five languages and write new ones; return the losses."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--type", default="gru", help="rnn or gru")
     parser.add_argument("--quick", action="store_true", help="a few seconds of training")

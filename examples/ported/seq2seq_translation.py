@@ -1,8 +1,9 @@
 """PyTorch's tutorial "Translation with a sequence to sequence network and attention".
 
 The original: https://docs.pytorch.org/tutorials/intermediate/seq2seq_translation_tutorial.html.
-A GRU reads a sentence; at every step another GRU looks at what was read by Bahdanau's attention and
-writes a word. The sentences are made by a small grammar that moves the adjective behind the noun.
+A GRU reads a sentence. Another GRU writes the translation, and reads the states of the first one by
+Bahdanau's attention before each word. A small grammar makes the sentences. In French the adjective
+comes after the noun.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ VERBS = {"sees": "voit", "finds": "trouve", "wants": "veut", "loves": "aime"}
 
 
 def sentences() -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
-    """All pairs, as ids (pairs, MAX_LENGTH) that end with EOS, and the words of both languages."""
+    """Return all pairs as ids (pairs, MAX_LENGTH), padded with EOS, and the words of both."""
     english = ["SOS", "EOS", "the", *NOUNS, *ADJECTIVES, *VERBS]
     french = ["SOS", "EOS", "le", *NOUNS.values(), *ADJECTIVES.values(), *VERBS.values()]
     source, target = [], []
@@ -92,7 +93,10 @@ class AttnDecoderRNN(nn.Module):
     def forward(
         self, outputs: tg.Tensor, hidden: tg.Tensor, target: Any = None
     ) -> tuple[tg.Tensor, tg.Tensor]:
-        """Log probabilities (N, MAX_LENGTH, words); the target, if given, is what it reads."""
+        """Return log probabilities (N, MAX_LENGTH, words), and the last state.
+
+        With a target, the inputs are its words (teacher forcing), otherwise the net's own.
+        """
         word = np.full((outputs.shape[0], 1), SOS)
         steps = []
         for t in range(MAX_LENGTH):
@@ -115,7 +119,7 @@ def train_step(
     source: Any,
     target: Any,
 ) -> float:
-    """One step of both nets with teacher forcing; returns the loss."""
+    """Train both nets for one step with teacher forcing, and return the loss."""
     for optimizer in optimizers:
         optimizer.zero_grad()
     outputs, hidden = encoder(source)
@@ -128,7 +132,7 @@ def train_step(
 
 
 def main(argv: Sequence[str] | None = None) -> float:
-    """Train on most sentences; returns how many of the others are translated without a mistake."""
+    """Train on most sentences; return the share of the others translated without a mistake."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few seconds of training")
     args = parser.parse_args(argv)

@@ -1,8 +1,8 @@
-"""PyTorch's time_sequence_prediction: two LSTM cells learn sine waves and go on from them.
+"""PyTorch's time_sequence_prediction: two LSTM cells learn sine waves and continue them.
 
 The original: https://github.com/pytorch/examples/tree/main/time_sequence_prediction. The waves
-have one frequency and random phases. L-BFGS sees all of them at once; afterwards the net predicts
-steps that it was never shown, each from its own last prediction.
+have one frequency and random phases. L-BFGS trains on all of them at once. Then the net predicts
+new steps, each from its own last prediction.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Sequence2(nn.Module):
     """Two LSTM cells on top of each other, and a linear output.
 
     Args:
-        hidden: units in a cell.
+        hidden: the hidden size of both cells.
     """
 
     def __init__(self, hidden: int = 51, *, rng: Any = None):
@@ -43,7 +43,7 @@ class Sequence2(nn.Module):
         waves = np.asarray(waves)
         zeros = np.zeros((len(waves), self.hidden))
         carry = ((zeros, zeros), (zeros, zeros))
-        # The loop over time is tg.scan's: the cell is compiled once, as fast as a built-in layer.
+        # tg.scan compiles the step, so this loop is as fast as a built-in layer.
         carry, ys = tg.scan(self.step, carry, waves.T[:, :, np.newaxis])
         outputs = [ys]
         for _ in range(future):
@@ -59,7 +59,7 @@ def waves(count: int, length: int, period: int = 20, *, seed: int = 2) -> np.nda
 
 
 def train(model: Sequence2, data: np.ndarray, steps: int, **settings: Any) -> list[float]:
-    """L-BFGS on the mean squared error; returns the loss of every evaluation."""
+    """Train by L-BFGS on the mean squared error; return the loss of every evaluation."""
     x, y = data[:, :-1], data[:, 1:]
     optimizer = tg.optim.LBFGS(model.parameters(), lr=0.8, **settings)
     losses: list[float] = []
@@ -77,7 +77,7 @@ def train(model: Sequence2, data: np.ndarray, steps: int, **settings: Any) -> li
 
 
 def main(argv: Sequence[str] | None = None) -> list[float]:
-    """Train, and measure how far the waves go on; returns the losses."""
+    """Train, measure predictions of later steps, and return the losses."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few seconds of training")
     args = parser.parse_args(argv)

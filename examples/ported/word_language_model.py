@@ -2,8 +2,8 @@
 
 The original: https://github.com/pytorch/examples/tree/main/word_language_model. An embedding, one
 or two recurrent layers with dropout around them, and an output layer whose weight may be the
-embedding's ("tied"). Plain gradient descent with a learning rate of 20 and clipped gradients; the
-rate is divided by 4 whenever the validation loss has not fallen.
+embedding's ("tied"). Training is plain gradient descent with clipped gradients. The learning rate
+starts at 20. It is divided by 4 whenever the validation loss has not fallen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
-from tinygrad_rnn.app.demo import manual
+from tinygrad_rnn.data import python_manual
 from tinygrad_rnn.text import Streams, Vocabulary, detached
 
 
@@ -26,10 +26,10 @@ class RNNModel(nn.Module):
 
     Args:
         kind: "RNN_TANH", "RNN_RELU", "LSTM" or "GRU".
-        ntoken: how many words there are.
+        ntoken: the number of words.
         ninp: the length of a word's vector.
-        nhid: units in a layer.
-        nlayers: recurrent layers.
+        nhid: the hidden size.
+        nlayers: the number of recurrent layers.
         dropout: a probability.
         tie_weights: whether the decoder's weight is the encoder's.
     """
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> list[float]:
     parser.add_argument("--tied", action="store_true")
     parser.add_argument("--quick", action="store_true", help="a few seconds of training")
     args = parser.parse_args(argv)
-    text = manual()[: 60_000 if args.quick else 400_000]
+    text = python_manual()[: 60_000 if args.quick else 400_000]
     words = tg.text.words(text)
     vocabulary = Vocabulary(words, words=True, unknown="<unk>", size=1000 if args.quick else 4000)
     ids = vocabulary.encode(words)

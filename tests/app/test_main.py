@@ -101,7 +101,7 @@ def test_a_python_without_its_manual(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     assert run("demo", "--out", tmp_path) == 2
     assert capsys.readouterr().err.startswith(
-        "python -m tinygrad_rnn demo: the demo reads pydoc_data/topics.py"
+        "python -m tinygrad_rnn demo: python_manual reads pydoc_data/topics.py"
     )
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from numpy import ndarray
 
 from .. import nn, optim
+from ..data import python_manual
 from ..text import (
     LanguageModel,
     NGram,
@@ -76,7 +77,7 @@ def main(args: argparse.Namespace) -> int:
         raise PermissionError(f"cannot write into {directory}")
     for name in FILES:
         outputs.claim(directory / name, KIND, overwrite=args.overwrite)
-    text = manual()
+    text = python_manual()
     vocabulary = Vocabulary(text)
     ids = vocabulary.encode(text)
     cut = len(ids) * 9 // 10
@@ -123,22 +124,6 @@ def main(args: argparse.Namespace) -> int:
         print(f"          python -m tinygrad_rnn {command:<18}{purpose}")
     print(f"          {Path(__file__)}, where this came from, is a training loop to start from")
     return 0
-
-
-def manual() -> str:
-    """The texts of Python's ``help("topics")``, one after the other.
-
-    Raises:
-        FileNotFoundError: this Python comes without them.
-    """
-    try:
-        from pydoc_data.topics import topics
-    except ImportError:
-        raise FileNotFoundError(
-            "the demo reads pydoc_data/topics.py, which ships with CPython; this Python has none "
-            "(some distributions put it into a package of its own, such as libpython3-stdlib)"
-        ) from None
-    return "\n".join(topics.values())
 
 
 def train(model: LanguageModel, windows: Streams, steps: int) -> None:

@@ -21,6 +21,7 @@ from ..graph import Node, Value
 from ..scan.plan import Plan
 from .boxes import build, details
 from .compare import Comparison, compare
+from .curve import curves
 from .dot import to_dot
 from .flow import GradientFlow, gradient_flow
 from .gradients import measure
@@ -142,6 +143,7 @@ __all__ = [
     "GradientFlow",
     "HeatMap",
     "compare",
+    "curves",
     "draw",
     "gradient_flow",
     "grads_by_step",

@@ -5,11 +5,11 @@
 
 x (N, D), h_prev (N, H), Wx (D, H), Wh (H, H), b (H,); h (N, H). N is the batch.
 
-The backward is given dh = dL/dh and returns the gradient of every argument. Two facts are enough:
+The backward gets dh = dL/dh and returns the gradient of every argument. You need two facts:
 
 * tanh'(a) = 1 - tanh(a)^2, and tanh(a) is h, which you have.
-* If y = x W then dL/dx = dL/dy W' and dL/dW = x' dL/dy. Shapes help: each gradient has the shape of
-  what it belongs to.
+* If y = x W then dL/dx = dL/dy W' and dL/dW = x' dL/dy. Shapes help: a gradient has the same shape
+  as its variable.
 
 Replace every ... by an expression. Run `python examples/exercises/ex1_rnn_step.py` to check.
 """

@@ -3,12 +3,12 @@
     r = sigmoid(x Wx_r + h_prev Wh_r + b_r)          reset gate
     z = sigmoid(x Wx_z + h_prev Wh_z + b_z)          update gate
 
-The two conventions differ in where the reset gate acts and in what z keeps:
+The two conventions differ in two points: the place of the reset gate, and what z keeps.
 
     PyTorch, cuDNN       n = tanh(x Wx_n + b_n + r * (h_prev Wh_n))     h = (1 - z) n + z h_prev
     Chung et al. 2014    n = tanh(x Wx_n + b_n + (r * h_prev) Wh_n)     h = (1 - z) h_prev + z n
 
-The gates stand in the order r, z, n. h_prev goes into four places (r, z, n, and h directly): its
+The gates are in the order r, z, n. h_prev goes into four places: r, z, n, and h directly. So its
 gradient has four parts.
 """
 
@@ -48,7 +48,7 @@ def backward_pytorch(dout, cache):
         x_t, h_prev, r, z, n, h_n = saved[t]
         dh = dout[:, t] + dh_next
         dn = dh * (1 - z)  # gap: dL/dn
-        dz = dh * (h_prev - n)  # gap: dL/dz: h has it twice
+        dz = dh * (h_prev - n)  # gap: dL/dz: z occurs twice in h
         da_n = dn * (1 - n**2)  # gap: through tanh
         dr = da_n * h_n  # gap: dL/dr
         dh_n = da_n * r  # gap: dL/dh_n
@@ -56,7 +56,7 @@ def backward_pytorch(dout, cache):
         d_from_x = np.concatenate([da_r, da_z, da_n], axis=1)
         d_from_h = np.concatenate([da_r, da_z, dh_n], axis=1)
         dx[:, t] = d_from_x @ Wx.T
-        dh_next = dh * z + d_from_h @ Wh.T  # gap: all that goes back to h of step t - 1
+        dh_next = dh * z + d_from_h @ Wh.T  # gap: the gradient of h_{t-1}, all four parts
         dWx += x_t.T @ d_from_x
         dWh += h_prev.T @ d_from_h
         db += d_from_x.sum(axis=0)
@@ -99,8 +99,8 @@ def backward_chung(dout, cache):
         da_r, da_z = dr * r * (1 - r), dz * z * (1 - z)
         da = np.concatenate([da_r, da_z, da_n], axis=1)
         dx[:, t] = da @ Wx.T
-        dh_next = dh * (1 - z) + d_reset * r  # gap: what goes back directly, and through r * h_prev
-        dh_next += da_r @ Wh_r.T + da_z @ Wh_z.T  # gap: and through the gates r and z
+        dh_next = dh * (1 - z) + d_reset * r  # gap: the gradient of h_prev from h and from r * h_prev
+        dh_next += da_r @ Wh_r.T + da_z @ Wh_z.T  # gap: add its gradient from the gates r and z
         dWx += x_t.T @ da
         dWh += np.concatenate([h_prev.T @ da_r, h_prev.T @ da_z, (r * h_prev).T @ da_n], axis=1)
         db += da.sum(axis=0)

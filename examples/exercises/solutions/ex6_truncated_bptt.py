@@ -1,12 +1,12 @@
 """Exercise 6: truncated backpropagation through time.
 
-A text is long. So one runs the RNN over windows of K steps: the state goes on from window to
-window, the gradient does not. The state that enters a window counts as a constant.
+A text is long, so we run the RNN over windows of K steps. The state is carried from window to
+window; the gradient is not. The state that enters a window counts as a constant.
 
-Here the whole sequence is given, x (N, T, D). Cut the gradient at the borders of the windows, that
-is before t = K, t = 2 K, ... With K = T nothing is cut and it is exercise 2.
+Here you get the whole sequence, x (N, T, D). Cut the gradient between the windows: before t = K,
+t = 2 K, ... With K = T nothing is cut, and this is exercise 2.
 
-h0 gets a gradient from the first window alone.
+h0 gets a gradient only from the first window.
 """
 
 import checking  # runs the check, in this folder
@@ -18,7 +18,7 @@ K = 3
 def forward(x, h0, Wx, Wh, b):
     N, T, D = x.shape
     hs = [h0]
-    for t in range(T):  # the forward knows nothing of windows
+    for t in range(T):  # windows make no difference to the forward pass
         hs.append(np.tanh(x[:, t] @ Wx + hs[-1] @ Wh + b))
     return np.stack(hs[1:], axis=1), (x, hs, Wx, Wh)
 
@@ -37,7 +37,7 @@ def backward(dout, cache):
         dWh += hs[t].T @ da
         db += da.sum(axis=0)
         is_border = t % K == 0 and t > 0  # gap: True where a new window begins at t, but not at 0
-        dh_next = np.zeros_like(dh) if is_border else da @ Wh.T  # gap: what goes back to step t - 1
+        dh_next = np.zeros_like(dh) if is_border else da @ Wh.T  # gap: the gradient of h_{t-1} from this step
     return dx, dh_next, dWx, dWh, db
 
 

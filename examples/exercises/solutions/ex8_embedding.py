@@ -2,9 +2,9 @@
 
     y[n, t] = W[ids[n, t]]
 
-W (V, D) has a row for every word; ids (N, T) are numbers of words. The same word may stand at
-several places: its row then gets the sum of all their gradients. Mind that `dW[ids] += dy` does not
-do that in NumPy: of several writes to one row only the last one stays.
+W (V, D) has a row for every word; ids (N, T) are numbers of words. The same word may occur at
+several places. Its row then gets the sum of all their gradients. `dW[ids] += dy` does not do that
+in NumPy: if several places write to one row, only the last write stays.
 """
 
 import checking  # runs the check, in this folder

@@ -1,16 +1,16 @@
 """Exercise 9: attention.
 
-A decoder at state q (N, H) looks at all states of an encoder, hs (N, T, H):
+A decoder with state q (N, H) reads all states of an encoder, hs (N, T, H):
 
     s = hs . q            (N, T)    a score for every step of the encoder
-    a = softmax(s)        (N, T)    how much of each is taken; they sum to 1
+    a = softmax(s)        (N, T)    the weight of each step; they sum to 1
     c = sum_t a_t hs_t    (N, H)    the context
 
-hs goes into two places, so its gradient has two parts. Through softmax the gradient is
+hs goes into two places, so its gradient has two parts. The gradient of softmax is
 
     ds = a * (da - sum over t of a * da)
 
-since every score changes every weight.
+because every score changes every weight.
 """
 
 import checking  # runs the check, in this folder
@@ -28,10 +28,10 @@ def forward(q, hs):
 def backward(dc, cache):
     q, hs, a = cache
     da = (dc[:, None, :] * hs).sum(axis=2)  # gap: dL/da, (N, T)
-    dhs = a[:, :, None] * dc[:, None, :]  # gap: what the context says to hs, (N, T, H)
+    dhs = a[:, :, None] * dc[:, None, :]  # gap: the gradient of hs from the context, (N, T, H)
     ds = a * (da - (a * da).sum(axis=1, keepdims=True))  # gap: through softmax, (N, T)
     dq = (ds[:, :, None] * hs).sum(axis=1)  # gap: dL/dq, (N, H)
-    dhs += ds[:, :, None] * q[:, None, :]  # gap: what the scores say to hs
+    dhs += ds[:, :, None] * q[:, None, :]  # gap: add the gradient of hs from the scores
     return dq, dhs
 
 

@@ -1,6 +1,6 @@
-"""What the full run of each example has to reach; the table in README.md says what it did."""
+"""The targets of each example's full run. The table in README.md shows what was measured."""
 
-BARS = {
+TARGETS = {
     "e01_scalar_rnn": (
         "h and y as by hand; dL/du, dL/dw, dL/dv as the engine's; RNN >= 98 %, one-step MLP <= 80 %"
     ),
