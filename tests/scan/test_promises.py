@@ -737,3 +737,26 @@ def test_a_part_of_the_gradients_reads_what_all_of_them_keep(backend: str) -> No
     with tg.backend(backend):
         for (mine, _), (expected, _) in zip(results(False), results(True), strict=True):
             np.testing.assert_allclose(mine, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("rows", [2, 40, 400])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_long_sequence_without_a_graph_is_cut_into_pieces(
+    rows: int, reverse: bool, ragged: bool
+) -> None:
+    """So many steps at a time that they fill little memory: all of them, some, or 64."""
+    T, rng = 300, np.random.default_rng(0)
+    W = tg.Tensor(rng.normal(size=(3, 3)) / 2)
+    xs, h = rng.normal(size=(T, rows, 3)), np.zeros((rows, 3))
+    lengths = rng.integers(1, T + 1, rows) if ragged else None
+
+    def cell(h: Any, x: Any) -> Any:
+        h = tg.tanh(x + h @ W)
+        return h, h[:, :1]
+
+    with tg.no_grad():
+        last, ys = tg.scan(cell, h, xs, reverse=reverse, lengths=lengths)
+    expected, y = tg.scan(cell, h, xs, reverse=reverse, lengths=lengths, unroll=True)
+    np.testing.assert_allclose(last.numpy(), expected.numpy(), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(ys.numpy(), y.numpy(), rtol=1e-10, atol=1e-12)

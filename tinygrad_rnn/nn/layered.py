@@ -239,7 +239,9 @@ class Layered(Module):
                     f"{kind}: expected {name} {expected} ({layers}, batch, size) to go with x, "
                     f"got {state.shape}{graph.current().scope}"
                 )
-            parts = list(state)
+            # Nothing is recorded of a constant: its parts need no operation each.
+            constant = state.node is None and type(state._array) is ndarray
+            parts = [attach(a, None) for a in state._array] if constant else list(state)  # type: ignore[misc]
         for part in parts:
             if part.node is None:
                 part.name = f"{name}_0"

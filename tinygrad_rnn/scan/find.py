@@ -156,14 +156,13 @@ def traced_twice(call: Call, recording: bool) -> Step:
 
 def _kind(call: Call, closed: Closed | None, recording: bool) -> Any:
     """What calls have in common that are likely to have one plan."""
-    code = getattr(call.cell, "__code__", type(call.cell))
     avals: list[Any] = []
     for x in call.carries:
         avals += (x._array.shape, x._array.dtype, x.node is None)
     for x in call.inputs:
         avals += (x._array.shape[1:], x._array.dtype, x.node is None)
     return (
-        code if closed is None else closed.kind(),
+        closed.kind() if closed else getattr(call.cell, "__code__", type(call.cell)),
         call.carry_structure,
         call.input_structure,
         tuple(avals),

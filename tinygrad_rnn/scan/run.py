@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,20 +108,25 @@ def _block(x: Value, call: Call) -> ndarray:
     return block
 
 
-_chunk = 64  # steps at a time, where nothing is kept of them
+def _chunk(blocks: list[ndarray], ys: Iterable[tuple[tuple[int, ...], Any]]) -> int:
+    """How many steps to run at a time, where nothing is kept of them: 64, or more small ones."""
+    size = sum(block.size // len(block) for block in blocks)
+    size += sum(math.prod(shape) for shape, _ in ys)
+    return max(64, 2**16 // max(size, 1))
 
 
 def _forward(
     plan: Plan, call: Call, constants: list[ndarray], blocks: list[ndarray], carries: list[ndarray]
 ) -> tuple[list[ndarray], list[ndarray], list[ndarray]]:
     T, reverse = call.steps, call.reverse
-    if plan.live.any or _chunk >= T:
+    chunk = T if plan.live.any else _chunk(blocks, plan.output_avals)
+    if chunk >= T:
         new, ys, _, kept = plan.forward(T, reverse, constants, blocks, carries)
         return new, ys, kept
     ys = [np.empty((T, *shape), dtype) for shape, dtype in plan.output_avals]
-    starts = range(0, T, _chunk)
+    starts = range(0, T, chunk)
     for start in reversed(starts) if reverse else starts:
-        part = slice(start, start + _chunk)
+        part = slice(start, start + chunk)
         cut = [block[part] for block in blocks]
         carries, some, _, _ = plan.forward(len(cut[0]), reverse, constants, cut, carries)
         for y, block in zip(ys, some, strict=True):

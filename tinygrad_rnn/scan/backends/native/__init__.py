@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -141,7 +142,7 @@ class NativeLoop:
         sized = self._sized
         if steps != sized.steps:
             sized = self._sized = Sized(self, steps)
-        made = [empty(shape, dtype) for shape, dtype in sized.made]
+        made = list(itertools.starmap(empty, sized.made))
         if self._checks is not None:
             made[-1][0] = 0
         if steps * self._work >= ENOUGH and get_num_threads() > 1:
