@@ -17,7 +17,7 @@ PACKAGE = Path(tg.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: Where operations enter the table, under their names.
-REGISTRIES = {PACKAGE / "graph/primitives.py", PACKAGE / "ops/products.py"}
+REGISTRIES = {PACKAGE / "graph/decorators.py", PACKAGE / "ops/products.py"}
 #: What variables and attributes that hold a primitive are called.
 HOLDERS = {"primitive", "op", "operation"}
 #: What asks for the items of a dict by their keys.

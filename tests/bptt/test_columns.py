@@ -54,9 +54,9 @@ def test_a_decoder_stands_behind_its_encoder(unroll: bool) -> None:
     kinds = {link.kind for link in flow.links}
     assert kinds == {"loss", "state", "read"}
     handed = {
-        (link.trajectory.name, link.t, link.at, link.into.name)
+        (link.trajectory.name, link.t, link.at, link.target.name)
         for link in flow.links
-        if link.kind == "state" and link.into
+        if link.kind == "state" and link.target
     }
     assert handed == {
         ("encoder.lstm.l0.h", 4, 0, "decoder.h"),

@@ -39,7 +39,7 @@ class Link:
         kind: "loss"; of the steps of a later loop "state", which takes the value as its first
             state, "step", which takes it at the same time step, or "read", at another one.
         loop, at: which loop, and which of its steps, sends it; None for the loss.
-        into: of a "state", the trajectory that begins with the value.
+        target: of a "state", the trajectory that begins with the value.
         norm: of this part of the gradient.
     """
 
@@ -49,7 +49,7 @@ class Link:
     loop: Loop | None
     at: int | None
     norm: float
-    into: Trajectory | None = None
+    target: Trajectory | None = None
 
 
 def spread(array: Any, step: int | ndarray) -> Iterator[tuple[int, Any]]:
@@ -89,8 +89,8 @@ class Links:
         else:
             self.from_loss = self._swept({output: ones})
         self._add(self.from_loss, "loss", None, None, None)
-        for (loop, kind, at, into), seeds in self._sent().items():
-            self._add(self._swept(seeds), kind, loop, at, into)
+        for (loop, kind, at, target), seeds in self._sent().items():
+            self._add(self._swept(seeds), kind, loop, at, target)
 
     def _record_between(self) -> None:
         """Record what depends on loops, outside of them, with leaves for the loops' values."""
@@ -146,8 +146,8 @@ class Links:
             for i in live:
                 parent = user.parents[i]
                 there = structure.time_step.get(parent)  # type: ignore[arg-type]
-                into = structure.entries.get((user, i))
-                if into is not None:
+                target = structure.entries.get((user, i))
+                if target is not None:
                     kind, at = "state", loop.time_steps[0].t
                 elif (user, i) in other:
                     kind, at = "read", structure.time_step[user].t
@@ -155,7 +155,7 @@ class Links:
                     kind, at = "step", structure.time_step[user].t  # of a loop within the other
                 else:
                     kind, at = "step", None
-                add_to(groups[loop, kind, at, into], parent, sent[i])
+                add_to(groups[loop, kind, at, target], parent, sent[i])
         return groups
 
     def _loop_of(self, node: Node) -> Loop | None:
@@ -172,7 +172,7 @@ class Links:
         kind: str,
         loop: Loop | None,
         at: int | None,
-        into: Trajectory | None,
+        target: Trajectory | None,
     ) -> None:
         sums: dict[Value, ndarray] = {}
         for node, g in found.items():
@@ -187,4 +187,4 @@ class Links:
             size = norm([total])
             if size != 0:
                 sender = t if kind == "step" and at is None else at
-                self.found.append(Link(trajectory, t, kind, loop, sender, size, into))
+                self.found.append(Link(trajectory, t, kind, loop, sender, size, target))

@@ -15,16 +15,26 @@ Everything else in the library is a walk over these nodes: backward sends cotang
 """
 
 from .batching import BatchRule, Blocks, Operand
-from .memory import keep_freed_memory
-from .nodes import Node, Scope, Value, ancestors, next_number
-from .primitives import (
+from .decorators import (
     differentiable,
     elementwise,
     nondifferentiable,
     primitive,
     variadic,
 )
-from .recording import (
+from .errors import (
+    check_finite,
+    composed,
+    describe,
+    explained,
+    located,
+    numbers,
+    numeric,
+    raise_as,
+)
+from .memory import keep_freed_memory
+from .nodes import Node, Scope, Value, ancestors, next_number
+from .primitive import (
     ALL,
     OUT,
     Argument,
@@ -33,25 +43,19 @@ from .recording import (
     Primitive,
     Rule,
     Traits,
+    pick,
+    same,
+    table,
+)
+from .recording import (
     apply,
     attach,
-    check_finite,
-    composed,
-    describe,
-    explained,
     leaf,
-    located,
-    numbers,
-    numeric,
-    pick,
     python_scalars,
-    raise_as,
     read_only,
     record,
     require_rules,
-    same,
     set_tensor_class,
-    table,
 )
 from .scopes import (
     BACKENDS,

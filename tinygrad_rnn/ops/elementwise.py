@@ -396,7 +396,7 @@ def clip(x: Array, a_min: Array = None, a_max: Array = None) -> Array:
     lambda g, z, condition, x, y: where(condition, 0, g),
     linear=((1, 2),),
     scalar="where",
-    into=lambda constants: [
+    emit=lambda constants: [
         (np.copyto, OUT, Argument(2)),
         (np.copyto, OUT, Argument(1), "same_kind", Argument(0)),
     ],

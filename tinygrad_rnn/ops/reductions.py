@@ -127,7 +127,7 @@ def _extreme_of(
     linear="all",
     sign="Σ",
     options=_sum_of,
-    into=lambda constants: [
+    emit=lambda constants: [
         (np.add.reduce, Argument(0), constants["axis"], None, OUT, constants["keepdims"])
     ],
 )

@@ -358,7 +358,7 @@ def _concatenate_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> 
     batch=joining(np.concatenate),
     linear="all",
     moves=True,
-    into=lambda constants: [(np.concatenate, ALL, constants["axis"], OUT)],
+    emit=lambda constants: [(np.concatenate, ALL, constants["axis"], OUT)],
 )
 def _concatenate(*xs: Array, axis: int) -> Array:
     return np.concatenate(xs, axis)

@@ -309,7 +309,7 @@ class _Drawer(Sheet):
         if not steps or steps[0] in state.cuts or trajectory.loop.time_steps[0].t != steps[0]:
             return
         c = self.column(trajectory.loop, steps[0])
-        handed = any(link.into is trajectory for link in self.flow.links)
+        handed = any(link.target is trajectory for link in self.flow.links)
         if not self.on(c) or handed:
             return
         way = -1 if len(steps) > 1 and steps[0] > steps[-1] else 1
@@ -425,7 +425,7 @@ class _Drawer(Sheet):
     def _handed(self, link: Link, k: int, y: float, names: dict[Trajectory, State]) -> None:
         """A state handed over: from a loop's last value to the first one of another loop."""
         assert link.loop is not None
-        target = names.get(link.into) if link.into is not None else None
+        target = names.get(link.target) if link.target is not None else None
         if target is None or link.at is None or not len(target.steps):
             return
         c0 = self.column(link.trajectory.loop, link.t)

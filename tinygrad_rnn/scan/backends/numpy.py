@@ -476,7 +476,7 @@ class _Writer:
             return
         out = self.out(v)
         self.in_step[v] = out
-        self.body += self.into(v, arguments, out)
+        self.body += self.emitted(v, arguments, out)
 
     def out(self, v: Value) -> str:
         """The name of the memory that v is written to."""
@@ -545,7 +545,7 @@ class _Writer:
         f = op.batch(v.keywords, known)
         return f"{self.function(f, op.name.strip('_'))}({block})"
 
-    def into(self, v: Value, arguments: list[str], out: str) -> list[str]:
+    def emitted(self, v: Value, arguments: list[str], out: str) -> list[str]:
         """The lines that write v into memory."""
         op = v.op
         assert op is not None
@@ -563,9 +563,9 @@ class _Writer:
             # NumPy wants the keyword of these two, which costs 30 ns more.
             given = f"out={out}" if op.forward in (np.maximum, np.minimum) else out
             return [f"{name}({', '.join([*arguments, given])})"]
-        assert op.into is not None
+        assert op.emit is not None
         lines = []
-        for f, *places in op.into(v.keywords):
+        for f, *places in op.emit(v.keywords):
             name = self.function(f, f.__name__)
             words = [self.word(x, arguments, out) for x in places]
             lines.append(f"{name}({', '.join(words)})")

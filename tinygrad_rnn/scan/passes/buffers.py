@@ -115,7 +115,7 @@ def writes_into(v: Value) -> bool:
     if op is product_in_pieces or part_indices(v) is not None:
         return True
     alike = all(x.dtype == v.dtype or x.dtype.kind == "b" for x in v.inputs)
-    return op.into is not None and alike
+    return op.emit is not None and alike
 
 
 class _Planner:

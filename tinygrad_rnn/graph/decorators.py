@@ -11,21 +11,10 @@ import numpy as np
 from numpy import ndarray
 
 from .batching import BatchRule
+from .errors import composed
 from .nodes import Value
-from .recording import (
-    Array,
-    ForEach,
-    Linear,
-    Primitive,
-    Rule,
-    Traits,
-    View,
-    apply,
-    binary,
-    composed,
-    table,
-    unary,
-)
+from .primitive import Array, ForEach, Linear, Primitive, Rule, Traits, View, table
+from .recording import apply, binary, unary
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
