@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -250,3 +253,26 @@ def test_a_join_is_listed_in_the_order_in_which_it_lies() -> None:
     formulas = [line.formula for line in plan.listings["backward"] if " | " in line.formula]
     assert formulas
     assert all(f.index("a_t_2") < f.index("a_t ") for f in formulas if "a_t_2" in f)
+
+
+def test_a_plans_code_is_the_same_in_every_process() -> None:
+    """Sets of names have another order in each process, unless PYTHONHASHSEED is set."""
+    program = (
+        "import numpy as np, tinygrad_rnn as tg\n"
+        "cell = tg.nn.LSTMCell(3, 4, rng=0)\n"
+        "zeros = np.zeros((2, 4), np.float32)\n"
+        "with tg.backend('numpy'):\n"
+        "    plan = tg.scan_plan(cell, (zeros, zeros), np.ones((5, 2, 3), np.float32))\n"
+        "    print(plan, plan.source)"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1

@@ -667,7 +667,7 @@ def freed(lines: Sequence[_Line]) -> list[str]:
     for i, line in enumerate(lines[:-1]):
         done = [
             name
-            for name in dict.fromkeys((*line.makes, *line.reads))
+            for name in sorted({*line.makes, *line.reads})  # the same source in every process
             if last[name] == i and name.endswith("_all")
         ]
         result.append(f"{line.text}; del {', '.join(done)}" if done else line.text)
