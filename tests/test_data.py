@@ -117,7 +117,7 @@ def test_examples_without_sequences():
         (lambda: DataLoader(), ValueError, "expected data"),
         (lambda: DataLoader([1], batch_size=0), ValueError, "batch_size of at least 1"),
         (lambda: DataLoader([1], bucket=2), ValueError, "there are no sequences"),
-        (lambda: DataLoader([1, 2], [1]), ValueError, "has 2 examples, member 1 1"),
+        (lambda: DataLoader([1, 2], [1]), ValueError, "has 2 examples, member 1 has 1"),
         (lambda: DataLoader(3.0), ValueError, "member 0 has no axis"),
         (lambda: DataLoader([[1], [[2]]]), ValueError, r"as sequence 1, \(1, 1\)"),
         (
@@ -128,9 +128,9 @@ def test_examples_without_sequences():
         (
             lambda: DataLoader(np.ones((2, 3)), lengths=[3, 4]),
             ValueError,
-            r"lengths from 1 to 3, the second axis of member 0; got \(2,\) from 1 to 4",
+            "member 0: expected lengths from 1 to T = 3, got 4 for sequence 1",
         ),
-        (lambda: DataLoader(np.ones((2, 3)), lengths=[0, 1]), ValueError, "from 0 to 1"),
+        (lambda: DataLoader(np.ones((2, 3)), lengths=[0, 1]), ValueError, "of at least 1, got 0"),
         (lambda: DataLoader(np.ones((2, 3)), lengths=[1]), ValueError, r"got \(1,\)"),
         (lambda: DataLoader(np.ones((2, 3)), lengths=[1.0, 2.0]), TypeError, "integers"),
     ],

@@ -85,7 +85,7 @@ def test_a_socket_is_refused(tmp_path: Path) -> None:
 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s.npz"))
-        with pytest.raises(OSError, match=r"s.npz: it is no regular file"):
+        with pytest.raises(OSError, match=r"s.npz: it is not a regular file"):
             tg.save(tmp_path / "s.npz", NEW)
     assert os.listdir(tmp_path) == ["s.npz"]
 
@@ -234,7 +234,7 @@ def test_an_overwrite_in_place_that_fails_keeps_the_whole_copy(tmp_path: Path, m
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfileobj", full)
-        with pytest.raises(OSError, match=r"No space left .*all of it is in .*\.tmp") as error:
+        with pytest.raises(OSError, match=r"No space left .*the whole file is in .*\.tmp") as error:
             tg.save(path, NEW)
     [whole] = leftovers(path)
     assert str(whole) in str(error.value)

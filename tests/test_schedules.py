@@ -67,8 +67,8 @@ def test_it_is_what_the_optimiser_uses():
                 ((0, math.nan, 10), "lr must be at least 0, got nan"),
                 ((0, 1.0, 10, -1), "warmup must be"),
                 ((0, 1.0, 10, 0, -0.1), "final_lr must be"),
-                ((0, 1.0, 0), "more steps than the warm-up's 0, got 0"),
-                ((0, 1.0, 10, 10), "more steps than the warm-up's 10, got 10"),
+                ((0, 1.0, 0), "steps above the 0 of the warm-up, got 0"),
+                ((0, 1.0, 10, 10), "steps above the 10 of the warm-up, got 10"),
             )
         ],
     ],

@@ -95,7 +95,7 @@ def test_windows_by_number():
 def test_streams_of_nothing(N, T):
     with pytest.raises(ValueError, match="at least 1"):
         Streams(np.arange(9), N, T)
-    with pytest.raises(ValueError, match="in a row"):
+    with pytest.raises(ValueError, match="in one axis"):
         Streams(np.zeros((3, 3)), 1, 1)
 
 

@@ -107,7 +107,9 @@ def test_a_vocabulary_from_its_state_is_the_same(text, by_word, unknown):
 
 def test_what_makes_no_vocabulary():
     for arguments in ({"size": 5}, {"size": 1, "unknown": "?"}):
-        with pytest.raises(ValueError, match="a size needs a symbol for what is unknown"):
+        with pytest.raises(
+            ValueError, match="size must be at least 2 and needs a symbol for unknown ones"
+        ):
             Vocabulary("abc", **arguments)
     with pytest.raises(ValueError, match="at least one word"):
         Vocabulary("", words=True, unknown="?")

@@ -1,4 +1,4 @@
-"""Batches of a data set that fits into memory, shuffled and padded; and a text to train on."""
+"""Batches of a data set in memory: shuffled, padded, and grouped by length; and a sample text."""
 
 from __future__ import annotations
 
@@ -8,42 +8,43 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from .nn.checks import checked_lengths
 from .nn.init import Seed
-from .nn.utils.rnn import alike, pad_sequence
+from .nn.utils.rnn import checked_sequences, pad_sequence
 
 
 class DataLoader:
-    """The examples of some arrays, batch after batch; iterating again is another epoch.
+    """Iterate over a data set in batches. Each iteration is one epoch.
 
-    A data set is one or several members, with example i of each belonging together:
+    A data set has one or several members. Example i of every member belongs together:
 
         an array            (N, ...): numbers of one shape for each example
-        a list of arrays    N sequences (L_i, ...), which are padded to the batch's longest
-        with ``lengths``    the arrays named by ``padded`` are sequences that are padded already,
-                            (N, T, ...): batches are cut to their longest
+        a list of arrays    N sequences (L_i, ...), padded to the longest of the batch
+        with ``lengths``    the arrays named by ``padded`` are sequences that are already padded,
+                            (N, T, ...); a batch is cut to its longest sequence
 
     Args:
         *members: the data.
-        batch_size: N of a batch; the last one is smaller, where it does not divide the data.
+        batch_size: the number of examples in a batch. The last batch may be smaller.
         shuffle: draw a new order for every epoch.
         lengths: (N,) integers, the lengths of padded sequences.
-        padded: which members they are the lengths of.
-        bucket: how many batches to sort by length together, so that a batch needs little padding;
-            0 sorts nothing, a large number everything. The batches are then shuffled, if
-            ``shuffle`` is on.
+        padded: the positions of the members to which ``lengths`` belongs.
+        bucket: the number of batches that are sorted by length together, so that a batch needs
+            little padding. 0 sorts nothing, a large number everything. With ``shuffle`` the batches
+            are shuffled after that.
         drop_last: leave out a smaller last batch.
-        batch_first: give sequences as (N, T, ...); else (T, N, ...), as recurrent layers take
-            them.
-        padding_value: what shorter sequences are filled up with.
+        batch_first: return sequences as (N, T, ...) instead of (T, N, ...), the order that
+            recurrent layers take by default.
+        padding_value: the value of the padding.
         rng: a generator, or a seed for one, for the order. The same seed gives the same batches.
 
-    Iterating gives tuples: a batch of each member, and at the end the lengths (N,) where there are
-    sequences. ``len`` is the number of batches.
+    Iteration yields tuples: a batch of each member, and last, if there are sequences, the lengths
+    (N,). ``len`` is the number of batches.
 
     Raises:
-        ValueError: there are no members or they have different numbers of examples; lengths that
-            do not fit; sequences of different lengths in one example; a batch size below 1.
-        TypeError: lengths that are not integers.
+        ValueError: there are no members, or they have different numbers of examples; the lengths
+            do not fit; an example has sequences of different lengths; the batch size is below 1.
+        TypeError: the lengths are not integers.
 
     Source: sorting within pools: Khomenko et al., "Accelerating recurrent neural network training
     using sequence bucketing and multi-GPU data parallelization", arXiv:1708.05604.
@@ -82,12 +83,12 @@ class DataLoader:
         for i, member in enumerate(self._members):
             if len(member) != self._size:
                 raise ValueError(
-                    f"DataLoader: member 0 has {self._size} examples, member {i} {len(member)}"
+                    f"DataLoader: member 0 has {self._size} examples, member {i} has {len(member)}"
                 )
         self._padded = () if lengths is None else tuple(padded)
         self._lengths = self._all_lengths(lengths)
         if bucket and self._lengths is None:
-            raise ValueError("DataLoader: bucket sorts by length, and there are no sequences")
+            raise ValueError("DataLoader: bucket sorts by length, but there are no sequences")
         self.batch_size, self.shuffle, self.bucket = batch_size, bool(shuffle), bucket
         self.drop_last, self.batch_first = bool(drop_last), bool(batch_first)
         self.padding_value = padding_value
@@ -129,46 +130,35 @@ class DataLoader:
                 parts.append(member[examples])
         return tuple(parts) if lengths is None else (*parts, lengths)
 
-    def _all_lengths(self, given: Any) -> ndarray | None:
-        """(N,), from what was given and from the lists; None without sequences."""
-        found: list[ndarray] = []
-        if given is not None:
-            lengths = np.asarray(given)
-            if lengths.dtype.kind not in "iu":
-                raise TypeError(f"DataLoader: expected integers as lengths, got {lengths.dtype}")
+    def _all_lengths(self, lengths: Any) -> ndarray | None:
+        """The lengths (N,) of padded members and of lists, which must agree; None without any."""
+        every: list[ndarray] = []
+        if lengths is not None:
+            where, batch = "DataLoader", (self._size,)
+            every.append(checked_lengths(where, lengths, batch, None))
             for i in self._padded:
                 member = self._members[i]
                 T = 0 if isinstance(member, list) or member.ndim < 2 else member.shape[1]
-                if (
-                    lengths.shape != (self._size,)
-                    or lengths.min(initial=1) < 1
-                    or (lengths.max(initial=0) > T)
-                ):
-                    raise ValueError(
-                        f"DataLoader: expected {self._size} lengths from 1 to {T}, the second "
-                        f"axis of member {i}; got {lengths.shape} from {lengths.min(initial=1)} "
-                        f"to {lengths.max(initial=0)}"
-                    )
-            found.append(lengths.astype(np.intp))
+                checked_lengths(f"{where}: member {i}", lengths, batch, T)
         ragged = [member for member in self._members if isinstance(member, list)]
-        found += [np.array([len(x) for x in member], np.intp) for member in ragged]
-        for other in found[1:]:
-            wrong = np.flatnonzero(other != found[0])
+        every += [np.array([len(x) for x in member], np.intp) for member in ragged]
+        for other in every[1:]:
+            wrong = np.flatnonzero(other != every[0])
             if wrong.size:
                 raise ValueError(
-                    f"DataLoader: example {wrong[0]} has sequences of {found[0][wrong[0]]} and of "
+                    f"DataLoader: example {wrong[0]} has sequences of {every[0][wrong[0]]} and of "
                     f"{other[wrong[0]]} steps"
                 )
-        return found[0] if found else None
+        return every[0] if every else None
 
 
-def _member(place: int, given: Any) -> Any:
-    """An array, or a list of arrays that are alike but for their lengths."""
-    if isinstance(given, (list, tuple)) and given and np.ndim(given[0]) > 0:
-        return alike(f"DataLoader: member {place}", given)
-    array = np.asarray(given)
+def _member(place: int, value: Any) -> Any:
+    """An array, or a list of arrays that differ only in their lengths."""
+    if isinstance(value, (list, tuple)) and value and np.ndim(value[0]) > 0:
+        return checked_sequences(f"DataLoader: member {place}", value)
+    array = np.asarray(value)
     if array.ndim < 1:
-        raise ValueError(f"DataLoader: member {place} has no axis of examples")
+        raise ValueError(f"DataLoader: member {place} has no axis of examples, got shape ()")
     return array
 
 

@@ -1,25 +1,24 @@
-"""More than one process, by MPI: each rank computes with its part of every batch.
+"""Data parallelism with MPI: each process (rank) computes its part of every batch.
 
 ``mpiexec -n 4 python program.py`` starts the program four times. Three lines turn a loop over the
-whole batch into one that the four ranks share:
+whole batch into a loop that four ranks share:
 
     windows = tg.distributed.share(windows)          # 1. this rank's part of the streams
-    tg.distributed.broadcast(model)                  # 2. the same first values everywhere
+    tg.distributed.broadcast(model)                  # 2. the same initial values everywhere
     for x, y in windows:
         ...
         loss.backward()
         tg.distributed.all_reduce(model.parameters())    # 3. the mean gradient, everywhere
         optimizer.step()
 
-This is synchronous data parallelism: every rank has all parameters, makes the same step, and so
-keeps the same parameters. The same program runs without ``mpiexec`` too, as one rank, and then
-needs no MPI. With it, it needs ``mpi4py`` and the ``mpiexec`` of the same MPI: the extra
-``tinygrad_rnn[mpi]`` brings both.
+This is synchronous data parallelism: every rank has all parameters and makes the same step, so the
+parameters stay equal. Without ``mpiexec`` the same program runs as one rank and needs no MPI. With
+``mpiexec`` it needs ``mpi4py`` of the same MPI; the extra ``tinygrad_rnn[mpi]`` installs both.
 
-Why the gradients do not travel while backward still runs: a recurrent layer computes its weight
-gradients at its very end, for all steps at once, so little is left to compute meanwhile; and an
-MPI library moves data only while it is being called. ``python -m tests.benchmarks.ranks`` measures
-both.
+Gradients are not sent while the backward pass still runs, for two reasons. A recurrent layer
+computes its weight gradients at its very end, for all time steps at once, so little computation is
+left to overlap. And an MPI library moves data only during calls of it.
+``python -m tests.benchmarks.ranks`` measures both.
 
 Source: Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training",
 arXiv:2006.15704; MPI: A Message-Passing Interface Standard, version 4.1, chapter 6.
@@ -40,7 +39,7 @@ from .nn import Module
 from .tensor import Tensor
 from .text import Streams
 
-# How many processes a launcher started: MPICH, Intel MPI and MS-MPI; Open MPI.
+# Environment variables with the number of processes: MPICH, Intel MPI and MS-MPI; Open MPI.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 _LAUNCHED = (*_SIZES, "PMI_RANK", "PMIX_RANK")
 
@@ -52,8 +51,8 @@ class Group:
         comm: an ``mpi4py`` communicator; None for this process alone.
 
     Attributes:
-        rank: this process's number, from 0.
-        size: how many there are.
+        rank: the number of this process, from 0.
+        size: the number of processes.
 
     >>> Group().rank, Group().size
     (0, 1)
@@ -65,10 +64,10 @@ class Group:
         self.size: int = 1 if comm is None else comm.Get_size()
 
     def part(self, count: int) -> slice:
-        """This rank's part of so many things in a row; parts differ by one at most.
+        """This rank's part of ``count`` items, as a slice. Sizes of parts differ by at most one.
 
         Raises:
-            ValueError: there are fewer things than ranks.
+            ValueError: there are fewer items than ranks.
 
         >>> Group().part(10)
         slice(0, 10, None)
@@ -78,7 +77,7 @@ class Group:
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def sum(self, array: ndarray) -> ndarray:
-        """The sum of the arrays of all ranks, of one shape; every rank gets the same bits."""
+        """The sum of the arrays of all ranks, which have one shape. All ranks get the same bits."""
         if self.comm is None:
             return array
         total = np.empty_like(array)
@@ -86,11 +85,11 @@ class Group:
         return total
 
     def all_of(self, value: Any) -> list[Any]:
-        """What every rank passed here, in the order of the ranks."""
+        """The values of all ranks, in the order of the ranks."""
         return [value] if self.comm is None else list(self.comm.allgather(value))
 
     def of_first(self, value: Any, root: int = 0) -> Any:
-        """What rank ``root`` passed here."""
+        """The value of rank ``root``."""
         return value if self.comm is None else self.comm.bcast(value, root)
 
 
@@ -98,12 +97,12 @@ def world(comm: Any = None) -> Group:
     """The ranks that ``mpiexec`` started; without it, this process alone.
 
     Args:
-        comm: an ``mpi4py`` communicator, where only its ranks compute together.
+        comm: an ``mpi4py`` communicator, if only its ranks compute together.
 
     Raises:
-        ImportError: there is more than one rank, and no ``mpi4py``.
-        RuntimeError: ``mpiexec`` belongs to another MPI than ``mpi4py``, so that the ranks cannot
-            see each other.
+        ImportError: there is more than one rank, and ``mpi4py`` is not installed.
+        RuntimeError: ``mpiexec`` belongs to another MPI than ``mpi4py``, so the ranks cannot reach
+            each other.
 
     >>> world().size
     1
@@ -120,24 +119,24 @@ def world(comm: Any = None) -> Group:
         if started == 1:
             return Group()
         raise ImportError(
-            "mpiexec started several processes, and they cannot find each other without mpi4py: "
+            "mpiexec started several processes, which cannot reach each other without mpi4py: "
             "pip install 'tinygrad_rnn[mpi]'"
         ) from None
     group = Group(MPI.COMM_WORLD)
     if started > 1 and group.size == 1:
         name = MPI.Get_library_version().split("\n")[0].strip(" \t\0")
         raise RuntimeError(
-            f"mpiexec started {started} processes, but mpi4py runs on another MPI ({name}), in "
-            "which each of them is alone: use the mpiexec of that one"
+            f"mpiexec started {started} processes, but mpi4py uses another MPI ({name}), where "
+            "each of them is alone: use the mpiexec of that MPI"
         )
     return Group() if group.size == 1 else group
 
 
-# ── for a loop of one's own ──────────────────────────────────────────────────────────────
+# ── for your own loop ────────────────────────────────────────────────────────────────────
 
 
 def rank(comm: Any = None) -> int:
-    """This process's number, from 0: rank 0 is the one that prints and saves.
+    """The number of this process, from 0. Usually rank 0 prints and saves.
 
     >>> rank()
     0
@@ -146,7 +145,7 @@ def rank(comm: Any = None) -> int:
 
 
 def size(comm: Any = None) -> int:
-    """How many processes compute together; 1 without ``mpiexec``.
+    """The number of processes that compute together; 1 without ``mpiexec``.
 
     >>> size()
     1
@@ -155,23 +154,23 @@ def size(comm: Any = None) -> int:
 
 
 def all_reduce(params: Module | Iterable[Tensor], *, weight: float = 1.0, comm: Any = None) -> None:
-    """Replace every gradient by the mean over all ranks, as if one had seen the whole batch.
+    """Replace every gradient by its mean over all ranks, as if one rank had the whole batch.
 
         g = sum_r w_r g_r / sum_r w_r
 
-    All gradients travel in one flat buffer (one for each dtype). Every rank has to call it, with
+    All gradients of one dtype are sent in one flat buffer. Every rank must call this function with
     the same parameters.
 
     Args:
-        params: Tensors, any shapes, with what ``backward`` left in ``.grad``; or a Module. A
-            gradient that is None counts as zeros, unless it is None on all ranks and stays so.
-        weight: w_r, this rank's part of the batch, where the parts are not equal: the number of
-            its examples, if the loss is a mean over them. A rank with weight 0 adds nothing.
-        comm: an ``mpi4py`` communicator; all ranks if left out.
+        params: Tensors of any shapes, with gradients in ``.grad``; or a Module. A gradient of None
+            counts as zeros. If it is None on all ranks, it stays None.
+        weight: w_r, this rank's part of the batch, if the parts are not equal: the number of its
+            examples, if the loss is a mean over them. A rank with weight 0 adds nothing.
+        comm: an ``mpi4py`` communicator; None means all ranks.
 
     Raises:
-        TypeError: one of them is no Tensor.
-        ValueError: the parameters differ between the ranks, or a weight is negative or not finite,
+        TypeError: a parameter is not a Tensor.
+        ValueError: the parameters differ between the ranks; or a weight is negative or not finite,
             or all are 0.
 
     Source: Li et al., arXiv:2006.15704.
@@ -184,18 +183,19 @@ def all_reduce(params: Module | Iterable[Tensor], *, weight: float = 1.0, comm: 
     array([2., 4.])
     """
     group, tensors = world(comm), _tensors("all_reduce", params)
-    has = [p.grad is not None for p in tensors]
-    weights, kinds, given = zip(*group.all_of((float(weight), _kinds(tensors), has)), strict=True)
+    has_grad = [p.grad is not None for p in tensors]
+    mine = float(weight), _kinds(tensors), has_grad
+    weights, kinds, have_grad = zip(*group.all_of(mine), strict=True)
     if not all(0 <= w < math.inf for w in weights) or not sum(weights):
         raise ValueError(
-            f"all_reduce: expected weights of at least 0, one above it, got {[*weights]}"
+            f"all_reduce: expected finite weights of at least 0, not all 0, got {[*weights]}"
         )
     if group.size == 1:
         return
     _refuse_if_different("all_reduce", kinds)
     factor = weight / sum(weights)
-    somewhere = [any(ranks) for ranks in zip(*given, strict=True)]
-    for members in _by_dtype([p for p, n in zip(tensors, somewhere, strict=True) if n]):
+    anywhere = [any(ranks) for ranks in zip(*have_grad, strict=True)]
+    for members in _by_dtype([p for p, has in zip(tensors, anywhere, strict=True) if has]):
         buffer = np.empty(sum(p.size for p in members), members[0].dtype)
         for p, place in _places(buffer, members):
             if p.grad is None or weight == 0:
@@ -207,15 +207,15 @@ def all_reduce(params: Module | Iterable[Tensor], *, weight: float = 1.0, comm: 
 
 
 def broadcast(params: Module | Iterable[Tensor], *, root: int = 0, comm: Any = None) -> None:
-    """Give every rank the values that one of them has.
+    """Copy the values of one rank to all ranks.
 
     Args:
-        params: Tensors, any shapes; or a Module, whose buffers then come along.
-        root: the rank that has them.
-        comm: an ``mpi4py`` communicator; all ranks if left out.
+        params: Tensors of any shapes; or a Module, whose buffers are included.
+        root: the rank whose values are copied.
+        comm: an ``mpi4py`` communicator; None means all ranks.
 
     Raises:
-        TypeError: one of them is no Tensor.
+        TypeError: a parameter is not a Tensor.
         ValueError: the tensors differ in number, shape or dtype between the ranks, or there is no
             such rank.
 
@@ -225,7 +225,7 @@ def broadcast(params: Module | Iterable[Tensor], *, root: int = 0, comm: Any = N
     """
     group, tensors = world(comm), _tensors("broadcast", params)
     if not 0 <= root < group.size:
-        raise ValueError(f"broadcast: root: expected a rank below {group.size}, got {root}")
+        raise ValueError(f"broadcast: expected root from 0 to {group.size - 1}, got {root}")
     if group.size == 1:
         return
     _refuse_if_different("broadcast", group.all_of(_kinds(tensors)))
@@ -239,19 +239,19 @@ def broadcast(params: Module | Iterable[Tensor], *, root: int = 0, comm: Any = N
 
 
 def share(streams: Any, *, axis: int = 0, comm: Any = None) -> Any:
-    """This rank's part of streams or examples: neighbours, and parts that differ by one at most.
+    """This rank's contiguous part of streams or examples. Sizes of parts differ by at most one.
 
     Args:
-        streams: :class:`tg.text.Streams`; or an array or Tensor, any shape; or a list, one member
-            for each example; or a tuple of these, each of which is shared.
-        axis: of arrays, along which the examples lie: 1 for (T, N, D).
-        comm: an ``mpi4py`` communicator; all ranks if left out.
+        streams: :class:`tg.text.Streams`; or an array or Tensor of any shape; or a list with one
+            member for each example; or a tuple of these, where each member is shared.
+        axis: the axis of the examples in arrays: 1 for (T, N, D).
+        comm: an ``mpi4py`` communicator; None means all ranks.
 
     Returns:
-        The same kind of thing, with N / size streams; arrays are views.
+        The same type, with N / size streams or examples. Arrays are views.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: ``streams`` has another type.
         ValueError: there are fewer streams than ranks.
 
     >>> import numpy as np
@@ -278,12 +278,12 @@ def share(streams: Any, *, axis: int = 0, comm: Any = None) -> Any:
 
 
 def mean(value: Any, *, weight: float = 1.0, comm: Any = None) -> float:
-    """The mean over all ranks of a number, a loss for one; every rank gets the same bits.
+    """The mean of a number, such as a loss, over all ranks. Every rank gets the same bits.
 
     Args:
         value: a number, or a Tensor or array of shape ().
         weight: this rank's part of the batch, as in :func:`all_reduce`.
-        comm: an ``mpi4py`` communicator; all ranks if left out.
+        comm: an ``mpi4py`` communicator; None means all ranks.
 
     >>> mean(0.5)
     0.5
@@ -315,7 +315,7 @@ def _kinds(tensors: list[Tensor]) -> list[Any]:
 
 
 def _refuse_if_different(where: str, kinds: Sequence[list[Any]]) -> None:
-    """Ranks that sum up different buffers would crash in MPI, or mix up their parameters."""
+    """Refuse different parameters: MPI would crash, or the gradients would be mixed up."""
     for other, kind in enumerate(kinds):
         if kind != kinds[0]:
             differ = [pair for pair in zip(kinds[0], kind, strict=False) if pair[0] != pair[1]]
@@ -335,7 +335,7 @@ def _by_dtype(tensors: list[Tensor]) -> list[list[Tensor]]:
 
 
 def _places(buffer: ndarray, members: list[Tensor]) -> Iterator[tuple[Tensor, ndarray]]:
-    """Every tensor, and the view of a flat buffer, one after another, that belongs to it."""
+    """Every tensor with its view of the flat buffer; the views follow one another."""
     end = 0
     for p in members:
         start, end = end, end + p.size

@@ -1,7 +1,7 @@
-"""How files are written: whole or not at all, and by one process at a time.
+"""Write files completely or not at all, and by one process at a time.
 
-:func:`replacing` writes a file that takes its name only when all of it is on the disk.
-:func:`owned` is a lock on such a file that ends with the process that holds it.
+:func:`replacing` writes a temporary file, which replaces the old one when all of it is on the disk.
+:func:`owned` is a lock on a file. It ends with the process that has it.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-_LONG = 100  # bytes: the names beside a file with a longer name hold a hash in its place
-_LOCKED_BYTE = 80  # on Windows, where others cannot read it: past the text
+_LONG = 100  # bytes: temporary files of a file with a longer name are named by a hash of it
+_LOCKED_BYTE = 80  # on Windows others cannot read a locked byte, so lock one after the text
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A file to write into, which takes the place of ``path`` when the block ends.
+    """Open a file to write into. It replaces ``path`` when the block ends.
 
-    The bytes go into a temporary file in the same folder, reach the disk, and then take the name.
-    An existing file keeps its mode, its owner where that is allowed, and its hard links; a
-    symbolic link stays one, and the file that it leads to is replaced. What is no regular file (a
-    FIFO, a device) is opened and written to at the end of the block.
+    The bytes go into a temporary file in the same folder. When they are on the disk, the temporary
+    file gets the name. An existing file keeps its mode, its hard links and, if that is allowed, its
+    owner. For a symbolic link, the file behind it is replaced. A FIFO or a device is opened and
+    written at the end of the block.
 
-    A file with several hard links has to be overwritten in place: if that fails half way, the
-    temporary file stays, and the error says where.
+    A file with several hard links must be overwritten in place. If that fails halfway, the
+    temporary file stays, and the error names it.
 
     Raises:
         IsADirectoryError: ``path`` is a folder.
@@ -57,7 +57,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         with open(path, "wb") as device:
             device.write(content.getbuffer())
     else:
-        raise OSError(f"cannot save to {path}: it is no regular file")
+        raise OSError(f"cannot save to {path}: it is not a regular file")
 
 
 @contextmanager
@@ -67,12 +67,12 @@ def _new_content(path: Path, before: os.stat_result | None) -> Iterator[IO[bytes
         raise FileNotFoundError(f"cannot save to {path}: there is no folder {target.parent}")
     if before is not None and not (before.st_mode & 0o222 and os.access(path, os.W_OK)):
         raise PermissionError(errno.EACCES, "the file is read-only", str(path))
-    # Not the same for two writers at a time, so that neither finds the other's bytes in its file.
+    # Each process and thread has its own name, so two writers never share a temporary file.
     temporary = target.with_name(f".{_label(target)}.{os.getpid()}-{threading.get_ident()}.tmp")
-    mode = 0o666 if before is None else 0o600  # less the umask; an existing file's own mode follows
+    mode = 0o666 if before is None else 0o600  # without the umask; an old file's mode comes later
     keep = False
     try:
-        temporary.unlink(missing_ok=True)  # of a process that was killed and had the same number
+        temporary.unlink(missing_ok=True)  # left by a killed process with the same number
         with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
             file.flush()
@@ -90,13 +90,13 @@ def _new_content(path: Path, before: os.stat_result | None) -> Iterator[IO[bytes
     except OSError as error:
         temporaries = (None, str(temporary))
         if error.errno is not None and error.filename in temporaries:
-            whole = f" (all of it is in {temporary})" if keep else ""
+            whole = f" (the whole file is in {temporary})" if keep else ""
             raise type(error)(error.errno, f"{error.strerror}{whole}", str(path)) from error
         raise
     finally:
         if not keep:
             temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # the new name, too, has to reach the disk
+    if os.name == "posix":  # the new name must reach the disk, too
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -105,7 +105,7 @@ def _new_content(path: Path, before: os.stat_result | None) -> Iterator[IO[bytes
 
 
 def _label(target: Path) -> str:
-    """What the temporary files of a file have in common: its name, unless that is too long."""
+    """The part of the names of temporary files: the name of the file, or a hash if it is long."""
     name = os.fsencode(target.name)
     return target.name if len(name) <= _LONG else hashlib.sha256(name).hexdigest()[:32]
 
@@ -116,7 +116,7 @@ def _copy_attributes(before: os.stat_result, target: Path, temporary: Path) -> N
             with suppress(OSError):
                 os.chown(temporary, *owner)
                 break
-    with suppress(OSError):  # the name may be gone, as that of an open file in /proc is
+    with suppress(OSError):  # the name may not exist, as for an open file in /proc
         shutil.copystat(target, temporary)  # the mode, and extended attributes such as ACLs
     os.utime(temporary)
 
@@ -129,8 +129,8 @@ def _is_at(target: Path, before: os.stat_result) -> bool:
 
 
 def _is_the_same(path: Path, target: Path) -> bool:
-    """Whether a path leads to the file of this name; that of an open file in /proc may not."""
-    for _ in range(100):  # another writer may give the name to a new file between the two looks
+    """Whether a path leads to the file with this name. An open file in /proc may not have one."""
+    for _ in range(100):  # another writer may replace the file between the two calls of stat
         with suppress(OSError):
             if os.path.samefile(path, target):
                 return True
@@ -138,7 +138,7 @@ def _is_the_same(path: Path, target: Path) -> bool:
 
 
 def _replaced(temporary: Path, target: Path) -> bool:
-    """Whether the temporary file could take the name; that of a mounted file cannot be taken."""
+    """Give the temporary file the name; False if that is impossible, as for a mounted file."""
     try:
         os.replace(temporary, target)
     except OSError as error:
@@ -157,32 +157,32 @@ def _overwrite(path: Path, temporary: Path) -> None:
 
 
 def leftovers(path: str | os.PathLike[str]) -> list[Path]:
-    """The temporary files that writers of this file have left behind, or are writing now."""
+    """The temporary files of all writers of this file, whether they still run or were killed."""
     target = Path(os.path.realpath(path))
     return sorted(target.parent.glob(f".{glob.escape(_label(target))}.*.tmp"))
 
 
-# ── one owner ────────────────────────────────────────────────────────────────────────────
+# ── locks ────────────────────────────────────────────────────────────────────────────────
 
 
 @contextmanager
 def owned(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Own a file until the block ends or the process does, however it ends.
+    """Own a file until the block ends, or the process ends in any way.
 
-    The lock is on a file of its own beside ``path``, since ``path`` itself is replaced. Where the
-    file system has no locks, nothing is locked.
+    The lock is on a separate file next to ``path``, since ``path`` itself is replaced. If the file
+    system has no locks, nothing is locked.
 
     Raises:
-        BlockingIOError: another process, or another thread, owns it; the message says which.
+        BlockingIOError: another process or thread owns the file; the message says which.
         OSError: the lock file cannot be made.
     """
     target = Path(os.path.realpath(path))
     lock = target.with_name(f".{_label(target)}.lock")
     while True:
-        file = open(lock, "a+b")  # noqa: SIM115 # it stays open as long as the lock is held
+        file = open(lock, "a+b")  # noqa: SIM115 # it stays open while we have the lock
         try:
             if _lock(file) and not _is_at(lock, os.fstat(file.fileno())):
-                file.close()  # its last owner removed it in between
+                file.close()  # its last owner removed it since we opened it: try again
                 continue
         except BlockingIOError:
             file.seek(0)
@@ -199,7 +199,7 @@ def owned(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     finally:
         if os.name == "posix":
-            lock.unlink(missing_ok=True)  # while it is locked: nobody else can own it
+            lock.unlink(missing_ok=True)  # still locked, so it is nobody else's
             file.close()
         else:
             file.close()
@@ -208,10 +208,10 @@ def owned(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _lock(file: IO[bytes]) -> bool:
-    """Lock an open file; False where the system cannot.
+    """Lock an open file; False if the system cannot.
 
     Raises:
-        BlockingIOError: it is locked already.
+        BlockingIOError: it is already locked.
     """
     try:
         import fcntl

@@ -1,10 +1,10 @@
 """Saving and loading: nested dicts in ``.npz``, flat dicts of arrays in ``.safetensors``.
 
-A ``.npz`` written here is an ordinary NumPy archive: one ``.npy`` per array, under its path in the
-dict, so that ``np.load`` reads it too. One more entry, ``structure.json``, holds everything else:
-the nesting, the order, numbers, strings. Nothing is ever pickled, so loading a file runs no code.
+A ``.npz`` written here is an ordinary NumPy archive with one ``.npy`` for each array, named by its
+path in the dict. So ``np.load`` reads it too. One more entry, ``structure.json``, has the rest: the
+nesting, the order, numbers, strings. Nothing is pickled, so loading a file runs no code.
 
-Files are replaced in one step, and the same state gives the same bytes.
+A file is replaced in one step. The same state gives the same bytes.
 """
 
 from __future__ import annotations
@@ -29,34 +29,35 @@ from .files import replacing
 from .tensor import Tensor
 
 _structure = "structure.json"
-_comment = b"tinygrad_rnn"  # at the very end of an archive that has a structure, and is whole
-_kinds = "biufcmMSU"  # of array elements: numbers, times and strings; whatever is no object
+_comment = b"tinygrad_rnn"  # the last bytes of an archive that has a structure: it is complete
+_kinds = "biufcmMSU"  # the dtypes that are saved: numbers, times and strings, but not objects
 
 
 def save(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
-    """Write a state into a file, which at every moment holds the old state or the new one, whole.
+    """Save a state to a file. At every moment the file has the complete old or new state.
 
-    The bytes go into a temporary file in the same folder, reach the disk, and then take the name:
-    a process that is killed may leave the temporary file behind, never half of ``path``. An
-    existing file keeps its mode, owner and links; what is no regular file is written to.
+    The bytes go into a temporary file in the same folder. When they are on the disk, the temporary
+    file gets the name. If the process is killed, the temporary file may remain, but ``path`` is
+    never half written. An existing file keeps its mode, owner and links.
 
     Args:
-        path: its suffix says the format. ``.npz``: a dict with strings as keys, and in it, at any
-            depth, dicts, lists, tuples, arrays (of numbers, times or strings), NumPy scalars,
-            Python's int, float, bool, str and None, all of which :func:`load` gives back as they
-            were. ``.safetensors``: a flat dict of arrays of numbers
-            (``pip install 'tinygrad_rnn[safetensors]'``). Both take Tensors and Parameters, as
-            their arrays.
-        state: what to save, as ``module.state_dict()``, ``optimizer.state_dict()`` or
-            ``generator.bit_generator.state`` give it, or a dict of such.
+        path: its suffix is the format. ``.npz`` takes a dict with strings as keys. It may
+            contain, at any depth, dicts, lists, tuples, arrays (of numbers, times or strings),
+            NumPy scalars, and Python's int, float, bool, str and None. :func:`load` returns all of
+            them unchanged.
+            ``.safetensors`` takes a flat dict of arrays of numbers
+            (``pip install 'tinygrad_rnn[safetensors]'``). Both save Tensors and Parameters as their
+            arrays.
+        state: the state, such as ``module.state_dict()``, ``optimizer.state_dict()``,
+            ``generator.bit_generator.state``, or a dict of these.
 
     Raises:
-        ValueError: another suffix; a state that holds itself, or is nested too deeply; in
-            ``.safetensors`` the name ``__metadata__``, which the format keeps for itself.
-        TypeError: something in the state that the format has no place for; the message says where.
+        ValueError: the suffix is unknown; the state contains itself or is nested too deeply; or a
+            name in ``.safetensors`` is ``__metadata__``, which the format reserves.
+        TypeError: the format cannot save a part of the state; the message says where it is.
         OSError: the folder does not exist, cannot be written into, or is full; the file is
             read-only.
-        ImportError: a ``.safetensors`` file without the package that writes it.
+        ImportError: the package ``safetensors`` is not installed.
 
     >>> import os, tempfile
     >>> import numpy as np
@@ -80,46 +81,46 @@ def save(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
 
 
 def load(path: str | os.PathLike[str] | IO[bytes]) -> dict[str, Any]:
-    """Read what :func:`save` wrote.
+    """Load a state that :func:`save` wrote.
 
     Args:
-        path: a ``.npz`` or ``.safetensors`` file, or an open file in binary mode, which is read as
-            ``.npz``. Archives of NumPy's own (``np.savez``) give a flat dict of their arrays. Of
-            ``.safetensors``, bfloat16 becomes float32, which holds all its numbers; everything
-            else keeps its dtype.
+        path: a ``.npz`` or ``.safetensors`` file; or an open file in binary mode, which is read as
+            ``.npz``. An archive of ``np.savez`` gives a flat dict of its arrays. In
+            ``.safetensors``, bfloat16 becomes float32, without loss; everything else keeps its
+            dtype.
 
     Returns:
-        The state; its arrays are writable and nobody else's.
+        The state. Its arrays are new and writable.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: another suffix, or the file is damaged, cut short, or of another kind.
-        ImportError: a ``.safetensors`` file without the package that reads it.
+        ValueError: the suffix is unknown; or the file is damaged, cut short, or of another kind.
+        ImportError: the package ``safetensors`` is not installed.
     """
     if isinstance(path, (str, os.PathLike)):
         name = Path(path)
         suffix = name.suffix
         _, decode = _format(name)
-        content, shown = name.read_bytes(), str(name)
+        content, label = name.read_bytes(), str(name)
     else:
         suffix = ".npz"
         _, decode = _formats[suffix]
-        content, shown = path.read(), "the file given"
+        content, label = path.read(), "the open file"
     try:
         return decode(content)
     except _damage as error:
-        raise ValueError(f"{shown}: not a complete {suffix} file: {error}") from error
+        raise ValueError(f"{label}: not a complete {suffix} file: {error}") from error
 
 
-# What the standard library and NumPy raise on bytes that are not what they should be.
+# The exceptions of the standard library and NumPy for damaged files.
 _damage = (
-    ValueError,  # with UnicodeDecodeError and json.JSONDecodeError
+    ValueError,  # and its subclasses UnicodeDecodeError and json.JSONDecodeError
     KeyError,
     EOFError,
     OverflowError,
     RecursionError,
     NotImplementedError,  # a compression that zipfile does not know
-    RuntimeError,  # encrypted
+    RuntimeError,  # an encrypted archive
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -151,7 +152,7 @@ def _encode_npz(state: Mapping[str, Any]) -> Callable[[IO[bytes]], None]:
     def write(file: IO[bytes]) -> None:
         with zipfile.ZipFile(file, "w") as archive:
             archive.comment = _comment
-            # A ZipInfo of its own has a fixed date: the same state gives the same bytes.
+            # A ZipInfo has a fixed date by default, so the same state gives the same bytes.
             archive.writestr(zipfile.ZipInfo(_structure), text)
             for name, array in arrays.items():
                 info = zipfile.ZipInfo(f"{name}.npy")
@@ -164,19 +165,19 @@ def _encode_npz(state: Mapping[str, Any]) -> Callable[[IO[bytes]], None]:
 def _to_json(
     x: Any, path: tuple[str, ...], arrays: dict[str, ndarray], around: tuple[int, ...] = ()
 ) -> Any:
-    """A value as JSON; arrays go into ``arrays`` and leave their name.
+    """Convert a value to JSON. Arrays are added to ``arrays``, and the JSON has their names.
 
-    What JSON has no word for is an object with one key that says what it is. Types are compared
-    exactly: a subclass would come back as something else than what went in.
+    A type that JSON does not have becomes an object with one key, which names the type. Types are
+    compared exactly, since a subclass would be loaded as its base class.
 
     Args:
         x: the value.
         path: the keys that lead to it.
-        arrays: by their names, added to.
-        around: the ids of the containers that it stands in.
+        arrays: by name; arrays in x are added.
+        around: the ids of the containers that x is in.
     """
     if id(x) in around:
-        raise ValueError(f"save: the state holds itself{_at(path)}")
+        raise ValueError(f"save: the state contains itself{_at(path)}")
     if isinstance(x, Tensor):
         x = np.asarray(x.data)
     if x is None or type(x) in (bool, int, float, str):
@@ -194,12 +195,12 @@ def _to_json(
     if type(x) is ndarray or isinstance(x, np.generic):
         array = np.asarray(x)
         if array.dtype.kind not in _kinds:
-            raise TypeError(f"save: no place for an array of dtype {array.dtype}{_at(path)}")
-        # Quoted, no part holds a slash: different paths have different names.
+            raise TypeError(f"save: cannot save an array of dtype {array.dtype}{_at(path)}")
+        # Quoting leaves no slash in a part, so different paths have different names.
         name = "/".join(quote(part, safe=" ", errors="surrogatepass") for part in path)
         arrays[name] = array
         return {"array" if type(x) is ndarray else "scalar": name}
-    raise TypeError(f"save: no place for a {type(x).__name__}{_at(path)}")
+    raise TypeError(f"save: cannot save a {type(x).__name__}{_at(path)}")
 
 
 def _at(path: tuple[str, ...]) -> str:
@@ -214,19 +215,19 @@ def _decode_npz(content: bytes) -> dict[str, Any]:
                 arrays[info.filename[:-4]] = _array(archive.read(info), info.filename)
         ours = _structure in archive.namelist()
         if ours != (archive.comment == _comment):
-            raise ValueError("its parts do not fit together")
+            raise ValueError("its parts do not belong together")
         if not ours and not arrays:
             raise ValueError("it has no arrays")
         if not ours:
             return dict(arrays)
         structure = json.loads(archive.read(_structure))
     if not isinstance(structure, dict) or structure.get("format") != "tinygrad_rnn":
-        raise ValueError(f"its {_structure} is not one of tinygrad_rnn's")
+        raise ValueError(f"its {_structure} is not in the format of tinygrad_rnn")
     if structure.get("version") != 1:
         raise ValueError(f"expected version 1 of the format, got {structure.get('version')!r}")
     state = _from_json(structure.get("state"), arrays)
     if not isinstance(state, dict):
-        raise ValueError(f"its {_structure} describes no dict")
+        raise ValueError(f"its {_structure} does not describe a dict")
     return state
 
 
@@ -249,7 +250,7 @@ def _from_json(node: Any, arrays: dict[str, ndarray]) -> Any:
 
 
 def _array(content: bytes, name: str) -> ndarray:
-    """The array in a ``.npy`` file, whose header is not trusted with more than the bytes there."""
+    """Read the array in a ``.npy`` file. Its header must agree with the number of bytes."""
     file = BytesIO(content)
     version = npy.read_magic(file)
     if version not in ((1, 0), (2, 0)):
@@ -257,12 +258,12 @@ def _array(content: bytes, name: str) -> ndarray:
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, fortran_order, dtype = read_header(file)
     if dtype.kind not in _kinds:
-        raise ValueError(f"{name} holds {dtype}, which is not loaded")
+        raise ValueError(f"{name} has dtype {dtype}, which is not loaded")
     rest = len(content) - file.tell()
     if min(shape, default=0) < 0 or rest != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{name} should hold {dtype} {shape}, and has {rest} bytes")
+        raise ValueError(f"{name} should be {dtype} {shape}, but has {rest} bytes")
     array = np.empty(shape, dtype, "F" if fortran_order else "C")
-    flat = array.reshape(-1, order="A")  # a view: in the order of the bytes
+    flat = array.reshape(-1, order="A")  # a view, in the order of the bytes
     flat[...] = np.frombuffer(content, dtype, flat.size, file.tell())
     return array
 
@@ -294,7 +295,7 @@ def _encode_safetensors(state: Mapping[str, Any]) -> Callable[[IO[bytes]], objec
         if type(name) is not str:
             raise TypeError(f"save: expected strings as names, got {name!r}")
         if name == "__metadata__":
-            raise ValueError("save: .safetensors keeps the name '__metadata__' for itself")
+            raise ValueError("save: .safetensors reserves the name '__metadata__'")
         if isinstance(array, Tensor):
             array = np.asarray(array.data)
         if type(array) is not ndarray:
@@ -303,8 +304,8 @@ def _encode_safetensors(state: Mapping[str, Any]) -> Callable[[IO[bytes]], objec
                 f"as {name!r}; .npz takes nested dicts, numbers and strings"
             )
         if array.dtype.newbyteorder("<") not in _writable:
-            raise TypeError(f"save: .safetensors has no place for {name!r} of dtype {array.dtype}")
-        # The package writes memory as it lies, whatever the strides say.
+            raise TypeError(f"save: .safetensors cannot save {name!r} of dtype {array.dtype}")
+        # The package writes the memory as it is and ignores strides, so make it contiguous.
         arrays[name] = np.array(array, array.dtype.newbyteorder("="), order="C")
     content = serialize(arrays)
     return lambda file: file.write(content)
@@ -321,7 +322,7 @@ def _decode_safetensors(content: bytes) -> dict[str, Any]:
 
 def _tensor(name: str, entry: Mapping[str, Any]) -> ndarray:
     dtype, data, shape = entry["dtype"], entry["data"], entry["shape"]
-    if dtype == "BF16":  # the upper half of a float32
+    if dtype == "BF16":  # the upper 16 bits of a float32
         bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
         return bits.view(np.float32).reshape(shape)
     if dtype not in _safetensors_dtypes:
@@ -337,7 +338,7 @@ def _safetensors(module: str | None = None) -> Any:
         return importlib.import_module("safetensors" + (f".{module}" if module else ""))
     except ImportError:
         raise ImportError(
-            ".safetensors files need the package of that name: "
+            ".safetensors files need the package safetensors: "
             "pip install 'tinygrad_rnn[safetensors]'"
         ) from None
 

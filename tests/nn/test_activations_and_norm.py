@@ -151,7 +151,7 @@ def test_padding_is_zero_and_stays():
     layer.weight.data = np.ones((5, 2))  # what somebody writes there is used all the same
     np.testing.assert_array_equal(layer(ids).data, np.ones((3, 2, 2)))
     for bad in (5, -6):
-        with pytest.raises(ValueError, match=f"padding_idx {bad} is none of 5 ids"):
+        with pytest.raises(ValueError, match=f"padding_idx {bad} is not one of 5 ids"):
             nn.Embedding(5, 2, padding_idx=bad)
 
 

@@ -94,8 +94,8 @@ def test_the_forget_gate_and_no_other():
     ("call", "message"),
     [
         (lambda: init.orthogonal((3,)), r"orthogonal: expected a shape of two axes or more"),
-        (lambda: init.orthogonal((4, 3), gates=3), "4 rows cannot be those of 3 gates"),
-        (lambda: init.xavier((4, 3), gates=0), "xavier: 4 rows cannot be those of 0 gates"),
+        (lambda: init.orthogonal((4, 3), gates=3), "4 rows do not divide into 3 gates"),
+        (lambda: init.xavier((4, 3), gates=0), "xavier: 4 rows do not divide into 0 gates"),
         (lambda: init.xavier(()), r"got \(\)"),
         (lambda: init.identity((3, 3, 3)), r"identity: expected a shape \(rows, columns\)"),
         (lambda: init.forget_bias(6), r"forget_bias: expected a shape \(4H,\), got \(6,\)"),

@@ -79,14 +79,14 @@ def test_it_takes_tensors_and_is_all_or_nothing():
             ValueError,
             r"array 2 to be the kernel of 1, \(3, 1\); got \(1, 3\)",
         ),
-        ([np.ones((2, 3), int), *good[1:]], TypeError, "arrays of floats, got int64 as 0"),
+        ([np.ones((2, 3), int), *good[1:]], TypeError, "arrays of floats, got int64 as array 0"),
         (3, TypeError, "a Keras layer, a list of arrays or a path, got int"),
     ):
         with pytest.raises(error, match=message):
             nn.load_keras(model, bad)
         for name, array in model.state_dict().items():
             np.testing.assert_array_equal(array, before[name])
-    with pytest.raises(ValueError, match="no layers with names"):
+    with pytest.raises(ValueError, match="a list of arrays has no names"):
         nn.load_keras(model, good, "dense")
 
 
@@ -94,7 +94,7 @@ def test_what_keras_does_not_have(tmp_path, monkeypatch):
     for layer in (nn.LSTM(2, 2, peepholes=True), nn.LSTM(2, 3, proj_size=2)):
         with pytest.raises(ValueError, match="no peepholes and no projection"):
             nn.to_keras(layer)
-    with pytest.raises(TypeError, match=r"the parameter .* is of no layer"):
+    with pytest.raises(TypeError, match=r"the parameter .* belongs to a layer that Keras does not"):
         nn.to_keras(nn.Sequential(nn.Linear(2, 2), nn.Conv2d(1, 1, 2)))
     with pytest.raises(FileNotFoundError, match="there is no file"):
         nn.load_keras(nn.Linear(2, 2), tmp_path / "no.keras")
@@ -103,5 +103,5 @@ def test_what_keras_does_not_have(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match="pip install keras"):
         nn.load_keras(nn.Linear(2, 2), tmp_path / "a.keras")
     (tmp_path / "a.weights.h5").write_bytes(b"")
-    with pytest.raises(ValueError, match="weights without their layers"):
+    with pytest.raises(ValueError, match="weights without layers"):
         nn.load_keras(nn.Linear(2, 2), str(tmp_path / "a.weights.h5"))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import tinygrad_rnn as tg
 from tinygrad_rnn.nn import lstm_sequence as module
 from tinygrad_rnn.nn.lstm_sequence import lstm_sequence
-from tinygrad_rnn.nn.lstm_step import equations
+from tinygrad_rnn.nn.lstm_step import lstm_equations
 from tinygrad_rnn.scan.blas import cut
 
 
@@ -31,7 +31,7 @@ def by_hand(x, state, weights, **options):
 
 def in_a_loop(x, state, weights, **options):
     def step(carry, x_t):
-        h, c = equations(x_t, *carry, **weights)
+        h, c = lstm_equations(x_t, *carry, **weights)
         return (h, c), h
 
     return tg.scan(step, state, x, unroll=True, **options)
@@ -88,7 +88,8 @@ def problems(draw):
 
 def varied(many, joined):
     """Blocks of that many elements; x and h in one product, or apart."""
-    return mock.patch.multiple(module, _many=many, _joined=module._joined if joined else 0)
+    elements = module._joined_elements if joined else 0
+    return mock.patch.multiple(module, _block_elements=many, _joined_elements=elements)
 
 
 @given(problems(), st.integers(1, 40), st.booleans())

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.nn.lstm_step import equations, lstm_step
+from tinygrad_rnn.nn.lstm_step import lstm_equations, lstm_step
 
 
 def arrays(D, H, batch, biases, seed, dtype=np.float64):
@@ -45,7 +45,7 @@ def test_values_and_gradients_are_those_of_the_equations(D, H, batch, bias, seed
     live = {i for i in live if inputs[i] is not None} or {0}
     through = (True, through[1])  # o_t reaches h only: without h some gradients are absent
     ours, gradients = run(lstm_step, inputs, live, through)
-    expected, references = run(equations, inputs, live, through)
+    expected, references = run(lstm_equations, inputs, live, through)
     for a, b in zip(ours, expected, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-14)
     for a, b in zip(gradients, references, strict=True):
@@ -59,7 +59,7 @@ def test_the_gradient_through_c_alone(D, H, batch, bias, seed):
     inputs = arrays(D, H, batch, bias, seed)
     live = {i for i, x in enumerate(inputs) if x is not None}
     _, gradients = run(lstm_step, inputs, live, (False, True))
-    _, references = run(equations, inputs, live, (False, True))
+    _, references = run(lstm_equations, inputs, live, (False, True))
     for a, b in zip(gradients, references, strict=True):
         if a is not None:
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
@@ -67,7 +67,7 @@ def test_the_gradient_through_c_alone(D, H, batch, bias, seed):
 
 def test_arrays_give_arrays():
     inputs = arrays(2, 3, (4,), (True, True), 0)
-    for a, b in zip(lstm_step(*inputs), equations(*inputs), strict=True):
+    for a, b in zip(lstm_step(*inputs), lstm_equations(*inputs), strict=True):
         assert type(a) is np.ndarray
         np.testing.assert_allclose(a, b, rtol=1e-12)
 
@@ -79,7 +79,7 @@ def test_float32_is_as_accurate_as_float32_is(size):
     double = [x.astype(np.float64) for x in single]
     live = set(range(7))
     ours, gradients = run(lstm_step, single, live, (True, True))
-    expected, references = run(equations, double, live, (True, True))
+    expected, references = run(lstm_equations, double, live, (True, True))
     for a, b in zip(ours, expected, strict=True):
         assert a.dtype == np.float32
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6 * max(size, 1))
@@ -92,7 +92,7 @@ def test_a_loop_over_steps_adds_up_the_weight_gradients():
     inputs = arrays(2, 3, (4,), (True, True), 0)
     xs = np.random.default_rng(1).standard_normal((5, 4, 2))
     results = []
-    for step in (lstm_step, equations):
+    for step in (lstm_step, lstm_equations):
         _, h, c, *weights = (tg.Tensor(x, requires_grad=True) for x in inputs)
         state = h, c
         for x_t in xs:

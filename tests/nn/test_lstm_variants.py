@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
-from tinygrad_rnn.nn.lstm_step import equations, lstm_step
+from tinygrad_rnn.nn.lstm_step import lstm_equations, lstm_step
 
 batches = st.sampled_from([(), (0,), (1,), (3,)])
 
@@ -65,7 +65,7 @@ def test_the_fast_step_is_the_equations_with_a_projection_and_with_peepholes(
     arrays.append(rng.standard_normal((P, H)) if project else None)
     arrays += [rng.standard_normal(H) if peepholes else None for _ in range(3)]
     results = []
-    for step in (lstm_step, equations):
+    for step in (lstm_step, lstm_equations):
         leaves = [None if a is None else tg.Tensor(a, requires_grad=True) for a in arrays]
         h, c = step(*leaves)
         ((h * h).sum() + (c * 3).sum()).backward()

@@ -316,7 +316,7 @@ def test_a_module_dict_is_a_dict_of_modules():
     assert [type(m).__name__ for m in heads.values()] == ["Linear", "Tanh", "Linear"]
     assert dict(heads.items())["b"] is heads.pop("b")
     assert list(heads.keys()) == ["a", "c"]
-    with pytest.raises(KeyError, match="there is no 'b'; there is a, c"):
+    with pytest.raises(KeyError, match="there is no 'b'; the names are a, c"):
         heads["b"]
     with pytest.raises(KeyError):
         del heads["b"]

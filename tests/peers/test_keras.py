@@ -173,7 +173,7 @@ def test_a_stack_is_several_layers_of_keras():
         (
             lambda: L.GRU(2, reset_after=False, use_bias=False),
             nn.GRU(3, 2, bias=False),
-            "reset_after=False, GRU here has True",
+            "reset_after=False, our GRU has True",
         ),
         (lambda: L.SimpleRNN(2), nn.RNN(3, 2, nonlinearity="relu"), "activation='tanh'"),
         (

@@ -160,13 +160,13 @@ class OurCustom(nn.Module):
         (
             lambda: tg.from_torch(T.Sequential(T.Linear(2, 2), T.Softplus())),
             TypeError,
-            r"from_torch: there is no Softplus here \(at 1\)",
+            r"from_torch: this library has no Softplus \(at 1\)",
         ),
-        (lambda: tg.from_torch(Custom()), TypeError, "no Custom here"),
+        (lambda: tg.from_torch(Custom()), TypeError, "this library has no Custom"),
         (
             lambda: tg.from_torch(T.Conv2d(1, 1, 2, padding_mode="circular")),
             ValueError,
-            "padding_mode='circular' is not in this library",
+            "padding_mode='circular' does not exist in this library",
         ),
         (lambda: tg.from_torch(T.Embedding(3, 2, max_norm=1.0)), ValueError, "max_norm=1.0"),
         (lambda: tg.to_torch(OurCustom()), TypeError, "PyTorch has no OurCustom"),

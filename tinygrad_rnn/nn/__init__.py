@@ -1,4 +1,4 @@
-"""Neural networks: modules, layers, recurrent cells and losses, in PyTorch's meaning and names.
+"""Neural networks: modules, layers, recurrent cells and losses, with PyTorch's names and meaning.
 
 >>> import numpy as np
 >>> import tinygrad_rnn as tg

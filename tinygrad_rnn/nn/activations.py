@@ -1,4 +1,4 @@
-"""Activations, and Flatten, as modules: for Sequential, and with PyTorch's names."""
+"""Activations and Flatten as modules, for Sequential, with PyTorch's names."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Sigmoid(Module):
 
 
 class GELU(Module):
-    """x times the probability that a normal number is below x.
+    """x times the probability that a standard normal number is below x.
 
         y = x (1 + erf(x / sqrt(2))) / 2                                        "none"
         y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2                   "tanh"
@@ -71,7 +71,7 @@ class GELU(Module):
     Calling it: ``y = layer(x)`` with x and y of any shape and dtype of floats.
 
     Raises:
-        ValueError: another approximation.
+        ValueError: the approximation is neither.
 
     Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", arXiv:1606.08415;
     https://docs.pytorch.org/docs/stable/generated/torch.nn.GELU.html
@@ -87,25 +87,25 @@ class GELU(Module):
 
     def forward(self, x: _T) -> _T:
         if self.approximate == "none":
-            below = ops.add(1, ops.erf(ops.multiply(x, 1 / math.sqrt(2))))
+            twice_p = ops.add(1, ops.erf(ops.multiply(x, 1 / math.sqrt(2))))
         else:
             cubic = ops.multiply(ops.power(x, 3), 0.044715)
-            below = ops.add(1, ops.tanh(ops.multiply(ops.add(x, cubic), math.sqrt(2 / math.pi))))
-        return ops.multiply(ops.multiply(x, 0.5), below)
+            twice_p = ops.add(1, ops.tanh(ops.multiply(ops.add(x, cubic), math.sqrt(2 / math.pi))))
+        return ops.multiply(ops.multiply(x, 0.5), twice_p)
 
     def extra_repr(self) -> str:
         return f"approximate={self.approximate!r}"
 
 
 class Flatten(Module):
-    """Make one axis of several.
+    """Merge several axes into one.
 
     Args:
-        start_dim: the first of them; 1 keeps the batch.
-        end_dim: the last of them.
+        start_dim: the first axis to merge; 1 keeps the batch axis.
+        end_dim: the last axis to merge.
 
-    Calling it: ``y = layer(x)`` with x (d_0, ..., d_k) and y of the same elements, with one axis
-    in the place of those from start_dim to end_dim.
+    Calling it: ``y = layer(x)`` with x (d_0, ..., d_k). In y, one axis replaces the axes from
+    start_dim to end_dim.
 
     Raises:
         IndexError: x has no such axes.
@@ -122,10 +122,10 @@ class Flatten(Module):
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: _T) -> _T:
-        return ops.reshape(x, self._flat(ops.shape_of(x)))
+        return ops.reshape(x, self._flat_shape(ops.shape_of(x)))
 
-    def _flat(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        ndim = max(len(shape), 1)  # PyTorch makes one axis of none
+    def _flat_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        ndim = max(len(shape), 1)  # as in PyTorch, a scalar gets one axis
         for dim in (self.start_dim, self.end_dim):
             if not -ndim <= dim < ndim:
                 raise IndexError(
@@ -136,8 +136,8 @@ class Flatten(Module):
             raise ValueError(
                 f"Flatten: end_dim {self.end_dim} is before start_dim {self.start_dim} of x {shape}"
             )
-        middle = math.prod(shape[start : end + 1])
-        return (*shape[:start], middle, *shape[end + 1 :])
+        merged = math.prod(shape[start : end + 1])
+        return (*shape[:start], merged, *shape[end + 1 :])
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

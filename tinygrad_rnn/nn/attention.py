@@ -1,9 +1,9 @@
-"""Attention: reading from a memory at the places that fit a query.
+"""Attention: read a memory at the places that fit a query.
 
-A recurrent net that has to squeeze a whole sequence into its last state forgets. With attention
-it keeps every state as a memory and, whenever it needs something, looks for it: each place of the
-memory has a key, the query scores all keys, and what comes back is a mean of the values with
-weights that the scores give, or the value of one place drawn with these weights.
+A recurrent net forgets if it must compress a whole sequence into its last state. With attention it
+keeps every state in a memory. Each place of the memory has a key, and the query scores all keys.
+The scores give weights. Soft attention returns the mean of the values with these weights; hard
+attention draws one place with them.
 """
 
 from __future__ import annotations
@@ -19,24 +19,31 @@ from .. import graph, ops
 from ..graph import attach
 from ..tensor import Tensor
 from . import init
-from .checks import as_constant, as_input, floating, sized, unknown
-from .lstm_step import named
+from .checks import (
+    as_constant,
+    as_input,
+    checked_lengths,
+    float_dtype,
+    is_exported_input,
+    require_sizes,
+)
+from .lstm_step import with_name
 from .module import Module, Parameter
 
 
 class _Memory(NamedTuple):
-    """What does not depend on the query."""
+    """The part of attention that does not depend on the query."""
 
-    keys: Tensor  # (..., T, A), multiplied by their weight already
+    keys: Tensor  # (..., T, A), already multiplied by their weight
     values: Tensor  # (..., T, V)
     mask: Tensor | None  # (..., 1, T)
 
 
 class Attention(Module):
-    """Read a memory of T places: score its keys with a query, and mix its values accordingly.
+    """Read a memory of T places: score its keys with a query, and average its values.
 
         e_t = score(query, key_t)
-        a_t = exp(e_t) / sum_s exp(e_s)             s over the places that the mask lets through
+        a_t = exp(e_t) / sum_s exp(e_s)             s over the places that are not masked
         context = sum_t a_t value_t
 
     with one of these scores:
@@ -45,59 +52,60 @@ class Attention(Module):
         "general"     query . (W key_t)
         "additive"    v . tanh(W_q query + W_k key_t)
 
-    of which the first two are divided by sqrt(query_size) where ``scaled``.
+    With ``scaled``, the first two are divided by sqrt(query_size).
 
-    **Hard** attention does not mix but draws one place s with the probabilities a, and
-    context = value_s. The draw has no derivative; the gradient of an expected loss is estimated by
+    **Hard** attention draws one place s with the probabilities a, and context = value_s. The draw
+    has no derivative. REINFORCE estimates the gradient of the expected loss:
 
         d E[L] / d theta  ~  d L_s / d theta + (L_s - b) d log a_s / d theta
 
-    (REINFORCE), unbiased for every baseline b that does not depend on s, and the less noisy the
-    nearer b is to the mean of L. The first term is what ``backward`` computes anyway; for the
-    second, hard attention returns log a_s too. With one loss for each query, both come from
+    The estimate is unbiased for every baseline b that does not depend on s. It is less noisy if b
+    is near the mean of L. ``backward`` computes the first term; for the second, hard attention
+    also returns log a_s. With one loss per query, this gives both:
 
         (losses + (losses.detach() - b) * log_a).mean().backward()
 
-    Places that are masked, even where they hold NaN, reach no value and no gradient.
+    Masked places reach no value and no gradient, even if they hold NaN.
 
     Args:
         query_size: Q, the length of a query.
-        key_size: K, the length of a key; Q where None.
+        key_size: K, the length of a key; None means Q.
         kind: "dot", "general" or "additive".
-        hard: draw one place instead of mixing all.
+        hard: draw one place instead of averaging all.
         scaled: divide by sqrt(Q), so that long vectors do not saturate the softmax.
-        hidden_size: A, how many units the additive score has; Q where None.
-        dtype: of the parameters and of what comes in.
-        rng: a generator, or a seed for one: for the parameters first, then for the draws.
+        hidden_size: A, the number of units of the additive score; None means Q.
+        dtype: of the parameters and inputs.
+        rng: a generator, or a seed for one. It draws the parameters and then the places.
 
     Attributes:
         weight: (Q, K), W of the general score.
         weight_query, weight_key: (A, Q) and (A, K), W_q and W_k of the additive score.
-        weight_score: (A,), its v. Each from U(-1/sqrt(n), 1/sqrt(n)) for sums of n products; None
-            where the score has no such weight.
-        rng: the generator of the draws.
+        weight_score: (A,), v of the additive score. Each weight starts from
+            U(-1/sqrt(n), 1/sqrt(n)), where n is the length of its last axis. A weight that the
+            score does not use is None.
+        rng: the generator that draws the places.
 
     Calling it: ``context, weights = attention(query, keys, values, mask, lengths)``, and
     ``context, weights, log_a = attention(...)`` for hard attention, with
 
         query       (N, Q), or (N, L, Q) for L queries each
         keys        (N, T, K)
-        values      (N, T, V); the keys where None
+        values      (N, T, V); None means the keys
         mask        (N, T) booleans, True for the places that may be read; or None
-        lengths     (N,) integers from 1 to T: only the first ones may be read; or None
+        lengths     (N,) integers from 1 to T, how many places may be read; or None
         context     (N, V), or (N, L, V)
         weights     (N, T), or (N, L, T): a; for hard attention 1 at s, else 0, a constant
         log_a       (N,), or (N, L): log a_s, in training and in eval mode
 
-    or all without N. Where a loop reads the same memory at every step, :meth:`over` computes once
-    what does not depend on the query. A layer's outputs (T, N, K) become keys by
-    ``tg.swapaxes(y, 0, 1)``.
+    or all without N. If a loop reads the same memory at every step, use :meth:`over`: it computes
+    the part that does not depend on the query only once. The outputs (T, N, K) of a layer become
+    keys by ``tg.swapaxes(y, 0, 1)``.
 
     Raises:
         TypeError: a Tensor of another dtype than the layer's (arrays are converted), a mask that
             is not boolean, or lengths that are not integers.
-        ValueError: sizes that do not fit, lengths below 1 or above T, or a mask that lets no
-            place through.
+        ValueError: sizes that do not fit, lengths below 1 or above T, or a mask without any
+            place to read.
 
     Source: dot and general: Luong, Pham and Manning, arXiv:1508.04025, eq. 7-8; scaled: Vaswani et
     al., arXiv:1706.03762, eq. 1; additive: Bahdanau, Cho and Bengio, arXiv:1409.0473, appendix
@@ -132,7 +140,7 @@ class Attention(Module):
         rng: init.Seed = None,
     ):
         key_size = query_size if key_size is None else key_size
-        sized("Attention", query_size=query_size, key_size=key_size)
+        require_sizes("Attention", query_size=query_size, key_size=key_size)
         if kind not in ("dot", "general", "additive"):
             raise ValueError(
                 f"Attention: expected kind 'dot', 'general' or 'additive', got {kind!r}"
@@ -148,7 +156,7 @@ class Attention(Module):
             raise ValueError(f"Attention: hidden_size goes with kind 'additive', not {kind!r}")
         self.query_size, self.key_size, self.kind = query_size, key_size, kind
         self.hard, self.scaled = bool(hard), bool(scaled)
-        self.dtype = floating("Attention", dtype)
+        self.dtype = float_dtype("Attention", dtype)
         self.rng = np.random.default_rng(rng)
 
         def parameter(*shape: int) -> Parameter:
@@ -159,7 +167,7 @@ class Attention(Module):
             self.weight = parameter(query_size, key_size)
         if kind == "additive":
             hidden_size = query_size if hidden_size is None else hidden_size
-            sized("Attention", hidden_size=hidden_size)
+            require_sizes("Attention", hidden_size=hidden_size)
             self.weight_query = parameter(hidden_size, query_size)
             self.weight_key = parameter(hidden_size, key_size)
             self.weight_score = parameter(hidden_size)
@@ -172,22 +180,21 @@ class Attention(Module):
         mask: Any = None,
         lengths: Any = None,
     ) -> tuple[Tensor, ...]:
-        return self._look(query, self._memory(keys, values, mask, lengths))
+        return self._read(query, self._memory(keys, values, mask, lengths))
 
     def over(
         self, keys: Any, values: Any = None, mask: Any = None, lengths: Any = None
     ) -> Callable[[Any], tuple[Tensor, ...]]:
         """The attention over one memory, as a function of the query.
 
-            look = attention.over(keys)             W_k key_t is computed here, once,
-            for ...: context, weights = look(h)     and not at every step
+            look = attention.over(keys)             computes W_k key_t once,
+            for ...: context, weights = look(h)     not at every step
 
         Args:
             keys, values, mask, lengths: as for calling the layer.
 
         Returns:
-            ``look(query)``, which gives what ``attention(query, keys, values, mask, lengths)``
-            gives.
+            A function ``look(query)``, equal to ``attention(query, keys, values, mask, lengths)``.
 
         >>> import numpy as np
         >>> from tinygrad_rnn import nn
@@ -204,7 +211,7 @@ class Attention(Module):
 
         def look(query: Any) -> tuple[Tensor, ...]:
             with graph.scope(name):
-                return self._look(query, memory)
+                return self._read(query, memory)
 
         return look
 
@@ -228,7 +235,7 @@ class Attention(Module):
         readable = _readable(mask, lengths, shape[:-1])
         scores_mask: Any = None
         if readable is not None:
-            # A weight of 0 is not enough: 0 times NaN is NaN, in a product and in its gradient.
+            # A weight of 0 does not stop a NaN: 0 times NaN is NaN, also in the gradient.
             real = as_constant(readable[..., None])
             keys = ops.where(real, keys, 0)
             values = None if values is None else ops.where(real, values, 0)
@@ -239,7 +246,7 @@ class Attention(Module):
 
     # ── reading it ───────────────────────────────────────────────────────────────────────
 
-    def _look(self, query: Any, memory: _Memory) -> tuple[Tensor, ...]:
+    def _read(self, query: Any, memory: _Memory) -> tuple[Tensor, ...]:
         query = as_input("Attention", "query", query, self.dtype)
         batch = memory.values.shape[:-2]
         several = query.ndim == len(batch) + 2
@@ -257,11 +264,11 @@ class Attention(Module):
         scores = self._scores(query if several else ops.expand_dims(query, -2), memory.keys)
         if memory.mask is not None:
             scores = ops.where(memory.mask, scores, -math.inf)
-        outputs = self._drawn(scores, memory) if self.hard else self._mixed(scores, memory)
+        outputs = self._hard(scores, memory) if self.hard else self._soft(scores, memory)
         if not several:
             outputs = tuple(ops.squeeze(y, len(batch)) for y in outputs)
         for name, y in zip(("context", "weights", "log_a"), outputs, strict=False):
-            named(name, y)
+            with_name(name, y)
         return outputs
 
     def _scores(self, query: Tensor, keys: Tensor) -> Any:
@@ -275,15 +282,15 @@ class Attention(Module):
         scores = ops.matmul(query, ops.swapaxes(keys, -1, -2))
         return ops.multiply(scores, 1 / math.sqrt(self.query_size)) if self.scaled else scores
 
-    def _mixed(self, scores: Any, memory: _Memory) -> tuple[Tensor, ...]:
+    def _soft(self, scores: Any, memory: _Memory) -> tuple[Tensor, ...]:
         weights = ops.softmax(scores)
         return ops.matmul(weights, memory.values), weights
 
-    def _drawn(self, scores: Any, memory: _Memory) -> tuple[Tensor, ...]:
+    def _hard(self, scores: Any, memory: _Memory) -> tuple[Tensor, ...]:
         log_a = ops.log_softmax(scores)
-        # The largest of log a_t + Gumbel noise is a draw from a, and never one of a_t = 0, which
-        # rounding could lead to in a table of running sums. (Gumbel 1954; Maddison et al.,
-        # arXiv:1411.0030.)
+        # The place of the largest log a_t + Gumbel noise is a draw from a (Gumbel 1954; Maddison et
+        # al., arXiv:1411.0030). Unlike a search in cumulative sums, it never draws a place with
+        # a_t = 0 by rounding.
         drawn: ndarray = np.argmax(log_a.data + self.rng.gumbel(size=log_a.shape), -1)
         places = (*np.indices(drawn.shape), drawn)
         weights = np.zeros(log_a.shape, self.dtype)
@@ -299,11 +306,17 @@ class Attention(Module):
 
 
 def _readable(mask: Any, lengths: Any, shape: tuple[int, ...]) -> Any:
-    """Which places (N, T) or (T,) may be read, as an array of our own; None for all."""
-    if unknown(mask) or unknown(lengths):
+    """Which places (N, T) or (T,) may be read, as an array of our own; None for all.
+
+    While a model is exported, the mask or the lengths may be inputs without numbers.
+    """
+    *batch, T = shape
+    if lengths is not None:
+        lengths = checked_lengths("Attention", lengths, tuple(batch), T)
+    if is_exported_input(mask) or is_exported_input(lengths):
         if lengths is None:
             return mask
-        within = ops.less(np.arange(shape[-1]), ops.expand_dims(lengths, -1))
+        within = ops.less(np.arange(T), ops.expand_dims(lengths, -1))
         return within if mask is None else ops.logical_and(within, mask)
     readable = None
     if mask is not None:
@@ -315,25 +328,9 @@ def _readable(mask: Any, lengths: Any, shape: tuple[int, ...]) -> Any:
                 f"Attention: expected mask {shape}, got {readable.shape}{graph.current().scope}"
             )
     if lengths is not None:
-        counts = graph.numbers(lengths, "Attention: lengths")
-        if counts.size == 0 and counts.dtype.kind == "f":  # [] is of floats
-            counts = counts.astype(np.intp)
-        if counts.dtype.kind not in "iu":
-            raise TypeError(f"Attention: expected lengths of integers, got {counts.dtype}")
-        if counts.shape != shape[:-1] or len(shape) == 1:
-            raise ValueError(
-                f"Attention: expected lengths (N,) to go with keys (N, T, K), got "
-                f"{counts.shape} for {shape}{graph.current().scope}"
-            )
-        if counts.size and (counts.min() < 1 or counts.max() > shape[-1]):
-            bad = counts.min() if counts.min() < 1 else counts.max()
-            raise ValueError(
-                f"Attention: expected lengths from 1 to {shape[-1]}, got {bad}"
-                f"{graph.current().scope}"
-            )
-        within = np.arange(shape[-1]) < counts[:, None]
+        within = np.arange(T) < lengths[:, None]
         readable = within if readable is None else readable & within
     if readable is not None and not readable.any(-1).all():
         row = "" if len(shape) == 1 else f" in row {np.flatnonzero(~readable.any(-1))[0]}"
-        raise ValueError(f"Attention: the mask lets no place through{row}")
+        raise ValueError(f"Attention: the mask leaves no place to read{row}")
     return readable

@@ -1,4 +1,4 @@
-"""Modules that hold modules: Sequential, ModuleList and ModuleDict."""
+"""Modules that contain modules: Sequential, ModuleList and ModuleDict."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ if TYPE_CHECKING:
 
 
 class Sequential(Module):
-    """Modules and functions, each applied to what the one before gave.
+    """Modules and functions, applied one after another.
 
         y = f_{n-1}(... f_1(f_0(x)))
 
     Parameters are named by position: ``0.weight``, ``2.bias``. ``len``, iteration and indexing
-    are a list's; a slice is a Sequential of the same modules, which keep their names.
+    work as for a list. A slice is a Sequential of the same modules, which keep their names.
 
     Args:
         *modules: Modules, and functions such as ``tg.relu``.
 
-    Calling it: ``y = model(x)`` with x of a shape that the first one takes; without any y is x.
+    Calling it: ``y = model(x)`` with x of any shape that the first module takes. Without modules,
+    y is x.
 
     Raises:
-        TypeError: one of them cannot be called.
+        TypeError: a member cannot be called.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Sequential.html
 
@@ -53,7 +54,7 @@ class Sequential(Module):
             setattr(self, str(i), module)
 
     def _chain(self) -> dict[str, Callable[[Any], Any]]:
-        """The attributes that have a number for a name."""
+        """The members: the attributes whose names are numbers."""
         return {name: member for name, member in vars(self).items() if name.isdecimal()}
 
     def forward(self, x: Tensor | ArrayLike) -> Tensor:
@@ -82,27 +83,27 @@ class Sequential(Module):
 
     def __repr__(self) -> str:
         lines = [
-            f"\n({name}): {_shown(member)}".replace("\n", "\n  ")
+            f"\n({name}): {_repr_of(member)}".replace("\n", "\n  ")
             for name, member in self._chain().items()
         ]
         return f"Sequential({''.join(lines)}\n)" if lines else "Sequential()"
 
 
 class ModuleList(Module):
-    """A list of modules, which are the modules of the one that holds it.
+    """A list of modules, whose parameters belong to the module that has the list.
 
-    A plain list of modules does the same here; this one is for programs that are written for
-    PyTorch, and refuses what is no module. Parameters are named by position: ``0.weight``.
+    In this library a plain list does the same. ModuleList is for programs written for PyTorch; it
+    refuses members that are not modules. Parameters are named by position: ``0.weight``.
 
     Args:
         modules: any number of modules.
 
-    It is a list: ``len``, iteration, indexing, slices (a ModuleList), ``append``, ``extend``,
-    ``insert``, assignment and ``del``. It cannot be called.
+    It has ``len``, iteration, indexing, slices (a ModuleList), ``append``, ``extend``, ``insert``,
+    assignment and ``del``. It cannot be called.
 
     Raises:
-        TypeError: something is no module.
-        IndexError: there is no such place.
+        TypeError: a member is not a Module.
+        IndexError: the index is out of range.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ModuleList.html
 
@@ -135,7 +136,7 @@ class ModuleList(Module):
         return self
 
     def _set_name(self, path: str) -> None:
-        # Its members are called, and it is not: their scopes have to tell where they stand.
+        # The list itself is never called, so it opens no scope. Its members carry the full path.
         super()._set_name(path)
         for i, module in enumerate(self._list()):
             module._set_name(f"{path}.{i}" if path else str(i))
@@ -149,13 +150,13 @@ class ModuleList(Module):
         return self._set([*self, *modules])
 
     def insert(self, index: int, module: Module) -> None:
-        """Add a module before the one at this place."""
+        """Insert a module before the one at this index."""
         modules = self._list()
         modules.insert(operator.index(index), module)
         self._set(modules)
 
     def pop(self, index: int = -1) -> Module:
-        """Take a module out and return it."""
+        """Remove a module and return it."""
         module: Module = self[operator.index(index)]
         del self[index]
         return module
@@ -173,22 +174,22 @@ class ModuleList(Module):
         modules = self._list()
         if isinstance(index, slice):
             part = type(self)()
-            for i, module in enumerate(modules[index]):  # which keep their names
+            for i, module in enumerate(modules[index]):  # directly, so that they keep their names
                 vars(part)[str(i)] = module
             return part
-        return modules[self._place(index)]
+        return modules[self._checked_index(index)]
 
     def __setitem__(self, index: int, module: Module) -> None:
         modules = self._list()
-        modules[self._place(index)] = module
+        modules[self._checked_index(index)] = module
         self._set(modules)
 
     def __delitem__(self, index: int | slice) -> None:
         modules = self._list()
-        del modules[index if isinstance(index, slice) else self._place(index)]
+        del modules[index if isinstance(index, slice) else self._checked_index(index)]
         self._set(modules)
 
-    def _place(self, index: int) -> int:
+    def _checked_index(self, index: int) -> int:
         place, size = operator.index(index), len(self)
         if not -size <= place < size:
             raise IndexError(f"{type(self).__name__}: index {place} of {size} modules")
@@ -196,20 +197,21 @@ class ModuleList(Module):
 
 
 class ModuleDict(Module):
-    """Modules by name, which are the modules of the one that holds it.
+    """Modules by name, whose parameters belong to the module that has the dict.
 
-    A plain dict of modules does the same here; this one is for programs that are written for
-    PyTorch, and refuses what is no module. Parameters are named by key: ``left.weight``.
+    In this library a plain dict does the same. ModuleDict is for programs written for PyTorch; it
+    refuses members that are not modules. Parameters are named by key: ``left.weight``.
 
     Args:
         modules: a dict, or pairs of names and modules.
 
-    It is a dict: ``len``, iteration over the names, ``in``, indexing, assignment, ``del``,
+    It has ``len``, iteration over the names, ``in``, indexing, assignment, ``del``,
     ``keys``, ``values``, ``items``, ``update``, ``pop`` and ``clear``. It cannot be called.
 
     Raises:
-        TypeError: something is no module, or a name no string.
-        KeyError: there is no such name; or a name has a dot, or is one of the methods above.
+        TypeError: a member is not a Module, or a name is not a string.
+        KeyError: there is no such name; or a new name contains a dot, or is one of the methods
+            above.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ModuleDict.html
 
@@ -235,7 +237,8 @@ class ModuleDict(Module):
             return self._dict()[key]
         except KeyError:
             raise KeyError(
-                f"ModuleDict: there is no {key!r}; there is {', '.join(self._dict()) or 'nothing'}"
+                f"ModuleDict: there is no {key!r}; "
+                f"the names are {', '.join(self._dict()) or 'none'}"
             ) from None
 
     def __setitem__(self, key: str, module: Module) -> None:
@@ -278,13 +281,13 @@ class ModuleDict(Module):
             self[key] = module
 
     def pop(self, key: str) -> Module:
-        """Take a module out and return it."""
+        """Remove a module and return it."""
         module = self[key]
         del self[key]
         return module
 
     def clear(self) -> None:
-        """Take all modules out."""
+        """Remove all modules."""
         for key in list(self):
             del self[key]
 
@@ -294,5 +297,5 @@ def _require_module(where: str, module: Any) -> None:
         raise TypeError(f"{where}: expected a Module, got {type(module).__name__}")
 
 
-def _shown(member: Callable[[Any], Any]) -> str:
+def _repr_of(member: Callable[[Any], Any]) -> str:
     return repr(member) if isinstance(member, Module) else getattr(member, "__name__", repr(member))

@@ -1,4 +1,4 @@
-"""Functions that are called whenever a module is: before it runs, or after."""
+"""Functions that run before or after a module's ``forward``."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ Hook = Callable[..., Any]
 
 
 class Registered(NamedTuple):
-    """A hook, and whether it is given the keywords too."""
+    """A hook, and whether it also receives the keyword arguments."""
 
     hook: Hook
     with_kwargs: bool
 
 
 class RemovableHandle:
-    """What registering a hook returns: ``remove()`` takes the hook away again.
-
-    As a context manager it removes the hook when the block ends.
-    """
+    """A registered hook, with ``remove()``. As a context manager it removes the hook at the end."""
 
     def __init__(self, hooks: dict[int, Registered], number: int):
         self._hooks, self._number = hooks, number
 
     def remove(self) -> None:
-        """Take the hook away; a second time does nothing."""
+        """Remove the hook. A second call does nothing."""
         self._hooks.pop(self._number, None)
 
     def __enter__(self) -> Self:
@@ -38,19 +35,19 @@ class RemovableHandle:
 def register(
     hooks: dict[int, Registered], hook: Hook, with_kwargs: bool, prepend: bool
 ) -> RemovableHandle:
-    """Add a hook to a module's, at the end or in front.
+    """Add a hook after a module's other hooks, or before them.
 
     Raises:
-        TypeError: it cannot be called.
+        TypeError: the hook cannot be called.
     """
     if not callable(hook):
         raise TypeError(f"expected a function as hook, got {type(hook).__name__}")
     number = max(hooks, default=-1) + 1
-    before = dict(hooks) if prepend else {}
-    for known in before:
-        del hooks[known]
+    others = dict(hooks) if prepend else {}
+    for other in others:  # to put them back after the new one
+        del hooks[other]
     hooks[number] = Registered(hook, with_kwargs)
-    hooks.update(before)
+    hooks.update(others)
     return RemovableHandle(hooks, number)
 
 
@@ -61,7 +58,7 @@ def call_hooked(
     args: tuple[Any, ...],
     keywords: dict[str, Any],
 ) -> Any:
-    """``module.forward`` with the hooks around it."""
+    """Run a module's ``forward`` between its hooks. A hook that returns None changes nothing."""
     for hook, with_kwargs in list(before.values()):
         if with_kwargs:
             changed = hook(module, args, keywords)
@@ -73,8 +70,7 @@ def call_hooked(
                 args = changed if isinstance(changed, tuple) else (changed,)
     output = module.forward(*args, **keywords)
     for hook, with_kwargs in list(after.values()):
-        given = (args, keywords, output) if with_kwargs else (args, output)
-        changed = hook(module, *given)
+        changed = hook(module, *((args, keywords, output) if with_kwargs else (args, output)))
         if changed is not None:
             output = changed
     return output

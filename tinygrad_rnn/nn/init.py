@@ -1,10 +1,10 @@
-"""How parameters start: arrays of a given shape, for a parameter's ``.data``.
+"""Initial values of parameters: arrays of a given shape, for a parameter's ``.data``.
 
     lstm.weight_hh_l0.data = init.orthogonal(lstm.weight_hh_l0.shape, gates=4, rng=0)
 
-Everything is drawn in float64 and then rounded, so that a model in float32 and one in float64
-start from the same numbers. A recurrent weight holds the matrices of its gates one below the
-other; ``gates=`` says how many, and each of them is then drawn as a matrix of its own.
+Everything is drawn in float64 and then rounded, so a model in float32 and one in float64 start from
+the same numbers. A recurrent weight stacks the matrices of its gates. With ``gates=``, each of them
+is drawn as a separate matrix.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ def xavier(
 ) -> ndarray:
     """Numbers from U(-b, b), b = gain sqrt(6 / (fan_in + fan_out)).
 
-    Activations forward and gradients backward then both keep about the variance they have.
+    Then both the activations and the gradients keep about the same variance from layer to layer.
 
     Args:
-        shape: (fan_out, fan_in), or (O, C, kh, kw) of a convolution, where each fan is counted
-            times kh kw.
+        shape: (fan_out, fan_in); or (O, C, kh, kw) of a convolution, with fan_out O kh kw and
+            fan_in C kh kw.
         gain: 1 for tanh and sigmoid, sqrt(2) for relu.
-        gates: how many matrices stand one below the other; fan_out is that of one.
+        gates: how many matrices are stacked; fan_out is that of one matrix.
         dtype: of the array.
         rng: a generator, or a seed for one; None draws an unpredictable seed.
 
@@ -96,15 +96,15 @@ def orthogonal(
     dtype: Any = np.float32,
     rng: Seed = None,
 ) -> ndarray:
-    """A random matrix Q with Q Q^T = gain^2 I (Q^T Q where it has more rows than columns).
+    """A random matrix Q with Q Q^T = gain^2 I (or Q^T Q, if it has more rows than columns).
 
-    A recurrent weight like that changes no norm: what passes through it many times neither
-    explodes nor vanishes.
+    With gain 1 a product with Q keeps the norm, so many products in a row neither explode nor
+    vanish.
 
     Args:
         shape: (rows, columns); further axes count as columns.
         gain: all singular values.
-        gates: how many matrices stand one below the other; each is orthogonal.
+        gates: how many matrices are stacked; each is orthogonal.
         dtype: of the array.
         rng: a generator, or a seed for one; None draws an unpredictable seed.
 
@@ -122,7 +122,7 @@ def orthogonal(
     def draw(part: tuple[int, ...], rng: np.random.Generator) -> ndarray:
         rows, columns = part[0], math.prod(part[1:])
         q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
-        q *= np.copysign(1, np.diag(r))  # else some orthogonal matrices are likelier than others
+        q *= np.copysign(1, np.diag(r))  # without it, some orthogonal matrices are more likely
         return gain * (q if rows >= columns else q.T).reshape(part)
 
     return _by_gate("orthogonal", shape, gates, draw, rng).astype(dtype)
@@ -131,16 +131,16 @@ def orthogonal(
 def identity(
     shape: tuple[int, ...], scale: float = 1.0, *, gates: int = 1, dtype: Any = np.float32
 ) -> ndarray:
-    """``scale`` on the diagonal and 0 elsewhere: each unit begins by keeping what it has.
+    """``scale`` on the diagonal and 0 elsewhere: each unit starts by keeping its value.
 
     Args:
         shape: (rows, columns).
-        scale: 1 for the IRNN of the source, which is an RNN of relu units; below 1 it forgets.
-        gates: how many matrices stand one below the other; each has its diagonal.
+        scale: 1 for the IRNN of the source, an RNN of relu units; below 1 the units forget.
+        gates: how many matrices are stacked; each has its own diagonal.
         dtype: of the array.
 
     Raises:
-        ValueError: the shape has not two axes, or ``gates`` does not divide its rows.
+        ValueError: the shape does not have two axes, or ``gates`` does not divide its rows.
 
     Source: Le, Jaitly and Hinton, "A Simple Way to Initialize Recurrent Networks of Rectified
     Linear Units", arXiv:1504.00941.
@@ -158,14 +158,14 @@ def identity(
 def forget_bias(
     shape: int | tuple[int, ...], value: float = 1.0, *, dtype: Any = np.float32
 ) -> ndarray:
-    """An LSTM's bias that is ``value`` for the forget gate and 0 for the others.
+    """A bias for an LSTM: ``value`` for the forget gate and 0 for the others.
 
-    From the start f_t is then near 1, and gradients reach far back. An LSTM adds up two biases:
-    give this one to ``bias_ih``, and leave ``bias_hh`` or make it zeros.
+    Then f_t is near 1 from the start, and gradients reach far back. An LSTM adds two biases: give
+    this one to ``bias_ih``, and leave ``bias_hh`` or make it zeros.
 
     Args:
-        shape: (4H,), of a bias in the order i, f, g, o.
-        value: 1 or 2 are usual.
+        shape: (4H,), the shape of a bias in the gate order i, f, g, o.
+        value: usually 1 or 2.
         dtype: of the array.
 
     Raises:
@@ -196,21 +196,21 @@ def chrono(
 ) -> ndarray:
     """A bias with which the units of an LSTM or a GRU remember for 1 to ``longest`` steps.
 
-        b_f = log u,  b_i = -log u      of an LSTM, with u from U(1, longest - 1) for each unit
-        b_z = log u                     of a GRU, whose z_t near 1 keeps the old value
+        b_f = log u,  b_i = -log u      for an LSTM, with u from U(1, longest - 1) for each unit
+        b_z = log u                     for a GRU, where z_t near 1 keeps the old value
 
-    A gate that stays at sigmoid(log u) keeps a value for about u + 1 steps. Both layers add up two
+    A gate that stays at sigmoid(log u) keeps a value for about u + 1 steps. Both layers add two
     biases: give this one to ``bias_ih``, and make ``bias_hh`` zeros.
 
     Args:
         shape: (4H,) for an LSTM, in the order i, f, g, o; (3H,) for a GRU, in the order r, z, n.
-        longest: how many steps lie between a cause and its effect, at least 2.
+        longest: the largest number of steps between a cause and its effect, at least 2.
         cell: "lstm" or "gru".
         dtype: of the array.
         rng: a generator, or a seed for one.
 
     Raises:
-        ValueError: another shape or cell, or ``longest`` below 2.
+        ValueError: the shape or the cell is another, or ``longest`` is below 2.
 
     Source: Tallec and Ollivier, "Can recurrent neural networks warp time?", ICLR 2018,
     arXiv:1804.11188.
@@ -241,12 +241,12 @@ def _by_gate(
     draw: Callable[[tuple[int, ...], np.random.Generator], ndarray],
     rng: Seed,
 ) -> ndarray:
-    """As many arrays as there are gates, one below the other."""
+    """Draw one array per gate and stack them along the first axis."""
     shape = tuple(shape)
     if len(shape) < 2 or min(shape) < 1:
         raise ValueError(f"{where}: expected a shape of two axes or more, got {shape}")
     if gates < 1 or shape[0] % gates:
-        raise ValueError(f"{where}: {shape[0]} rows cannot be those of {gates} gates")
+        raise ValueError(f"{where}: {shape[0]} rows do not divide into {gates} gates")
     rng = np.random.default_rng(rng)
     part = (shape[0] // gates, *shape[1:])
     return np.concatenate([draw(part, rng) for _ in range(gates)])

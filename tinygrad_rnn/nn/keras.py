@@ -1,8 +1,8 @@
-"""Weights from Keras, and to it: the same layers with transposed kernels and other gate orders.
+"""Weights from Keras and to Keras: transposed kernels, another gate order, one bias for two.
 
-Keras holds a layer's weights as a list of arrays, the kernels as ``x @ kernel`` wants them. Its
-LSTM has the gates i, f, c, o, which is the order here. Its GRU has z, r, h, and here the order is
-r, z, n. It has a single bias wherever two biases would only be added.
+Keras stores the weights of a layer as a list of arrays, with kernels for ``x @ kernel``. The gates
+of its LSTM are i, f, c, o, the same order as here. The gates of its GRU are z, r, h; here they are
+r, z, n. Where two biases would only be added, Keras has one.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from .module import Module
 from .normalisation import BatchNorm1d, LayerNorm
 from .recurrent import GRU, LSTM, RNN
 
-#: How Keras orders the gates, by their number: at place i stands the gate that is i-th there.
+#: Keras's gate order, by the number of gates: entry i is our place of Keras's i-th gate.
 _ORDERS = {1: (0,), 3: (1, 0, 2), 4: (0, 1, 2, 3)}
 
 
 def load_keras(layer: Module, weights: Any, name: str | None = None) -> None:
-    """Give a layer, or a model of several, the weights of a Keras one; all of them, or none.
+    """Load the weights of a Keras layer or model. If anything is wrong, nothing is loaded.
 
     ======================  ================================================================
     here                    Keras
     ======================  ================================================================
-    RNN, LSTM, GRU          SimpleRNN, LSTM, GRU (``reset_after`` alike); several layers are
-                            several of them, both directions a Bidirectional around each
-    RNNCell, LSTMCell, ...  their cells
+    RNN, LSTM, GRU          SimpleRNN, LSTM, GRU (with the same ``reset_after``); one Keras
+                            layer for each of several layers, in a Bidirectional if there
+                            are two directions
+    RNNCell, LSTMCell, ...  SimpleRNNCell, LSTMCell, ...
     Linear, Embedding       Dense, Embedding
     LayerNorm, BatchNorm1d  LayerNormalization, BatchNormalization
     ======================  ================================================================
 
     Args:
-        layer: one of these, or a Module that holds them in the order in which the Keras model
-            does.
-        weights: a Keras layer or model; or what its ``get_weights()`` returns, a list of arrays;
-            or the path of a model that was saved as .keras or .h5, where Keras is installed.
-        name: of a layer within a Keras model; None takes the whole model.
+        layer: one of these, or a Module that has them in the same order as the Keras model.
+        weights: a Keras layer or model; or the list of arrays that its ``get_weights()`` returns;
+            or the path of a model saved as .keras or .h5, which needs Keras.
+        name: the name of one layer in a Keras model; None means the whole model.
 
     Raises:
         ValueError: shapes or the number of arrays do not fit; or the Keras layer computes
-            something else (another activation, a GRU that resets elsewhere).
-        TypeError: a layer that Keras does not have, or weights that are no arrays.
+            something else (another activation, another ``reset_after``).
+        TypeError: Keras has no such layer, or the weights are not arrays.
         FileNotFoundError: there is no such file.
-        ImportError: a file, and Keras is not installed.
+        ImportError: ``weights`` is a path, and Keras is not installed.
 
     Source: https://keras.io/api/layers/recurrent_layers/
 
@@ -68,7 +68,7 @@ def load_keras(layer: Module, weights: Any, name: str | None = None) -> None:
     if not isinstance(source, (list, tuple)):
         _check_settings(parts, source)
         source = source.get_weights()
-    arrays = [_array(i, given) for i, given in enumerate(source)]
+    arrays = [_array(i, value) for i, value in enumerate(source)]
     wanted = sum(len(part.shapes) for part in parts)
     if len(arrays) != wanted:
         raise ValueError(
@@ -77,30 +77,30 @@ def load_keras(layer: Module, weights: Any, name: str | None = None) -> None:
         )
     states, place = [], 0
     for part in parts:
-        given = arrays[place : place + len(part.shapes)]
-        for array, shape, what in zip(given, part.shapes, part.names, strict=True):
+        members = arrays[place : place + len(part.shapes)]
+        for array, shape, what in zip(members, part.shapes, part.names, strict=True):
             if array.shape != shape:
                 raise ValueError(
                     f"load_keras: expected array {place} to be the {what} of "
                     f"{part.where or type(layer).__name__}, {shape}; got {array.shape}"
                 )
             place += 1
-        states.append(part.read(given))
+        states.append(part.read(members))
     for part, state in zip(parts, states, strict=True):
         part.module.load_state_dict({**part.module.state_dict(), **state})
 
 
 def to_keras(layer: Module) -> list[ndarray]:
-    """The weights of a layer, or of a model, as ``keras_layer.set_weights`` takes them.
+    """The weights of a layer or model, as a list for ``keras_layer.set_weights``.
 
-    The inverse of :func:`load_keras`. Where Keras has one bias for our two, it is their sum.
+    The inverse of :func:`load_keras`. Where Keras has one bias for our two, it gets their sum.
 
     Args:
         layer: as for :func:`load_keras`.
 
     Raises:
-        TypeError: a layer that Keras does not have.
-        ValueError: it has peepholes or a projection, which Keras's LSTM has not.
+        TypeError: Keras has no such layer.
+        ValueError: the layer has peepholes or a projection, which Keras's LSTM does not have.
 
     >>> from tinygrad_rnn import nn
     >>> [w.shape for w in nn.to_keras(nn.GRU(3, 2, bidirectional=True))][:3]
@@ -113,15 +113,15 @@ def to_keras(layer: Module) -> list[ndarray]:
 
 
 class _Part:
-    """One Keras layer's worth of arrays, and the module of ours that they belong to.
+    """The arrays of one Keras layer, and our module that they belong to.
 
     Args:
-        module: of ours.
+        module: our module.
         where: its dotted name in the model.
-        names: what Keras calls the arrays.
-        shapes: of the arrays.
-        read: from the arrays to entries of the module's state.
-        write: from the module to the arrays.
+        names: Keras's names of the arrays.
+        shapes: the shapes of the arrays.
+        read: makes entries of the module's state from the arrays.
+        write: makes the arrays from the module.
     """
 
     def __init__(
@@ -138,15 +138,19 @@ class _Part:
 
 
 def _parts(layer: Module) -> list[_Part]:
-    found = [part for where, module in layer.named_modules() for part in _of(module, where)]
-    held = {id(p) for part in found for p in part.module.parameters()}
+    """The parts of a model in order. A parameter that is in no part is an error."""
+    parts = [part for where, module in layer.named_modules() for part in _parts_of(module, where)]
+    covered = {id(p) for part in parts for p in part.module.parameters()}
     for where, parameter in layer.named_parameters():
-        if id(parameter) not in held:
-            raise TypeError(f"load_keras: the parameter {where} is of no layer that Keras has")
-    return found
+        if id(parameter) not in covered:
+            raise TypeError(
+                f"load_keras: the parameter {where} belongs to a layer that Keras does not have"
+            )
+    return parts
 
 
-def _of(module: Module, where: str) -> Iterator[_Part]:
+def _parts_of(module: Module, where: str) -> Iterator[_Part]:
+    """The parts of one module, without those of inner modules."""
     if isinstance(module, (RNN, LSTM, GRU)):
         directions = ("", "_reverse") if module.bidirectional else ("",)
         for layer in range(module.num_layers):
@@ -167,18 +171,18 @@ def _of(module: Module, where: str) -> Iterator[_Part]:
 
 
 def _plain(module: Module, where: str, names: dict[str, str], transposed: str = "") -> _Part:
-    """A layer whose arrays are the parameters themselves, one of them transposed at most."""
+    """A layer whose arrays equal its parameters, except one that may be transposed."""
     names = {theirs: ours for theirs, ours in names.items() if getattr(module, ours) is not None}
 
-    def turned(theirs: str, array: ndarray) -> ndarray:
+    def oriented(theirs: str, array: ndarray) -> ndarray:
         return array.T if theirs == transposed else array
 
     def write() -> list[ndarray]:
-        return [turned(theirs, getattr(module, ours).numpy()) for theirs, ours in names.items()]
+        return [oriented(theirs, getattr(module, ours).numpy()) for theirs, ours in names.items()]
 
     def read(arrays: Sequence[ndarray]) -> dict[str, ndarray]:
         pairs = zip(names.items(), arrays, strict=True)
-        return {ours: turned(theirs, array) for (theirs, ours), array in pairs}
+        return {ours: oriented(theirs, array) for (theirs, ours), array in pairs}
 
     return _Part(module, where, list(names), [a.shape for a in write()], read, write)
 
@@ -187,8 +191,8 @@ def _recurrent(module: Any, where: str, suffix: str) -> _Part:
     """One layer in one direction, or a cell."""
     if getattr(module, "proj_size", 0) or getattr(module, "peepholes", False):
         raise ValueError(
-            f"load_keras: Keras's LSTM has no peepholes and no projection, {where or 'the layer'} "
-            "has"
+            "load_keras: Keras's LSTM has no peepholes and no projection, but "
+            f"{where or 'the layer'} has"
         )
     ours = {name: f"{name}{suffix}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
     biased = getattr(module, ours["bias_ih"], None) is not None
@@ -197,7 +201,7 @@ def _recurrent(module: Any, where: str, suffix: str) -> _Part:
     two_biases = isinstance(module, (GRU, GRUCell)) and module.reset_after
 
     def reordered(array: ndarray, places: Sequence[int]) -> ndarray:
-        """The gates, along the first axis, in another order."""
+        """Reorder the gates along the first axis."""
         return np.concatenate([array[H * k : H * (k + 1)] for k in places])
 
     def write() -> list[ndarray]:
@@ -224,16 +228,16 @@ def _recurrent(module: Any, where: str, suffix: str) -> _Part:
     return _Part(module, where, names, [a.shape for a in write()], read, write)
 
 
-# ── where the weights come from ──────────────────────────────────────────────────────────
+# ── the source of the weights ────────────────────────────────────────────────────────────
 
 
 def _source(weights: Any, name: str | None) -> Any:
     """A list of arrays, or a Keras layer."""
     if isinstance(weights, (str, os.PathLike)):
-        weights = _loaded(Path(weights))
+        weights = _read_model(Path(weights))
     if isinstance(weights, (list, tuple)):
         if name is not None:
-            raise ValueError("load_keras: a list of arrays has no layers with names")
+            raise ValueError("load_keras: name needs a Keras model; a list of arrays has no names")
         return weights
     if not hasattr(weights, "get_weights"):
         raise TypeError(
@@ -243,30 +247,32 @@ def _source(weights: Any, name: str | None) -> Any:
     return weights if name is None else weights.get_layer(name)
 
 
-def _loaded(path: Path) -> Any:
+def _read_model(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"load_keras: there is no file {path}")
     if path.name.endswith(".weights.h5"):
         raise ValueError(
-            f"load_keras: {path} holds weights without their layers: build the model in Keras, "
+            f"load_keras: {path} holds weights without layers: build the model in Keras, "
             "call its load_weights, and pass the model"
         )
     try:
         import keras
     except ImportError:
-        raise ImportError("load_keras: files of Keras need Keras: pip install keras") from None
+        raise ImportError("load_keras: a Keras file needs Keras: pip install keras") from None
     return keras.models.load_model(path, compile=False)
 
 
-def _array(place: int, given: Any) -> ndarray:
-    array = np.asarray(given._array if isinstance(given, Value) else given)
+def _array(place: int, value: Any) -> ndarray:
+    array = np.asarray(value._array if isinstance(value, Value) else value)
     if array.dtype.kind != "f":
-        raise TypeError(f"load_keras: expected arrays of floats, got {array.dtype} as {place}")
+        raise TypeError(
+            f"load_keras: expected arrays of floats, got {array.dtype} as array {place}"
+        )
     return array
 
 
 def _check_settings(parts: list[_Part], source: Any) -> None:
-    """Refuse Keras layers that compute something else with the same weights."""
+    """Refuse Keras layers that would compute something else with the same weights."""
     theirs = _recurrent_layers(source)
     ours = [part.module for part in parts if hasattr(part.module, "hidden_size")]
     for module, layer in zip(ours, theirs, strict=False):
@@ -280,7 +286,7 @@ def _check_settings(parts: list[_Part], source: Any) -> None:
             if settings.get(name, value) != value:
                 raise ValueError(
                     f"load_keras: {layer.name} has {name}={settings[name]!r}, "
-                    f"{type(module).__name__} here has {value!r}"
+                    f"our {type(module).__name__} has {value!r}"
                 )
 
 

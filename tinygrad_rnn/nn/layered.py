@@ -1,7 +1,6 @@
-"""What recurrent layers share: all but the cell and its state.
+"""What recurrent layers share: weights, checks, and the loop over layers and directions.
 
-Weights by PyTorch's names, a look at what comes in, and the way through layers and directions. The
-loop over time is ``scan``'s, of which a cell is only the step.
+Only the step and the state differ between RNN, LSTM and GRU. ``scan`` runs the step over time.
 """
 
 from __future__ import annotations
@@ -20,23 +19,30 @@ from ..scan import scan
 from ..scan.call import Closed, flatten
 from ..tensor import Tensor
 from . import init
-from .cells import projected, weight_shapes
-from .checks import as_constant, as_input, flags, floating, sized, unknown
+from .cells import require_proj_size, weight_shapes
+from .checks import (
+    as_constant,
+    as_input,
+    checked_lengths,
+    float_dtype,
+    require_bools,
+    require_sizes,
+)
 from .module import Module, Parameter
 from .utils.rnn import PackedSequence, packed_like, pad_packed_sequence
 
-#: What goes from one step to the next: (h,) or (h, c).
+#: What one time step hands to the next: (h,) or (h, c).
 Carry: TypeAlias = tuple[Tensor, ...]
 Step: TypeAlias = Callable[[Carry, Tensor], tuple[Carry, Tensor]]
 
 
 class Recurrence(NamedTuple):
-    """What the step of a layer computes, by its name in the literature, for who can run just that.
+    """Which standard recurrence a step computes. The ONNX export writes it as one operator.
 
     Attributes:
         kind: "RNN", "LSTM" or "GRU".
-        weights: by the names of the cells' equations.
-        options: what else the equations depend on.
+        weights: by name, as the cell's equations call them.
+        options: further settings of the equations.
     """
 
     kind: str
@@ -44,13 +50,13 @@ class Recurrence(NamedTuple):
     options: dict[str, Any]
 
 
-def closed(step: Step, weights: dict[str, Any], *others: Any) -> Step:
-    """Say of a step that it depends on nothing but these, which lets ``scan`` know it again.
+def with_closure(step: Step, weights: dict[str, Any], *others: Any) -> Step:
+    """Declare everything that a step depends on, so that ``scan`` need not trace it again.
 
     Args:
         step: a function.
         weights: Tensors, None, or tuples of these.
-        others: numbers, words and switches.
+        others: numbers, strings and switches.
     """
     values: list[Any] = []
     structure = flatten(tuple(weights.values()), values)
@@ -60,10 +66,10 @@ def closed(step: Step, weights: dict[str, Any], *others: Any) -> Step:
 
 
 class Layered(Module):
-    """A cell run over a sequence, in several layers and both directions.
+    """A cell run over a sequence, in several layers and one or two directions.
 
-    RNN, LSTM and GRU derive from it and define ``gates`` and ``_step``; the LSTM, whose state is a
-    pair, ``_initial`` and ``_final`` too.
+    RNN, LSTM and GRU define ``gates`` and ``_step``. LSTM also defines ``_initial`` and ``_final``,
+    since its state is a pair.
     """
 
     gates: int
@@ -84,10 +90,10 @@ class Layered(Module):
         peepholes: bool = False,
     ):
         kind = type(self).__name__
-        sized(kind, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        projected(kind, proj_size, hidden_size)
-        flags(kind, bias=bias, batch_first=batch_first, bidirectional=bidirectional)
-        flags(kind, peepholes=peepholes)
+        require_sizes(kind, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        require_proj_size(kind, proj_size, hidden_size)
+        require_bools(kind, bias=bias, batch_first=batch_first, bidirectional=bidirectional)
+        require_bools(kind, peepholes=peepholes)
         if not isinstance(dropout, (float, int, np.number)) or isinstance(dropout, bool):
             raise TypeError(f"{kind}: dropout must be a number, got {dropout!r}")
         if not 0 <= dropout <= 1:
@@ -100,7 +106,7 @@ class Layered(Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
         self.bidirectional, self.proj_size = bidirectional, proj_size
-        self.dtype = floating(kind, dtype)
+        self.dtype = float_dtype(kind, dtype)
         self.rng = np.random.default_rng(rng)
         self._directions = ("", "_reverse") if bidirectional else ("",)
         bound = 1 / math.sqrt(hidden_size)
@@ -118,36 +124,36 @@ class Layered(Module):
 
     @property
     def _output_size(self) -> int:
-        """The length of h_t, of one direction."""
+        """The length of h_t in one direction."""
         return self.proj_size or self.hidden_size
 
     def _step(self, weights: dict[str, Any], unroll: bool) -> Step:
-        """The step of one layer in one direction; each kind of layer defines its own."""
+        """The step of one layer in one direction; each subclass defines it."""
         raise NotImplementedError
 
     def _sequence(
         self, weights: dict[str, Any], carry: Carry, xs: Tensor, *, unroll: bool, **options: Any
     ) -> tuple[Carry, Tensor]:
-        """One layer in one direction: the last carry, and the h_t."""
+        """Run one layer in one direction; returns the last carry and every h_t."""
         return scan(self._step(weights, unroll), carry, xs, unroll=unroll, **options)
 
     def _initial(self, state: Any, batch: tuple[int, ...]) -> list[Carry]:
-        """The carry that each layer and direction starts from, in this order."""
-        return list(zip(self._part("h", state, batch, self._output_size), strict=True))
+        """The initial carry of each layer and direction, in this order."""
+        return list(zip(self._split_state("h", state, batch, self._output_size), strict=True))
 
     def _final(self, carries: list[Carry]) -> Any:
         """The state to return."""
         return ops.stack([h for (h,) in carries])
 
     def as_step(self, carry: Any, xs: Any) -> Any:
-        """A layer is no step for ``scan``: it runs over the whole sequence by itself."""
+        """Refuse a layer as the step of ``scan``: it already runs over the whole sequence."""
         kind = type(self).__name__
         raise TypeError(
-            f"scan: {kind} is a layer and runs over the whole sequence by itself: write "
+            f"scan: {kind} is a layer and already runs over the whole sequence: write "
             f"y, state = layer(xs, state). scan takes one step, such as tg.nn.{kind}Cell"
         )
 
-    # ── the way through ──────────────────────────────────────────────────────────────────
+    # ── the forward pass ─────────────────────────────────────────────────────────────────
 
     def forward(
         self,
@@ -158,28 +164,57 @@ class Layered(Module):
         resets: Any = None,
         unroll: bool = False,
     ) -> tuple[Any, Any]:
+        """Run all layers over a batch of sequences; calling the layer calls this.
+
+        K is 2 with ``bidirectional``, else 1.
+
+        Args:
+            x: (T, N, D), (N, T, D) with ``batch_first``, (T, D) unbatched; or a PackedSequence.
+            state: h_0, the initial h of layer 0, of its second direction, of layer 1, and so on:
+                (L K, N, H), or (L K, H) unbatched. An LSTM takes the pair (h_0, c_0) of such
+                states; with a projection, h_0 has P in place of H. None means zeros.
+            lengths: (N,) integers from 1 to T, for sequences of different lengths in one batch.
+                After the end of a sequence, y is 0 and the state stays as it is. The second
+                direction starts at each sequence's own last step. What x holds after the end,
+                even NaN, reaches no value and no gradient.
+            resets: booleans (T, N), (N, T) with ``batch_first``, (T,) unbatched. True means that a
+                new episode starts at this time step: the state before it becomes zeros, and
+                neither direction reads across the boundary.
+            unroll: record every time step op by op, for pictures and gradients of single steps.
+
+        Returns:
+            y: (T, N, K H), or (T, K H) unbatched: every h_t of the last layer. (N, T, K H) with
+                ``batch_first``; P in place of H with a projection; a PackedSequence if x is one.
+            h_n, of an LSTM the pair (h_n, c_n): the last state of every layer and direction, in
+                the shape of the initial state.
+
+        Raises:
+            ValueError: x, the state, lengths or resets has a wrong shape or value.
+            TypeError: x or the state is a Tensor of another dtype than the layer's (arrays are
+                converted), the state of an LSTM is not a pair, or lengths are not integers.
+        """
         if isinstance(x, PackedSequence):
             if resets is not None:
                 raise ValueError(f"{type(self).__name__}: a packed batch cannot have resets")
             return self._packed(x, state, lengths, unroll)
         x = self._input(x)
-        turned = self.batch_first and x.ndim == 3
-        T, *batch = (x.shape[1], x.shape[0]) if turned else x.shape[:-1]
-        lengths = self._lengths(lengths, T, batch)
-        resets = self._resets(resets, T, batch, turned)
+        swapped = self.batch_first and x.ndim == 3
+        T, *batch = (x.shape[1], x.shape[0]) if swapped else x.shape[:-1]
+        lengths = self._lengths(lengths, T, tuple(batch))
+        resets = self._resets(resets, T, batch, swapped)
         if lengths is not None:
-            # Before anything else reads it: not even a NaN in the padding goes further.
+            # Clear the padding before anything reads it: a weight of 0 would not stop a NaN.
             within = ops.less(np.arange(T)[:, np.newaxis], lengths)
-            mask = (within.T if turned else within)[..., np.newaxis]
+            mask = (within.T if swapped else within)[..., np.newaxis]
             x, name = ops.where(as_constant(mask), x, 0), x.name
-            x.name = name  # what pictures call it
-        y = ops.swapaxes(x, 0, 1) if turned else x
+            x.name = name  # pictures show the masked x under the name of x
+        y = ops.swapaxes(x, 0, 1) if swapped else x
         initial = self._initial(state, tuple(batch))
         final: list[Carry] = []
         for layer in range(self.num_layers):
             if layer:
                 y = ops.dropout(y, self.dropout, self.training, self.rng)
-            both = []
+            outputs = []
             for direction in self._directions:
                 with graph.scope(f"l{layer}{direction}"):
                     names = {n: f"{n}_l{layer}{direction}" for n in self._weight_names}
@@ -189,49 +224,51 @@ class Layered(Module):
                         options["resets"] = resets
                     carry, ys = self._sequence(weights, initial[len(final)], y, **options)
                 final.append(carry)
-                both.append(ys)
-            y = both[0] if len(both) == 1 else ops.concatenate(both, -1)
-        return (ops.swapaxes(y, 0, 1) if turned else y), self._final(final)
+                outputs.append(ys)
+            y = outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, -1)
+        return (ops.swapaxes(y, 0, 1) if swapped else y), self._final(final)
 
     def _packed(
         self, packed: PackedSequence, state: Any, lengths: Any, unroll: bool
     ) -> tuple[PackedSequence, Any]:
-        """The same for a packed batch: it goes in padded, and what comes out is packed again."""
+        """The forward pass of a packed batch: pad it, run it, and pack the outputs again."""
         if lengths is not None:
             raise ValueError(f"{type(self).__name__}: a packed batch has its own lengths")
         x, sizes = pad_packed_sequence(packed, self.batch_first)
         y, state = self.forward(x, state, lengths=sizes, unroll=unroll)
         return packed_like(packed, ops.swapaxes(y, 0, 1) if self.batch_first else y), state
 
-    # ── what comes in ────────────────────────────────────────────────────────────────────
+    # ── checks ───────────────────────────────────────────────────────────────────────────
 
-    def _input(self, given: Any) -> Tensor:
+    def _input(self, value: Any) -> Tensor:
         kind = type(self).__name__
-        x = as_input(kind, "x", given, self.dtype)
+        x = as_input(kind, "x", value, self.dtype)
         if not 2 <= x.ndim <= 3 or x.shape[-1] != self.input_size:
             axes = "N, T" if self.batch_first else "T, N"
             raise ValueError(
                 f"{kind}: expected x ({axes}, {self.input_size}) or unbatched "
                 f"(T, {self.input_size}), got {x.shape}{graph.current().scope}"
             )
-        if not isinstance(given, Value):
+        if not isinstance(value, Value):
             x.name = "x"
         return x
 
-    def _part(self, name: str, given: Any, batch: tuple[int, ...], size: int) -> list[Tensor]:
-        """h or c of each layer and direction, of this length; zeros where none is given."""
+    def _split_state(
+        self, name: str, value: Any, batch: tuple[int, ...], size: int
+    ) -> list[Tensor]:
+        """The initial h or c of each layer and direction, (N, size) each; zeros for None."""
         kind = type(self).__name__
         count = self.num_layers * len(self._directions)
-        if given is None:
+        if value is None:
             zeros = [np.zeros((*batch, size), self.dtype) for _ in range(count)]
             parts: list[Tensor] = [attach(array, None) for array in zeros]  # type: ignore[misc]
-        elif isinstance(given, tuple):
+        elif isinstance(value, tuple):
             raise TypeError(
-                f"{kind}: expected {name} as one Tensor or array, got a tuple of {len(given)}"
+                f"{kind}: expected {name} as one Tensor or array, got a tuple of {len(value)}"
                 f"{graph.current().scope}"
             )
         else:
-            state = as_input(kind, name, given, self.dtype)
+            state = as_input(kind, name, value, self.dtype)
             expected = (count, *batch, size)
             if state.shape != expected:
                 layers = "layers and directions"
@@ -247,44 +284,28 @@ class Layered(Module):
                 part.name = f"{name}_0"
         return parts
 
-    def _lengths(self, given: Any, T: int, batch: list[int]) -> ndarray | None:
-        """The lengths (N,), looked at; None where all sequences have T steps."""
-        if given is None:
+    def _lengths(self, lengths: Any, T: int, batch: tuple[int, ...]) -> Any:
+        """The lengths (N,), checked; None if every sequence has T steps, which runs faster."""
+        if lengths is None:
             return None
-        where = f"{type(self).__name__}: expected lengths"
-        lengths = (
-            given if unknown(given) else graph.numbers(given, f"{type(self).__name__}: lengths")
-        )
-        if not batch:
-            raise ValueError(f"{where} only for batched input; x has no batch axis")
-        if lengths.shape != tuple(batch):
-            raise ValueError(f"{where} of shape {tuple(batch)}, got {lengths.shape}")
-        if lengths.dtype.kind not in "iu" and lengths.size:
-            raise TypeError(f"{where} that are integers, got {lengths.dtype}")
-        if unknown(given):
-            return lengths
-        wrong = np.flatnonzero((lengths < 1) | (lengths > T))
-        if wrong.size:
-            raise ValueError(
-                f"{where} from 1 to T = {T}, got {lengths[wrong[0]]} for sequence {wrong[0]}"
-            )
-        return None if (lengths == T).all() else lengths
+        lengths = checked_lengths(type(self).__name__, lengths, batch, T)
+        return None if isinstance(lengths, ndarray) and (lengths == T).all() else lengths
 
-    def _resets(self, given: Any, T: int, batch: list[int], turned: bool) -> ndarray | None:
-        """The resets (T, N) or (T,), looked at; None where nothing begins anew."""
-        if given is None:
+    def _resets(self, value: Any, T: int, batch: list[int], swapped: bool) -> ndarray | None:
+        """The resets (T, N) or (T,), checked; None if there is no reset."""
+        if value is None:
             return None
         kind = type(self).__name__
-        resets = graph.numbers(given, f"{kind}: resets")
-        expected = (*batch, T) if turned else (T, *batch)
+        resets = graph.numbers(value, f"{kind}: resets")
+        expected = (*batch, T) if swapped else (T, *batch)
         if resets.dtype.kind != "b":
             raise TypeError(f"{kind}: expected resets as booleans, got {resets.dtype}")
         if resets.shape != expected:
             raise ValueError(f"{kind}: expected resets of shape {expected}, got {resets.shape}")
-        return (resets.T if turned else resets) if resets.any() else None
+        return (resets.T if swapped else resets) if resets.any() else None
 
     def extra_repr(self) -> str:
-        usual: dict[str, Any] = {
+        defaults: dict[str, Any] = {
             "nonlinearity": "tanh",
             "num_layers": 1,
             "bias": True,
@@ -297,7 +318,7 @@ class Layered(Module):
         }
         changed = [
             f", {name}={getattr(self, name)!r}"
-            for name, value in usual.items()
+            for name, value in defaults.items()
             if getattr(self, name, value) != value
         ]
         return f"{self.input_size}, {self.hidden_size}" + "".join(changed)

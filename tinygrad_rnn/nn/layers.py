@@ -1,4 +1,4 @@
-"""Layers that are a matrix product: Linear, Embedding and Conv2d, with PyTorch's first values."""
+"""Linear, Embedding and Conv2d, with PyTorch's initial values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .. import graph, ops
 from ..ops.network import pair
 from ..tensor import Tensor
 from . import init
-from .checks import as_input, floating, sized
+from .checks import as_input, float_dtype, require_sizes
 from .module import Module, Parameter
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ class Linear(Module):
 
     Attributes:
         weight: (H, D), from U(-1/sqrt(D), 1/sqrt(D)).
-        bias: (H,), from the same; None without.
+        bias: (H,), from the same distribution; None without a bias.
 
     Calling it: ``y = layer(x)`` with x (..., D), y (..., H).
 
     Raises:
         TypeError: x is a Tensor of another dtype than the layer's.
-        ValueError: x's last axis is not D long.
+        ValueError: the last axis of x does not have length D.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html
 
@@ -58,8 +58,8 @@ class Linear(Module):
         dtype: Any = np.float32,
         rng: init.Seed = None,
     ):
-        sized("Linear", in_features=in_features, out_features=out_features)
-        dtype = floating("Linear", dtype)
+        require_sizes("Linear", in_features=in_features, out_features=out_features)
+        dtype = float_dtype("Linear", dtype)
         rng = np.random.default_rng(rng)
         self.in_features, self.out_features = in_features, out_features
         bound = 1 / math.sqrt(in_features)
@@ -85,27 +85,27 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """A table with one row of numbers for each id.
+    """A table with one row for each id.
 
         y = weight[ids]
 
     Args:
-        num_embeddings: V, how many ids there are.
+        num_embeddings: V, the number of ids.
         embedding_dim: D, the length of a row.
-        padding_idx: an id that stands for no symbol: its row is 0 at first and gets no gradient.
-            Negative ones count from the end.
+        padding_idx: the id of the padding. Its row starts as 0 and gets no gradient. A negative
+            number counts from the end.
         dtype: of the parameters.
         rng: a generator, or a seed for one.
 
     Attributes:
         weight: (V, D), from N(0, 1).
 
-    Calling it: ``y = layer(ids)`` with integers ids (...) from 0 to V - 1, y (..., D).
+    Calling it: ``y = layer(ids)`` with ids (...), integers from 0 to V - 1, and y (..., D).
 
     Raises:
         TypeError: the ids are not integers.
         IndexError: an id is negative or not below V.
-        ValueError: when it is made, a padding_idx that is no id.
+        ValueError: padding_idx is not an id, when the layer is made.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html
 
@@ -123,17 +123,17 @@ class Embedding(Module):
         dtype: Any = np.float32,
         rng: init.Seed = None,
     ):
-        sized("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        require_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         if padding_idx is not None:
             if not -num_embeddings <= operator.index(padding_idx) < num_embeddings:
                 raise ValueError(
-                    f"Embedding: padding_idx {padding_idx} is none of {num_embeddings} ids"
+                    f"Embedding: padding_idx {padding_idx} is not one of {num_embeddings} ids"
                 )
             padding_idx = operator.index(padding_idx) % num_embeddings
         self.padding_idx = padding_idx
         numbers = init.normal(
-            (num_embeddings, embedding_dim), dtype=floating("Embedding", dtype), rng=rng
+            (num_embeddings, embedding_dim), dtype=float_dtype("Embedding", dtype), rng=rng
         )
         if padding_idx is not None:
             numbers[padding_idx] = 0
@@ -143,7 +143,7 @@ class Embedding(Module):
         y = ops.embedding(ids, self.weight)
         if self.padding_idx is None:
             return y
-        # The same row as a constant, wherever the padding stands, so that no gradient reaches it.
+        # At the padding, take the row as a constant, so that no gradient reaches it.
         padding = ops.expand_dims(ops.equal(ids, self.padding_idx), -1)
         return ops.where(padding, self.weight.detach()[self.padding_idx], y)
 
@@ -153,34 +153,34 @@ class Embedding(Module):
 
 
 class Conv2d(Module):
-    """Convolve images with a bank of kernels (cross-correlation, as networks mean it).
+    """Convolve images with a bank of kernels (a cross-correlation, as usual in networks).
 
         y[n, o, i, j] = bias[o] + sum_{c, u, v} weight[o, c, u, v] x[n, c, i s + u d, j s + v d]
 
-    with stride s and dilation d; with groups, c runs over the channels of o's group only.
+    with stride s and dilation d. With groups, c runs only over the channels of the group of o.
 
     Args:
         in_channels: C.
         out_channels: O.
         kernel_size: one integer or two, (kh, kw).
-        stride, padding, dilation: one integer or two; padding is with zeros, on both sides.
-        groups: the channels are cut into this many groups, each with its own kernels.
+        stride, padding, dilation: one integer or two; zeros are padded on both sides.
+        groups: split the channels into this many groups, each with its own kernels.
         bias: False leaves the bias out.
         dtype: of the parameters.
         rng: a generator, or a seed for one.
 
     Attributes:
         weight: (O, C / groups, kh, kw), from U(-1/sqrt(n), 1/sqrt(n)) with
-            n = C / groups * kh * kw, the number of elements that a sum runs over.
-        bias: (O,), from the same; None without.
+            n = C / groups * kh * kw, the number of products in each sum.
+        bias: (O,), from the same distribution; None without a bias.
 
-    Calling it: ``y = layer(x)`` with x (N, C, H, W), y (N, O, H', W'), or both without N, where
+    Calling it: ``y = layer(x)`` with x (N, C, H, W), y (N, O, H', W'), or both without N.
     H' = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1, and W' likewise.
 
     Raises:
         TypeError: x is a Tensor of another dtype than the layer's.
-        ValueError: x has other channels, or is smaller than the kernel; or, when it is made, the
-            groups do not divide the channels.
+        ValueError: x has another number of channels or is smaller than the kernel; or, when the
+            layer is made, the groups do not divide the channels.
 
     Source: LeCun et al., "Gradient-Based Learning Applied to Document Recognition", Proceedings
     of the IEEE 86 (1998), sec. II;
@@ -206,13 +206,13 @@ class Conv2d(Module):
         dtype: Any = np.float32,
         rng: init.Seed = None,
     ):
-        sized("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
+        require_sizes("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"Conv2d: {groups} groups do not divide {in_channels} channels into "
                 f"{out_channels} evenly"
             )
-        dtype = floating("Conv2d", dtype)
+        dtype = float_dtype("Conv2d", dtype)
         rng = np.random.default_rng(rng)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = pair(kernel_size, "Conv2d: kernel_size", 1)
@@ -234,14 +234,14 @@ class Conv2d(Module):
                 f"Conv2d: expected x (N, {channels}, H, W) or ({channels}, H, W), got {x.shape}"
                 f"{graph.current().scope}"
             )
-        how = self.stride, self.padding, self.dilation, self.groups
-        return ops.conv2d(x, self.weight, self.bias, *how)
+        settings = self.stride, self.padding, self.dilation, self.groups
+        return ops.conv2d(x, self.weight, self.bias, *settings)
 
     def extra_repr(self) -> str:
-        usual = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+        defaults = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
         others = "".join(
             f", {name}={getattr(self, name)}"
-            for name, value in usual.items()
+            for name, value in defaults.items()
             if getattr(self, name) != value
         )
         bias = "" if self.bias is not None else ", bias=False"

@@ -1,21 +1,21 @@
-"""An LSTM over a whole sequence: the equations in a loop, and a hand-written version of one node.
+"""An LSTM over a whole sequence, written by hand for NumPy as one node.
 
-``scan`` runs any cell, this one too, and an LSTM is what most people run. Written by hand it takes,
-as a ratio to ``scan``, 0.84 at (T, N, D, H) = (32, 1, 32, 32), 0.93 at (50, 16, 64, 128), 0.92 at
-(35, 20, 100, 100), 0.80 at (1000, 8, 64, 64), and the same where nearly all of the time is spent in
-matrix products, from (64, 32, 128, 256) on. ``tests/nn/test_lstm_sequence.py`` ties it to the
-equations, and whoever asks for the inside of the node (a picture, a second derivative,
-``detect_anomaly``) gets the equations.
+``scan`` runs any cell, also this one. Most people run an LSTM, so it has a faster version. Time
+relative to ``scan`` on NumPy: 0.84 at (T, N, D, H) = (32, 1, 32, 32), 0.93 at (50, 16, 64, 128),
+0.92 at (35, 20, 100, 100), 0.80 at (1000, 8, 64, 64). From (64, 32, 128, 256) on, matrix products
+take nearly all of the time, and there is no difference. ``tests/nn/test_lstm_sequence.py`` compares
+it with the equations. A picture, a second derivative or ``detect_anomaly`` opens the node and uses
+the equations.
 
-What it gains by:
+Why it is faster:
 
-* One product per step: [h_{t-1}, 1, x_t] by [W_hh, b, W_ih]. Where these are large, W_ih x_t of
-  many steps comes first, as one product. The gradient of all weights is one product over all steps.
-* The backward loop only multiplies and adds: every factor that does not depend on the incoming
-  gradient is worked out before it, for many steps at a time (as many as stay in the cache).
-* The gates lie on an axis of their own, (4, N, H), so that operations run through memory in order,
-  and sigmoid(z) = tanh(z/2)/2 + 1/2 makes one call of all four (in float32, at whose 7 digits it is
-  as good).
+* Each step has one product, [h_{t-1}, 1, x_t] by [W_hh, b, W_ih]. If the weights are large, W_ih
+  x_t is one product for many steps, before the loop. The gradient of all weights is one product
+  over all steps.
+* The backward loop only multiplies and adds. Every factor that does not depend on the incoming
+  gradient is computed before the loop, for as many steps as fit into the cache.
+* The gates have an axis of their own, (4, N, H), so each gate is contiguous in memory. In float32,
+  sigmoid(z) = tanh(z/2)/2 + 1/2 is exact to its 7 digits, so one tanh serves all four gates.
 * Products are cut into the pieces that BLAS multiplies fastest.
 """
 
@@ -35,44 +35,45 @@ from ..ops.elementwise import exp_limit
 from ..scan import scan
 from ..scan.blas import cut, pieces
 from ..tensor import Tensor
-from .lstm_step import equations
+from .lstm_step import lstm_equations
 
-# Where a weight has the rows of o, i, f and g. In this order sigmoid acts on a block of three, and
-# with c behind g, (i, f) * (g, c) is one product.
-_rows = (3, 0, 1, 2)
+# The places of o, i, f and g in the gate order of the weights, i, f, g, o. In the new order the
+# three sigmoids are one block. With c stored after g, i g and f c are one product (i, f) * (g, c).
+_gate_order = (3, 0, 1, 2)
 _half = np.array(0.5, np.float32)
-_many = 1 << 14  #: elements of h in as many steps as are worked on at a time
-_joined = 1 << 18  #: elements of all weights up to which x_t and h_{t-1} go into one product
+_block_elements = 1 << 14  #: the elements of h in one block of time steps: it stays in the cache
+_joined_elements = 1 << 18  #: x_t and h_{t-1} share one product if the weights are no larger
 
 
 class _Saved(NamedTuple):
-    """What the backward reads, in the order of time."""
+    """What the backward pass reads, in the order of time."""
 
-    blocks: ndarray  #: (T, 5, N, H): o_t, i_t, f_t, g_t, and the c before
-    rows: ndarray  #: (T + 1, N, K): h before, 1 where there are biases, and x_t
-    ys: ndarray  #: (T, N, H): h_t, 0 where a sequence is over
+    blocks: ndarray  #: (T, 5, N, H): o_t, i_t, f_t, g_t and c_{t-1}
+    rows: ndarray  #: (T + 1, N, K): h_{t-1}, then 1 if there are biases, then x_t
+    ys: ndarray  #: (T, N, H): h_t, 0 after the end of a sequence
     c_n: ndarray  #: (N, H): the last c
-    ended: ndarray | None  #: (T, N): where a sequence is over; None if none ever is
+    ended: ndarray | None  #: (T, N): True after the end of a sequence; None if none ends early
 
 
 # ── products ─────────────────────────────────────────────────────────────────────────────
 
 
-def _arranged(weight: ndarray, N: int) -> ndarray:
-    """A weight (4H, K) as what N rows (N, K) are multiplied with, so that the gates come apart.
+def _arrange(weight: ndarray, N: int) -> ndarray:
+    """Prepare a weight (4H, K) for products with N rows (N, K) that keep each gate contiguous.
 
-    (4, 1, q, K, H/q), q pieces for each gate; (K, 4H) for a single row, whose gates lie one behind
-    the other anyway.
+    The result is (4, 1, q, K, H/q), q pieces per gate. For a single row it is (K, 4H): there the
+    gates follow one another in memory anyway. In float32 the three sigmoid gates are halved, for
+    sigmoid(z) = tanh(z/2)/2 + 1/2.
     """
     H, K = len(weight) // 4, weight.shape[1]
     if N == 1:
-        by_row = weight.reshape(4, H, K)[list(_rows)].reshape(4 * H, K).T.copy()
+        by_row = weight.reshape(4, H, K)[list(_gate_order)].reshape(4 * H, K).T.copy()
         halves = by_row[:, : 3 * H]
     else:
         _, q = cut(N, K, H)
         in_pieces = weight.reshape(4, q, H // q, K).swapaxes(2, 3)
         by_row = np.empty((4, 1, q, K, H // q), weight.dtype)
-        for gate, row in enumerate(_rows):
+        for gate, row in enumerate(_gate_order):
             for piece in range(q):
                 by_row[gate, 0, piece] = in_pieces[row, piece]
         halves = by_row[:3]
@@ -89,8 +90,8 @@ def _sigmoid(z: ndarray) -> None:
     np.reciprocal(z, z)
 
 
-def _where_over(ended: ndarray | None, in_order: slice, here: slice) -> Sequence[ndarray | None]:
-    """For each of these steps which sequences are over, (N, 1); None where none is."""
+def _ended_masks(ended: ndarray | None, in_order: slice, here: slice) -> Sequence[ndarray | None]:
+    """For each of these steps a mask (N, 1) of the sequences that have ended, or None."""
     if ended is None:
         return [None] * (here.stop - here.start)
     return [over[:, np.newaxis] if over.any() else None for over in ended[in_order][here]]
@@ -98,8 +99,8 @@ def _where_over(ended: ndarray | None, in_order: slice, here: slice) -> Sequence
 
 # ── forward ──────────────────────────────────────────────────────────────────────────────
 
-# The gates of a sequence that is over: c_t = 1 c_{t-1} + 0 * 0, and no gradient passes them.
-_standing = np.array([1, 0, 1, 0], np.float32).reshape(4, 1, 1)
+# Gates for a sequence that has ended: c_t = 1 c_{t-1} + 0 * 0, and no gradient passes them.
+_gates_after_end = np.array([1, 0, 1, 0], np.float32).reshape(4, 1, 1)
 
 
 def _forward(
@@ -115,7 +116,7 @@ def _forward(
     reverse: bool,
     keep: bool = True,
 ) -> tuple[tuple[ndarray, ...], Any]:
-    """``(ys, h_n, c_n)``, and what the backward reads unless it is not to be kept."""
+    """``(ys, h_n, c_n)``, and with ``keep`` what the backward pass reads."""
     if x.ndim == 2:
         batch = x[:, np.newaxis], h[np.newaxis], c[np.newaxis]
         weights: tuple[Any, ...] = weight_ih, weight_hh, bias_ih, bias_hh
@@ -125,26 +126,26 @@ def _forward(
     H, dtype = h.shape[-1], x.dtype
     in_order = slice(None, None, -1 if reverse else 1)
     ended = None if lengths is None else np.arange(T)[:, np.newaxis] >= lengths
-    many = _as_many(T, N, H)
+    block_steps = _steps_per_block(T, N, H)
 
     biases = [bias for bias in (bias_ih, bias_hh) if bias is not None]
     parts = [weight_hh]
     if biases:
         parts.append(sum(biases[1:], biases[0])[:, np.newaxis])
     weight_x = None
-    if weight_ih.size + weight_hh.size <= _joined:
+    if weight_ih.size + weight_hh.size <= _joined_elements:
         parts.append(weight_ih)
     else:
-        weight_x = _arranged(weight_ih, N)
-    weight = _arranged(np.concatenate(parts, 1), N)
+        weight_x = _arrange(weight_ih, N)
+    weight = _arrange(np.concatenate(parts, 1), N)
 
-    kept = T if keep else many
-    blocks = np.empty((kept, 5, N, H), dtype)
-    rows = np.empty((kept + 1, N, H + len(biases[:1]) + D), dtype)
+    kept_steps = T if keep else block_steps
+    blocks = np.empty((kept_steps, 5, N, H), dtype)
+    rows = np.empty((kept_steps + 1, N, H + len(biases[:1]) + D), dtype)
     rows[:, :, H:-D] = 1
     ys, h_n, c_n = np.empty((T, N, H), dtype), h.copy(), c.copy()
-    for start in range(0, T, many):
-        here = slice(start, min(start + many, T))
+    for start in range(0, T, block_steps):
+        here = slice(start, min(start + block_steps, T))
         count, at = here.stop - start, start if keep else 0
         block, row = blocks[in_order][at : at + count], rows[in_order][at : at + count + 1]
         block[0, 4] = c_n
@@ -153,8 +154,8 @@ def _forward(
         if weight_x is not None:
             _products(row[:-1, :, -D:], weight_x, block[:, :4])
         joined = row if weight_x is None else row[:, :, :-D]
-        over = _where_over(ended, in_order, here)
-        _steps(block, joined, c_n, weight, weight_x is not None, over)
+        masks = _ended_masks(ended, in_order, here)
+        _run_block(block, joined, c_n, weight, weight_x is not None, masks)
         h_n[...] = row[-1, :, :H]
         ys[in_order][here] = row[1:, :, :H]
     if ended is not None:
@@ -163,26 +164,32 @@ def _forward(
 
 
 def _products(x: ndarray, weight: ndarray, out: ndarray) -> None:
-    """The products of x (T, N, D) with an arranged weight, (T, 4, N, H)."""
+    """Multiply x (T, N, D) by an arranged weight, into (T, 4, N, H)."""
     T, N, D = x.shape
-    if N == 1:  # the steps are the rows
+    if N == 1:  # one product whose rows are the time steps
         np.matmul(x[:, 0], weight, out.reshape(T, -1))
     else:
         p, q = cut(N, D, out.shape[-1])
         np.matmul(pieces(x, p, 1)[:, np.newaxis], weight, pieces(out, p, q))
 
 
-def _steps(
+def _run_block(
     block: ndarray,
     row: ndarray,
     c_n: ndarray,
     weight: ndarray,
     adds: bool,
-    over: Sequence[ndarray | None],
+    masks: Sequence[ndarray | None],
 ) -> None:
-    """The steps of a block, one by one: fill in its gates, the h in ``row``, and the last c.
+    """Run the time steps of one block; fill in its gates, the h in ``row``, and the last c.
 
-    ``adds``: to what the gates hold.
+    Args:
+        block: (steps, 5, N, H), gates and c_{t-1}.
+        row: (steps + 1, N, K), what each step multiplies by the weight.
+        c_n: (N, H), for the last c.
+        weight: arranged.
+        adds: whether the gates already hold W_ih x_t, to which the product is added.
+        masks: for each step, the sequences that have ended.
     """
     N, K = row.shape[1:]
     H, dtype = block.shape[-1], block.dtype
@@ -191,7 +198,7 @@ def _steps(
     product: Callable[..., Any]
     targets: Iterable[ndarray]
     if N == 1:
-        product = np.dot  # costs half of matmul
+        product = np.dot  # half the cost of matmul here
         factors = row
         targets = [from_h.reshape(1, 4 * H)] * len(block) if adds else gates.reshape(-1, 1, 4 * H)
     else:
@@ -203,7 +210,7 @@ def _steps(
     products = np.empty((2, N, H), dtype)
     i_g, f_c = products
     tanh_c = np.empty((N, H), dtype)
-    for factor, target, z, oif, i_f, g_c, o, c_t, h_t, stands in zip(
+    for factor, target, z, oif, i_f, g_c, o, c_t, h_t, mask in zip(
         factors[:-1],
         targets,
         gates,
@@ -213,7 +220,7 @@ def _steps(
         block[:, 0],
         [*block[1:, 4], c_n],
         row[1:, :, :H],
-        over,
+        masks,
         strict=True,
     ):
         product(factor, weight, target)
@@ -226,19 +233,19 @@ def _steps(
         else:
             _sigmoid(oif)
             tanh(g_c[0], g_c[0])
-        if stands is not None:
-            np.copyto(z, _standing, where=stands)
+        if mask is not None:
+            np.copyto(z, _gates_after_end, where=mask)
         multiply(i_f, g_c, products)
         add(i_g, f_c, c_t)
         tanh(c_t, tanh_c)
         multiply(o, tanh_c, h_t)
-        if stands is not None:
-            np.copyto(h_t, factor[..., :H].reshape(N, H), where=stands)
+        if mask is not None:  # h stays as it was
+            np.copyto(h_t, factor[..., :H].reshape(N, H), where=mask)
 
 
-def _as_many(T: int, N: int, H: int) -> int:
-    """How many steps are worked on at a time."""
-    return max(1, min(T, _many // (N * H)))
+def _steps_per_block(T: int, N: int, H: int) -> int:
+    """How many time steps one block has."""
+    return max(1, min(T, _block_elements // (N * H)))
 
 
 # ── backward ─────────────────────────────────────────────────────────────────────────────
@@ -284,7 +291,7 @@ def _vjps(
 
 
 def _columns(weight: ndarray, q: int) -> ndarray:
-    """(K, n) as (1, q, K, n/q), each piece in order where it is narrow."""
+    """(K, n) as (1, q, K, n/q). Narrow pieces are copied, so that each is contiguous for BLAS."""
     in_pieces = pieces(weight, 1, q)
     return np.ascontiguousarray(in_pieces) if in_pieces.shape[-1] < 64 else in_pieces
 
@@ -298,13 +305,17 @@ def _through_time(
     g_z: ndarray,
     g_x: ndarray | None,
 ) -> tuple[ndarray, ndarray]:
-    """Fill in the cotangents of the gates and of x; returns those of the first h and c.
+    """Fill in the cotangents of the gates (before their sigmoid or tanh) and of x.
 
-        g_c = g_c + g_h o (1 - tanh(c)^2),      then  g_c f  is that of the c before
-        z_o: g_h o (1 - o) tanh(c)    z_i: g_c i (1 - i) g    z_f: g_c f (1 - f) c_before
+        g_c = g_c + g_h o (1 - tanh(c)^2),      then  g_c f  is the cotangent of c_{t-1}
+        z_o: g_h o (1 - o) tanh(c)    z_i: g_c i (1 - i) g    z_f: g_c f (1 - f) c_{t-1}
         z_g: g_c i (1 - g^2)
 
-    What is multiplied with g_h or g_c is made of h = o tanh(c), i g and f c_before.
+    The factors of g_h and g_c are computed before the loop, from h = o tanh(c), i g and f c_{t-1}:
+    g_h o (1 - o) tanh(c) = g_h (h - h o), for example.
+
+    Returns:
+        The cotangents of the initial h and c.
     """
     blocks, _, ys, c_n, ended = saved
     T, _, N, H = blocks.shape
@@ -327,12 +338,12 @@ def _through_time(
     blocks, ys = blocks[in_order], ys[in_order]
 
     add, multiply, subtract, tanh = np.add, np.multiply, np.subtract, np.tanh
-    many = _as_many(T, N, H)
-    factors = np.empty((5, many, N, H), dtype)
-    shared = np.empty((2, many, N, H), dtype)
+    block_steps = _steps_per_block(T, N, H)
+    factors = np.empty((5, block_steps, N, H), dtype)
+    shared = np.empty((2, block_steps, N, H), dtype)
     g_h_t, g_tanh = np.empty((2, N, H), dtype)
-    for start in range((T - 1) // many * many, -1, -many):
-        stop = min(start + many, T)
+    for start in range((T - 1) // block_steps * block_steps, -1, -block_steps):
+        stop = min(start + block_steps, T)
         here, count = slice(start, stop), stop - start
         o, i, f, g, c_before = (blocks[here, k] for k in range(5))
         h = ys[here]
@@ -355,7 +366,7 @@ def _through_time(
         if ended is not None:
             from_tanh[ended[in_order][here]] = 0
         by_gate = in_rows[here].reshape(count, N, 4, H)
-        for g_y, o_t, tanh_t, ifg_t, f_t, z_o, z_ifg, z, over in zip(
+        for g_y, o_t, tanh_t, ifg_t, f_t, z_o, z_ifg, z, mask in zip(
             itertools.repeat(none) if g_ys is None else g_ys[in_order][here][::-1],
             from_o[::-1],
             from_tanh[::-1],
@@ -364,7 +375,7 @@ def _through_time(
             by_gate[::-1, :, 3],
             by_gate[::-1, :, :3].swapaxes(1, 2),
             z_pieces[here][::-1],
-            _where_over(ended, in_order, here)[::-1],
+            _ended_masks(ended, in_order, here)[::-1],
             strict=False,
         ):
             add(g_h, g_y, g_h_t)
@@ -374,9 +385,9 @@ def _through_time(
             multiply(ifg_t, g_c, z_ifg)
             multiply(g_c, f_t, g_c)
             product(z, weight, target)
-            if over is not None:
-                np.copyto(g_h, g_h_t, where=over)
-        if g_x is not None:  # as long as the cache holds these rows
+            if mask is not None:  # after the end, h_t is h_{t-1}
+                np.copyto(g_h, g_h_t, where=mask)
+        if g_x is not None:  # now, while these rows are in the cache
             z, x_rows = in_rows[here], g_x[in_order][here]
             if N == 1:
                 np.matmul(z[:, 0], weight_ih, x_rows[:, 0])
@@ -400,7 +411,7 @@ def _in_direction(reverse: bool) -> Callable[..., Any]:
         bias_hh: Array = None,
     ) -> Sequence[Any]:
         def step(carry: tuple[Array, Array], x_t: Array) -> tuple[tuple[Array, Array], Array]:
-            h, c = equations(x_t, *carry, weight_ih, weight_hh, bias_ih, bias_hh)
+            h, c = lstm_equations(x_t, *carry, weight_ih, weight_hh, bias_ih, bias_hh)
             return (h, c), h
 
         (h, c), ys = scan(step, (h, c), x, reverse=reverse, lengths=lengths, unroll=True)
@@ -414,7 +425,7 @@ def _in_direction(reverse: bool) -> Callable[..., Any]:
     )
 
 
-_directions = _in_direction(False), _in_direction(True)
+_by_direction = _in_direction(False), _in_direction(True)
 _names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
@@ -426,24 +437,24 @@ def lstm_sequence(
     reverse: bool = False,
     lengths: ndarray | None = None,
 ) -> tuple[tuple[Tensor, Tensor], Tensor] | None:
-    """What ``scan`` computes of the equations, as one node; None where it is not written for that.
+    """Run an LSTM over a sequence as one node, with the result that ``scan`` would give.
 
     Args:
         x: (T, N, D), or (T, D) unbatched.
-        state: h and c, (N, H), or (H,).
-        weights: by their names in the equations.
-        reverse: from the last step to the first.
-        lengths: (N,) integers from 1 to T; what x holds past them has to be finite.
+        state: h and c, (N, H) or (H,).
+        weights: by name, as :func:`lstm_equations` calls them.
+        reverse: run from the last time step to the first.
+        lengths: (N,) integers from 1 to T. What x holds after the end must be finite.
 
     Returns:
-        ``((h, c), ys)``, or None: for peepholes, projections, nothing to compute, and dtypes that
-        are not all float32 or all float64.
+        ``((h, c), ys)``. None if this code does not cover the case: peepholes, projections, empty
+        arrays, and dtypes that are not all float32 or all float64.
     """
     dtypes = {value._array.dtype.char for value in (x, *state, *weights.values())}
-    usual = all(name in _names for name in weights)
-    if not usual or 0 in x._array.shape or dtypes not in ({"f"}, {"d"}):
+    plain = all(name in _names for name in weights)
+    if not plain or 0 in x._array.shape or dtypes not in ({"f"}, {"d"}):
         return None
     ends = None if lengths is None else attach(lengths.copy(), None)
     parameters = (weights.get(name) for name in _names)
-    ys, h, c = _directions[reverse](x, *state, ends, *parameters)
+    ys, h, c = _by_direction[reverse](x, *state, ends, *parameters)
     return (h, c), ys

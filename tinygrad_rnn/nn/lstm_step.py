@@ -1,14 +1,16 @@
-"""One step of an LSTM: the equations, and a hand-written version of one node.
+"""One time step of an LSTM: the equations, and a hand-written version that is one node.
 
-Of a step of an LSTM the matrix products cannot be made cheaper here. The rest is some twenty
-operations on small arrays, and recording them takes longer than computing them: that is the
-measurement which pays for writing this one cell's backward by hand. ``tests/nn/test_lstm_step.py``
-ties it to the equations, and whoever asks for the inside of the node (a picture, a second
-derivative, ``detect_anomaly``) gets the equations.
+Besides its matrix products, a step has about twenty operations on small arrays. Recording them
+takes longer than computing them. This measurement pays for a hand-written backward pass of this
+one cell. ``tests/nn/test_lstm_step.py`` compares it with the equations. A picture, a second
+derivative or ``detect_anomaly`` opens the node and uses the equations.
 
-A Python loop over ``LSTMCell`` takes, as a ratio to PyTorch's same loop and without and with it,
-0.92 -> 0.44 at (N, D, H) = (1, 32, 32), 0.93 -> 0.68 at (16, 64, 128) and 0.91 -> 0.80 at
-(32, 128, 256).
+Time of a Python loop over ``LSTMCell``, relative to the same loop in PyTorch:
+
+    (N, D, H)        equations    by hand
+    (1, 32, 32)      0.92         0.44
+    (16, 64, 128)    0.93         0.68
+    (32, 128, 256)   0.91         0.80
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ from ..scan.blas import product
 from ..tensor import Tensor
 
 
-def named(name: str, x: Array) -> Array:
-    """x, called so in pictures where it was recorded."""
+def with_name(name: str, x: Array) -> Array:
+    """Give the node of x the name that pictures show; returns x."""
     if isinstance(x, Tensor) and x.node is not None:
         x.node.name = name
     return x
 
 
-def equations(
+def lstm_equations(
     x: Array,
     h: Array,
     c: Array,
@@ -45,36 +47,14 @@ def equations(
     weight_pf: Array = None,
     weight_po: Array = None,
 ) -> tuple[Array, Array]:
-    """One step of a long short-term memory: the (h, c) that follows.
-
-        i_t = sigmoid(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)      input gate
-        f_t = sigmoid(W_if x_t + b_if + W_hf h_{t-1} + b_hf)      forget gate
-        g_t =    tanh(W_ig x_t + b_ig + W_hg h_{t-1} + b_hg)      candidate
-        o_t = sigmoid(W_io x_t + b_io + W_ho h_{t-1} + b_ho)      output gate
-        c_t = f_t c_{t-1} + i_t g_t
-        h_t = o_t tanh(c_t)
-
-    With peepholes the gates see the cell too: inside their sigmoids i_t and f_t add p_i c_{t-1}
-    and p_f c_{t-1}, o_t adds p_o c_t. With a projection h_t = W_hr (o_t tanh(c_t)).
+    """One time step of :class:`LSTM`, from (h_{t-1}, c_{t-1}) to (h_t, c_t).
 
     Args:
         x: x_t, (N, D) or (D,).
-        h: h_{t-1}, (N, H) or (H,); P, the rows of weight_hr, in the place of H where there is a
-            projection.
+        h: h_{t-1}, (N, H) or (H,); with a projection, P in place of H.
         c: c_{t-1}, (N, H) or (H,).
-        weight_ih: (4H, D), the rows of W_ii, W_if, W_ig and W_io in this order.
-        weight_hh: (4H, H), or (4H, P), likewise.
-        bias_ih, bias_hh: (4H,), likewise, or None.
-        weight_hr: (P, H), or None.
-        weight_pi, weight_pf, weight_po: (H,), all or none.
-
-    Returns:
-        (h_t, c_t), of the shapes of h and c.
-
-    Source: Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural Computation 9 (1997),
-    with the forget gate of Gers, Schmidhuber and Cummins, Neural Computation 12 (2000), the
-    peepholes of Gers, Schraudolph and Schmidhuber, JMLR 3 (2002), and the projection of Sak,
-    Senior and Beaufays, arXiv:1402.1128, eq. 5.
+        weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_pi, weight_pf, weight_po: the
+            weights of :class:`LSTMCell`. The last three are all given or all None.
     """
     from_x = ops.linear(x, weight_ih, bias_ih)
     from_h = ops.linear(h, weight_hh, bias_hh)
@@ -82,17 +62,17 @@ def equations(
     if weight_pi is not None:
         i = ops.add(i, ops.multiply(weight_pi, c))
         f = ops.add(f, ops.multiply(weight_pf, c))
-    i = named("i_t", ops.sigmoid(i))
-    f = named("f_t", ops.sigmoid(f))
-    g = named("g_t", ops.tanh(g))
-    c = named("c_t", ops.add(ops.multiply(f, c), ops.multiply(i, g)))
+    i = with_name("i_t", ops.sigmoid(i))
+    f = with_name("f_t", ops.sigmoid(f))
+    g = with_name("g_t", ops.tanh(g))
+    c = with_name("c_t", ops.add(ops.multiply(f, c), ops.multiply(i, g)))
     if weight_po is not None:
         o = ops.add(o, ops.multiply(weight_po, c))
-    o = named("o_t", ops.sigmoid(o))
+    o = with_name("o_t", ops.sigmoid(o))
     h = ops.multiply(o, ops.tanh(c))
     if weight_hr is not None:
         h = ops.linear(h, weight_hr)
-    return named("h_t", h), c
+    return with_name("h_t", h), c
 
 
 _half = {np.dtype(t): np.array(0.5, t) for t in "efdg"}
@@ -105,7 +85,7 @@ def _by_gate(z: ndarray) -> ndarray:
 
 
 def _per_gate(weight: ndarray) -> ndarray:
-    """(4H, D) as a view (4, D, H): what x is multiplied with for each gate."""
+    """(4H, D) as a view (4, D, H): one matrix per gate, to multiply x with."""
     return weight.reshape(4, len(weight) // 4, -1).swapaxes(1, 2)
 
 
@@ -118,8 +98,8 @@ def _forward(
     bias_ih: ndarray | None,
     bias_hh: ndarray | None,
 ) -> tuple[tuple[ndarray, ...], Any]:
-    # A product for each gate, (4, ..., H): slices of the rows of (..., 4H) are strided, which makes
-    # small operations three times slower.
+    # One product per gate, (4, ..., H), so that each gate is contiguous. Slices of (..., 4H) are
+    # strided, and small operations on them take three times as long.
     gates = np.matmul(x, _per_gate(weight_ih))
     np.add(gates, np.matmul(h, _per_gate(weight_hh)), out=gates)
     bias = bias_ih if bias_hh is None else bias_hh
@@ -128,7 +108,7 @@ def _forward(
     if bias is not None:
         np.add(gates, bias.reshape(4, *(1,) * (c.ndim - 1), -1), out=gates)
     candidate = np.tanh(gates[2])
-    if gates.dtype.char == "f":  # sigmoid by way of tanh: cheaper and, at 7 digits, as good
+    if gates.dtype.char == "f":  # sigmoid(z) = tanh(z/2)/2 + 1/2: faster, and exact to 7 digits
         half = _half[gates.dtype]
         np.multiply(gates, half, out=gates)
         np.tanh(gates, out=gates)
@@ -162,7 +142,7 @@ def _backward(
     g_h, g_c = gs
     i, f, g, o = gates
     one = _one[c.dtype]
-    slope = np.subtract(one, gates)  # of each gate at its value: y (1 - y), and 1 - y^2 for g
+    slope = np.subtract(one, gates)  # the derivative of each gate: y (1 - y), for g 1 - y^2
     np.multiply(slope, gates, out=slope)
     np.multiply(g, g, out=slope[2])
     np.subtract(one, slope[2], out=slope[2])
@@ -181,7 +161,7 @@ def _backward(
     np.multiply(g_c_t, g, out=by_gate[0])
     np.multiply(g_c_t, c, out=by_gate[1])
     np.multiply(g_c_t, i, out=by_gate[2])
-    g_gates = np.empty((*c.shape[:-1], len(weight_ih)), c.dtype)  # in rows again
+    g_gates = np.empty((*c.shape[:-1], len(weight_ih)), c.dtype)  # (..., 4H), as the weights
     np.multiply(by_gate, slope, out=_by_gate(g_gates))
     _, to_weight, to_bias = ops.linear.primitive.vjps  # type: ignore[attr-defined]
     return [
@@ -195,7 +175,7 @@ def _backward(
     ]
 
 
-_fused = fuse(equations, _forward, _backward)
+_fused = fuse(lstm_equations, _forward, _backward)
 
 
 def lstm_step(
@@ -211,9 +191,11 @@ def lstm_step(
     weight_pf: Array = None,
     weight_po: Array = None,
 ) -> tuple[Array, Array]:
-    """What :func:`equations` computes, as one node unless there are peepholes."""
+    """The same step as :func:`lstm_equations`, recorded as one node unless there are peepholes."""
     if weight_pi is not None:
         peepholes = weight_pi, weight_pf, weight_po
-        return equations(x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, *peepholes)
+        return lstm_equations(
+            x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, *peepholes
+        )
     h, c = _fused(x, h, c, weight_ih, weight_hh, bias_ih, bias_hh)
-    return (h if weight_hr is None else named("h_t", ops.linear(h, weight_hr))), c
+    return (h if weight_hr is None else with_name("h_t", ops.linear(h, weight_hr))), c

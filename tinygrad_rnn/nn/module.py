@@ -1,10 +1,10 @@
-"""Module: parameters and buffers with names, and the scope that computation is recorded under.
+"""Module: named parameters and buffers, and the scope under which operations are recorded.
 
-A Module is a plain Python object. Its parameters are the :class:`Parameter` objects among its
-attributes, those of its attributes that are Modules, and those inside lists, tuples and dicts of
-either, in the order in which the attributes were first set. Its buffers are the attributes that
-``register_buffer`` made: numbers that are saved and not trained. Nothing else is kept, so copying
-and pickling are Python's own, and there is no base constructor to remember.
+A Module is a plain Python object. Its parameters are found among its attributes: every
+:class:`Parameter`, the parameters of every Module, and those in lists, tuples and dicts. They come
+in the order in which the attributes were first set. A buffer is an attribute made by
+``register_buffer``: it is saved but not trained. There is no other record, so Python's own copying
+and pickling work, and a subclass need not call a base constructor.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _HasForward(Protocol[_P, _R]):
 
 
 class _Call:
-    """What calling a module looks like to a type checker: its own ``forward``."""
+    """Tells type checkers that calling a module has the signature of its ``forward``."""
 
     def __get__(
         self, instance: _HasForward[_P, _R], owner: Any
@@ -40,11 +40,11 @@ class _Call:
 
 
 class Parameter(Tensor):
-    """A Tensor that requires grad and that a :class:`Module` counts among its parameters.
+    """A Tensor that requires grad and belongs to the parameters of a :class:`Module`.
 
     Args:
         data: floats of any shape; copied.
-        name: what pictures call it; a Module gives it the name of its attribute.
+        name: shown in pictures. Without one, a Module gives it the name of the attribute.
 
     Raises:
         TypeError: the data are not floats.
@@ -61,11 +61,11 @@ class Parameter(Tensor):
 
 
 class Module:
-    """A function with parameters: derive from it, set the parameters, define ``forward``.
+    """A function with parameters: subclass it, set the parameters, define ``forward``.
 
-    Calling a module runs ``forward`` inside a scope of the module's name (the attribute it was
-    assigned to; of the outermost one its class in lower case), which pictures and error messages
-    show.
+    Calling a module runs ``forward`` inside a scope, which pictures and error messages show. The
+    scope has the name of the attribute that the module was assigned to. The outermost module has
+    the name of its class in lower case.
 
     >>> import numpy as np
     >>> from tinygrad_rnn import nn
@@ -88,18 +88,18 @@ class Module:
     ('twice', 'layers.1')
     """
 
-    #: Whether the module trains (True) or is only used; dropout, for one, depends on it.
+    #: True in training, False in eval mode. Dropout and BatchNorm1d depend on it.
     training: bool = True
 
     _name: str | None = None
 
-    # A module gets dicts of its own with its first buffer or hook.
+    # Shared and empty. A module gets a dict of its own with its first buffer or hook.
     _persistent: ClassVar[Mapping[str, bool]] = {}
     _forward_hooks: ClassVar[dict[int, Registered]] = {}
     _forward_pre_hooks: ClassVar[dict[int, Registered]] = {}
 
     def forward(self, *args: Any, **keywords: Any) -> Any:
-        """What the module computes; each kind of module defines its own."""
+        """Compute the outputs; each subclass defines it."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
 
     if TYPE_CHECKING:
@@ -117,8 +117,8 @@ class Module:
         before = vars(self).get(name)
         if isinstance(before, Parameter) and not isinstance(value, (Parameter, type(None))):
             raise TypeError(
-                f"{type(self).__name__}: {name} is a Parameter; a value of type "
-                f"{type(value).__name__} in its place would not be trained; write "
+                f"{type(self).__name__}: {name} is a Parameter; replaced by a value of type "
+                f"{type(value).__name__} it would not be trained; write "
                 f"module.{name}.data = ... for other numbers, or "
                 f"module.{name} = nn.Parameter(...) for another parameter"
             )
@@ -128,52 +128,52 @@ class Module:
         for path, member in _members(name, value):
             _give_name(member, path)
 
-    # ── what it holds ────────────────────────────────────────────────────────────────────
+    # ── parameters, buffers and modules ──────────────────────────────────────────────────
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """Every parameter with its dotted name, in the order of their definition.
+        """Every parameter with its dotted name, in the order of definition.
 
-        A parameter that is reached by two names comes once, under the first.
+        A parameter with two names comes once, under the first.
 
         Args:
-            prefix: what the names start with, before a dot.
-            recurse: False leaves out the parameters of the modules within.
+            prefix: the start of every name, before a dot.
+            recurse: False leaves out the parameters of inner modules.
         """
         for name, value in _once(self._named_values(_dotted(prefix), recurse)):
             if isinstance(value, Parameter):
                 yield name, value
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """Every parameter, in the order of their definition."""
+        """Every parameter, in the order of definition."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
     def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
-        """Every buffer with its dotted name, in the order of their definition."""
+        """Every buffer with its dotted name, in the order of definition."""
         for name, value in _once(self._named_values(_dotted(prefix), recurse)):
             if not isinstance(value, Parameter):
                 yield name, value
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """Every buffer, in the order of their definition."""
+        """Every buffer, in the order of definition."""
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules that this one itself holds, with their names; each comes once."""
+        """The modules directly inside this one, with their names; each comes once."""
         members = ((n, m) for n, m in self._named_members() if isinstance(m, Module))
         yield from _once(members)
 
     def children(self) -> Iterator[Module]:
-        """The modules that this one itself holds."""
+        """The modules directly inside this one."""
         return (child for _, child in self.named_children())
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module, as "", and every one within it with its dotted name; each comes once."""
+        """This module, named "", and every inner module with its dotted name; each comes once."""
         yield from _once(self._named_modules(prefix))
 
     def modules(self) -> Iterator[Module]:
-        """This module and every one within it."""
+        """This module and every inner module."""
         return (module for _, module in self.named_modules())
 
     def _named_modules(self, prefix: str) -> Iterator[tuple[str, Module]]:
@@ -185,11 +185,11 @@ class Module:
     def _named_values(
         self, prefix: str = "", recurse: bool = True, saved: bool = False
     ) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter and buffer under each name that leads to it.
+        """Every parameter and buffer, once under each of its names.
 
         Args:
-            prefix: what the names start with.
-            recurse: whether to look into the modules within.
+            prefix: the start of every name.
+            recurse: whether to include inner modules.
             saved: leave out the buffers that are not saved.
         """
         for name, member in self._named_members():
@@ -200,9 +200,9 @@ class Module:
                 yield from member._named_values(f"{prefix}{name}.", True, saved)
 
     def _named_members(self) -> Iterator[tuple[str, Tensor | Module]]:
-        """The parameters, buffers and modules that this module itself holds."""
+        """The parameters, buffers and modules directly inside this module."""
         for name, value in list(vars(self).items()):
-            if name in _own:
+            if name in _bookkeeping:
                 continue
             if name in self._persistent:
                 if value is not None:
@@ -210,20 +210,20 @@ class Module:
                 continue
             for path, member in _members(name, value):
                 if isinstance(member, Parameter) or member._name is None:
-                    _give_name(member, path)  # it was appended to a list since
+                    _give_name(member, path)  # appended to a list since __setattr__
                 yield path, member
 
-    # ── adding to it ─────────────────────────────────────────────────────────────────────
+    # ── registering ──────────────────────────────────────────────────────────────────────
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """The same as setting the attribute, for names that are made up at run time.
+        """Set an attribute to a parameter, for names that are made at run time.
 
         Args:
-            name: of the attribute.
-            param: a Parameter, or None for a place that stays empty.
+            name: the name of the attribute.
+            param: a Parameter; None for no parameter.
 
         Raises:
-            KeyError: the name is empty, has a dot or is taken.
+            KeyError: the name is empty, contains a dot or is taken.
             TypeError: ``param`` is something else.
         """
         self._check_name(name)
@@ -232,18 +232,18 @@ class Module:
         setattr(self, name, param)
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
-        """Add numbers that belong to the module and are not trained, a running mean for one.
+        """Add numbers that belong to the module but are not trained, such as a running mean.
 
-        A buffer is a Tensor that requires no grad. What is assigned to the attribute later stays
-        a buffer; arrays become Tensors.
+        A buffer is a Tensor that does not require grad. A value assigned to the attribute later is
+        a buffer too; arrays become Tensors.
 
         Args:
-            name: of the attribute.
-            tensor: a Tensor or an array, or None for a place that stays empty.
+            name: the name of the attribute.
+            tensor: a Tensor or an array; None for no numbers.
             persistent: False leaves it out of ``state_dict``.
 
         Raises:
-            KeyError: the name is empty, has a dot or is taken.
+            KeyError: the name is empty, contains a dot or is taken.
             TypeError: ``tensor`` is something else, or requires grad.
         """
         self._check_name(name)
@@ -255,22 +255,22 @@ class Module:
         if not isinstance(name, str) or not name or "." in name:
             raise KeyError(f"expected a name without dots, got {name!r}")
         if hasattr(self, name) and name not in self._persistent:
-            raise KeyError(f"{type(self).__name__} has an attribute {name!r} already")
+            raise KeyError(f"{type(self).__name__} already has an attribute {name!r}")
 
     def register_forward_hook(
         self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """Call a function after every ``forward``: ``hook(module, args, output)``.
 
-        What it returns takes the place of the output, unless it is None.
+        If the function returns a value other than None, this value replaces the output.
 
         Args:
             hook: the function.
-            prepend: call it before the others instead of after them.
+            prepend: call it before the other hooks instead of after them.
             with_kwargs: call ``hook(module, args, keywords, output)``.
 
         Returns:
-            A handle; its ``remove()`` takes the hook away.
+            A handle; its ``remove()`` removes the hook.
 
         >>> import numpy as np
         >>> from tinygrad_rnn import nn
@@ -288,16 +288,16 @@ class Module:
     ) -> RemovableHandle:
         """Call a function before every ``forward``: ``hook(module, args)``.
 
-        What it returns takes the place of the arguments, unless it is None: a tuple, or a single
-        value for a single argument.
+        If the function returns a value other than None, it replaces the arguments: a tuple of
+        them, or the value of a single argument.
 
         Args:
             hook: the function.
-            prepend: call it before the others instead of after them.
+            prepend: call it before the other hooks instead of after them.
             with_kwargs: call ``hook(module, args, keywords)``, which returns both or None.
 
         Returns:
-            A handle; its ``remove()`` takes the hook away.
+            A handle; its ``remove()`` removes the hook.
         """
         return self._register("_forward_pre_hooks", hook, with_kwargs, prepend)
 
@@ -314,17 +314,17 @@ class Module:
         return {name: value.numpy() for name, value in self._named_values(saved=True)}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
-        """Replace parameters and buffers by the arrays of a ``state_dict``; all, or none.
+        """Replace parameters and buffers by the arrays of a ``state_dict``; on an error, none.
 
         Args:
-            state: arrays by name, as :meth:`state_dict` gives them; converted to each
-                parameter's dtype.
+            state: arrays by name, as :meth:`state_dict` returns them. Each is converted to the
+                dtype of its parameter.
             strict: False ignores missing and unexpected names.
 
         Raises:
-            KeyError: a parameter's array is missing, or there is one for no parameter.
+            KeyError: a name is missing or unexpected.
             ValueError: an array has another shape than its parameter.
-            TypeError: ``state`` is not a mapping, or holds something else than real numbers.
+            TypeError: ``state`` is not a mapping, or contains something other than real numbers.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state_dict: expected a dict, got {type(state).__name__}")
@@ -340,8 +340,8 @@ class Module:
         for name, value in own.items():
             if name in missing:
                 continue
-            given = state[name]
-            array = numeric(given._array if isinstance(given, Value) else given, name)
+            array = state[name]
+            array = numeric(array._array if isinstance(array, Value) else array, name)
             if array.shape != value.shape:
                 raise ValueError(
                     f"load_state_dict: {name} has shape {value.shape}, got {array.shape}"
@@ -350,10 +350,10 @@ class Module:
         for name, array in arrays.items():
             own[name].data = array
 
-    # ── switching ────────────────────────────────────────────────────────────────────────
+    # ── changing all of it ───────────────────────────────────────────────────────────────
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
-        """Call a function with every module within and then with this one; returns this one.
+        """Call a function with every inner module and then with this one; returns this one.
 
         >>> from tinygrad_rnn import nn
         >>> def closed_gates(module):
@@ -368,7 +368,7 @@ class Module:
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Set ``training`` of this module and of all it holds; returns the module."""
+        """Set ``training`` of this module and of all inner modules; returns the module."""
         if not isinstance(mode, bool):
             raise TypeError(f"train: expected a bool, got {mode!r}")
         self.training = mode
@@ -383,20 +383,20 @@ class Module:
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Switch the training of all parameters on or off; returns the module.
 
-        Parameters that are switched off stay where they are, and lose their gradients.
+        Parameters that are switched off keep their values and lose their gradients.
         """
         for parameter in self.parameters():
             parameter.requires_grad = requires_grad
         return self
 
     def astype(self, dtype: Any) -> Self:
-        """Convert all parameters, and buffers of floats, to another dtype; returns the module.
+        """Convert all parameters and float buffers to another dtype; returns the module.
 
-        The parameters stay the same objects, so an optimiser still has them; their gradients are
-        forgotten.
+        The parameters stay the same objects, so an optimiser still refers to them. They lose their
+        gradients.
 
         Raises:
-            TypeError: it is no dtype of floats.
+            TypeError: the dtype is not a float type.
         """
         kind: np.dtype[Any] = np.dtype(dtype)
         if kind.kind != "f":
@@ -406,18 +406,18 @@ class Module:
                 _convert(value, kind)
         for module in self.modules():
             if isinstance(vars(module).get("dtype"), np.dtype):
-                module.dtype = kind  # of layers that cast their inputs
+                module.dtype = kind  # layers cast their inputs to it
         return self
 
     def zero_grad(self) -> None:
-        """Forget the gradients: ``.grad`` of every parameter becomes None."""
+        """Clear the gradients: ``.grad`` of every parameter becomes None."""
         for parameter in self.parameters():
             parameter.grad = None
 
-    # ── how it is shown ──────────────────────────────────────────────────────────────────
+    # ── display ──────────────────────────────────────────────────────────────────────────
 
     def extra_repr(self) -> str:
-        """What stands between the parentheses: the sizes. Layers define it."""
+        """The text between the parentheses of ``repr``, such as sizes; layers define it."""
         return ""
 
     def __repr__(self) -> str:
@@ -430,10 +430,10 @@ class Module:
         return f"{type(self).__name__}({self.extra_repr()}{body})"
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: a table of its parts and of their parameters."""
+        """For notebooks: a table of the modules and their parameters."""
         return html_of(self)
 
-    # ── its own name ─────────────────────────────────────────────────────────────────────
+    # ── name ─────────────────────────────────────────────────────────────────────────────
 
     def _set_name(self, path: str) -> None:
         object.__setattr__(self, "_name", path)
@@ -441,12 +441,12 @@ class Module:
 
 hint_at(Module, of_modules)
 
-#: Attributes in which no parameters are looked for: a hook may be a module, and is not held.
-_own = frozenset({"_persistent", "_forward_hooks", "_forward_pre_hooks"})
+#: Attributes that are not searched for parameters: a hook may be a module, but is not a part.
+_bookkeeping = frozenset({"_persistent", "_forward_hooks", "_forward_pre_hooks"})
 
 
 def _members(path: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:
-    """The parameters and modules in an attribute, with lists, tuples and dicts looked through."""
+    """The parameters and modules in an attribute, including those in lists, tuples and dicts."""
     if isinstance(value, (Parameter, Module)):
         yield path, value
     elif isinstance(value, (list, tuple)):
@@ -465,7 +465,7 @@ def _give_name(member: Parameter | Module, path: str) -> None:
 
 
 def _once(named: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Each object under the first of its names."""
+    """Each object once, under its first name."""
     seen: set[int] = set()
     for name, value in named:
         if id(value) not in seen:
@@ -481,14 +481,14 @@ def _as_buffer(where: str, name: str, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value.requires_grad:
             raise TypeError(
-                f"{where}: the buffer {name} is not trained, got one that requires grad"
+                f"{where}: the buffer {name} is not trained, but the Tensor requires grad"
             )
         return value
     return Tensor(numeric(value, f"{where}: the buffer {name}"))
 
 
 def _convert(value: Tensor, dtype: np.dtype[Any]) -> None:
-    """Give a tensor's array another dtype; it stays the same tensor."""
+    """Convert the array of a tensor in place: the Tensor object stays the same."""
     value._array = read_only(value._array.astype(dtype))
     if value.node is not None:
         value.node.output, value.node.grad = value._array, None

@@ -1,4 +1,4 @@
-"""Layers that keep activations in range, or disturb them: LayerNorm, BatchNorm1d, Dropout."""
+"""Normalisation and noise: LayerNorm, BatchNorm1d, Dropout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy import ndarray
 from .. import graph, ops
 from ..tensor import Tensor
 from . import init
-from .checks import as_input, flags, floating, sized
+from .checks import as_input, float_dtype, require_bools, require_sizes
 from .module import Module, Parameter
 
 if TYPE_CHECKING:
@@ -21,29 +21,30 @@ _T = TypeVar("_T", Tensor, ndarray)
 
 
 class LayerNorm(Module):
-    """Shift and scale the last axes to mean 0 and variance 1, then by learned numbers.
+    """Normalise the last axes to mean 0 and variance 1, then scale and shift by learned numbers.
 
         y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias
 
-    with the mean and the biased variance over the last axes, those of ``normalized_shape``: each
-    step of each sequence is normalised by itself, so that it does the same in training and in use.
+    The mean and the biased variance are over the last axes, whose lengths are
+    ``normalized_shape``. Each time step of each sequence is normalised alone, so training and eval
+    mode compute the same.
 
     Args:
         normalized_shape: the lengths of the last axes; an integer means one axis.
-        eps: keeps the root away from 0.
+        eps: keeps the divisor away from 0.
         elementwise_affine: False leaves weight and bias out.
         bias: False leaves only the bias out.
         dtype: of the parameters.
 
     Attributes:
-        weight: of normalized_shape, all 1 at first; None without.
-        bias: of normalized_shape, all 0 at first; None without.
+        weight: of normalized_shape, initially 1; None if left out.
+        bias: of normalized_shape, initially 0; None if left out.
 
     Calling it: ``y = layer(x)`` with x and y (..., *normalized_shape).
 
     Raises:
         TypeError: x is a Tensor of another dtype than the layer's.
-        ValueError: x does not end in normalized_shape.
+        ValueError: the last axes of x are not normalized_shape.
 
     Source: Ba, Kiros and Hinton, "Layer Normalization", arXiv:1607.06450, eq. 3-4;
     https://docs.pytorch.org/docs/stable/generated/torch.nn.LayerNorm.html
@@ -68,12 +69,12 @@ class LayerNorm(Module):
         if not lengths:
             raise ValueError("LayerNorm: normalized_shape must name at least one axis, got none")
         for length in lengths:
-            sized("LayerNorm", normalized_shape=length)
+            require_sizes("LayerNorm", normalized_shape=length)
         if not eps >= 0:
             raise ValueError(f"LayerNorm: eps must be at least 0, got {eps!r}")
         self.normalized_shape = tuple(map(operator.index, lengths))
         self.eps = float(eps)
-        self.dtype = floating("LayerNorm", dtype)
+        self.dtype = float_dtype("LayerNorm", dtype)
         shape = self.normalized_shape
         self.weight = Parameter(np.ones(shape, self.dtype)) if elementwise_affine else None
         self.bias = Parameter(np.zeros(shape, self.dtype)) if elementwise_affine and bias else None
@@ -94,35 +95,36 @@ class LayerNorm(Module):
 
 
 class BatchNorm1d(Module):
-    """Shift and scale each feature to mean 0 and variance 1 in the batch, then by learned numbers.
+    """Normalise each feature over the batch, then scale and shift by learned numbers.
 
         y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias
 
-    with the mean and the biased variance of each feature over the batch (and over the length, if
-    there is one). In eval mode, running means of both take their place, which training moves:
+    The mean and the biased variance are over the batch, and over the length if there is one. In
+    eval mode, running means of both are used instead. Training updates them:
 
-        running = (1 - momentum) running + momentum batch's         (of the variance, the unbiased)
+        running_mean = (1 - momentum) running_mean + momentum mean
+        running_var = (1 - momentum) running_var + momentum (unbiased variance)
 
     Args:
         num_features: C.
-        eps: keeps the root away from 0.
-        momentum: how fast the running means move; None makes them plain means of all batches.
+        eps: keeps the divisor away from 0.
+        momentum: how fast the running means change; None makes them plain means of all batches.
         affine: False leaves weight and bias out.
-        track_running_stats: False keeps no running means, and eval mode uses the batch's too.
+        track_running_stats: False keeps no running means; then eval mode uses the batch too.
         dtype: of the parameters.
 
     Attributes:
-        weight: (C,), all 1 at first; None without.
-        bias: (C,), all 0 at first; None without.
-        running_mean, running_var: (C,) buffers, 0 and 1 at first; None without.
-        num_batches_tracked: a buffer of one integer.
+        weight: (C,), initially 1; None if left out.
+        bias: (C,), initially 0; None if left out.
+        running_mean, running_var: (C,) buffers, initially 0 and 1; None if not tracked.
+        num_batches_tracked: a buffer of one integer; None if not tracked.
 
     Calling it: ``y = layer(x)`` with x and y (N, C) or (N, C, L).
 
     Raises:
-        TypeError: x is a Tensor of another dtype than the layer's; in training within a step that
-            ``scan`` traces, where a running mean would be that of one step for all.
-        ValueError: x has another shape, or, in training, a single number for each feature.
+        TypeError: x is a Tensor of another dtype than the layer's; or the layer trains in a step
+            that ``scan`` traces, where all time steps would share one running mean.
+        ValueError: x has another shape; or, in training, only one number for each feature.
 
     Source: Ioffe and Szegedy, "Batch Normalization", arXiv:1502.03167, alg. 1;
     https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm1d.html
@@ -151,15 +153,15 @@ class BatchNorm1d(Module):
         *,
         dtype: Any = np.float32,
     ):
-        sized("BatchNorm1d", num_features=num_features)
-        flags("BatchNorm1d", affine=affine, track_running_stats=track_running_stats)
+        require_sizes("BatchNorm1d", num_features=num_features)
+        require_bools("BatchNorm1d", affine=affine, track_running_stats=track_running_stats)
         if not eps >= 0:
             raise ValueError(f"BatchNorm1d: eps must be at least 0, got {eps!r}")
         if momentum is not None and not 0 <= momentum <= 1:
             raise ValueError(f"BatchNorm1d: momentum must be from 0 to 1, got {momentum!r}")
         self.num_features, self.eps, self.momentum = num_features, float(eps), momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        self.dtype = floating("BatchNorm1d", dtype)
+        self.dtype = float_dtype("BatchNorm1d", dtype)
         ones, zeros = np.ones(num_features, self.dtype), np.zeros(num_features, self.dtype)
         self.weight = Parameter(ones) if affine else None
         self.bias = Parameter(zeros) if affine else None
@@ -183,7 +185,7 @@ class BatchNorm1d(Module):
         if self.training or not self.track_running_stats:
             if self.training and count == 1:
                 raise ValueError(
-                    f"BatchNorm1d: a variance takes more than one number for each feature, got x "
+                    f"BatchNorm1d: a variance needs more than one number for each feature, got x "
                     f"{x.shape}{graph.current().scope}"
                 )
             mean = ops.mean(x, axes, True)
@@ -203,44 +205,43 @@ class BatchNorm1d(Module):
         return ops.add(y, ops.reshape(self.bias, along))
 
     def _track(self, mean: Any, variance: Any, count: int) -> None:
-        """Move the running means towards those of this batch."""
+        """Update the running means with this batch."""
         if graph.current().tracing is not None:
             raise TypeError(
-                "BatchNorm1d: in a step that scan traces, one running mean would serve every time "
-                "step; pass unroll=True to scan, or call eval()"
+                "BatchNorm1d: in a step that scan traces, all time steps would share one running "
+                "mean; pass unroll=True to scan, or call eval()"
             )
         tracked = int(self.num_batches_tracked.item()) + 1
         share = 1 / tracked if self.momentum is None else self.momentum
-        new = {
+        of_batch = {
             "running_mean": mean.numpy().reshape(-1),
             "running_var": variance.numpy().reshape(-1) * (count / (count - 1)),
         }
-        for name, batch in new.items():
+        for name, statistic in of_batch.items():
             running = getattr(self, name)
-            running.data = ((1 - share) * running.data + share * batch).astype(running.dtype)
+            running.data = ((1 - share) * running.data + share * statistic).astype(running.dtype)
         self.num_batches_tracked.data = np.array(tracked, self.num_batches_tracked.dtype)
 
     def extra_repr(self) -> str:
-        usual = {"momentum": 0.1, "affine": True, "track_running_stats": True}
+        defaults = {"momentum": 0.1, "affine": True, "track_running_stats": True}
         others = "".join(
             f", {name}={getattr(self, name)}"
-            for name, value in usual.items()
+            for name, value in defaults.items()
             if getattr(self, name) != value
         )
         return f"{self.num_features}, eps={self.eps}{others}"
 
 
 class Dropout(Module):
-    """While training, zero each element with probability p and scale the rest by 1 / (1 - p).
+    """In training, zero each element with probability p and scale the rest by 1 / (1 - p).
 
-        y = x m / (1 - p),   m ~ Bernoulli(1 - p),   so that the mean of y is x
+        y = x m / (1 - p),   m ~ Bernoulli(1 - p),   so the mean of y is x
 
-    In eval mode y = x. The layer has a generator of its own, so that a seed gives the same masks
-    again whatever else draws random numbers. A copy of the layer (``copy.deepcopy``, pickle) goes
-    on with the same masks as the layer itself.
+    In eval mode y = x. The layer has its own generator, so a seed always gives the same masks. A
+    copy of the layer (``copy.deepcopy``, pickle) draws the same next masks as the layer itself.
 
     Args:
-        p: from 0 to 1.
+        p: the probability, from 0 to 1.
         rng: a generator, or a seed for one; None draws an unpredictable seed.
 
     Attributes:

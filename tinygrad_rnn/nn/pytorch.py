@@ -1,7 +1,7 @@
-"""Modules from PyTorch, and to it: made anew of the same kinds, with the same weights.
+"""Convert modules from PyTorch and to PyTorch: build the same layers and copy the weights.
 
-The layers here have PyTorch's names and arguments, so one table serves both ways: what to ask a
-layer for, to build the same one in the other library.
+The layers here have PyTorch's names and arguments. So one table serves both directions: it lists
+the attributes of a layer from which the other library builds the same layer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LAYERED = (
     "bidirectional",
 )
 
-# What a layer is built from. All but "bias" are attributes of the same name in both libraries.
+# The arguments of each layer. All but "bias" are attributes of the same name in both libraries.
 _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Linear": ("in_features", "out_features", "bias"),
     "Embedding": ("num_embeddings", "embedding_dim", "padding_idx"),
@@ -56,14 +56,14 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
 _CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
 _WITHOUT_RNG = {"LayerNorm", "BatchNorm1d", "Tanh", "ReLU", "Sigmoid", "GELU", "Flatten"}
 
-_WITH_DTYPE = {"LayerNorm", "BatchNorm1d"}  # also without parameters
+_WITH_DTYPE = {"LayerNorm", "BatchNorm1d"}  # they have a dtype even without parameters
 
-# Settings that only one of the libraries has, and the value with which both compute the same.
-_THEIRS_ALONE: dict[str, dict[str, Any]] = {
+# Settings of only one library, and the value with which both libraries compute the same.
+_ONLY_TORCH: dict[str, dict[str, Any]] = {
     "Conv2d": {"padding_mode": "zeros"},
     "Embedding": {"max_norm": None, "scale_grad_by_freq": False, "sparse": False},
 }
-_OURS_ALONE: dict[str, dict[str, Any]] = {
+_ONLY_OURS: dict[str, dict[str, Any]] = {
     "LSTM": {"peepholes": False},
     "LSTMCell": {"peepholes": False, "proj_size": 0},
     "GRU": {"reset_after": True},
@@ -73,19 +73,19 @@ _FUNCTIONS: dict[Any, str] = {ops.tanh: "Tanh", ops.relu: "ReLU", ops.sigmoid: "
 
 
 def from_torch(module: Any) -> Module:
-    """The same module as one of this library, with the same weights.
+    """Convert a PyTorch module to a module of this library, with the same weights.
 
     Args:
-        module: a layer of ``torch.nn`` that there is here too, or Sequential, ModuleList or
+        module: a layer of ``torch.nn`` that this library also has; or a Sequential, ModuleList or
             ModuleDict of them.
 
     Returns:
-        A Module; what is shared, frozen or in eval mode there is so here. Half precision becomes
-        float32.
+        A Module. Shared parameters stay shared, frozen ones frozen, and eval mode is kept. Half
+        precision becomes float32.
 
     Raises:
-        TypeError: a kind of module that this library does not have; the message says where.
-        ValueError: a setting that it does not have.
+        TypeError: this library does not have this kind of module; the message says where it is.
+        ValueError: this library does not have a setting.
 
     >>> import pytest
     >>> torch = pytest.importorskip("torch")
@@ -100,17 +100,17 @@ def from_torch(module: Any) -> Module:
 
     def build(theirs: Any, where: str) -> Module:
         if id(theirs) not in built:
-            built[id(theirs)] = _ours(theirs, where, build, usual)
+            built[id(theirs)] = _to_ours(theirs, where, build, default_dtype)
         return built[id(theirs)]
 
-    usual = next((p.dtype for p in module.parameters()), "float32")
+    default_dtype = next((p.dtype for p in module.parameters()), "float32")
     ours = build(module, "")
     state = {name: _numpy(x) for name, x in module.state_dict().items()}
     ours.load_state_dict(state)
-    kept: dict[int, Any] = {}
+    by_id: dict[int, Any] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
         owner, attribute = _owner(ours, name)
-        shared = kept.setdefault(id(parameter), getattr(owner, attribute))
+        shared = by_id.setdefault(id(parameter), getattr(owner, attribute))
         setattr(owner, attribute, shared)
         shared.requires_grad = bool(parameter.requires_grad)
     for theirs, same in ((m, built[id(m)]) for m in module.modules()):
@@ -119,18 +119,19 @@ def from_torch(module: Any) -> Module:
 
 
 def to_torch(module: Module) -> Any:
-    """The same module as one of PyTorch's, with the same weights.
+    """Convert a module to a PyTorch module, with the same weights.
 
     Args:
-        module: a layer of this library that PyTorch has too, or Sequential, ModuleList or
+        module: a layer of this library that PyTorch also has; or a Sequential, ModuleList or
             ModuleDict of them.
 
     Returns:
-        A ``torch.nn.Module``; what is shared, frozen or in eval mode here is so there.
+        A ``torch.nn.Module``. Shared parameters stay shared, frozen ones frozen, and eval mode is
+        kept.
 
     Raises:
-        TypeError: a kind of module that PyTorch does not have; the message says where.
-        ValueError: peepholes, or a GRU that resets before the product.
+        TypeError: PyTorch does not have this kind of module; the message says where it is.
+        ValueError: the module has peepholes, or is a GRU with ``reset_after=False``.
         ImportError: PyTorch is not installed.
 
     >>> import pytest
@@ -147,18 +148,18 @@ def to_torch(module: Module) -> Any:
 
     def build(ours: Any, where: str) -> Any:
         if id(ours) not in built:
-            built[id(ours)] = _theirs(torch.nn, ours, where, build)
+            built[id(ours)] = _to_theirs(torch.nn, ours, where, build)
         return built[id(ours)]
 
     theirs = build(module, "")
     state = {name: torch.tensor(array) for name, array in module.state_dict().items()}
     theirs.load_state_dict(state)
-    kept: dict[int, Any] = {}
+    by_id: dict[int, Any] = {}
     for name, value in module._named_values():
         if isinstance(value, nn.Parameter):
             *path, attribute = name.split(".")
             owner = theirs.get_submodule(".".join(path))
-            shared = kept.setdefault(id(value), getattr(owner, attribute))
+            shared = by_id.setdefault(id(value), getattr(owner, attribute))
             setattr(owner, attribute, shared)
             shared.requires_grad_(value.requires_grad)
     for ours, same in ((m, built[id(m)]) for m in module.modules()):
@@ -171,33 +172,35 @@ def to_torch(module: Module) -> Any:
 _Build = Callable[[Any, str], Any]
 
 
-def _ours(theirs: Any, where: str, build: _Build, usual: Any) -> Module:
-    """One module; ``usual`` is the dtype of layers without parameters."""
+def _to_ours(theirs: Any, where: str, build: _Build, default_dtype: Any) -> Module:
+    """Convert one PyTorch module; layers without parameters get the default dtype."""
     kind = type(theirs).__name__
     known = (type(theirs).__module__ or "").startswith("torch.nn.")
     if known and kind in _CONTAINERS:
-        # Not named_children, which leaves out a module that comes twice.
+        # named_children would leave out a module that comes twice.
         named = theirs.items() if kind == "ModuleDict" else enumerate(theirs)
         children = {str(name): build(m, f"{where}.{name}") for name, m in named}
         if kind == "Sequential":
             return nn.Sequential(*children.values())
         return nn.ModuleList(children.values()) if kind == "ModuleList" else nn.ModuleDict(children)
     if not known or kind not in _ARGUMENTS:
-        raise TypeError(f"from_torch: there is no {kind} here{_at(where)}")
-    _require_same("from_torch", theirs, where, _THEIRS_ALONE.get(kind, {}))
+        raise TypeError(f"from_torch: this library has no {kind}{_at(where)}")
+    _require_same("from_torch", theirs, where, _ONLY_TORCH.get(kind, {}))
     settings = _settings(kind, theirs)
     own = [p.dtype for p in theirs.parameters()]
     if own or kind in _WITH_DTYPE:
-        settings["dtype"] = np.float64 if "float64" in str(own[0] if own else usual) else np.float32
+        settings["dtype"] = (
+            np.float64 if "float64" in str(own[0] if own else default_dtype) else np.float32
+        )
     if kind not in _WITHOUT_RNG:
-        settings["rng"] = 0  # what is drawn with it is replaced
+        settings["rng"] = 0  # the weights drawn with it are replaced
     layer: Module = getattr(nn, kind)(**settings)
     if kind == "Dropout":
         layer.rng = np.random.default_rng()
     return layer
 
 
-def _theirs(torch_nn: Any, ours: Any, where: str, build: _Build) -> Any:
+def _to_theirs(torch_nn: Any, ours: Any, where: str, build: _Build) -> Any:
     if not isinstance(ours, Module) and ours in _FUNCTIONS:
         return getattr(torch_nn, _FUNCTIONS[ours])()
     kind = type(ours).__name__
@@ -209,7 +212,7 @@ def _theirs(torch_nn: Any, ours: Any, where: str, build: _Build) -> Any:
         return torch_nn.ModuleDict({k: build(m, f"{where}.{k}") for k, m in ours.items()})
     if kind not in _ARGUMENTS or not type(ours).__module__.startswith(nn.__name__):
         raise TypeError(f"to_torch: PyTorch has no {kind}{_at(where)}")
-    _require_same("to_torch", ours, where, _OURS_ALONE.get(kind, {}))
+    _require_same("to_torch", ours, where, _ONLY_OURS.get(kind, {}))
     settings = _settings(kind, ours)
     import torch
 
@@ -220,31 +223,31 @@ def _theirs(torch_nn: Any, ours: Any, where: str, build: _Build) -> Any:
 
 
 def _settings(kind: str, layer: Any) -> dict[str, Any]:
-    found = {}
+    settings = {}
     for name in _ARGUMENTS[kind]:
         if name == "elementwise_affine":
-            found[name] = layer.weight is not None
+            settings[name] = layer.weight is not None
         elif name == "bias":
             bias = getattr(layer, name, None)
-            # A flag of recurrent layers, else the parameter; cells have neither under this name.
+            # A flag in recurrent layers, else the parameter. Cells have only bias_ih and bias_hh.
             if kind.endswith("Cell"):
                 bias = getattr(layer, "bias_ih", None) is not None
-            found[name] = bias if isinstance(bias, bool) else bias is not None
+            settings[name] = bias if isinstance(bias, bool) else bias is not None
         else:
-            found[name] = getattr(layer, name)
-    if found.get("elementwise_affine") is False:
-        del found["bias"]
-    return found
+            settings[name] = getattr(layer, name)
+    if settings.get("elementwise_affine") is False:
+        del settings["bias"]
+    return settings
 
 
 def _require_same(function: str, layer: Any, where: str, expected: dict[str, Any]) -> None:
     for name, value in expected.items():
-        given = getattr(layer, name, value)
-        if given != value:
+        actual = getattr(layer, name, value)
+        if actual != value:
             other = "this library" if function == "from_torch" else "PyTorch"
             raise ValueError(
-                f"{function}: {type(layer).__name__} with {name}={given!r} is not in {other}"
-                f"{_at(where)}"
+                f"{function}: {type(layer).__name__} with {name}={actual!r} does not exist in "
+                f"{other}{_at(where)}"
             )
 
 
@@ -253,7 +256,7 @@ def _at(where: str) -> str:
 
 
 def _owner(module: Module, name: str) -> tuple[Any, str]:
-    """The module that holds a parameter of this dotted name, and the attribute."""
+    """The module that has the parameter with this dotted name, and the attribute."""
     *path, attribute = name.split(".")
     owner: Any = module
     for part in path:

@@ -1,4 +1,4 @@
-"""A module as a table: its parts, the shapes of their parameters, and how many these are."""
+"""A module as an HTML table: its parts, the shapes and the number of their parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def html_of(module: Module) -> str:
-    """The table that a notebook shows; a parameter that has two places counts at the first."""
+    """The table for notebooks. A shared parameter counts only at its first place."""
     rows, total, size, seen = [], 0, 0, set()
     for name, part in module.named_modules():
         shapes, count = [], 0

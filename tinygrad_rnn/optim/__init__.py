@@ -1,12 +1,12 @@
 """Optimisers: from gradients to better parameters, by PyTorch's formulas.
 
-An optimiser is one formula: ``_new_value(x, g, state, group)`` gives a parameter's next value from
-its value, its gradient, what the optimiser remembers of it, and the settings of its group. ``step``
-rebinds ``.data`` to that value and never writes into the old array, which a graph may still hold:
-stepping between a forward pass and its backward changes no gradient.
+An optimiser is one formula. ``_new_value(x, g, state, group)`` computes the next value of a
+parameter from its value, its gradient, the optimiser's state for it, and the settings of its group.
+``step`` rebinds ``.data`` to this value and never writes into the old array. A graph may still hold
+the old array, so a step between a forward pass and its backward pass changes no gradient.
 
-Settings are attributes, and a learning rate schedule is a plain function of the step, your own or
-one of ``schedules``:
+Settings are attributes. A learning rate schedule is a plain function of the step, your own or one
+of ``schedules``:
 
     for k in range(steps):
         optimizer.lr = cosine(k, 0.01, steps, warmup=100)

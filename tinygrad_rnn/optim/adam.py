@@ -1,4 +1,4 @@
-"""Adam and what came of it: AdamW and NAdam."""
+"""Adam and its variants AdamW and NAdam."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .optimizer import Optimizer, Params, decayed, moved
+from .optimizer import Optimizer, Params, running_mean, with_l2_penalty
 
 
 class Adam(Optimizer):
-    """Steps of about lr: a running mean of gradients over the root of that of their squares.
+    """Divide a running mean of the gradients by the root of a running mean of their squares.
 
         g = dL/dx + weight_decay x
         m = beta_1 m + (1 - beta_1) g
         v = beta_2 v + (1 - beta_2) g^2
         x = x - lr m' / (sqrt(v') + eps),   m' = m / (1 - beta_1^t),   v' = v / (1 - beta_2^t)
 
-    m' and v' correct for m and v having started from 0; t = 1, 2, ... counts the steps. With
-    ``amsgrad`` v' is made of the largest v so far.
+    Each step changes an element by about lr. t = 1, 2, ... counts the steps. m and v start from 0;
+    m' and v' correct for that. With ``amsgrad``, v' uses the largest v so far.
 
     Args:
         params: the Tensors to optimise, or groups of them.
         lr: the learning rate.
-        betas: beta_1 and beta_2, how slowly the running means move.
+        betas: beta_1 and beta_2, the decay rates of the running means.
         eps: keeps the divisor away from 0.
         weight_decay: L2 penalty.
         amsgrad: divide by the largest v so far.
-        maximize: climb instead of descending.
-        epsilon_hat: add eps before v is corrected, x = x - lr m' / ((sqrt(v) + eps) / sqrt(1 -
-            beta_2^t)), as the paper's section 2 does, and Keras, TensorFlow and "Deep Learning
-            from Scratch" (with eps = 1e-7).
+        maximize: maximise the loss instead of minimising it.
+        epsilon_hat: add eps before the correction of v,
+            x = x - lr m' / ((sqrt(v) + eps) / sqrt(1 - beta_2^t)). This is section 2 of the paper,
+            and what Keras, TensorFlow and "Deep Learning from Scratch" do (with eps = 1e-7).
 
     Raises:
         ValueError: a setting out of its range.
@@ -82,14 +82,14 @@ class Adam(Optimizer):
         )
 
     def _new_value(self, x: ndarray, g: ndarray, state: dict[str, Any], group: Any) -> ndarray:
-        return self._moments_step(x, decayed(g, x, group.weight_decay), state, group)
+        return self._moments_step(x, with_l2_penalty(g, x, group.weight_decay), state, group)
 
     def _moments_step(self, x: ndarray, g: ndarray, state: dict[str, Any], group: Any) -> ndarray:
         beta_1, beta_2 = group.betas
         t: int = state.get("step", 0) + 1
         state["step"] = t
-        m: ndarray = moved(state.get("exp_avg"), g, beta_1)
-        v: ndarray = moved(state.get("exp_avg_sq"), g * g, beta_2)
+        m: ndarray = running_mean(state.get("exp_avg"), g, beta_1)
+        v: ndarray = running_mean(state.get("exp_avg_sq"), g * g, beta_2)
         state["exp_avg"], state["exp_avg_sq"] = m, v
         if group.amsgrad:
             largest = state.get("max_exp_avg_sq")
@@ -104,7 +104,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay is a step of its own, not part of the gradient.
+    """Adam with weight decay as a separate step instead of a part of the gradient.
 
         x = x - lr weight_decay x
         x = x - lr m' / (sqrt(v') + eps)        with Adam's m' and v' of g = dL/dx
@@ -112,11 +112,11 @@ class AdamW(Adam):
     Args:
         params: the Tensors to optimise, or groups of them.
         lr: the learning rate.
-        betas: beta_1 and beta_2, how slowly the running means move.
+        betas: beta_1 and beta_2, the decay rates of the running means.
         eps: keeps the divisor away from 0.
-        weight_decay: the part of x that each step takes off, times lr.
+        weight_decay: each step subtracts lr weight_decay x from x.
         amsgrad: divide by the largest v so far.
-        maximize: climb instead of descending.
+        maximize: maximise the loss instead of minimising it.
 
     Raises:
         ValueError: a setting out of its range.
@@ -151,7 +151,7 @@ class AdamW(Adam):
 
 
 class NAdam(Optimizer):
-    """Adam with Nesterov's momentum: m looks one step ahead.
+    """Adam with Nesterov momentum, which uses m one step ahead.
 
         g   = dL/dx + weight_decay x
         m   = beta_1 m + (1 - beta_1) g
@@ -163,12 +163,12 @@ class NAdam(Optimizer):
     Args:
         params: the Tensors to optimise, or groups of them.
         lr: the learning rate.
-        betas: beta_1 and beta_2, how slowly the running means move.
+        betas: beta_1 and beta_2, the decay rates of the running means.
         eps: keeps the divisor away from 0.
         weight_decay: L2 penalty.
         momentum_decay: how fast u_t rises to beta_1.
-        decoupled_weight_decay: take weight_decay times lr off x instead, as AdamW does.
-        maximize: climb instead of descending.
+        decoupled_weight_decay: subtract lr weight_decay x from x instead, as AdamW does.
+        maximize: maximise the loss instead of minimising it.
 
     Raises:
         ValueError: a setting out of its range.
@@ -221,14 +221,14 @@ class NAdam(Optimizer):
         if group.decoupled_weight_decay:
             x = x * (1 - group.lr * group.weight_decay)
         else:
-            g = decayed(g, x, group.weight_decay)
+            g = with_l2_penalty(g, x, group.weight_decay)
         beta_1, beta_2 = group.betas
         t: int = state.get("step", 0) + 1
         u, after = (beta_1 * (1 - 0.5 * 0.96 ** (k * group.momentum_decay)) for k in (t, t + 1))
         product: float = state.get("mu_product", 1.0) * u
         state["step"], state["mu_product"] = t, product
-        m = state["exp_avg"] = moved(state.get("exp_avg"), g, beta_1)
-        v = state["exp_avg_sq"] = moved(state.get("exp_avg_sq"), g * g, beta_2)
+        m = state["exp_avg"] = running_mean(state.get("exp_avg"), g, beta_1)
+        v = state["exp_avg_sq"] = running_mean(state.get("exp_avg_sq"), g * g, beta_2)
         divisor = np.sqrt(v / (1 - beta_2**t)) + group.eps
         m_ahead = (1 - u) / (1 - product) * g + after / (1 - product * after) * m
         new: ndarray = x - group.lr * m_ahead / divisor

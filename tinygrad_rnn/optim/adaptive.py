@@ -1,4 +1,4 @@
-"""Steps that are divided by how large the gradients have been: Adagrad and RMSprop."""
+"""Adagrad and RMSprop, which divide each step by the size of past gradients."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .optimizer import Optimizer, Params, decayed, moved
+from .optimizer import Optimizer, Params, running_mean, with_l2_penalty
 
 
 class Adagrad(Optimizer):
-    """Steps divided by the root of the sum of all squared gradients so far.
+    """Divide each step by the root of the sum of all squared gradients so far.
 
         g = dL/dx + weight_decay x
-        s = s + g^2                             (s = initial_accumulator_value at first)
+        s = s + g^2                             (initially s = initial_accumulator_value)
         x = x - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)         at step t = 1, 2, ...
 
     Args:
         params: the Tensors to optimise, or groups of them.
         lr: the learning rate.
-        lr_decay: how fast it falls.
+        lr_decay: how fast the learning rate falls.
         weight_decay: L2 penalty.
-        initial_accumulator_value: where s starts.
+        initial_accumulator_value: the initial value of s.
         eps: keeps the divisor away from 0.
-        maximize: climb instead of descending.
+        maximize: maximise the loss instead of minimising it.
         eps_in_root: divide by sqrt(s + eps), as min-char-rnn does (with eps = 1e-8).
 
     Raises:
@@ -74,7 +74,7 @@ class Adagrad(Optimizer):
         )
 
     def _new_value(self, x: ndarray, g: ndarray, state: dict[str, Any], group: Any) -> ndarray:
-        g = decayed(g, x, group.weight_decay)
+        g = with_l2_penalty(g, x, group.weight_decay)
         t: int = state.get("step", 0) + 1
         state["step"] = t
         s = state["sum"] = state.get("sum", group.initial_accumulator_value) + g * g
@@ -84,11 +84,11 @@ class Adagrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Steps divided by the root of a running mean of squared gradients.
+    """Divide each step by the root of a running mean of squared gradients.
 
         g = dL/dx + weight_decay x
         s = alpha s + (1 - alpha) g^2
-        m = alpha m + (1 - alpha) g             (only where centered; else m = 0)
+        m = alpha m + (1 - alpha) g             (only if centered; else m = 0)
         d = g / (sqrt(s - m^2) + eps)
         b = momentum b + d
         x = x - lr b
@@ -96,12 +96,12 @@ class RMSprop(Optimizer):
     Args:
         params: the Tensors to optimise, or groups of them.
         lr: the learning rate.
-        alpha: how slowly the running mean moves.
+        alpha: the decay rate of the running mean.
         eps: keeps the divisor away from 0.
         weight_decay: L2 penalty.
         momentum: how much of the last step is kept.
         centered: divide by the standard deviation instead.
-        maximize: climb instead of descending.
+        maximize: maximise the loss instead of minimising it.
 
     Raises:
         ValueError: a setting out of its range.
@@ -150,11 +150,11 @@ class RMSprop(Optimizer):
         )
 
     def _new_value(self, x: ndarray, g: ndarray, state: dict[str, Any], group: Any) -> ndarray:
-        g = decayed(g, x, group.weight_decay)
-        variance = state["square_avg"] = moved(state.get("square_avg"), g * g, group.alpha)
+        g = with_l2_penalty(g, x, group.weight_decay)
+        variance = state["square_avg"] = running_mean(state.get("square_avg"), g * g, group.alpha)
         if group.centered:
-            mean = state["grad_avg"] = moved(state.get("grad_avg"), g, group.alpha)
-            variance = np.maximum(variance - mean * mean, 0)  # below 0 by rounding only
+            mean = state["grad_avg"] = running_mean(state.get("grad_avg"), g, group.alpha)
+            variance = np.maximum(variance - mean * mean, 0)  # rounding can make it negative
         d: ndarray = g / (np.sqrt(variance) + group.eps)
         if group.momentum:
             d = state["momentum_buffer"] = group.momentum * state.get("momentum_buffer", 0.0) + d

@@ -1,4 +1,4 @@
-"""Limits for gradients that are too large."""
+"""Limits for large gradients."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
 
         n = sqrt(sum of all squared gradients),    g = g min(1, max_norm / (n + 1e-6))
 
-    The direction stays. It keeps one steep step from throwing a recurrent net far away.
+    The direction does not change. So one exploding gradient cannot move a recurrent net far away.
 
     Args:
-        params: Tensors of any shapes; those without a gradient do not count.
-        max_norm: the bound.
+        params: Tensors of any shapes; those without a gradient are skipped.
+        max_norm: the largest norm allowed.
 
     Returns:
-        n, the norm before. Where it is infinite, Inf becomes NaN and the rest 0; NaN makes all NaN.
+        n, the norm before clipping. If n is Inf, infinite elements become NaN and the others 0. If
+        n is NaN, all become NaN.
 
     Raises:
         ValueError: ``max_norm`` is negative or NaN.
@@ -42,7 +43,7 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
     if not max_norm >= 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be at least 0, got {max_norm!r}")
     live = _with_gradient(params)
-    # In float64: the squares of float32 overflow from 2e19 on.
+    # In float64, since squares in float32 overflow from 2e19 on.
     norm = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for _, g in live))
     factor = max_norm / (norm + 1e-6)
     if not factor >= 1:
@@ -58,8 +59,8 @@ def clip_grad_value_(params: Tensor | Iterable[Tensor], value: float) -> None:
     Shapes: params of any shapes; each gradient keeps its own.
 
     Args:
-        params: Tensors; those without a gradient do not count.
-        value: the bound.
+        params: Tensors; those without a gradient are skipped.
+        value: the largest absolute value allowed.
 
     Raises:
         ValueError: ``value`` is negative or NaN.
@@ -78,5 +79,5 @@ def clip_grad_value_(params: Tensor | Iterable[Tensor], value: float) -> None:
 
 
 def _with_gradient(params: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, ndarray]]:
-    given = [params] if isinstance(params, Tensor) else params
-    return [(p, p.grad) for p in given if p.grad is not None]
+    tensors = [params] if isinstance(params, Tensor) else params
+    return [(p, p.grad) for p in tensors if p.grad is not None]

@@ -1,4 +1,4 @@
-"""L-BFGS: a quasi-Newton method that sees the whole loss at every step."""
+"""L-BFGS: a quasi-Newton method that evaluates the whole loss at every step."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ from .optimizer import Optimizer, Params
 
 
 class LBFGS(Optimizer):
-    """Limited-memory BFGS: steps along -H g, where H guesses the inverse of the Hessian.
+    """Limited-memory BFGS: steps along -H g, where H approximates the inverse of the Hessian.
 
         s_k = x_{k+1} - x_k,   y_k = g_{k+1} - g_k
         d   = -H g, by the two-loop recursion over the last ``history_size`` pairs (s, y)
         x   = x + t d
 
-    The step length t is ``lr``, or with ``line_search_fn="strong_wolfe"`` one with
+    The step length t is ``lr``. With ``line_search_fn="strong_wolfe"``, t satisfies
 
         f(x + t d) <= f(x) + 1e-4 t g.d   and   |f'(x + t d)| <= 0.9 |g.d|
 
-    where f' is the slope along d. It suits small problems whose whole loss is computed at once:
-    noise from batches misleads it.
+    where f' is the slope along d. L-BFGS suits small problems whose whole loss is computed at
+    once. The noise of batches disturbs it.
 
     Args:
         params: the Tensors to optimise; one group at most.
         lr: the learning rate.
-        max_iter: how many steps ``step`` makes at most.
-        max_eval: how many times it calls the closure at most; None is ``max_iter * 5 / 4``.
-        tolerance_grad: it stops where the largest element of the gradient is no larger.
-        tolerance_change: it stops where x or the loss changes by no more.
-        history_size: how many pairs it remembers.
+        max_iter: the largest number of steps in one call of ``step``.
+        max_eval: the largest number of closure calls in one call of ``step``; None means
+            ``max_iter * 5 / 4``.
+        tolerance_grad: stop if no element of the gradient is larger.
+        tolerance_change: stop if x or the loss changes by no more.
+        history_size: the number of pairs to keep.
         line_search_fn: None or "strong_wolfe".
 
     Raises:
-        ValueError: several groups, a setting out of its range, or another line search.
+        ValueError: there are several groups, a setting is out of its range, or the line search is
+            unknown.
 
     Source: Nocedal and Wright, "Numerical Optimization" (2006), alg. 7.4 and 7.5, line search
     alg. 3.5 and 3.6; https://docs.pytorch.org/docs/stable/generated/torch.optim.LBFGS.html
@@ -89,7 +91,9 @@ class LBFGS(Optimizer):
 
     def _check_group(self, group: dict[str, Any]) -> None:
         if self.param_groups:
-            raise ValueError("LBFGS: all parameters make one step together; one group at most")
+            raise ValueError(
+                "LBFGS: all parameters share one step, so at most one group is allowed"
+            )
         if group["line_search_fn"] not in (None, "strong_wolfe"):
             raise ValueError(
                 "LBFGS: expected line_search_fn None or 'strong_wolfe', got "
@@ -101,16 +105,16 @@ class LBFGS(Optimizer):
         for key in ("d", "prev_flat_grad"):
             if key in state and np.shape(state[key]) != (size,):
                 raise ValueError(
-                    f"LBFGS: the parameters have {size} elements, the state's {key} "
+                    f"LBFGS: the parameters have {size} elements, but {key} of the state has "
                     f"{np.size(state[key])}"
                 )
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Up to ``max_iter`` steps.
+        """Make up to ``max_iter`` steps.
 
         Args:
-            closure: clears the gradients, computes the loss, calls ``backward`` and returns the
-                loss. It is called several times.
+            closure: a function that clears the gradients, computes the loss, calls ``backward``
+                and returns the loss. It is called several times.
 
         Returns:
             The loss before the first step, as the closure returned it.
@@ -149,9 +153,9 @@ class LBFGS(Optimizer):
                     gradient = self._gradient()
                     return _Point(t, value, gradient, float(gradient @ d))
 
-                found, calls = strong_wolfe(at, _Point(0.0, loss, g, slope), t, _largest(d))
-                self._move(start, found.t * d)
-                loss, g, t = found.value, found.gradient, found.t
+                point, calls = strong_wolfe(at, _Point(0.0, loss, g, slope), t, _largest(d))
+                self._move(start, point.t * d)
+                loss, g, t = point.value, point.gradient, point.t
                 state["t"] = t
             else:
                 self._move(self._values(), t * d)
@@ -169,7 +173,7 @@ class LBFGS(Optimizer):
         return first
 
     def _direction(self, g: ndarray, state: dict[str, Any], history_size: int) -> ndarray:
-        """-H g; the state learns from the step that led here."""
+        """The direction -H g, by the two-loop recursion; first adds the last step to the state."""
         if state["n_iter"] == 1:
             state.update(d=-g, old_dirs=[], old_stps=[], ro=[], H_diag=1.0)
             return -g
@@ -180,8 +184,8 @@ class LBFGS(Optimizer):
             ys.append(y)
             ss.append(s)
             ro.append(1.0 / curvature)
-            for remembered in (ys, ss, ro):
-                del remembered[: max(len(remembered) - history_size, 0)]
+            for history in (ys, ss, ro):
+                del history[: max(len(history) - history_size, 0)]
             state["H_diag"] = curvature / float(y @ y)
         d: ndarray = -g
         shares = []
@@ -195,7 +199,7 @@ class LBFGS(Optimizer):
         return d
 
     def state_dict(self) -> dict[str, Any]:
-        """As every optimiser's; the memory of all parameters together stands with the first."""
+        """See :meth:`Optimizer.state_dict`. The state of all parameters is that of the first."""
         state = super().state_dict()
         first = state["state"]["0"]
         for key in ("old_dirs", "old_stps", "ro"):
@@ -206,7 +210,7 @@ class LBFGS(Optimizer):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         super().load_state_dict(state_dict)
         for key in ("old_dirs", "old_stps", "ro"):
-            if key in self.state[0]:  # a list of its own, since steps append to it
+            if key in self.state[0]:  # copy the list, since steps append to it
                 self.state[0][key] = list(self.state[0][key])
 
     # ── all parameters as one vector ─────────────────────────────────────────────────────
@@ -219,9 +223,9 @@ class LBFGS(Optimizer):
         return np.concatenate([part.reshape(-1) for part in parts])
 
     def _move(self, start: ndarray, by: ndarray) -> None:
-        moved, place = start + by, 0
+        new, place = start + by, 0
         for p in self.params:
-            p.data = moved[place : place + p.size].reshape(p.shape).astype(p.dtype, copy=False)
+            p.data = new[place : place + p.size].reshape(p.shape).astype(p.dtype, copy=False)
             place += p.size
 
 
@@ -252,23 +256,23 @@ def strong_wolfe(
     tolerance_change: float = 1e-9,
     most: int = 25,
 ) -> tuple[_Point, int]:
-    """A step length that satisfies the strong Wolfe conditions.
+    """Find a step length that satisfies the strong Wolfe conditions.
 
-    First t grows until a good one is found, or one that is too long; then the interval between a
-    short and a long one shrinks. Each new t is the minimum of the cubic through two points.
+    First t grows until it is good or too long. Then the interval that contains a good t shrinks.
+    Each new t is the minimum of the cubic through the last two points.
 
     Args:
         at: evaluates the loss at a step length.
         start: the loss at t = 0.
         t: the first guess.
-        longest: the largest element of the direction, in absolute value.
-        c1: how much of the expected decrease is enough.
-        c2: how much of the slope may be left.
-        tolerance_change: an interval in which no element of x moves further is not cut again.
-        most: how many times t is changed at most.
+        longest: the largest absolute value in the direction.
+        c1: the part of the expected decrease that is enough.
+        c2: the part of the initial slope that may remain.
+        tolerance_change: stop if no element of x would change by more within the interval.
+        most: the largest number of changes of t.
 
     Returns:
-        The point, and how many times ``at`` was called.
+        The point that was found, and the number of calls of ``at``.
     """
 
     def too_high(point: _Point) -> bool:
@@ -278,7 +282,7 @@ def strong_wolfe(
         return abs(point.slope) <= -c2 * start.slope
 
     before, here, calls, changes = start, at(t), 1, 0
-    ends = [start, here]  # of an interval that holds a good step length
+    ends = [start, here]  # of an interval that contains a good step length
     while changes < most:
         if not too_high(here) and not (changes > 1 and here.value >= before.value):
             if flat(here):
@@ -297,7 +301,7 @@ def strong_wolfe(
     while changes < most and abs(ends[1].t - ends[0].t) * longest >= tolerance_change:
         left, right = sorted((ends[0].t, ends[1].t))
         t = _cubic_minimum(ends[0], ends[1], (left, right))
-        # A point too close to an end of the interval shrinks it too little to go on like that.
+        # A point close to an end shrinks the interval too little: allow it once, then move it.
         margin = 0.1 * (right - left)
         if min(right - t, t - left) < margin:
             if stuck or t >= right or t <= left:
@@ -335,6 +339,6 @@ def _cubic_minimum(a: _Point, b: _Point, bounds: tuple[float, float]) -> float:
         return (least + most) / 2
     d2 = math.sqrt(square)
     above, below = b.slope + d2 - d1, b.slope - a.slope + 2 * d2
-    if not below:  # a line: its minimum is as far away as may be
+    if not below:  # a straight line: its minimum is at a bound
         return most if above < 0 else least
     return min(max(b.t - (b.t - a.t) * (above / below), least), most)

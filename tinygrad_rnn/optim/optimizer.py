@@ -1,4 +1,4 @@
-"""What all optimisers share: groups of parameters, steps, and states that can be saved."""
+"""What all optimisers share: groups of parameters, the step, and saving the state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..tensor import Tensor
 #: Tensors, or groups of them: dicts with "params" and settings of their own.
 Params: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
-# Switches and numbers that most programs leave off; ``repr`` shows them only where they are on.
+# Settings that most programs leave off; ``repr`` shows them only if they are on.
 _shown_if_on = {"amsgrad", "dampening", "decoupled_weight_decay", "maximize"}
 
 
@@ -24,24 +24,24 @@ class Optimizer:
     """What all optimisers share; a subclass defines ``_new_value``.
 
     Args:
-        params: the Tensors to optimise, as ``module.parameters()`` gives them; or groups of them,
-            dicts with ``"params"`` and with settings that differ from the others'.
-        **settings: numbers and switches, for every group that does not have its own.
+        params: the Tensors to optimise, such as ``module.parameters()``; or groups of them, dicts
+            with ``"params"`` and the settings that this group does not share with the others.
+        **settings: numbers and switches for every group that does not set its own.
 
     Attributes:
-        param_groups: a list of dicts, each with ``"params"`` and every setting. What is written
-            there holds from the next step on.
+        param_groups: a list of dicts, each with ``"params"`` and every setting. A change takes
+            effect at the next step.
         params: the list of all parameters.
         state: for each parameter a dict of arrays and numbers, empty before its first step.
 
-    Every setting is also an attribute, ``optimizer.lr`` for one: reading it needs all groups to
-    agree, and assigning it sets it in every group.
+    Every setting is also an attribute, such as ``optimizer.lr``. Assigning it sets it in every
+    group. Reading it needs equal values in all groups.
 
     Raises:
-        TypeError: ``params`` is one Tensor, or holds something else than Tensors or groups; a
-            group has a setting that the optimiser does not know.
-        ValueError: there are no parameters, one comes twice or was computed, or a setting is out
-            of its range.
+        TypeError: ``params`` is one Tensor, or contains something other than Tensors or groups; a
+            group has an unknown setting.
+        ValueError: there are no parameters, one comes twice or was computed from others, or a
+            setting is out of its range.
     """
 
     lr: float
@@ -71,29 +71,32 @@ class Optimizer:
         """Optimise more parameters.
 
         Args:
-            group: ``{"params": Tensors}`` and settings that differ from the optimiser's.
+            group: ``{"params": Tensors}``, and settings that differ from those of the optimiser.
 
         Raises:
             KeyError: there is no "params".
-            TypeError, ValueError: as when an optimiser is made.
+            TypeError, ValueError: as for a new optimiser.
         """
         where = type(self).__name__
         if "params" not in group:
             raise KeyError(f"{where}: a group needs 'params', got {[*group]}")
         unknown = [name for name in group if name not in (*self._settings, "params")]
         if unknown:
-            raise TypeError(f"{where}: a group has {unknown}; there is {', '.join(self._settings)}")
-        given = group["params"]
-        leaves = _leaves(where, [given] if isinstance(given, Tensor) else given, self.params)
+            raise TypeError(
+                f"{where}: a group has unknown settings {unknown}; "
+                f"the settings are {', '.join(self._settings)}"
+            )
+        params = group["params"]
+        leaves = _leaves(where, [params] if isinstance(params, Tensor) else params, self.params)
         own = {k: _setting(where, k, x) for k, x in group.items() if k != "params"}
-        added = {"params": leaves, **self._defaults, **own}
-        self._check_group(added)
-        self.param_groups.append(added)
+        full_group = {"params": leaves, **self._defaults, **own}
+        self._check_group(full_group)
+        self.param_groups.append(full_group)
         self.params.extend(leaves)
         self.state.extend({} for _ in leaves)
 
     def _check_group(self, group: dict[str, Any]) -> None:
-        """Refuse settings that do not go together."""
+        """Refuse settings that contradict each other."""
 
     if not TYPE_CHECKING:  # subclasses declare their settings
 
@@ -120,8 +123,8 @@ class Optimizer:
         Args:
             x: its value.
             g: its gradient.
-            state: what is remembered of it; may be updated.
-            group: its settings, as attributes.
+            state: the optimiser's state for this parameter; may be updated.
+            group: the settings of its group, as attributes.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define _new_value()")
 
@@ -129,15 +132,15 @@ class Optimizer:
         """Move every parameter that has a gradient.
 
         Args:
-            closure: called first, if given: it computes the loss and its gradients.
+            closure: a function that computes the loss and its gradients; called first.
 
         Returns:
-            What the closure returned, the loss.
+            The loss that the closure returned; None without a closure.
         """
         loss = None if closure is None else closure()
         states = iter(self.state)
         for group in self.param_groups:
-            # Python's numbers: a float64 of NumPy's would turn float32 arrays into float64.
+            # Use Python numbers: a NumPy float64 would turn float32 arrays into float64.
             settings = SimpleNamespace(**group)
             for name in self._settings:
                 if isinstance(group[name], (np.generic, ndarray)):
@@ -154,31 +157,31 @@ class Optimizer:
         return loss
 
     def zero_grad(self) -> None:
-        """Forget the gradients: ``.grad`` of every parameter becomes None."""
+        """Clear the gradients: ``.grad`` of every parameter becomes None."""
         for parameter in self.params:
             parameter.grad = None
 
     # ── saving ───────────────────────────────────────────────────────────────────────────
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next steps depend on, apart from parameters and gradients.
+        """Everything that the next steps depend on, except parameters and gradients.
 
         Returns:
-            ``{"settings": {name: value}, "state": {"0": {name: array or number}, ...}}`` with an
-            entry for each parameter, by its position; all arrays are copies. Where there are
-            several groups, ``settings`` is a list with a dict for each.
+            ``{"settings": {name: value}, "state": {"0": {name: array or number}, ...}}``. The state
+            has an entry for each parameter, by its position; all arrays are copies. With several
+            groups, ``settings`` is a list with a dict for each.
         """
         each = [{name: group[name] for name in self._settings} for group in self.param_groups]
-        state = {str(i): _copied(memory) for i, memory in enumerate(self.state)}
+        state = {str(i): _copy_state(memory) for i, memory in enumerate(self.state)}
         return {"settings": each[0] if len(each) == 1 else each, "state": state}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from where a :meth:`state_dict` was taken.
+        """Restore the state of a :meth:`state_dict`.
 
         Raises:
-            KeyError: it is not the state of such an optimiser.
-            ValueError: it belongs to other parameters: their number or a shape differs, or that of
-                the groups.
+            KeyError: it is not the state of this kind of optimiser.
+            ValueError: it belongs to other parameters: the number of parameters or groups differs,
+                or a shape does.
         """
         name = type(self).__name__
         if set(state_dict) != {"settings", "state"}:
@@ -190,13 +193,13 @@ class Optimizer:
                 f"{name}: expected the settings of {len(self.param_groups)} groups, got {len(each)}"
             )
         checked = []
-        for given, group in zip(each, self.param_groups, strict=True):
-            # States of older versions lack what was added since, all of which is off.
+        for saved, group in zip(each, self.param_groups, strict=True):
+            # States of older versions lack newer settings. All of these are off by default.
             off = {k: group[k] for k in _shown_if_on & set(self._settings)}
-            given = {**off, **given}
-            if set(given) != set(self._settings):
-                raise KeyError(f"{name}: expected settings {[*self._settings]}, got {[*given]}")
-            checked.append({key: _setting(name, key, value) for key, value in given.items()})
+            values = {**off, **saved}
+            if set(values) != set(self._settings):
+                raise KeyError(f"{name}: expected settings {[*self._settings]}, got {[*values]}")
+            checked.append({key: _setting(name, key, value) for key, value in values.items()})
         if set(state) != {str(i) for i in range(len(self.params))}:
             raise ValueError(
                 f"{name}: expected the state of {len(self.params)} parameters, got {[*state]}"
@@ -205,14 +208,14 @@ class Optimizer:
             self._check_state(i, parameter, state[str(i)])
         for values, group in zip(checked, self.param_groups, strict=True):
             group.update(values)
-        self.state = [_copied(state[str(i)]) for i in range(len(self.params))]
+        self.state = [_copy_state(state[str(i)]) for i in range(len(self.params))]
 
     def _check_state(self, place: int, parameter: Tensor, state: Mapping[str, Any]) -> None:
         for key, value in state.items():
             if np.ndim(value) and np.shape(value) != parameter.shape:
                 raise ValueError(
                     f"{type(self).__name__}: parameter {place} has shape {parameter.shape}, "
-                    f"its {key} {np.shape(value)}"
+                    f"but its {key} has {np.shape(value)}"
                 )
 
     def __repr__(self) -> str:
@@ -247,14 +250,14 @@ def _leaves(where: str, params: Iterable[Any], others: list[Tensor]) -> list[Ten
 
 
 def _setting(where: str, name: str, value: Any) -> Any:
-    """A setting within its range: switches, decay rates below 1, and non-negative numbers."""
+    """Check a setting: a switch, a decay rate below 1, or a number of at least 0."""
     if name == "betas":
         if len(value) != 2:
             raise ValueError(f"{where}: betas must be two numbers, got {value!r}")
         return tuple(_setting(where, "beta", beta) for beta in value)
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
-    if value is None or isinstance(value, str):  # a choice, which its optimiser checks
+    if value is None or isinstance(value, str):  # checked in _check_group
         return value
     below = 1 if name in ("beta", "alpha") else math.inf
     if not 0 <= value < below:
@@ -263,7 +266,7 @@ def _setting(where: str, name: str, value: Any) -> Any:
     return value if isinstance(value, int) else float(value)
 
 
-def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+def _copy_state(state: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value.copy() if isinstance(value, ndarray) and value.ndim else value
         for key, value in state.items()
@@ -273,12 +276,12 @@ def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
 # ── parts of formulas ────────────────────────────────────────────────────────────────────
 
 
-def decayed(g: ndarray, x: ndarray, weight_decay: float) -> ndarray:
-    """The gradient of the loss with an L2 penalty."""
+def with_l2_penalty(g: ndarray, x: ndarray, weight_decay: float) -> ndarray:
+    """The gradient of the loss plus an L2 penalty."""
     return g + weight_decay * x if weight_decay else g
 
 
-def moved(mean: ndarray | None, x: ndarray, slowness: float) -> ndarray:
-    """A running mean that started from 0, moved towards x."""
-    step = (1 - slowness) * x
-    return step if mean is None else slowness * mean + step
+def running_mean(mean: ndarray | None, x: ndarray, beta: float) -> ndarray:
+    """Update a running mean, beta mean + (1 - beta) x. None stands for its initial value, 0."""
+    step = (1 - beta) * x
+    return step if mean is None else beta * mean + step

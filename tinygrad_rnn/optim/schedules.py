@@ -1,7 +1,7 @@
 """Learning rates as plain functions of the step.
 
-They have no state, so a run that is resumed at step k goes on with the right rate. Where several
-parameter groups have rates of their own, each is scheduled by itself:
+They have no state, so a run that is resumed at step k continues with the right rate. If parameter
+groups have different rates, schedule each group separately:
 
     for group, lr in zip(optimizer.param_groups, rates):
         group["lr"] = cosine(k, lr, steps)
@@ -22,7 +22,7 @@ def constant_lr(step: int, lr: float, warmup: int = 0) -> float:
     Args:
         step: k, from 0.
         lr: the learning rate.
-        warmup: how many steps it takes to get there.
+        warmup: the number of warm-up steps.
 
     Raises:
         ValueError: a negative argument.
@@ -35,7 +35,7 @@ def constant_lr(step: int, lr: float, warmup: int = 0) -> float:
 
 
 def linear_lr(step: int, lr: float, steps: int, warmup: int = 0, final_lr: float = 0.0) -> float:
-    """The learning rate at a step: after a warm-up, down to ``final_lr`` along a line.
+    """The learning rate at a step: a warm-up, then a straight line down to ``final_lr``.
 
         lr_k = lr (k + 1) / warmup              for k < warmup
         lr_k = (1 - p) lr + p final_lr          after, p = (k - warmup) / (steps - warmup)
@@ -60,7 +60,7 @@ def linear_lr(step: int, lr: float, steps: int, warmup: int = 0, final_lr: float
 
 
 def cosine_lr(step: int, lr: float, steps: int, warmup: int = 0, final_lr: float = 0.0) -> float:
-    """The learning rate at a step: after a warm-up, down to ``final_lr`` along half a cosine.
+    """The learning rate at a step: a warm-up, then half a cosine down to ``final_lr``.
 
         lr_k = lr (k + 1) / warmup              for k < warmup
         lr_k = s lr + (1 - s) final_lr          after, s = (1 + cos(pi p)) / 2,
@@ -93,7 +93,7 @@ def cosine_lr(step: int, lr: float, steps: int, warmup: int = 0, final_lr: float
 
 
 def warmup(step: int, lr: float, steps: int) -> float:
-    """The learning rate at a step: up to lr along a line, and then lr.
+    """The learning rate at a step: a straight line up to lr, then lr.
 
         lr_k = lr (k + 1) / steps               for k < steps
         lr_k = lr                               after
@@ -101,7 +101,7 @@ def warmup(step: int, lr: float, steps: int) -> float:
     Args:
         step: k, from 0.
         lr: the learning rate.
-        steps: how many it takes to get there.
+        steps: the number of warm-up steps.
 
     Raises:
         ValueError: a negative argument.
@@ -127,26 +127,26 @@ def reduce_on_plateau(
     threshold_mode: str = "rel",
     eps: float = 1e-8,
 ) -> float:
-    """The learning rate after some measurements: smaller whenever they are stuck.
+    """The learning rate after some measurements: reduced each time they stop improving.
 
     A measurement is better if it is below ``best (1 - threshold)``, or with "max" above
-    ``best (1 + threshold)``; after more than ``patience``
-    in a row that are not, the rate is multiplied by ``factor``.
+    ``best (1 + threshold)``. After more than ``patience`` measurements in a row that are not
+    better, the rate is multiplied by ``factor``.
 
     Args:
-        measured: what was measured so far, held-out losses for one, oldest first.
-        lr: the learning rate at first.
-        factor: below 1.
-        patience: how many measurements may fail to be better.
-        threshold: how much better they have to be.
-        cooldown: how many measurements after a reduction do not count.
+        measured: the measurements so far, such as held-out losses, oldest first.
+        lr: the initial learning rate.
+        factor: of each reduction, below 1.
+        patience: how many measurements in a row may fail to be better.
+        threshold: how much better a measurement must be.
+        cooldown: how many measurements after a reduction are not counted.
         min_lr: the lowest rate.
-        mode: "min" if low is good, "max" if high is.
+        mode: "min" if low is good, "max" if high is good.
         threshold_mode: "rel", or "abs" for ``best - threshold``.
-        eps: a reduction by no more than this is not made.
+        eps: a reduction by no more than eps is skipped.
 
     Raises:
-        ValueError: a number out of its range, or an unknown mode.
+        ValueError: a number is out of its range, or a mode is unknown.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ReduceLROnPlateau.html
 
@@ -180,7 +180,7 @@ def reduce_on_plateau(
     return lr
 
 
-#: The same under the name that programs use for a schedule.
+#: Another name of :func:`cosine_lr`.
 cosine = cosine_lr
 
 
@@ -194,27 +194,27 @@ def one_cycle(
     final_div_factor: float = 1e4,
     three_phase: bool = False,
 ) -> float:
-    """The learning rate at a step: up to lr, and then down to almost nothing.
+    """The learning rate at a step: up to lr, then down to almost 0.
 
         from lr / div_factor up to lr                                   for pct_start of the steps
         from lr down to lr / (div_factor final_div_factor)              after
 
-    With ``three_phase`` it goes down to ``lr / div_factor`` for another pct_start, and then to the
-    end. From ``k = steps - 1`` on it stays the lowest. (PyTorch's OneCycleLR also cycles the
-    momentum unless it is told not to; here it stays as it is.)
+    With ``three_phase`` it first goes down to ``lr / div_factor``, for another pct_start of the
+    steps, and then to the end. From ``k = steps - 1`` on it stays at the lowest rate. PyTorch's
+    OneCycleLR also changes the momentum by default; this function does not.
 
     Args:
         step: k, from 0.
         lr: the highest learning rate.
         steps: of the whole training.
-        pct_start: the part of the steps on the way up, from 0 to 1.
-        anneal: "cos" for half a cosine each way, "linear" for lines.
-        div_factor: how much lower it starts.
-        final_div_factor: how much lower than at the start it ends.
+        pct_start: the part of the steps that go up, from 0 to 1.
+        anneal: "cos" for half a cosine each way, "linear" for straight lines.
+        div_factor: lr divided by the initial rate.
+        final_div_factor: the initial rate divided by the final one.
         three_phase: whether the way down has two parts.
 
     Raises:
-        ValueError: a negative argument, no steps, or an unknown ``anneal``.
+        ValueError: a negative argument, ``steps`` below 1, or an unknown ``anneal``.
 
     Source: Smith and Topin, "Super-Convergence", arXiv:1708.07120;
     https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.OneCycleLR.html
@@ -240,7 +240,7 @@ def one_cycle(
     start = 0.0
     for end, before, after in phases:
         if step <= end or end == steps - 1:
-            # A phase of no length has been left already.
+            # A phase of length 0 is already over.
             p = min((step - start) / (end - start), 1.0) if end > start else 1.0
             share = (1 + math.cos(math.pi * p)) / 2 if anneal == "cos" else 1 - p
             return share * before + (1 - share) * after
@@ -249,10 +249,10 @@ def one_cycle(
 
 
 def _progress(where: str, step: int, lr: float, steps: int, warmup: int, final_lr: float) -> float:
-    """How much of the decay is over: from 0 to 1, below 0 during the warm-up."""
+    """The part of the decay that is over, from 0 to 1; below 0 during the warm-up."""
     _not_negative(where, step=step, lr=lr, warmup=warmup, final_lr=final_lr)
     if not steps > warmup:
-        raise ValueError(f"{where}: expected more steps than the warm-up's {warmup}, got {steps}")
+        raise ValueError(f"{where}: expected steps above the {warmup} of the warm-up, got {steps}")
     return min((step - warmup) / (steps - warmup), 1.0)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .optimizer import Optimizer, Params, decayed
+from .optimizer import Optimizer, Params, with_l2_penalty
 
 
 class SGD(Optimizer):
@@ -20,11 +20,11 @@ class SGD(Optimizer):
     Args:
         params: the Tensors to optimise, or groups of them.
         lr: the learning rate; every group may have its own.
-        momentum: how much of the last step is kept, mostly 0 or 0.9.
-        nesterov: look ahead along the momentum.
+        momentum: how much of the last step is kept, usually 0 or 0.9.
+        nesterov: use the gradient a step ahead, along the momentum.
         weight_decay: L2 penalty.
-        dampening: how much of each gradient the momentum leaves out.
-        maximize: climb instead of descending.
+        dampening: the part of each gradient that does not enter the momentum.
+        maximize: maximise the loss instead of minimising it.
 
     Raises:
         ValueError: Nesterov without momentum or with dampening, or a negative setting.
@@ -76,7 +76,7 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov needs a dampening of 0")
 
     def _new_value(self, x: ndarray, g: ndarray, state: dict[str, Any], group: Any) -> ndarray:
-        g = decayed(g, x, group.weight_decay)
+        g = with_l2_penalty(g, x, group.weight_decay)
         if group.momentum:
             before = state.get("momentum_buffer")
             b = state["momentum_buffer"] = (

@@ -1,10 +1,9 @@
 """Language models on characters or words: vocabulary, streams, training, sampling, n-grams.
 
-Text becomes ids (:class:`Vocabulary`), ids become parallel streams that are read window by window
-(:class:`Streams`), a :class:`LanguageModel` learns to predict every next id (:func:`bptt_step`),
-and how well it does it is measured in bits per character, beside the :class:`NGram` models of the
-same text. :func:`sample` and :func:`beam_search` let it write; :func:`perplexity` and
-:func:`bleu` score it.
+A :class:`Vocabulary` turns text into ids. :class:`Streams` cuts the ids into parallel streams and
+reads them window by window. A :class:`LanguageModel` learns to predict every next id, with
+:func:`bptt_step`. Its score is in bits per character, and :class:`NGram` models give a baseline.
+:func:`sample` and :func:`beam_search` write text; :func:`perplexity` and :func:`bleu` score it.
 """
 
 from .model import LanguageModel, bits_per_character, bptt_step, detached

@@ -1,4 +1,4 @@
-"""A recurrent language model, one step of its training, and how well it predicts a text."""
+"""A recurrent language model, one step of its training, and its score on a text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _layers: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class LanguageModel(nn.Module):
-    """A recurrent net that predicts the next id of every stream from those before it.
+    """A recurrent net that predicts the next id of every stream from the earlier ids.
 
         x_t = embedding[id_t],   y_t, state_t = recurrent(x_t, state_{t-1}),   logits_t = W y_t + b
 
@@ -25,19 +25,19 @@ class LanguageModel(nn.Module):
         vocabulary_size: V.
         embedding_dim: D.
         hidden_size: H.
-        num_layers: L, how many recurrent layers lie upon each other.
+        num_layers: L, the number of stacked recurrent layers.
         cell: "lstm", "gru" or "rnn".
-        dropout: a probability, between layers while training.
+        dropout: the probability of dropout between layers in training.
         dtype: of the parameters.
         rng: a generator, or a seed for one.
 
-    Calling it: ``logits, state = model(ids, state)`` with integers ids (T, N); logits (T, N, V);
-    the state is h (L, N, H), for an LSTM the pair (h, c), zeros where it is None.
-    ``unroll=True`` records every step op by op, for pictures.
+    Calling it: ``logits, state = model(ids, state)`` with integers ids (T, N) and logits (T, N, V).
+    The state is h (L, N, H), for an LSTM the pair (h, c); None means zeros. ``unroll=True`` records
+    every time step op by op, for pictures.
 
     Raises:
-        ValueError: there is no such cell; a size or the dropout is out of range; ids of another
-            shape.
+        ValueError: the cell is unknown, a size or the dropout is out of its range, or the ids have
+            another shape.
 
     Source: Sutskever, Martens and Hinton, "Generating Text with Recurrent Neural Networks",
     ICML 2011; with LSTMs and dropout between them: Zaremba, Sutskever and Vinyals, "Recurrent
@@ -81,13 +81,13 @@ class LanguageModel(nn.Module):
 
 
 def bits_per_character(model: Any, windows: Iterable[tuple[ndarray, ndarray]]) -> float:
-    """How well a model predicts a text: the mean of ``-log2 p(next id)``, state carried along.
+    """The mean of ``-log2 p(next id)`` over a text, with the state carried between windows.
 
     Shapes: x and y (T, N).
 
     Args:
         model: ``model(ids, state) -> (logits, state)`` as :class:`LanguageModel`.
-        windows: pairs (x, y) in order, as :class:`Streams` gives them.
+        windows: pairs (x, y) in order, such as :class:`Streams`.
 
     Raises:
         ValueError: there are no windows.
@@ -99,11 +99,11 @@ def bits_per_character(model: Any, windows: Iterable[tuple[ndarray, ndarray]]) -
 
 
 def total_nats(model: Any, windows: Iterable[tuple[ndarray, ndarray]]) -> tuple[float, int]:
-    """The sum of ``-ln p(next id)`` over a text, and how many ids that are.
+    """The sum of ``-ln p(next id)`` over a text, and the number of ids.
 
     Args:
         model: ``model(ids, state) -> (logits, state)`` as :class:`LanguageModel`.
-        windows: pairs (x, y) of integers (T, N) in order, as :class:`Streams` gives them.
+        windows: pairs (x, y) of integers (T, N) in order, such as :class:`Streams`.
     """
     state, nats, count = None, 0.0, 0
     with no_grad():
@@ -128,35 +128,35 @@ def bptt_step(
     start: bool = True,
     update: bool = True,
 ) -> tuple[float, Any]:
-    """One step of truncated BPTT: the state goes on from window to window, the gradient does not.
+    """One step of truncated BPTT: the state is carried between windows, the gradient is not.
 
         L = -mean over t, n of log p(y[t, n] | x[..t, n], state[n])
 
     Args:
         model: ``model(ids, state) -> (logits, state)`` as :class:`LanguageModel`.
-        optimizer: of the model's parameters; makes one step.
-        window: (x, y), ids (T, N) and those that follow them.
-        state: what the step before returned; None at the beginning of the text.
-        max_norm: the norm that gradients are clipped to.
-        teacher_forcing: the probability with which the input at a step is the text's own id. The
-            others are drawn from what the model predicted at the step before, so that it learns
-            to go on from its own mistakes.
-        rng: a generator, or a seed for one, for those draws.
-        share: what the gradient is multiplied by: the window's part of a step that several windows
-            make together.
-        start: whether it is the first of these windows, so that older gradients are forgotten.
-        update: whether it is the last, so that the optimiser steps.
+        optimizer: has the model's parameters; makes one step.
+        window: (x, y), ids (T, N) and the ids that follow them.
+        state: the state that the last call returned; None at the start of the text.
+        max_norm: the norm to which gradients are clipped.
+        teacher_forcing: the probability that the input at a time step is the id of the text. Other
+            inputs are drawn from the prediction of the step before, so the model learns to continue
+            from its own mistakes.
+        rng: a generator, or a seed for one, for these draws.
+        share: a factor for the gradient. If several windows share one optimiser step, this is the
+            window's part of it.
+        start: whether this is the first of these windows; it clears the old gradients.
+        update: whether this is the last of these windows; then the optimiser steps.
 
     Returns:
-        The loss, in nats, and the state after the window, as constants. Where the loss is not a
-        finite number the parameters stay as they are.
+        The loss in nats, and the state after the window, without its graph. If the loss is not
+        finite, the parameters do not change.
 
     Raises:
         ValueError: ``teacher_forcing`` is not from 0 to 1.
 
     Source: Williams and Peng, "An efficient gradient-based algorithm for on-line training of
-    recurrent network trajectories", Neural Computation 2 (1990); own inputs ("scheduled
-    sampling"): Bengio et al., arXiv:1506.03099.
+    recurrent network trajectories", Neural Computation 2 (1990); inputs drawn from predictions
+    ("scheduled sampling"): Bengio et al., arXiv:1506.03099.
 
     >>> import numpy as np
     >>> from tinygrad_rnn import optim
@@ -175,7 +175,9 @@ def bptt_step(
     if teacher_forcing == 1:
         logits, state = model(x, state)
     else:
-        logits, state = _partly_forced(model, x, state, teacher_forcing, np.random.default_rng(rng))
+        logits, state = _scheduled_sampling(
+            model, x, state, teacher_forcing, np.random.default_rng(rng)
+        )
     loss = nn.cross_entropy(ops.reshape(logits, (y.size, -1)), y.reshape(-1))
     value = float(loss.item())
     if math.isfinite(value):
@@ -188,24 +190,24 @@ def bptt_step(
     return value, detached(state)
 
 
-def _partly_forced(
+def _scheduled_sampling(
     model: Any, x: ndarray, state: Any, teacher_forcing: float, rng: np.random.Generator
 ) -> tuple[Tensor, Any]:
     outputs: list[Tensor] = []
     ids = x[0]
     for t in range(len(x)):
         if t:
-            # The largest logit with Gumbel noise is a draw from their softmax.
+            # The place of the largest logit + Gumbel noise is a draw from the softmax.
             predicted = outputs[-1].numpy()[0]
-            own = np.argmax(predicted + rng.gumbel(size=predicted.shape), -1)
-            ids = np.where(rng.random(own.shape) < teacher_forcing, x[t], own)
+            drawn = np.argmax(predicted + rng.gumbel(size=predicted.shape), -1)
+            ids = np.where(rng.random(drawn.shape) < teacher_forcing, x[t], drawn)
         logits, state = model(ids[None], state)
         outputs.append(logits)
     return ops.concatenate(outputs), state
 
 
 def detached(state: Any) -> Any:
-    """A recurrent state, Tensors in nested tuples, as constants: no gradient passes."""
+    """A recurrent state, Tensors of any shapes in nested tuples, without its graph."""
     if isinstance(state, (tuple, list)):
         return tuple(detached(member) for member in state)
     return state.detach() if isinstance(state, Tensor) else state

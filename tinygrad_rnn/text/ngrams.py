@@ -1,4 +1,4 @@
-"""N-gram models: what a net has to beat."""
+"""N-gram models, the baseline for a net."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from .vocabulary import as_ids
 
 
 class NGram:
-    """The next id predicted from the ``order - 1`` before it, by counting.
+    """Predict the next id from the ``order - 1`` ids before it, by counting.
 
         p(w | h) = (count(h w) + d(h) p(w | h')) / (count(h) + d(h))
 
-    where d(h) is how many different ids followed the history h, and h' is h without its oldest id:
-    Witten and Bell's smoothing, interpolated down to 1 / V. An id that never followed h in
-    training thus keeps a probability above 0, and the more so the more variety follows h. A
-    history that never occurred, or that the text is too short for, leaves the word to h'.
+    where d(h) is the number of different ids that followed the history h, and h' is h without its
+    oldest id. This is Witten and Bell's smoothing, interpolated down to 1 / V. So an id that never
+    followed h in training has a probability above 0, and a larger one if many different ids
+    followed h. For a history that never occurred, or at the start of a text, p(w | h) = p(w | h').
 
     Args:
-        ids: the training text's ids.
+        ids: (L,) integers, the training text.
         size: V, the size of the vocabulary.
-        order: 1 for the unigram model, H(next); 2 for the bigram, H(next | previous); 3 ...
+        order: 1 for unigrams, p(next); 2 for bigrams, p(next | previous); and so on.
 
     Raises:
         TypeError: the ids are not integers.
-        ValueError: no ids, ids out of range, or an order below 1.
+        ValueError: there are no ids, an id is out of range, or the order is below 1.
 
     Source: Witten and Bell, "The zero-frequency problem", IEEE Transactions on Information Theory
     37 (1991), method C; interpolated as in Chen and Goodman, arXiv:cmp-lg/9606011, sec. 2.3.
@@ -45,8 +45,8 @@ class NGram:
         ids = self._checked(ids)
         if not ids.size:
             raise ValueError("NGram: expected a training text, got no ids")
-        # One table for each length of history, from 0 on. Histories are numbered by the place of
-        # their n-gram in the sorted table before, so that the codes never grow large.
+        # One table for each length of history, from 0 on. The number of a history is the place of
+        # its n-gram in the sorted table before, so the codes stay below len(ids) * size.
         self._tables: list[tuple[ndarray, ndarray, ndarray, ndarray]] = []
         histories = np.zeros(len(ids), np.int64)
         for _ in range(order):
@@ -64,7 +64,7 @@ class NGram:
         p = np.full(len(ids), 1 / self.size)
         histories = np.zeros(len(ids), np.int64)
         for grams, counts, totals, distinct in self._tables:
-            # A history at the very end of the training text was never followed by anything.
+            # The history at the very end of the training text has no id after it.
             known = (histories >= 0) & (histories < len(totals))
             known[known] = totals[histories[known]] > 0
             h = histories[known]
@@ -79,10 +79,10 @@ class NGram:
         return p
 
     def bits_per_character(self, ids: Any) -> float:
-        """The mean of ``-log2 p(id)`` over a text: its cross-entropy under the model.
+        """The mean of ``-log2 p(id)`` over a text (L,): its cross-entropy under the model.
 
         Raises:
-            ValueError: no ids.
+            ValueError: there are no ids.
         """
         p = self.probabilities(ids)
         if not p.size:
@@ -97,5 +97,5 @@ class NGram:
 
 
 def _one_later(histories: ndarray) -> ndarray:
-    """The n-gram that ends at t is the history of t + 1; the first id has none."""
+    """Shift by one: the n-gram that ends at t is the history of t + 1. The first id has none."""
     return np.concatenate([[-1], histories])[: len(histories)]

@@ -1,4 +1,4 @@
-"""How good a text is: the perplexity of a model, and the overlap of a translation with others."""
+"""Scores: the perplexity of a model, and the BLEU score of translations."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ..graph import Value
 
 
 def perplexity(nats: Any) -> float:
-    """Among how many equally likely symbols a model is undecided, in the mean.
+    """The perplexity: the uncertainty of a choice among this many equally likely symbols.
 
         perplexity = exp(cross-entropy in nats)
 
     Args:
-        nats: the mean cross-entropy, as of ``tg.nn.cross_entropy``: a number, or an array or
-            Tensor of losses, whose mean is taken.
+        nats: the mean cross-entropy, such as ``tg.nn.cross_entropy`` returns: a number, or an array
+            or Tensor of losses of any shape, whose mean is taken.
 
     Returns:
-        From 1 for a model that is always right; inf where it is too large for a float.
+        A number from 1, for a model that is always right; inf if it is too large for a float.
 
     >>> round(perplexity(math.log(8)), 9)
     8.0
@@ -42,26 +42,27 @@ def bleu(
     max_order: int = 4,
     smooth: bool = True,
 ) -> float:
-    """The BLEU score of a corpus: how many n-grams of the translations are in their references.
+    """The BLEU score of a corpus: how many n-grams of the translations occur in references.
 
         BLEU = 100 min(1, exp(1 - r/c)) (p_1 p_2 p_3 p_4)^(1/4)
 
-    p_n is the part of the n-grams of all hypotheses that a reference has, each no more often than
-    there; c the length of all hypotheses, r that of the references closest to them in length.
+    p_n is the part of all n-grams of the hypotheses that also occur in a reference. An n-gram
+    counts at most as often as in the reference that has it most often. c is the length of all
+    hypotheses, and r the length of the references that are closest to them in length.
 
     Args:
-        hypotheses: one for each sentence, as tokens: lists of words.
-        references: for each sentence one or several right translations, each as tokens.
-        max_order: the longest n-grams, 4.
-        smooth: where no n-gram of an order is right, count a half, a quarter, ... of one, as
-            sacrebleu does by default ("exp"); False gives 0 then.
+        hypotheses: one for each sentence, as a list of words.
+        references: for each sentence one or several right translations, each as a list of words.
+        max_order: the length of the longest n-grams.
+        smooth: if no n-gram of an order is right, count 1/2, 1/4, ... instead, as sacrebleu does by
+            default ("exp"). With False the score is then 0.
 
     Returns:
-        From 0 to 100, as sacrebleu has it with ``tokenize="none"``.
+        A number from 0 to 100, equal to that of sacrebleu with ``tokenize="none"``.
 
     Raises:
-        ValueError: the numbers of hypotheses and references differ, or a sentence has none.
-        TypeError: a sentence is a string: split it into words.
+        ValueError: the numbers of hypotheses and references differ, or a sentence has no reference.
+        TypeError: a sentence is a string instead of a list of words.
 
     Source: Papineni et al., "BLEU", ACL 2002; Post, "A Call for Clarity in Reporting BLEU
     Scores", WMT 2018.
@@ -77,38 +78,38 @@ def bleu(
         )
     right, total = [0] * max_order, [0] * max_order
     length = closest = 0
-    for hypothesis, known in zip(hypotheses, references, strict=True):
+    for hypothesis, translations in zip(hypotheses, references, strict=True):
         if (
             isinstance(hypothesis, str)
-            or isinstance(known, str)
-            or any(isinstance(one, str) for one in known)
+            or isinstance(translations, str)
+            or any(isinstance(one, str) for one in translations)
         ):
             raise TypeError(
                 "bleu: expected sentences as lists of words, and lists of references for each; "
                 "split strings"
             )
-        if not known:
+        if not translations:
             raise ValueError("bleu: expected at least one reference for each sentence")
         length += len(hypothesis)
-        closest += min((abs(len(one) - len(hypothesis)), len(one)) for one in known)[1]
+        closest += min((abs(len(t) - len(hypothesis)), len(t)) for t in translations)[1]
         for n in range(1, max_order + 1):
             counts = _ngrams(hypothesis, n)
-            most: Counter[tuple[str, ...]] = Counter()
-            for one in known:
-                most |= _ngrams(one, n)
-            right[n - 1] += sum((counts & most).values())
+            allowed: Counter[tuple[str, ...]] = Counter()
+            for translation in translations:
+                allowed |= _ngrams(translation, n)
+            right[n - 1] += sum((counts & allowed).values())
             total[n - 1] += sum(counts.values())
     if not length or not any(right):
         return 0.0
-    halves, logs = 1.0, 0.0
-    for found, of in zip(right, total, strict=True):
-        if not of:
+    power_of_2, logs = 1.0, 0.0
+    for matches, count in zip(right, total, strict=True):
+        if not count:
             return 0.0
-        if not found:
+        if not matches:
             if not smooth:
                 return 0.0
-            halves *= 2
-        logs += math.log((found or 1 / halves) / of)
+            power_of_2 *= 2
+        logs += math.log((matches or 1 / power_of_2) / count)
     brevity = min(0.0, 1 - closest / length)
     return 100 * math.exp(brevity + logs / max_order)
 

@@ -1,4 +1,4 @@
-"""A corpus as parallel streams, read window by window: the order that truncated BPTT needs."""
+"""A corpus as parallel streams, read window by window, as truncated BPTT needs it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .vocabulary import as_ids
 class Streams(Sequence[tuple[ndarray, ndarray]]):
     """A corpus as N parallel streams, read in windows of T steps.
 
-    The corpus is cut into N contiguous pieces of equal length L, one to a column. Window k holds
-    the steps from kT on of every stream, and the ids that follow each of them:
+    The corpus is cut into N contiguous pieces of equal length L, one for each column. Window k has
+    T time steps of every stream, from kT on, and the id after each of them:
 
         x[t, n] = ids[n L + k T + t],    y[t, n] = ids[n L + k T + t + 1]
 
-    So a recurrent state may be carried from each window into the next: column n goes on where it
-    stopped. The last window is shorter where T does not divide L; up to N ids at the end of the
-    corpus are left out.
+    So a recurrent state can be carried from each window to the next: column n continues where it
+    stopped. The last window is shorter if T does not divide L. Up to N ids at the end of the corpus
+    are left out.
 
     Args:
         ids: (M,) integers.
-        batch_size: N, how many streams.
-        length: T, how many steps in a window.
+        batch_size: N, the number of streams.
+        length: T, the number of time steps in a window.
 
     Raises:
         TypeError: the ids are not integers.
@@ -58,8 +58,8 @@ class Streams(Sequence[tuple[ndarray, ndarray]]):
             )
         if ids.ndim != 1 or len(ids) <= batch_size:
             raise ValueError(
-                f"Streams: {batch_size} streams take at least {batch_size + 1} ids in a row, "
-                f"got shape {ids.shape}"
+                f"Streams: {batch_size} streams need at least {batch_size + 1} ids in one axis "
+                f"(M,), got shape {ids.shape}"
             )
         as_ids("Streams", ids)
         steps_each = (len(ids) - 1) // batch_size
@@ -69,13 +69,13 @@ class Streams(Sequence[tuple[ndarray, ndarray]]):
         self._targets = ids[1 : used + 1].reshape(batch_size, steps_each).T
 
     def part(self, columns: slice) -> Streams:
-        """Some of the streams, as the share of one of several processes.
+        """Some of the streams, such as the share of one of several processes.
 
         Args:
-            columns: which of the N.
+            columns: a slice of the N streams.
 
         Raises:
-            ValueError: there are none.
+            ValueError: the slice is empty.
 
         >>> Streams(np.arange(7), batch_size=2, length=2).part(slice(1, 2))[0][0]
         array([[3],

@@ -1,4 +1,4 @@
-"""Characters or words of a text as ids, and back."""
+"""Turn the characters or words of a text into ids, and ids into text."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from numpy import ndarray
 
 
 def read_text(path: str | os.PathLike[str], encoding: str | None = None) -> str:
-    """The text in a file, with lines that end in ``\\n`` and without a byte order mark.
+    """Read the text in a file. Lines end in ``\\n``, and a byte order mark is removed.
 
     Args:
         path: the file.
-        encoding: one of Python's text encodings, such as "utf-16" or "cp949"; None is UTF-8.
+        encoding: a text encoding of Python, such as "utf-16" or "cp949"; None means UTF-8.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the text is not in this encoding (the message says from which byte on), or
-            there is no such encoding.
+        ValueError: the text is not in this encoding (the message names the first wrong byte), or
+            the encoding is unknown.
     """
     return decoded(Path(path).read_bytes(), os.fspath(path), encoding)
 
 
 def decoded(content: bytes, name: str, encoding: str | None = None) -> str:
-    """The text that some bytes are, as :func:`read_text` reads them from a file of this name."""
+    """Decode bytes as :func:`read_text` does; ``name`` is the file, for messages."""
     try:
         text = content.decode(encoding or "utf-8")
     except UnicodeDecodeError as error:
@@ -60,16 +60,15 @@ _controls = bytes(set(range(32)) - set(b"\t\n\r"))
 
 
 def _utf16_or_32(content: bytes, signs: bytes, least: float) -> str | None:
-    """The encoding that a byte order mark or the NULs tell, if it is UTF-16 or UTF-32.
+    """Guess from a byte order mark, or from the NULs, whether bytes are UTF-16 or UTF-32.
 
-    UTF-16 writes a space or a letter of ASCII as one NUL and one other byte, and a Greek or
-    Cyrillic letter with another control character in the NUL's place. So these stand at every
-    second byte.
+    UTF-16 writes an ASCII character as one NUL and one other byte. For a Greek or Cyrillic letter,
+    another control character replaces the NUL. So every second byte is one of these.
 
     Args:
         content: the bytes.
         signs: the bytes to look for, NULs or all control characters.
-        least: how large a share of every second byte they have to be.
+        least: the smallest part of every second byte that must be one of them.
     """
     for mark, encoding in (
         (codecs.BOM_UTF32_LE, "utf-32"),
@@ -92,7 +91,7 @@ def as_ids(where: str, ids: Any) -> ndarray:
     """Integers of any shape as ids.
 
     Raises:
-        TypeError: they are not integers. 1.7 is no id, and True is more likely a mask.
+        TypeError: they are not integers. Booleans are refused too: they are probably a mask.
     """
     array = np.asarray(ids)
     if array.dtype.kind not in "iu" and array.size:
@@ -101,38 +100,38 @@ def as_ids(where: str, ids: Any) -> ndarray:
 
 
 def words(text: str) -> list[str]:
-    """A text cut into words, losing nothing: joined together they are the text.
+    """Cut a text into words. Nothing is lost: joined, the words are the text again.
 
     A word is a run of letters and digits of any script, with apostrophes and combining marks
-    inside it; any other visible sign is a word of its own. One space before a word belongs to it;
-    further spaces, line ends and tabs stand alone. Scripts that are written without spaces,
-    Chinese for one, are better read by character.
+    inside it. Every other visible character is a separate word. One space before a word belongs to
+    it. Further spaces, line ends and tabs are separate words. For scripts without spaces, such as
+    Chinese, use characters instead.
 
     >>> words("Don't go, 안녕!\\n")
     ["Don't", ' go', ',', ' 안녕', '!', '\\n']
     """
-    # `re` has no name for combining marks, but those that occur can be listed.
+    # `re` has no class for combining marks, so list those that occur in the text.
     marks = {c for c in set(text) if unicodedata.category(c)[0] == "M" or c in "\u200c\u200d"}
     inner = rf"[\w{re.escape(''.join(marks))}]"
     return re.findall(rf" ?\w{inner}*(?:['’]{inner}+)*| ?[^\w\s]|\s", text)
 
 
 class Vocabulary:
-    """The different characters or words of a text, sorted by code points; id = place in it.
+    """The different characters or words of a text, sorted by code points. An id is a place in it.
 
     Args:
-        text: a string; or any iterable of symbols, that is of characters or words.
+        text: a string; or an iterable of symbols (characters or words).
         words: cut strings into :func:`words` instead of characters.
-        unknown: the symbol that stands for every other one, added to the vocabulary; None if
-            others are errors.
-        size: how many symbols to keep at most, the most frequent ones and ``unknown``; None keeps
+        unknown: a symbol that is added and stands for every other symbol; with None, other symbols
+            are errors.
+        size: the largest number of symbols: the most frequent ones and ``unknown``; None keeps
             all.
 
     Attributes:
         symbols: a tuple of strings; the place of each is its id.
 
     Raises:
-        ValueError: there are no symbols; or a ``size`` below 2 or without ``unknown``.
+        ValueError: there are no symbols; or ``size`` is below 2, or comes without ``unknown``.
 
     >>> vocabulary = Vocabulary("안녕, hello")
     >>> vocabulary.encode("hell")
@@ -156,7 +155,7 @@ class Vocabulary:
     ):
         if size is not None and (unknown is None or size < 2):
             raise ValueError(
-                "Vocabulary: a size needs a symbol for what is unknown and must be at least 2, "
+                "Vocabulary: size must be at least 2 and needs a symbol for unknown ones, "
                 f"got unknown={unknown!r} and size={size}"
             )
         self.words, self.unknown = bool(words), unknown
@@ -181,10 +180,10 @@ class Vocabulary:
         return words(text) if self.words and isinstance(text, str) else text
 
     def encode(self, text: Iterable[str]) -> ndarray:
-        """The ids of a text's symbols; where there is one, unknown ones get that of ``unknown``.
+        """The ids of the symbols of a text, (L,). Unknown symbols get the id of ``unknown``.
 
         Raises:
-            KeyError: a symbol that is not in the vocabulary, which has no ``unknown``.
+            KeyError: a symbol is not in the vocabulary, and there is no ``unknown``.
         """
         symbols = self._cut(text)
         if self.unknown is not None:
@@ -217,7 +216,7 @@ class Vocabulary:
         return "".join(self.symbols[i] for i in places)
 
     def state_dict(self) -> dict[str, Any]:
-        """What ``Vocabulary(**state)`` makes the same vocabulary of."""
+        """The arguments that make this vocabulary again: ``Vocabulary(**state)``."""
         return {"text": list(self.symbols), "words": self.words, "unknown": self.unknown}
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""A language model writes: by drawing each next id, or by searching for the likeliest text."""
+"""Write text with a language model: draw each next id, or search for the most probable text."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ def sample(
     state: Any = None,
     rng: nn.init.Seed = None,
 ) -> ndarray:
-    """Let a model write: each next id is drawn from what it predicts, and fed back to it.
+    """Draw a text: each next id is drawn from the prediction, and is the next input.
 
         p(id) ~ exp(logit_id / temperature)
 
     Args:
         model: ``model(ids, state) -> (logits, state)`` as :class:`LanguageModel`.
-        prompt: the ids to go on from, at least one.
-        length: how many to draw.
-        temperature: below 1 plays safe, above 1 dares more; 0 always takes the likeliest
-            ("greedy").
-        top_k: draw among the k likeliest only; None among all.
-        exclude: ids that are never drawn, that of unknown symbols for one.
-        end: an id behind which nothing more is drawn; None if nothing ends the text.
-        state: what the model's state is before the prompt, for a batch of one: that of an encoder,
-            say, or of what was read before; None for its own beginning.
+        prompt: the ids to continue, at least one.
+        length: the number of ids to draw.
+        temperature: below 1, probable ids become more probable; above 1, less. 0 always takes the
+            most probable id ("greedy").
+        top_k: draw only among the k most probable ids; None means all.
+        exclude: ids that are never drawn, such as that of unknown symbols.
+        end: the id that ends the text; None if no id does.
+        state: the state before the prompt, for a batch of one, such as that of an encoder or of
+            earlier text; None means the initial state.
         rng: a generator, or a seed for one.
 
     Returns:
-        (length,) ids, without the prompt; fewer where ``end`` was drawn, which is then the last.
+        (length,) ids, without the prompt. Fewer if ``end`` was drawn; it is then the last id.
 
     Raises:
         ValueError: an empty prompt, a negative or infinite temperature, a negative length, a
-            ``top_k`` below 1, or nothing left to draw from.
-        TypeError: the prompt, ``exclude`` or ``end`` holds something else than integers.
+            ``top_k`` below 1, or every id is excluded.
+        TypeError: the prompt, ``exclude`` or ``end`` is not integers.
         IndexError: ``exclude`` or ``end`` is an id that the model does not have.
         FloatingPointError: the model predicts NaN or +Inf.
 
@@ -85,10 +85,10 @@ def generate(
     state: Any = None,
     rng: nn.init.Seed = None,
 ) -> Iterator[int]:
-    """The ids that :func:`sample` draws, one by one, until ``end`` or for ever.
+    """Yield the ids that :func:`sample` draws, one by one, until ``end`` or forever.
 
-    Arguments and errors are those of :func:`sample`; bad arguments raise at the call, not at the
-    first id.
+    Arguments and errors are those of :func:`sample`. A wrong argument raises at the call, not at
+    the first id.
 
     >>> import itertools
     >>> from tinygrad_rnn.text import LanguageModel
@@ -120,13 +120,13 @@ def _generated(
     rng: np.random.Generator,
 ) -> Iterator[int]:
     while True:
-        with no_grad():  # not around the yield, or the caller would record nothing either
+        with no_grad():  # not around the yield, which would switch recording off for the caller
             logits, state = model(ids.reshape(-1, 1), state)
         scores = _scores("sample", logits.numpy()[-1, 0])
-        scores[_within("sample: exclude", excluded, len(scores))] = -np.inf
+        scores[_checked_ids("sample: exclude", excluded, len(scores))] = -np.inf
         drawn = _draw(scores, temperature, top_k, rng)
         yield drawn
-        if drawn in _within("sample: end", ends, len(scores)):
+        if drawn in _checked_ids("sample: end", ends, len(scores)):
             return
         ids = np.array([drawn], np.intp)
 
@@ -139,14 +139,14 @@ def _prompt(where: str, prompt: Any) -> ndarray:
 
 
 def _scores(where: str, logits: ndarray) -> ndarray:
-    """Logits in float64; -Inf, an id that cannot come, is all right."""
+    """Logits in float64. -Inf is allowed: such an id has probability 0."""
     scores = logits.astype(np.float64)
     if not (scores < np.inf).all():
         raise FloatingPointError(f"{where}: the model predicts NaN or Inf")
     return scores
 
 
-def _within(where: str, ids: ndarray, size: int) -> ndarray:
+def _checked_ids(where: str, ids: ndarray, size: int) -> ndarray:
     bad = ids[(ids < 0) | (ids >= size)]
     if bad.size:
         raise IndexError(f"{where}: expected ids from 0 to {size - 1}, got {bad[0]}")
@@ -162,7 +162,7 @@ def _draw(logits: ndarray, temperature: float, top_k: int | None, rng: np.random
     if top_k is not None and top_k < len(logits):
         logits = logits.copy()
         logits[np.argsort(-logits, kind="stable")[top_k:]] = -np.inf
-    with np.errstate(over="ignore"):  # a tiny temperature gives exp(-Inf) = 0, as it should
+    with np.errstate(over="ignore"):  # with a tiny temperature, exp(-Inf) = 0 is right
         p = np.exp((logits - best) / temperature)
     return int(rng.choice(len(p), p=p / p.sum()))
 
@@ -176,28 +176,29 @@ def beam_search(
     end: int | None = None,
     exclude: Sequence[int] = (),
 ) -> list[tuple[ndarray, float]]:
-    """The likeliest continuations, found by keeping the best few at every step.
+    """The most probable continuations: keep only the best few sequences at every step.
 
         log p(y_1 ... y_T | prompt) = sum over t of log p(y_t | prompt, y_1 ... y_{t-1})
 
-    One beam is greedy search; as many as there are sequences finds the likeliest one for certain.
+    One beam is greedy search. With as many beams as there are sequences, the result is the most
+    probable one.
 
     Args:
-        model: ``model(ids, state) -> (logits, state)`` as :class:`LanguageModel`; its state is an
-            array, or nested tuples of them, whose last axis but one is the batch.
-        prompt: the ids to go on from, at least one.
-        length: T, how many to add.
-        beam_size: how many sequences to keep.
-        end: the id that ends a sequence; None if nothing does.
-        exclude: ids that no sequence takes, that of unknown symbols for one.
+        model: ``model(ids, state) -> (logits, state)`` as :class:`LanguageModel`. Its state is an
+            array, or nested tuples of arrays. The second last axis of each is the batch.
+        prompt: the ids to continue, at least one.
+        length: T, the number of ids to add.
+        beam_size: the number of sequences to keep.
+        end: the id that ends a sequence; None if no id does.
+        exclude: ids that no sequence may have, such as that of unknown symbols.
 
     Returns:
-        Pairs of ids, without the prompt, and log probability in nats; at most ``beam_size``, the
-        likeliest first. A sequence that ended has ``end`` as its last id.
+        At most ``beam_size`` pairs, the most probable first: the ids (T,) without the prompt, and
+        their log probability in nats. A sequence that ended has ``end`` as its last id.
 
     Raises:
         ValueError: an empty prompt, a negative length, or a ``beam_size`` below 1.
-        TypeError: the prompt, ``end`` or ``exclude`` holds something else than integers.
+        TypeError: the prompt, ``end`` or ``exclude`` is not integers.
         IndexError: ``end`` or ``exclude`` is an id that the model does not have.
         FloatingPointError: the model predicts NaN or +Inf.
 
@@ -227,10 +228,11 @@ def beam_search(
             logits, state = model(ids, state)
             following = ops.log_softmax(_scores("beam_search", logits.numpy()[-1]))
             size = following.shape[-1]
-            following[:, _within("beam_search: exclude", excluded, size)] = -np.inf
-            # What has ended goes on with more ends, at no cost, and keeps its place.
+            following[:, _checked_ids("beam_search: exclude", excluded, size)] = -np.inf
+            # A sequence that has ended continues with ``end`` at log probability 0, so its score
+            # stays the same.
             following[ended] = -np.inf
-            following[np.ix_(ended, _within("beam_search: end", ends, size))] = 0
+            following[np.ix_(ended, _checked_ids("beam_search: end", ends, size))] = 0
             total = log_p[:, None] + following
             best = np.argsort(-total, axis=None, kind="stable")[:beam_size]
             best = best[total.flat[best] > -np.inf]
@@ -238,15 +240,15 @@ def beam_search(
             beams = np.concatenate([beams[rows], added[:, None]], axis=1)
             log_p, ended, state = total[rows, added], added == end, _rows(state, rows)
             ids = added[None]
-    found = []
+    results = []
     for beam, score in zip(beams, log_p.tolist(), strict=True):
         places = np.flatnonzero(beam == end)
-        found.append((beam[: places[0] + 1] if places.size else beam, score))
-    return found
+        results.append((beam[: places[0] + 1] if places.size else beam, score))
+    return results
 
 
 def _rows(state: Any, rows: ndarray) -> Any:
-    """A recurrent state with these rows of its batch."""
+    """Take these rows of the batch of a recurrent state."""
     if isinstance(state, (tuple, list)):
         return tuple(_rows(member, rows) for member in state)
     return ops.take(state, rows, axis=-2)

@@ -1,4 +1,4 @@
-"""Losses: scalars that say how far a prediction is from its target, as functions and as modules."""
+"""Losses: how far a prediction is from its target, as functions and as modules."""
 
 from .binary import binary_cross_entropy, binary_cross_entropy_with_logits
 from .classes import cross_entropy, nll_loss

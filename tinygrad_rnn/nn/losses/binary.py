@@ -1,4 +1,4 @@
-"""How well yes or no was predicted."""
+"""Losses for predicted probabilities of yes or no."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from numpy import ndarray
 from ... import ops
 from ...graph import Array, Primitive, Value, apply
 from ...ops.special import _binary_cross_entropy
-from .reduction import compared, known, reduced
+from .reduction import checked_pair, reduce_losses, require_reduction
 
 
 def binary_cross_entropy_with_logits(x: Array, y: Array, reduction: str = "mean") -> Array:
-    """How many nats it costs to code yes or no with the predicted probability p = sigmoid(x).
+    """The cross-entropy between a target and the predicted probability p = sigmoid(x), in nats.
 
         l_i = -y_i log p_i - (1 - y_i) log(1 - p_i)
             = y_i softplus(-x_i) + (1 - y_i) softplus(x_i)
 
-    The second line is what is computed: no term of it cancels another, so that the loss and its
-    gradient, p - y, are accurate at logits of any size.
+    The second line is computed. Its terms never cancel each other, so the loss and its gradient,
+    p - y, are accurate for logits of any size.
 
     Args:
         x: logits, floats of any shape.
-        y: of x's shape, 0 or 1 or a probability between them; cast to x's dtype. Gradients reach
-            it too.
+        y: the targets, of x's shape: 0, 1 or a probability; cast to x's dtype. They get gradients
+            too.
         reduction: "mean", "sum" or "none".
 
     Returns:
-        A scalar, or of x's shape for ``reduction="none"``. The mean of nothing is NaN.
+        A scalar, or of x's shape for ``reduction="none"``. The mean of an empty array is NaN.
 
     Raises:
         TypeError: x is not floats.
-        ValueError: x and y differ in shape, a target is not from 0 to 1, or an unknown reduction.
+        ValueError: x and y differ in shape, a target is not from 0 to 1, or the reduction is
+            unknown.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html
 
@@ -40,12 +41,12 @@ def binary_cross_entropy_with_logits(x: Array, y: Array, reduction: str = "mean"
     True
     """
     where = "binary_cross_entropy_with_logits"
-    known(reduction, where)
-    x, y = compared(x, y, where)
+    require_reduction(reduction, where)
+    x, y = checked_pair(x, y, where)
     y = _from_0_to_1(where, "targets", y)
     yes = ops.multiply(y, ops.softplus(ops.negative(x)))
     no = ops.multiply(ops.subtract(1, y), ops.softplus(x))
-    return reduced(ops.add(yes, no), reduction, x.shape, x.size)
+    return reduce_losses(ops.add(yes, no), reduction, x.shape, x.size)
 
 
 def binary_cross_entropy(x: Array, y: Array, reduction: str = "mean") -> Array:
@@ -53,22 +54,23 @@ def binary_cross_entropy(x: Array, y: Array, reduction: str = "mean") -> Array:
 
         l_i = -y_i log x_i - (1 - y_i) log(1 - x_i)
 
-    Logarithms are at least -100, so that a certain prediction that is wrong costs 100 nats, and
-    the derivative is (x - y) / max(x (1 - x), 1e-12). From logits,
+    Logarithms are limited to at least -100, so a wrong prediction of 0 or 1 costs 100 nats. The
+    derivative is (x - y) / max(x (1 - x), 1e-12). For logits,
     :func:`binary_cross_entropy_with_logits` is more accurate.
 
     Args:
         x: probabilities, floats of any shape.
-        y: of x's shape, 0 or 1 or a probability between them; cast to x's dtype. Gradients reach
-            it too.
+        y: the targets, of x's shape: 0, 1 or a probability; cast to x's dtype. They get gradients
+            too.
         reduction: "mean", "sum" or "none".
 
     Returns:
-        A scalar, or of x's shape for ``reduction="none"``. The mean of nothing is NaN.
+        A scalar, or of x's shape for ``reduction="none"``. The mean of an empty array is NaN.
 
     Raises:
         TypeError: x is not floats.
-        ValueError: x and y differ in shape, a number is not from 0 to 1, or an unknown reduction.
+        ValueError: x and y differ in shape, a number is not from 0 to 1, or the reduction is
+            unknown.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BCELoss.html
 
@@ -76,15 +78,15 @@ def binary_cross_entropy(x: Array, y: Array, reduction: str = "mean") -> Array:
     array([  0.693, 100.   ])
     """
     where = "binary_cross_entropy"
-    known(reduction, where)
-    x, y = compared(x, y, where)
+    require_reduction(reduction, where)
+    x, y = checked_pair(x, y, where)
     x = _from_0_to_1(where, "probabilities", x)
     y = _from_0_to_1(where, "targets", y)
-    return reduced(_binary_cross_entropy(x, y), reduction, x.shape, x.size)
+    return reduce_losses(_binary_cross_entropy(x, y), reduction, x.shape, x.size)
 
 
 def _from_0_to_1(where: str, name: str, x: Array) -> Array:
-    """x, whose numbers are looked at; those of a traced step, when it runs."""
+    """Check the numbers of x, and return x. In a traced step the check runs with the step."""
     if isinstance(x, Value) and not isinstance(x._array, ndarray):
         return apply(_bounded, (x,), {"name": name})
     try:

@@ -1,4 +1,4 @@
-"""How well classes were predicted."""
+"""Losses for predicted classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from ... import ops
 from ...graph import Array, Primitive, Value, apply, attach, describe, numeric
-from .reduction import known, reduced
+from .reduction import reduce_losses, require_reduction
 
 
 def cross_entropy(
@@ -27,33 +27,33 @@ def cross_entropy(
         l_n = -w_{y_n} log softmax(x_n)_{y_n}               for class indices y_n
         l_n = -sum_c w_c p_{nc} log softmax(x_n)_c          for class probabilities p_n
 
-    ``"mean"`` divides the sum by ``sum_n w_{y_n}`` over the targets that count, or, for
-    probabilities, by their number; where no target counts that is 0 / 0 = NaN. Smoothing replaces
-    the target distribution p by ``(1 - s) p + s / C``.
+    ``"mean"`` divides the sum by ``sum_n w_{y_n}`` over the targets that are not ignored; for
+    probabilities, by their number. If all targets are ignored, this is 0 / 0 = NaN. Smoothing
+    replaces the target distribution p by ``(1 - s) p + s / C``.
 
-    Accurate at finite logits of any size; Inf only where the loss is larger than the largest number
-    of the dtype. A class of logit -Inf has probability 0: the loss is Inf where it is the target,
-    and it counts for nothing where its p is 0. Where all logits are -Inf, or one is Inf, the loss
-    is NaN.
+    The loss is accurate for finite logits of any size, and Inf only if it exceeds the largest
+    number of the dtype. A class with logit -Inf has probability 0: the loss is Inf if it is the
+    target, and a term with p = 0 is 0. If all logits are -Inf, or one is Inf, the loss is NaN.
 
     Args:
         logits: x, (N, C), (C,) or (N, C, d_1, ...); not normalised.
         target: class indices from 0 to C - 1, of shape (N,), () or (N, d_1, ...); or
-            probabilities of the logits' shape, in floats.
-        weight: (C,) constants, a weight for each class; None is 1 for all.
-        ignore_index: targets of this index count for nothing: neither the logits there, NaN
-            included, nor their gradient.
+            probabilities as floats, in the shape of the logits.
+        weight: (C,) constants, a weight for each class; None means 1 for all.
+        ignore_index: targets with this index are ignored. The logits there, even NaN, reach no
+            value and get no gradient.
         reduction: "mean", "sum" or "none".
         label_smoothing: s, from 0 to 1.
 
     Returns:
-        A scalar, or of ``target``'s shape (without the classes) for ``reduction="none"``.
+        A scalar; for ``reduction="none"``, one loss for each target, (N,), () or (N, d_1, ...).
 
     Raises:
         IndexError: a class index is below 0 or not below C.
-        TypeError: targets that are neither class indices nor probabilities, logits that are not
-            floats, or a weight that requires grad.
-        ValueError: shapes that do not fit, or an unknown reduction or smoothing.
+        TypeError: the targets are neither class indices nor probabilities, the logits are not
+            floats, or the weight requires grad.
+        ValueError: the shapes do not fit, the reduction is unknown, or label_smoothing is not from
+            0 to 1.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html;
     smoothing: Szegedy et al., "Rethinking the Inception Architecture", arXiv:1512.00567, sec. 7.
@@ -63,7 +63,7 @@ def cross_entropy(
     >>> bool(np.allclose(loss, [np.log(2), 0]))
     True
     """
-    known(reduction, "cross_entropy")
+    require_reduction(reduction, "cross_entropy")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(
             f"cross_entropy: expected label_smoothing from 0 to 1, got {label_smoothing}"
@@ -94,9 +94,10 @@ def cross_entropy(
         if smoothing:
             probabilities = probabilities * (1 - smoothing) + smoothing / classes
         log_p = ops.log_softmax(_rows(logits))
-        never = ops.logical_and(ops.equal(probabilities, 0), ops.isinf(log_p))
-        losses = -ops.sum(probabilities * ops.where(never, 0, log_p) * weights, -1)
-        return reduced(losses, reduction, batch, losses.size)
+        # 0 log 0 = 0: without this, 0 * -Inf would be NaN.
+        impossible = ops.logical_and(ops.equal(probabilities, 0), ops.isinf(log_p))
+        losses = -ops.sum(probabilities * ops.where(impossible, 0, log_p) * weights, -1)
+        return reduce_losses(losses, reduction, batch, losses.size)
 
     return _indexed(
         "cross_entropy",
@@ -118,18 +119,19 @@ def nll_loss(
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Array:
-    """The negative logarithm of the probability that was predicted for each target, in nats.
+    """The negative log of the predicted probability of each target, in nats.
 
         l_n = -w_{y_n} log p_{n y_n}
 
-    ``"mean"`` divides the sum by ``sum_n w_{y_n}`` over the targets that count; where no target
-    counts that is 0 / 0 = NaN. ``nll_loss(log_softmax(x), y)`` is ``cross_entropy(x, y)``.
+    ``"mean"`` divides the sum by ``sum_n w_{y_n}`` over the targets that are not ignored. If all
+    are ignored, this is 0 / 0 = NaN. ``nll_loss(log_softmax(x), y)`` equals
+    ``cross_entropy(x, y)``.
 
     Args:
         log_p: logarithms of probabilities, (N, C), (C,) or (N, C, d_1, ...).
         target: class indices from 0 to C - 1, of shape (N,), () or (N, d_1, ...).
-        weight: (C,) constants, a weight for each class; None is 1 for all.
-        ignore_index: targets of this index count for nothing.
+        weight: (C,) constants, a weight for each class; None means 1 for all.
+        ignore_index: targets with this index are ignored.
         reduction: "mean", "sum" or "none".
 
     Returns:
@@ -137,9 +139,9 @@ def nll_loss(
 
     Raises:
         IndexError: a class index is below 0 or not below C.
-        TypeError: targets that are no class indices, ``log_p`` that is not floats, or a weight
-            that requires grad.
-        ValueError: shapes that do not fit, or an unknown reduction.
+        TypeError: the targets are not integers, ``log_p`` is not floats, or the weight requires
+            grad.
+        ValueError: the shapes do not fit, or the reduction is unknown.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html
 
@@ -148,7 +150,7 @@ def nll_loss(
     array([0.2877, 0.6931])
     """
     where = "nll_loss"
-    known(reduction, where)
+    require_reduction(reduction, where)
     log_p, target = (
         x if isinstance(x, Value) else numeric(x, f"{where}: {name}")
         for name, x in (("log_p", log_p), ("target", target))
@@ -175,39 +177,39 @@ def _indexed(
     log_probabilities: Callable[[Array], Array] = lambda rows: rows,
     smoothing: float = 0.0,
 ) -> Array:
-    """The loss of predictions x for class indices; rows that do not count are never looked at."""
+    """The loss of predictions x for class indices. Ignored rows are removed and never read."""
     rows, classes = _rows(x), len(weights)
     if not isinstance(ids, ndarray):
-        return _of_traced_indices(
+        return _traced_loss(
             rows, ids, weights, ignore_index, reduction, batch, log_probabilities, smoothing
         )
-    counted = np.flatnonzero(ids != ignore_index)
-    ignored = len(ids) - len(counted)
+    kept = np.flatnonzero(ids != ignore_index)
+    ignored = len(ids) - len(kept)
     if ignored:
-        rows, ids = ops.getitem(rows, counted), ids[counted]
+        rows, ids = ops.getitem(rows, kept), ids[kept]
     if ids.size and (ids.min() < 0 or ids.max() >= classes):
         bad = ids.min() if ids.min() < 0 else ids.max()
         raise IndexError(
             f"{where}: expected class indices from 0 to {classes - 1}, or {ignore_index} "
             f"(ignored), got {bad}"
         )
-    losses = _smoothed(log_probabilities(rows), ids, weights, smoothing)
+    losses = _row_losses(log_probabilities(rows), ids, weights, smoothing)
     if ignored and reduction == "none":
-        losses = ops.place(losses, counted, (len(counted) + ignored,))
-    return reduced(losses, reduction, batch, float(weights[ids].sum(dtype=np.float64)))
+        losses = ops.place(losses, kept, (len(kept) + ignored,))
+    return reduce_losses(losses, reduction, batch, float(weights[ids].sum(dtype=np.float64)))
 
 
-def _smoothed(log_p: Array, ids: Array, weights: ndarray, smoothing: float) -> Array:
-    """The loss of each row of log-probabilities."""
-    found = ops.getitem(log_p, (np.arange(len(ids)), ids))
-    losses = ops.negative(ops.multiply(found, ops.getitem(weights, ids)))
+def _row_losses(log_p: Array, ids: Array, weights: ndarray, smoothing: float) -> Array:
+    """The loss of each row of log probabilities, with label smoothing."""
+    picked = ops.getitem(log_p, (np.arange(len(ids)), ids))
+    losses = ops.negative(ops.multiply(picked, ops.getitem(weights, ids)))
     if not smoothing:
         return losses
     spread = -ops.sum(log_p * weights, -1)
     return losses * (1 - smoothing) + spread * (smoothing / len(weights))
 
 
-def _of_traced_indices(
+def _traced_loss(
     rows: Array,
     ids: Array,
     weights: ndarray,
@@ -217,49 +219,49 @@ def _of_traced_indices(
     log_probabilities: Callable[[Array], Array],
     smoothing: float,
 ) -> Array:
-    """The same with the class indices of a step that is traced.
+    """The loss in a step that is traced, where the class indices have no numbers yet.
 
-    Their numbers are not known yet, so that rows to ignore are masked and not left out.
+    Which rows are ignored is not known, so they are masked instead of removed.
     """
-    ids = apply(_within, (ids,), {"n": len(weights), "but": ignore_index})
-    counts = ops.not_equal(ids, ignore_index)
-    ids = ops.where(counts, ids, 0)
-    rows = ops.where(ops.expand_dims(counts, -1), rows, 0)
-    losses = ops.where(counts, _smoothed(log_probabilities(rows), ids, weights, smoothing), 0)
+    ids = apply(_check_indices_at_run, (ids,), {"n": len(weights), "ignored": ignore_index})
+    kept = ops.not_equal(ids, ignore_index)
+    ids = ops.where(kept, ids, 0)
+    rows = ops.where(ops.expand_dims(kept, -1), rows, 0)
+    losses = ops.where(kept, _row_losses(log_probabilities(rows), ids, weights, smoothing), 0)
     if reduction != "mean":
-        return reduced(losses, reduction, batch, 1.0)
-    divisor = ops.sum(ops.where(counts, ops.getitem(weights, ids), 0))
+        return reduce_losses(losses, reduction, batch, 1.0)
+    divisor = ops.sum(ops.where(kept, ops.getitem(weights, ids), 0))
     mean = ops.sum(losses) / ops.where(ops.equal(divisor, 0), 1, divisor)
     return ops.where(ops.equal(divisor, 0), math.nan, mean)
 
 
-def _checked_indices(ids: ndarray, *, n: int, but: int) -> ndarray:
-    wrong = ids[((ids < 0) | (ids >= n)) & (ids != but)]
+def _checked_indices(ids: ndarray, *, n: int, ignored: int) -> ndarray:
+    wrong = ids[((ids < 0) | (ids >= n)) & (ids != ignored)]
     if wrong.size:
         raise IndexError(
-            f"expected class indices from 0 to {n - 1}, or {but} (ignored), got {wrong.min()}"
+            f"expected class indices from 0 to {n - 1}, or {ignored} (ignored), got {wrong.min()}"
         )
     return ids
 
 
-# The numbers of a traced step are looked at when it runs: by this, which hands them on.
-_within = Primitive(
+# In a traced step the indices are checked when it runs, by this operation. It returns them.
+_check_indices_at_run = Primitive(
     "cross_entropy",
     _checked_indices,
     None,
-    right=lambda ids, n, but: ops.logical_or(
-        ops.equal(ids, but), ops.logical_and(ops.greater_equal(ids, 0), ops.less(ids, n))
+    right=lambda ids, n, ignored: ops.logical_or(
+        ops.equal(ids, ignored), ops.logical_and(ops.greater_equal(ids, 0), ops.less(ids, n))
     ),
 )
 
 
 def _batch_of(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of predictions without the axis of the classes."""
+    """The shape of the predictions without the class axis."""
     return (*shape[:1], *shape[2:]) if len(shape) > 1 else ()
 
 
 def _rows(x: Array) -> Array:
-    """Classes on the last axis, everything else on the first: (N, C, d...) to (N d..., C)."""
+    """Move the classes to the last axis and merge the others: (N, C, d...) to (N d..., C)."""
     if x.ndim == 2:
         return x
     x = x if x.ndim == 1 else ops.moveaxis(x, 1, -1)
@@ -282,7 +284,7 @@ def _class_weights(where: str, weight: Array, classes: int, dtype: np.dtype[Any]
 def _class_indices(
     where: str, target: Array, shape: tuple[int, ...], batch: tuple[int, ...]
 ) -> Array:
-    """The indices as an array (n,); a Tensor where they are those of a step that is traced."""
+    """The indices as an array (n,); in a step that is traced, as a Tensor."""
     ids = target._array if isinstance(target, Value) else target
     if ids.dtype.kind == "b":
         raise TypeError(f"{where}: expected class indices (integers), got booleans")

@@ -1,4 +1,4 @@
-"""Connectionist temporal classification: targets without a word about when they come."""
+"""Connectionist temporal classification: a loss for targets whose times are unknown."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from numpy import ndarray
 
 from ... import graph, ops
 from ...graph import Array, Value
-from .reduction import known
+from ..checks import checked_lengths
+from .reduction import require_reduction
 
-#: Stands for log 0 among numbers that have gradients: no sum of exponentials notices it.
+#: Stands for log 0. It is finite, so gradients stay finite, and exp of it is 0.
 _NEVER = -1e30
 
 
@@ -24,28 +25,29 @@ def ctc_loss(
     reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> Array:
-    """Minus the log probability of all ways to say the targets within the given steps, in nats.
+    """The negative log probability of the targets, summed over all alignments, in nats.
 
         L = -log sum over paths of prod_t p_t(path_t)
 
-    A path says a symbol or the blank at every step; repeated symbols are one, then blanks are left
-    out, and what remains has to be the target. With l' the target with a blank before, between and
-    after its symbols, the sum over the paths to place s is
+    A path has a symbol or the blank at every time step. It spells a target: repeated symbols are
+    merged, then blanks are removed. Let l' be the target with a blank before, between and after its
+    symbols. The sum over the paths that end at place s of l' is
 
         alpha_t(s) = p_t(l'_s) (alpha_{t-1}(s) + alpha_{t-1}(s-1) + alpha_{t-1}(s-2))
 
-    the last one only if l'_s is no blank and is not l'_{s-2}.
+    The last term is there only if l'_s is not a blank and differs from l'_{s-2}.
 
     Args:
         log_probs: (T, N, C) log probabilities, as of ``log_softmax``; or (T, C) unbatched.
-        targets: (N, S) integers without the blank; or all targets one behind the other in one
-            array; (S,) unbatched.
-        input_lengths: (N,) how many of the T steps each sequence has.
-        target_lengths: (N,) how many symbols each target has.
-        blank: its class.
-        reduction: "none", "sum", or "mean": each loss by the length of its target, and the mean of
-            these over the batch.
-        zero_infinity: take a loss that is infinite, since no path is short enough, as 0.
+        targets: (N, S) integers without the blank; or all targets concatenated in one array;
+            (S,) unbatched.
+        input_lengths: (N,) integers from 1 to T, the number of time steps of each sequence.
+        target_lengths: (N,) integers, the number of symbols of each target.
+        blank: the class of the blank.
+        reduction: "none", "sum", or "mean", which divides each loss by the length of its target
+            and then takes the mean over the batch.
+        zero_infinity: replace an infinite loss by 0. A loss is infinite if its target needs more
+            time steps than there are.
 
     Returns:
         A scalar; (N,) for "none", a scalar if unbatched.
@@ -62,7 +64,7 @@ def ctc_loss(
     >>> float(ctc_loss(p, [[1]], [2], [1]).round(4))     # -log(0.6^2 + 2 * 0.6 * 0.4)
     0.1744
     """
-    known(reduction, "ctc_loss")
+    require_reduction(reduction, "ctc_loss")
     shape = ops.shape_of(log_probs)
     single = len(shape) == 2
     if single:
@@ -76,21 +78,22 @@ def ctc_loss(
     T, N, C = shape
     if not 0 <= blank < C:
         raise ValueError(f"ctc_loss: expected blank from 0 to {C - 1}, got {blank}")
-    steps = _lengths("input_lengths", input_lengths, N, T)
-    sizes = _lengths("target_lengths", target_lengths, N, None)
+    steps = _lengths("input_lengths", input_lengths, N, T, 1)
+    sizes = _lengths("target_lengths", target_lengths, N, None, 0)
     symbols = _rows(targets, sizes, N, C, blank)
     with_blanks = np.full((N, 2 * symbols.shape[1] + 1), blank)
     with_blanks[:, 1::2] = symbols
-    skips = np.zeros(with_blanks.shape, bool)  # where a path may come from two places before
+    skips = np.zeros(with_blanks.shape, bool)  # True where a path may come from s - 2
     skips[:, 2:] = (with_blanks[:, 2:] != blank) & (with_blanks[:, 2:] != with_blanks[:, :-2])
     emitted = ops.maximum(log_probs[:, np.arange(N)[:, None], with_blanks], _NEVER)
     alpha = _alphas(emitted, skips, steps)
     batch, ends = np.arange(N), 2 * sizes
     last = alpha[batch, ends]
+    # A path may end in the last blank or in the last symbol.
     before = ops.where(sizes > 0, alpha[batch, np.maximum(ends - 1, 0)], _NEVER)
     losses = ops.negative(ops.logsumexp(ops.stack([last, before]), axis=0))
-    found = losses._array if isinstance(losses, Value) else losses
-    impossible = found > -_NEVER / 2
+    numbers = losses._array if isinstance(losses, Value) else losses
+    impossible = numbers > -_NEVER / 2
     if impossible.any():
         losses = ops.where(impossible, 0.0 if zero_infinity else np.inf, losses)
     if reduction == "sum":
@@ -102,7 +105,7 @@ def ctc_loss(
 
 
 def _alphas(emitted: Array, skips: ndarray, steps: ndarray) -> Array:
-    """log alpha of each sequence at its last step, (N, 2S + 1)."""
+    """log alpha of each sequence at its last time step, (N, 2S + 1)."""
     T, _, L = ops.shape_of(emitted)
     first = np.arange(L) < 2
     alpha = ops.where(first, emitted[0], _NEVER)
@@ -112,42 +115,34 @@ def _alphas(emitted: Array, skips: ndarray, steps: ndarray) -> Array:
         two = ops.where(skips, two, _NEVER)
         new = ops.add(ops.logsumexp(ops.stack([alpha, one, two]), axis=0), emitted[t])
         new = ops.maximum(new, _NEVER)
-        going = (t < steps)[:, None]
-        alpha = new if going.all() else ops.where(going, new, alpha)
+        active = (t < steps)[:, None]
+        alpha = new if active.all() else ops.where(active, new, alpha)
     return alpha
 
 
-def _lengths(name: str, given: Any, N: int, most: int | None) -> ndarray:
-    found = graph.numbers(given, f"ctc_loss: {name}").reshape(-1)
-    if found.dtype.kind not in "iu" and found.size:
-        raise TypeError(f"ctc_loss: expected {name} of integers, got {found.dtype}")
-    found = found.astype(np.intp)
-    if len(found) != N:
-        raise ValueError(f"ctc_loss: expected {name} ({N},), got {found.shape}")
-    least = 0 if most is None else 1
-    if found.size and (found.min() < least or (most is not None and found.max() > most)):
-        bounds = f"of at least {least}" if most is None else f"from {least} to T = {most}"
-        raise ValueError(f"ctc_loss: expected {name} {bounds}, got {found.tolist()}")
-    return found
+def _lengths(name: str, lengths: Any, N: int, T: int | None, least: int) -> ndarray:
+    flat = graph.numbers(lengths, f"ctc_loss: {name}").reshape(-1)  # () if unbatched
+    checked: ndarray = checked_lengths("ctc_loss", flat, (N,), T, least=least, name=name)
+    return checked
 
 
 def _rows(targets: Any, sizes: ndarray, N: int, C: int, blank: int) -> ndarray:
-    """The targets as rows (N, S), with symbols that are never looked at behind their ends."""
-    given = graph.numbers(targets, "ctc_loss: targets")
-    if given.dtype.kind not in "iu" and given.size:
-        raise TypeError(f"ctc_loss: expected targets of integers, got {given.dtype}")
+    """The targets as rows (N, S), padded with blanks, which are never read."""
+    array = graph.numbers(targets, "ctc_loss: targets")
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(f"ctc_loss: expected targets of integers, got {array.dtype}")
     S = int(sizes.max(initial=0))
     rows = np.full((N, S), blank)
-    if given.ndim == 2 and len(given) == N and given.shape[1] >= S:
-        parts = [row[:size] for row, size in zip(given, sizes, strict=True)]
-    elif given.ndim == 1 and len(given) == sizes.sum():
-        parts = np.split(given, np.cumsum(sizes)[:-1])
-    elif given.ndim == 1 and N == 1 and len(given) >= S:
-        parts = [given[:S]]
+    if array.ndim == 2 and len(array) == N and array.shape[1] >= S:
+        parts = [row[:size] for row, size in zip(array, sizes, strict=True)]
+    elif array.ndim == 1 and len(array) == sizes.sum():
+        parts = np.split(array, np.cumsum(sizes)[:-1])
+    elif array.ndim == 1 and N == 1 and len(array) >= S:
+        parts = [array[:S]]
     else:
         raise ValueError(
-            f"ctc_loss: expected targets ({N}, at least {S}), or ({sizes.sum()},) one behind the "
-            f"other, got {given.shape}"
+            f"ctc_loss: expected targets ({N}, at least {S}), or ({sizes.sum()},) concatenated, "
+            f"got {array.shape}"
         )
     for row, part in zip(rows, parts, strict=True):
         if part.size and (part.min() < 0 or part.max() >= C or (part == blank).any()):

@@ -1,4 +1,4 @@
-"""The losses as modules, which keep their settings: for programs in PyTorch's manner."""
+"""The losses as modules that keep their settings, as in PyTorch."""
 
 from __future__ import annotations
 
@@ -13,22 +13,18 @@ from ..module import Module
 from .binary import binary_cross_entropy, binary_cross_entropy_with_logits
 from .classes import cross_entropy, nll_loss
 from .numbers import huber_loss, l1_loss, mse_loss
+from .reduction import require_reduction
 
 _T = TypeVar("_T", Tensor, ndarray)
 
 
 class _Loss(Module):
-    """A loss function with its settings; what it computes is in the function's docstring."""
+    """A loss function with its settings. The function's docstring says what it computes."""
 
     function: ClassVar[Callable[..., Any]]
 
     def __init__(self, **settings: Any):
-        reduction = settings["reduction"]
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(
-                f"{type(self).__name__}: expected reduction 'mean', 'sum' or 'none', got "
-                f"{reduction!r}"
-            )
+        require_reduction(settings["reduction"], type(self).__name__)
         self._settings = settings
 
     def forward(self, x: _T, y: Any) -> _T:
@@ -46,7 +42,7 @@ class CrossEntropyLoss(_Loss):
     or probabilities.
 
     Raises:
-        ValueError: an unknown reduction.
+        ValueError: the reduction is unknown.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html
 
@@ -78,7 +74,7 @@ class NLLLoss(_Loss):
     class indices.
 
     Raises:
-        ValueError: an unknown reduction.
+        ValueError: the reduction is unknown.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html
 
@@ -98,7 +94,7 @@ class BCELoss(_Loss):
     Calling it: ``loss = criterion(x, y)`` with probabilities and targets of one shape.
 
     Raises:
-        ValueError: an unknown reduction.
+        ValueError: the reduction is unknown.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BCELoss.html
 
@@ -118,7 +114,7 @@ class BCEWithLogitsLoss(_Loss):
     Calling it: ``loss = criterion(x, y)`` with logits and targets of one shape.
 
     Raises:
-        ValueError: an unknown reduction.
+        ValueError: the reduction is unknown.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html
 
@@ -138,7 +134,7 @@ class MSELoss(_Loss):
     Calling it: ``loss = criterion(x, y)`` with numbers and targets of one shape.
 
     Raises:
-        ValueError: an unknown reduction.
+        ValueError: the reduction is unknown.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MSELoss.html
 
@@ -158,7 +154,7 @@ class L1Loss(_Loss):
     Calling it: ``loss = criterion(x, y)`` with numbers and targets of one shape.
 
     Raises:
-        ValueError: an unknown reduction.
+        ValueError: the reduction is unknown.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.L1Loss.html
 
@@ -178,7 +174,7 @@ class HuberLoss(_Loss):
     Calling it: ``loss = criterion(x, y)`` with numbers and targets of one shape.
 
     Raises:
-        ValueError: an unknown reduction.
+        ValueError: the reduction is unknown.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.HuberLoss.html
 

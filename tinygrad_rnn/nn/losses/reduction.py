@@ -1,4 +1,4 @@
-"""What all losses share: two arrays that are compared, and one number made of many losses."""
+"""What all losses share: the checks of prediction and target, and the reduction."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from ... import ops
 from ...graph import Array, Value, describe, numeric
 
 
-def compared(x: Array, y: Array, where: str) -> tuple[Array, Array]:
-    """A prediction and its target, of one shape and dtype."""
+def checked_pair(x: Array, y: Array, where: str) -> tuple[Array, Array]:
+    """Check a prediction and its target, and give them one dtype.
+
+    Raises:
+        TypeError: x is not floats.
+        ValueError: the shapes differ.
+    """
     x, y = (
         a if isinstance(a, Value) else numeric(a, f"{where}: {name}")
         for name, a in (("x", x), ("y", y))
@@ -23,14 +28,14 @@ def compared(x: Array, y: Array, where: str) -> tuple[Array, Array]:
     return x, (y if y.dtype == x.dtype else ops.astype(y, x.dtype))
 
 
-def known(reduction: str, where: str) -> None:
-    """Refuse a reduction that is none."""
+def require_reduction(reduction: str, where: str) -> None:
+    """Refuse an unknown reduction."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"{where}: expected reduction 'mean', 'sum' or 'none', got {reduction!r}")
 
 
-def reduced(losses: Array, reduction: str, batch: tuple[int, ...], divisor: float) -> Array:
-    """One number made of the losses; or, for "none", the losses in the shape of the targets."""
+def reduce_losses(losses: Array, reduction: str, batch: tuple[int, ...], divisor: float) -> Array:
+    """Reduce the losses to their mean or sum; for "none", give them the shape of the targets."""
     if reduction == "none":
         return ops.reshape(losses, batch)
     total = ops.sum(losses)

@@ -1,8 +1,8 @@
-"""Sequences of several lengths in one array: padded at their ends, or packed without gaps.
+"""Sequences of different lengths in one array: padded at the end, or packed without padding.
 
-A padded batch is (T, N, ...), filled up behind each sequence's end. A packed one holds the same
-numbers without the filling: first step 0 of every sequence, then step 1 of those that have one,
-and so on, with the longest sequence first. Recurrent layers take either.
+A padded batch is (T, N, ...), with padding after the end of each sequence. A packed batch has the
+same numbers without padding: first step 0 of every sequence, then step 1 of every sequence that has
+one, and so on. The longest sequence comes first. Recurrent layers take both.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy import ndarray
 
 from ... import ops
 from ...graph import Array, Value
+from ..checks import checked_lengths
 
 
 class PackedSequence(NamedTuple):
@@ -22,11 +23,11 @@ class PackedSequence(NamedTuple):
 
     Attributes:
         data: (sum of all lengths, ...), step by step.
-        batch_sizes: (T,) integers, how many sequences have a step t.
-        sorted_indices: (N,), which sequence of the batch comes first, second, ... in ``data``;
-            None if they are in order.
-        unsorted_indices: (N,), where in ``data``'s order each sequence of the batch is; None
-            likewise.
+        batch_sizes: (T,) integers, the number of sequences that have a step t.
+        sorted_indices: (N,), the sequences of the batch in the order of ``data``; None if the
+            batch is already in this order.
+        unsorted_indices: (N,), the place of each sequence of the batch in the order of ``data``;
+            None if the batch is already in this order.
     """
 
     data: Array
@@ -36,7 +37,7 @@ class PackedSequence(NamedTuple):
 
     @property
     def lengths(self) -> ndarray:
-        """(N,), how long each sequence of the batch is."""
+        """(N,), the length of each sequence of the batch."""
         in_order = np.zeros(self.batch_sizes[0], np.intp)
         for size in self.batch_sizes:
             in_order[:size] += 1
@@ -52,19 +53,19 @@ def pad_sequence(
     padding_value: float = 0.0,
     padding_side: str = "right",
 ) -> Array:
-    """Sequences of several lengths as one array, filled up where they are shorter.
+    """Pad sequences of different lengths to one array.
 
     Args:
-        sequences: N arrays or Tensors (L_n, ...), alike but for their lengths.
+        sequences: N arrays or Tensors (L_n, ...), which differ only in their lengths.
         batch_first: whether the batch is the first axis.
-        padding_value: what to fill up with.
-        padding_side: "right" fills up behind the end, "left" before the beginning.
+        padding_value: the value of the padding.
+        padding_side: "right" pads after the end, "left" before the start.
 
     Returns:
-        (T, N, ...) or (N, T, ...), where T is the largest length.
+        (T, N, ...), or (N, T, ...) with ``batch_first``; T is the largest length.
 
     Raises:
-        ValueError: there are no sequences, or they differ otherwise.
+        ValueError: there are no sequences, or they differ in more than their lengths.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.rnn.pad_sequence.html
 
@@ -74,19 +75,19 @@ def pad_sequence(
     """
     if padding_side not in ("right", "left"):
         raise ValueError(f"pad_sequence: expected 'right' or 'left', got {padding_side!r}")
-    given = alike("pad_sequence", sequences)
-    T = max(len(x) for x in given)
+    arrays = checked_sequences("pad_sequence", sequences)
+    T = max(len(x) for x in arrays)
     padded = []
-    for x in given:
+    for x in arrays:
         missing = T - len(x)
-        around = (0, missing) if padding_side == "right" else (missing, 0)
-        widths = (around, *((0, 0),) * (x.ndim - 1))
+        before_after = (0, missing) if padding_side == "right" else (missing, 0)
+        widths = (before_after, *((0, 0),) * (x.ndim - 1))
         padded.append(ops.pad(x, widths, constant_values=padding_value) if missing else x)
     return ops.stack(padded, 0 if batch_first else 1)
 
 
 def unpad_sequence(padded: Array, lengths: Any, batch_first: bool = False) -> list[Array]:
-    """The sequences in a padded batch: the inverse of :func:`pad_sequence`.
+    """Take the sequences out of a padded batch: the inverse of :func:`pad_sequence`.
 
     Args:
         padded: (T, N, ...) or, with ``batch_first``, (N, T, ...).
@@ -97,14 +98,16 @@ def unpad_sequence(padded: Array, lengths: Any, batch_first: bool = False) -> li
         N arrays or Tensors (L_n, ...).
 
     Raises:
-        ValueError: lengths that do not fit.
+        ValueError: the lengths do not fit.
+        TypeError: the lengths are not integers.
 
     >>> [x.tolist() for x in unpad_sequence(np.array([[1, 4], [2, 0]]), [2, 1])]
     [[1, 2], [4]]
     """
     x: Any = padded if isinstance(padded, Value) else np.asarray(padded)
     x = x if batch_first else ops.swapaxes(x, 0, 1)
-    sizes = _lengths("unpad_sequence", lengths, x.shape[1], x.shape[0], least=0)
+    N, T = x.shape[:2]
+    sizes = checked_lengths("unpad_sequence", lengths, (N,), T, least=0)
     return [x[n, :size] for n, size in enumerate(sizes.tolist())]
 
 
@@ -114,7 +117,7 @@ def unpad_sequence(padded: Array, lengths: Any, batch_first: bool = False) -> li
 def pack_padded_sequence(
     input: Array, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
-    """A padded batch without its padding.
+    """Pack a padded batch: remove its padding.
 
     Args:
         input: (T, N, ...) or, with ``batch_first``, (N, T, ...).
@@ -123,7 +126,8 @@ def pack_padded_sequence(
         enforce_sorted: refuse lengths that are not in descending order; False sorts them.
 
     Raises:
-        ValueError: lengths that do not fit, or are not sorted.
+        ValueError: the lengths do not fit, or are not sorted.
+        TypeError: the lengths are not integers.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.rnn.pack_padded_sequence.html
 
@@ -134,7 +138,8 @@ def pack_padded_sequence(
     where = "pack_padded_sequence"
     x: Any = input if isinstance(input, Value) else np.asarray(input)
     x = ops.swapaxes(x, 0, 1) if batch_first else x
-    sizes = _lengths(where, lengths, x.shape[0], x.shape[1])
+    T, N = x.shape[:2]
+    sizes = checked_lengths(where, lengths, (N,), T)
     order = None
     if not enforce_sorted:
         order = np.argsort(-sizes, kind="stable")
@@ -155,16 +160,17 @@ def pad_packed_sequence(
     padding_value: float = 0.0,
     total_length: int | None = None,
 ) -> tuple[Array, ndarray]:
-    """A packed batch as a padded one: the inverse of :func:`pack_padded_sequence`.
+    """Pad a packed batch: the inverse of :func:`pack_padded_sequence`.
 
     Args:
-        sequence: what was packed.
-        batch_first: whether the batch is to be the first axis.
-        padding_value: what to fill up with.
-        total_length: T; None is the largest length.
+        sequence: a packed batch.
+        batch_first: whether the batch becomes the first axis.
+        padding_value: the value of the padding.
+        total_length: T; None means the largest length.
 
     Returns:
-        (T, N, ...) or (N, T, ...), and the lengths (N,), both in the batch's own order.
+        The padded batch, (T, N, ...) or (N, T, ...), and the lengths (N,). Both are in the original
+        order of the batch.
 
     Raises:
         ValueError: ``total_length`` is below the largest length.
@@ -181,39 +187,40 @@ def pad_packed_sequence(
         raise ValueError(
             f"pad_packed_sequence: expected total_length of at least {longest}, got {T}"
         )
-    places = np.full((T, N), -1, np.intp)
+    places = np.full((T, N), -1, np.intp)  # of each step in the packed data; -1 is padding
     starts = np.cumsum(batch_sizes) - batch_sizes
     for t, (start, size) in enumerate(zip(starts.tolist(), batch_sizes.tolist(), strict=True)):
         places[t, :size] = start + np.arange(size)
     if unsorted is not None:
         places = places[:, unsorted]
-    filled = (places >= 0).reshape(T, N, *(1,) * (data.ndim - 1))
+    real = (places >= 0).reshape(T, N, *(1,) * (data.ndim - 1))
     padded = ops.getitem(data, np.maximum(places, 0))
-    if not filled.all():
-        padded = ops.where(filled, padded, np.asarray(padding_value, data.dtype))
+    if not real.all():
+        padded = ops.where(real, padded, np.asarray(padding_value, data.dtype))
     return (ops.swapaxes(padded, 0, 1) if batch_first else padded), sequence.lengths
 
 
 def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> PackedSequence:
-    """Sequences of several lengths as a packed batch.
+    """Pack sequences of different lengths.
 
     Args:
-        sequences: N arrays or Tensors (L_n, ...), alike but for their lengths.
+        sequences: N arrays or Tensors (L_n, ...), which differ only in their lengths.
         enforce_sorted: refuse lengths that are not in descending order; False sorts them.
 
     Raises:
-        ValueError: there are no sequences, they differ otherwise, or are not sorted.
+        ValueError: there are no sequences, they differ in more than their lengths, or are not
+            sorted.
 
     >>> pack_sequence([[1, 2, 3], [4]]).data
     array([1, 4, 2, 3])
     """
-    given = alike("pack_sequence", sequences)
-    lengths = [len(x) for x in given]
-    return pack_padded_sequence(pad_sequence(given), lengths, enforce_sorted=enforce_sorted)
+    arrays = checked_sequences("pack_sequence", sequences)
+    lengths = [len(x) for x in arrays]
+    return pack_padded_sequence(pad_sequence(arrays), lengths, enforce_sorted=enforce_sorted)
 
 
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Array]:
-    """The sequences in a packed batch: the inverse of :func:`pack_sequence`.
+    """Take the sequences out of a packed batch: the inverse of :func:`pack_sequence`.
 
     >>> [x.tolist() for x in unpack_sequence(pack_sequence([[1, 2, 3], [4]]))]
     [[1, 2, 3], [4]]
@@ -223,45 +230,30 @@ def unpack_sequence(packed_sequences: PackedSequence) -> list[Array]:
 
 
 def packed_like(packed: PackedSequence, padded: Array) -> PackedSequence:
-    """A padded batch (T, N, ...) packed as another one of the same lengths is."""
+    """Pack a padded batch (T, N, ...) in the same way as a packed batch of the same lengths."""
     data = _gathered(padded, packed.batch_sizes, packed.sorted_indices)
     return packed._replace(data=data)
 
 
 def _gathered(x: Array, batch_sizes: ndarray, order: ndarray | None) -> Array:
-    """The steps (t, n) that exist, one after the other."""
+    """The steps (t, n) that exist, in the order of packed data."""
     t = np.repeat(np.arange(len(batch_sizes)), batch_sizes)
     n = np.concatenate([np.arange(size) for size in batch_sizes.tolist()])
     return ops.getitem(x, (t, n if order is None else order[n]))
 
 
-def alike(where: str, sequences: Sequence[Any]) -> list[Array]:
-    """Arrays or Tensors that differ in nothing but the length of their first axis."""
-    given: list[Any] = [x if isinstance(x, Value) else np.asarray(x) for x in sequences]
-    if not given:
+def checked_sequences(where: str, sequences: Sequence[Any]) -> list[Array]:
+    """The sequences as arrays or Tensors. They may differ only in the length of axis 0."""
+    arrays: list[Any] = [x if isinstance(x, Value) else np.asarray(x) for x in sequences]
+    if not arrays:
         raise ValueError(f"{where}: expected at least one sequence, got none")
-    for n, x in enumerate(given):
-        if x.ndim < 1 or x.shape[1:] != given[0].shape[1:]:
+    for n, x in enumerate(arrays):
+        if x.ndim < 1 or x.shape[1:] != arrays[0].shape[1:]:
             raise ValueError(
-                f"{where}: expected sequences (L, ...) alike but for L, got {given[0].shape} and, "
-                f"as sequence {n}, {x.shape}"
+                f"{where}: expected sequences (L, ...) that differ only in L, got "
+                f"{arrays[0].shape} and, as sequence {n}, {x.shape}"
             )
-    return given
-
-
-def _lengths(where: str, lengths: Any, T: int, N: int, least: int = 1) -> ndarray:
-    sizes = np.asarray(lengths._array if isinstance(lengths, Value) else lengths)
-    if sizes.shape != (N,) or (sizes.dtype.kind not in "iu" and N):
-        raise ValueError(
-            f"{where}: expected {N} integers as lengths, got {sizes.dtype} {sizes.shape}"
-        )
-    wrong = np.flatnonzero((sizes < least) | (sizes > T))
-    if wrong.size:
-        raise ValueError(
-            f"{where}: expected lengths from {least} to T = {T}, got {sizes[wrong[0]]} for "
-            f"sequence {wrong[0]}"
-        )
-    return sizes.astype(np.intp)
+    return arrays
 
 
 __all__ = [
