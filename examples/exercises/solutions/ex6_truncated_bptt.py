@@ -37,7 +37,7 @@ def backward(dout, cache):
         dWh += hs[t].T @ da
         db += da.sum(axis=0)
         is_border = t % K == 0 and t > 0  # gap: True where a new window begins at t, but not at 0
-        dh_next = np.zeros_like(dh) if is_border else da @ Wh.T  # gap: the gradient of h_{t-1} from this step
+        dh_next = np.zeros_like(dh) if is_border else da @ Wh.T  # gap: the gradient of h_{t-1}
     return dx, dh_next, dWx, dWh, db
 
 
