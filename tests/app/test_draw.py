@@ -96,7 +96,7 @@ def test_bad_usage_is_one_line(checkpoint: Path, tmp_path: Path, capsys: Any) ->
         (["--text", "abc"], "--text and --target need a CHECKPOINT.npz"),
         (["--target", "a"], "--text and --target need a CHECKPOINT.npz"),
         ([checkpoint], "--text: expected something"),
-        ([checkpoint, "--cell", "rnn", "--text", "a"], "--cell draws a fresh net"),
+        ([checkpoint, "--cell", "rnn", "--text", "a"], "--cell draws a new net"),
         ([checkpoint, "--text", "the CAT"], "--text has characters .* not: 'C', 'A', 'T'"),
         ([checkpoint, "--text", "a", "--target", "Q"], "--target has characters"),
         ([checkpoint, "--text", "a", "--target", "at"], "expected one symbol, 'at' has 2"),

@@ -66,7 +66,7 @@ def test_names_and_keywords() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"names": ["a", "a"]}, "'a' stands twice"),
+        ({"names": ["a", "a"]}, "'a' occurs twice"),
         ({"names": ["a", "b"]}, "names for 3 outputs, got 1"),
         ({"names": []}, "names for 1 inputs, got 0"),
         ({"dynamic_axes": {"x": [0]}}, "'x', which is no input; there are ids"),

@@ -1,5 +1,6 @@
 """The command line: one module for each command of ``python -m tinygrad_rnn``.
 
-A command is a module with ``add_arguments(parser)`` and ``main(args) -> exit code``, named after
-the command. ``command_line`` parses, calls it and reports what went wrong.
+The module of a command has the command's name, and ``add_arguments(parser)`` and ``main(args)``,
+which returns the exit code. ``command_line`` parses the arguments, calls ``main``, and reports
+errors.
 """

@@ -1,4 +1,4 @@
-"""What the commands share: kinds of arguments, standard input, and the error of a bad request."""
+"""Helpers of all commands: types of arguments, standard input, and the error for a bad request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: What stands for standard input or output in the place of a file's name.
+#: Stands for standard input or output instead of a file's name.
 STANDARD = Path("-")
 
 
@@ -27,15 +27,15 @@ class Unusable(ValueError):
 class Number:
     """The type of an argument that is a number within bounds.
 
-    Called with text, it gives the number, as argparse wants it; :meth:`check` looks at a number
-    that a program has passed.
+    A call converts text to the number, as argparse needs it. :meth:`check` checks a number that a
+    program has passed.
 
     Args:
-        least: the least.
-        most: the largest; inf for no bound.
+        least: the smallest value.
+        most: the largest value; inf for no bound.
         above: whether ``least`` itself is too small.
-        integer: whether it has to be whole.
-        infinite: whether infinity is one.
+        integer: whether it has to be a whole number.
+        infinite: whether infinity is allowed.
     """
 
     least: float
@@ -57,11 +57,11 @@ class Number:
         """Refuse a number out of bounds.
 
         Raises:
-            TypeError: it is no number, or not a whole one where it has to be.
-            ValueError: it is out of bounds.
+            TypeError: the value is not a number, or not a whole number if it has to be one.
+            ValueError: the value is out of bounds.
         """
         kinds: Any = int if self.integer else (int, float)
-        # NumPy's numbers are accepted by what they convert to.
+        # NumPy's numbers count as the Python numbers that they convert to.
         plain = value.item() if hasattr(value, "item") else value
         if isinstance(plain, bool) or not isinstance(plain, kinds):
             raise TypeError(f"{name}: expected {self}, got {value!r}")
@@ -94,7 +94,7 @@ def number(
 
 
 def words_given(text: str) -> str:
-    """The type of an argument that is text: UTF-8, whatever the system takes arguments to be."""
+    """The type of an argument that is text. It is read as UTF-8, whatever the system's encoding."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -114,21 +114,21 @@ def _encoding(name: str) -> str:
 
 
 def add_encoding(parser: Any) -> None:
-    """The option ``--encoding`` of every command that reads text."""
+    """Add the option ``--encoding``, which every command that reads text has."""
     parser.add_argument(
         "--encoding",
         type=_encoding,
         metavar="NAME",
-        help="of the text that is read, such as utf-16 or cp949 (default: utf-8)",
+        help="encoding of the text, such as utf-16 or cp949 (default: utf-8)",
     )
 
 
 def read_input(path: Path, encoding: str | None) -> str:
-    """The text of a file, or of standard input for ``-``.
+    """Read the text of a file, or of standard input for ``-``.
 
     Raises:
-        OSError: it cannot be read.
-        Unusable: it is not text in this encoding.
+        OSError: the file cannot be read.
+        Unusable: the content is not text in this encoding.
     """
     from ..text.vocabulary import decoded
 
@@ -139,24 +139,24 @@ def read_input(path: Path, encoding: str | None) -> str:
         raise Unusable(str(error)) from None
 
 
-def text_option(given: str | None, encoding: str | None) -> str | None:
-    """The text of an option: what was given, or standard input for ``-``, less its last newline.
+def text_option(value: str | None, encoding: str | None) -> str | None:
+    """Return the text of an option; ``-`` reads standard input, without its last newline.
 
     Raises:
-        Unusable: there is an encoding, and no standard input to be in it.
+        Unusable: an encoding was passed, but nothing is read from standard input.
     """
-    if given == str(STANDARD):
+    if value == str(STANDARD):
         return read_input(STANDARD, encoding).removesuffix("\n")
     if encoding is not None:
         raise Unusable("--encoding is that of standard input, and nothing is read from there")
-    return given
+    return value
 
 
 def standard_input() -> bytes:
-    """Everything on standard input.
+    """Read everything from standard input.
 
     Raises:
-        Unusable: it is closed.
+        Unusable: standard input is closed.
     """
     if sys.stdin is None:
         raise Unusable("standard input is closed")
@@ -165,25 +165,25 @@ def standard_input() -> bytes:
 
 
 def shown(path: Path) -> str:
-    """How messages name a file."""
+    """Return the name of a file for messages."""
     return "standard input" if path == STANDARD else str(path)
 
 
 def give_up(stream: Any) -> None:
-    """Send what is still to be written to a stream, at Python's exit for one, to nowhere.
+    """Discard everything that is still to be written to a stream.
 
-    For a terminal that is gone, a pipe that nobody reads, a disk that is full: without it, Python
-    would try again when it exits, and fail.
+    This is for a closed terminal, a pipe without a reader, or a full disk. Otherwise Python would
+    try to write again when it exits, and fail.
     """
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-# ── requests that make no sense ──────────────────────────────────────────────────────────
+# ── refused requests ─────────────────────────────────────────────────────────────────────
 
 
 def option(name: str) -> str:
-    """An option as it is typed: ``--top-k`` for ``top_k``."""
+    """Return an option as users type it: ``--top-k`` for ``top_k``."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -191,31 +191,32 @@ def refuse_given(args: argparse.Namespace, names: Iterable[str], reason: str) ->
     """Refuse options that would have no effect.
 
     Args:
-        args: options that were not given are None, False or missing.
+        args: the parsed arguments. An option that was not passed is None, False or missing.
         names: the options.
         reason: why they have no effect.
 
     Raises:
-        Unusable: one of them was given.
+        Unusable: one of the options was passed.
     """
     values = {name: getattr(args, name, None) for name in names}
-    given = [option(name) for name, x in values.items() if x is not None and x is not False]
-    if given:
-        have = "has" if len(given) == 1 else "have"
-        raise Unusable(f"{', '.join(given)} {have} no effect {reason}")
+    passed = [option(name) for name, x in values.items() if x is not None and x is not False]
+    if passed:
+        have = "has" if len(passed) == 1 else "have"
+        raise Unusable(f"{', '.join(passed)} {have} no effect {reason}")
 
 
 def refuse_if_too_large(size: int, what: str) -> None:
-    """Refuse what cannot fit into this machine's memory.
+    """Refuse a request that needs more memory than this machine has.
 
-    Allocating it may well succeed, and the system then kills the process when it is used.
+    The allocation itself often succeeds; the system kills the process later, when it uses the
+    memory.
 
     Args:
-        size: in bytes, at least.
-        what: what takes so much.
+        size: a lower bound of the memory in bytes.
+        what: the thing that needs it, for the message.
 
     Raises:
-        Unusable: it is more than the machine has.
+        Unusable: the machine has less memory.
     """
     available = _memory()
     if size > available:
@@ -226,7 +227,7 @@ def refuse_if_too_large(size: int, what: str) -> None:
 
 
 def _memory() -> int:
-    """This machine's memory in bytes; where it cannot be told, what a pointer can address."""
+    """Return this machine's memory in bytes, or 2^47 (the address space) if it is unknown."""
     sizes = [2**47]
     with suppress(AttributeError, ValueError, OSError):
         sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

@@ -1,4 +1,4 @@
-"""Checkpoints of ``train``: reading them, and the trained model in them."""
+"""Reading the checkpoints of ``train``, and the trained model in a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ KIND = "tinygrad_rnn language model"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What ``train`` wrote; ``-`` reads it from standard input.
+    """Read a checkpoint of ``train``; ``-`` reads standard input.
 
     Raises:
         OSError: the file cannot be read.
-        Unusable: it is something else, or damaged.
+        Unusable: the file is not a checkpoint, or damaged.
     """
     try:
         if path == STANDARD:
@@ -42,7 +42,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_model(checkpoint: str | os.PathLike[str]) -> tuple[LanguageModel, Vocabulary]:
-    """The model and the vocabulary in a checkpoint that ``train`` wrote.
+    """Load the model and the vocabulary from a checkpoint of ``train``.
 
     Args:
         checkpoint: the path of the ``.npz`` file.
@@ -52,7 +52,7 @@ def load_model(checkpoint: str | os.PathLike[str]) -> tuple[LanguageModel, Vocab
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no checkpoint, or damaged, or holds parameters that are not finite.
+        ValueError: the file is not a checkpoint, is damaged, or has a parameter that is not finite.
 
     >>> import os, tempfile
     >>> import tinygrad_rnn as tg
@@ -80,7 +80,7 @@ def load_model(checkpoint: str | os.PathLike[str]) -> tuple[LanguageModel, Vocab
 
 @contextmanager
 def blamed_on(path: Path) -> Iterator[None]:
-    """What goes wrong with the contents of a checkpoint is said to be the checkpoint's fault."""
+    """Turn errors from the contents of a checkpoint into an error that names the checkpoint."""
     try:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -88,18 +88,19 @@ def blamed_on(path: Path) -> Iterator[None]:
 
 
 def known(name: str, text: str, vocabulary: Vocabulary) -> str:
-    """A text as the model knows its symbols: as given, or with its accents composed otherwise.
+    """Return a text in a form whose symbols the model knows.
 
-    The same letter may be one code point or several: a file from macOS may hold the one, and a
-    keyboard give the other.
+    A letter with an accent may be one code point or several. A file from macOS may have the one
+    form, and a keyboard the other. So this tries the text as it is and both normal forms.
 
     Args:
-        name: the option that it comes from.
-        text: what was given.
-        vocabulary: the model's.
+        name: the option that the text comes from.
+        text: the text.
+        vocabulary: the vocabulary of the model.
 
     Raises:
-        Unusable: the text is empty, or has what the model does not know; the message lists it.
+        Unusable: the text is empty, or the model does not know some of its symbols; the message
+            lists them.
     """
     if not text:
         raise Unusable(f"{name}: expected some text, got an empty one")
@@ -107,7 +108,7 @@ def known(name: str, text: str, vocabulary: Vocabulary) -> str:
         [text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))]
     ):
         if vocabulary.words and not vocabulary.missing(f" {candidate}"):
-            return f" {candidate}"  # words mostly come with the space before them
+            return f" {candidate}"  # most words of the vocabulary begin with a space
         if not vocabulary.missing(candidate):
             return candidate
     missing = vocabulary.missing(text)

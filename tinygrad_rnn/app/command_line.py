@@ -1,7 +1,7 @@
 """The command line: ``python -m tinygrad_rnn COMMAND``; ``--help`` lists the commands.
 
-A command's module is imported only when the command is asked for. Errors of usage and of files are
-one line on standard error and exit code 2; Ctrl-C is 130.
+A command's module is imported only when the command runs. Errors of usage and of files print one
+line on standard error and exit with code 2. Ctrl-C exits with code 130.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .. import __version__
 from .arguments import Unusable, give_up
 
 PROGRAM = "python -m tinygrad_rnn"
-#: The name of each command and what it does.
+#: The name and the summary of each command.
 COMMANDS = {
     "demo": "train an LSTM on the Python manual, and draw its unrolled graph",
     "train": "train a language model on a text of your own",
@@ -41,11 +41,11 @@ def _module(command: str) -> Any:
 
 
 def _parser(command: str | None) -> argparse.ArgumentParser:
-    """The parser of everything; only the chosen command's module is imported."""
+    """Return the parser of all commands, with the options of one command."""
     parser = _Parser(
         prog=PROGRAM,
         description="Understand, check and run recurrent networks.",
-        epilog=f"{PROGRAM} COMMAND --help tells more about each.",
+        epilog=f"{PROGRAM} COMMAND --help explains each command.",
     )
     parser.add_argument("--version", action="version", version=f"tinygrad_rnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -59,10 +59,10 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code.
+    """Run the command line and return the exit code.
 
     Args:
-        argv: the arguments; those of the process if left out.
+        argv: the arguments (default: those of the process).
 
     Raises:
         SystemExit: after ``--help`` (code 0) and for bad usage (code 2), as argparse does.
@@ -84,7 +84,7 @@ def _called(args: argparse.Namespace) -> int:
         _complain("interrupted")
         return 130
     except BrokenPipeError:
-        # The reader of a pipe went away (`| head`): nothing is wrong, and nothing is left to say.
+        # The reader of a pipe ended (`| head`). That is no error.
         give_up(sys.stdout)
         return 0
     except MemoryError as error:
@@ -98,7 +98,7 @@ def _called(args: argparse.Namespace) -> int:
 
 def _one_line(error: OSError | Unusable) -> str:
     if isinstance(error, OSError) and error.strerror is not None:
-        if error.filename is None:  # whatever has a name was opened by it
+        if error.filename is None:  # files are opened by name, so this is standard output
             return f"standard output: {error.strerror}"
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return str(error)
@@ -107,7 +107,7 @@ def _one_line(error: OSError | Unusable) -> str:
 def _complain(line: str) -> None:
     try:
         print(line, file=sys.stderr)
-    except OSError:  # nothing is left to say it with
+    except OSError:  # standard error is closed, too
         give_up(sys.stderr)
 
 
@@ -121,7 +121,7 @@ def _silence_if_full() -> None:
 
 @contextmanager
 def _tolerant(*streams: Any) -> Iterator[None]:
-    """What an output's encoding lacks is written as ``?``, or escaped, and raises nothing."""
+    """Write ``?`` or an escape for characters that an output's encoding does not have."""
     before = [(s, s.errors) for s in streams if isinstance(s, io.TextIOWrapper)]
     for stream, errors in before:
         if errors in ("strict", "surrogateescape"):
@@ -135,16 +135,16 @@ def _tolerant(*streams: Any) -> Iterator[None]:
 
 
 def _with_one_blas_thread() -> None:
-    """Start over with OpenBLAS's threads switched off, unless the user has set them.
+    """Start the process again with one OpenBLAS thread, unless the user has set the number.
 
-    Small matrices gain nothing from a second thread, and lose a factor of ten where somebody else
-    uses the core; and with one thread the same seed gives the same bits on every number of cores.
-    It has to be set before NumPy is loaded, which is over by the time this module runs.
+    Small matrices gain nothing from a second thread. On a busy machine they become ten times
+    slower. And with one thread the same seed gives the same bits on any number of cores. The
+    variable has to be set before NumPy is loaded, but at this point NumPy is loaded already.
     """
     variable = "OPENBLAS_NUM_THREADS"
     # Restart only a process that was started as `python -m tinygrad_rnn`.
     package = __package__.partition(".")[0]
-    as_usual = sys.orig_argv[1:3] == ["-m", package]
-    if os.name == "posix" and as_usual and variable not in os.environ:
+    run_as_module = sys.orig_argv[1:3] == ["-m", package]
+    if os.name == "posix" and run_as_module and variable not in os.environ:
         os.environ[variable] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,4 +1,4 @@
-"""A text as ids, cut into what is trained on and what is measured on."""
+"""A text as ids, split into a training part and a held-out part."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .settings import MOST_HELD_OUT, UNKNOWN
 
 
 class Corpus:
-    """A text as ids, cut into what is trained on and what is measured on.
+    """A text as ids, split into a training part and a held-out part.
 
     Args:
         text: the text.
-        path: where it came from, for messages.
+        path: the file that it came from, for messages.
         settings: ``words``, ``vocabulary``, ``held_out``, ``batch`` and ``bptt``.
 
     Attributes:
-        vocabulary: of the whole text; of words the most frequent ones of the training part.
-        training: Streams.
-        test: Streams, or None where nothing is held out.
+        vocabulary: all characters of the text, or the most frequent words of the training part.
+        training: the Streams of the training part.
+        test: the Streams of the held-out part, or None if nothing is held out.
         digest: a hash of the text.
 
     Raises:

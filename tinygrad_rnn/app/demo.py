@@ -1,12 +1,12 @@
-"""The whole road in half a minute: real text, an LSTM that learns it, a picture of what it did.
+"""``python -m tinygrad_rnn demo``: train an LSTM on real text in half a minute, and draw it.
 
-Trains a character-level LSTM with truncated BPTT on the Python manual that ships with CPython,
-prints its held-out bits per character beside those of the unigram, bigram and trigram models, a
-sample of what it writes before and after, and draws the graph of one truncated window, with the
-gradients that flow back through it.
+The demo trains a character-level LSTM with truncated BPTT on the Python manual, which ships with
+CPython. It prints the held-out bits per character, next to those of unigram, bigram and trigram
+models. It prints a text that the model writes before and after the training. At last it draws the
+graph of a short window, with the gradients that flow back through it.
 
-Runs with the same seed and the same number of steps give the same numbers: the schedule counts
-steps and looks at no clock.
+Runs with the same seed and the same number of steps give the same numbers: the learning rate
+depends on the step and not on the time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PROMPT = "The "
 SAMPLE = 280
 FILES = ("bptt.dot", "bptt.svg")
 KIND = "drawn window"
-DRAWN = "Python"  # the window that is drawn: five steps, each predicts the next character
+DRAWN = "Python"  # the window to draw: five steps, each predicts the next character
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,19 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--steps", type=whole(1), default=STEPS, help="training steps (default: %(default)s)"
     )
     parser.add_argument(
-        "--seed", type=whole(0), default=0, help="of all random numbers (default: %(default)s)"
+        "--seed", type=whole(0), default=0, help="for all random numbers (default: %(default)s)"
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path(),
         metavar="DIR",
-        help="where to write bptt.svg and bptt.dot (default: here)",
+        help="where to write bptt.svg and bptt.dot (default: the current folder)",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="write over files of these names, whatever made them",
+        help="replace existing files of these names, whoever made them",
     )
 
 
@@ -114,7 +114,7 @@ def main(args: argparse.Namespace) -> int:
     print(
         f"wrote     {' and '.join(map(str, wrote))}: {len(DRAWN) - 1} steps of the trained model,"
     )
-    print("          forward along the arrows, coloured by the norm of the gradient that came back")
+    print("          the arrows show the forward pass, their colours the norm of the gradient")
     commands = {
         f"demo --steps {4 * args.steps}": "trains four times as long",
         "check": "checks every derivative",
@@ -122,17 +122,17 @@ def main(args: argparse.Namespace) -> int:
     print("next")
     for command, purpose in commands.items():
         print(f"          python -m tinygrad_rnn {command:<18}{purpose}")
-    print(f"          {Path(__file__)}, where this came from, is a training loop to start from")
+    print(f"          {Path(__file__)} is the code of this demo, to start from")
     return 0
 
 
 def train(model: LanguageModel, windows: Streams, steps: int) -> None:
-    """Truncated BPTT by Adam, with a learning rate that falls linearly to 0.
+    """Train by truncated BPTT with Adam; the learning rate falls linearly to 0.
 
     Args:
-        model: its parameters are trained in place.
+        model: trained in place.
         windows: the text.
-        steps: how many windows to train on, in turns.
+        steps: the number of steps, one window each.
     """
     optimizer = optim.Adam(model.parameters(), lr=LEARNING_RATE)
 
@@ -158,7 +158,7 @@ def draw_window(model: LanguageModel, ids: ndarray, directory: Path) -> list[Pat
     """Draw the graph of predicting ``ids[1:]`` from ``ids[:-1]``, with its gradients.
 
     Returns:
-        The files written: bptt.dot, and bptt.svg where something can render it.
+        The paths of the new files: bptt.dot, and bptt.svg if a renderer is installed.
     """
     from ..viz import draw
 

@@ -1,7 +1,7 @@
-"""``python -m tinygrad_rnn draw``: pictures of a recurrent net, fresh or trained.
+"""``python -m tinygrad_rnn draw``: pictures of a new net or of a trained model.
 
-Of a fresh one it takes some steps of random input; of a model that ``train`` made, a text, and
-what is differentiated is the logit of the symbol that follows it.
+A new net runs over some steps of random input, and the loss is the mean square of its last output.
+A model of ``train`` reads a text, and the picture shows the gradient of the next symbol's logit.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .checkpoints import known, load_model
 from .outputs import died
 
 CELLS: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-#: Of a fresh net: what ``--help`` calls the number, its default, and what it is.
+#: The sizes of a new net: the name in ``--help``, the default, and the meaning.
 SIZES = {
     "steps": ("T", 6, "time steps"),
     "hidden": ("H", 8, "units in a layer"),
@@ -49,31 +49,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         metavar="CHECKPOINT.npz",
-        help="what 'train' wrote (- reads standard input); left out, a fresh net with random "
-        "numbers is drawn",
+        help="a checkpoint of 'train' (- reads standard input); without it, a new net with random "
+        "weights is drawn",
     )
     trained = parser.add_argument_group("a trained model")
     trained.add_argument(
         "--text",
         type=words_given,
-        help="what it reads, a time step for each symbol; - reads standard input",
+        help="the text to read, one time step for each symbol; - reads standard input",
     )
     trained.add_argument(
         "--target",
         type=words_given,
         metavar="SYMBOL",
-        help="after the text: the gradient is that of this symbol's logit (default: the likeliest)",
+        help="show the gradient of this symbol's logit after the text (default: the likeliest)",
     )
     add_encoding(trained)
 
-    fresh = parser.add_argument_group("a fresh net")
+    fresh = parser.add_argument_group("a new net")
     fresh.add_argument("--cell", choices=tuple(CELLS), help="recurrent cell (default: lstm)")
     for name, (metavar, usual, meaning) in SIZES.items():
         fresh.add_argument(
             f"--{name}", type=whole(1), metavar=metavar, help=f"{meaning} (default: {usual})"
         )
-    fresh.add_argument("--bidirectional", action="store_true", help="a second direction")
-    fresh.add_argument("--seed", type=whole(0), help="of the random numbers (default: 0)")
+    fresh.add_argument("--bidirectional", action="store_true", help="with a second direction")
+    fresh.add_argument("--seed", type=whole(0), help="for the random numbers (default: 0)")
 
     picture = parser.add_argument_group("picture")
     picture.add_argument(
@@ -81,8 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="its suffix is the format: .svg, .dot, .png, .pdf, .tex, ... of the graph, .svg, "
-        ".html, .png, .pdf, .gif, .tex or .tikz of the gradient flow; - writes to standard output "
+        help="the suffix is the format: .svg, .dot, .png, .pdf, .tex, ... for the graph; .svg, "
+        ".html, .png, .pdf, .gif, .tex or .tikz for the gradient flow; - writes to standard output "
         "(default: lstm.svg, named after the "
         "cell, or CHECKPOINT-graph.svg, CHECKPOINT-flow.svg)",
     )
@@ -90,47 +90,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", metavar="SUFFIX", help="the format on standard output (default: svg)"
     )
     picture.add_argument(
-        "--overwrite", action="store_true", help="write over any file, whatever made it"
+        "--overwrite", action="store_true", help="replace an existing file, whoever made it"
     )
     picture.add_argument(
         "--flow",
         action="store_true",
-        help="the gradient on its way back through time, in the place of the graph; .html always "
-        "is",
+        help="draw the gradient flow back through time instead of the graph; .html always is a "
+        "gradient flow",
     )
     picture.add_argument(
         "--detail",
         choices=("op", "cell", "layer"),
-        help="of the graph: a box for every operation, time step or layer (default: op)",
+        help="graph: one box for every operation, time step or layer (default: op)",
     )
-    picture.add_argument("--values", action="store_true", help="write small arrays into the graph")
+    picture.add_argument("--values", action="store_true", help="graph: show small arrays")
     picture.add_argument(
-        "--grads", action="store_true", help="colour the graph by the gradient that came back"
+        "--grads", action="store_true", help="graph: colour the edges by their gradients"
     )
     picture.add_argument(
-        "--max-steps", type=whole(2), metavar="K", help="of the graph: show only so many steps"
+        "--max-steps", type=whole(2), metavar="K", help="graph: show only K time steps"
     )
     picture.add_argument(
         "--theme",
         choices=("light", "dark", "auto"),
-        help="its colours; auto follows the system of whoever looks (default: light; auto in a "
-        "page)",
+        help="the colours; auto follows the reader's system (default: light; auto in a page)",
     )
     picture.add_argument(
         "--fit",
         type=whole(300),
         metavar="WIDTH",
-        help="break what is longer than so many pixels into lines",
+        help="break a picture that is wider than so many pixels into lines",
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Draw, and say what was written.
+    """Draw, and print the name of the new file.
 
     Raises:
-        Unusable: options have no effect or do not go together, there is no such format, nothing
-            that renders it, or the checkpoint is none.
-        OSError: a file cannot be read or written, or is not one that this command made.
+        Unusable: options have no effect or exclude each other, there is no such format or no
+            renderer for it, or the file is not a checkpoint.
+        OSError: a file cannot be read or written.
     """
     if args.format is not None and args.out != STANDARD:
         raise Unusable("--format is that of standard output, -o -; a file has its suffix")
@@ -177,7 +176,7 @@ def _usual_name(args: argparse.Namespace) -> Path:
 
 
 def _fresh(args: argparse.Namespace) -> Value:
-    """The mean square of the last output of a new net."""
+    """Return the mean square of the last output of a new net."""
     if args.text is not None or args.target is not None:
         raise Unusable("--text and --target need a CHECKPOINT.npz, a model that 'train' made")
     refuse_given(args, ("encoding",), "without --text")
@@ -194,10 +193,10 @@ def _fresh(args: argparse.Namespace) -> Value:
 
 
 def _trained(args: argparse.Namespace) -> tuple[Value, list[str]]:
-    """The logit of what follows a text, and the text's symbols."""
+    """Return the logit of the symbol after a text, and the text's symbols."""
     if args.cell is not None:
-        raise Unusable("--cell draws a fresh net; the one in the checkpoint has its own")
-    refuse_given(args, (*SIZES, "bidirectional", "seed"), "on a trained model: it is what it is")
+        raise Unusable("--cell draws a new net; the model in the checkpoint has its own cell")
+    refuse_given(args, (*SIZES, "bidirectional", "seed"), "on a trained model, which has its own")
     if args.checkpoint == STANDARD and args.text == str(STANDARD):
         raise Unusable("the checkpoint and --text cannot both be standard input")
     text = text_option(args.text, args.encoding)
@@ -246,7 +245,7 @@ def _graph(loss: Value, args: argparse.Namespace, out: Path, suffix: str) -> byt
     try:
         picture: bytes = drawing.pipe(format=suffix[1:], quiet=True)
     except ValueError as error:
-        reason = str(error).partition(" (must")[0]  # what follows is a list of sixty formats
+        reason = str(error).partition(" (must")[0]  # without Graphviz's list of sixty formats
         raise Unusable(f"cannot draw {out}: {reason}; .svg, .dot, .png and .pdf are") from error
     except RuntimeError as error:
         raise Unusable(f"cannot draw {out}: {error}") from error

@@ -24,25 +24,27 @@ def learn(
     exchange: Callable[[float], float] | None = None,
     **options: Any,
 ) -> Iterator[tuple[float, Any]]:
-    """Train, window after window; after the last window of the text the state starts from zero.
+    """Train on one window after another, with the state carried from window to window.
+
+    After the last window the text starts again, with a state of zeros.
 
     Args:
-        model: its parameters are trained in place.
-        optimizer: of its parameters.
+        model: trained in place.
+        optimizer: the optimiser of its parameters.
         windows: the text, in order.
-        steps: how many steps to make in all.
-        rate: the learning rate at a step.
-        first: how many of the steps were made before.
+        steps: the number of steps of the whole training.
+        rate: gives the learning rate of a step.
+        first: the number of steps that are already done.
         state: the recurrent state after them.
-        accumulate: how many windows a step reads; their gradients are averaged over all symbols.
-        max_norm: the norm that gradients are clipped to.
-        exchange: of several processes: called with the loss of this one's streams, it replaces the
-            gradients by those of all streams, and returns the loss of all.
-        **options: of :func:`bptt_step`: ``teacher_forcing``, ``rng``.
+        accumulate: the number of windows in a step. Their gradients are averaged over all symbols.
+        max_norm: gradients are clipped to this norm.
+        exchange: for several processes. It gets the loss of this process's streams, replaces the
+            gradients by those of all streams, and returns the loss of all streams.
+        **options: for :func:`bptt_step`: ``teacher_forcing``, ``rng``.
 
     Yields:
-        After each step its loss, in nats, and the recurrent state. A loss that is not finite has
-        changed nothing, and ends the loop.
+        The loss in nats and the recurrent state, after each step. A loss that is not finite ends
+        the loop before it changes any parameter.
     """
     for step in range(first, steps):
         optimizer.lr = rate(step)
@@ -64,7 +66,8 @@ def learn(
             loss += part * (sizes[i] / sum(sizes))
             if not math.isfinite(part):
                 break
-        if exchange is not None:  # also where the loss is not finite: the others wait for it
+        # The other processes wait for this call, so make it even if the loss is not finite.
+        if exchange is not None:
             loss = exchange(loss)
             if math.isfinite(loss):
                 optim.clip_grad_norm_(optimizer.params, max_norm)

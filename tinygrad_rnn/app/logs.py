@@ -1,4 +1,4 @@
-"""Where a run's numbers go besides the loss curve: JSON lines, and TensorBoard's event files."""
+"""Logs of a run: JSON lines, and TensorBoard's event files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOG_KIND = "tinygrad_rnn training log"
 
 
 class Log(Protocol):
-    """What is told every step's numbers."""
+    """A log that gets the numbers of every step."""
 
     def write(self, record: dict[str, Any]) -> None: ...
 
@@ -24,19 +24,18 @@ class Log(Protocol):
 
 
 class JsonLog:
-    """A file with one JSON object a line: the settings first, then a line for every step.
+    """A file with one JSON object in each line: first the settings, then a line for every step.
 
-    A line holds ``step``, ``loss`` (in nats), ``bits``, ``lr`` and, where it was measured,
-    ``held_out`` (in bits). A run that goes on drops the lines of steps that its checkpoint does
-    not have.
+    A line has ``step``, ``loss`` (in nats), ``bits``, ``lr`` and, after a measurement,
+    ``held_out`` (in bits). A resumed run drops the lines of steps after its checkpoint.
 
     Args:
         path: the file.
-        settings: of the run.
-        step: how many steps the checkpoint has; 0 starts a new file.
+        settings: the settings of the run.
+        step: the step of the checkpoint; 0 starts a new file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], step: int):
@@ -56,7 +55,7 @@ class JsonLog:
 
     @staticmethod
     def is_free(path: Path) -> bool:
-        """Whether there is nothing at the path but an older log."""
+        """Return whether the path is free, or has an older log."""
         if not path.is_file() or not path.stat().st_size:
             return True
         with open(path, "rb") as file:
@@ -75,7 +74,7 @@ class JsonLog:
 
 
 def _step_of(line: str) -> float:
-    """The step of a line; one that a kill has cut short counts as the latest of all."""
+    """Return the step of a line, or infinity if the line is incomplete."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
@@ -86,8 +85,8 @@ class TensorBoard:
     """TensorBoard's event files, written by tensorboardX.
 
     Args:
-        folder: where they go, and where ``tensorboard --logdir`` finds them.
-        step: how many steps the checkpoint has; later ones of an earlier run are hidden.
+        folder: the folder for the files, for ``tensorboard --logdir``.
+        step: the step of the checkpoint. Later steps of an earlier run are hidden.
 
     Raises:
         Unusable: tensorboardX is not installed.
@@ -104,7 +103,8 @@ class TensorBoard:
         self._writer = SummaryWriter(
             str(folder),
             purge_step=step + 1 if step else None,
-            filename_suffix=f".{os.getpid()}.{step}",  # or two runs within a second share a file
+            # Without this, two runs within one second would share a file.
+            filename_suffix=f".{os.getpid()}.{step}",
         )
 
     def write(self, record: dict[str, Any]) -> None:

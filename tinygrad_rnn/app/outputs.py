@@ -1,7 +1,7 @@
-"""The files that commands write: each is marked as what it is, and nothing else is written over.
+"""Files that commands write. Each gets a mark of its kind, so that no other file is replaced.
 
-A mark is a comment at the end of the file, in the way of its format. A command writes over a file
-only if the file carries the mark of the same kind, is empty, or if it was told to.
+A mark is a comment at the end of the file, in the syntax of its format. A command replaces a file
+only if the file has the mark of the same kind or is empty, or if the user asks for it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from ..files import replacing
 from .arguments import Unusable
 
-_TAIL = 200  # bytes: where a mark is looked for
+_TAIL = 200  # a mark is searched for in so many bytes at the end
 
 
 def claim(
@@ -30,15 +30,15 @@ def claim(
     """Make sure that writing a file destroys nothing.
 
     Args:
-        path: what is going to be written.
-        kind: what it is going to be.
-        inputs: what the command reads.
-        overwrite: whether the user said that it may be written over.
-        advice: how the user says so.
+        path: the file to write.
+        kind: the kind of the new file.
+        inputs: the files that the command reads.
+        overwrite: whether the user allows replacing any file.
+        advice: how the user can allow it, for the message.
 
     Raises:
-        Unusable: it is one of the inputs, or exists and was not written as the same kind.
-        OSError: it cannot be looked at.
+        Unusable: the file is one of the inputs, or an existing file of another kind.
+        OSError: the file cannot be read.
     """
     for given in inputs:
         if path.exists() and given.exists() and os.path.samefile(path, given):
@@ -48,7 +48,7 @@ def claim(
 
 
 def is_free(path: Path, kind: str) -> bool:
-    """Whether writing a file destroys nothing but an older file of the same kind."""
+    """Return whether the path is free, or has an older file of the same kind."""
     if not path.is_file():  # a FIFO or a device loses nothing; a folder is refused later
         return True
     with open(path, "rb") as file:
@@ -58,13 +58,13 @@ def is_free(path: Path, kind: str) -> bool:
 
 
 def write(path: Path, content: bytes, kind: str) -> None:
-    """Write a marked file, whole or not at all."""
+    """Write a marked file, atomically."""
     with replacing(path) as file:
         file.write(marked(content, path.suffix.lower(), kind))
 
 
 def marked(content: bytes, suffix: str, kind: str) -> bytes:
-    """A file's content with the mark of its kind; formats without comments stay as they are."""
+    """Add the mark of its kind to a file's content. Formats without comments get no mark."""
     comment = _comments.get(suffix)
     return content if comment is None else comment(content, _mark(kind))
 
@@ -74,19 +74,19 @@ def _mark(kind: str) -> bytes:
 
 
 def _after(start: bytes, end: bytes = b"") -> Callable[[bytes, bytes], bytes]:
-    """A comment on a line of its own, at the end."""
+    """Return a function that adds a comment in a line of its own, at the end."""
     return lambda content, mark: content.rstrip(b"\n") + b"\n" + start + mark + end + b"\n"
 
 
 def _in_png(content: bytes, mark: bytes) -> bytes:
-    """A chunk of text before the last chunk, IEND, which is 12 bytes long."""
+    """Add a text chunk before the last chunk, IEND, which is 12 bytes long."""
     chunk = b"tEXtSoftware\0" + mark
     length, check = struct.pack(">I", len(chunk) - 4), struct.pack(">I", zlib.crc32(chunk))
     return content[:-12] + length + chunk + check + content[-12:]
 
 
 def _in_gif(content: bytes, mark: bytes) -> bytes:
-    """A comment before the last byte, the trailer."""
+    """Add a comment before the last byte, the trailer."""
     return content[:-1] + b"\x21\xfe" + bytes([len(mark)]) + mark + b"\0" + content[-1:]
 
 
@@ -107,7 +107,7 @@ _comments: dict[str, Callable[[bytes, bytes], bytes]] = {
 
 
 def died(error: subprocess.CalledProcessError | BrokenPipeError) -> str:
-    """Why a program that renders, ``dot``, gave no picture."""
+    """Return why ``dot`` made no picture."""
     if isinstance(error, BrokenPipeError):
         return "dot ended before it had read the graph"
     if error.returncode < 0:

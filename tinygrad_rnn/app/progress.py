@@ -1,4 +1,4 @@
-"""A progress bar: one line on a terminal, nothing at all in a pipe or a file."""
+"""A progress bar: one line on a terminal, nothing in a pipe or a file."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ _cells = 24
 
 
 class Progress:
-    """One line that is redrawn in place: bar, percent, rate, figures, time left.
+    """One line that redraws itself: bar, percent, rate, numbers, time left.
 
         training  ████████████░░░░░░░░░░░░  50 %  31.2/s  loss 2.310  16 s left
 
-    Where the stream is not a terminal nothing is ever written, so that output in a pipe holds the
-    results alone.
+    If the stream is not a terminal, nothing is written, so that a pipe gets only the results.
 
     Args:
-        total: how much there is to do.
-        label: what stands before the bar.
-        stream: where to write; standard error if it is left out.
-        done: how much of ``total`` was done before, which does not count for the rate.
-        visible: False writes nothing, on a terminal neither.
+        total: the amount of work.
+        label: the text before the bar.
+        stream: where to write (default: standard error).
+        done: the part of ``total`` that was done earlier. It does not count for the rate.
+        visible: False writes nothing, not even on a terminal.
 
     Raises:
         ValueError: ``total`` is below 1.
@@ -53,15 +52,15 @@ class Progress:
         self._visible = visible and self._stream is not None and self._stream.isatty()
         self._full, self._empty = _blocks(self._stream)
         self._start, self._before = time.monotonic(), done
-        self._last = -1.0  # when the line was last drawn
-        self._open = False  # the cursor stands at the end of the line
+        self._last = -1.0  # time of the last redraw
+        self._open = False  # whether the cursor is at the end of a drawn line
 
     def update(self, done: float, **figures: float | str) -> None:
         """Redraw the line, at most ten times a second and always at the end.
 
         Args:
-            done: how much of ``total`` is done.
-            **figures: what else to show, by name.
+            done: the part of ``total`` that is done.
+            **figures: other numbers to show, by name.
         """
         now = time.monotonic()
         if not self._visible or (self._open and now - self._last < 0.1 and done < self.total):
@@ -93,7 +92,7 @@ class Progress:
         return "  ".join(parts)
 
     def _write(self, text: str) -> None:
-        """Write on the terminal; one that was closed meanwhile must not end the work."""
+        """Write on the terminal. If it was closed in the meantime, the work goes on."""
         try:
             self._stream.write(text)
             self._stream.flush()
@@ -111,10 +110,10 @@ class Progress:
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            give_up(sys.stdout)  # a terminal that is gone must not end the work
+            give_up(sys.stdout)  # the terminal was closed; the work goes on
 
     def close(self) -> None:
-        """End the line: what is printed next starts on a fresh one."""
+        """End the line, so that the next output starts on a new one."""
         if self._open:
             self._write("\n")
             self._open = False
@@ -132,7 +131,7 @@ class Progress:
 
 
 def _blocks(stream: TextIO | None) -> tuple[str, str]:
-    """What the bar is made of: blocks where the terminal's encoding has them."""
+    """Return the two characters of the bar: blocks, or ASCII if the encoding has no blocks."""
     try:
         "█░".encode(getattr(stream, "encoding", None) or "ascii")
     except UnicodeEncodeError:

@@ -1,8 +1,8 @@
-"""A training run on several ranks: what each computes, and how they end together.
+"""A training run on several ranks: how they share the work, and how they end together.
 
-Rank 0 alone reads and writes files and prints. Everything that the run depends on is the same on
-all ranks, except for the streams: a rank reads its part of them, and has their recurrent states. In
-a checkpoint the states of all streams stand side by side, so any number of ranks can go on from it.
+Only rank 0 reads and writes files and prints. All ranks have the same model. They differ in the
+streams: each rank reads its part of the streams, and has their recurrent states. A checkpoint has
+the states of all streams, so any number of ranks can go on from it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Ranks(Group):
     """The processes of one run.
 
     Attributes:
-        failure: the last error that was raised on every rank.
-        advice: what a rank that fails alone adds to its message.
+        failure: the last error that every rank raised.
+        advice: gives the end of the message of a rank that fails alone.
     """
 
     def __init__(self, comm: Any = None):
@@ -38,7 +38,7 @@ class Ranks(Group):
         self.advice: Callable[[], str] = str
 
     def of(self, streams: Streams | None) -> Streams | None:
-        """This rank's part of the streams; None where there are fewer streams than ranks."""
+        """Return this rank's part of the streams, or None if there is no stream for it."""
         if streams is None or self.size == 1:
             return streams
         if streams.batch_size < self.size:
@@ -52,7 +52,7 @@ class Ranks(Group):
     # ── errors ───────────────────────────────────────────────────────────────────────────
 
     def together(self, act: Callable[[], Result]) -> Result:
-        """What ``act`` returns here; if it fails on any rank, its error is raised on every rank."""
+        """Call ``act`` on every rank; if it fails on one rank, every rank raises the error."""
         if self.size == 1:
             return act()
         result, error = None, None
@@ -61,23 +61,23 @@ class Ranks(Group):
         except Exception as raised:
             error = raised
         errors = self.all_of(_picklable(error))
-        for place, said in enumerate(errors):
-            if said is not None:
-                raise self.on_all(error if error is not None and place == self.rank else said)
+        for rank, sent in enumerate(errors):
+            if sent is not None:
+                raise self.on_all(error if error is not None and rank == self.rank else sent)
         return result  # type: ignore[return-value]
 
     def first(self, act: Callable[[], Result]) -> Result:
-        """What ``act`` returns on rank 0, which alone calls it; its error is raised everywhere."""
+        """Call ``act`` on rank 0 alone; every rank gets its result, or raises its error."""
         return self.of_first(self.together(lambda: act() if self.rank == 0 else None))  # type: ignore[no-any-return]
 
     def on_all(self, error: Exception) -> Exception:
-        """An error that every rank is about to raise."""
+        """Remember an error that every rank is about to raise, and return it."""
         self.failure = error
         return error
 
     @contextmanager
     def ending_together(self) -> Iterator[None]:
-        """End the job if something fails on this rank alone: the others would wait for it."""
+        """End the whole job if this rank alone fails: the others would wait for it forever."""
         try:
             yield
         except BaseException as error:
@@ -92,12 +92,12 @@ class Ranks(Group):
             )
             self.comm.Abort(1)
 
-    # ── what the ranks compute together ──────────────────────────────────────────────────
+    # ── common results ───────────────────────────────────────────────────────────────────
 
     def mean_loss(self, params: Any, loss: float, weight: float) -> float:
-        """The loss of the whole batch; the gradients become those of the whole batch, too.
+        """Return the loss of the whole batch, and set the gradients to those of the whole batch.
 
-        Where the loss is not finite, the gradients are left as they are.
+        If the loss is not finite, the gradients stay as they are.
         """
         total = math.fsum(self.all_of(loss * weight))
         if math.isfinite(total):
@@ -105,29 +105,29 @@ class Ranks(Group):
         return total
 
     def agreed(self, reason: str | None) -> str | None:
-        """What one of the ranks says, if any: the first of them."""
-        return next((said for said in self.all_of(reason) if said is not None), None)
+        """Return the first reason that a rank has, or None if no rank has one."""
+        return next((reason for reason in self.all_of(reason) if reason is not None), None)
 
     def joined(self, state: Any) -> Any:
-        """The recurrent state of all streams; on the other ranks than 0 something else."""
+        """Return the recurrent state of all streams. Only the result of rank 0 counts."""
         if self.size == 1:
             return state
         return _joined(self.all_of(state))
 
     def cut(self, state: Any, streams: int) -> Any:
-        """This rank's part of what :meth:`joined` gave."""
+        """Return this rank's part of a result of :meth:`joined`."""
         return state if self.size == 1 else _cut(state, self.part(streams))
 
     def draws(self, rng: np.random.Generator, streams: int) -> np.random.Generator:
-        """A generator from which each rank takes its part of what is drawn for all streams."""
+        """Return a generator that draws for all streams, and gives this rank its part."""
         return rng if self.size == 1 else _Draws(rng.bit_generator, self.part(streams), streams)
 
 
 def launched() -> Ranks:
-    """The ranks that ``mpiexec`` started.
+    """Return the ranks that ``mpiexec`` started.
 
     Raises:
-        Unusable: they cannot find each other.
+        Unusable: the ranks cannot find each other.
     """
     try:
         return Ranks(world().comm)
@@ -136,10 +136,10 @@ def launched() -> Ranks:
 
 
 class _Draws(np.random.Generator):
-    """Draws for all streams, and keeps those of this rank.
+    """Draws for all streams, and returns the draws of this rank.
 
     So dropout and teacher forcing do the same with any number of ranks, and every rank's generator
-    is in the same state. The streams lie along the last axis but one: (T, N, H), (N, V), (N,).
+    is in the same state. The streams are on the last axis but one: (T, N, H), (N, V), (N,).
     """
 
     def __init__(self, bits: np.random.BitGenerator, part: slice, streams: int):

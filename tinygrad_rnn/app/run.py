@@ -1,9 +1,9 @@
 """A model in training: its steps, its measurements and its checkpoints.
 
-Everything that the next step depends on goes into the checkpoint: parameters, the optimiser's
-memory, the recurrent state, the states of the random generators, the position in the text. The
-file is replaced in one step, so that a run that was killed, at whatever moment, and goes on with
-``--resume`` ends with the same bits as one that was never interrupted.
+The checkpoint has everything that the next step depends on: parameters, the optimiser's state, the
+recurrent state, the states of the random generators, and the position in the text. The file is
+replaced atomically. So a run that was killed at any moment and goes on with ``--resume`` ends with
+the same bits as a run without interruption.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .settings import SCHEDULES
 
 CURVE = "loss curve"
 
-#: Told every step's numbers; the training ends where it returns True.
+#: Called with the numbers of every step; the training ends if it returns True.
 Callback = Callable[[dict[str, Any]], Any]
 
 
@@ -49,14 +49,14 @@ class Run:
 
     Args:
         corpus: the text.
-        settings: all of those in ``SETTINGS``.
-        ranks: the processes that train it; this one alone if left out.
+        settings: a value for every name in ``SETTINGS``.
+        ranks: the processes that train the model (default: this one alone).
 
     Attributes:
-        step: how many steps were made.
-        steps: how many are to be made.
-        saved: the step that the checkpoint holds; None before there is one.
-        losses: of every step, in bits per symbol.
+        step: the number of steps so far.
+        steps: the number of steps of the whole run.
+        saved: the step of the checkpoint; None if there is no checkpoint yet.
+        losses: the loss of every step, in bits per symbol.
         held_out: pairs of step and bits, one for each measurement.
         stopped: what ended the training before the last step: None, "patience", "callback" or the
             name of a signal.
@@ -89,7 +89,8 @@ class Run:
             "cell": settings["cell"],
             "dropout": settings["dropout"],
         }
-        if settings["dtype"] != "float32":  # or versions without it could not read the checkpoint
+        # Left out for float32, so that versions without this setting can read the checkpoint.
+        if settings["dtype"] != "float32":
             self._model_settings["dtype"] = settings["dtype"]
         self.model = LanguageModel(len(corpus.vocabulary), **self._model_settings, rng=weights)
         streams = settings["batch"]
@@ -104,11 +105,11 @@ class Run:
         self.losses: list[float] = []
         self.held_out: list[tuple[float, float]] = []
         self.stopped: str | None = None
-        self._best: dict[str, Any] | None = None  # step and parameters, where there is a patience
+        self._best: dict[str, Any] | None = None  # step and parameters, with --patience
 
     @property
     def history(self) -> dict[str, Any]:
-        """What was measured, as plain arrays and numbers."""
+        """All measurements, as plain arrays and numbers."""
         return {
             "step": self.step,
             "steps": self.steps,
@@ -120,7 +121,7 @@ class Run:
     # ── saving ───────────────────────────────────────────────────────────────────────────
 
     def checkpoint(self, state: Any) -> dict[str, Any]:
-        """Everything, for ``tg.save``; ``state`` is the recurrent state of all streams."""
+        """Return the content of a checkpoint; ``state`` is the recurrent state of all streams."""
         parameters = self.model.state_dict()
         training = {
             "settings": self.settings,
@@ -133,7 +134,7 @@ class Run:
             "held_out": np.array(self.held_out).reshape(-1, 2),
         }
         if self._best is not None and self._best["step"] != self.step:
-            training["parameters"] = parameters  # the next step's, not the best ones
+            training["parameters"] = parameters  # to go on from; the model gets the best ones
             training["best"] = self._best["step"]
             parameters = self._best["parameters"]
         return {
@@ -147,7 +148,7 @@ class Run:
         """Go on from a checkpoint of the same settings and text.
 
         Raises:
-            Unusable: it does not hold what it should.
+            Unusable: the checkpoint is incomplete or damaged.
         """
         with blamed_on(path):
             training = checkpoint["training"]
@@ -165,7 +166,7 @@ class Run:
                 self._best = {"step": best, "parameters": parameters}
 
     def _generators(self) -> tuple[np.random.Generator, ...]:
-        return self.rng, self.model.recurrent.rng  # of teacher forcing and of dropout
+        return self.rng, self.model.recurrent.rng  # for teacher forcing and for dropout
 
     def _save(self, path: Path, state: Any) -> None:
         finite = all(np.isfinite(p.data).all() for p in self.model.parameters())
@@ -195,16 +196,16 @@ class Run:
         callback: Callback | None = None,
         verbose: bool = False,
     ) -> None:
-        """Make the steps that are left; measure and save at every multiple of ``save_every``.
+        """Make the remaining steps; measure and save at every multiple of ``save_every``.
 
-        Ctrl-C, SIGTERM and SIGHUP end it after the step that is being made; ``stopped`` then names
-        the signal. However it ends, its last step is saved.
+        Ctrl-C, SIGTERM and SIGHUP end the training after the current step; ``stopped`` then names
+        the signal. The last step is saved in every case.
 
         Args:
             path: where to save; None saves nothing.
-            save_every: how often.
-            logs: told every step's numbers.
-            callback: told them too, on rank 0; the training ends where it returns True.
+            save_every: how often to save, in steps.
+            logs: get the numbers of every step.
+            callback: called with them too, on rank 0; the training ends if it returns True.
             verbose: show a progress bar and print a table.
 
         Raises:
@@ -214,7 +215,8 @@ class Run:
         progress = Progress(self.steps, "training", done=self.step, visible=verbose)
 
         def write(state: Any) -> None:
-            for log in logs:  # first: a run that goes on drops what its checkpoint does not have
+            # Logs first: a resumed run can drop lines that are newer than its checkpoint.
+            for log in logs:
                 log.flush()
             if path is not None:
                 self._save(path, state)
@@ -305,7 +307,7 @@ class Run:
         return record
 
     def _measure(self) -> None:
-        """The bits per symbol of the held-out text."""
+        """Measure the bits per symbol of the held-out text."""
         if self.corpus.test is None:
             return
         self.model.eval()
@@ -320,7 +322,7 @@ class Run:
             self._best = {"step": self.step, "parameters": self.model.state_dict()}
 
     def _best_place(self) -> int:
-        """Which measurement was the best; the first of equals."""
+        """Return the index of the best measurement, the first one of equals."""
         return int(np.argmin([bits for _, bits in self.held_out]))
 
     def _stuck(self) -> bool:
@@ -330,7 +332,7 @@ class Run:
         return len(self.held_out) - 1 - self._best_place() >= patience
 
     def describe(self, text: str, out: Path, resumed: bool) -> None:
-        """Print what is about to be done."""
+        """Print the text, the model and the ranks of this run."""
         settings = self.settings
         size = sum(parameter.size for parameter in self.model.parameters())
         several = settings["accumulate"]
@@ -350,12 +352,12 @@ class Run:
 
 
 def curve_path(checkpoint: Path) -> Path:
-    """Where the loss curve goes that belongs to a checkpoint."""
+    """Return the path of the loss curve of a checkpoint."""
     return checkpoint.with_suffix(".svg")
 
 
 def _least_size(settings: dict[str, Any], vocabulary: int) -> int:
-    """The bytes that training takes at least: parameters, gradients, and Adam's two means."""
+    """Return a lower bound of the memory in bytes: parameters, gradients, and Adam's two means."""
     gates = {"lstm": 4, "gru": 3, "rnn": 1}[settings["cell"]]
     D, H, L = settings["embedding"], settings["hidden"], settings["layers"]
     recurrent = gates * H * ((D + H + 2) + (L - 1) * (2 * H + 2))
@@ -364,7 +366,7 @@ def _least_size(settings: dict[str, Any], vocabulary: int) -> int:
 
 
 class _Table:
-    """The lines that a run prints, one whenever it measures and saves."""
+    """The table that a run prints, with a line for each measurement."""
 
     def __init__(self, run: Run):
         self.run = run
@@ -394,7 +396,7 @@ def _figure(loss: float | None) -> str:
 
 
 def _arrays(state: Any) -> Any:
-    """A recurrent state with arrays in the place of Tensors."""
+    """Return a recurrent state with arrays instead of Tensors."""
     if isinstance(state, tuple):
         return tuple(_arrays(member) for member in state)
     return None if state is None else np.asarray(state).copy()
@@ -402,10 +404,11 @@ def _arrays(state: Any) -> Any:
 
 @contextmanager
 def _signals(listen: bool) -> Iterator[list[int]]:
-    """A list that is empty until a signal asks to stop: it is heeded between two steps.
+    """Catch signals that ask to stop, and yield a list that then gets the signal's number.
 
-    A second signal has its usual effect at once. Signals that were ignored before (SIGINT in a
-    shell's background job, SIGHUP under nohup) still are.
+    The training looks at the list between two steps. A second signal has its usual effect at once.
+    Signals that were ignored before (SIGINT in a background job of a shell, SIGHUP under nohup)
+    stay ignored.
     """
     asked: list[int] = []
     before: dict[int, Any] = {}
@@ -422,7 +425,7 @@ def _signals(listen: bool) -> Iterator[list[int]]:
         for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, ask)
-    except ValueError:  # not the main thread, which no signal reaches
+    except ValueError:  # only the main thread can set handlers; no signal reaches this one
         pass
     try:
         yield asked

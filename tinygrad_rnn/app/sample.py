@@ -1,4 +1,4 @@
-"""``python -m tinygrad_rnn sample CHECKPOINT.npz``: let a model that ``train`` made write."""
+"""``python -m tinygrad_rnn sample CHECKPOINT.npz``: let a model of ``train`` write text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .arguments import (
 )
 from .checkpoints import known, load_model
 
-TEMPERATURE, SEED = 1.0, 0  # where the option is not given
+TEMPERATURE, SEED = 1.0, 0  # the defaults
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint",
         type=Path,
         metavar="CHECKPOINT.npz",
-        help="what 'train' wrote; - reads standard input",
+        help="a checkpoint of 'train'; - reads standard input",
     )
     parser.add_argument(
         "--prompt",
         type=words_given,
-        help="the text to go on from, printed too; - reads standard input (default: the end of a "
+        help="the text to continue, also printed; - reads standard input (default: the end of a "
         "line)",
     )
     add_encoding(parser)
@@ -47,27 +47,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--temperature",
         type=number(0),
-        help=f"below 1 plays safe, above 1 dares more (default: {TEMPERATURE})",
+        help=f"below 1 safer, above 1 more varied (default: {TEMPERATURE})",
     )
-    how.add_argument("--greedy", action="store_true", help="always take the likeliest")
+    how.add_argument("--greedy", action="store_true", help="always take the likeliest symbol")
     how.add_argument(
-        "--beam", type=whole(1), metavar="K", help="search for the likeliest text, K at a time"
+        "--beam", type=whole(1), metavar="K", help="beam search for the likeliest text, K wide"
     )
     parser.add_argument(
-        "--top-k", type=whole(1), metavar="K", help="draw among the K likeliest only"
+        "--top-k", type=whole(1), metavar="K", help="draw only from the K likeliest symbols"
     )
-    parser.add_argument("--seed", type=whole(0), help=f"of the random numbers (default: {SEED})")
+    parser.add_argument("--seed", type=whole(0), help=f"for the random numbers (default: {SEED})")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the prompt and what the model makes of it, as it comes.
+    """Print the prompt and the text that the model writes, symbol by symbol.
 
     Returns:
-        0; 130 after Ctrl-C.
+        0, or 130 after Ctrl-C.
 
     Raises:
-        Unusable: options have no effect, the checkpoint is none, the prompt has what the model
-            does not know, or the model predicts no numbers.
+        Unusable: options have no effect, the file is not a checkpoint, the model does not know a
+            symbol of the prompt, or its predictions are not finite.
         OSError: the checkpoint cannot be read.
     """
     for likeliest in ("beam", "greedy"):
@@ -88,12 +88,12 @@ def main(args: argparse.Namespace) -> int:
         start = known("--prompt", prompt, vocabulary)
         printed = start if prompt.startswith(" ") else start.removeprefix(" ")
     ids = vocabulary.encode(start)
-    # What stands for all unknown words is nothing to write.
+    # Never write the symbol that stands for unknown words.
     exclude = () if vocabulary.unknown is None else (vocabulary.symbols.index(vocabulary.unknown),)
     try:
         if args.beam is not None:
-            found = beam_search(model, ids, args.length, beam_size=args.beam, exclude=exclude)
-            written, log_p = found[0]
+            texts = beam_search(model, ids, args.length, beam_size=args.beam, exclude=exclude)
+            written, log_p = texts[0]
             print(f"log p = {log_p:.2f}", file=sys.stderr)
             print(printed + vocabulary.decode(written))
             return 0

@@ -1,4 +1,4 @@
-"""What a training run is made of: one table, from which options and checks both come."""
+"""The settings of a training run: one table for command-line options and checks."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Setting:
     """One setting of a run.
 
     Args:
-        default: its value if it is not given.
-        kind: what values it takes: a Number, a tuple of words, or bool.
-        meaning: for ``--help``.
-        group: where ``--help`` lists it: model, text or training.
-        metavar: what ``--help`` calls its value.
-        fixed: whether a resumed run has to keep it.
+        default: the default value.
+        kind: the legal values: a Number, a tuple of words, or bool.
+        meaning: the text for ``--help``.
+        group: the section of ``--help``: model, text or training.
+        metavar: the name of the value in ``--help``.
+        fixed: whether a resumed run has to keep the value.
     """
 
     default: Any
@@ -60,10 +60,10 @@ class Setting:
     fixed: bool = False
 
     def check(self, name: str, value: Any) -> Any:
-        """A value that a program has passed, as checkpoints hold it.
+        """Check a value that a program has passed, and convert it for checkpoints.
 
         Raises:
-            TypeError, ValueError: it is not one of those that the setting takes.
+            TypeError, ValueError: the value is not legal.
         """
         if value is None and self.default is None:
             return None
@@ -87,7 +87,7 @@ def _plateau(step: int, lr: float, steps: int, warmup: int, measured: list[float
     return optim.reduce_on_plateau(measured, lr, factor=0.5, patience=1)
 
 
-#: The learning rate as a function of the step, --lr, --steps, --warmup, and of the held-out losses.
+#: The learning rate as a function of the step, --lr, --steps, --warmup and the held-out losses.
 SCHEDULES: dict[str, Schedule] = {
     "linear": lambda step, lr, steps, warmup, _: optim.linear_lr(step, lr, steps, warmup),
     "cosine": lambda step, lr, steps, warmup, _: optim.cosine_lr(step, lr, steps, warmup),
@@ -96,9 +96,7 @@ SCHEDULES: dict[str, Schedule] = {
     "plateau": _plateau,
 }
 
-_held_out = (
-    f"part at the end that is measured on and not trained on, at most {MOST_HELD_OUT:,} symbols"
-)
+_held_out = f"part at the end that is only for measuring, at most {MOST_HELD_OUT:,} symbols"
 SETTINGS: dict[str, Setting] = {
     "cell": Setting("lstm", ("lstm", "gru", "rnn"), "recurrent cell", "model", fixed=True),
     "hidden": Setting(128, whole(1), "units in a layer", "model", "H", True),
@@ -107,58 +105,65 @@ SETTINGS: dict[str, Setting] = {
     "dropout": Setting(0.0, number(0, 1), "probability, between layers", "model", "P", True),
     "dtype": Setting("float32", ("float32", "float64"), "of all numbers", "model", fixed=True),
     "words": Setting(
-        False, bool, "predict words (default: characters), bits per word", "text", fixed=True
+        False,
+        bool,
+        "predict words instead of characters; losses are then in bits per word",
+        "text",
+        fixed=True,
     ),
     "vocabulary": Setting(
         10_000,
         whole(2),
-        f"with --words: how many to keep, the most frequent ones; others are {UNKNOWN}",
+        f"with --words: keep the V most frequent words; all others become {UNKNOWN}",
         "text",
         "V",
         True,
     ),
     "held_out": Setting(0.1, number(0, 0.9), _held_out, "text", "PART", True),
     "bptt": Setting(
-        64, whole(1), "steps that the gradient flows back", "training", "T", fixed=True
+        64, whole(1), "time steps that the gradient goes back", "training", "T", fixed=True
     ),
     "batch": Setting(32, whole(1), "parallel streams", "training", "N", fixed=True),
-    "accumulate": Setting(
-        1, whole(1), "windows whose gradients make one step", "training", "K", fixed=True
-    ),
+    "accumulate": Setting(1, whole(1), "windows in one training step", "training", "K", fixed=True),
     "lr": Setting(0.01, number(0, above=True), "learning rate of Adam", "training", "RATE"),
     "schedule": Setting(
-        "linear", tuple(SCHEDULES), "how the rate falls; plateau: halved when stuck", "training"
+        "linear",
+        tuple(SCHEDULES),
+        "how the learning rate falls; plateau halves it when the loss stops falling",
+        "training",
     ),
-    "warmup": Setting(0, whole(0), "steps in which the rate rises first", "training", "STEPS"),
+    "warmup": Setting(
+        0, whole(0), "first steps, in which the learning rate rises", "training", "STEPS"
+    ),
     "max_norm": Setting(
-        1.0, number(0, infinite=True), "gradients are clipped to", "training", "NORM"
+        1.0, number(0, infinite=True), "clip gradients to this norm", "training", "NORM"
     ),
     "teacher_forcing": Setting(
         1.0,
         number(0, 1),
-        "probability that a step reads the text and not what the model itself predicted",
+        "probability that a time step reads the text and not the model's own prediction",
         "training",
         "P",
     ),
     "patience": Setting(
         None,
         whole(1),
-        "stop after K measurements that were not better, and keep the best model",
+        "stop after K measurements without a better one, and keep the best model",
         "training",
         "K",
     ),
-    "seed": Setting(0, whole(0), "of all random numbers", "training", fixed=True),
-    "steps": Setting(2000, whole(1), "steps to train", "training"),
-    "epochs": Setting(None, whole(1), "the same as times through the text", "training"),
+    "seed": Setting(0, whole(0), "for all random numbers", "training", fixed=True),
+    "steps": Setting(2000, whole(1), "number of training steps", "training"),
+    "epochs": Setting(None, whole(1), "number of passes through the text", "training"),
 }
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that a program has passed.
+    """Check the settings that a program has passed.
 
     Raises:
-        TypeError: there is no such setting, or a value is of a wrong type.
-        ValueError: a value is out of bounds, or ``steps`` and ``epochs`` are both given.
+        TypeError: there is no such setting, or a value has a wrong type.
+        ValueError: a value is out of bounds, or both ``steps`` and ``epochs`` were passed.
     """
     for name in given:
         if name not in SETTINGS:
@@ -171,15 +176,15 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
 def complete(
     given: Mapping[str, Any], before: Mapping[str, Any] | None, where: str
 ) -> dict[str, Any]:
-    """The settings of a run: those given, those of the run that goes on, and the defaults.
+    """Complete the settings of a run from those of its checkpoint and the defaults.
 
     Args:
-        given: what the user said.
+        given: the settings that the user passed.
         before: the settings in the checkpoint; None for a new run.
-        where: the checkpoint's name, for messages.
+        where: the name of the checkpoint, for messages.
 
     Raises:
-        Unusable: a setting that has to stay differs, or would have no effect.
+        Unusable: a fixed setting differs from the checkpoint's, or a setting has no effect.
     """
     settings = {name: setting.default for name, setting in SETTINGS.items()}
     if before is not None:
@@ -194,14 +199,14 @@ def complete(
             settings["epochs"] = None
     settings |= given
     if settings["dropout"] and settings["layers"] == 1:
-        raise Unusable("--dropout acts between layers: it takes --layers 2 or more")
+        raise Unusable("--dropout acts between layers: it needs --layers 2 or more")
     if "vocabulary" in given and not settings["words"]:
         raise Unusable("--vocabulary has no effect without --words: all characters are kept")
     if settings["warmup"] and settings["schedule"] == "one_cycle":
         raise Unusable("--warmup has no effect with --schedule one_cycle, which has its own")
     if not settings["held_out"]:
         if settings["patience"] is not None:
-            raise Unusable("--patience looks at the held-out part: it takes --held-out above 0")
+            raise Unusable("--patience needs a held-out part: --held-out above 0")
         if settings["schedule"] == "plateau":
-            raise Unusable("--schedule plateau looks at the held-out part: --held-out above 0")
+            raise Unusable("--schedule plateau needs a held-out part: --held-out above 0")
     return settings

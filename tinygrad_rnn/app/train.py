@@ -1,7 +1,6 @@
-"""``python -m tinygrad_rnn train FILE``: a recurrent language model of any text.
+"""``python -m tinygrad_rnn train FILE``: train a recurrent language model on any text.
 
-The options are those of ``settings``, the work is done by ``training``; this module parses and
-prints.
+``settings`` has the options and ``training`` does the work. This module parses and prints.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=USUAL,
         metavar="CHECKPOINT.npz",
-        help="where to write the checkpoint, and beside it the loss curve as .svg "
+        help="where to write the checkpoint; the loss curve goes beside it as .svg "
         "(default: %(default)s)",
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
         "--resume",
         action="store_true",
-        help="go on from the checkpoint, with its settings; without one, start",
+        help="go on from the checkpoint, with its settings; start if there is none",
     )
     existing.add_argument(
-        "--overwrite", action="store_true", help="forget an existing checkpoint and its curve"
+        "--overwrite", action="store_true", help="replace an existing checkpoint and its curve"
     )
 
     groups: dict[str, Any] = {
@@ -51,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_encoding(groups["text"])
     length = groups["training"].add_mutually_exclusive_group()
     for name, setting in SETTINGS.items():
-        # Left out, an option has no value at all, so that --resume sees which ones were given.
+        # An option that the user leaves out gets no value, so that --resume sees which were passed.
         keywords: dict[str, Any] = {"default": argparse.SUPPRESS}
         if setting.kind is bool:
             keywords |= {"action": "store_true", "help": setting.meaning}
@@ -70,26 +69,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(1),
         default=250,
         metavar="STEPS",
-        help="how often to measure and to save (default: %(default)s)",
+        help="measure and save after so many steps (default: %(default)s)",
     )
     records = parser.add_argument_group("records")
     records.add_argument(
-        "--log-json", type=Path, metavar="FILE", help="write every step's numbers as lines of JSON"
+        "--log-json",
+        type=Path,
+        metavar="FILE",
+        help="write the numbers of every step as JSON lines",
     )
     records.add_argument(
-        "--tensorboard", type=Path, metavar="DIR", help="write them as TensorBoard's event files"
+        "--tensorboard", type=Path, metavar="DIR", help="write the numbers as TensorBoard files"
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Train, save, report; started by ``mpiexec``, with all ranks together.
+    """Train, save and report. If ``mpiexec`` started several ranks, they train together.
 
     Returns:
-        0; 1 where the loss is no number any more; 130 after Ctrl-C (143 after SIGTERM, 129 after
-        SIGHUP), with everything saved.
+        0, or 1 if the loss is not finite any more. After a signal, everything is saved, and the
+        code is 130 for Ctrl-C, 143 for SIGTERM and 129 for SIGHUP.
 
     Raises:
-        Unusable: the text is too short or no text, the checkpoint another one.
+        Unusable: the text is too short or not text, or the checkpoint is not of this run.
         OSError: a file cannot be read or written.
     """
     ranks = launched()
@@ -98,7 +100,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
             return _main(args, ranks)
-    except (OSError, Unusable):  # on every rank, and rank 0 says it
+    except (OSError, Unusable):  # every rank raises it; rank 0 prints it
         return 2
 
 
@@ -147,7 +149,7 @@ def _main(args: argparse.Namespace, ranks: Ranks) -> int:
 
 
 def _report(run: Run, args: argparse.Namespace, again: str) -> int:
-    """Say what was written and what comes next; returns the exit code."""
+    """Print which files were written and which commands come next; return the exit code."""
     code = 0
     if run.stopped is not None and run.stopped.startswith("SIG"):
         code = 128 + signal.Signals[run.stopped]
@@ -168,5 +170,5 @@ def _report(run: Run, args: argparse.Namespace, again: str) -> int:
     except OSError as error:
         if error.errno != errno.EIO:
             raise
-        give_up(sys.stdout)  # the terminal is gone, and SIGHUP came from there
+        give_up(sys.stdout)  # the terminal was closed, which sent SIGHUP
     return code

@@ -1,4 +1,4 @@
-"""Training a language model as a plain function: what the ``train`` command runs."""
+"""``tg.train``: training a language model as a function, which the ``train`` command also runs."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ def train(
 
     Args:
         text: the path of a text file.
-        out: the path of the checkpoint, a ``.npz`` file, with the loss curve beside it as ``.svg``;
+        out: the path of the checkpoint, a ``.npz`` file. The loss curve goes beside it as ``.svg``.
             None writes nothing.
         resume: go on from the checkpoint, if there is one.
-        overwrite: forget an existing checkpoint.
-        save_every: how often, in steps, to measure on the held-out text and to save.
-        encoding: of the text; None is UTF-8.
+        overwrite: replace an existing checkpoint.
+        save_every: measure on the held-out text and save after so many steps.
+        encoding: the encoding of the text; None is UTF-8.
         callback: called after every step with a dict of ``step``, ``loss`` (nats), ``bits``,
-            ``lr`` and, where it was measured, ``held_out`` (bits). The training ends, saved, if
-            it returns True.
+            ``lr`` and, after a measurement, ``held_out`` (bits). If it returns True, the training
+            is saved and ends.
         log_json: a file that gets these dicts as lines of JSON.
         tensorboard: a folder that gets them as event files (``tinygrad_rnn[tensorboard]``).
         verbose: show a progress bar and print a table.
         distributed: whether the ranks that ``mpiexec`` started train one model together, each with
             its part of the streams. Only rank 0 reads and writes files and calls ``callback``.
-            Otherwise each trains its own.
-        **settings: what ``python -m tinygrad_rnn train --help`` lists: ``cell`` ("lstm", "gru" or
-            "rnn"), ``hidden``, ``layers``, ``embedding``, ``dropout``, ``dtype`` ("float32" or
+            Otherwise each rank trains a model of its own.
+        **settings: the options of ``python -m tinygrad_rnn train --help``: ``cell`` ("lstm", "gru"
+            or "rnn"), ``hidden``, ``layers``, ``embedding``, ``dropout``, ``dtype`` ("float32" or
             "float64"), ``words``, ``vocabulary``, ``held_out``, ``bptt``, ``batch``,
             ``accumulate``, ``lr``, ``schedule`` ("linear", "cosine", "constant", "one_cycle" or
             "plateau"), ``warmup``, ``max_norm``, ``teacher_forcing``, ``patience``, ``seed``,
@@ -68,21 +68,21 @@ def train(
 
     Returns:
         The history, a dict:
-            ``step``: how many steps were made; ``steps``: how many were to be made.
+            ``step``: the number of steps made; ``steps``: the number of steps planned.
             ``losses``: (step,) floats, the bits per symbol of every step.
             ``held_out``: (K, 2) floats, pairs of step and bits per symbol of the held-out text.
-            ``stopped``: None, or what ended it before the last step: "patience" or "callback".
+            ``stopped``: None, or the reason for an early end: "patience" or "callback".
 
     Raises:
         ValueError: a setting is out of bounds, has no effect or differs from the checkpoint's; the
-            text is too short or not in this encoding; the checkpoint is damaged or another text's.
-        TypeError: there is no such setting, or it is of a wrong type.
+            text is too short or not in this encoding; the checkpoint is damaged or belongs to
+            another text; there are more ranks than streams, or they cannot find each other.
+        TypeError: there is no such setting, or its value has a wrong type.
         FileExistsError: there is a checkpoint, and neither ``resume`` nor ``overwrite``.
         BlockingIOError: another run is writing this checkpoint.
         OSError: a file cannot be read or written.
-        ValueError: there are more ranks than streams, or they cannot find each other.
         FloatingPointError: the loss or a parameter is not finite any more. The checkpoint keeps
-            the last step that was.
+            the last step with finite numbers.
         KeyboardInterrupt: after Ctrl-C, when the step is saved; SystemExit after SIGTERM.
 
     Source: Williams and Peng, "An efficient gradient-based algorithm for on-line training of
@@ -133,7 +133,7 @@ def session(
     tensorboard: Path | None,
     ranks: Ranks,
 ) -> Iterator[tuple[Run, Callable[..., None]]]:
-    """A run with its files: read, restored, and owned until the block ends.
+    """Open a run: read its files, restore its checkpoint, and lock it until the block ends.
 
     Yields:
         The run, and ``go(callback, verbose)``, which trains it.
@@ -164,8 +164,9 @@ def session(
         return read_input(text, encoding), checkpoint
 
     def clean() -> None:
+        # A run that is killed while it saves leaves temporary files.
         for path in () if out is None else (out, curve_path(out)):
-            for leftover in leftovers(path):  # of a run that was killed while it saved
+            for leftover in leftovers(path):
                 leftover.unlink(missing_ok=True)
 
     with ranks.ending_together(), ExitStack() as stack:
@@ -180,7 +181,8 @@ def session(
 
             def open_logs() -> None:
                 if overwrite and out is not None and curve_path(out).is_file():
-                    curve_path(out).unlink()  # or it would be left alone, if it is not ours
+                    # _save never replaces a file that is not a loss curve, so remove it here.
+                    curve_path(out).unlink()
                 if log_json is not None:
                     logs.append(JsonLog(log_json, run.settings, run.step))
                 if tensorboard is not None:
@@ -192,7 +194,7 @@ def session(
             with ExitStack() as opened:
                 for log in logs:
                     opened.callback(log.close)
-                # Overflow on the way to a loss that is not finite is told once, by Diverged.
+                # Diverged reports a loss that is not finite, so NumPy need not warn of overflow.
                 opened.enter_context(np.errstate(over="ignore", invalid="ignore"))
                 run.train(out, save_every, logs=logs, callback=callback, verbose=verbose)
 
@@ -200,7 +202,7 @@ def session(
 
 
 def _claim(out: Path, inputs: list[Path], resume: bool, overwrite: bool) -> None:
-    """Make sure that no file is written over that should stay."""
+    """Refuse a run that would replace files that the user did not offer."""
     if out.suffix != ".npz":
         raise Unusable(f"--out: expected a path that ends in .npz, got {out}")
     if out.exists() and not (resume or overwrite):

@@ -1,13 +1,13 @@
 """ONNX: models for other runtimes, and models from there (``pip install 'tinygrad_rnn[onnx]'``).
 
-The files, in the order in which to read them:
+Read the files in this order:
 
-1. ``record``: a function runs once on values without numbers, and what it does is listed.
-2. ``sizes``: what may depend on the sizes of dynamic axes.
-3. ``build``: nodes, weights and constants of a model; ``operations``: what operations are in ONNX,
-   where the name of an operator does not say it; ``recurrent``: loops over time.
-4. ``exporting``: from a function and an example to a file.
-5. ``loading``: from a file to a Module; ``running``: its nodes RNN, LSTM and GRU.
+1. ``record`` runs a function once on values without numbers, and lists its operations.
+2. ``sizes`` compares such lists for several sizes of the dynamic axes.
+3. ``build`` makes the nodes, weights and constants of a model. ``operations`` has the ONNX form of
+   operations that are more than one operator, and ``recurrent`` that of loops over time.
+4. ``exporting`` makes a file from a function and an example.
+5. ``loading`` makes a Module from a file; ``running`` runs its nodes RNN, LSTM and GRU.
 """
 
 from __future__ import annotations

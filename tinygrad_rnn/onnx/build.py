@@ -14,19 +14,19 @@ from ..scan.trace import Literal
 from .record import Body, Entry, Instead
 from .sizes import Counted, Filled, Record, Size
 
-OPSET, IR_VERSION = 18, 8  # of onnx 1.13, December 2022: what runtimes since then read
+OPSET, IR_VERSION = 18, 8  # of onnx 1.13, December 2022; later runtimes read them
 
 
 class Wire(NamedTuple):
     """A value of the model.
 
     Attributes:
-        name: in the model.
-        dtype: NumPy's.
-        shape: numbers and sizes; None where nobody asked.
-        level: 0 for the model itself, 1 for the body of a loop, 2 for a loop in it, ...
-        value: the numbers, where it is a weight or another constant.
-        weight: the name of a weight, which becomes an initializer when a node reads it.
+        name: its name in the model.
+        dtype: NumPy's dtype.
+        shape: numbers and sizes, or None if it is not known.
+        level: 0 for the model itself, 1 for the body of a loop, 2 for a loop inside it, ...
+        value: the numbers of a weight or another constant.
+        weight: the name of a weight. It becomes an initializer when a node reads it.
     """
 
     name: str
@@ -43,13 +43,13 @@ class Wire(NamedTuple):
 
 
 class Builder:
-    """Adds nodes to a model: what a function in the trait ``onnx`` of an operation is given.
+    """Adds nodes to a model. The functions in the trait ``onnx`` of operations get a Builder.
 
-    A node lies in the outermost graph in which its inputs are known: what a cell computes from
-    weights alone is done once, before the loop.
+    A node goes into the outermost graph that has all of its inputs. So if a cell computes something
+    from weights alone, the model computes it once, before the loop.
 
     Attributes:
-        outs: shape and dtype of what the present operation returns.
+        outs: the shapes and dtypes of the current operation's results.
     """
 
     def __init__(self, record: Record) -> None:
@@ -63,11 +63,11 @@ class Builder:
         self._sizes: dict[str, tuple[str, int]] = {}
         self._known: dict[Any, Wire] = {}
 
-    # ── what rules use ───────────────────────────────────────────────────────────────────
+    # ── for the rules of operations ──────────────────────────────────────────────────────
 
     @property
     def out(self) -> tuple[tuple[Any, ...], np.dtype[Any]]:
-        """Shape and dtype of what the operation returns."""
+        """The shape and the dtype of the operation's result."""
         return self.outs[0]
 
     def node(self, op: str, *inputs: Any, dtype: Any = None, **attributes: Any) -> Wire:
@@ -75,12 +75,12 @@ class Builder:
 
         Args:
             op: the ONNX operator.
-            *inputs: wires; None for an optional input that is left out; arrays.
-            dtype: of the output; that of the first input where None.
-            **attributes: of the operator; None leaves one out.
+            *inputs: wires or arrays; None for an optional input without a value.
+            dtype: the dtype of the output (default: that of the first input).
+            **attributes: the attributes of the operator; None omits one.
         """
-        (made,) = self.nodes(op, *inputs, dtypes=(dtype,), **attributes)
-        return made
+        (output,) = self.nodes(op, *inputs, dtypes=(dtype,), **attributes)
+        return output
 
     def nodes(
         self, op: str, *inputs: Any, dtypes: Sequence[Any], level: int = 0, **attributes: Any
@@ -104,7 +104,7 @@ class Builder:
         ]
 
     def _in_graph(self, x: Any) -> Wire:
-        """A wire that a node can read."""
+        """Return a wire that a node can read."""
         if not isinstance(x, Wire):
             return self.constant(x)
         if not x.name and x.weight is not None:
@@ -112,7 +112,7 @@ class Builder:
         return x
 
     def constant(self, x: Any, dtype: Any = None) -> Wire:
-        """Numbers: an array, a Python number, or an array of a size that is not known yet."""
+        """Add a constant: an array, a Python number, or an array whose size is not known yet."""
         if isinstance(x, Filled):
             fill = numpy_helper.from_array(np.full(1, x.value, x.dtype))
             made = self.node("ConstantOfShape", self.ints(x.shape), dtype=x.dtype, value=fill)
@@ -131,13 +131,13 @@ class Builder:
         if known is None:
             name = self._fresh("constant")
             value = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape))
-            # A Constant node: what is among the initializers is a weight.
+            # A Constant node, because only weights are initializers.
             self._graphs[0].append(helper.make_node("Constant", [], [name], name=name, value=value))
             known = self._known[key] = Wire(name, array.dtype, array.shape, 0, array)
         return known
 
     def initializer(self, array: ndarray, name: str) -> Wire:
-        """An initializer with this name, or one like it."""
+        """Add an initializer. If its name is in use, it gets a number at the end."""
         key = (name, array.dtype, array.shape, array.tobytes())
         known = self._known.get(key)
         if known is None:
@@ -147,7 +147,7 @@ class Builder:
         return known
 
     def ints(self, numbers: Iterable[Any]) -> Wire:
-        """A vector of integers, of which some may be sizes."""
+        """Add a vector of integers; some of them may be sizes."""
         numbers = list(numbers)
         if not any(isinstance(n, Size) for n in numbers):
             return self.constant(np.array(numbers, np.int64))
@@ -177,7 +177,7 @@ class Builder:
         return self._known[key]
 
     def cast(self, x: Wire, dtype: Any) -> Wire:
-        """The same numbers in another dtype."""
+        """Convert to another dtype."""
         dtype = np.dtype(dtype)
         if x.dtype == dtype:
             return x
@@ -187,7 +187,7 @@ class Builder:
         return self.node("Cast", x, dtype=dtype, to=to)._replace(shape=x.shape)
 
     def reshape(self, x: Wire, shape: Sequence[Any]) -> Wire:
-        """x in another shape; one unknown size is worked out by the running model."""
+        """Change the shape; the running model computes a single unknown size."""
         numbers: list[Any] = list(shape)
         unknown = [i for i, n in enumerate(numbers) if isinstance(n, Size)]
         if len(unknown) == 1 and 0 not in numbers:
@@ -197,7 +197,7 @@ class Builder:
         return made._replace(shape=tuple(shape))
 
     def transpose(self, x: Wire, order: Sequence[int]) -> Wire:
-        """The axes in another order."""
+        """Change the order of the axes."""
         order = list(order)
         if order == list(range(len(order))):
             return x
@@ -205,7 +205,7 @@ class Builder:
         return self.node("Transpose", x, perm=order)._replace(shape=shape)
 
     def elementwise(self, op: str, *inputs: Any) -> Wire:
-        """An operator whose inputs broadcast, on inputs of NumPy's common dtype."""
+        """Add an operator whose inputs broadcast, after a cast to NumPy's common dtype."""
         _, out = self.out
         kinds = [x.dtype if isinstance(x, Wire) else x for x in inputs]
         common = np.result_type(*kinds)
@@ -222,7 +222,7 @@ class Builder:
     # ── the graph ────────────────────────────────────────────────────────────────────────
 
     def input(self, slot: int, name: str, level: int) -> onnx.ValueInfoProto:
-        """A value that the graph is given."""
+        """Add an input of the graph."""
         shape, dtype = self._record.avals[slot]
         fresh = self._fresh(name)
         self._wires[slot] = Wire(fresh, dtype, shape, level)
@@ -260,7 +260,7 @@ class Builder:
         return (made,) if isinstance(made, Wire) else made
 
     def wire(self, slot: int) -> Wire:
-        """The value of a slot."""
+        """Return the wire of a slot."""
         known = self._wires.get(slot)
         if known is None:
             value, name = self._record.constants[slot], self._record.names[slot]
@@ -272,7 +272,10 @@ class Builder:
         return known
 
     def outputs(self, body: Body, names: Sequence[str], level: int) -> list[onnx.ValueInfoProto]:
-        """The values that the graph returns, each once and made by one of its own nodes."""
+        """Add the outputs of the graph, each from a node of its own.
+
+        ONNX allows each name only once, and only names of nodes of the same graph.
+        """
         infos = []
         graph = self._graphs[level]
         self._scope = ()
@@ -285,7 +288,7 @@ class Builder:
         return infos
 
     def loop(self, body: Body, prefix: str) -> tuple[onnx.GraphProto, int]:
-        """The body of a loop as a graph, and the level that the loop's own node has at least."""
+        """Return the body of a loop as a graph, and the lowest level for the loop's own node."""
         level = len(self._graphs)
         self._graphs.append([])
         before = self._scope

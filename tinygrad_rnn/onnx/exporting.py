@@ -1,4 +1,4 @@
-"""Writing a model: what a function or a Module computes, for another runtime."""
+"""Writing a model: the computation of a function or a Module, for another runtime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..files import replacing
 from ..graph import Value, numeric
 from ..nn.module import Module
 from ..scan.call import flatten, unflatten
-from . import operations  # noqa: F401 - what operations are in ONNX is set there
+from . import operations  # noqa: F401 - sets the ONNX form of operations
 from .build import IR_VERSION, OPSET, Builder
 from .record import Recorder
 from .sizes import Merger, chosen_sizes
@@ -34,26 +34,26 @@ def export(
     names: Any = None,
     dynamic_axes: _Axes | None = None,
 ) -> onnx.ModelProto:
-    """Write what a function or a Module computes as an ONNX model.
+    """Write the computation of a function or a Module as an ONNX model.
 
     The function runs on values without numbers; only the shapes and dtypes of the example count.
-    Recurrent layers become RNN, LSTM and GRU (in float64 Scan, since onnxruntime has the three for
-    float32 alone), ``tg.scan`` of any other cell becomes Scan with the cell as its body, and each
-    operation what its Primitive says. The weights of a Module are initializers with their names
-    (those of RNN, LSTM and GRU in ONNX's order of gates). A Module is exported as in ``eval()``.
-    Of the operators that are written, onnxruntime has Asin, Acos, Atan and Det for float32 alone.
+    Recurrent layers become RNN, LSTM and GRU. In float64 they become Scan, because onnxruntime has
+    the three only for float32. ``tg.scan`` of another cell becomes Scan with the cell as its body.
+    Other operations become the operators that their Primitives name. The weights of a Module become
+    initializers with the same names; weights of RNN, LSTM and GRU have ONNX's order of gates. A
+    Module is exported as in ``eval()``. onnxruntime has Asin, Acos, Atan and Det only for float32.
 
     Args:
         f: a Module, or a function of Tensors that returns a Tensor or nested tuples of Tensors.
         example_inputs: its arguments: an array or Tensor, a tuple of arguments, or a dict of them
             by name. An argument may be None or a nested tuple. Plain arrays of floats take the
             dtype of a Module's parameters.
-        path: the file to write; None writes none.
-        names: of the inputs, or of the inputs and then the outputs, or a pair of both lists. By
-            default those of the function's parameters, and ``y``.
-        dynamic_axes: which axes of an input may have another size when the model runs:
-            ``{"x": {0: "T", 1: "N"}}`` with a name for each, or ``{"x": [0, 1]}``. Axes of one name
-            have one size. Those of the outputs follow from these.
+        path: the file to write; None writes no file.
+        names: the names of the inputs, or of the inputs and then the outputs, or a pair of both
+            lists (default: the names of the function's parameters, and ``y``).
+        dynamic_axes: the axes of inputs that may have another size when the model runs:
+            ``{"x": {0: "T", 1: "N"}}`` with a name for each, or ``{"x": [0, 1]}``. Axes with the
+            same name have the same size. The sizes of the outputs follow from these.
 
     Returns:
         The model.
@@ -61,9 +61,9 @@ def export(
     Raises:
         TypeError: an operation has no ONNX form (the message names it and where it ran), or the
             function looks at numbers (``if x > 0``).
-        ValueError: the names or the axes do not fit, the function draws random numbers, or what it
-            does depends on a dynamic axis in a way that no model can follow, such as a Python loop
-            over it.
+        ValueError: the names or the axes do not fit, the function draws random numbers, or its
+            operations depend on a dynamic axis in a way that no model can express, such as a Python
+            loop over the axis.
         OSError: the file cannot be written.
 
     Source: https://onnx.ai/onnx/repo-docs/IR.html
@@ -112,7 +112,7 @@ def export(
 
 
 def write(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
-    """Write a model into a file, whole or not at all."""
+    """Write a model into a file, atomically."""
     with replacing(path) as file:
         file.write(model.SerializeToString())
 
@@ -149,7 +149,7 @@ class _Call:
         self._weights = dict(_weight_names(f))
 
     def recorded(self, axes: Sequence[Mapping[int, str]], sizes: Mapping[str, int]) -> Recorder:
-        """What the function does for some sizes of the dynamic axes."""
+        """Record the function for some sizes of the dynamic axes."""
         recorder = Recorder(self._weights)
         values = []
         for array, by_axis in zip(self.values, axes, strict=True):
@@ -178,7 +178,7 @@ class _Call:
 
 
 def _as_tuples(tree: Any) -> Any:
-    """Nested lists as tuples."""
+    """Convert nested lists to tuples."""
     if isinstance(tree, list) or type(tree) is tuple:
         return tuple(_as_tuples(part) for part in tree)
     return tree
@@ -201,7 +201,7 @@ def _array(x: Any, dtype: np.dtype[Any] | None) -> ndarray:
 
 
 def _float_of(f: Any) -> np.dtype[Any] | None:
-    """The dtype of a Module's parameters, if they have one."""
+    """Return the dtype of a Module's parameters, or None if it has none or several."""
     if not isinstance(f, Module):
         return None
     dtypes = {p.dtype for p in f.parameters()}
@@ -209,7 +209,7 @@ def _float_of(f: Any) -> np.dtype[Any] | None:
 
 
 def _weight_names(f: Any) -> Iterator[tuple[int, str]]:
-    """Names of the parameters and buffers of a Module, or of those that a function closes over."""
+    """Yield names of weights: of a Module, or of the Modules and Tensors a function reads."""
     if isinstance(f, Module):
         for name, tensor in (*f.named_buffers(), *f.named_parameters()):
             yield id(tensor._array), name
@@ -220,10 +220,10 @@ def _weight_names(f: Any) -> Iterator[tuple[int, str]]:
     code = getattr(f, "__code__", None)
     if code is None:
         return
-    closed = dict(zip(code.co_freevars, f.__closure__ or (), strict=True))
-    held = {name: cell.cell_contents for name, cell in closed.items()}
-    held |= {name: f.__globals__.get(name) for name in code.co_names}
-    for name, value in held.items():
+    closure = dict(zip(code.co_freevars, f.__closure__ or (), strict=True))
+    variables = {name: cell.cell_contents for name, cell in closure.items()}
+    variables |= {name: f.__globals__.get(name) for name in code.co_names}
+    for name, value in variables.items():
         if isinstance(value, Module):
             yield from ((i, f"{name}.{inner}") for i, inner in _weight_names(value))
         elif isinstance(value, Value) and value.node is not None:
@@ -233,7 +233,7 @@ def _weight_names(f: Any) -> Iterator[tuple[int, str]]:
 def _parameter_names(
     f: Any, count: int, keys: Sequence[str], counts: Sequence[int]
 ) -> Iterator[str]:
-    """A name for each array among the arguments."""
+    """Yield a name for each array among the arguments."""
     function = f.forward if isinstance(f, Module) and _is_plain_call(f) else f
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -251,7 +251,7 @@ def _is_plain_call(f: Module) -> bool:
 
 @contextmanager
 def _in_eval(f: Any) -> Iterator[None]:
-    """A Module as it is used, and afterwards as it was."""
+    """Set a Module to evaluation mode, and restore its modes afterwards."""
     modules = list(f.modules()) if isinstance(f, Module) else []
     before = [module.training for module in modules]
     for module in modules:
@@ -267,7 +267,7 @@ def _in_eval(f: Any) -> Iterator[None]:
 
 
 def _names(names: Any, default: list[str]) -> tuple[list[str], list[str] | None]:
-    """The names of inputs and outputs; None where nobody named the outputs."""
+    """Return the names of inputs and outputs; None if the user did not name the outputs."""
     n = len(default)
     if names is None:
         return default, None
@@ -285,14 +285,14 @@ def _names(names: Any, default: list[str]) -> tuple[list[str], list[str] | None]
     every = [*inputs, *(outputs or ())]
     if len(set(every)) < len(every):
         twice = next(name for name in every if every.count(name) > 1)
-        raise ValueError(f"onnx.export: the name {twice!r} stands twice among inputs and outputs")
+        raise ValueError(f"onnx.export: the name {twice!r} occurs twice in inputs and outputs")
     return inputs, outputs
 
 
 def _axes(
     given: _Axes, inputs: Sequence[str], values: Sequence[ndarray], outputs: Iterable[str] | None
 ) -> list[dict[int, str]]:
-    """The dynamic axes of each input, with their names."""
+    """Return the dynamic axes of each input, with their names."""
     unknown = set(given) - set(inputs) - set(outputs or ())
     if unknown:
         raise ValueError(

@@ -1,6 +1,6 @@
-"""Reading a model: a Module that computes what an ONNX graph says, with its weights as Parameters.
+"""Reading a model: a Module that runs an ONNX graph, with the graph's weights as Parameters.
 
-Every node becomes a call of one of our operations, so that what was trained elsewhere can be
+Every node becomes a call of one of our operations. So a model that was trained elsewhere can be
 differentiated, drawn and trained further here.
 """
 
@@ -24,11 +24,11 @@ from ..ops import sorting
 from ..scan import scan
 from .running import run_recurrent
 
-OLDEST = 13  #: the opset from which on operators mean what they mean today
+OLDEST = 13  #: since this opset the operators have their current meaning
 
 
 class Node(NamedTuple):
-    """An operator of a graph, and where it stands."""
+    """A node of a graph: its operator, name, inputs, outputs and attributes."""
 
     operator: str
     name: str
@@ -41,7 +41,7 @@ class Node(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """A graph: what it takes and returns, and its nodes in the order in which they run."""
+    """A graph: the names of its inputs and outputs, and its nodes in the order of execution."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -49,18 +49,18 @@ class Graph(NamedTuple):
 
 
 class Weights(Module):
-    """The weights whose names have one beginning, before a dot."""
+    """A holder of weights whose names begin with the same part before a dot."""
 
 
 class Loaded(Module):
-    """An ONNX model as a Module: what :func:`load` returns.
+    """An ONNX model as a Module, from :func:`load`.
 
-    Calling it: ``outputs = model(*inputs)`` in the order of ``input_names``, or by these names. One
-    output comes as a Tensor, several as a tuple in the order of ``output_names``.
+    Call it with ``outputs = model(*inputs)`` in the order of ``input_names``, or with these names
+    as keywords. A single output is a Tensor; several are a tuple in the order of ``output_names``.
 
     Attributes:
-        input_names, output_names: of the model.
-        weight_names: by the name of each initializer of floats, where its Parameter is.
+        input_names, output_names: the names in the model.
+        weight_names: for each initializer of floats, the attribute that has its Parameter.
     """
 
     def __init__(self, model: onnx.ModelProto):
@@ -85,7 +85,7 @@ class Loaded(Module):
         }
 
     def _hold(self, name: str, parameter: Parameter) -> str:
-        """Keep a weight under its name, as an attribute within attributes where it has dots."""
+        """Set a weight as an attribute with its name; dots make nested modules."""
         parts = [re.sub(r"\W", "_", part) or "_" for part in name.split(".")]
         parts = [f"_{part}" if part[0].isdigit() and len(parts) == 1 else part for part in parts]
         holder: Any = self
@@ -128,19 +128,19 @@ class Loaded(Module):
 
 
 def load(path: str | os.PathLike[str] | onnx.ModelProto) -> Loaded:
-    """A Module that computes what an ONNX model says, with its weights as Parameters.
+    """Load an ONNX model as a Module, with its weights as Parameters.
 
-    It knows what :func:`export` writes, and more: RNN, LSTM and GRU, Scan, Gemm and MatMul, the
-    elementwise operators, reductions, and those that move elements. The initializers of floats are
-    its Parameters, under their own names; those of RNN, LSTM and GRU keep ONNX's layout.
+    All operators that :func:`export` writes are supported, and more: RNN, LSTM and GRU, Scan, Gemm
+    and MatMul, elementwise operators, reductions, and operators that move elements. Initializers of
+    floats become Parameters with the same names. Those of RNN, LSTM and GRU keep ONNX's layout.
 
     Args:
-        path: the file, or a model that was read already.
+        path: the file, or a model in memory.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no ONNX model, it has an operator or an attribute that is not known here
-            (the message names it and its node), or its opset is older than 13.
+        ValueError: the file is not an ONNX model, an operator or an attribute is not supported (the
+            message names it and its node), or the opset is older than 13.
 
     Source: https://onnx.ai/onnx/operators/
 
@@ -169,7 +169,7 @@ def _read(path: str | os.PathLike[str]) -> onnx.ModelProto:
     try:
         model = onnx.load_model_from_string(content)
         onnx.checker.check_model(model)
-    except Exception as error:  # of protobuf or of the checker, as the installed version has them
+    except Exception as error:  # protobuf and the checker have other classes in each version
         raise ValueError(f"{os.fspath(path)}: not an ONNX model: {error}") from error
     return model
 
@@ -179,7 +179,7 @@ def _read(path: str | os.PathLike[str]) -> onnx.ModelProto:
 
 def _graph(proto: onnx.GraphProto) -> Graph:
     if proto.sparse_initializer:
-        raise ValueError("onnx.load: sparse initializers are not known here")
+        raise ValueError("onnx.load: sparse initializers are not supported")
     nodes = tuple(_node(node) for node in proto.node)
     return Graph(tuple(x.name for x in proto.input), tuple(y.name for y in proto.output), nodes)
 
@@ -201,12 +201,12 @@ def _node(proto: onnx.NodeProto) -> Node:
     node = Node(proto.op_type, name, tuple(proto.input), tuple(proto.output), attributes)
     if proto.domain not in ("", "ai.onnx") or proto.op_type not in _operators:
         domain = f" of {proto.domain}" if proto.domain else ""
-        raise ValueError(f"onnx.load: {node}: the operator{domain} is not known here")
+        raise ValueError(f"onnx.load: {node}: the operator{domain} is not supported")
     return node
 
 
 def _run(graph: Graph, values: dict[str, Any]) -> list[Any]:
-    """Run the nodes; ``values`` holds the inputs by name, and is added to."""
+    """Run the nodes. ``values`` has the inputs by name, and gets all results."""
     for node in graph.nodes:
         inputs = [values[name] if name else None for name in node.inputs]
         made = _called(node, inputs, values)
@@ -228,7 +228,7 @@ def _called(node: Node, inputs: list[Any], values: dict[str, Any]) -> Sequence[A
     results = made if isinstance(made, (tuple, list)) else (made,)
     lacking = [name for name in node.outputs[len(results) :] if name]
     if lacking:
-        raise ValueError(f"onnx: {node}: its output {lacking[0]!r} is not known here")
+        raise ValueError(f"onnx: {node}: its output {lacking[0]!r} is not supported")
     return results
 
 
@@ -245,7 +245,7 @@ def _tensor(y: Any) -> Value:
 
 
 def _numbers(x: Any) -> list[int]:
-    """A vector of integers, as axes and shapes are."""
+    """Return an array of integers, such as axes or a shape, as a list."""
     array = x._array if isinstance(x, Value) else np.asarray(x)
     return [int(n) for n in array.ravel()]
 
@@ -316,7 +316,7 @@ _operators: dict[str, Callable[..., Any]] = {
 
 
 def _operator(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Enter a function under its own name, without the underscores."""
+    """Register a function for the operator of the same name."""
     name = function.__name__.strip("_").title().replace("_", "")
     _operators[name] = function
     return function
@@ -348,14 +348,14 @@ def _pow(x: Any, y: Any) -> Any:
 
 
 def _in_dtype_of(x: Any, y: Any) -> Any:
-    """y in x's dtype: NumPy counts integers in wider ones than ONNX."""
+    """Convert y to x's dtype, because NumPy gives wider integers than ONNX."""
     return y if y.dtype == x.dtype else ops.astype(y, x.dtype)
 
 
 @_operator
 def _dropout(x: Any, ratio: Any = None, training: Any = None, seed: int | None = None) -> Any:
     if training is not None and _plain(training).any():
-        raise ValueError("dropout in training mode is not known here; export in eval mode")
+        raise ValueError("dropout in training mode is not supported; export in eval mode")
     return x
 
 
@@ -482,7 +482,7 @@ def _slice(x: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) 
     by = [1] * len(first) if steps is None else _numbers(steps)
     index: list[Any] = [slice(None)] * len(x.shape)
     for start, stop, axis, step in zip(first, last, along, by, strict=True):
-        # Behind the first element, walking back, is no number for NumPy.
+        # NumPy has no number for the place before the first element, only None.
         end = None if step < 0 and stop < -x.shape[axis] else stop
         index[axis] = slice(start, end, step)
     return x[tuple(index)]
@@ -515,7 +515,7 @@ def _pad(x: Any, pads: Any, value: Any = None, axes: Any = None, mode: str = "co
         widths[axis] = (before, after)
     if mode != "constant":
         if mode not in ("reflect", "edge", "wrap"):
-            raise ValueError(f"the mode {mode!r} is not known here")
+            raise ValueError(f"the mode {mode!r} is not supported")
         return ops.pad(x, tuple(widths), mode)
     fill = 0 if value is None else _plain(value).item()
     return ops.pad(x, tuple(widths), constant_values=fill)
@@ -534,7 +534,7 @@ def _gather_elements(x: Any, indices: Any, axis: int = 0) -> Any:
 
 
 def _cut(x: Any, shape: Sequence[int], axis: int) -> Any:
-    """The part of x along the other axes that there are indices for."""
+    """Cut x along the other axes to the size of the indices."""
     axis %= len(shape)
     return x[tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(shape))]
 
@@ -544,7 +544,7 @@ _operators["GatherElements"] = _gather_elements
 
 def _gather_nd(x: Any, indices: Any, batch_dims: int = 0) -> Any:
     if batch_dims:
-        raise ValueError("batch_dims are not known here")
+        raise ValueError("batch_dims are not supported")
     return x[tuple(indices[..., i] for i in range(indices.shape[-1]))]
 
 
@@ -566,7 +566,7 @@ def _scatter_nd(x: Any, indices: Any, updates: Any, reduction: str = "none") -> 
 
 def _require_add(reduction: str) -> None:
     if reduction != "add":
-        raise ValueError(f"the reduction {reduction!r} is not known here, only 'add'")
+        raise ValueError(f"the reduction {reduction!r} is not supported, only 'add'")
 
 
 _operators["ScatterElements"] = _scatter_elements
@@ -601,7 +601,7 @@ for _name, _reduce in _reductions.items():
 def _place_of(reduce: Callable[..., Any], turned: bool = False) -> Callable[..., Any]:
     def call(x: Any, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Any:
         if select_last_index:
-            raise ValueError("select_last_index is not known here")
+            raise ValueError("select_last_index is not supported")
         return ops.astype(reduce(x, axis, keepdims=bool(keepdims)), np.int64)
 
     return call
@@ -621,7 +621,7 @@ _operators["LogSoftmax"] = lambda x, axis=-1: ops.log_softmax(x, axis)
 
 def _cum_sum(x: Any, axis: Any, exclusive: int = 0, reverse: int = 0) -> Any:
     if exclusive or reverse:
-        raise ValueError("exclusive and reverse are not known here")
+        raise ValueError("exclusive and reverse are not supported")
     return _in_dtype_of(x, ops.cumsum(x, _plain(axis).item()))
 
 
@@ -629,7 +629,7 @@ _operators["CumSum"] = _cum_sum
 
 
 def _top_k(x: Any, k: Any, axis: int = -1, largest: int = 1, sorted: int = 1) -> tuple[Any, Any]:
-    if largest:  # from the end, so that equal elements keep their order
+    if largest:  # sort a flipped x, so that equal elements keep their order
         turned = ops.argsort(ops.flip(x, axis), axis, stable=True)
         order = ops.flip(ops.subtract(x.shape[axis] - 1, turned), axis)
     else:
@@ -663,7 +663,7 @@ def _conv(
     strides: Sequence[int] = (1, 1),
 ) -> Any:
     if len(x.shape) != 4 or auto_pad not in ("NOTSET", "VALID"):
-        raise ValueError(f"only images (N, C, H, W) with given pads are known here, got {x.shape}")
+        raise ValueError(f"expected images (N, C, H, W) with explicit pads, got {x.shape}")
     top, left, bottom, right = pads
     x = ops.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right))) if any(pads) else x
     return ops.conv2d(x, W, bias, tuple(strides), 0, tuple(dilations), group)
@@ -681,11 +681,11 @@ def _scan(node: Node, inputs: list[Any], values: Mapping[str, Any]) -> Sequence[
     count = attributes["num_scan_inputs"]
     states, sequences = inputs[: len(inputs) - count], inputs[len(inputs) - count :]
     outputs = len(body.outputs) - len(states)
-    ways = [*attributes.get("scan_input_directions", [0] * count)]
-    ways += attributes.get("scan_output_directions", [0] * outputs)
+    directions = [*attributes.get("scan_input_directions", [0] * count)]
+    directions += attributes.get("scan_output_directions", [0] * outputs)
     axes = [*attributes.get("scan_input_axes", []), *attributes.get("scan_output_axes", [])]
-    if any(axes) or len(set(ways)) > 1:
-        raise ValueError("axes other than 0, and both directions at once, are not known here")
+    if any(axes) or len(set(directions)) > 1:
+        raise ValueError("axes other than 0, and both directions at once, are not supported")
 
     def cell(carry: Any, xs: Any) -> Any:
         within = dict(values)
@@ -695,7 +695,7 @@ def _scan(node: Node, inputs: list[Any], values: Mapping[str, Any]) -> Sequence[
 
     first = tuple(_tensor(x) for x in states)
     xs = tuple(_tensor(x) for x in sequences)
-    last, ys = scan(cell, first, xs, reverse=bool(ways[0]) if ways else False)
+    last, ys = scan(cell, first, xs, reverse=bool(directions[0]) if directions else False)
     return (*last, *ys)
 
 

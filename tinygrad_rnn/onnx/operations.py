@@ -1,4 +1,4 @@
-"""What operations are in ONNX, where that is more than the name of an operator.
+"""The ONNX form of operations that are more than one operator.
 
 Each function stands on its Primitive as the trait ``onnx``. It is given the builder, the inputs of
 the operation as wires (Python numbers and None as they are) and its keywords, and returns the
@@ -28,7 +28,7 @@ Rule = Callable[..., Any]
 
 
 def _of(*operations: Any) -> Callable[[Rule], Rule]:
-    """Let a function say what these operations are."""
+    """Register a function as the ONNX form of these operations."""
 
     def set_trait(rule: Rule) -> Rule:
         for operation in operations:
@@ -43,9 +43,9 @@ def _instead(operation: Any, function: Rule, operator: str | None = None) -> Non
     operation.primitive.onnx = Instead(function, operator)
 
 
-# ── elementwise, in other operations ─────────────────────────────────────────────────────
+# ── elementwise, by other operations ─────────────────────────────────────────────────────
 
-# onnxruntime has these operators for float32 alone.
+# onnxruntime has these operators only for float32.
 _instead(ops.tan, lambda x: ops.sin(x) / ops.cos(x), "Tan")
 _instead(ops.sinh, lambda x: (ops.exp(x) - ops.exp(-x)) / 2, "Sinh")
 _instead(ops.cosh, lambda x: (ops.exp(x) + ops.exp(-x)) / 2, "Cosh")
@@ -97,7 +97,7 @@ _instead(
 
 
 def _one_of(x: Any, y: Any, chosen: Rule) -> Any:
-    """The larger or smaller one, and the other one where one is NaN."""
+    """Return the larger or smaller one; if one is NaN, the other one."""
     return ops.where(ops.isnan(x), y, ops.where(ops.isnan(y), x, chosen(x, y)))
 
 
@@ -137,7 +137,7 @@ def _binary_cross_entropy(x: Any, y: Any) -> Any:
 
 _instead(special._binary_cross_entropy, _binary_cross_entropy)
 
-# ── elementwise, in nodes ────────────────────────────────────────────────────────────────
+# ── elementwise, by nodes ────────────────────────────────────────────────────────────────
 
 
 @_of(ops.fmod)
@@ -148,7 +148,7 @@ def _fmod(b: Builder, x: Any, y: Any) -> Wire:
 
 @_of(ops.remainder)
 def _remainder(b: Builder, x: Any, y: Any) -> Wire:
-    """With the sign of y: ONNX has that for integers only."""
+    """Compute the remainder with the sign of y, which ONNX has only for integers."""
     common = b.out[1]
     x, y = _in(b, x, common), _in(b, y, common)
     if common.kind != "f":
@@ -239,7 +239,7 @@ def _swapaxes(b: Builder, x: Wire, axis1: int, axis2: int) -> Wire:
 
 @_of(ops.moveaxis)
 def _moveaxis(b: Builder, x: Wire, source: Any, destination: Any) -> Wire:
-    lengths = range(1, x.ndim + 1)  # each axis has another length, by which it is known again
+    lengths = range(1, x.ndim + 1)  # every axis gets another length, which identifies it
     moved = np.moveaxis(np.empty(lengths, np.bool_), source, destination).shape
     return b.transpose(x, [n - 1 for n in moved])
 
@@ -294,7 +294,7 @@ def _stack(b: Builder, *xs: Any, axis: int) -> Wire:
 def _pad(b: Builder, x: Wire, pad_width: ndarray, constant_values: ndarray) -> Wire:
     if isinstance(pad_width, ndarray) and np.all(constant_values == constant_values.flat[0]):
         return _padded(b, x, pad_width, constant_values.flat[0])
-    for axis in range(x.ndim):  # one side after the other, each with its own number
+    for axis in range(x.ndim):  # every side has a number of its own, so pad them one by one
         for side in range(2):
             widths = np.zeros((x.ndim, 2), np.int64)
             widths[axis, side] = pad_width[axis, side]
@@ -336,7 +336,7 @@ def _gather(b: Builder, x: Wire, *ids: Wire, pattern: tuple[Any, ...]) -> Wire:
 
 
 def _indexed(b: Builder, x: Wire, parts: tuple[Any, ...]) -> Wire:
-    """``x[parts]`` as NumPy has it: first the slices, then the arrays, then new axes."""
+    """Index x as NumPy does: first the slices, then the arrays, then new axes."""
     shape, dtype = b.out
     places = [places for part in parts for places in _as_places(part)]
     arrays = [p for p in places if isinstance(p, (Wire, ndarray, Filled, Counted))]
@@ -357,7 +357,7 @@ def _indexed(b: Builder, x: Wire, parts: tuple[Any, ...]) -> Wire:
 
 
 def _as_places(part: Any) -> list[Any]:
-    """A part of an index; a mask as the places where it is True."""
+    """Return a part of an index; a mask becomes the places where it is True."""
     if isinstance(part, (bool, np.bool_)):
         raise TypeError("an index of one boolean")
     if isinstance(part, ndarray) and part.dtype.kind == "b":
@@ -368,7 +368,7 @@ def _as_places(part: Any) -> list[Any]:
 
 
 def _sliced(b: Builder, x: Wire, of_axes: Sequence[Any], single: bool) -> Wire:
-    """The slices of an index, and with ``single`` its integers as slices of one element."""
+    """Apply the slices of an index; with ``single`` also its integers, as slices of one element."""
     starts, stops, axes, steps = [], [], [], []
     for axis, part in enumerate(of_axes):
         if isinstance(part, slice):
@@ -391,14 +391,14 @@ def _sliced(b: Builder, x: Wire, of_axes: Sequence[Any], single: bool) -> Wire:
 
 
 def _after(place: Any) -> Any:
-    """The end of a slice of one element."""
+    """Return the end of a slice of one element."""
     if isinstance(place, Size):
         return Size(place.names, place.factor, place.offset + 1)
     return _MOST if place == -1 else place + 1
 
 
 def _at_places(b: Builder, x: Wire, full: Sequence[Any], shape: tuple[Any, ...]) -> Wire:
-    """The elements at places that arrays of integers say; beside them an integer is an array."""
+    """Take elements by arrays of integers. Beside an array, an integer counts as an array."""
     is_place = [p is not None and not isinstance(p, slice) for p in full]
     numbers = [i for i, yes in enumerate(is_place) if yes]
     together = numbers[-1] - numbers[0] + 1 == len(numbers)
@@ -409,7 +409,7 @@ def _at_places(b: Builder, x: Wire, full: Sequence[Any], shape: tuple[Any, ...])
         axis = axes[0]
         x = b.node("Gather", x, indices[0], axis=axis)
         return b.reshape(x, shape) if any(p is None for p in full) else x
-    # Several: they are broadcast, and say the places along the first axes.
+    # Several arrays broadcast, and index the first axes together.
     rest = [axis for axis in range(len(of_axes)) if axis not in axes]
     x = b.node("Transpose", x, perm=[*axes, *rest])
     common = indices[0]

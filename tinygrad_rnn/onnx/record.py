@@ -1,8 +1,8 @@
-"""Recording a call: a function runs once on values without numbers, and what it does is listed.
+"""Recording a call: a function runs once on values without numbers, and we list its operations.
 
-The list is flat but for loops over time: ``tg.scan`` and the recurrent layers are one entry each,
-whose cell is a list of its own. Whatever looks at numbers (``if x > 0``, ``.item()``) is refused,
-so that no number of the example becomes part of the model unnoticed.
+The list is flat, except for loops over time: ``tg.scan`` and a recurrent layer are one entry each,
+and the cell has a list of its own. Code that looks at numbers (``if x > 0``, ``.item()``) is
+refused, because a number of the example would become part of the model.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def refuse(how: str) -> NoReturn:
     )
 
 
-_KNOWN = frozenset("?bBhHiIlLqQefd")  #: the dtypes that ONNX has, too
+_KNOWN = frozenset("?bBhHiIlLqQefd")  #: the dtypes that ONNX also has
 
 
 class Unknown(Symbol):
-    """Stands where a recorded Tensor would have its array."""
+    """Replaces the array of a recorded Tensor."""
 
     __slots__ = ()
 
@@ -43,12 +43,12 @@ class Unknown(Symbol):
 
 
 class Instead:
-    """What an operation is in other operations, as its ``onnx`` trait: these are recorded.
+    """An ``onnx`` trait of an operation that is written as other operations.
 
     Args:
-        function: of the same arguments.
-        operator: the ONNX operator to use in its place where no input is of float64, for operators
-            that onnxruntime has for float32 alone.
+        function: computes the same by other operations, which are recorded.
+        operator: the ONNX operator to use instead if all inputs are float32, for operators that
+            onnxruntime has only for float32.
     """
 
     def __init__(self, function: Callable[..., Any], operator: str | None = None):
@@ -56,7 +56,7 @@ class Instead:
         self.operator = operator
 
     def applies(self, inputs: Iterable[Any]) -> bool:
-        """Whether the function is used, and not the operator."""
+        """Return whether to use the function, and not the operator."""
         return self.operator is None or any(
             isinstance(x, Value) and x._array.dtype != np.float32 for x in inputs
         )
@@ -69,13 +69,13 @@ class Entry(NamedTuple):
     operands: tuple[int | Literal, ...]
     keywords: dict[str, Any]
     slots: tuple[int, ...]
-    path: tuple[str, ...]  #: the modules that it ran in
-    place: str  #: the same for error messages, with the time step
+    path: tuple[str, ...]  #: the modules in which it ran
+    place: str  #: the modules and the time step, for error messages
 
 
 @dataclass
 class Body:
-    """A list of operations: of the function, or of the cell of a loop."""
+    """The list of operations of the function, or of the cell of a loop."""
 
     inputs: tuple[int, ...] = ()
     entries: list[Entry] = field(default_factory=list)
@@ -83,22 +83,22 @@ class Body:
 
 
 class Weight(NamedTuple):
-    """A value that comes from outside of the function."""
+    """A value from outside the function."""
 
     array: ndarray
     name: str | None  #: its name, if it is a weight
 
 
 class Recorder:
-    """What a function does, and what it reads from outside.
+    """Records the operations of a function, and the values that it reads from outside.
 
     Args:
         names: the names of weights, by the id of their array.
 
     Attributes:
         body: the operations.
-        avals: shape and dtype of every value, by its slot.
-        constants: the values that come from outside, by their slot.
+        avals: the shape and the dtype of every value, by slot.
+        constants: the values from outside, by slot.
     """
 
     def __init__(self, names: dict[int, str]):
@@ -111,7 +111,7 @@ class Recorder:
         self._rng = np.random.default_rng(0)
 
     def refuse_gradient(self) -> NoReturn:
-        """What functions that differentiate call."""
+        """Refuse to differentiate; ``tg.grad`` and the like call this."""
         raise TypeError(
             f"onnx.export: the function takes a gradient, which a model cannot{current().scope}"
         )
@@ -119,7 +119,7 @@ class Recorder:
     # ── values ───────────────────────────────────────────────────────────────────────────
 
     def given(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Value:
-        """A new value."""
+        """Return a new value without numbers."""
         if dtype.char not in _KNOWN:
             raise TypeError(f"onnx.export: ONNX has no dtype {dtype}{current().scope}")
         slot = len(self.avals)
@@ -127,7 +127,7 @@ class Recorder:
         return attach(Unknown(shape, dtype, slot, self._owner, 0), None)
 
     def slot_of(self, x: Any) -> int:
-        """The slot of a value; a new one for what comes from outside."""
+        """Return the slot of a value. A value from outside gets a new slot."""
         array = x._array if isinstance(x, Value) else x
         if isinstance(array, Unknown):
             if array.owner is not self._owner:
@@ -142,7 +142,8 @@ class Recorder:
             if name is None and isinstance(x, Value) and x.node is not None:
                 name = x.node.name or "weight"
             self.constants[slot] = Weight(numbers, name)
-            known = self._known[id(array)] = slot, array  # holds it, so that its id stays its own
+            # Hold a reference to the array so that Python cannot reuse its id().
+            known = self._known[id(array)] = slot, array
         return known[0]
 
     # ── operations ───────────────────────────────────────────────────────────────────────
@@ -150,7 +151,7 @@ class Recorder:
     def __call__(
         self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]
     ) -> Any:
-        """Called by ``graph.apply`` in the place of running the operation."""
+        """Record an operation; ``graph.apply`` calls this instead of running it."""
         if not any(map(self._counts, inputs)):
             with graph.traced(None, recording=False):
                 return graph.apply(primitive, inputs, keywords)
@@ -175,7 +176,7 @@ class Recorder:
         return made
 
     def _counts(self, x: Any) -> bool:
-        """Whether an operation on x is part of the model: it depends on inputs or weights."""
+        """Return whether x depends on inputs or weights; its operations then go into the model."""
         return isinstance(x, Value) and (isinstance(x._array, Unknown) or x.node is not None)
 
     def _operand(self, x: Any) -> int | Literal:
@@ -200,7 +201,7 @@ class Recorder:
         slots = tuple(self.slot_of(x) for x in made)
         scope = current().scope
         if any(isinstance(constant, (ndarray, list, dict)) for constant in keywords.values()):
-            keywords = copy.deepcopy(keywords)  # whoever brought it may write into it
+            keywords = copy.deepcopy(keywords)  # the caller may change them later
         self.body.entries.append(
             Entry(primitive, tuple(operands), keywords, slots, scope.path, str(scope))
         )
@@ -211,13 +212,13 @@ class Recorder:
     def record_scan(
         self, cell: Any, carry: Any, xs: Any, reverse: bool, lengths: Any
     ) -> tuple[Any, Any]:
-        """What ``tg.scan`` calls in the place of running a loop."""
+        """Record a loop; ``tg.scan`` calls this instead of running it."""
         recurrence: Recurrence | None = getattr(cell, "recurrence", None)
         if recurrence is not None:
             values = [*carry, xs, *recurrence.weights.values()]
             if all(x._array.dtype == np.float32 for x in values):
                 return self._recurrence(recurrence, carry, xs, reverse, lengths)
-        # onnxruntime has no RNN, LSTM and GRU of float64; it has all operations of their cells.
+        # onnxruntime has no RNN, LSTM and GRU for float64, but all operations of their cells.
         return self._loop(cell, carry, xs, reverse, lengths)
 
     def _recurrence(
@@ -246,7 +247,7 @@ class Recorder:
             times = np.arange(call.steps)[:, np.newaxis]
             nearest = ops.minimum(times, ops.subtract(lengths, 1))
             every = np.arange(lengths._array.shape[0])
-            # Past its end a sequence reads its last x_t again: what follows may be NaN.
+            # The padding may be NaN, so a sequence reads its last x_t again past its end.
             inputs = [ops.getitem(x, (nearest, every)) for x in inputs]
             masks = [ops.less(times, lengths)]
         outer, self.body = self.body, Body()
@@ -275,7 +276,7 @@ class Recorder:
 
 
 def _lengths_of(lengths: Any) -> Value:
-    """The lengths of the sequences of a batch, as a Tensor."""
+    """Return the lengths of the sequences of a batch as a Tensor."""
     given: Value
     given = lengths if isinstance(lengths, Value) else attach(numeric(lengths, "lengths"), None)
     dtype, shape = given._array.dtype, given._array.shape
@@ -285,7 +286,7 @@ def _lengths_of(lengths: Any) -> Value:
 
 
 def _require_known(constant: Any) -> None:
-    """Refuse a constant of an operation that depends on the inputs."""
+    """Refuse an index or another constant that depends on the inputs."""
     if isinstance(constant, Symbol):
         refuse("an index or another constant of an operation")
     if isinstance(constant, (tuple, list)):

@@ -1,7 +1,7 @@
 """Loops over time: recurrent layers as RNN, LSTM and GRU, and any other cell as Scan.
 
-ONNX has the gates in its own order, i, o, f, c for an LSTM and z, r, h for a GRU, and an axis for
-the direction before all others. A weight goes into the model in this order, under its own name.
+ONNX has its own order of gates: i, o, f, c for an LSTM and z, r, h for a GRU. The first axis of
+its weights is the direction. A weight goes into the model in this order, under its own name.
 
 Source: https://onnx.ai/onnx/operators/onnx__LSTM.html (and __RNN, __GRU, __Scan)
 """
@@ -19,18 +19,18 @@ from ..graph import Primitive
 if TYPE_CHECKING:
     from .build import Builder, Wire
 
-#: For each gate of ONNX its number among ours.
+#: The index in our order for each gate of ONNX.
 GATES = {"RNN": (0,), "LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}
 
 
 def in_order(array: ndarray, order: Sequence[int]) -> ndarray:
-    """The gates of a weight (G H, ...) in another order."""
+    """Return a weight (G H, ...) with its gates in another order."""
     parts = np.split(array, len(order))
     return np.concatenate([parts[k] for k in order])
 
 
 def _gates(b: Builder, x: Wire, kind: str, direction: bool = False) -> Wire:
-    """A weight in ONNX's order of gates, with an axis for the direction if asked."""
+    """Return a weight in ONNX's order of gates, and add an axis for the direction if asked."""
     order = GATES[kind]
     if x.weight is not None:
         array = in_order(x.value, order)
@@ -42,7 +42,7 @@ def _gates(b: Builder, x: Wire, kind: str, direction: bool = False) -> Wire:
 
 
 def _is_zero(x: Wire) -> bool:
-    value = getattr(x.value, "value", x.value)  # of an array of unknown size its only number
+    value = getattr(x.value, "value", x.value)  # an array of unknown size has a single number
     return value is not None and not np.any(value)
 
 
@@ -98,7 +98,7 @@ def _loop(b: Builder, *inputs: Wire, body: Any, reverse: bool, states: int) -> l
     outs = b.outs
     graph, level = b.loop(body, "cell")
     sequences, outputs = len(inputs) - states, len(outs) - states
-    way = int(reverse)
+    direction = int(reverse)
     return b.nodes(
         "Scan",
         *inputs,
@@ -106,15 +106,15 @@ def _loop(b: Builder, *inputs: Wire, body: Any, reverse: bool, states: int) -> l
         level=level,
         body=graph,
         num_scan_inputs=sequences,
-        scan_input_directions=[way] * sequences,
-        scan_output_directions=[way] * outputs if outputs else None,
+        scan_input_directions=[direction] * sequences,
+        scan_output_directions=[direction] * outputs if outputs else None,
     )
 
 
-#: A recurrent layer in one direction: of x, lengths, the first states and the weights.
+#: A recurrent layer in one direction. Its inputs are x, lengths, the first states and the weights.
 RECURRENT = Primitive("recurrent", lambda *_: None, None, onnx=_recurrent)
 
-#: ``tg.scan``: of the first carries and the xs.
+#: ``tg.scan``. Its inputs are the first carries and the xs.
 LOOP = Primitive("scan", lambda *_: None, None, onnx=_loop)
 
 __all__ = ["GATES", "LOOP", "RECURRENT", "in_order"]

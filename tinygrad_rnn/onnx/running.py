@@ -1,4 +1,4 @@
-"""Running the nodes RNN, LSTM and GRU of a model: our layers' steps, or one with other activations.
+"""Running the nodes RNN, LSTM and GRU of a model, with any activations.
 
 Source: https://onnx.ai/onnx/operators/onnx__LSTM.html (and __RNN, __GRU)
 """
@@ -19,7 +19,7 @@ from .recurrent import GATES
 
 Activation = Callable[[Any], Any]
 
-#: The activations where a node names none.
+#: The activations of a node that names none.
 USUAL = {"RNN": ["Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"]}
 
 _PLAIN: dict[str, Activation] = {
@@ -30,8 +30,7 @@ _PLAIN: dict[str, Activation] = {
     "Softsign": lambda x: x / (1 + ops.abs(x)),
 }
 
-#: Those with numbers: the function, and its alpha and beta where a node gives none (None: it has
-#: no beta).
+#: Activations with parameters: the function, and the defaults of alpha and beta (None: no beta).
 _WITH_NUMBERS: dict[str, tuple[Callable[..., Any], float, float | None]] = {
     "HardSigmoid": (lambda x, alpha, beta: ops.clip(x * alpha + beta, 0, 1), 0.2, 0.5),
     "LeakyRelu": (lambda x, alpha: ops.where(ops.less(x, 0), x * alpha, x), 0.01, None),
@@ -49,7 +48,7 @@ _WITH_NUMBERS: dict[str, tuple[Callable[..., Any], float, float | None]] = {
 def _activations(
     names: Sequence[str], alphas: Sequence[float], betas: Sequence[float]
 ) -> list[Activation]:
-    """The functions of these names; numbers are given in order to those that have some."""
+    """Return the functions of these names. Those with parameters take alphas and betas in order."""
     alpha, beta = iter(alphas), iter(betas)
     found: list[Activation] = []
     for name in names:
@@ -62,14 +61,14 @@ def _activations(
                 numbers["beta"] = next(beta, second)
             found.append(functools.partial(function, **numbers))
         else:
-            raise ValueError(f"the activation {name} is not known here")
+            raise ValueError(f"the activation {name} is not supported")
     return found
 
 
 def _sequence(
     kind: str, weights: dict[str, Any], chosen: Sequence[Activation], reset_after: bool
 ) -> Callable[..., Any]:
-    """``run(carry, xs, reverse=..., lengths=...)`` of one direction."""
+    """Return ``run(carry, xs, reverse=..., lengths=...)`` for one direction."""
     usual = list(chosen) == [_PLAIN[name] for name in USUAL[kind]]
     if usual or (kind == "RNN" and chosen[0] is ops.relu):
         options: dict[str, Any] = {}
@@ -77,7 +76,7 @@ def _sequence(
             options["nonlinearity"] = "tanh" if usual else "relu"
         if kind == "GRU":
             options["reset_after"] = reset_after
-        # A layer knows its step; its own weights are not used.
+        # Use the step of our layer, with the weights of the node instead of its own.
         layer = getattr(nn, kind)(1, 1, rng=0, **options)
         return functools.partial(layer._sequence, weights, unroll=False)
     gru = functools.partial(_gru, reset_after=reset_after)
@@ -157,19 +156,22 @@ def run_recurrent(
     linear_before_reset: int = 0,
     **unknown: Any,
 ) -> tuple[Any, ...]:
-    """What an RNN, LSTM or GRU node computes: Y, Y_h and, of an LSTM, Y_c.
+    """Run an RNN, LSTM or GRU node; return Y, Y_h and, for an LSTM, Y_c.
 
     Raises:
-        ValueError: an attribute is not known here.
+        ValueError: an attribute is not supported.
     """
-    ways = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[direction]
+    # For each direction, whether it runs in reverse.
+    directions = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[
+        direction
+    ]
     functions = _activations(
-        list(activations or USUAL[kind] * len(ways)), activation_alpha, activation_beta
+        list(activations or USUAL[kind] * len(directions)), activation_alpha, activation_beta
     )
     each = len(USUAL[kind])
     for name, value in unknown.items():
         if value:
-            raise ValueError(f"the attribute {name} = {value} is not known here")
+            raise ValueError(f"the attribute {name} = {value} is not supported")
     initial_c, peepholes = (*others, None, None)[:2] if kind == "LSTM" else (None, None)
     given = (x, W, R, B, initial_h, initial_c, peepholes)
     x, W, R, B, initial_h, initial_c, peepholes = map(_value, given)
@@ -182,26 +184,26 @@ def run_recurrent(
     reset_after = bool(linear_before_reset)
     if isinstance(lengths, Value) and isinstance(lengths._array, ndarray):
         lengths = lengths._array
-    if lengths is not None:  # what is past the end of a sequence may be NaN
+    if lengths is not None:  # the padding may be NaN
         within = ops.less(np.arange(steps)[:, np.newaxis], lengths)[..., np.newaxis]
         x = ops.where(within, x, 0)
     ys: list[Any] = []
     finals: list[list[Any]] = [[] for _ in range(states)]
-    for way, reverse in enumerate(ways):
-        weights = {"weight_ih": _ours(W[way], kind), "weight_hh": _ours(R[way], kind)}
+    for k, reverse in enumerate(directions):
+        weights = {"weight_ih": _ours(W[k], kind), "weight_hh": _ours(R[k], kind)}
         if B is not None:
-            of_x, of_h = ops.split(B[way], 2)
+            of_x, of_h = ops.split(B[k], 2)
             weights |= {"bias_ih": _ours(of_x, kind), "bias_hh": _ours(of_h, kind)}
         if peepholes is not None:
-            parts = ops.split(peepholes[way], 3)
+            parts = ops.split(peepholes[k], 3)
             weights |= {f"weight_p{gate}": p for gate, p in zip("iof", parts, strict=True)}
         first = []
         for state in (initial_h, initial_c)[:states]:
             if state is None:
                 first.append(attach(np.zeros((N, H), dtype), None))
             else:
-                first.append(state[:, way] if layout else state[way])
-        chosen = functions[way * each : (way + 1) * each]
+                first.append(state[:, k] if layout else state[k])
+        chosen = functions[k * each : (k + 1) * each]
         run = _sequence(kind, weights, chosen, reset_after)
         last, y = run(tuple(first), x, reverse=reverse, lengths=lengths)
         ys.append(y)
@@ -213,12 +215,12 @@ def run_recurrent(
 
 
 def _value(x: Any) -> Any:
-    """A Tensor, of an array a constant one; None stays None."""
+    """Convert an array to a constant Tensor; a Tensor and None stay as they are."""
     return x if x is None or isinstance(x, Value) else attach(np.asarray(x), None)
 
 
 def _ours(x: Any, kind: str) -> Any:
-    """A weight (G H, ...) with the gates in our order."""
+    """Return a weight (G H, ...) with the gates in our order."""
     order = GATES[kind]
     if len(order) == 1:
         return x

@@ -1,8 +1,8 @@
-"""Dynamic axes: what a model computes from the sizes of its inputs when it runs.
+"""Dynamic axes: numbers that a model computes from the sizes of its inputs when it runs.
 
-A function is recorded several times, each time with other sizes for its dynamic axes. What differs
-between the records has to be such a size, or a sum or a product of them; everything else that
-differs is refused. So a number that the function took from the example's shape is never wrong.
+We record a function several times, each time with other sizes for its dynamic axes. If a number
+differs between the records, it has to be such a size, or factor * (product of sizes) + offset. Any
+other difference is refused. So a number from the example's shape never ends up in the model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .record import Body, Entry, Recorder
 
 
 class Size:
-    """``factor * (product of the named sizes) + offset``: a whole number of the running model."""
+    """``factor * (product of the named sizes) + offset``: a whole number in the running model."""
 
     __slots__ = ("factor", "names", "offset")
 
@@ -52,7 +52,7 @@ class Size:
 
 
 class Filled(NamedTuple):
-    """An array of one number, of a size that only the running model knows."""
+    """An array filled with one number; only the running model knows its size."""
 
     value: Any
     shape: tuple[Any, ...]
@@ -60,7 +60,7 @@ class Filled(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """The numbers from ``start`` on, ``step`` apart, of such a size."""
+    """The numbers ``start``, ``start + step``, ...; only the running model knows how many."""
 
     start: int
     step: int
@@ -69,11 +69,11 @@ class Counted(NamedTuple):
 
 
 class Differs(Exception):
-    """Two records differ in what cannot be computed from the sizes."""
+    """Two records differ in something that the sizes do not explain."""
 
 
 class Record(NamedTuple):
-    """What a function does, for all sizes of its dynamic axes."""
+    """The operations of a function, for all sizes of its dynamic axes."""
 
     body: Body
     avals: list[tuple[tuple[Any, ...], np.dtype[Any]]]
@@ -82,20 +82,20 @@ class Record(NamedTuple):
 
 
 class Merger:
-    """Makes one record of several.
+    """Merges several records into one.
 
     Args:
-        sizes: the sizes of the dynamic axes by their names, for each of the records.
+        sizes: for each record, the sizes of the dynamic axes by name.
     """
 
     def __init__(self, sizes: Sequence[dict[str, int]]):
         self.sizes = sizes
 
     def merged(self, records: Sequence[Recorder]) -> Record:
-        """The record of all sizes.
+        """Return the record for all sizes.
 
         Raises:
-            ValueError: the function does something else for other sizes; it says where.
+            ValueError: the operations depend on the sizes in another way; the message says where.
         """
         first = records[0]
         body = self._body([r.body for r in records])
@@ -226,26 +226,27 @@ class Merger:
 
 
 def _is_counted(a: ndarray) -> bool:
-    """Whether numbers the same distance apart lie along one axis."""
+    """Return whether an array is a range of numbers along one axis."""
     return a.size > 1 and max(a.shape) == a.size and len(set(np.diff(a.ravel()).tolist())) == 1
 
 
 def chosen_sizes(names: Sequence[str]) -> list[dict[str, int]]:
-    """Sizes to record with, so different that no expression of them is taken for another."""
+    """Choose sizes for the records, so that no two expressions of them give the same numbers."""
     if not names:
         return [{}, {}]
     rng = np.random.default_rng(0)
     n = len(names)
     primes = [p for p in range(5, 200 + 50 * n) if all(p % q for q in range(2, int(p**0.5) + 1))]
     some, more = primes[n + 4 : 3 * n + 8], primes[3 * n + 8 : 5 * n + 12]
-    while True:  # small, middling and large ones: a function may have a bound for them
+    # Small, medium and large sizes, because a function may behave differently above some size.
+    while True:
         rows = [primes[:n], *(rng.choice(p, n, replace=False).tolist() for p in (some, more))]
         if _independent(list(zip(*rows, strict=True))):
             return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _independent(sizes: Sequence[tuple[int, ...]]) -> bool:
-    """Whether none of the sizes and of the products of two is factor * another + offset."""
+    """Return whether no size and no product of two is factor * another + offset."""
     products = [
         tuple(x * y for x, y in zip(a, b, strict=True)) for a, b in itertools.combinations(sizes, 2)
     ]

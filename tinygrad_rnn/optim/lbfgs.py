@@ -91,9 +91,7 @@ class LBFGS(Optimizer):
 
     def _check_group(self, group: dict[str, Any]) -> None:
         if self.param_groups:
-            raise ValueError(
-                "LBFGS: all parameters share one step, so at most one group is allowed"
-            )
+            raise ValueError("LBFGS: all parameters share one step, so it takes at most one group")
         if group["line_search_fn"] not in (None, "strong_wolfe"):
             raise ValueError(
                 "LBFGS: expected line_search_fn None or 'strong_wolfe', got "

@@ -99,7 +99,7 @@ def backward_chung(dout, cache):
         da_r, da_z = dr * r * (1 - r), dz * z * (1 - z)
         da = np.concatenate([da_r, da_z, da_n], axis=1)
         dx[:, t] = da @ Wx.T
-        dh_next = dh * (1 - z) + d_reset * r  # gap: the gradient of h_prev by h and by r * h_prev
+        dh_next = dh * (1 - z) + d_reset * r  # gap: dL/dh_prev, from h and r * h_prev
         dh_next += da_r @ Wh_r.T + da_z @ Wh_z.T  # gap: add its gradient from the gates r and z
         dWx += x_t.T @ da
         dWh += np.concatenate([h_prev.T @ da_r, h_prev.T @ da_z, (r * h_prev).T @ da_n], axis=1)

@@ -1,8 +1,9 @@
-"""``python -m tinygrad_rnn explore``: a page to change something and see, in one's own browser.
+"""``python -m tinygrad_rnn explore``: a page in your browser to change a net and see the effect.
 
-``server`` serves it to this machine alone, ``what_if`` draws fresh nets as the controls say
-(``nets``), ``learning`` trains nets on ``tasks`` beside it, ``reading`` looks into a model that
-``train`` made. The page itself is ``page.html``, ``page.css`` and ``page.js``, sent as one file.
+``server`` serves the page to this machine alone. ``what_if`` draws new nets (``nets``) with the
+values of the page's controls. ``learning`` trains nets on ``tasks`` in the background. ``reading``
+shows a model of ``train``. The page is ``page.html``, ``page.css`` and ``page.js``, sent as one
+file.
 """
 
 from __future__ import annotations
@@ -28,22 +29,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         metavar="CHECKPOINT.npz",
-        help="a model that 'train' made, to look into; the page can open one, too",
+        help="a checkpoint of 'train' to look into; the page can open one, too",
     )
     parser.add_argument(
-        "--port", type=whole(0), default=0, help="on this machine (default: one that is free)"
+        "--port", type=whole(0), default=0, help="port on this machine (default: any free one)"
     )
     parser.add_argument(
-        "--no-browser", action="store_true", help="print the address, and open no browser"
+        "--no-browser", action="store_true", help="print the address, but open no browser"
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Serve the page until it is closed, or Ctrl-C.
+    """Serve the page until the user closes it or presses Ctrl-C.
 
     Raises:
-        Unusable: the checkpoint is none, or the port is no port.
-        OSError: the port is taken, or the checkpoint cannot be read.
+        Unusable: the file is not a checkpoint, or the port number is too large.
+        OSError: the port is in use, or the checkpoint cannot be read.
     """
     if args.port > 65535:
         raise Unusable(f"--port: expected at most 65535, got {args.port}")
@@ -51,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
     with serve(reader, trainings, args.port) as server:
         url = server.url + ("#read" if args.checkpoint is not None else "")
         print(f"open {url}\nclosing the page ends this; so does Ctrl-C", flush=True)
-        # The first picture is ready when the browser is.
+        # Importing and drawing take a moment, so make the first picture while the browser starts.
         threading.Thread(target=lambda: what_if({}), daemon=True).start()
         if not args.no_browser:
             webbrowser.open(url)
@@ -64,10 +65,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def serve(reader: Reader, trainings: Trainings, port: int = 0) -> Server:
-    """The server, not running yet.
+    """Return the server, which does not run yet.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is in use.
     """
     answers: dict[str, Answer] = {
         "/what-if": what_if,
@@ -87,10 +88,10 @@ def serve(reader: Reader, trainings: Trainings, port: int = 0) -> Server:
 
 
 def page(nonce: str) -> bytes:
-    """The page as one file.
+    """Return the page as one file.
 
     Args:
-        nonce: what its script is known by.
+        nonce: the number that allows its script to run, see the Content-Security-Policy.
     """
     folder = files(__package__)
     html, css, js = (

@@ -1,4 +1,4 @@
-"""Small pictures of the page: lines over the time steps, one for each net."""
+"""Small charts of the page: lines over the time steps, one for each net."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ...viz.svg import Canvas, document, fitted, log_ticks, number, step_ticks
 
 _LEFT, _TOP, _WIDE, _TALL, _RIGHT = 46.0, 44.0, 470.0, 150.0, 14.0
 _DASHES = ("", "6 3", "2 3")
-_DEEPEST = 18.0  # decades: what is smaller stands at the floor
+_DEEPEST = 18.0  # decades below the largest number; smaller numbers are drawn at the bottom
 
 
 def log_lines(title: str, lines: Mapping[str, ndarray], *, level: float | None = None) -> str:
-    """Positive numbers over the steps on a logarithmic axis, as SVG text.
+    """Draw positive numbers over the steps on a logarithmic axis, as SVG text.
 
     Args:
-        title: what stands above.
-        lines: by name (T,), or (T, K) for K lines of one colour; NaN is left out.
-        level: a number that gets a line of its own.
+        title: the title.
+        lines: by name (T,), or (T, K) for K lines of one colour. NaN is left out.
+        level: draw a horizontal line at this number.
     """
     arrays = {name: x.reshape(len(x), -1) for name, x in lines.items()}
     found = np.concatenate([x.ravel() for x in arrays.values()])

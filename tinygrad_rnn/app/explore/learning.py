@@ -1,4 +1,4 @@
-"""Watch it learn: trainings that run beside the page, and what their nets did at every stage."""
+"""Watch it learn: trainings that run in the background, and the nets at each of their stages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .nets import LAYERS, chosen, within
 from .tasks import TASKS, Task, text_task
 from .what_if import MAPS
 
-_STAGES = 100  # at so many steps the parameters are kept
+_STAGES = 100  # the parameters are kept at so many steps
 _BATCH = 32
 _MOST_TEXT = 2_000_000
 
@@ -26,7 +26,7 @@ class Net(nn.Module):
     def __init__(self, kind: str, task: Task, hidden: int, bias: float, rng: np.random.Generator):
         self.rnn = LAYERS[kind](task.inputs, hidden, rng=rng)
         self.out = nn.Linear(hidden, task.outputs, rng=rng)
-        if kind != "RNN":  # the gate that keeps: forget, or update
+        if kind != "RNN":  # the bias of the gate that keeps the state: forget, or update
             start = self.rnn.bias_ih_l0.numpy()
             start[hidden : 2 * hidden] = bias
             self.rnn.bias_ih_l0.data = start
@@ -38,10 +38,10 @@ class Net(nn.Module):
 
 
 class Training:
-    """One training, in a thread of its own; it can stop and go on.
+    """One training in a thread of its own, which can pause and go on.
 
     Args:
-        given: what the page's controls say.
+        given: the values of the page's controls.
 
     Raises:
         Unusable: a control is out of bounds.
@@ -119,7 +119,7 @@ class Training:
         self._thread.join(5)
 
     def state(self, since: int) -> dict[str, Any]:
-        """How far it is: the losses after step ``since``, and where the parameters are kept."""
+        """Return the losses after step ``since``, and the steps whose parameters are kept."""
         with self._lock:
             return {
                 "step": len(self.losses),
@@ -134,21 +134,21 @@ class Training:
             }
 
     def at(self, step: int) -> dict[str, Any]:
-        """The pictures of one stage, on a sequence that stays the same."""
+        """Return the pictures of one stage, always for the same sequence."""
         with self._lock:
-            known = self.stages.get(step)
-        if known is None:
+            parameters = self.stages.get(step)
+        if parameters is None:
             raise Unusable(f"step: the parameters of step {step} were not kept")
         net = Net(self.kind, self.task, self.hidden, 0.0, np.random.default_rng(0))
-        net.load_state_dict(known)
+        net.load_state_dict(parameters)
         answers = net(self.sample, unroll=True)
         target = answers.numpy()[-1, 0]
         loss = answers[-1, 0, int(np.argmax(np.abs(target)))]
         symbols = self.task.symbols(self.sample[:, 0])
         with np.errstate(all="ignore"):
             flow = viz.gradient_flow(loss, text=symbols)
-            found = flow.activations()
-        maps = {name: found[name] for name in MAPS[self.kind]}
+            activations = flow.activations()
+        maps = {name: activations[name] for name in MAPS[self.kind]}
         return {
             "step": step,
             "flow": flow.svg(theme="auto"),
@@ -157,7 +157,7 @@ class Training:
         }
 
     def code(self) -> str:
-        """The same in Python."""
+        """Return Python code that does the same."""
         task = (
             f'TASKS["{self.name}"]' if self.name != "text" else 'text_task(open("text.txt").read())'
         )
@@ -208,7 +208,7 @@ class Trainings:
         self._lock = threading.Lock()
 
     def start(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Begin one; the page's former one ends."""
+        """Start a training, and end the earlier one of the same page."""
         before = given.get("id")
         if isinstance(before, int):
             self.end({"id": before})

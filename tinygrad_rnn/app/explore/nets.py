@@ -1,4 +1,4 @@
-"""Fresh nets as the page asks for them, and the few lines of Python that make the same ones."""
+"""New nets for the values of the page's controls, and the Python code that makes them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SIZE = 4  # of an input
 
 
 def chosen(given: Mapping[str, Any], name: str, known: tuple[str, ...], usual: str) -> str:
-    """One of several words.
+    """Return a control's value, which is one of several words.
 
     Raises:
-        Unusable: it is none of them.
+        Unusable: the value is another one.
     """
     value = given.get(name, usual)
     if value not in known:
@@ -32,10 +32,10 @@ def chosen(given: Mapping[str, Any], name: str, known: tuple[str, ...], usual: s
 
 
 def within(given: Mapping[str, Any], name: str, least: Any, most: Any, usual: Any) -> Any:
-    """A number within bounds; a whole one where the bounds are.
+    """Return a control's number. If the bounds are whole numbers, it has to be one, too.
 
     Raises:
-        Unusable: it is none, or out of bounds.
+        Unusable: the value is not such a number, or out of bounds.
     """
     value = given.get(name, usual)
     kind = whole(least) if isinstance(least, int) else number(least, most)
@@ -50,17 +50,17 @@ def within(given: Mapping[str, Any], name: str, least: Any, most: Any, usual: An
 
 @dataclass(frozen=True)
 class Choice:
-    """What the page's controls say.
+    """The values of the page's controls.
 
     Attributes:
-        kinds: of cells, to be shown side by side.
+        kinds: the cells to compare.
         steps, hidden: T and H.
-        radius: the spectral radius of W_hh, of each gate's block of it.
-        bias: of the gate that keeps: the LSTM's forget gate, the GRU's update gate.
+        radius: the spectral radius of W_hh, for each gate's block separately.
+        bias: the bias of the LSTM's forget gate and of the GRU's update gate.
         nonlinearity: of the RNN.
-        inputs: what the net reads.
-        loss: on the last output, or on all.
-        seed: of weights and inputs.
+        inputs: the kind of input sequence.
+        loss: "last step" or "every step", for a loss of the last output or of all outputs.
+        seed: for weights and inputs.
     """
 
     kinds: tuple[str, ...]
@@ -75,10 +75,10 @@ class Choice:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Choice:
-        """Checked.
+        """Check the values of the controls.
 
         Raises:
-            Unusable: something is out of bounds; the message says what was expected.
+            Unusable: a value is out of bounds; the message says what was expected.
         """
         kinds = given.get("kinds", ["RNN", "LSTM"])
         known = isinstance(kinds, list) and all(kind in LAYERS for kind in kinds)
@@ -97,7 +97,7 @@ class Choice:
         )
 
     def net(self, kind: str) -> Any:
-        """A layer as chosen, in double precision."""
+        """Return the layer in double precision."""
         options = {"nonlinearity": self.nonlinearity} if kind == "RNN" else {}
         net = LAYERS[kind](SIZE, self.hidden, dtype=np.float64, rng=self.seed, **options)
         net.weight_hh_l0.data = scaled(net.weight_hh_l0.data, self.radius)
@@ -108,7 +108,7 @@ class Choice:
         return net
 
     def x(self) -> ndarray:
-        """(T, 1, 4), what the nets read."""
+        """Return the input sequence (T, 1, 4)."""
         x = np.zeros((self.steps, 1, SIZE))
         if self.inputs == "noise":
             x = np.random.default_rng(self.seed).normal(size=x.shape)
@@ -124,7 +124,7 @@ class Choice:
         return ops.sum(y[-1]) if self.loss == "last step" else ops.mean(y)
 
     def code(self) -> str:
-        """The same in Python."""
+        """Return Python code that does the same."""
         T, H = self.steps, self.hidden
         x = {
             "noise": f"np.random.default_rng({self.seed}).normal(size=({T}, 1, {SIZE}))",
@@ -172,7 +172,7 @@ class Choice:
 
 
 def scaled(W: ndarray, radius: float) -> ndarray:
-    """W_hh with this spectral radius, each gate's block by itself."""
+    """Scale the block of each gate in W_hh to this spectral radius."""
     blocks = []
     for block in W.reshape(-1, W.shape[1], W.shape[1]):
         largest = float(max(abs(np.linalg.eigvals(block))))

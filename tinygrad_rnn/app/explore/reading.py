@@ -1,4 +1,4 @@
-"""A model of one's own: what its gates and states do over a text, and what an answer depends on."""
+"""A model of your own: its gates and states over a text, and what an answer depends on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _USUAL = {"RNN": ("h",), "LSTM": ("f", "c", "h"), "GRU": ("z", "h")}
 
 
 class Reader:
-    """Reads texts with a model that ``train`` made.
+    """Reads texts with a model of ``train``.
 
     Args:
-        path: its checkpoint; None until one is opened in the page.
+        path: its checkpoint; None until the user opens one in the page.
     """
 
     def __init__(self, path: Path | None = None):
@@ -42,23 +42,23 @@ class Reader:
             self.path = path or name
 
     def open(self, content: bytes) -> dict[str, Any]:
-        """Take the checkpoint that the page sends.
+        """Load the checkpoint that the page sends.
 
         Raises:
-            Unusable: it is none.
+            Unusable: the file is not a checkpoint.
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "checkpoint.npz"
             path.write_bytes(content)
             try:
-                found = load_model(path)
+                loaded = load_model(path)
             except ValueError as error:
                 raise Unusable(str(error).replace(str(path), "the file")) from None
-        self._take("checkpoint.npz", *found)
+        self._take("checkpoint.npz", *loaded)
         return self.about({})
 
     def about(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the model is; an empty name where there is none."""
+        """Describe the model; the name is empty if there is none."""
         if self.model is None:
             return {"name": ""}
         layer = self.model.recurrent
@@ -70,19 +70,20 @@ class Reader:
         }
 
     def look(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the model makes of a text.
+        """Read a text with the model.
 
         Args:
-            given: ``text``; ``at``, the number of the symbol after which the model's answer is
-                looked at, the last one where there is none.
+            given: ``text``; and ``at``, the number of a symbol: the answer after it is explained
+                (default: the last symbol).
 
         Returns:
-            ``symbols``; ``likely``, by symbol what the model expects after it and how surely;
-            ``matters``, by symbol the norm of the gradient that the answer after ``at`` sends to
-            it, the largest 1; ``maps`` and ``flow`` as SVG; ``reason``; ``code``.
+            ``symbols``; ``likely``, for each symbol the likeliest next symbol and its probability;
+            ``matters``, for each symbol the norm of the gradient that it gets from the answer after
+            ``at``, scaled so that the largest is 1; ``maps`` and ``flow`` as SVG; ``reason``;
+            ``code``.
 
         Raises:
-            Unusable: there is no model, or it does not know the text.
+            Unusable: there is no model, or it does not know a symbol of the text.
         """
         if self.model is None:
             raise Unusable("open a checkpoint first: a file that `train` has made")
@@ -97,7 +98,7 @@ class Reader:
         scores = np.exp(scores - scores.max(-1, keepdims=True))
         scores /= scores.sum(-1, keepdims=True)
         best = scores.argmax(-1)
-        # What comes after the chosen symbol has no part in the answer, and in the picture.
+        # The answer does not depend on later symbols, so leave them out of the picture.
         before, _ = self.model(ids[: at + 1, None], unroll=True)
         flow = viz.gradient_flow(before[-1, 0, int(best[at])], text=symbols[: at + 1])
         norms = np.nan_to_num(np.append(flow.inputs, np.zeros(len(ids) - at - 1)))
@@ -132,6 +133,6 @@ flow.save("flow.html")
 tg.heat_map(tg.activations(logits), [vocabulary.symbols[i] for i in ids]).save("gates.svg")"""
 
 
-def _shown(found: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The gates and states that tell most, of every layer."""
-    return {name: x for name, x in found.items() if name.rsplit(".", 1)[-1] in _USUAL[kind]}
+def _shown(activations: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Select the most interesting gates and states of every layer."""
+    return {name: x for name, x in activations.items() if name.rsplit(".", 1)[-1] in _USUAL[kind]}

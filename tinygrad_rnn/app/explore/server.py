@@ -1,8 +1,9 @@
-"""A server for one's own browser: on 127.0.0.1 alone, with a token, as long as a page is open.
+"""A server for the browser of this machine: on 127.0.0.1 alone, with a token.
 
-A request is refused unless it names this host (a page elsewhere cannot make its own name mean
-127.0.0.1), comes from this page, and has the token. While a page is open it holds one request,
-``/alive``, which tells the server so; when the last one ends, the server does.
+The server refuses a request unless three things hold. The Host header names this machine; that
+stops DNS rebinding, where a foreign name points to 127.0.0.1. The request comes from our own page.
+And it has the token. An open page keeps one request open, ``/alive``. When the last of these ends,
+the server ends, too.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from urllib.parse import parse_qs, urlsplit
 from ..arguments import Unusable
 
 HOST = "127.0.0.1"
-LARGEST = 256 << 20  # bytes of a request: checkpoints are sent, too
-_GRACE = 4.0  # seconds in which a page may be loaded again
+LARGEST = 256 << 20  # bytes of a request, which may be a checkpoint
+_GRACE = 4.0  # seconds to load the page again before the server ends
 
-#: ``answer(content) -> what becomes JSON``; content is JSON, or bytes for a file.
+#: ``answer(content)`` returns a mapping for JSON; content is parsed JSON, or bytes for a file.
 Answer = Callable[[Any], Mapping[str, Any]]
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves one page and what it asks for.
+    """Serves one page and answers its requests.
 
     Args:
-        page: its HTML.
-        answers: by path what answers a request.
-        port: 0 for any that is free.
+        page: returns the HTML of the page.
+        answers: for each path the function that answers it.
+        port: the port; 0 for any free one.
 
     Attributes:
-        url: of the page, with the token.
+        url: the address of the page, with the token.
     """
 
     daemon_threads = True
@@ -59,7 +60,7 @@ class Server(http.server.ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_port}/?token={self.token}"
 
     def opened(self, change: int) -> None:
-        """One page more or less is open; the server ends a little after the last one."""
+        """Count the open pages: +1 or -1. The server ends soon after the last page."""
         with self._lock:
             self._open += change
             if self._open == 0:
@@ -74,7 +75,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.shutdown()
 
     def end(self) -> None:
-        """Let open pages know that this is over."""
+        """End the ``/alive`` requests, so that open pages know that the server has ended."""
         with self._lock:
             self._ended = True
 
@@ -83,7 +84,7 @@ class Server(http.server.ThreadingHTTPServer):
         return self._ended
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A page that went away is no error."""
+        """Ignore the error: the page was closed during a request."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -93,7 +94,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     server_version, sys_version = "tinygrad_rnn", ""
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is written about requests."""
+        """Log nothing."""
 
     # ── requests ─────────────────────────────────────────────────────────────────────────
 
@@ -128,22 +129,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
             return
         try:
-            found = answer(content)
+            result = answer(content)
         except (Unusable, OSError) as error:
             self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
-        except Exception as error:  # the page says so, and goes on
+        except Exception as error:  # the page shows it, and goes on
             traceback.print_exc()
             words = f"{type(error).__name__}: {error}"
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, words)
         else:
-            text = json.dumps(_finite(found), ensure_ascii=False, allow_nan=False)
+            text = json.dumps(_finite(result), ensure_ascii=False, allow_nan=False)
             self._send(HTTPStatus.OK, "application/json; charset=utf-8", text.encode())
 
     def _content(self) -> Any:
-        """What the request brings.
+        """Read the content of the request.
 
         Raises:
-            ValueError: it is too large, of no known length, or no JSON.
+            ValueError: it is too large, has no length, or is not JSON.
         """
         try:
             length = int(self.headers.get("Content-Length", ""))
@@ -156,13 +157,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         content = self.rfile.read(length)
         if self.headers.get_content_type() == "application/octet-stream":
             return content
-        found = json.loads(content)
-        if not isinstance(found, dict):
+        parsed = json.loads(content)
+        if not isinstance(parsed, dict):
             raise ValueError("expected a JSON object")
-        return found
+        return parsed
 
     def _is_ours(self, token: str) -> bool:
-        """Whether a request comes from our own page; if not it is refused."""
+        """Return whether a request comes from our own page, and refuse it otherwise."""
         names = self.server.names
         origin = self.headers.get("Origin")
         if self.headers.get("Host", "") not in names:
@@ -175,7 +176,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             why = "open the address that was printed when the program started: it has the token"
         else:
             return True
-        self.close_connection = True  # what it brought is not read
+        self.close_connection = True  # the content stays unread, so the connection cannot go on
         self._refuse(HTTPStatus.FORBIDDEN, why)
         return False
 
@@ -204,7 +205,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._send(status, "application/json; charset=utf-8", json.dumps({"error": why}).encode())
 
     def _stay(self) -> None:
-        """A line every half second, as long as the page is open and the server runs."""
+        """Send a line every half second while the page is open and the server runs."""
         self.close_connection = True
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "text/plain")
@@ -228,12 +229,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.opened(-1)
 
 
-def _finite(found: Any) -> Any:
-    """What JSON can say: NaN and infinity are null."""
-    if isinstance(found, Mapping):
-        return {key: _finite(value) for key, value in found.items()}
-    if isinstance(found, (list, tuple)):
-        return [_finite(value) for value in found]
-    if isinstance(found, float) and not math.isfinite(found):
+def _finite(value: Any) -> Any:
+    """Replace NaN and infinity by None, because JSON does not have them."""
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
         return None
-    return found
+    return value

@@ -1,4 +1,4 @@
-"""Small tasks for recurrent nets: batches without end, and what counts as an answer."""
+"""Small tasks for recurrent nets: random batches, and the loss and the accuracy of answers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Task:
     """One task.
 
     Attributes:
-        says: what the net is to do, in a sentence.
+        says: the task in one sentence, for people.
         inputs, outputs: the sizes of x_t and of an answer.
-        batch: ``batch(rng, T, N)`` gives x (T, N, inputs) and the targets: classes (T, N), -100
-            where nothing is asked, or numbers (N,) for the last step.
-        symbols: what each step of x reads as, for people.
+        batch: ``batch(rng, T, N)`` gives x (T, N, inputs) and the targets. These are classes
+            (T, N), -100 for a step without a question; or numbers (N,) for the last step.
+        symbols: gives a text for each step of x, for people.
     """
 
     says: str
@@ -34,7 +34,7 @@ class Task:
     symbols: Callable[[ndarray], list[str]]
 
     def loss(self, logits: Tensor, target: ndarray) -> Tensor:
-        """The mean loss of answers (T, N, outputs)."""
+        """Return the mean loss of answers (T, N, outputs)."""
         if target.dtype.kind == "f":
             error: Tensor = nn.mse_loss(logits[-1, :, 0], target)
             return error
@@ -43,7 +43,7 @@ class Task:
         return loss
 
     def right(self, logits: ndarray, target: ndarray) -> float:
-        """The part of right answers; of numbers those less than 0.1 off."""
+        """Return the accuracy. A number counts as right if its error is below 0.1."""
         if target.dtype.kind == "f":
             return float((np.abs(logits[-1, :, 0] - target) < 0.1).mean())
         asked = target != -100
@@ -98,7 +98,7 @@ _DEEPEST = 4
 
 
 def _brackets(rng: np.random.Generator, T: int, N: int) -> Batch:
-    """How deep one is after each bracket."""
+    """Draw brackets; the target is the number of open brackets after each."""
     ids, depth = np.zeros((T, N), int), np.zeros(N, int)
     target = np.zeros((T, N), int)
     for t in range(T):
@@ -116,7 +116,7 @@ def _letters(letters: str) -> Callable[[ndarray], list[str]]:
 
 TASKS = {
     "recall": Task(
-        "name the first letter when ? comes, after all the others",
+        "name the first letter when ? comes at the end",
         5,
         4,
         _recall,
@@ -130,7 +130,7 @@ TASKS = {
         lambda x: [f"{a:.1f}{'*' if b else ''}" for a, b in x],
     ),
     "parity": Task(
-        "say whether the ones so far are odd in number",
+        "say whether the number of ones so far is odd",
         1,
         2,
         _parity,
@@ -142,7 +142,7 @@ TASKS = {
 
 
 def text_task(text: str) -> Task:
-    """Predict the next character of a text.
+    """Return the task to predict the next character of a text.
 
     Raises:
         ValueError: the text is shorter than 50 characters.

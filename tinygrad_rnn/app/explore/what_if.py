@@ -13,16 +13,16 @@ from ...tensor import Tensor
 from . import charts
 from .nets import Choice
 
-#: What is shown of the gates and states of each kind, one map beneath the other.
+#: The gates and states to show for each kind.
 MAPS = {"RNN": ("h",), "LSTM": ("f", "c", "h"), "GRU": ("z", "h")}
 
 
 def what_if(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The pictures for what the controls say.
+    """Return the pictures for the values of the controls.
 
     Returns:
         ``nets``: for each kind its ``kind``, ``flow`` and ``maps`` as SVG, ``reason`` and ``loss``.
-        ``curves``, ``singular``: pictures of all nets together. ``code``: Python.
+        ``curves``, ``singular``: charts of all nets. ``code``: Python code that does the same.
 
     Raises:
         Unusable: a control is out of bounds.
@@ -38,10 +38,10 @@ def what_if(given: Mapping[str, Any]) -> dict[str, Any]:
             y, _ = net(x, unroll=True)
             loss = choice.loss_of(y)
             flow = viz.gradient_flow(loss)
-            found = flow.activations()
-            maps = {name: found[name] for name in MAPS[kind]}
+            activations = flow.activations()
+            maps = {name: activations[name] for name in MAPS[kind]}
             norms[kind] = flow.norms
-            values[kind] = singular_values(net, kind, found, x)
+            values[kind] = singular_values(net, kind, activations, x)
         nets.append(
             {
                 "kind": kind,
@@ -55,25 +55,25 @@ def what_if(given: Mapping[str, Any]) -> dict[str, Any]:
         "nets": nets,
         "curves": charts.log_lines("norm of the gradient in every step", norms),
         "singular": charts.log_lines(
-            "a step's Jacobian: largest, middle and smallest singular value", values, level=1.0
+            "Jacobian of each step: largest, middle and smallest singular value", values, level=1.0
         ),
         "code": choice.code(),
     }
 
 
-def singular_values(net: Any, kind: str, found: Mapping[str, ndarray], x: ndarray) -> ndarray:
-    """Of ds_t/ds_{t-1}, all of a layer's state together: the largest, the middle, the smallest.
+def singular_values(net: Any, kind: str, activations: Mapping[str, ndarray], x: ndarray) -> ndarray:
+    """Return the largest, middle and smallest singular value of each ds_t/ds_{t-1}.
 
-    All steps are one batch, and each of its sequences is there once for each element of the state:
-    one sweep gives every row of every Jacobian.
+    s is the whole state of the layer: h, or h and c. All steps form one batch, in which every step
+    occurs once for each element of the state. So one backward pass gives all rows of all Jacobians.
 
     Returns:
-        (T, 3); NaN at step 0, which has no step before it.
+        (T, 3), with NaN at step 0, which has no step before it.
     """
     names = ("h", "c") if kind == "LSTM" else ("h",)
     T, H = x.shape[0], net.hidden_size
     size = H * len(names)
-    before = [np.repeat(found[name][:-1, 0], size, axis=0) for name in names]
+    before = [np.repeat(activations[name][:-1, 0], size, axis=0) for name in names]
     inputs = np.repeat(x[1:, 0], size, axis=0)
     state = [Tensor(h, requires_grad=True) for h in before]
     given = tuple(s.reshape(1, -1, H) for s in state)
