@@ -9,6 +9,7 @@ settles them when it reaches the weight.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,22 +37,26 @@ class Deferred(NamedTuple):
     transposed: Node | None = None
 
 
+@dataclass(slots=True, eq=False)
 class DeferredWeights:
-    """What one sweep has put off: for each weight its contributions, and whose they are."""
+    """What one sweep has put off.
 
-    def __init__(self) -> None:
-        self.waiting: dict[Node, list[tuple[Deferred, int, Node]]] = {}
-        # By the ids of the arrays. It holds the arrays too, so that no id is used again.
-        self._stacked: dict[tuple[int, ...], tuple[list[ndarray], ndarray]] = {}
+    Attributes:
+        waiting: for each weight its contributions, each with the input that it is for, and of
+            which node.
+    """
 
-    def defer_weights(self, node: Node, g: ndarray, cotangents: Cotangents) -> bool:
+    waiting: dict[Node, list[tuple[Deferred, int, Node]]] = field(default_factory=dict)
+    # By the ids of the arrays. It holds the arrays too, so that no id is used again.
+    _stacked: dict[tuple[int, ...], tuple[list[ndarray], ndarray]] = field(default_factory=dict)
+
+    def defer_weights(self, node: Node, g: ndarray, needed: set[Node] | None) -> bool:
         """Put off all contributions of a ``rowwise`` node but the first; False if it cannot be."""
         x, *others = node.arrays
         if others[0].ndim != 2 or x.ndim == 0:
             return False
         assert node.primitive is not None
         rules = node.primitive.vjps
-        needed = cotangents.needed
         for i, parent in enumerate(node.parents):
             if i > 0 and type(parent) is Node and (needed is None or parent in needed):
                 self.defer(parent, Deferred(rules[i], g, x, tuple(others)), i, node)
@@ -61,7 +66,14 @@ class DeferredWeights:
         """Put off what ``node`` contributes to its input ``index``."""
         self.waiting.setdefault(parent, []).append((deferred, index, node))
 
-    def pass_on(self, node: Node, wanted: set[Node] | None, needed: set[Node] | None) -> bool:
+    def settle(self, node: Node, cotangents: Cotangents, wanted: set[Node] | None) -> bool:
+        """Compute what was put off for a node; True if all of it waits for another node now."""
+        if node not in cotangents and self._pass_on(node, wanted, cotangents.needed):
+            return True
+        self._compute(node, cotangents)
+        return False
+
+    def _pass_on(self, node: Node, wanted: set[Node] | None, needed: set[Node] | None) -> bool:
         """Let contributions that wait for a transpose wait for the weight itself; False if not."""
         primitive, parents = node.primitive, node.parents
         if primitive is None or primitive.add_into is not None or len(parents) != 1:
@@ -78,7 +90,7 @@ class DeferredWeights:
             self.defer(weight, deferred._replace(transposed=node), index, user)
         return True
 
-    def settle(self, parent: Node, cotangents: Cotangents) -> None:
+    def _compute(self, parent: Node, cotangents: Cotangents) -> None:
         """Compute what was put off for a weight, and add it to its cotangent."""
         groups: dict[Any, list[tuple[Deferred, int, Node]]] = {}
         for entry in self.waiting.pop(parent):  # a bias may be shared by products of other widths

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Node, Value, ancestors, current, numeric, same
+from ..graph import Node, Primitive, Value, ancestors, current, numeric, same
 from .carried import warn_of_earlier_graph
 from .cotangents import Cotangents, fitted, rule_failed
 from .deferred import DeferredWeights
@@ -123,17 +123,14 @@ def sweep(
         order = ancestors(seeds, since)
     needed = None if wanted is None else _leading_to(wanted, order)
     level = 1 + max(node.scope.sweep for node in order) if differentiable else 0
-    careful = differentiable or current().anomaly
-    pending = Cotangents(needed, level, current().anomaly)
+    anomaly = current().anomaly
+    pending = Cotangents(needed, level, anomaly)
     pending.update(seeds)
     deferred = DeferredWeights()
-    waiting = deferred.waiting
     found: dict[Node, Any] = {}
     for node in order:
-        if node in waiting:
-            if node not in pending and deferred.pass_on(node, wanted, needed):
-                continue
-            deferred.settle(node, pending)
+        if node in deferred.waiting and deferred.settle(node, pending, wanted):
+            continue
         g = pending.pop(node, None)
         if g is None:
             continue
@@ -144,39 +141,46 @@ def sweep(
             found[node] = g
         if primitive is None or node.number < since:
             continue
-        if careful or not primitive.by_rules:
+        if level or anomaly or not primitive.by_rules:
             pull_back(node, g, pending, deferred, sweep)
-            continue
-        output, arrays, parents = node.output, node.arrays, node.parents
-        rules, arity = primitive.vjps, primitive.arity
-        if primitive.rowwise and deferred.defer_weights(node, g, pending):
-            parents = parents[:1]
-        for i, parent in enumerate(parents):
-            if type(parent) is not Node or (needed is not None and parent not in needed):
-                continue
-            x, rule = arrays[i], rules[i]
-            try:
-                if rule is same:
-                    contribution = g
-                elif arity == 1:
-                    contribution = rule(g, output, x)
-                elif arity == 2:
-                    contribution = rule(g, output, arrays[0], arrays[1])
-                else:
-                    contribution = rule(g, output, *arrays, **node.keywords)
-            except (ValueError, TypeError, IndexError) as error:  # a singular matrix, say
-                raise rule_failed(error, i, node) from error
-            try:
-                fits = contribution.shape == x.shape and contribution.dtype is x.dtype
-            except AttributeError:  # a number, or something wrong
-                fits = False
-            if not fits:
-                contribution = fitted(contribution, i, node)
-            if parent in pending:
-                pending.add(parent, contribution)
-            else:
-                pending[parent] = contribution
+        else:
+            _pull_back_by_rules(node, primitive, g, pending, deferred)
     return found
+
+
+def _pull_back_by_rules(
+    node: Node, primitive: Primitive, g: Any, pending: Cotangents, deferred: DeferredWeights
+) -> None:
+    """Send the cotangent ``g`` of an operation to its inputs: most nodes, and all for speed."""
+    output, arrays, parents = node.output, node.arrays, node.parents
+    rules, arity, needed = primitive.vjps, primitive.arity, pending.needed
+    if primitive.rowwise and deferred.defer_weights(node, g, needed):
+        parents = parents[:1]
+    for i, parent in enumerate(parents):
+        if type(parent) is not Node or (needed is not None and parent not in needed):
+            continue
+        x, rule = arrays[i], rules[i]
+        try:
+            if rule is same:
+                contribution = g
+            elif arity == 1:
+                contribution = rule(g, output, x)
+            elif arity == 2:
+                contribution = rule(g, output, arrays[0], arrays[1])
+            else:
+                contribution = rule(g, output, *arrays, **node.keywords)
+        except (ValueError, TypeError, IndexError) as error:  # a singular matrix, say
+            raise rule_failed(error, i, node) from error
+        try:
+            fits = contribution.shape == x.shape and contribution.dtype is x.dtype
+        except AttributeError:  # a number, or something wrong
+            fits = False
+        if not fits:
+            contribution = fitted(contribution, i, node)
+        if parent in pending:
+            pending.add(parent, contribution)
+        else:
+            pending[parent] = contribution
 
 
 def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
