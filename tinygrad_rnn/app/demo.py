@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace existing files of these names, whoever made them",
+        help="replace existing files of these names, of any kind",
     )
 
 

@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", metavar="SUFFIX", help="the format on standard output (default: svg)"
     )
     picture.add_argument(
-        "--overwrite", action="store_true", help="replace an existing file, whoever made it"
+        "--overwrite", action="store_true", help="replace an existing file of any kind"
     )
     picture.add_argument(
         "--flow",

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the file to write (default: %(default)s)",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace an existing file, whoever made it"
+        "--overwrite", action="store_true", help="replace an existing file of any kind"
     )
 
 
