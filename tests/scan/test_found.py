@@ -633,6 +633,12 @@ def a_thousand_sums_in_a_step() -> Example:
     return Example(cell, some(2), some(1, 2), (w,))
 
 
+@example
+def many_rows_without_elements() -> Example:
+    W = some(0, 3)
+    return Example(lambda h, x: (tg.tanh(h + x @ W), h), some(1, 3), some(70, 1, 0), (W,))
+
+
 # ── both ways ────────────────────────────────────────────────────────────────────────────
 
 

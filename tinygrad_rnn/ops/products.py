@@ -87,7 +87,7 @@ def product_of_rows(x: ndarray, matrix: ndarray) -> ndarray:
     rows = steps * n
     few = _rows_at_a_time(rows, k, matrix.shape[1]) if matrix.dtype.char in "fd" else 0
     if few and few < rows:
-        y: ndarray = np.matmul(x.reshape(-1, few, k), np.ascontiguousarray(matrix))
+        y: ndarray = np.matmul(x.reshape(rows // few, few, k), np.ascontiguousarray(matrix))
     else:
         y = np.matmul(x.reshape(rows, k), matrix)
     return y.reshape(steps, n, matrix.shape[1])
