@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.graph import table
-from tinygrad_rnn.scan import find
+from tinygrad_rnn.scan import lookup_plan
 from tinygrad_rnn.scan.backends import numpy as numpy_backend
 from tinygrad_rnn.scan.derive import Backward
 from tinygrad_rnn.scan.ir import (
@@ -41,17 +41,17 @@ def programs_of(run: Any) -> Iterator[Program]:
     """The forward and the backward program of every scan that a function calls."""
     found: list[Any] = []
 
-    class Noted(find.Plan):
+    class Noted(lookup_plan.Plan):
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
             found.append(self)
 
-    before, find.Plan = find.Plan, Noted  # type: ignore[misc]
-    cache, find.cache = find.cache, type(find.cache)()
+    before, lookup_plan.Plan = lookup_plan.Plan, Noted  # type: ignore[misc]
+    cache, lookup_plan.cache = lookup_plan.cache, type(lookup_plan.cache)()
     try:
         run()
     finally:
-        find.Plan, find.cache = before, cache  # type: ignore[misc]
+        lookup_plan.Plan, lookup_plan.cache = before, cache  # type: ignore[misc]
     for plan in found:
         yield plan._forward.program(plan._kept)
         if plan.live.any:

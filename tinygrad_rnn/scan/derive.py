@@ -92,7 +92,7 @@ class Forward:
         self.values: dict[int, Value] = {}
         sources = tuple(source.slot for source in trace.sources)
         for slots, level, names in (
-            (step.carries, LOOP, _of_states(step, "")),
+            (step.carries, LOOP, _carry_names(step, "")),
             (step.inputs, SEQUENCE, numbered("x", "_t", len(step.inputs))),
             (sources, CONSTANT, _names(trace.sources)),
         ):
@@ -172,7 +172,7 @@ class Backward:
         self._kept = kept
         n, m = len(step.carries), len(step.inputs)
         trace = Trace(step.trace)
-        seeds, cotangents, named = _swept(trace, step, live, seeded, wanted)
+        seeds, cotangents, named = _sweep_symbols(trace, step, live, seeded, wanted)
         self._forward = forward
         self._builder = Builder(start=forward.builder.last)
         self._values: dict[int, Any] = {}
@@ -188,7 +188,7 @@ class Backward:
         self.arrays: list[ndarray] = []
         constants = []
         results = {g._array.slot for g in cotangents if g is not None}
-        numbers = _numbers(trace, results)
+        numbers = _python_numbers(trace, results)
         self._values.update(numbers)
         for source in trace.sources:
             if source.slot not in numbers:
@@ -201,7 +201,7 @@ class Backward:
         sequences = [seed(seeds[n + i], SEQUENCE, names[i]) for i in self.outputs]
         # A carry that the new carry doesn't depend on has a cotangent too: that of this step alone.
         self.carries = [i for i in range(n) if seeds[i] is not None or cotangents[i] is not None]
-        stems, names = state_stems(step), _of_states(step, "d")
+        stems, names = state_stems(step), _carry_names(step, "d")
         carries = []
         for i in self.carries:
             if seeds[i] is None:
@@ -215,14 +215,14 @@ class Backward:
                     self._read(slot)
         translate(self._builder, trace.instructions, symbols, self._values)
         for slot, name in named.items():
-            self._call(self._values.get(slot), name)
+            self._set_name(self._values.get(slot), name)
         new_carries = []
         for i, carry in zip(self.carries, carries, strict=True):
             cotangent = cotangents[i]
             if cotangent is not None:
                 new_carries.append(self._read(cotangent._array.slot))
                 if stems[i]:
-                    self._call(new_carries[-1], f"d{stems[i]}_tm1")
+                    self._set_name(new_carries[-1], f"d{stems[i]}_tm1")
             else:  # the step doesn't hand it on
                 new_carries.append(make(carry.shape, carry.dtype, CONSTANT, "0"))
                 constants.append(new_carries[-1])
@@ -238,9 +238,9 @@ class Backward:
         for i, v in zip((*self.inputs, *self.sources), (*stacked, *totals), strict=True):
             read = forward.given[i]
             if read.name is not None:
-                self._call(v, f"d{read.name}")
+                self._set_name(v, f"d{read.name}")
         self.saved = list(self._saved)
-        self.given_for = self._saved
+        self.input_for = self._saved
         fixed = [made for v, made in self._saved.items() if not v.varies]
         moving = [made for v, made in self._saved.items() if v.varies]
         self.program = Program(
@@ -252,7 +252,7 @@ class Backward:
             totals=tuple(totals),
         )
 
-    def _call(self, v: Any, name: str) -> None:
+    def _set_name(self, v: Any, name: str) -> None:
         """Name a value that this backward makes, if it has no name yet."""
         if type(v) is Value and v.op is not None and v.name is None:
             v.name = name if v.varies else name.removesuffix("_t")
@@ -260,10 +260,10 @@ class Backward:
     def _read(self, slot: int) -> Value:
         """The value of a slot; one of the forward pass becomes one that is given to this one."""
         if slot not in self._values and slot in self._forward.values:
-            self._values[slot] = self._again(self._forward.values[slot])
+            self._values[slot] = self._from_forward(self._forward.values[slot])
         return self._values.get(slot)  # type: ignore[return-value]
 
-    def _again(self, v: Value) -> Value:
+    def _from_forward(self, v: Value) -> Value:
         """A value of the forward pass: kept by it, or a view of what it was given or keeps anyway.
 
         A part of a value is kept by itself: the whole may not be needed at all.
@@ -293,7 +293,7 @@ class Backward:
         return made
 
 
-def _swept(
+def _sweep_symbols(
     trace: Trace, step: Step, live: Live, seeded: tuple[bool, ...], wanted: tuple[bool, ...]
 ) -> tuple[list[int | None], list[Any | None], dict[int, str]]:
     """Run the rules on traced values.
@@ -357,7 +357,7 @@ def state_stems(step: Step) -> list[str | None]:
     return stems if len(set(stems)) == len(stems) else [None] * len(stems)
 
 
-def _numbers(trace: Trace, results: set[int]) -> dict[int, float]:
+def _python_numbers(trace: Trace, results: set[int]) -> dict[int, float]:
     """The arrays () that the rules brought, where a Python number means the same.
 
     It does in operations on arrays of its own dtype.
@@ -376,7 +376,7 @@ def _numbers(trace: Trace, results: set[int]) -> dict[int, float]:
     return {slot: float(array) for slot, array in found.items()}
 
 
-def _of_states(step: Step, before: str) -> list[str]:
+def _carry_names(step: Step, before: str) -> list[str]:
     """The names of the carries, with a letter before them: their own, or h, or h0, h1, ..."""
     usual = numbered(f"{before}h", "", len(step.carries))
     return [f"{before}{s}" if s else h for s, h in zip(state_stems(step), usual, strict=True)]

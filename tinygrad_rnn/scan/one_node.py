@@ -14,8 +14,8 @@ import numpy as np
 
 from ..backprop import Deferred, inputs_of, picked_from
 from ..graph import Node, Primitive, Value, attach, current, record
-from .call import Call, as_value, flatten, unflatten
-from .find import plan_of
+from .arguments import Call, as_value, flatten, unflatten
+from .lookup_plan import find_plan
 from .plan import Plan
 from .replay import replayed
 
@@ -29,7 +29,7 @@ def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     structure = flatten(args, leaves)
     values = [as_value(x, "fused: argument") for x in leaves]
     call = _as_call(step, values, structure)
-    plan, constants, parents, returned = plan_of(call, state.recording)
+    plan, constants, parents, returned = find_plan(call, state.recording)
     blocks = [x._array for x in call.inputs]
     _, stacked, _, kept = plan.forward(1, False, constants, blocks, [])
     outputs = tuple([block[0] for block in stacked])
@@ -56,7 +56,7 @@ class _StepAsCell:
     def __init__(self, step: Callable[..., Any]):
         self.step = step
         self.__code__ = getattr(step, "__code__", type(step))
-        self.closed = getattr(step, "closed", None)
+        self.scan_dependencies = getattr(step, "scan_dependencies", None)
 
     def __call__(self, carry: Any, args: Any) -> tuple[Any, Any]:
         return (), self.step(*args)
@@ -72,7 +72,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     plan: Plan = node.keywords["plan"]
     kept = node.keywords["kept"]
     m = len(plan.step.inputs)
-    backward = plan.backward_of_one(tuple([g is not None for g in gs]), tuple(live))
+    backward = plan.backward_of_one_step(tuple([g is not None for g in gs]), tuple(live))
     constants = [*backward.arrays, *[kept[i] for i in backward.fixed]]
     sequences = [np.asarray(gs[i])[np.newaxis] for i in backward.outputs]
     sequences += [kept[i] for i in backward.moving]
@@ -82,7 +82,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
         result[i] = g[0]
     for i, g in zip(backward.sources, summed, strict=True):
         result[i] = g
-    for i, left, right in backward.later:
+    for i, left, right in backward.deferred:
         result[i] = Deferred(_rows_times_rows, stacked[left][0], stacked[right][0], ())
     return result
 

@@ -12,13 +12,13 @@ from ..graph import ancestors, current
 from ..ops import primitives
 from .backends import Loop, wanted
 from .backends import compiled as made_to_run
+from .check_trace import ExpectedTrace
 from .derive import Backward, Forward, Step, live_in, nothing_live
-from .follow import Expectation
 from .ir import Program, Value
 from .latex import Equations, aligned
 from .listing import Listing
+from .outside_reads import OutsideReads
 from .passes.simplify import simplify
-from .seen import Seen
 from .trace import Instruction, Symbol
 
 
@@ -33,17 +33,17 @@ class Plan:
     def __init__(self, step: Step, recording: bool):
         trace = step.trace
         #: Whether a later call may be given this trace's values: the step walks no graph itself.
-        self.can_be_followed = not trace.asked
+        self.can_be_checked = not trace.asked
         trace.close()
         self.step = step
         self.instructions: tuple[Instruction, ...] = tuple(trace.instructions)
         self.sources: tuple[int, ...] = tuple(source.slot for source in trace.sources)
         self.symbols: tuple[Symbol, ...] = tuple(trace.symbols)
         self.structure = trace.key[-1][0]
-        self.expected = Expectation(step, self.structure)
+        self.expected = ExpectedTrace(step, self.structure)
         scope = current().scope
         self.depth = len(scope.path), len(scope.steps)
-        self.seen = Seen()
+        self.outside_reads = OutsideReads()
         self.output_names = tuple([None if y.node is None else y.node.name for y in step.outputs])
         self.output_avals = tuple((y._array.shape, y._array.dtype) for y in step.outputs)
         self._wanted = wanted()
@@ -82,7 +82,9 @@ class Plan:
         """
         return self._backward_loop(given, wanted, exactly)
 
-    def backward_of_one(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> BackwardLoop:
+    def backward_of_one_step(
+        self, given: tuple[bool, ...], wanted: tuple[bool, ...]
+    ) -> BackwardLoop:
         """The backward of a step by itself, whose matrices' cotangents are put off."""
         return self._backward_loop(given, wanted, None)
 
@@ -100,7 +102,7 @@ class Plan:
                     self._backward.clear()
                 seeded = self._seeded(given) if exactly is False else given
                 derived = Backward(self._forward, self.live, seeded, wanted, self._kept or None)
-                found = self._backward[key] = BackwardLoop(derived, self, put_off=exactly is None)
+                found = self._backward[key] = BackwardLoop(derived, self, defer=exactly is None)
             return found
 
     def reached(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -181,7 +183,7 @@ class Plan:
             found = list(self._backward.values())[:1]
         for loop in found:
             of_kept = dict(zip(self._kept, map(forward.written, program.kept), strict=True))
-            given = {made: of_kept[v] for v, made in loop.given_for.items() if v in of_kept}
+            given = {made: of_kept[v] for v, made in loop.input_for.items() if v in of_kept}
             names = [self._forward.given[i].name for i in loop.sources]
             totals = [name and f"d{name}" for name in names]
             backward = Equations(loop.simplified, given, True, forward.count, totals)
@@ -223,10 +225,10 @@ def compiled(
     given: Mapping[Value, str],
     backend: str,
     start: int = 0,
-    later: bool = False,
+    lazy: bool = False,
 ) -> tuple[Loop, str]:
     """A program made to run, and why it is not native, if it was to be."""
-    return made_to_run(simplify(program), given, start, backend, later)
+    return made_to_run(simplify(program), given, start, backend, lazy)
 
 
 class BackwardLoop:
@@ -244,7 +246,7 @@ class BackwardLoop:
             factors of its product lie in ``stacked``.
     """
 
-    def __init__(self, derived: Backward, plan: Plan, put_off: bool = False):
+    def __init__(self, derived: Backward, plan: Plan, defer: bool = False):
         self.arrays = derived.arrays
         self.outputs, self.carries = derived.outputs, derived.carries
         self.inputs, self.sources = derived.inputs, derived.sources
@@ -252,15 +254,15 @@ class BackwardLoop:
         self.fixed = [kept.index(v) for v in derived.saved if not v.varies]
         self.moving = [kept.index(v) for v in derived.saved if v.varies]
         self._program = derived.program
-        self.later: list[tuple[int, int, int]] = []
-        if put_off:
-            self._program, self.sources, self.later = products_put_off(
+        self.deferred: list[tuple[int, int, int]] = []
+        if defer:
+            self._program, self.sources, self.deferred = defer_products(
                 derived.program, derived.sources
             )
-        self.given_for = derived.given_for
+        self.input_for = derived.input_for
         names = dict(zip(kept, plan.kept_names, strict=True))
         # Two values of the step may turn out to be one; each name stands for one value here.
-        once = {names[v]: made for v, made in derived.given_for.items()}
+        once = {names[v]: made for v, made in derived.input_for.items()}
         self._names = {made: name for name, made in once.items()}
         self._start = plan.forward.names.count
         self._wanted = "numpy" if plan.backend == "numpy" else plan._wanted
@@ -273,14 +275,14 @@ class BackwardLoop:
     @functools.cached_property
     def lowered(self) -> tuple[Loop, str]:
         """What runs, and why it is not native, if it was to be; compiled when it is first run."""
-        return compiled(self._program, self._names, self._wanted, self._start, later=True)
+        return compiled(self._program, self._names, self._wanted, self._start, lazy=True)
 
     @property
     def loop(self) -> Loop:
         return self.lowered[0]
 
 
-def products_put_off(
+def defer_products(
     program: Program, sources: Sequence[int]
 ) -> tuple[Program, list[int], list[tuple[int, int, int]]]:
     """A backward program that gives the factors of products, in the place of the products.
@@ -289,7 +291,7 @@ def products_put_off(
         The program; the numbers of the sources whose cotangents its ``totals`` still are; and for
         each of the others its number and where its two factors lie in ``stacked``.
     """
-    stacked, totals, rest, later = list(program.stacked), [], [], []
+    stacked, totals, rest, deferred = list(program.stacked), [], [], []
 
     def place(v: Value) -> int:
         if v not in stacked[len(program.stacked) :]:
@@ -303,9 +305,9 @@ def products_put_off(
             rest.append(i)
         else:
             left, right = factors
-            later.append((i, place(left), place(right)))
+            deferred.append((i, place(left), place(right)))
     made = replace(program, stacked=tuple(stacked), totals=tuple(totals))
-    return made, rest, later
+    return made, rest, deferred
 
 
 def _factors(v: Value) -> tuple[Value, Value] | None:

@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from .. import ops
 from ..graph import numbers
-from .call import Closed, flatten, unflatten
+from .arguments import Dependencies, flatten, unflatten
 
 Cell = Callable[[Any, Any], Any]
 
@@ -52,9 +52,9 @@ def resetting(
         new = [_anew(h, begins_here) for h in old]
         return cell(unflatten(structure, iter(new)), x_t)
 
-    known = getattr(cell, "closed", None)
+    known = getattr(cell, "scan_dependencies", None)
     if known is not None:
-        step.closed = Closed(("resets", known.name), known.values)  # type: ignore[attr-defined]
+        step.scan_dependencies = Dependencies(("resets", known.name), known.values)  # type: ignore[attr-defined]
     return step, (xs, begins)
 
 

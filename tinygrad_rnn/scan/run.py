@@ -19,11 +19,11 @@ from ..graph import (
     current,
     record,
 )
-from .call import Call, looked_at, unflatten, within
-from .find import Found, plan_of, traced_twice
+from .arguments import Call, check_arguments, unflatten, valid_steps
+from .lookup_plan import BoundPlan, find_plan, trace_twice
 from .plan import Plan
 from .replay import replayed
-from .unroll import element, one_step, times, unrolled
+from .unroll import element, one_step, time_steps, unrolled
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
     record_scan = getattr(state.tracing, "record_scan", None)
     if record_scan is not None and not unroll:  # whoever traces takes loops as they are
         return record_scan(cell, carry, xs, reverse, lengths)  # type: ignore[no-any-return]
-    call = looked_at(cell, carry, xs, reverse, lengths)
+    call = check_arguments(cell, carry, xs, reverse, lengths)
     if (unroll or state.anomaly or state.tracing is not None) and call.steps:
         return unrolled(call)
     if state.tracing is not None:
@@ -62,7 +62,9 @@ def planned(
 ) -> Plan:
     """The plan that :func:`run` would replay, made anew: in the names of these very values."""
     recording = current().recording
-    return Plan(traced_twice(looked_at(cell, carry, xs, reverse, lengths), recording), recording)
+    return Plan(
+        trace_twice(check_arguments(cell, carry, xs, reverse, lengths), recording), recording
+    )
 
 
 # ── forward ──────────────────────────────────────────────────────────────────────────────
@@ -70,7 +72,7 @@ def planned(
 
 def _replayed(call: Call) -> tuple[Any, Any]:
     recording = current().recording
-    found = plan_of(call, recording)
+    found = find_plan(call, recording)
     plan, structure = found.plan, found.structure
     if call.steps == 0:
         ys = [attach(np.empty((0, *shape), dtype), None) for shape, dtype in plan.output_avals]
@@ -80,7 +82,7 @@ def _replayed(call: Call) -> tuple[Any, Any]:
         )
     blocks = [_block(x, call) for x in call.inputs]
     if call.ends is not None:
-        blocks.append(within(call.ends, call.steps))
+        blocks.append(valid_steps(call.ends, call.steps))
     arrays = [x._array for x in call.carries]
     new, stacked, kept = _forward(plan, call, found.constants, blocks, arrays)
     outputs: tuple[ndarray, ...] = (*new, *stacked)
@@ -134,7 +136,9 @@ def _forward(
     return carries, ys, []
 
 
-def _recorded(found: Found, call: Call, outputs: tuple[ndarray, ...], kept: list[ndarray]) -> Node:
+def _recorded(
+    found: BoundPlan, call: Call, outputs: tuple[ndarray, ...], kept: list[ndarray]
+) -> Node:
     values = [*call.carries, *call.inputs]
     parents = (*[x.node or x._label for x in values], *found.parents)
     arrays = (*[x._array for x in values], *found.constants)
@@ -172,17 +176,17 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     given = tuple([g is not None for g in gs])
     exact = plan.reached(given) == given[:n]
     if exact and all(live[:n]):
-        found = _swept(node, gs, tuple(wanted), every)
+        found = _sweep(node, gs, tuple(wanted), every)
     else:
         # Zeros stand in for cotangents that there are none of, and the first step gives those of
         # carries that nobody wants: the loop would not warn of what comes of these.
         with np.errstate(all="ignore"):
-            found = _swept(node, gs, tuple(wanted), every)
+            found = _sweep(node, gs, tuple(wanted), every)
         if not exact and _has_nan(found):  # zero times Inf
-            found = _swept_in_parts(node, gs, tuple(wanted))
+            found = _sweep_in_parts(node, gs, tuple(wanted))
     cotangents = {**found.carries, **found.stacked, **found.summed}
     if ends is not None:
-        cotangents.update({i: _within_ends(g, ends) for i, g in found.stacked.items()})
+        cotangents.update({i: _mask_past_ends(g, ends) for i, g in found.stacked.items()})
     result = [cotangents.get(i) for i in range(len(wanted))]
     if ends is not None:
         del result[n + m - 1]
@@ -199,7 +203,7 @@ def _has_nan(found: _Cotangents) -> bool:
     return False
 
 
-def _swept(
+def _sweep(
     node: Node, gs: list[Any], wanted: tuple[bool, ...], steps: slice, exactly: bool = False
 ) -> _Cotangents:
     """The cotangents that come of some steps."""
@@ -226,7 +230,7 @@ def _swept(
     )
 
 
-def _swept_in_parts(node: Node, gs: list[Any], wanted: tuple[bool, ...]) -> _Cotangents:
+def _sweep_in_parts(node: Node, gs: list[Any], wanted: tuple[bool, ...]) -> _Cotangents:
     """The same step by step, until the same carries have a cotangent at every step."""
     plan: Plan = node.keywords["plan"]
     T, reverse, n = node.keywords["steps"], node.keywords["reverse"], len(plan.step.carries)
@@ -237,7 +241,7 @@ def _swept_in_parts(node: Node, gs: list[Any], wanted: tuple[bool, ...]) -> _Cot
         reached = plan.reached(given)
         count = T - done if reached == given[:n] else 1
         steps = slice(done, done + count) if reverse else slice(T - done - count, T - done)
-        found = _swept(node, gs, wanted, steps, exactly=True)
+        found = _sweep(node, gs, wanted, steps, exactly=True)
         gs = [*[found.carries[i] if has else None for i, has in enumerate(reached)], *gs[n:]]
         for i, g in found.stacked.items():
             blank = np.zeros((T, *g.shape[1:]), g.dtype)
@@ -249,12 +253,12 @@ def _swept_in_parts(node: Node, gs: list[Any], wanted: tuple[bool, ...]) -> _Cot
     return total
 
 
-def _within_ends(g: ndarray, ends: ndarray) -> ndarray:
+def _mask_past_ends(g: ndarray, ends: ndarray) -> ndarray:
     """Past its end a sequence reads its last x_t again, which gets the gradients of all of that.
 
     They are 0 where every sequence is computed by itself, and not where a step mixes them.
     """
-    valid = within(ends, len(g))
+    valid = valid_steps(ends, len(g))
     valid = valid.reshape(valid.shape + (1,) * (g.ndim - 2))
     zero = np.zeros((), g.dtype)
     result = np.where(valid, g, zero)
@@ -276,9 +280,9 @@ def _expanded(node: Node) -> list[Value]:
     values = inputs_of(node)
     carries, inputs = list(values[:n]), values[n : n + m]
     known = dict(zip(plan.sources, values[n + m :], strict=True))
-    valid_at = within(ends, T)
+    valid_at = valid_steps(ends, T)
     ys: list[list[Value]] = []
-    for t in times(T, reverse):
+    for t in time_steps(T, reverse):
         slots = dict(known)
         slots.update(zip(step.carries, carries, strict=True))
         slots.update(zip(step.inputs[:m], (element(x, ends, t) for x in inputs), strict=True))

@@ -302,7 +302,7 @@ class Trace:
         """What ``graph.apply`` does, without numbers."""
         if not any_traced(inputs):
             return apply_outside(primitive, inputs, keywords, self.derived)
-        operands, arrays, parents, through = self._taken(inputs)
+        operands, arrays, parents, through = self._read_inputs(inputs)
         recorded = primitive.vjps is not None and current().recording and True in through
         kind = (
             primitive,
@@ -311,7 +311,7 @@ class Trace:
         )
         known = _outputs.get(kind)
         if known is None:
-            known = _abstract(kind, primitive, arrays, keywords)
+            known = _output_aval(kind, primitive, arrays, keywords)
         if any(isinstance(constant, _writable) for constant in keywords.values()):
             keywords = copy.deepcopy(keywords)  # whoever brought it may write into it
         made = self.symbol(*known)
@@ -326,7 +326,7 @@ class Trace:
         self.key.append((kind, operands, step.parents))
         return self._attached(made, place)
 
-    def _taken(
+    def _read_inputs(
         self, inputs: Sequence[Any]
     ) -> tuple[tuple[int | Literal, ...], list[Any], list[Node | str | None], tuple[bool, ...]]:
         """An operation's inputs as operands, arrays and parents, and which come with a node."""
@@ -395,19 +395,19 @@ _writable = (ndarray, list, dict)
 _avals: dict[Any, int] = {}
 _aval_numbers = itertools.count()
 _outputs: dict[Any, tuple[tuple[int, ...], np.dtype[Any]]] = {}
-_room = 4096
+_table_limit = 4096
 
 
 def _aval(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     number = _avals.get((shape, dtype))
     if number is None:
-        if len(_avals) > _room:
+        if len(_avals) > _table_limit:
             _avals.clear()
         number = _avals.setdefault((shape, dtype), next(_aval_numbers))
     return number
 
 
-def _abstract(
+def _output_aval(
     key: Any, primitive: Primitive, arrays: Sequence[Any], keywords: dict[str, Any]
 ) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and dtype of an operation's output, found by running it on stand-ins."""
@@ -417,7 +417,7 @@ def _abstract(
         output = output_on(primitive, blank, keywords)
     except (ValueError, TypeError, IndexError) as error:
         raise explained(error, primitive, arrays, current().scope) from error
-    if len(_outputs) > _room:
+    if len(_outputs) > _table_limit:
         _outputs.clear()
     found = _outputs[key] = output.shape, output.dtype
     return found

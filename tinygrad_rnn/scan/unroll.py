@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from .. import graph, ops
 from ..graph import Value, attach, current
-from .call import Call, as_value, flatten, shown, unflatten, within
+from .arguments import Call, as_value, flatten, unflatten, valid_steps
 
 
 def unrolled(call: Call) -> tuple[Any, Any]:
@@ -18,8 +18,8 @@ def unrolled(call: Call) -> tuple[Any, Any]:
     carries = call.carries
     outputs: list[list[Any]] = []
     structure: Any = None
-    valid_at = within(call.ends, call.steps)
-    for t in times(call.steps, call.reverse):
+    valid_at = valid_steps(call.ends, call.steps)
+    for t in time_steps(call.steps, call.reverse):
         masked = valid_at is not None and not valid_at[t].all()
         inputs = [element(x, call.ends if masked else None, t) for x in call.inputs]
         valid = attach(valid_at[t], None) if masked else None
@@ -34,7 +34,7 @@ def unrolled(call: Call) -> tuple[Any, Any]:
     )
 
 
-def times(steps: int, reverse: bool) -> Iterator[int]:
+def time_steps(steps: int, reverse: bool) -> Iterator[int]:
     """The steps in their order, each of them tagging what is computed in it."""
     for t, _ in graph.steps(range(steps), reverse=reverse):
         yield t
@@ -59,10 +59,10 @@ def one_step(
     call: Call, carries: list[Value], inputs: list[Value], valid: Value | None
 ) -> tuple[list[Any], list[Any], Any]:
     """Run the cell; returns the new carries, the outputs and the structure of the latter."""
-    return looked_over(call, ran(call, carries, inputs), carries, valid)
+    return check_result(call, run_cell(call, carries, inputs), carries, valid)
 
 
-def ran(call: Call, carries: Sequence[Value], inputs: Sequence[Value]) -> Any:
+def run_cell(call: Call, carries: Sequence[Value], inputs: Sequence[Value]) -> Any:
     """What the cell returns."""
     return call.cell(
         unflatten(call.carry_structure, iter(carries)),
@@ -70,7 +70,7 @@ def ran(call: Call, carries: Sequence[Value], inputs: Sequence[Value]) -> Any:
     )
 
 
-def looked_over(
+def check_result(
     call: Call, result: Any, carries: Sequence[Value], valid: Value | None
 ) -> tuple[list[Any], list[Any], Any]:
     """The new carries, the outputs and their structure, of what a cell has returned."""
@@ -83,7 +83,8 @@ def looked_over(
     if flatten(result[0], new) != call.carry_structure:
         raise ValueError(
             "scan: the cell returned a carry of another structure than it was given: expected "
-            f"{shown(call.carry_structure)}, got {shown(flatten(result[0], []))}"
+            f"{describe_structure(call.carry_structure)}, "
+            f"got {describe_structure(flatten(result[0], []))}"
             f"{current().scope}"
         )
     outputs: list[Any] = []
@@ -122,4 +123,4 @@ def _over(valid: Value, x: Value) -> Value:
     return ops.reshape(valid, (len(valid._array),) + (1,) * (x._array.ndim - 1))
 
 
-__all__ = ["element", "looked_over", "one_step", "ran", "times", "unrolled"]
+__all__ = ["check_result", "element", "one_step", "run_cell", "time_steps", "unrolled"]

@@ -51,7 +51,7 @@ def _native_can_be_had() -> bool:
 
 
 def compiled(
-    program: Program, given: Mapping[Value, str], start: int, name: str, later: bool = False
+    program: Program, given: Mapping[Value, str], start: int, name: str, lazy: bool = False
 ) -> tuple[Loop, str]:
     """A simplified program made to run.
 
@@ -74,7 +74,7 @@ def compiled(
 
         try:
             loop = NativeLoop(program, given, start)
-            if not later:
+            if not lazy:
                 loop.compile()
             return loop, ""
         except Unavailable as error:

@@ -9,20 +9,20 @@ import numpy as np
 from numpy import ndarray
 
 from ..graph import Node, current, next_number, traced
-from .asked import require_apart
+from .arguments import Call, Dependencies
 from .backends import wanted
 from .cache import Cache
-from .call import Call, Closed
-from .follow import Follower
+from .check_trace import TraceChecker
+from .inner_derivatives import check_inner_derivatives
 from .plan import Plan, Step
 from .trace import Trace
-from .unroll import looked_over, one_step, ran
+from .unroll import check_result, one_step, run_cell
 from .variables import naming
 
 cache = Cache()  # of immutable plans, for all threads
 
 
-def _traced(call: Call, recording: bool) -> tuple[Step, Any]:
+def _trace_cell(call: Call, recording: bool) -> tuple[Step, Any]:
     """Run the cell once on values without numbers; also returns the structure of y_t."""
     trace = Trace()
     with traced(trace, recording=recording):
@@ -41,7 +41,7 @@ def _traced(call: Call, recording: bool) -> tuple[Step, Any]:
         new, outputs, structure = one_step(call, carries, inputs, valid)
         new, outputs = [trace.value(x) for x in new], [trace.value(y) for y in outputs]
         if trace.asked:
-            require_apart(trace, call, carries, inputs, new)
+            check_inner_derivatives(trace, call, carries, inputs, new)
     slots = [x._array.slot for x in inputs]  # type: ignore[attr-defined]
     if valid is not None:
         slots.append(valid._array.slot)  # type: ignore[attr-defined]
@@ -64,7 +64,7 @@ def _traced(call: Call, recording: bool) -> tuple[Step, Any]:
     return step, structure
 
 
-class Found(NamedTuple):
+class BoundPlan(NamedTuple):
     """What a call runs.
 
     Attributes:
@@ -79,64 +79,64 @@ class Found(NamedTuple):
     structure: Any
 
 
-def plan_of(call: Call, recording: bool) -> Found:
+def find_plan(call: Call, recording: bool) -> BoundPlan:
     """The plan of a call, built where there is none yet."""
-    closed: Closed | None = getattr(call.cell, "closed", None)
-    kind = _kind(call, closed, recording)
+    dependencies: Dependencies | None = getattr(call.cell, "scan_dependencies", None)
+    kind = _call_key(call, dependencies, recording)
     likely, order = cache.likely(kind)
     plan = likely
-    if plan is not None and closed is not None and order is not None:
-        values = [closed.values[i] for i in order]
+    if plan is not None and dependencies is not None and order is not None:
+        values = [dependencies.values[i] for i in order]
         parents = [x.node or x._label for x in values]
-        return Found(plan, [x._array for x in values], parents, plan.structure)
+        return BoundPlan(plan, [x._array for x in values], parents, plan.structure)
     since = next_number()
-    if plan is not None and not plan.can_be_followed:
+    if plan is not None and not plan.can_be_checked:
         plan = None
-    trace: Trace | Follower
+    trace: Trace | TraceChecker
     if plan is not None:
-        followed = _followed(call, recording, plan)
-        if followed is None:
+        checked = _check_cell(call, recording, plan)
+        if checked is None:
             plan = None
         else:
-            trace = followed
-            if not plan.seen.covers(trace, since):
-                repeated = _followed(call, recording, plan)
+            trace = checked
+            if not plan.outside_reads.covers(trace, since):
+                repeated = _check_cell(call, recording, plan)
                 _require_same(trace, repeated or trace, repeated is not None)
-                plan.seen.remember(trace)
+                plan.outside_reads.remember(trace)
     if plan is None:
-        step, _ = _traced(call, recording)
+        step, _ = _trace_cell(call, recording)
         trace = step.trace
-        plan = cache.find(_key(step))
-        if plan is None or not plan.seen.covers(trace, since):
-            again = traced_twice(call, recording)
+        plan = cache.find(_plan_key(step))
+        if plan is None or not plan.outside_reads.covers(trace, since):
+            again = trace_twice(call, recording)
             if plan is None:
-                plan = cache.add(_key(again), Plan(again, recording))
-            plan.seen.remember(trace)
+                plan = cache.add(_plan_key(again), Plan(again, recording))
+            plan.outside_reads.remember(trace)
     sources = trace.sources
-    if plan is not likely or closed is not None:
-        cache.expect(kind, plan, None if closed is None else closed.order_of(sources))
+    if plan is not likely or dependencies is not None:
+        cache.expect(kind, plan, None if dependencies is None else dependencies.order_of(sources))
     parents = [source.node or source.label for source in sources]
-    return Found(plan, [source.array for source in sources], parents, plan.structure)
+    return BoundPlan(plan, [source.array for source in sources], parents, plan.structure)
 
 
-def _followed(call: Call, recording: bool, plan: Plan) -> Follower | None:
+def _check_cell(call: Call, recording: bool, plan: Plan) -> TraceChecker | None:
     """Run the cell; None if it does something else than when it was planned."""
-    follower = Follower(plan.expected)
+    checker = TraceChecker(plan.expected)
     given = plan.expected.given
     n = len(call.carries)
     m = n + len(call.inputs)
-    with traced(follower, recording=recording):
-        result = ran(call, given[:n], given[n:m])
+    with traced(checker, recording=recording):
+        result = run_cell(call, given[:n], given[n:m])
         same = call.ends is None and plan.expected.is_result(result, call.carry_structure)
         if not same:
             valid = None if call.ends is None else given[m]
-            new, outputs, structure = looked_over(call, result, given[:n], valid)
-            values = map(follower.value, (*new, *outputs))
+            new, outputs, structure = check_result(call, result, given[:n], valid)
+            values = map(checker.value, (*new, *outputs))
             same = plan.expected.are_results(list(values), structure)
-    return follower if same and follower.finished else None
+    return checker if same and checker.finished else None
 
 
-def _key(step: Step) -> Hashable:
+def _plan_key(step: Step) -> Hashable:
     """Steps with equal keys have one plan: they do the same, under the same names.
 
     The names are shown where a plan is opened, in pictures.
@@ -146,15 +146,15 @@ def _key(step: Step) -> Hashable:
     return (*step.trace.key, tuple([(node.scope.path[depth:], node.name) for node in nodes]))
 
 
-def traced_twice(call: Call, recording: bool) -> Step:
+def trace_twice(call: Call, recording: bool) -> Step:
     """The step; whatever it makes of closed-over values or of nothing has to be the same again."""
-    first, _ = _traced(call, recording)
-    again, _ = _traced(call._replace(cell=naming(call.cell)), recording)
+    first, _ = _trace_cell(call, recording)
+    again, _ = _trace_cell(call._replace(cell=naming(call.cell)), recording)
     _require_same(first.trace, again.trace, first.trace.key == again.trace.key)
     return again
 
 
-def _kind(call: Call, closed: Closed | None, recording: bool) -> Any:
+def _call_key(call: Call, dependencies: Dependencies | None, recording: bool) -> Any:
     """What calls have in common that are likely to have one plan."""
     avals: list[Any] = []
     for x in call.carries:
@@ -162,7 +162,7 @@ def _kind(call: Call, closed: Closed | None, recording: bool) -> Any:
     for x in call.inputs:
         avals += (x._array.shape[1:], x._array.dtype, x.node is None)
     return (
-        closed.kind() if closed else getattr(call.cell, "__code__", type(call.cell)),
+        dependencies.key() if dependencies else getattr(call.cell, "__code__", type(call.cell)),
         call.carry_structure,
         call.input_structure,
         tuple(avals),
@@ -172,7 +172,7 @@ def _kind(call: Call, closed: Closed | None, recording: bool) -> Any:
     )
 
 
-def _require_same(trace: Trace | Follower, again: Trace | Follower, same: bool) -> None:
+def _require_same(trace: Trace | TraceChecker, again: Trace | TraceChecker, same: bool) -> None:
     if same:
         for first, second in zip(trace.sources, again.sources, strict=True):
             a, b = first.array, second.array
@@ -186,4 +186,4 @@ def _require_same(trace: Trace | Follower, again: Trace | Follower, same: bool) 
         )
 
 
-__all__ = ["cache", "plan_of", "traced_twice"]
+__all__ = ["cache", "find_plan", "trace_twice"]

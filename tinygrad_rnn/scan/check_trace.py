@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..graph import Node, Primitive, Value, numeric, python_scalars
-from .call import flatten
+from .arguments import flatten
 from .trace import (
     Derived,
     Instruction,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .derive import Step
 
 
-class Expected(NamedTuple):
+class ExpectedOperation(NamedTuple):
     """An operation that a step is likely to do next, and what it gave.
 
     Attributes:
@@ -48,10 +48,10 @@ class Expected(NamedTuple):
 
 
 #: Nothing: the step has done all that was expected.
-_no_more = Expected(None, 0, (), {}, None)
+_end = ExpectedOperation(None, 0, (), {}, None)
 
 
-class Expectation:
+class ExpectedTrace:
     """What an earlier trace of a step did.
 
     Attributes:
@@ -69,7 +69,7 @@ class Expectation:
         self.values = trace.values
         self.given = tuple([trace.values[slot] for slot in trace.outside])
         self.sources = tuple([source.slot for source in trace.sources])
-        self.operations = (*map(self._expected, trace.instructions), _no_more)
+        self.operations = (*map(self._expected, trace.instructions), _end)
 
     def is_result(self, result: Any, carry_structure: Any) -> bool:
         """Whether a cell returned the very values that it returned then."""
@@ -88,17 +88,17 @@ class Expectation:
             and all(map(operator.is_, values, self._results))
         )
 
-    def _expected(self, x: Instruction) -> Expected:
+    def _expected(self, x: Instruction) -> ExpectedOperation:
         operands: list[tuple[int, Any, int | Literal]] = []
         for i, operand in enumerate(x.operands):
             known = operand.value if isinstance(operand, Literal) else self.values[operand]
             operands.append((i, known, operand))
         operands.sort(key=lambda each: isinstance(each[2], Literal) or each[2] in self.sources)
         kept = tuple(operands)
-        return Expected(x.primitive, len(kept), kept, x.keywords, self.values[x.slot])
+        return ExpectedOperation(x.primitive, len(kept), kept, x.keywords, self.values[x.slot])
 
 
-class Follower:
+class TraceChecker:
     """Looks whether a step does what an earlier trace of it did.
 
     Attributes:
@@ -107,10 +107,10 @@ class Follower:
         lost: a trace that goes on where the step did something else; None so far.
     """
 
-    def __init__(self, expectation: Expectation):
+    def __init__(self, expectation: ExpectedTrace):
         self.sources: list[Source] = []
         self.derived: list[Derived] = []
-        self.lost: Trace | None = None
+        self.diverged: Trace | None = None
         self.asked: list[tuple[Node, set[Node]]] = []
         self._expected = expectation
         self._position = 0
@@ -121,19 +121,19 @@ class Follower:
         """Whether the step did all that was expected, and nothing else."""
         expected = self._expected
         return (
-            self.lost is None
+            self.diverged is None
             and not self.asked
-            and expected.operations[self._position] is _no_more
+            and expected.operations[self._position] is _end
             and len(self.sources) == len(expected.sources)
         )
 
     def __call__(self, primitive: Primitive, inputs: Sequence[Any], keywords: Any) -> Any:
-        if self.lost is None:
+        if self.diverged is None:
             expected = self._expected.operations[self._position]
             if primitive is expected.primitive and len(inputs) == expected.inputs:
                 for i, known, operand in expected.operands:
                     x = inputs[i]
-                    if x is not known and not self._stands_for(operand, x):
+                    if x is not known and not self._matches(operand, x):
                         break
                 else:
                     if (not keywords and not expected.keywords) or _alike(
@@ -143,10 +143,10 @@ class Follower:
                         return expected.value
             if not any_traced(inputs):
                 return apply_outside(primitive, inputs, keywords, self.derived)
-            self.lost = Trace(self._expected.trace)
-        return self.lost.apply(primitive, inputs, keywords)
+            self.diverged = Trace(self._expected.trace)
+        return self.diverged.apply(primitive, inputs, keywords)
 
-    def _stands_for(self, operand: int | Literal, x: Any) -> bool:
+    def _matches(self, operand: int | Literal, x: Any) -> bool:
         """Whether x may be this operand, though it is not the very object."""
         if type(operand) is int:
             return self._is_source(operand, x)
@@ -163,7 +163,7 @@ class Follower:
         sources = self._expected.sources
         if place == len(sources) or sources[place] != slot:
             return False  # another one is met first
-        source = _source(slot, x)
+        source = _as_source(slot, x)
         symbol, known = self._expected.trace.symbols[slot], self._expected.values[slot]
         if source is None or (source.node is None) is not (known.node is None):
             return False
@@ -177,7 +177,7 @@ class Follower:
     def value(self, x: Any) -> Value:
         """Anything that a step returned, as one of its values."""
         values = self._expected.values
-        if self.lost is None:
+        if self.diverged is None:
             if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
                 slot = x._array.slot
                 if slot < len(values) and values[slot] is x:
@@ -188,12 +188,12 @@ class Follower:
                     if self._is_source(slot, x):
                         found: Value = values[slot]
                         return found
-            self.lost = Trace(self._expected.trace)
-        returned: Value = self.lost.value(x)
+            self.diverged = Trace(self._expected.trace)
+        returned: Value = self.diverged.value(x)
         return returned
 
 
-def _source(slot: int, x: Any) -> Source | None:
+def _as_source(slot: int, x: Any) -> Source | None:
     """What a step closes over; None for a number, and for a value of a step."""
     if isinstance(x, Value):
         if type(x._array) is Symbol:  # type: ignore[comparison-overlap]
@@ -230,4 +230,4 @@ def _same_constant(x: Any, y: Any) -> bool:
 
 _plain = frozenset({int, bool, str, slice, type(None), type(Ellipsis)})
 
-__all__ = ["Expectation", "Follower"]
+__all__ = ["ExpectedTrace", "TraceChecker"]

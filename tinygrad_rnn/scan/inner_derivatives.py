@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..graph import Node, ancestors, current
-from .call import Call
+from .arguments import Call
 from .trace import Trace
 
 
-def require_apart(
+def check_inner_derivatives(
     trace: Trace, call: Call, carries: Sequence[Any], inputs: Sequence[Any], new: Sequence[Any]
 ) -> None:
     """Check that what a step asked for is what the loop would find.
@@ -40,16 +40,16 @@ def require_apart(
                 continue
             if outside:
                 _refuse("a Tensor from outside of the step", "the carry", "its earlier steps")
-            if any(_leads(new[i].node, new[j].node) for j in parts) or any(
-                _leads(call.carries[i].node, call.carries[j].node) for j in parts
+            if any(_depends_on(new[i].node, new[j].node) for j in parts) or any(
+                _depends_on(call.carries[i].node, call.carries[j].node) for j in parts
             ):
                 _refuse("one part of the carry", "another part of it", "the step before")
         given = [y for x, y in zip(inputs, call.inputs, strict=True) if x.node in reached]
-        behind = [y.node for y in given] + [entries[p] for p in reached if p in entries]
-        for node in behind:
-            if any(_leads(node, call.carries[j].node) for j in parts):
+        origins = [y.node for y in given] + [entries[p] for p in reached if p in entries]
+        for node in origins:
+            if any(_depends_on(node, call.carries[j].node) for j in parts):
                 _refuse("the carry", "an input or a closed-over Tensor", "the first carry")
-        if any(_leads(y.node, node) for y in given for node in outside):
+        if any(_depends_on(y.node, node) for y in given for node in outside):
             _refuse("a Tensor from outside of the step", "an input", "it")
 
 
@@ -60,7 +60,7 @@ def _entries(trace: Trace) -> Any:
             yield trace.leaves[source.slot], source.node
 
 
-def _leads(node: Node | None, to: Node | None) -> bool:
+def _depends_on(node: Node | None, to: Node | None) -> bool:
     """Whether one node was computed from the other."""
     return node is not None and to is not None and to in ancestors([node])
 
@@ -73,4 +73,4 @@ def _refuse(at: str, through: str, of: str) -> None:
     )
 
 
-__all__ = ["require_apart"]
+__all__ = ["check_inner_derivatives"]

@@ -25,7 +25,7 @@ class Call(NamedTuple):
     ends: ndarray | None  #: the last step of each sequence
 
 
-class Closed(NamedTuple):
+class Dependencies(NamedTuple):
     """All that a step depends on beside its arguments, for steps of the library's own.
 
     A user's step is run anew at every call, since it may have changed. One that has this as its
@@ -39,7 +39,7 @@ class Closed(NamedTuple):
     name: Hashable
     values: tuple[Value, ...]
 
-    def kind(self) -> Hashable:
+    def key(self) -> Hashable:
         """What two steps have in common that have one plan."""
         places = [(id(x._array), id(x.node)) for x in self.values]
         alike = None if len(set(places)) == len(places) else tuple(map(places.index, places))
@@ -63,7 +63,7 @@ class Closed(NamedTuple):
         return tuple(order)
 
 
-def looked_at(
+def check_arguments(
     cell: Callable[[Any, Any], Any], carry: Any, xs: Any, reverse: bool, lengths: Any
 ) -> Call:
     if not callable(cell):
@@ -113,7 +113,7 @@ def _ends(lengths: Any, T: int, carries: list[Any], inputs: list[Any]) -> ndarra
     return None if bool((array == T).all()) else ends
 
 
-def within(ends: ndarray | None, steps: int) -> Any:
+def valid_steps(ends: ndarray | None, steps: int) -> Any:
     """(T, N): whether a sequence has that step."""
     return None if ends is None else np.arange(steps)[:, np.newaxis] <= ends
 
@@ -124,13 +124,13 @@ def within(ends: ndarray | None, steps: int) -> Any:
 _leaf = "leaf"
 
 
-def flatten(tree: Any, into: list[Any]) -> Any:
+def flatten(tree: Any, leaves: list[Any]) -> Any:
     """Put the leaves of nested tuples into a list; returns the structure."""
     if isinstance(tree, tuple):
-        return (type(tree), *[flatten(part, into) for part in tree])
+        return (type(tree), *[flatten(part, leaves) for part in tree])
     if tree is None:
         return None
-    into.append(tree)
+    leaves.append(tree)
     return _leaf
 
 
@@ -163,12 +163,21 @@ def _parts(tree: Any) -> Iterator[Any]:
         yield tree
 
 
-def shown(structure: Any) -> str:
+def describe_structure(structure: Any) -> str:
     if structure is _leaf:
         return "Tensor"
     if structure is None:
         return "None"
-    return f"({', '.join(shown(part) for part in structure[1:])})"
+    return f"({', '.join(describe_structure(part) for part in structure[1:])})"
 
 
-__all__ = ["Call", "Closed", "as_value", "flatten", "looked_at", "shown", "unflatten", "within"]
+__all__ = [
+    "Call",
+    "Dependencies",
+    "as_value",
+    "check_arguments",
+    "describe_structure",
+    "flatten",
+    "unflatten",
+    "valid_steps",
+]

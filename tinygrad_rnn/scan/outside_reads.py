@@ -18,25 +18,25 @@ from ..graph import Node, Primitive, Value, python_scalars, table
 from .trace import frozen
 
 if TYPE_CHECKING:
-    from .follow import Follower
+    from .check_trace import TraceChecker
     from .trace import Trace
 
 
-class Seen:
+class OutsideReads:
     """What two runs of a step have read from outside, with the same numbers. It holds no array."""
 
     def __init__(self) -> None:
         self._derived: tuple[tuple[Primitive, Any, list[Any]], ...] = ()
         self._sources: list[Any] = []
 
-    def remember(self, trace: Trace | Follower) -> None:
+    def remember(self, trace: Trace | TraceChecker) -> None:
         """Two runs have read this."""
         self._derived = tuple(
             [(x.primitive, frozen(x.keywords), list(map(_known, x.inputs))) for x in trace.derived]
         )
         self._sources = [_known(source.original) for source in trace.sources]
 
-    def covers(self, trace: Trace | Follower, since: int) -> bool:
+    def covers(self, trace: Trace | TraceChecker, since: int) -> bool:
         """Whether nothing that a step reads can be another when the step runs again.
 
         Args:
@@ -87,4 +87,4 @@ def _known(x: Any) -> Any:
     return object()  # a list, say: equal to nothing
 
 
-__all__ = ["Seen"]
+__all__ = ["OutsideReads"]
