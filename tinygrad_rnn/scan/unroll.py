@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from .. import graph, ops
 from ..graph import Value, attach, current
-from .arguments import Call, as_value, flatten, unflatten, valid_steps
+from .arguments import Call, as_value, describe_structure, flatten, unflatten, valid_steps
 
 
 def unrolled(call: Call) -> tuple[Any, Any]:
