@@ -1,8 +1,8 @@
-"""Derive: from a traced step to its program, and to the program of its backward.
+"""Derive: turn a traced step into its forward program and its backward program.
 
-The backward of a step is not written by anybody: the engine's own sweep runs the rules of the
-step's operations on traced values and so writes down a second list of operations. It reads values
-of the forward pass; those the forward program has to keep.
+Nobody writes the backward of a step. The engine's own sweep runs the rules of the step's operations
+on traced values, which records a second list of operations. That list reads values of the forward
+pass, so the forward program has to keep them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from .trace import Instruction, Literal, Source, Trace
 
 
 class Step(NamedTuple):
-    """A traced step: the slots of what it takes and gives."""
+    """A traced step: the slots of its carries and inputs, and the values that it returns."""
 
-    trace: Any  #: a Trace, or a Follower of one
+    trace: Any  #: the Trace
     carries: tuple[int, ...]
     inputs: tuple[int, ...]
     new_carries: tuple[Any, ...]  #: Tensors of the trace
@@ -31,11 +31,11 @@ class Step(NamedTuple):
 
 
 class Live(NamedTuple):
-    """Where gradients flow in a step."""
+    """Which values of a step have a gradient."""
 
-    carries: tuple[bool, ...]  #: through which carries a gradient flows from step to step
-    inputs: tuple[bool, ...]  #: which carries, inputs and sources want one outside
-    outputs: tuple[bool, ...]  #: which new carries and outputs it can come from
+    carries: tuple[bool, ...]  #: the carries through which a gradient flows from step to step
+    inputs: tuple[bool, ...]  #: the carries, inputs and sources that need one outside of the scan
+    outputs: tuple[bool, ...]  #: the new carries and outputs that a gradient can come from
 
     @property
     def any(self) -> bool:
@@ -43,6 +43,7 @@ class Live(NamedTuple):
 
 
 def nothing_live(step: Step) -> Live:
+    """For a step that is not differentiated."""
     n = len(step.carries)
     return Live(
         (False,) * n,
@@ -58,6 +59,7 @@ def live_in(step: Step) -> Live:
     inputs += [source.node is not None for source in trace.sources]
     slots = (*step.carries, *step.inputs, *[source.slot for source in trace.sources])
     live = {slot for slot, is_live in zip(slots, inputs, strict=True) if is_live}
+    # Repeat until nothing is added: a carry may become live through another carry, a step later.
     while True:
         before = len(live)
         for instruction in trace.instructions:
@@ -78,11 +80,12 @@ def live_in(step: Step) -> Live:
 
 
 class Forward:
-    """A traced step as values.
+    """A traced step as values of the intermediate representation.
 
     Attributes:
         values: the value of each slot of the trace.
-        builder: what made them.
+        builder: the builder that made them.
+        given: the values of the carries, the inputs and the sources.
     """
 
     def __init__(self, step: Step):
@@ -104,7 +107,7 @@ class Forward:
         self.given = [self.values[slot] for slot in (*step.carries, *step.inputs, *sources)]
 
     def program(self, kept: Sequence[Value]) -> Program:
-        """The forward program, which keeps these values for a backward."""
+        """The forward program, which keeps these values for the backward program."""
         n, m = len(self.step.carries), len(self.step.inputs)
         return Program(
             constants=tuple(self.given[n + m :]),
@@ -125,7 +128,7 @@ def translate(
     symbols: Sequence[Any],
     values: dict[int, Any],
 ) -> None:
-    """Make the values of all instructions; ``values`` maps slots to values and is added to."""
+    """Make the value of each instruction and add it to ``values``, which maps slots to values."""
     for instruction in instructions:
         symbol = symbols[instruction.slot]
         args = tuple(x.value if isinstance(x, Literal) else values[x] for x in instruction.operands)
@@ -139,25 +142,29 @@ def translate(
 
 
 class Backward:
-    """The backward of a step, as the program of a loop from the last step to the first.
+    """The backward of a step: the program of a loop from the last step to the first.
+
+    Its carry is the cotangent of the forward carry. Carries, inputs, sources and outputs are
+    numbered as in ``forward.given`` and in ``step.outputs``.
 
     Args:
-        forward: what it is the backward of.
-        live: where gradients flow.
+        forward: the forward step.
+        live: which values have a gradient.
         seeded: which new carries and outputs have a cotangent, from outside or from the step after.
-        wanted: of which carries, inputs and sources the cotangent is wanted.
-        kept: what the forward pass keeps; None where it will keep what is read here.
+        wanted: which carries, inputs and sources need a cotangent.
+        kept: the values that the forward pass keeps; None if it will keep whatever is read here.
 
     Attributes:
-        saved: values of the forward pass that it reads.
-        given_for: what stands for each of them in ``program``.
-        arrays: what the rules themselves brought: its first constants. After them come those of
-            ``saved`` that do not vary.
-        outputs: the numbers of the outputs whose cotangents are its first sequences. After them
-            come those of ``saved`` that vary.
-        carries: the numbers of the carries whose cotangents it carries.
-        inputs, sources: the numbers of what its ``stacked`` and ``totals`` are the cotangents of.
-        program: not simplified yet.
+        saved: the values of the forward pass that the backward reads.
+        input_for: the input of ``program`` for each of them.
+        arrays: the arrays that the rules themselves use. They are the program's first constants;
+            the values of ``saved`` that do not vary follow them.
+        outputs: the numbers of the outputs whose cotangents are the program's first sequences; the
+            values of ``saved`` that vary follow them.
+        carries: the numbers of the carries whose cotangents the loop carries.
+        inputs: the numbers of the inputs whose cotangents are ``program.stacked``.
+        sources: the numbers of the sources whose cotangents are ``program.totals``.
+        program: the backward program, not simplified yet.
     """
 
     def __init__(
@@ -199,7 +206,7 @@ class Backward:
         self.outputs = [i for i in range(len(seeds) - n) if seeds[n + i] is not None]
         names = numbered("dy", "_t", len(seeds) - n)
         sequences = [seed(seeds[n + i], SEQUENCE, names[i]) for i in self.outputs]
-        # A carry that the new carry doesn't depend on has a cotangent too: that of this step alone.
+        # A carry that the new carry does not depend on has a cotangent too, from this step alone.
         self.carries = [i for i in range(n) if seeds[i] is not None or cotangents[i] is not None]
         stems, names = state_stems(step), _carry_names(step, "d")
         carries = []
@@ -223,7 +230,7 @@ class Backward:
                 new_carries.append(self._read(cotangent._array.slot))
                 if stems[i]:
                     self._set_name(new_carries[-1], f"d{stems[i]}_tm1")
-            else:  # the step doesn't hand it on
+            else:  # no gradient flows to the step before: its cotangent there is 0
                 new_carries.append(make(carry.shape, carry.dtype, CONSTANT, "0"))
                 constants.append(new_carries[-1])
                 self.arrays.append(read_only(np.zeros(carry.shape, carry.dtype)))
@@ -253,20 +260,22 @@ class Backward:
         )
 
     def _set_name(self, v: Any, name: str) -> None:
-        """Name a value that this backward makes, if it has no name yet."""
+        """Name a value that this program computes, if it has no name yet."""
         if type(v) is Value and v.op is not None and v.name is None:
             v.name = name if v.varies else name.removesuffix("_t")
 
     def _read(self, slot: int) -> Value:
-        """The value of a slot; one of the forward pass becomes one that is given to this one."""
+        """The value of a slot; a value of the forward pass becomes an input of this program."""
         if slot not in self._values and slot in self._forward.values:
             self._values[slot] = self._from_forward(self._forward.values[slot])
         return self._values.get(slot)  # type: ignore[return-value]
 
     def _from_forward(self, v: Value) -> Value:
-        """A value of the forward pass: kept by it, or a view of what it was given or keeps anyway.
+        """An input for a value of the forward pass, or a view of such an input.
 
-        A part of a value is kept by itself: the whole may not be needed at all.
+        The root of a chain of views is saved if it is an input of the forward program, if it is
+        saved already, or if it is no larger than the view. Else the view itself is saved: the rest
+        of the root may not be needed at all.
         """
         chain: list[Value] = []
         root = v
@@ -296,11 +305,11 @@ class Backward:
 def _sweep_symbols(
     trace: Trace, step: Step, live: Live, seeded: tuple[bool, ...], wanted: tuple[bool, ...]
 ) -> tuple[list[int | None], list[Any | None], dict[int, str]]:
-    """Run the rules on traced values.
+    """Run the backward sweep on traced values.
 
     Returns:
-        The slots of the seeds, the cotangents they lead to, and by slot the names of the
-        cotangents of values that have names.
+        The slots of the seeds (the cotangents that the sweep starts with), the cotangents that it
+        computes, and the names of cotangents by slot, for values that have names.
     """
     outputs = [*step.new_carries, *step.outputs]
     n = len(step.carries)
@@ -341,7 +350,7 @@ def _sweep_symbols(
 
 
 def _named_between(trace: Trace, targets: set[Node]) -> list[Node]:
-    """The operations with a name that depend on what a cotangent is wanted for."""
+    """The nodes with a name that depend on a node that needs a cotangent."""
     depending: set[Any] = set(targets)
     for instruction in trace.instructions:
         node = instruction.node
@@ -351,16 +360,16 @@ def _named_between(trace: Trace, targets: set[Node]) -> list[Node]:
 
 
 def state_stems(step: Step) -> list[str | None]:
-    """What each carry is called without its time: ``c`` where the step returns ``c_t``."""
+    """The name of each carry without the time: ``c`` if the step returns ``c_t``."""
     names = [x.node.name if x.node is not None else None for x in step.new_carries]
     stems = [name.removesuffix("_t") if name and name.endswith("_t") else None for name in names]
     return stems if len(set(stems)) == len(stems) else [None] * len(stems)
 
 
 def _python_numbers(trace: Trace, results: set[int]) -> dict[int, float]:
-    """The arrays () that the rules brought, where a Python number means the same.
+    """The 0-d arrays that the rules use and that can be Python numbers, as numbers.
 
-    It does in operations on arrays of its own dtype.
+    A Python number computes the same in elementwise operations on arrays of the same dtype.
     """
     sources = [s for s in trace.sources if s.array.ndim == 0 and s.slot not in results]
     found = {s.slot: s.array for s in sources}
@@ -377,7 +386,7 @@ def _python_numbers(trace: Trace, results: set[int]) -> dict[int, float]:
 
 
 def _carry_names(step: Step, before: str) -> list[str]:
-    """The names of the carries, with a letter before them: their own, or h, or h0, h1, ..."""
+    """The names of the carries with a prefix: their own names, or h, or h0, h1, ..."""
     usual = numbered(f"{before}h", "", len(step.carries))
     return [f"{before}{s}" if s else h for s, h in zip(state_stems(step), usual, strict=True)]
 

@@ -1,10 +1,9 @@
-"""Derivatives that a step asks for with ``tg.grad``.
+"""Derivatives that a step computes with ``tg.grad``.
 
-``tg.grad(y, x)`` follows the graph from y back to x, whatever way it takes. In a loop the graph
-goes on through the carry into earlier steps; a step that is traced by itself ends at its carry. The
-two agree only where no way leads around the step: else the step is refused. Functions that
-differentiate a function (``value_and_grad``, ``jvp``, ...) do so at a variable of their own, which
-no earlier step knows of.
+``tg.grad(y, x)`` sums over all paths in the graph from y back to x. In a loop, paths go on through
+the carry into earlier steps. In a step that is traced alone, they end at its carry. So the step is
+refused if a path outside of the step could lead to x. Functions that differentiate a function
+(``value_and_grad``, ``jvp``, ...) do so at a variable of their own, which no earlier step reads.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from .trace import Trace
 def check_inner_derivatives(
     trace: Trace, call: Call, carries: Sequence[Any], inputs: Sequence[Any], new: Sequence[Any]
 ) -> None:
-    """Check that what a step asked for is what the loop would find.
+    """Check that the derivatives inside a step equal those that the unrolled loop would compute.
 
     Args:
-        trace: of the step, which has run.
-        call: what the scan was called with.
-        carries, inputs, new: the traced values that the step was given, and its new carries.
+        trace: the trace of the step, after it has run.
+        call: the arguments of the scan.
+        carries, inputs, new: the traced carries and inputs of the step, and its new carries.
 
     Raises:
-        TypeError: it is not.
+        TypeError: a derivative would leave out a part.
     """
     entries = dict(_entries(trace))
     for output, wanted in trace.asked:
@@ -54,22 +53,24 @@ def check_inner_derivatives(
 
 
 def _entries(trace: Trace) -> Any:
-    """The places within the step of what it closes over, with those outside."""
+    """Pairs of nodes: a closed-over Tensor within the step, and the same Tensor outside."""
     for source in trace.sources:
         if source.node is not None:
             yield trace.leaves[source.slot], source.node
 
 
 def _depends_on(node: Node | None, to: Node | None) -> bool:
-    """Whether one node was computed from the other."""
+    """Whether a node was computed from the node ``to``."""
     return node is not None and to is not None and to in ancestors([node])
 
 
 def _refuse(at: str, through: str, of: str) -> None:
+    """Raise the error: y depends on ``through``, which was computed from ``of``."""
     raise TypeError(
-        f"grad: within a step that scan traces, the derivative at {at} of what depends on "
-        f"{through}, computed from {of}, would leave out a part; use tg.value_and_grad, whose "
-        f"function has a variable of its own, or pass unroll=True to scan{current().scope}"
+        f"grad: in a step that scan traces, the derivative with respect to {at} of a value that "
+        f"depends on {through}, computed from {of}, would leave out a part; use "
+        f"tg.value_and_grad, whose function has its own variable, or pass unroll=True to scan"
+        f"{current().scope}"
     )
 
 

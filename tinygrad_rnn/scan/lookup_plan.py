@@ -1,4 +1,10 @@
-"""From a call to its plan: run the step on values without numbers, and find what it does."""
+"""Find the plan for a call of scan, or build it.
+
+1. A step of this library says what it depends on: the key of its dependencies leads to the plan.
+2. A user's step runs again, and is compared with the trace of the most likely plan.
+3. If it does something else, it is traced, and the key of the trace leads to the plan.
+4. A trace without a plan is compiled into a new one.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +25,11 @@ from .trace import Trace
 from .unroll import check_result, one_step, run_cell
 from .variables import naming
 
-cache = Cache()  # of immutable plans, for all threads
+cache = Cache()  # plans are immutable, so all threads share it
 
 
 def _trace_cell(call: Call, recording: bool) -> tuple[Step, Any]:
-    """Run the cell once on values without numbers; also returns the structure of y_t."""
+    """Trace the cell: run it once on values without numbers. Also returns y_t's structure."""
     trace = Trace()
     with traced(trace, recording=recording):
         carries = []
@@ -65,12 +71,13 @@ def _trace_cell(call: Call, recording: bool) -> tuple[Step, Any]:
 
 
 class BoundPlan(NamedTuple):
-    """What a call runs.
+    """A plan, and the closed-over values that this call runs it with.
 
     Attributes:
-        plan: how.
-        constants: what the step closes over; parents: the places of these, or their names.
-        structure: that of y_t.
+        plan: the compiled step.
+        constants: the arrays that the step closes over.
+        parents: the node or the name of each of these.
+        structure: the structure of y_t.
     """
 
     plan: Plan
@@ -80,7 +87,7 @@ class BoundPlan(NamedTuple):
 
 
 def find_plan(call: Call, recording: bool) -> BoundPlan:
-    """The plan of a call, built where there is none yet."""
+    """The plan of a call; built if there is none yet."""
     dependencies: Dependencies | None = getattr(call.cell, "scan_dependencies", None)
     kind = _call_key(call, dependencies, recording)
     likely, order = cache.likely(kind)
@@ -100,6 +107,7 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
         else:
             trace = checked
             if not plan.outside_reads.covers(trace, since):
+                # Something new is read: run the step twice, to see that the numbers are the same.
                 repeated = _check_cell(call, recording, plan)
                 _require_same(trace, repeated or trace, repeated is not None)
                 plan.outside_reads.remember(trace)
@@ -120,7 +128,7 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
 
 
 def _check_cell(call: Call, recording: bool, plan: Plan) -> TraceChecker | None:
-    """Run the cell; None if it does something else than when it was planned."""
+    """Run the cell and compare it with the plan's trace; None if it does something else."""
     checker = TraceChecker(plan.expected)
     given = plan.expected.given
     n = len(call.carries)
@@ -137,9 +145,9 @@ def _check_cell(call: Call, recording: bool, plan: Plan) -> TraceChecker | None:
 
 
 def _plan_key(step: Step) -> Hashable:
-    """Steps with equal keys have one plan: they do the same, under the same names.
+    """Steps with equal keys share one plan: same operations, same names.
 
-    The names are shown where a plan is opened, in pictures.
+    The names matter because pictures show them.
     """
     depth = len(current().scope.path)
     nodes = [step.node for step in step.trace.instructions if step.node is not None]
@@ -147,7 +155,7 @@ def _plan_key(step: Step) -> Hashable:
 
 
 def trace_twice(call: Call, recording: bool) -> Step:
-    """The step; whatever it makes of closed-over values or of nothing has to be the same again."""
+    """Trace twice and refuse the cell if the traces differ (random numbers, counters)."""
     first, _ = _trace_cell(call, recording)
     again, _ = _trace_cell(call._replace(cell=naming(call.cell)), recording)
     _require_same(first.trace, again.trace, first.trace.key == again.trace.key)
@@ -155,7 +163,7 @@ def trace_twice(call: Call, recording: bool) -> Step:
 
 
 def _call_key(call: Call, dependencies: Dependencies | None, recording: bool) -> Any:
-    """What calls have in common that are likely to have one plan."""
+    """Calls with equal keys are likely to have the same plan."""
     avals: list[Any] = []
     for x in call.carries:
         avals += (x._array.shape, x._array.dtype, x.node is None)
@@ -173,6 +181,7 @@ def _call_key(call: Call, dependencies: Dependencies | None, recording: bool) ->
 
 
 def _require_same(trace: Trace | TraceChecker, again: Trace | TraceChecker, same: bool) -> None:
+    """Refuse a step that differed, or read other numbers, when it ran again."""
     if same:
         for first, second in zip(trace.sources, again.sources, strict=True):
             a, b = first.array, second.array
@@ -180,7 +189,7 @@ def _require_same(trace: Trace | TraceChecker, again: Trace | TraceChecker, same
                 same = False
     if not same:
         raise TypeError(
-            "scan: the step does something else when it is run again (random numbers? a counter?), "
+            "scan: the step does something else when it runs again (random numbers? a counter?), "
             "but it is traced once for all time steps; pass unroll=True, or draw random numbers "
             "outside of the step"
         )

@@ -1,8 +1,8 @@
-"""Running a fused step: one node of the graph, which runs as one program.
+"""Run a fused step: one program, recorded as one node.
 
-A Python loop records every operation of every step. A fused step is compiled as scan compiles it,
-for a sequence of one step, and leaves one node in the graph, which can still be expanded: drawn,
-differentiated twice, checked for NaN.
+A Python loop records every operation of every step. A fused step is compiled like a scan over one
+step, and leaves one node in the graph. That node can still be expanded, to draw it, to
+differentiate it twice or to check it for NaN.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
 
 
 class _StepAsCell:
-    """A step without a carry, as scan knows it."""
+    """A fused step as a cell for scan, without a carry."""
 
     def __init__(self, step: Callable[..., Any]):
         self.step = step
@@ -63,6 +63,7 @@ class _StepAsCell:
 
 
 def _as_call(step: Callable[..., Any], values: list[Value], structure: Any) -> Call:
+    """The call of scan over one step that runs a fused step."""
     inputs = [attach(x._array[np.newaxis], x.node) for x in values]
     return Call(_StepAsCell(step), [], (tuple,), inputs, structure, 1, False, None)
 
@@ -88,12 +89,12 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
 
 
 def _rows_times_rows(g: Any, _: Any, x: Any) -> Any:
-    """g' x: the cotangent of a matrix, given the rows of all its uses."""
+    """g' x: the cotangent of a matrix, with the rows g and x of all its uses stacked."""
     return np.matmul(g.T, x)
 
 
 def _expanded(node: Node) -> list[Value]:
-    """The step again, op by op, at the places of the node's parents."""
+    """Run and record the step again op by op, on the node's parents."""
     plan: Plan = node.keywords["plan"]
     values = inputs_of(node)
     m = len(plan.step.inputs)

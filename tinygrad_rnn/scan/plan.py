@@ -1,4 +1,4 @@
-"""Plans: a traced step compiled, forward and backward."""
+"""Plans: a traced step, compiled forward and backward."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from .trace import Instruction, Symbol
 
 
 class Plan:
-    """How to run a step over a sequence, and back.
+    """How to run a step over a sequence, forward and backward.
 
     ``print(plan)`` lists what runs once before the steps, at every step and once after them, in
-    both directions, with the shapes. Immutable but for its backward loops, which are compiled when
-    they are first asked for.
+    both directions, with the shapes. A plan never changes, except that its backward loops are
+    compiled when they are first needed.
     """
 
     def __init__(self, step: Step, recording: bool):
         trace = step.trace
-        #: Whether a later call may be given this trace's values: the step walks no graph itself.
+        #: Whether a later call may run on this trace's Tensors. Not if the step calls ``tg.grad``,
+        #: which walks the graph: :meth:`Trace.close` cuts it.
         self.can_be_checked = not trace.asked
         trace.close()
         self.step = step
@@ -74,18 +75,20 @@ class Plan:
     def backward(
         self, given: tuple[bool, ...], wanted: tuple[bool, ...], exactly: bool = False
     ) -> BackwardLoop:
-        """The backward loop for these cotangents of the outputs and of these inputs.
+        """The backward loop.
 
-        A carry may get a cotangent from the step after it though none is given from outside: at
-        the last step zeros then stand in its place. With ``exactly`` none does: only what is given
-        has a cotangent at any step.
+        Args:
+            given: which new carries and outputs have a cotangent from outside.
+            wanted: which carries, inputs and sources need a cotangent.
+            exactly: at every step, only the values in ``given`` have a cotangent. Else a carry
+                may also get one from the step after it; at the last step that is zeros.
         """
         return self._backward_loop(given, wanted, exactly)
 
     def backward_of_one_step(
         self, given: tuple[bool, ...], wanted: tuple[bool, ...]
     ) -> BackwardLoop:
-        """The backward of a step by itself, whose matrices' cotangents are put off."""
+        """The backward of a single step. The cotangents of its matrices are deferred."""
         return self._backward_loop(given, wanted, None)
 
     def _backward_loop(
@@ -98,7 +101,7 @@ class Plan:
         with self._lock:
             found = self._backward.get(key)
             if found is None:
-                if len(self._backward) >= 64:
+                if len(self._backward) >= 64:  # a bound, since every pattern needs a loop
                     self._backward.clear()
                 seeded = self._seeded(given) if exactly is False else given
                 derived = Backward(self._forward, self.live, seeded, wanted, self._kept or None)
@@ -106,7 +109,7 @@ class Plan:
             return found
 
     def reached(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
-        """Which carries have a cotangent if these new carries and outputs have one."""
+        """Which carries get a cotangent if these new carries and outputs have one."""
         found = self._reached.get(given)
         if found is None:
             outputs = (*self.step.new_carries, *self.step.outputs)
@@ -129,14 +132,14 @@ class Plan:
 
     @property
     def kept_names(self) -> list[str]:
-        """The names of what the forward pass keeps."""
+        """The names of the values that the forward pass keeps."""
         return [self.forward.names[v] for v in self.forward.program.kept]
 
     # ── for people ───────────────────────────────────────────────────────────────────────
 
     @property
     def loops(self) -> dict[str, Loop]:
-        """What runs "forward" and, if there is a gradient to compute, "backward"."""
+        """The loop that runs "forward" and, if there is a gradient to compute, "backward"."""
         found = {"forward": self.forward}
         with self._lock:
             for backward in list(self._backward.values())[:1]:
@@ -146,13 +149,13 @@ class Plan:
     @property
     def listings(self) -> dict[str, Listing]:
         """The programs that run, forward and backward, line by line."""
-        return {way: Listing(loop.program, loop.names) for way, loop in self.loops.items()}
+        return {name: Listing(loop.program, loop.names) for name, loop in self.loops.items()}
 
     def latex(self) -> str:
         r"""The step and its backward as aligned equations, as a textbook derives them.
 
         ``dz`` stands for dL/dz, the cotangent of z, and ``dh^+`` for the part of dh that comes
-        from the step after. The equations are those before the compiler rearranges them; rows are
+        from the step after. These are the equations before the compiler rearranges them. Rows are
         the batch, so a layer is ``x W``.
 
         Returns:
@@ -197,7 +200,7 @@ class Plan:
 
     @property
     def backend(self) -> str:
-        """The back end that the code was written by."""
+        """The back end that runs this plan: "numpy" or "native"."""
         return self.forward.backend
 
     @property
@@ -211,8 +214,8 @@ class Plan:
         return "\n".join(
             head
             + [
-                line if line.startswith(" ") else f"{way}, {line}"
-                for way, listing in self.listings.items()
+                line if line.startswith(" ") else f"{direction}, {line}"
+                for direction, listing in self.listings.items()
                 for line in str(listing).splitlines()
             ]
         )
@@ -227,7 +230,7 @@ def compiled(
     start: int = 0,
     lazy: bool = False,
 ) -> tuple[Loop, str]:
-    """A program made to run, and why it is not native, if it was to be."""
+    """Simplify and compile a program. Also returns why it is not native; "" if it is."""
     return made_to_run(simplify(program), given, start, backend, lazy)
 
 
@@ -235,15 +238,17 @@ class BackwardLoop:
     """The backward of a step, as a loop from the last step to the first.
 
     Args:
-        derived: its program.
-        plan: that of the step.
+        derived: the derived backward.
+        plan: the plan of the step.
+        defer: return the factors of products instead of the products.
 
     Attributes:
-        arrays, outputs, carries, inputs, sources: those of the derived backward.
-        fixed, moving: where, in what is kept, the saved values lie that follow the first constants
-            and the first sequences.
-        later: cotangents of sources that are put off: the source's number, and where the two
-            factors of its product lie in ``stacked``.
+        arrays, outputs, carries, inputs, sources: as in :class:`Backward`.
+        fixed: the indices, in the values that the forward pass keeps, of the saved values that
+            follow the first constants.
+        moving: the same for the saved values that follow the first sequences.
+        deferred: the cotangents of sources that are deferred: the source's number, and the indices
+            of the two factors of its product in ``stacked``.
     """
 
     def __init__(self, derived: Backward, plan: Plan, defer: bool = False):
@@ -261,7 +266,7 @@ class BackwardLoop:
             )
         self.input_for = derived.input_for
         names = dict(zip(kept, plan.kept_names, strict=True))
-        # Two values of the step may turn out to be one; each name stands for one value here.
+        # Two values of the step may turn out to be equal. Each name must stand for one value here.
         once = {names[v]: made for v, made in derived.input_for.items()}
         self._names = {made: name for name, made in once.items()}
         self._start = plan.forward.names.count
@@ -269,12 +274,12 @@ class BackwardLoop:
 
     @property
     def simplified(self) -> Program:
-        """Its program, not scheduled."""
+        """Its program, simplified but not scheduled."""
         return simplify(self._program)
 
     @functools.cached_property
     def lowered(self) -> tuple[Loop, str]:
-        """What runs, and why it is not native, if it was to be; compiled when it is first run."""
+        """The loop, and why it is not native. Machine code is compiled at the first run."""
         return compiled(self._program, self._names, self._wanted, self._start, lazy=True)
 
     @property
@@ -285,11 +290,11 @@ class BackwardLoop:
 def defer_products(
     program: Program, sources: Sequence[int]
 ) -> tuple[Program, list[int], list[tuple[int, int, int]]]:
-    """A backward program that gives the factors of products, in the place of the products.
+    """A backward program that returns the factors of products instead of the products.
 
     Returns:
-        The program; the numbers of the sources whose cotangents its ``totals`` still are; and for
-        each of the others its number and where its two factors lie in ``stacked``.
+        The program; the numbers of the sources whose cotangents are still in its ``totals``; and
+        for each other source its number and the indices of its two factors in ``stacked``.
     """
     stacked, totals, rest, deferred = list(program.stacked), [], [], []
 
@@ -311,7 +316,7 @@ def defer_products(
 
 
 def _factors(v: Value) -> tuple[Value, Value] | None:
-    """g and x, if v is g' x for rows g and x that vary, or for two single rows."""
+    """g and x, if v is the product g' x of rows g and x (or of two single rows) that vary."""
     if v.op is not primitives.matmul:
         return None
     x, y = v.args

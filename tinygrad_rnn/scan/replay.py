@@ -1,4 +1,4 @@
-"""Replay: the operations of a traced step, run and recorded once more, one by one."""
+"""Replay: run and record the operations of a traced step one by one."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .trace import Literal
 
 
 def replayed(plan: Plan, slots: dict[int, Value]) -> tuple[list[Value], list[Value]]:
-    """Run the operations of a plan's step: its new carry, and its outputs.
+    """Run the operations of a plan's step; returns its new carries and its outputs.
 
-    NumPy does not warn of overflow and the like: the same numbers came in the forward pass.
+    NumPy's warnings are off here: the forward pass has already given them for the same numbers.
 
     Args:
-        plan: of the step.
-        slots: the carries, inputs and closed-over values, by their slots; is added to.
+        plan: the plan of the step.
+        slots: the carries, inputs and closed-over values by slot. The other values are added.
     """
     step, now = plan.step, current().scope
     for instruction in plan.instructions:
@@ -45,7 +45,7 @@ def replayed(plan: Plan, slots: dict[int, Value]) -> tuple[list[Value], list[Val
 
 
 def _at(slots: dict[int, Value], x: Any) -> Value:
-    """The value of a step that x stands for; without its place in the graph where x has none."""
+    """The value at x's slot; without a node if x has none."""
     made = slots[x._array.slot]
     return made if x.node is not None or made.node is None else attach(made._array, None)
 

@@ -1,4 +1,4 @@
-"""States that begin anew within a sequence, where another episode begins."""
+"""Reset the carry within a sequence, where a new episode begins."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Cell = Callable[[Any, Any], Any]
 def resetting(
     cell: Cell, carry: Any, xs: Any, resets: Any, reverse: bool
 ) -> tuple[Cell, tuple[Any, ndarray]]:
-    """The same step with a carry of zeros where an episode begins, and the xs that go with it.
+    """A step that sets the carry to zeros where an episode begins, and the xs for it.
 
     Args:
         cell, carry, xs, reverse: as for ``scan``.
-        resets: (T, ...) booleans; the axes after time are the first ones of every carry.
+        resets: (T, ...) booleans. The axes after time are the first axes of every carry.
 
     Raises:
-        TypeError: they are not booleans.
-        ValueError: they do not go with the carry.
+        TypeError: ``resets`` are not booleans.
+        ValueError: their axes are not the first axes of every carry.
     """
     begins = numbers(resets, "scan: resets")
     if begins.dtype.kind != "b":
@@ -42,7 +42,7 @@ def resetting(
                 f"scan: with resets {begins.shape} every carry needs the first axes {batch}, got "
                 f"a carry of shape {np.shape(part)}"
             )
-    if reverse:  # an episode that begins at t is entered from behind, and left at its beginning
+    if reverse:  # the loop leaves an episode after its first step t, so reset before step t - 1
         begins = np.concatenate([begins[1:], np.zeros((1, *batch), bool)])
 
     def step(carry: Any, given: Any) -> Any:
@@ -59,6 +59,7 @@ def resetting(
 
 
 def _anew(h: Any, begins: Any) -> Any:
+    """h, with zeros where an episode begins."""
     ndim = len(begins.shape)
     mask = ops.reshape(begins, (*begins.shape, *(1,) * (len(h.shape) - ndim)))
     found = ops.where(mask, 0, h)

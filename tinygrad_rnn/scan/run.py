@@ -1,4 +1,4 @@
-"""Running a scan: replay its plan, record it as one node, and its backward."""
+"""Run a scan: run its plan, record it as one node, and run its backward."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ def run(
     lengths: Any,
     unroll: bool,
 ) -> tuple[Any, Any]:
+    """Run ``scan``, with arguments as described there."""
     state = current()
     record_scan = getattr(state.tracing, "record_scan", None)
-    if record_scan is not None and not unroll:  # whoever traces takes loops as they are
+    if record_scan is not None and not unroll:  # this tracer (ONNX export) records a scan whole
         return record_scan(cell, carry, xs, reverse, lengths)  # type: ignore[no-any-return]
     call = check_arguments(cell, carry, xs, reverse, lengths)
     if (unroll or state.anomaly or state.tracing is not None) and call.steps:
@@ -47,7 +48,7 @@ def run(
 
 
 def _without_steps(call: Call) -> tuple[Any, Any]:
-    """No steps, within a step that is traced: the cell says what its outputs would be."""
+    """A scan with T = 0 inside a traced step: run the cell once to learn its output shapes."""
     blank = [attach(np.zeros(x._array.shape[1:], x._array.dtype), None) for x in call.inputs]
     _, outputs, structure = one_step(call, call.carries, blank, None)
     ys = [attach(np.empty((0, *y._array.shape), y._array.dtype), None) for y in outputs]
@@ -60,7 +61,7 @@ def _without_steps(call: Call) -> tuple[Any, Any]:
 def planned(
     cell: Callable[[Any, Any], Any], carry: Any, xs: Any, reverse: bool, lengths: Any
 ) -> Plan:
-    """The plan that :func:`run` would replay, made anew: in the names of these very values."""
+    """A new plan like the one that :func:`run` would use, with the names of these values."""
     recording = current().recording
     return Plan(
         trace_twice(check_arguments(cell, carry, xs, reverse, lengths), recording), recording
@@ -102,7 +103,7 @@ def _replayed(call: Call) -> tuple[Any, Any]:
 
 
 def _block(x: Value, call: Call) -> ndarray:
-    """An input of all steps; past the end of a sequence its last x_t again."""
+    """An input of all steps. After the end of a sequence its last x_t is repeated."""
     if call.ends is None:
         return x._array
     nearest = np.minimum(np.arange(call.steps)[:, np.newaxis], call.ends)
@@ -111,7 +112,10 @@ def _block(x: Value, call: Call) -> ndarray:
 
 
 def _chunk(blocks: list[ndarray], ys: Iterable[tuple[tuple[int, ...], Any]]) -> int:
-    """How many steps to run at a time, where nothing is kept of them: 64, or more small ones."""
+    """How many steps to run at a time if nothing is kept for a backward: at least 64.
+
+    Small steps run more at a time, because each run of the loop has a fixed cost.
+    """
     size = sum(block.size // len(block) for block in blocks)
     size += sum(math.prod(shape) for shape, _ in ys)
     return max(64, 2**16 // max(size, 1))
@@ -120,6 +124,7 @@ def _chunk(blocks: list[ndarray], ys: Iterable[tuple[tuple[int, ...], Any]]) -> 
 def _forward(
     plan: Plan, call: Call, constants: list[ndarray], blocks: list[ndarray], carries: list[ndarray]
 ) -> tuple[list[ndarray], list[ndarray], list[ndarray]]:
+    """Run the forward loop; returns the last carry, the outputs and the kept values."""
     T, reverse = call.steps, call.reverse
     chunk = T if plan.live.any else _chunk(blocks, plan.output_avals)
     if chunk >= T:
@@ -156,7 +161,7 @@ def _recorded(
 
 
 class _Cotangents(NamedTuple):
-    """What a backward loop gives: by the numbers of carries, and of all that the node takes."""
+    """The cotangents from a backward loop, by the number of the carry, input or source."""
 
     carries: dict[int, ndarray]
     stacked: dict[int, ndarray]
@@ -171,18 +176,18 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     n, m = len(plan.step.carries), len(plan.step.inputs)
     wanted = list(live)
     if ends is not None:
-        wanted.insert(n + m - 1, False)  # the mask
+        wanted.insert(n + m - 1, False)  # the mask is the plan's last input
     every = slice(0, keywords["steps"])
     given = tuple([g is not None for g in gs])
     exact = plan.reached(given) == given[:n]
     if exact and all(live[:n]):
         found = _sweep(node, gs, tuple(wanted), every)
     else:
-        # Zeros stand in for cotangents that there are none of, and the first step gives those of
-        # carries that nobody wants: the loop would not warn of what comes of these.
+        # The loop computes with zeros where there is no cotangent, and computes cotangents of the
+        # first carry that nobody needs. The unrolled loop would do neither, so do not warn.
         with np.errstate(all="ignore"):
             found = _sweep(node, gs, tuple(wanted), every)
-        if not exact and _has_nan(found):  # zero times Inf
+        if not exact and _has_nan(found):  # 0 times Inf is NaN: avoid the zeros
             found = _sweep_in_parts(node, gs, tuple(wanted))
     cotangents = {**found.carries, **found.stacked, **found.summed}
     if ends is not None:
@@ -194,7 +199,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
 
 
 def _has_nan(found: _Cotangents) -> bool:
-    """Whether there is a NaN: every sum with it is one, and no NaN equals itself."""
+    """Whether there is a NaN. It makes the sum of squares NaN, and NaN does not equal itself."""
     for part in found:
         for g in part.values():
             total = np.vdot(g, g)
@@ -206,7 +211,7 @@ def _has_nan(found: _Cotangents) -> bool:
 def _sweep(
     node: Node, gs: list[Any], wanted: tuple[bool, ...], steps: slice, exactly: bool = False
 ) -> _Cotangents:
-    """The cotangents that come of some steps."""
+    """Run the backward loop over some steps."""
     keywords, n = node.keywords, len(node.keywords["plan"].step.carries)
     given = tuple([g is not None for g in gs])
     backward = keywords["plan"].backward(given, wanted, exactly)
@@ -231,7 +236,11 @@ def _sweep(
 
 
 def _sweep_in_parts(node: Node, gs: list[Any], wanted: tuple[bool, ...]) -> _Cotangents:
-    """The same step by step, until the same carries have a cotangent at every step."""
+    """The same without zeros for missing cotangents.
+
+    It runs step by step until the set of carries with a cotangent stays the same, and then runs
+    all remaining steps at once.
+    """
     plan: Plan = node.keywords["plan"]
     T, reverse, n = node.keywords["steps"], node.keywords["reverse"], len(plan.step.carries)
     total = _Cotangents({}, {}, {})
@@ -254,9 +263,9 @@ def _sweep_in_parts(node: Node, gs: list[Any], wanted: tuple[bool, ...]) -> _Cot
 
 
 def _mask_past_ends(g: ndarray, ends: ndarray) -> ndarray:
-    """Past its end a sequence reads its last x_t again, which gets the gradients of all of that.
+    """Add the cotangents after the end of a sequence to that of its last x_t, which was repeated.
 
-    They are 0 where every sequence is computed by itself, and not where a step mixes them.
+    They are 0 unless a step mixes the sequences.
     """
     valid = valid_steps(ends, len(g))
     valid = valid.reshape(valid.shape + (1,) * (g.ndim - 2))
@@ -270,7 +279,7 @@ def _mask_past_ends(g: ndarray, ends: ndarray) -> ndarray:
 
 
 def _expanded(node: Node) -> list[Value]:
-    """The scan again, op by op, at the places of the node's parents."""
+    """Run and record the scan again op by op, on the node's parents."""
     keywords = node.keywords
     plan: Plan = keywords["plan"]
     T, reverse, ends = keywords["steps"], keywords["reverse"], keywords["ends"]
@@ -288,7 +297,7 @@ def _expanded(node: Node) -> list[Value]:
         slots.update(zip(step.inputs[:m], (element(x, ends, t) for x in inputs), strict=True))
         if valid_at is not None:
             slots[step.inputs[m]] = attach(valid_at[t], None)
-        with np.errstate(all="ignore"):  # the loop has warned when it first ran
+        with np.errstate(all="ignore"):  # the loop gave these warnings in the forward pass
             carries, y_t = replayed(plan, slots)
         ys.append(y_t)
     if reverse:
