@@ -221,14 +221,17 @@ def test_the_verifier_notices() -> None:
     wrong_shape = Value(99, table["tanh"], (add,), {}, (3,), f8, LOOP)
     wrong_level = Value(98, table["tanh"], (add,), {}, (2,), f8, SEQUENCE)
     for broken, message in (
-        (replace(good, step=good.step[::-1]), "not made yet"),
+        (replace(good, step=good.step[::-1]), "not computed yet"),
         (replace(good, step=(add, add, new)), "made twice"),
-        (replace(good, before=good.step, step=()), "not made yet"),
+        (replace(good, before=good.step, step=()), "not computed yet"),
         (replace(good, stacked=(strange,)), "nothing makes it"),
-        (replace(good, step=(add, wrong_shape, new)), "in fact float64"),
+        (replace(good, step=(add, wrong_shape, new)), "computes float64"),
         (replace(good, step=(add, wrong_level, new)), "should have level"),
-        (replace(good, new_carries=(good.sequences[0],), stacked=()), "nobody reads it"),
-        (replace(good, new_carries=(wrong_shape,), stacked=(new,)), "handed on as|nothing makes"),
+        (replace(good, new_carries=(good.sequences[0],), stacked=()), "nothing reads it"),
+        (
+            replace(good, new_carries=(wrong_shape,), stacked=(new,)),
+            "another shape or dtype|nothing computes",
+        ),
     ):
         with pytest.raises(InvalidProgram, match=message):
             verify(broken)

@@ -236,7 +236,7 @@ def fused(step: Callable[_P, _R]) -> Callable[_P, _R]:
         from .one_node import one_node
 
         if keywords:
-            raise TypeError(f"fused: expected arguments by position, got {', '.join(keywords)}")
+            raise TypeError(f"fused: arguments go by position, got {', '.join(keywords)}")
         return one_node(step, args)  # type: ignore[no-any-return]
 
     return call

@@ -67,8 +67,8 @@ def _depends_on(node: Node | None, to: Node | None) -> bool:
 def _refuse(at: str, through: str, of: str) -> None:
     """Raise the error: y depends on ``through``, which was computed from ``of``."""
     raise TypeError(
-        f"grad: in a step that scan traces, the derivative with respect to {at} of a value that "
-        f"depends on {through}, computed from {of}, would leave out a part; use "
+        f"grad: within a step that scan traces, the derivative with respect to {at} of a value "
+        f"that depends on {through}, computed from {of}, would leave out a part; use "
         f"tg.value_and_grad, whose function has its own variable, or pass unroll=True to scan"
         f"{current().scope}"
     )

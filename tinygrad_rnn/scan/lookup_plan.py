@@ -189,7 +189,7 @@ def _require_same(trace: Trace | TraceChecker, again: Trace | TraceChecker, same
                 same = False
     if not same:
         raise TypeError(
-            "scan: the step does something else when it runs again (random numbers? a counter?), "
+            "scan: the step does something else when it is run again (random numbers? a counter?), "
             "but it is traced once for all time steps; pass unroll=True, or draw random numbers "
             "outside of the step"
         )

@@ -1,7 +1,7 @@
-"""Back ends: a program becomes a function that runs it.
+"""Back ends: turn a program into a function that runs it.
 
-``numpy`` writes flat Python with a call of NumPy for each operation. ``native`` compiles the
-program to machine code, where llvmlite is installed and every operation can be compiled.
+``numpy`` writes flat Python, one NumPy call for each operation. ``native`` compiles the program to
+machine code, if llvmlite is installed and every operation can be compiled.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Loop: TypeAlias = "NumpyLoop | NativeLoop"
 
 
 def wanted() -> str:
-    """The back end that scans are to run on here: "auto", "numpy" or "native"."""
+    """The back end that the user wants: "auto", "numpy" or "native"."""
     name = current().backend or os.environ.get("TINYGRAD_RNN_BACKEND") or "auto"
     if name not in BACKENDS:
         raise ValueError(
@@ -32,7 +32,7 @@ def wanted() -> str:
 
 
 def chosen() -> str:
-    """The back end that runs steps of the library's own here: "numpy" or "native"."""
+    """The back end that runs the steps of this library: "numpy" or "native"."""
     name = wanted()
     if name == "auto":
         return "native" if _native_can_be_had() else "numpy"
@@ -53,20 +53,20 @@ def _native_can_be_had() -> bool:
 def compiled(
     program: Program, given: Mapping[Value, str], start: int, name: str, lazy: bool = False
 ) -> tuple[Loop, str]:
-    """A simplified program made to run.
+    """Compile a program.
 
     Args:
-        program: simplified.
+        program: the program, simplified.
         given: the names that values have in another program.
-        start: the number that was given last there.
-        name: the back end that is wanted.
-        later: compile machine code when it is first run, and not now.
+        start: the last number used for names there.
+        name: the wanted back end.
+        lazy: compile machine code at the first run instead of now.
 
     Returns:
-        The loop, and why it is not native; "" where it is, or where nobody asked for that.
+        The loop, and the reason why it is not native; "" if it is native or "numpy" was wanted.
 
     Raises:
-        RuntimeError: "native" is wanted, and cannot be had.
+        RuntimeError: "native" is wanted, but cannot run this program.
     """
     why = ""
     if name != "numpy":

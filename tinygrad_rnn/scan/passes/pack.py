@@ -1,12 +1,11 @@
-"""Pack: operations that are alike and do not wait for each other, in one call.
+"""Pack: run equal operations that do not depend on each other in one call.
 
-The gates of a cell are such: four products with h, four sums, three exponentials. For a small net
-the calls are most of the time, and four rows of numbers take hardly longer than one.
+The gates of a cell are an example: four products with h, four sums, three exponentials. In a small
+net most of the time goes into calls, and four rows of numbers take hardly longer than one.
 
-A *pack* is one value (k, ...) in the place of k values; these become parts of it, ``pack[i]``. Its
-operands are packs too, or the same value for all, or values known before the loop, which are
-stacked there. All of it is ordinary operations on whole shapes: nothing depends on which sizes
-happen to fit.
+A *pack* is one value (k, ...) instead of k values, which become its parts ``pack[i]``. Each operand
+of a pack is a pack too, or one value that all members share, or values known before the loop,
+which are stacked there.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class _Pack:
     """Values to compute in one call.
 
     Attributes:
-        members: in the order in which they lie.
+        members: the values, in the order in which they lie in the pack.
     """
 
     def __init__(self, members: list[Value]):
@@ -50,13 +49,13 @@ class _Pack:
         return [v.args[j] for v in self.members]
 
     def shares(self, j: int) -> bool:
-        """Whether all members have the same operand in this place."""
+        """Whether operand j is the same for all members."""
         operands = self.operands(j)
         return all(x is operands[0] or type(x) is not Value for x in operands)
 
     @property
     def broadcasts(self) -> bool:
-        """Whether one value of the step meets what differs from member to member."""
+        """Whether a shared value of the step is broadcast against operands that differ."""
         shared = [self.shares(j) for j in range(len(self.leader.args))]
         return (
             not self.is_product
@@ -69,18 +68,22 @@ class _Pack:
 
 
 def pack(program: Program) -> Program:
-    """The scheduled program with alike operations of the step packed; not scheduled."""
+    """A scheduled program with equal operations of the step packed; not scheduled."""
     packs = _found(program)
     if not packs:
         return program
     return _Rebuilt(program, packs).program
 
 
-# ── which ────────────────────────────────────────────────────────────────────────────────
+# ── finding packs ────────────────────────────────────────────────────────────────────────
 
 
 def _found(program: Program) -> dict[Value, _Pack]:
-    """The packs of a program, by their members."""
+    """The packs of a program, by their members.
+
+    Members that cannot be packed are banned and the search starts again: without a pack, others
+    that read it may no longer fit.
+    """
     columns = _columns_of_joins(program.step)
     handed_on = {v for v in program.new_carries if v.level == LOOP}
     banned = set(handed_on)
@@ -95,7 +98,7 @@ def _found(program: Program) -> dict[Value, _Pack]:
 
 
 def _columns_of_joins(step: Sequence[Value]) -> dict[Value, tuple[Value, int]]:
-    """Of parts that are joined into one row: into which, and from which column on."""
+    """For each part of a join of one row: the join, and the part's first column."""
     columns: dict[Value, tuple[Value, int]] = {}
     for v in step:
         if v.op is not join or math.prod(v.shape) != v.shape[-1]:
@@ -114,7 +117,7 @@ def _each(found: Mapping[Value, _Pack]) -> list[_Pack]:
 
 
 def _depths(step: Sequence[Value]) -> dict[Value, int]:
-    """How many operations of the step come before each: those of one depth are independent."""
+    """The depth of each operation in the step. Operations of equal depth are independent."""
     depths: dict[Value, int] = {}
     for v in step:
         depths[v] = 1 + max((depths.get(x, 0) for x in v.inputs), default=0)
@@ -139,7 +142,7 @@ def _grouped(
         for members in alike.values():
             if len(members) > 1:
                 made = _Pack(members)
-                # Broadcasting costs as much as two calls more.
+                # Broadcasting costs as much as two more calls.
                 if len(members) > 2 or not made.broadcasts:
                     found.update(dict.fromkeys(members, made))
     return found
@@ -165,20 +168,20 @@ def _packable(v: Value) -> bool:
 
 
 def _kind(x: Any, v: Value, found: Mapping[Value, _Pack], in_step: Mapping[Value, int]) -> Any:
-    """What two operands have in common that can be one operand of a pack."""
+    """The key of an operand x of v: operands with equal keys can be one operand of a pack."""
     if type(x) is not Value:
         return frozen(x)
     if x.level < LOOP and x not in in_step:
-        given = x.op is None and x.level > CONSTANT  # it lies somewhere already
+        given = x.op is None and x.level > CONSTANT  # it is an input, so stacking it means a copy
         if given and math.prod(x.shape) > LARGEST_COPIED:
             return x
         return (x.level, x.shape, x.dtype)
-    # Products are of the same rows with several matrices.
+    # Packed products multiply the same rows by several matrices, so the rows must be one value.
     return found[x] if x in found and x.shape == v.shape and v.op is not _matmul else x
 
 
 def _put_in_order(found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]) -> None:
-    """Bring the members of each pack into the order in which later packs read them."""
+    """Sort the members of each pack into the order in which later packs read them."""
     packs = _each(found)
     number = {each: i for i, each in enumerate(packs)}
     rank: dict[Value, tuple[Any, ...]] = {}
@@ -197,7 +200,7 @@ def _put_in_order(found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Va
 def _fits(
     each: _Pack, found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]
 ) -> bool:
-    """Whether what is read and written lies one behind the other."""
+    """Whether the pack reads and writes its members at consecutive places."""
     if each.leader in columns:
         start, width = columns[each.leader][1], each.leader.shape[-1]
         if any(columns[v][1] != start + i * width for i, v in enumerate(each.members)):
@@ -217,7 +220,7 @@ def _fits(
 
 
 class _Rebuilt:
-    """A program whose packs are values."""
+    """Rebuilds a program so that each pack is one value."""
 
     def __init__(self, program: Program, packs: Mapping[Value, _Pack]):
         self.packs = packs
@@ -264,7 +267,7 @@ class _Rebuilt:
         shape = (count, *leader.shape)
         if each.is_product:
             rows, matrices = self.new[leader.args[0]], [self.new[y] for y in each.operands(1)]
-            if math.prod(leader.shape[:-1]) == 1:  # of one row with all of them at once
+            if math.prod(leader.shape[:-1]) == 1:  # one row times all matrices side by side
                 at_once = build.matmul(rows, build.concatenate(matrices))
                 whole = build.reshape(at_once, shape)
             else:
@@ -280,7 +283,7 @@ class _Rebuilt:
                 self.new[v] = build.getitem(whole, i)
 
     def operand(self, each: _Pack, j: int) -> Any:
-        """What all members read in this place, as one value."""
+        """Operand j of all members, as one value."""
         operands = each.operands(j)
         x = operands[0]
         if each.shares(j):
@@ -296,7 +299,7 @@ class _Rebuilt:
         return self.build.reshape(stacked, (len(operands), *(1,) * missing, *x.shape))
 
     def joined(self, v: Value) -> Value:
-        """A join of one row: parts that are a pack already lie one behind the other."""
+        """A join. The parts of a row that are a pack are contiguous already, so join the pack."""
         parts: list[Value] = []
         indices: list[Any] = []
         seen: set[_Pack] = set()
@@ -319,7 +322,7 @@ class _Rebuilt:
         return v.keywords["indices"][v.args.index(part)]
 
     def fills(self, v: Value, each: _Pack) -> bool:
-        """Whether the members of a pack are columns of a row, one behind the other."""
+        """Whether the members of a pack are consecutive columns of the row v."""
         if math.prod(v.shape) != v.shape[-1] or any(v.args.count(x) != 1 for x in each.members):
             return False
         starts = []
