@@ -222,9 +222,9 @@ def test_the_verifier_notices() -> None:
     wrong_level = Value(98, table["tanh"], (add,), {}, (2,), f8, SEQUENCE)
     for broken, message in (
         (replace(good, step=good.step[::-1]), "not computed yet"),
-        (replace(good, step=(add, add, new)), "made twice"),
+        (replace(good, step=(add, add, new)), "computed twice"),
         (replace(good, before=good.step, step=()), "not computed yet"),
-        (replace(good, stacked=(strange,)), "nothing makes it"),
+        (replace(good, stacked=(strange,)), "nothing computes it"),
         (replace(good, step=(add, wrong_shape, new)), "computes float64"),
         (replace(good, step=(add, wrong_level, new)), "should have level"),
         (replace(good, new_carries=(good.sequences[0],), stacked=()), "nothing reads it"),

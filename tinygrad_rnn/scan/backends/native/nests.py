@@ -1,7 +1,7 @@
-"""Loop nests as text: a group of operations in one run through their index space.
+"""Loop nests as text: a group of operations in one loop over their index space.
 
-The last axis is taken a vector at a time; the end of a row by masked loads and stores. Axes along
-which everything lies one behind the other are one axis. A reduction keeps its sums in registers.
+The last axis is read a vector at a time; masked loads and stores read the end of a row. Axes that
+are contiguous in all accesses are merged into one. A reduction keeps its sums in registers.
 """
 
 from __future__ import annotations
@@ -37,13 +37,19 @@ class Access:
 
 @dataclass
 class Axis:
+    """An axis of a nest's space."""
+
     size: int
-    reduced: bool
-    strides: list[int]  #: of every access
+    reduced: bool  #: whether the reductions of the nest run along it
+    strides: list[int]  #: the stride of every access
 
 
 def merged(space: tuple[int, ...], reduced: tuple[int, ...], accesses: list[Access]) -> list[Axis]:
-    """The axes of a space, as few as possible."""
+    """The axes of a space, merged into as few as possible.
+
+    Two neighbouring axes become one if, in every access, the outer stride is the inner stride times
+    the inner length.
+    """
     axes: list[Axis] = []
     for i, n in enumerate(space):
         if n == 1:
@@ -63,8 +69,8 @@ class NestWriter:
     """Writes one nest.
 
     Args:
-        batch: that it belongs to: it knows where values lie.
-        space: the part of the nest's space to run through: some of its rows.
+        batch: the batch, which knows where values lie.
+        space: the nest's space, or the part of it with the rows that the function computes.
     """
 
     def __init__(self, batch: BatchWriter, nest: Nest, space: tuple[int, ...]):
@@ -76,7 +82,7 @@ class NestWriter:
 
         self.loads: dict[Value, Access] = {}
         self.stores: dict[Value, list[Access]] = {}
-        #: Where indices count: the address of the first element, and the strides of the axes.
+        #: For operations with computed indices: the address of the first element, and the strides.
         self.indexed: dict[Value, tuple[str, tuple[int, ...]]] = {}
         self.flag = ""
         for v in nest.members:
@@ -112,7 +118,7 @@ class NestWriter:
         return tuple(strides)
 
     def _width(self) -> int:
-        """Lanes of a vector: no more than the last axis needs."""
+        """The lanes of a vector: no more than the last axis needs."""
         if not self.axes or self.nest.members[0].op in ALONE:
             return 1
         kinds = {_kind(v) for v in (*self.nest.members, *self.loads)}
@@ -124,6 +130,11 @@ class NestWriter:
     # ── loops ────────────────────────────────────────────────────────────────────────────
 
     def write(self) -> None:
+        """Write the loops.
+
+        Axes that are kept are outside and reduced axes inside, so that sums stay in registers. The
+        vector axis is last among its kind.
+        """
         self.pointers = [a.address for a in self.accesses]
         axes = list(range(len(self.axes)))
         vector = axes.pop() if axes else None
@@ -137,7 +148,7 @@ class NestWriter:
             order = [*kept, vector, *inner]
         self.order, self.vector = order, vector
         self.mask: str | None = None
-        # At which loop each access has its last index.
+        # The depth of the innermost loop that moves each access: it is loaded there.
         self.depth = [
             max((d for d, i in enumerate(order) if self.axes[i].strides[n]), default=-1)
             for n in range(len(self.accesses))
@@ -146,7 +157,7 @@ class NestWriter:
         self._level(0, None)
 
     def _level(self, depth: int, sums: list[str] | None) -> list[str] | None:
-        """Write the loops from this one inwards; what the reductions have come to."""
+        """Write the loops from this depth inwards; returns the values of the reductions so far."""
         if depth == len(self.order):
             return self._body(sums)
         number = self.order[depth]
@@ -190,7 +201,7 @@ class NestWriter:
         return None if sums is None else loop.values
 
     def _load_at(self, depth: int) -> None:
-        """Load what has its last index here."""
+        """Load the accesses that no deeper loop moves."""
         for n, (x, access) in enumerate(self.loads.items()):
             if self.depth[n] == depth:
                 self.values[x] = self._load(n, access)
@@ -232,7 +243,7 @@ class NestWriter:
         self.v.store(access.kind, x, self.pointers[n], stride, self.mask)
 
     def _accumulate(self, v: Value, n: int) -> None:
-        """A sum over time: what it has come to, and this step's."""
+        """Add this step's value to a sum over time in memory."""
         (x,), kind = v.inputs, _kind(v)
         (access,) = self.stores[v]
         stride = 1 if self.vector is None else self.axes[self.vector].strides[n]
@@ -242,7 +253,7 @@ class NestWriter:
     # ── indices ──────────────────────────────────────────────────────────────────────────
 
     def _offset(self, v: Value) -> str:
-        """How many elements behind the first one the indices point."""
+        """The offset, in elements, that the indices point to."""
         _, strides = self.indexed[v]
         offset = self.v.all(0, "i64")
         for x, stride in zip(v.inputs[1:], strides, strict=True):
@@ -260,7 +271,7 @@ class NestWriter:
         return self.v.load(kind, at, 1, self.mask)
 
     def _is_run(self, v: Value) -> bool:
-        """Whether the lanes read neighbouring elements, as in a row of a table."""
+        """Whether the lanes read consecutive elements, as in a row of a table."""
         assert self.vector is not None
         axis, loads = self.axes[self.vector], list(self.loads)
         _, strides = self.indexed[v]
@@ -279,7 +290,7 @@ class NestWriter:
         return steps.shape[-1] + 1 == axis.size and bool((steps == 1).all())
 
     def _add_at(self, v: Value) -> None:
-        """Add one number where its indices point."""
+        """Add one number at its indices."""
         kind, (address, _) = _kind(v), self.indexed[v]
         at = self.f.pointer(kind, address, self._offset(v))
         before = self.one.load(kind, at, 1, None)
@@ -287,7 +298,7 @@ class NestWriter:
         self.one.store(kind, after, at, 1, None)
 
     def _confirm(self, v: Value) -> str:
-        """Set the flag where a number is wrong."""
+        """Set the flag if a number is wrong."""
         x, right = v.args
         wrong = self.v.do("xor", "i1", self._operand(right, "i1"), self.v.all(True, "i1"))
         if self.width > 1:
@@ -348,7 +359,7 @@ class NestWriter:
         return self.v.all(_identity(v, kind), kind)
 
     def _reduced(self, v: Value, so_far: str) -> str:
-        """What a reduction has come to, with the lanes at hand."""
+        """A reduction so far, combined with the present lanes."""
         kind = self._kind_of_sum(v)
         x = self._operand(v.args[0], kind)
         if self.vector is not None and self.axes[self.vector].reduced and self.mask is not None:
@@ -412,7 +423,7 @@ def _combined(lanes: Lanes, v: Value, kind: str, x: str, y: str) -> str:
 
 
 def _across(lanes: Lanes, v: Value, kind: str, x: str) -> str:
-    """All lanes as one number, halves by halves: in an order that does not depend on anything."""
+    """Combine all lanes into one number, half with half: always in the same order."""
     f, width = lanes.function, lanes.width
     while width > 1:
         half = width // 2
