@@ -225,7 +225,7 @@ def test_training_sees_every_step(optimizer: Any) -> None:
             found.append(value.item())
             return value
 
-        with tg.backend(backends.wanted() if scanned else "numpy"):
+        with tg.backend(backends.wanted_backend() if scanned else "numpy"):
             for i in range(4):
                 if optimizer is tg.optim.LBFGS:
                     steps.step(closure)

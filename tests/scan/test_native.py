@@ -624,7 +624,7 @@ def test_a_plan_goes_when_nobody_holds_it() -> None:
 
 
 def test_backends_are_compiled_by_name() -> None:
-    assert backends.wanted() == "native"
+    assert backends.wanted_backend() == "native"
 
 
 # ── the README ───────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,7 @@ import numpy as np
 from .. import graph, ops
 from ..graph import Array, attach
 from ..scan.arguments import Dependencies
-from ..scan.backends import chosen
+from ..scan.backends import chosen_backend
 from ..scan.one_node import one_node
 from ..tensor import Tensor
 from . import init
@@ -210,7 +210,7 @@ class _Cell(Module):
         by_hand: Callable[..., Any] | None = None,
     ) -> Any:
         """One step as one node of the graph, compiled; where NumPy runs it, op by op or by hand."""
-        if chosen() == "numpy":
+        if chosen_backend() == "numpy":
             return (by_hand or equations)(*inputs, *weights, *others)
 
         def step(*inputs: Tensor) -> Any:

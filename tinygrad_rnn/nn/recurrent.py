@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import ops
 from ..graph import current
-from ..scan.backends import chosen
+from ..scan.backends import chosen_backend
 from ..tensor import Tensor
 from . import init
 from .cells import candidate_apart, gru_step, nonlinearities, pair, rnn_step
@@ -255,7 +255,7 @@ class LSTM(Layered):
     def _sequence(
         self, weights: dict[str, Any], carry: Carry, xs: Tensor, *, unroll: bool, **options: Any
     ) -> tuple[Carry, Tensor]:
-        by_hand = not unroll and current().tracing is None and chosen() == "numpy"
+        by_hand = not unroll and current().tracing is None and chosen_backend() == "numpy"
         by_hand = by_hand and "resets" not in options
         found = lstm_sequence(xs, carry, weights, **options) if by_hand else None
         if found is None:

@@ -134,9 +134,9 @@ def scan(
 
     cell, carry, xs = _as_step(cell, carry, xs)
     if resets is not None:
-        from .resets import resetting
+        from .resets import with_resets
 
-        cell, xs = resetting(cell, carry, xs, resets, reverse)
+        cell, xs = with_resets(cell, carry, xs, resets, reverse)
     return run(cell, carry, xs, reverse, lengths, unroll)
 
 
@@ -180,9 +180,9 @@ def scan_plan(
     forward, after the steps:
         nothing
     """
-    from .run import planned
+    from .run import make_plan
 
-    return planned(*_as_step(cell, carry, xs), reverse, lengths)
+    return make_plan(*_as_step(cell, carry, xs), reverse, lengths)
 
 
 def _as_step(cell: Any, carry: Any, xs: Any) -> tuple[Any, Any, Any]:

@@ -52,7 +52,7 @@ def nothing_live(step: Step) -> Live:
     )
 
 
-def live_in(step: Step) -> Live:
+def find_live(step: Step) -> Live:
     """Find which values really need a gradient; the trace assumed that all float carries do."""
     trace = step.trace
     inputs = [trace.outside[slot] for slot in (*step.carries, *step.inputs)]
@@ -405,7 +405,7 @@ __all__ = [
     "Forward",
     "Live",
     "Step",
-    "live_in",
+    "find_live",
     "nothing_live",
     "numbered",
     "state_stems",

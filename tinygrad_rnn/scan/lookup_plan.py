@@ -16,14 +16,14 @@ from numpy import ndarray
 
 from ..graph import Node, current, next_number, traced
 from .arguments import Call, Dependencies
-from .backends import wanted
+from .backends import wanted_backend
 from .cache import Cache
 from .check_trace import TraceChecker
 from .inner_derivatives import check_inner_derivatives
 from .plan import Plan, Step
 from .trace import Trace
 from .unroll import check_result, one_step, run_cell
-from .variables import naming
+from .variables import with_names
 
 cache = Cache()  # plans are immutable, so all threads share it
 
@@ -64,7 +64,7 @@ def _trace_cell(call: Call, recording: bool) -> tuple[Step, Any]:
             tuple(x._array.slot for x in (*new, *outputs)),
             tuple(x.node is not None for x in (*new, *outputs)),
             recording,
-            wanted(),
+            wanted_backend(),
         )
     )
     return step, structure
@@ -157,7 +157,7 @@ def _plan_key(step: Step) -> Hashable:
 def trace_twice(call: Call, recording: bool) -> Step:
     """Trace twice and refuse the cell if the traces differ (random numbers, counters)."""
     first, _ = _trace_cell(call, recording)
-    again, _ = _trace_cell(call._replace(cell=naming(call.cell)), recording)
+    again, _ = _trace_cell(call._replace(cell=with_names(call.cell)), recording)
     _require_same(first.trace, again.trace, first.trace.key == again.trace.key)
     return again
 
@@ -176,7 +176,7 @@ def _call_key(call: Call, dependencies: Dependencies | None, recording: bool) ->
         tuple(avals),
         call.ends is None,
         recording,
-        wanted(),
+        wanted_backend(),
     )
 
 

@@ -17,7 +17,7 @@ from ..graph import Node, Primitive, Value, attach, current, record
 from .arguments import Call, as_value, flatten, unflatten
 from .lookup_plan import find_plan
 from .plan import Plan
-from .replay import replayed
+from .replay import replay
 
 
 def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
@@ -100,7 +100,7 @@ def _expanded(node: Node) -> list[Value]:
     m = len(plan.step.inputs)
     slots = dict(zip(plan.step.inputs, values[:m], strict=True))
     slots.update(zip(plan.sources, values[m:], strict=True))
-    return replayed(plan, slots)[1]
+    return replay(plan, slots)[1]
 
 
 _fused = Primitive("fused", one_node, _vjps, expand=_expanded)

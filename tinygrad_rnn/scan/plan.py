@@ -10,10 +10,9 @@ from typing import Any
 
 from ..graph import ancestors, current
 from ..ops import primitives
-from .backends import Loop, wanted
-from .backends import compiled as made_to_run
+from .backends import Loop, compile_simplified, wanted_backend
 from .check_trace import ExpectedTrace
-from .derive import Backward, Forward, Step, live_in, nothing_live
+from .derive import Backward, Forward, Step, find_live, nothing_live
 from .ir import Program, Value
 from .latex import Equations, aligned
 from .listing import Listing
@@ -47,11 +46,11 @@ class Plan:
         self.outside_reads = OutsideReads()
         self.output_names = tuple([None if y.node is None else y.node.name for y in step.outputs])
         self.output_avals = tuple((y._array.shape, y._array.dtype) for y in step.outputs)
-        self._wanted = wanted()
+        self._wanted = wanted_backend()
         self._lock = threading.Lock()
         self._backward: dict[Any, BackwardLoop] = {}
         self._reached: dict[tuple[bool, ...], tuple[bool, ...]] = {}
-        self.live = live_in(step) if recording else nothing_live(step)
+        self.live = find_live(step) if recording else nothing_live(step)
         self._forward = Forward(step)
         self._kept: list[Value] = []
         whole = None
@@ -60,13 +59,13 @@ class Plan:
             whole = Backward(self._forward, self.live, every, self.live.inputs)
             self._kept = whole.saved
         program = self._forward.program(self._kept)
-        self.forward, self.reason = compiled(program, {}, self._wanted)
+        self.forward, self.reason = compile_program(program, {}, self._wanted)
         if whole is not None:
             backward = BackwardLoop(whole, self)
             if self.backend == "native":
-                reason = backward.lowered[1]
+                reason = backward.loop_and_reason[1]
                 if reason:  # forward and backward of a plan run on the same back end
-                    self.forward, _ = compiled(program, {}, "numpy")
+                    self.forward, _ = compile_program(program, {}, "numpy")
                     self.reason = reason
                     backward = BackwardLoop(whole, self)
             self._backward[every, self.live.inputs, False] = backward
@@ -223,7 +222,7 @@ class Plan:
     __repr__ = __str__
 
 
-def compiled(
+def compile_program(
     program: Program,
     given: Mapping[Value, str],
     backend: str,
@@ -231,7 +230,7 @@ def compiled(
     lazy: bool = False,
 ) -> tuple[Loop, str]:
     """Simplify and compile a program. Also returns why it is not native; "" if it is."""
-    return made_to_run(simplify(program), given, start, backend, lazy)
+    return compile_simplified(simplify(program), given, start, backend, lazy)
 
 
 class BackwardLoop:
@@ -278,13 +277,13 @@ class BackwardLoop:
         return simplify(self._program)
 
     @functools.cached_property
-    def lowered(self) -> tuple[Loop, str]:
+    def loop_and_reason(self) -> tuple[Loop, str]:
         """The loop, and why it is not native. Machine code is compiled at the first run."""
-        return compiled(self._program, self._names, self._wanted, self._start, lazy=True)
+        return compile_program(self._program, self._names, self._wanted, self._start, lazy=True)
 
     @property
     def loop(self) -> Loop:
-        return self.lowered[0]
+        return self.loop_and_reason[0]
 
 
 def defer_products(
@@ -329,4 +328,4 @@ def _factors(v: Value) -> tuple[Value, Value] | None:
     return (x, y) if x.varies and y.varies else None
 
 
-__all__ = ["BackwardLoop", "Plan", "Step", "compiled"]
+__all__ = ["BackwardLoop", "Plan", "Step", "compile_program"]

@@ -12,7 +12,7 @@ from .plan import Plan
 from .trace import Literal
 
 
-def replayed(plan: Plan, slots: dict[int, Value]) -> tuple[list[Value], list[Value]]:
+def replay(plan: Plan, slots: dict[int, Value]) -> tuple[list[Value], list[Value]]:
     """Run the operations of a plan's step; returns its new carries and its outputs.
 
     NumPy's warnings are off here: the forward pass has already given them for the same numbers.
@@ -50,4 +50,4 @@ def _at(slots: dict[int, Value], x: Any) -> Value:
     return made if x.node is not None or made.node is None else attach(made._array, None)
 
 
-__all__ = ["replayed"]
+__all__ = ["replay"]

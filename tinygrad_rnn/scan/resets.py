@@ -15,7 +15,7 @@ from .arguments import Dependencies, flatten, unflatten
 Cell = Callable[[Any, Any], Any]
 
 
-def resetting(
+def with_resets(
     cell: Cell, carry: Any, xs: Any, resets: Any, reverse: bool
 ) -> tuple[Cell, tuple[Any, ndarray]]:
     """A step that sets the carry to zeros where an episode begins, and the xs for it.
@@ -66,4 +66,4 @@ def _anew(h: Any, begins: Any) -> Any:
     return found if found.dtype == h.dtype else ops.astype(found, h.dtype)
 
 
-__all__ = ["resetting"]
+__all__ = ["with_resets"]

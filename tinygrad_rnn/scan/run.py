@@ -22,8 +22,8 @@ from ..graph import (
 from .arguments import Call, check_arguments, unflatten, valid_steps
 from .lookup_plan import BoundPlan, find_plan, trace_twice
 from .plan import Plan
-from .replay import replayed
-from .unroll import element, one_step, time_steps, unrolled
+from .replay import replay
+from .unroll import element, one_step, run_unrolled, time_steps
 
 
 def run(
@@ -41,10 +41,10 @@ def run(
         return record_scan(cell, carry, xs, reverse, lengths)  # type: ignore[no-any-return]
     call = check_arguments(cell, carry, xs, reverse, lengths)
     if (unroll or state.anomaly or state.tracing is not None) and call.steps:
-        return unrolled(call)
+        return run_unrolled(call)
     if state.tracing is not None:
         return _without_steps(call)
-    return _replayed(call)
+    return _run_plan(call)
 
 
 def _without_steps(call: Call) -> tuple[Any, Any]:
@@ -58,7 +58,7 @@ def _without_steps(call: Call) -> tuple[Any, Any]:
     )
 
 
-def planned(
+def make_plan(
     cell: Callable[[Any, Any], Any], carry: Any, xs: Any, reverse: bool, lengths: Any
 ) -> Plan:
     """A new plan like the one that :func:`run` would use, with the names of these values."""
@@ -71,7 +71,7 @@ def planned(
 # ── forward ──────────────────────────────────────────────────────────────────────────────
 
 
-def _replayed(call: Call) -> tuple[Any, Any]:
+def _run_plan(call: Call) -> tuple[Any, Any]:
     recording = current().recording
     found = find_plan(call, recording)
     plan, structure = found.plan, found.structure
@@ -88,7 +88,7 @@ def _replayed(call: Call) -> tuple[Any, Any]:
     new, stacked, kept = _forward(plan, call, found.constants, blocks, arrays)
     outputs: tuple[ndarray, ...] = (*new, *stacked)
     if plan.live.any:
-        node = _recorded(found, call, outputs, kept)
+        node = _record(found, call, outputs, kept)
         values = [
             picked_from(node, i) if live else attach(output, None)
             for i, (output, live) in enumerate(zip(outputs, plan.live.outputs, strict=True))
@@ -141,7 +141,7 @@ def _forward(
     return carries, ys, []
 
 
-def _recorded(
+def _record(
     found: BoundPlan, call: Call, outputs: tuple[ndarray, ...], kept: list[ndarray]
 ) -> Node:
     values = [*call.carries, *call.inputs]
@@ -298,7 +298,7 @@ def _expanded(node: Node) -> list[Value]:
         if valid_at is not None:
             slots[step.inputs[m]] = attach(valid_at[t], None)
         with np.errstate(all="ignore"):  # the loop gave these warnings in the forward pass
-            carries, y_t = replayed(plan, slots)
+            carries, y_t = replay(plan, slots)
         ys.append(y_t)
     if reverse:
         ys.reverse()
@@ -307,4 +307,4 @@ def _expanded(node: Node) -> list[Value]:
 
 _scan = Primitive("scan", run, _vjps, expand=_expanded)
 
-__all__ = ["planned", "run"]
+__all__ = ["make_plan", "run"]

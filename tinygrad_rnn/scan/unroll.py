@@ -13,7 +13,7 @@ from ..graph import Value, attach, current
 from .arguments import Call, as_value, describe_structure, flatten, unflatten, valid_steps
 
 
-def unrolled(call: Call) -> tuple[Any, Any]:
+def run_unrolled(call: Call) -> tuple[Any, Any]:
     """The plain loop over time, with every operation recorded."""
     carries = call.carries
     outputs: list[list[Any]] = []
@@ -135,4 +135,4 @@ def _over(valid: Value, x: Value) -> Value:
     return ops.reshape(valid, (len(valid._array),) + (1,) * (x._array.ndim - 1))
 
 
-__all__ = ["check_result", "element", "one_step", "run_cell", "time_steps", "unrolled"]
+__all__ = ["check_result", "element", "one_step", "run_cell", "run_unrolled", "time_steps"]

@@ -17,7 +17,7 @@ from ..graph import Node, Value
 _package = str(Path(__file__).parent.parent)
 
 
-def naming(cell: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def with_names(cell: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """The same step, which also names its values when it is traced.
 
     A value keeps a name that it already has. With nested functions, the outer function names last.
@@ -61,4 +61,4 @@ def _name(variables: dict[str, Any], named: set[Node]) -> None:
             named.add(node)
 
 
-__all__ = ["naming"]
+__all__ = ["with_names"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Loop: TypeAlias = "NumpyLoop | NativeLoop"
 
 
-def wanted() -> str:
+def wanted_backend() -> str:
     """The back end that the user wants: "auto", "numpy" or "native"."""
     name = current().backend or os.environ.get("TINYGRAD_RNN_BACKEND") or "auto"
     if name not in BACKENDS:
@@ -31,16 +31,16 @@ def wanted() -> str:
     return name
 
 
-def chosen() -> str:
+def chosen_backend() -> str:
     """The back end that runs the steps of this library: "numpy" or "native"."""
-    name = wanted()
+    name = wanted_backend()
     if name == "auto":
-        return "native" if _native_can_be_had() else "numpy"
+        return "native" if _native_is_available() else "numpy"
     return name
 
 
 @functools.cache
-def _native_can_be_had() -> bool:
+def _native_is_available() -> bool:
     from .native import Unavailable, target
 
     try:
@@ -50,7 +50,7 @@ def _native_can_be_had() -> bool:
     return True
 
 
-def compiled(
+def compile_simplified(
     program: Program, given: Mapping[Value, str], start: int, name: str, lazy: bool = False
 ) -> tuple[Loop, str]:
     """Compile a program.
@@ -86,4 +86,4 @@ def compiled(
     return NumpyLoop(program, given, start), why
 
 
-__all__: list[Any] = ["Loop", "chosen", "compiled", "wanted"]
+__all__: list[Any] = ["Loop", "chosen_backend", "compile_simplified", "wanted_backend"]

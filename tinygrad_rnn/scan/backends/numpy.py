@@ -44,7 +44,7 @@ def late(v: Value) -> bool:
     return v.op is not None and is_ufunc(v.op) and int(np.prod(v.shape)) >= LATE
 
 
-def lowered(program: Program) -> Program:
+def run_passes(program: Program) -> Program:
     """A simplified program after all passes of this back end."""
     for one_pass in passes():
         program = one_pass(program)
@@ -92,7 +92,7 @@ class NumpyLoop:
     backend = "numpy"
 
     def __init__(self, program: Program, given: Mapping[Value, str], start: int = 0):
-        self.program = lowered(program)
+        self.program = run_passes(program)
         writer = _Writer(self.program, buffers(self.program), given, start)
         self.source = writer.source()
         self.names = writer.names
@@ -228,7 +228,9 @@ class _Writer:
         lines += self.outside(in_order(self.memory.views))
         lines += self.outside(program.after)
         lines.append(self.results())
-        text = "\n    ".join(["def run(T, reverse, constants, sequences, carries):", *freed(lines)])
+        text = "\n    ".join(
+            ["def run(T, reverse, constants, sequences, carries):", *with_deletions(lines)]
+        )
         return text + "\n"
 
     def results(self) -> _Line:
@@ -660,7 +662,7 @@ class _Line(NamedTuple):
     reads: Collection[str] = ()
 
 
-def freed(lines: Sequence[_Line]) -> list[str]:
+def with_deletions(lines: Sequence[_Line]) -> list[str]:
     """The lines, with every block deleted as soon as nothing reads it any more.
 
     If all blocks of a long sequence lived to the end, every call would pay for fresh pages from the
@@ -680,4 +682,4 @@ def freed(lines: Sequence[_Line]) -> list[str]:
     return [*result, lines[-1].text]
 
 
-__all__ = ["LATE", "NumpyLoop", "late", "lowered", "passes"]
+__all__ = ["LATE", "NumpyLoop", "late", "passes", "run_passes"]

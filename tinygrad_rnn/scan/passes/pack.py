@@ -69,7 +69,7 @@ class _Pack:
 
 def pack(program: Program) -> Program:
     """A scheduled program with equal operations of the step packed; not scheduled."""
-    packs = _found(program)
+    packs = _find_packs(program)
     if not packs:
         return program
     return _Rebuilt(program, packs).program
@@ -78,7 +78,7 @@ def pack(program: Program) -> Program:
 # ── finding packs ────────────────────────────────────────────────────────────────────────
 
 
-def _found(program: Program) -> dict[Value, _Pack]:
+def _find_packs(program: Program) -> dict[Value, _Pack]:
     """The packs of a program, by their members.
 
     Members that cannot be packed are banned and the search starts again: without a pack, others
@@ -89,9 +89,9 @@ def _found(program: Program) -> dict[Value, _Pack]:
     banned = set(handed_on)
     depths = _depths(program.step)
     while True:
-        found = _grouped(program.step, depths, banned, columns)
-        _put_in_order(found, columns)
-        wrong = [each for each in _each(found) if not _fits(each, found, columns)]
+        found = _group(program.step, depths, banned, columns)
+        _sort_members(found, columns)
+        wrong = [each for each in _distinct(found) if not _fits(each, found, columns)]
         if not wrong:
             return found
         banned.update(wrong[0].members)
@@ -112,7 +112,7 @@ def _columns_of_joins(step: Sequence[Value]) -> dict[Value, tuple[Value, int]]:
     return columns
 
 
-def _each(found: Mapping[Value, _Pack]) -> list[_Pack]:
+def _distinct(found: Mapping[Value, _Pack]) -> list[_Pack]:
     return list(dict.fromkeys(found.values()))
 
 
@@ -124,7 +124,7 @@ def _depths(step: Sequence[Value]) -> dict[Value, int]:
     return depths
 
 
-def _grouped(
+def _group(
     step: Sequence[Value],
     depths: Mapping[Value, int],
     banned: set[Value],
@@ -180,9 +180,9 @@ def _kind(x: Any, v: Value, found: Mapping[Value, _Pack], in_step: Mapping[Value
     return found[x] if x in found and x.shape == v.shape and v.op is not _matmul else x
 
 
-def _put_in_order(found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]) -> None:
+def _sort_members(found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]) -> None:
     """Sort the members of each pack into the order in which later packs read them."""
-    packs = _each(found)
+    packs = _distinct(found)
     number = {each: i for i, each in enumerate(packs)}
     rank: dict[Value, tuple[Any, ...]] = {}
     for each in reversed(packs):

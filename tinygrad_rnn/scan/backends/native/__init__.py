@@ -33,8 +33,8 @@ from ..numpy import NumpyLoop
 from .constants import Prepared, Remembered, is_read_only
 from .engine import Compiled, Unavailable, address_of, target, word
 from .functions import Unsupported
-from .passes import lowered
-from .stages import written
+from .passes import run_passes
+from .stages import write_program
 
 #: Allocate the memory that the code writes to, and lay out the arrays that it reads. Tests replace
 #: both, to put protected pages around every array.
@@ -79,9 +79,9 @@ class NativeLoop:
         target()
         if any(0 in v.shape for v in reached(program.results)):
             raise Unsupported("arrays without elements")
-        self.program = lowered(program)
+        self.program = run_passes(program)
         self.names = Names(self.program, given, start=start)
-        lowering, stages = written(self.program, self.names)
+        lowering, stages = write_program(self.program, self.names)
         self.source = str(lowering.module)
         self._imported, self._stages = lowering.imported, stages
         self._functions: dict[str, Any] = {}
@@ -249,7 +249,7 @@ class SharedSteps:
     """
 
     def __init__(self, program: Program, names: Names, parts: int):
-        lowering, (stage,) = written(program, names, parts)
+        lowering, (stage,) = write_program(program, names, parts)
         self._compiled = Compiled(str(lowering.module), [stage.name], lowering.imported)
         self.function = self._compiled.function(stage.name, _arguments)
         self.scratch_bytes = lowering.scratch_bytes

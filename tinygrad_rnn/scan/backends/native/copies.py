@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from .engine import target
-from .nests import Access, Axis, merged
+from .nests import Access, Axis, merge_axes
 from .text import Function, Lanes
 
 
 def write_simple(f: Function, kind: str, shape: tuple[int, ...], accesses: list[Access]) -> None:
     """Copy the first access to the second; a single access is filled with zeros."""
-    axes = merged(shape, (), accesses)
+    axes = merge_axes(shape, (), accesses)
     lanes = target().lanes(kind) if axes else 1
     while lanes > 1 and lanes // 2 >= axes[-1].size:
         lanes //= 2

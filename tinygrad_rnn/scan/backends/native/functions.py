@@ -380,7 +380,7 @@ def _is_infinite(v: Lanes, kind: str, x: str) -> str:
 LONG = frozenset({"exp", "log", "log1p", "tanh", "sigmoid"})
 
 
-def called(v: Lanes, name: str, kind: str, x: str) -> str:
+def call_shared(v: Lanes, name: str, kind: str, x: str) -> str:
     """A call of an elementwise function, which is written once per module."""
     module, one = v.function.module, v.type(kind)
     full = f"{name}_{kind}_{v.width}"

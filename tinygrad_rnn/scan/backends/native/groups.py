@@ -159,7 +159,7 @@ def root(x: Value) -> Value:
 # ── grouping ─────────────────────────────────────────────────────────────────────────────
 
 
-def grouped(
+def group(
     values: Sequence[Value],
     done: Iterable[Value],
     readers: dict[Value, int],
@@ -253,7 +253,7 @@ __all__ = [
     "Item",
     "Nest",
     "Product",
-    "grouped",
+    "group",
     "is_elementwise",
     "kept_axes",
     "reduced_axes",

@@ -40,7 +40,7 @@ from ...passes.buffers import covers, part_indices
 from . import products
 from .engine import target
 from .functions import LONG, Unsupported
-from .groups import SUMS, Assembly, Item, Nest, Product, grouped, reduced_axes, require, root
+from .groups import SUMS, Assembly, Item, Nest, Product, group, reduced_axes, require, root
 from .indices import confirmed, numbers, total_added_at
 from .memory import Memory, Place, is_view, kind_of_value, padded, part, plain
 from .passes import is_large
@@ -302,7 +302,7 @@ class Lowering:
         done = {*self.given}
         done |= {v for v, at in self.batch_of.items() if at < i}
         leaves = set(done)
-        return grouped(batch.values, done, self.readers, leaves.__contains__)
+        return group(batch.values, done, self.readers, leaves.__contains__)
 
     # ── memory ───────────────────────────────────────────────────────────────────────────
 

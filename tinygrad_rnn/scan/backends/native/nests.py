@@ -14,7 +14,7 @@ import numpy as np
 from ....ops import primitives
 from ...ir import Value, filled, times_steps, total
 from .engine import target
-from .functions import INSTRUCTIONS, LONG, PREDICATES, Unsupported, called, converted
+from .functions import INSTRUCTIONS, LONG, PREDICATES, Unsupported, call_shared, converted
 from .groups import ALONE, SUMS, Nest, kept_axes, reduced_axes
 from .indices import confirmed, numbers, picked
 from .memory import Place, plain
@@ -44,7 +44,9 @@ class Axis:
     strides: list[int]  #: the stride of every access
 
 
-def merged(space: tuple[int, ...], reduced: tuple[int, ...], accesses: list[Access]) -> list[Axis]:
+def merge_axes(
+    space: tuple[int, ...], reduced: tuple[int, ...], accesses: list[Access]
+) -> list[Axis]:
     """The axes of a space, merged into as few as possible.
 
     Two neighbouring axes become one if, in every access, the outer stride is the inner stride times
@@ -102,7 +104,7 @@ class NestWriter:
             if v.op not in ALONE:
                 self.stores[v] = [access(v, p, self._strides(v, p)) for p in places]
         self.accesses = [*self.loads.values(), *(a for s in self.stores.values() for a in s)]
-        self.axes = merged(space, nest.reduced or (), self.accesses)
+        self.axes = merge_axes(space, nest.reduced or (), self.accesses)
         self.reductions = [v for v in nest.members if reduced_axes(v) is not None]
         self.width = self._width()
         self.one, self.v = Lanes(self.f, 1), Lanes(self.f, self.width)
@@ -225,14 +227,14 @@ class NestWriter:
                 elif v.op in ALONE:
                     self._add_at(v)
                 else:
-                    self.values[v] = self._made(v)
+                    self.values[v] = self._elementwise(v)
                     for i, access in enumerate(stores):
                         self._store(self.values[v], access, n + i)
             n += len(stores)
         if not self.reductions:
             return None
         start = sums or [self._start_of(v) for v in self.reductions]
-        found = [self._reduced(v, x) for v, x in zip(self.reductions, start, strict=True)]
+        found = [self._reduce(v, x) for v, x in zip(self.reductions, start, strict=True)]
         if sums is None:  # all reduced axes have length 1
             self._store_reductions(found)
             return None
@@ -314,7 +316,7 @@ class NestWriter:
 
     # ── operations ───────────────────────────────────────────────────────────────────────
 
-    def _made(self, v: Value) -> str:
+    def _elementwise(self, v: Value) -> str:
         """Write an elementwise operation."""
         op, kind = v.op, _kind(v)
         assert op is not None
@@ -339,7 +341,7 @@ class NestWriter:
         if op.scalar in PREDICATES:
             within = _common_kind(v)
         if op.scalar in LONG and self.f.module.many and is_float(kind):
-            return called(self.v, op.scalar, kind, self._operand(v.args[0], kind))
+            return call_shared(self.v, op.scalar, kind, self._operand(v.args[0], kind))
         return INSTRUCTIONS[op.scalar](self.v, within, *(self._operand(x, within) for x in v.args))
 
     def _operand(self, x: Any, kind: str) -> str:
@@ -358,13 +360,13 @@ class NestWriter:
         kind = self._kind_of_sum(v)
         return self.v.all(_identity(v, kind), kind)
 
-    def _reduced(self, v: Value, so_far: str) -> str:
+    def _reduce(self, v: Value, so_far: str) -> str:
         """A reduction so far, combined with the present lanes."""
         kind = self._kind_of_sum(v)
         x = self._operand(v.args[0], kind)
         if self.vector is not None and self.axes[self.vector].reduced and self.mask is not None:
             x = self.v.select(self.mask, kind, x, self._start_of(v))
-        return _combined(self.v, v, kind, so_far, x)
+        return _combine(self.v, v, kind, so_far, x)
 
     def _store_reductions(self, found: list[str]) -> None:
         across = self.vector is not None and self.axes[self.vector].reduced and self.width > 1
@@ -412,7 +414,7 @@ def _identity(v: Value, kind: str) -> Any:
     return 1 if v.op is _prod else 0
 
 
-def _combined(lanes: Lanes, v: Value, kind: str, x: str, y: str) -> str:
+def _combine(lanes: Lanes, v: Value, kind: str, x: str, y: str) -> str:
     if v.op is _max:
         return INSTRUCTIONS["maximum"](lanes, kind, x, y)
     if v.op is _min:
@@ -436,7 +438,7 @@ def _across(lanes: Lanes, v: Value, kind: str, x: str) -> str:
         narrow = Lanes(f, half)
         if half == 1:
             parts = [f.let(f"extractelement <1 x {kind}> {p}, i32 0") for p in parts]
-        x = _combined(narrow, v, kind, *parts)
+        x = _combine(narrow, v, kind, *parts)
         width = half
     return x
 

@@ -47,7 +47,7 @@ _matmul, _sum = primitives.matmul, primitives.sum
 _transpose = primitives.transpose
 
 
-def lowered(program: Program) -> Program:
+def run_passes(program: Program) -> Program:
     """A simplified program after all passes of this back end."""
     for one_pass in passes():
         program = one_pass(program)
@@ -338,4 +338,4 @@ def _total_of(build: Builder, x: Value) -> Value:
     return build.plain(total, (x,), {}, x.shape, x.dtype)
 
 
-__all__ = ["is_large", "lowered", "passes", "scheduled"]
+__all__ = ["is_large", "passes", "run_passes", "scheduled"]

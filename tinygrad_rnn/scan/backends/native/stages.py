@@ -32,7 +32,7 @@ class Stage:
     steps: bool
 
 
-def written(program: Program, names: Names, parts: int = 1) -> tuple[Lowering, list[Stage]]:
+def write_program(program: Program, names: Names, parts: int = 1) -> tuple[Lowering, list[Stage]]:
     """Write the text of a program; returns it, and its stages in the order in which they run.
 
     Args:
@@ -45,7 +45,7 @@ def written(program: Program, names: Names, parts: int = 1) -> tuple[Lowering, l
     for i in range(len(lowering.batches)):
         lowering.writers.append(BatchWriter(lowering, i))
         lowering.writers[i].write()
-    stages = _staged(lowering)
+    stages = _group_into_stages(lowering)
     if parts == 1:
         for stage in stages:
             _write_stage(lowering, stage)
@@ -81,7 +81,7 @@ def _write_stage(lowering: Lowering, stage: Stage, cut: bool = False) -> None:
             f.write(call)
 
 
-def _staged(lowering: Lowering) -> list[Stage]:
+def _group_into_stages(lowering: Lowering) -> list[Stage]:
     """Group the batches into stages, by the length of the longest chain of batches before each."""
     program, steps = lowering.program, lowering.steps
     depth: dict[int, int] = {}
