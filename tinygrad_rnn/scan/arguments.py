@@ -53,14 +53,14 @@ class Dependencies(NamedTuple):
         """The index in ``values`` of each source of a trace; None if a source is not in it."""
         order = []
         for source in sources:
-            found = [
+            matches = [
                 i
                 for i, x in enumerate(self.values)
                 if x._array is source.original and x.node is source.node
             ]
-            if not found:
+            if not matches:
                 return None
-            order.append(found[0])
+            order.append(matches[0])
         return tuple(order)
 
 

@@ -40,11 +40,11 @@ class Cache:
     def likely(self, kind: Hashable) -> tuple[Plan | None, Any]:
         """The plan of the last call of this kind, and the note stored with it."""
         with self._lock:
-            found = self._likely.get(kind)
-            if found is None:
+            entry = self._likely.get(kind)
+            if entry is None:
                 return None, None
             self._likely.move_to_end(kind)
-            return found
+            return entry
 
     def expect(self, kind: Hashable, plan: Plan, note: Any = None) -> None:
         """Store the plan that the next call of this kind is likely to have."""

@@ -187,11 +187,11 @@ class TraceChecker:
                 slots = [*self._bound, *self._expected.sources[len(self.sources) :][:1]]
                 for slot in slots:
                     if self._is_source(slot, x):
-                        found: Value = values[slot]
-                        return found
+                        value: Value = values[slot]
+                        return value
             self.diverged = Trace(self._expected.trace)
-        returned: Value = self.diverged.value(x)
-        return returned
+        result: Value = self.diverged.value(x)
+        return result
 
 
 def _as_source(slot: int, x: Any) -> Source | None:

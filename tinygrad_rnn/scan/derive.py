@@ -101,8 +101,8 @@ class Forward:
         ):
             for slot, name in zip(slots, names, strict=True):
                 symbol = trace.symbols[slot]
-                made = self.builder.given(symbol.shape, symbol.dtype, level, name)
-                self.values[slot] = made
+                value = self.builder.given(symbol.shape, symbol.dtype, level, name)
+                self.values[slot] = value
         translate(self.builder, trace.instructions, trace.symbols, self.values)
         self.given = [self.values[slot] for slot in (*step.carries, *step.inputs, *sources)]
 
@@ -132,13 +132,13 @@ def translate(
     for instruction in instructions:
         symbol = symbols[instruction.slot]
         args = tuple(x.value if isinstance(x, Literal) else values[x] for x in instruction.operands)
-        made = builder.make(
+        value = builder.make(
             instruction.primitive, args, instruction.keywords, symbol.shape, symbol.dtype
         )
-        if instruction.node is not None and made.name is None:
+        if instruction.node is not None and value.name is None:
             name = instruction.node.name
-            made.name = name if made.varies or name is None else name.removesuffix("_t")
-        values[instruction.slot] = made
+            value.name = name if value.varies or name is None else name.removesuffix("_t")
+        values[instruction.slot] = value
 
 
 class Backward:
@@ -188,9 +188,9 @@ class Backward:
 
         def seed(slot: int | None, level: int, name: str) -> Value:
             assert slot is not None
-            made = make(symbols[slot].shape, symbols[slot].dtype, level, name)
-            self._values[slot] = made
-            return made
+            value = make(symbols[slot].shape, symbols[slot].dtype, level, name)
+            self._values[slot] = value
+            return value
 
         self.arrays: list[ndarray] = []
         constants = []
@@ -237,10 +237,10 @@ class Backward:
         self.inputs = [i for i in range(n, n + m) if cotangents[i] is not None]
         self.sources = [i for i in range(n + m, len(cotangents)) if cotangents[i] is not None]
 
-        def found(numbers: list[int]) -> list[Value]:
+        def values_of(numbers: list[int]) -> list[Value]:
             return [self._read(g._array.slot) for i in numbers if (g := cotangents[i]) is not None]
 
-        stacked, summed = found(self.inputs), found(self.sources)
+        stacked, summed = values_of(self.inputs), values_of(self.sources)
         totals = [self._builder.plain(total, (v,), {}, v.shape, v.dtype) for v in summed]
         for i, v in zip((*self.inputs, *self.sources), (*stacked, *totals), strict=True):
             read = forward.given[i]
@@ -294,12 +294,12 @@ class Backward:
             level = SEQUENCE if v.varies else CONSTANT
             self._saved[v] = self._builder.given(v.shape, v.dtype, level, v.name)
             self._saved[v].range = v.range
-        made = self._saved[v]
+        value = self._saved[v]
         for view in reversed(chain):
             assert view.op is not None
-            args = tuple(made if type(x) is Value else x for x in view.args)
-            made = self._builder.make(view.op, args, view.keywords, view.shape, view.dtype)
-        return made
+            args = tuple(value if type(x) is Value else x for x in view.args)
+            value = self._builder.make(view.op, args, view.keywords, view.shape, view.dtype)
+        return value
 
 
 def _sweep_symbols(
@@ -336,15 +336,15 @@ def _sweep_symbols(
         targets = {leaf for leaf in reached if leaf is not None}
         between = _named_between(step.trace, targets)
         wanted_nodes = targets.union(between)
-        found = sweep(seeds, wanted_nodes, differentiable=True) if seeds and targets else {}
+        swept = sweep(seeds, wanted_nodes, differentiable=True) if seeds and targets else {}
         cotangents = [
-            trace.value(found[leaf]) if leaf is not None and leaf in found else None
+            trace.value(swept[leaf]) if leaf is not None and leaf in swept else None
             for leaf in reached
         ]
         named = {
-            trace.value(found[node])._array.slot: f"d{node.name}"  # type: ignore[attr-defined]
+            trace.value(swept[node])._array.slot: f"d{node.name}"  # type: ignore[attr-defined]
             for node in between
-            if node in found
+            if node in swept
         }
     return slots, cotangents, named
 

@@ -273,10 +273,14 @@ class Builder:
         """``op(*args, **keywords)``, rewritten by the first rule that applies."""
         operation = Operation(op, args, keywords, shape, dtype)
         for rule in self._rules:
-            found = rule(self, operation)
-            if found is not None:
-                assert (found.shape, found.dtype) == (shape, dtype), (rule, operation, found)
-                return found
+            rewritten = rule(self, operation)
+            if rewritten is not None:
+                assert (rewritten.shape, rewritten.dtype) == (shape, dtype), (
+                    rule,
+                    operation,
+                    rewritten,
+                )
+                return rewritten
         return self.plain(op, args, keywords, shape, dtype)
 
     def plain(
@@ -442,14 +446,14 @@ def reached(
     values: Iterable[Value], passes: Callable[[Value], bool] = lambda v: True
 ) -> dict[Value, None]:
     """The values and all their direct and indirect operands, as far as ``passes`` is true."""
-    found: dict[Value, None] = {}
+    collected: dict[Value, None] = {}
     waiting = list(values)
     while waiting:
         v = waiting.pop()
-        if v not in found and passes(v):
-            found[v] = None
+        if v not in collected and passes(v):
+            collected[v] = None
             waiting += v.inputs
-    return found
+    return collected
 
 
 def in_order(values: Iterable[Value]) -> tuple[Value, ...]:
@@ -478,18 +482,18 @@ def rewrite(program: Program, rules: Iterable[Rewrite]) -> Program:
     counts = uses(program.results)
     values = in_order(counts)
     builder = Builder(rules, start=values[-1].number if values else 0)
-    found: dict[Value, Value] = {v: v for v in program.given}
+    new: dict[Value, Value] = {v: v for v in program.given}
     for v in values:
         if v.op is None:
-            found[v] = v
+            new[v] = v
         else:
-            args = tuple(found[x] if type(x) is Value else x for x in v.args)
-            found[v] = builder.make(v.op, args, v.keywords, v.shape, v.dtype)
+            args = tuple(new[x] if type(x) is Value else x for x in v.args)
+            new[v] = builder.make(v.op, args, v.keywords, v.shape, v.dtype)
         if counts[v] > 1:
-            builder.shared.add(found[v])
-        if v.name is not None and found[v].name is None:
-            found[v].name = v.name
-    return program.with_results(found.__getitem__)
+            builder.shared.add(new[v])
+        if v.name is not None and new[v].name is None:
+            new[v].name = v.name
+    return program.with_results(new.__getitem__)
 
 
 def rebuilt(
@@ -503,19 +507,19 @@ def rebuilt(
             arguments in the new program; None keeps v's operation.
     """
     builder = Builder(start=max((v.number for v in program.made), default=0))
-    found: dict[Value, Value] = {v: v for v in program.given}
+    new: dict[Value, Value] = {v: v for v in program.given}
     for v in in_order(reached(program.results)):
         if v.op is None:
-            found[v] = v
+            new[v] = v
             continue
-        args = tuple(found[x] if type(x) is Value else x for x in v.args)
-        made = operands(builder, v, args)
-        if made is None:
-            made = builder.plain(v.op, args, v.keywords, v.shape, v.dtype)
-        if v.name is not None and made.name is None:
-            made.name = v.name
-        found[v] = made
-    return program.with_results(found.__getitem__)
+        args = tuple(new[x] if type(x) is Value else x for x in v.args)
+        value = operands(builder, v, args)
+        if value is None:
+            value = builder.plain(v.op, args, v.keywords, v.shape, v.dtype)
+        if v.name is not None and value.name is None:
+            value.name = v.name
+        new[v] = value
+    return program.with_results(new.__getitem__)
 
 
 # ── verifying programs ───────────────────────────────────────────────────────────────────
@@ -582,12 +586,12 @@ def _require_operation(v: Value, section: str) -> None:
     )
     arrays = [_stand_in(x) if type(x) is Value else x for x in v.args]
     try:
-        made = output_on(v.op, arrays, v.keywords)
+        result = output_on(v.op, arrays, v.keywords)
     except (ValueError, TypeError, IndexError) as error:
         raise InvalidProgram(f"scan: {v!r} cannot be computed: {error}") from error
     _require(
-        (made.shape, made.dtype) == (v.shape, v.dtype),
-        f"{v!r} computes {made.dtype} {made.shape}",
+        (result.shape, result.dtype) == (v.shape, v.dtype),
+        f"{v!r} computes {result.dtype} {result.shape}",
     )
 
 

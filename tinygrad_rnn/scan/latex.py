@@ -102,12 +102,12 @@ class Equations:
         if name is None:
             self.count += 1
             name = f"v{self.count}" + ("_t" if v.varies else "")
-        found = symbol(name, mark)
-        while found in self._used:
+        text = symbol(name, mark)
+        while text in self._used:
             mark += "'"
-            found = symbol(name, mark)
-        self._used.add(found)
-        self._symbols[v] = found
+            text = symbol(name, mark)
+        self._used.add(text)
+        self._symbols[v] = text
 
     # ── expressions ──────────────────────────────────────────────────────────────────────
 
@@ -215,9 +215,9 @@ def symbol(name: str, mark: str = "") -> str:
     subscripts = [part if part.isdigit() else _word(part) for part in below if part]
     subscripts += [time] if time else []
     marks = mark.replace("'", r"\prime ").strip()
-    found = _stem(stem)
-    found += f"_{{{','.join(subscripts)}}}" if subscripts else ""
-    return found + (f"^{{{marks}}}" if marks else "")
+    text = _stem(stem)
+    text += f"_{{{','.join(subscripts)}}}" if subscripts else ""
+    return text + (f"^{{{marks}}}" if marks else "")
 
 
 def _stem(text: str) -> str:

@@ -89,8 +89,8 @@ class BoundPlan(NamedTuple):
 def find_plan(call: Call, recording: bool) -> BoundPlan:
     """The plan of a call; built if there is none yet."""
     dependencies: Dependencies | None = getattr(call.cell, "scan_dependencies", None)
-    kind = _call_key(call, dependencies, recording)
-    likely, order = cache.likely(kind)
+    key = _call_key(call, dependencies, recording)
+    likely, order = cache.likely(key)
     plan = likely
     if plan is not None and dependencies is not None and order is not None:
         values = [dependencies.values[i] for i in order]
@@ -122,7 +122,7 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
             plan.outside_reads.remember(trace)
     sources = trace.sources
     if plan is not likely or dependencies is not None:
-        cache.expect(kind, plan, None if dependencies is None else dependencies.order_of(sources))
+        cache.expect(key, plan, None if dependencies is None else dependencies.order_of(sources))
     parents = [source.node or source.label for source in sources]
     return BoundPlan(plan, [source.array for source in sources], parents, plan.structure)
 

@@ -49,10 +49,10 @@ class Names:
 
     def free(self, wanted: str) -> str:
         """The wanted name, with a number added if it is in use. It counts as used from now on."""
-        unique, count = wanted, 1
+        unique, number = wanted, 1
         while unique in self._used:
-            count += 1
-            unique = f"{wanted}_{count}"
+            number += 1
+            unique = f"{wanted}_{number}"
         self._used.add(unique)
         return unique
 

@@ -35,19 +35,19 @@ def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     outputs = tuple([block[0] for block in stacked])
     if not plan.live.any:
         return unflatten(returned, iter([attach(y, None) for y in outputs]))
-    places = (*[x.node or x._label for x in values], *parents)
+    all_parents = (*[x.node or x._label for x in values], *parents)
     arrays = (*[x._array for x in values], *constants)
-    node = record(_fused, places, arrays, outputs, {"plan": plan, "kept": kept}, state.scope)
-    made = []
+    node = record(_fused, all_parents, arrays, outputs, {"plan": plan, "kept": kept}, state.scope)
+    results = []
     for i, name in enumerate(plan.output_names):
         if not plan.live.outputs[i]:
-            made.append(attach(outputs[i], None))
+            results.append(attach(outputs[i], None))
             continue
         y = picked_from(node, i)
         if name is not None:
             y.node.name = name  # type: ignore[union-attr]
-        made.append(y)
-    return unflatten(returned, iter(made))
+        results.append(y)
+    return unflatten(returned, iter(results))
 
 
 class _StepAsCell:

@@ -98,26 +98,26 @@ class Plan:
         if known is not None:
             return known
         with self._lock:
-            found = self._backward.get(key)
-            if found is None:
+            loop = self._backward.get(key)
+            if loop is None:
                 if len(self._backward) >= 64:  # a bound, since every pattern needs a loop
                     self._backward.clear()
                 seeded = self._seeded(given) if exactly is False else given
                 derived = Backward(self._forward, self.live, seeded, wanted, self._kept or None)
-                found = self._backward[key] = BackwardLoop(derived, self, defer=exactly is None)
-            return found
+                loop = self._backward[key] = BackwardLoop(derived, self, defer=exactly is None)
+            return loop
 
     def reached(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
         """Which carries get a cotangent if these new carries and outputs have one."""
-        found = self._reached.get(given)
-        if found is None:
+        carries = self._reached.get(given)
+        if carries is None:
             outputs = (*self.step.new_carries, *self.step.outputs)
             nodes = [y.node for y, has in zip(outputs, given, strict=True) if has and y.node]
             before = set(ancestors(nodes))
             leaves = [self.step.trace.leaves.get(slot) for slot in self.step.carries]
             pairs = zip(self.live.carries, leaves, strict=True)
-            found = self._reached[given] = tuple(live and leaf in before for live, leaf in pairs)
-        return found
+            carries = self._reached[given] = tuple(live and leaf in before for live, leaf in pairs)
+        return carries
 
     def _seeded(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
         """Which new carries and outputs have a cotangent at some step."""
@@ -139,11 +139,11 @@ class Plan:
     @property
     def loops(self) -> dict[str, Loop]:
         """The loop that runs "forward" and, if there is a gradient to compute, "backward"."""
-        found = {"forward": self.forward}
+        loops = {"forward": self.forward}
         with self._lock:
             for backward in list(self._backward.values())[:1]:
-                found["backward"] = backward.loop
-        return found
+                loops["backward"] = backward.loop
+        return loops
 
     @property
     def listings(self) -> dict[str, Listing]:
@@ -182,10 +182,10 @@ class Plan:
         forward = Equations(program, {}, False)
         parts = [(r"forward, for } t = 0, \ldots, T-1", forward.lines)]
         with self._lock:
-            found = list(self._backward.values())[:1]
-        for loop in found:
+            backward_loops = list(self._backward.values())[:1]
+        for loop in backward_loops:
             of_kept = dict(zip(self._kept, map(forward.written, program.kept), strict=True))
-            given = {made: of_kept[v] for v, made in loop.input_for.items() if v in of_kept}
+            given = {x: of_kept[v] for v, x in loop.input_for.items() if v in of_kept}
             names = [self._forward.given[i].name for i in loop.sources]
             totals = [name and f"d{name}" for name in names]
             backward = Equations(loop.simplified, given, True, forward.count, totals)
@@ -266,8 +266,8 @@ class BackwardLoop:
         self.input_for = derived.input_for
         names = dict(zip(kept, plan.kept_names, strict=True))
         # Two values of the step may turn out to be equal. Each name must stand for one value here.
-        once = {names[v]: made for v, made in derived.input_for.items()}
-        self._names = {made: name for name, made in once.items()}
+        by_name = {names[v]: x for v, x in derived.input_for.items()}
+        self._names = {x: name for name, x in by_name.items()}
         self._start = plan.forward.names.count
         self._wanted = "numpy" if plan.backend == "numpy" else plan._wanted
 
@@ -310,8 +310,8 @@ def defer_products(
         else:
             left, right = factors
             deferred.append((i, place(left), place(right)))
-    made = replace(program, stacked=tuple(stacked), totals=tuple(totals))
-    return made, rest, deferred
+    changed = replace(program, stacked=tuple(stacked), totals=tuple(totals))
+    return changed, rest, deferred
 
 
 def _factors(v: Value) -> tuple[Value, Value] | None:

@@ -32,22 +32,22 @@ def replay(plan: Plan, slots: dict[int, Value]) -> tuple[list[Value], list[Value
             for operand, through in zip(instruction.operands, instruction.parents, strict=True)
         ]
         inner = instruction.node
-        place = now
+        scope = now
         if inner is not None:
             path = (*now.path, *inner.scope.path[plan.depth[0] :])
-            place = Scope(path, (*now.steps, *inner.scope.steps[plan.depth[1] :]), now.sweep)
-        with in_scope(place), np.errstate(all="ignore"):
-            made = graph.apply(instruction.primitive, operands, instruction.keywords)
-        if inner is not None and inner.name is not None and made.node is not None:
-            made.node.name = inner.name
-        slots[instruction.slot] = made
+            scope = Scope(path, (*now.steps, *inner.scope.steps[plan.depth[1] :]), now.sweep)
+        with in_scope(scope), np.errstate(all="ignore"):
+            result = graph.apply(instruction.primitive, operands, instruction.keywords)
+        if inner is not None and inner.name is not None and result.node is not None:
+            result.node.name = inner.name
+        slots[instruction.slot] = result
     return [_at(slots, x) for x in step.new_carries], [_at(slots, y) for y in step.outputs]
 
 
 def _at(slots: dict[int, Value], x: Any) -> Value:
     """The value at x's slot; without a node if x has none."""
-    made = slots[x._array.slot]
-    return made if x.node is not None or made.node is None else attach(made._array, None)
+    value = slots[x._array.slot]
+    return value if x.node is not None or value.node is None else attach(value._array, None)
 
 
 __all__ = ["replay"]

@@ -62,8 +62,8 @@ def _anew(h: Any, begins: Any) -> Any:
     """h, with zeros where an episode begins."""
     ndim = len(begins.shape)
     mask = ops.reshape(begins, (*begins.shape, *(1,) * (len(h.shape) - ndim)))
-    found = ops.where(mask, 0, h)
-    return found if found.dtype == h.dtype else ops.astype(found, h.dtype)
+    reset = ops.where(mask, 0, h)
+    return reset if reset.dtype == h.dtype else ops.astype(reset, h.dtype)
 
 
 __all__ = ["with_resets"]

@@ -73,8 +73,8 @@ def make_plan(
 
 def _run_plan(call: Call) -> tuple[Any, Any]:
     recording = current().recording
-    found = find_plan(call, recording)
-    plan, structure = found.plan, found.structure
+    bound = find_plan(call, recording)
+    plan, structure = bound.plan, bound.structure
     if call.steps == 0:
         ys = [attach(np.empty((0, *shape), dtype), None) for shape, dtype in plan.output_avals]
         return (
@@ -85,10 +85,10 @@ def _run_plan(call: Call) -> tuple[Any, Any]:
     if call.ends is not None:
         blocks.append(valid_steps(call.ends, call.steps))
     arrays = [x._array for x in call.carries]
-    new, stacked, kept = _forward(plan, call, found.constants, blocks, arrays)
+    new, stacked, kept = _forward(plan, call, bound.constants, blocks, arrays)
     outputs: tuple[ndarray, ...] = (*new, *stacked)
     if plan.live.any:
-        node = _record(found, call, outputs, kept)
+        node = _record(bound, call, outputs, kept)
         values = [
             picked_from(node, i) if live else attach(output, None)
             for i, (output, live) in enumerate(zip(outputs, plan.live.outputs, strict=True))
@@ -142,13 +142,13 @@ def _forward(
 
 
 def _record(
-    found: BoundPlan, call: Call, outputs: tuple[ndarray, ...], kept: list[ndarray]
+    bound: BoundPlan, call: Call, outputs: tuple[ndarray, ...], kept: list[ndarray]
 ) -> Node:
     values = [*call.carries, *call.inputs]
-    parents = (*[x.node or x._label for x in values], *found.parents)
-    arrays = (*[x._array for x in values], *found.constants)
+    parents = (*[x.node or x._label for x in values], *bound.parents)
+    arrays = (*[x._array for x in values], *bound.constants)
     keywords = {
-        "plan": found.plan,
+        "plan": bound.plan,
         "kept": kept,
         "steps": call.steps,
         "reverse": call.reverse,
@@ -181,26 +181,26 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     given = tuple([g is not None for g in gs])
     exact = plan.reached(given) == given[:n]
     if exact and all(live[:n]):
-        found = _sweep(node, gs, tuple(wanted), every)
+        swept = _sweep(node, gs, tuple(wanted), every)
     else:
         # The loop computes with zeros where there is no cotangent, and computes cotangents of the
         # first carry that nobody needs. The unrolled loop would do neither, so do not warn.
         with np.errstate(all="ignore"):
-            found = _sweep(node, gs, tuple(wanted), every)
-        if not exact and _has_nan(found):  # 0 times Inf is NaN: avoid the zeros
-            found = _sweep_in_parts(node, gs, tuple(wanted))
-    cotangents = {**found.carries, **found.stacked, **found.summed}
+            swept = _sweep(node, gs, tuple(wanted), every)
+        if not exact and _has_nan(swept):  # 0 times Inf is NaN: avoid the zeros
+            swept = _sweep_in_parts(node, gs, tuple(wanted))
+    cotangents = {**swept.carries, **swept.stacked, **swept.summed}
     if ends is not None:
-        cotangents.update({i: _mask_past_ends(g, ends) for i, g in found.stacked.items()})
+        cotangents.update({i: _mask_past_ends(g, ends) for i, g in swept.stacked.items()})
     result = [cotangents.get(i) for i in range(len(wanted))]
     if ends is not None:
         del result[n + m - 1]
     return [g if is_live else None for g, is_live in zip(result, live, strict=True)]
 
 
-def _has_nan(found: _Cotangents) -> bool:
+def _has_nan(cotangents: _Cotangents) -> bool:
     """Whether there is a NaN. It makes the sum of squares NaN, and NaN does not equal itself."""
-    for part in found:
+    for part in cotangents:
         for g in part.values():
             total = np.vdot(g, g)
             if total != total:
@@ -250,12 +250,12 @@ def _sweep_in_parts(node: Node, gs: list[Any], wanted: tuple[bool, ...]) -> _Cot
         reached = plan.reached(given)
         count = T - done if reached == given[:n] else 1
         steps = slice(done, done + count) if reverse else slice(T - done - count, T - done)
-        found = _sweep(node, gs, wanted, steps, exactly=True)
-        gs = [*[found.carries[i] if has else None for i, has in enumerate(reached)], *gs[n:]]
-        for i, g in found.stacked.items():
+        part = _sweep(node, gs, wanted, steps, exactly=True)
+        gs = [*[part.carries[i] if has else None for i, has in enumerate(reached)], *gs[n:]]
+        for i, g in part.stacked.items():
             blank = np.zeros((T, *g.shape[1:]), g.dtype)
             total.stacked.setdefault(i, blank)[steps] = g
-        for i, g in found.summed.items():
+        for i, g in part.summed.items():
             total.summed[i] = total.summed[i] + g if i in total.summed else g
         done += count
     total.carries.update({i: g for i, g in enumerate(gs[:n]) if g is not None})

@@ -240,24 +240,24 @@ class Trace:
 
     def symbol(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Symbol:
         """A new value of the step."""
-        made = Symbol(shape, dtype, len(self.symbols), self.owner, _aval(shape, dtype))
-        self.symbols.append(made)
-        return made
+        symbol = Symbol(shape, dtype, len(self.symbols), self.owner, _aval(shape, dtype))
+        self.symbols.append(symbol)
+        return symbol
 
     def given(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], live: bool, outside: bool = False
     ) -> Value:
         """A value that changes from step to step: a carry, an input or a cotangent."""
-        made = self.symbol(shape, dtype)
-        self.outside[made.slot] = outside
-        self.key.append((made.slot, shape, dtype, live, outside))
+        symbol = self.symbol(shape, dtype)
+        self.outside[symbol.slot] = outside
+        self.key.append((symbol.slot, shape, dtype, live, outside))
         node = None
         if live:
-            node = self.leaves[made.slot] = leaf(made)  # type: ignore[arg-type]
-        return self._attached(made, node)
+            node = self.leaves[symbol.slot] = leaf(symbol)  # type: ignore[arg-type]
+        return self._attached(symbol, node)
 
-    def _attached(self, made: Symbol, node: Node | None) -> Value:
-        value = attach(made, node)
+    def _attached(self, symbol: Symbol, node: Node | None) -> Value:
+        value = attach(symbol, node)
         self.values.append(value)
         return value
 
@@ -275,14 +275,14 @@ class Trace:
         if known is None:
             if not isinstance(x, Value):
                 array = array.copy()  # the caller may write into it before backward
-            made = self.symbol(array.shape, array.dtype)
-            place = None
+            symbol = self.symbol(array.shape, array.dtype)
+            inner = None
             if node is not None:
-                place = self.leaves[made.slot] = _entry(made, node)
-            self.sources.append(Source(made.slot, array, node, label, original))
-            self.key.append((made.slot, array.shape, array.dtype, node is not None))
-            known = self._known[identity] = made, place
-            self._attached(made, place)
+                inner = self.leaves[symbol.slot] = _entry(symbol, node)
+            self.sources.append(Source(symbol.slot, array, node, label, original))
+            self.key.append((symbol.slot, array.shape, array.dtype, node is not None))
+            known = self._known[identity] = symbol, inner
+            self._attached(symbol, inner)
         return known
 
     def value(self, x: Any) -> Value:
@@ -295,8 +295,8 @@ class Trace:
 
     def close(self) -> None:
         """After the step has run: cut the edges from its nodes to the graph outside."""
-        for place in self.leaves.values():
-            place.primitive, place.parents, place.arrays = None, (), ()
+        for node in self.leaves.values():
+            node.primitive, node.parents, node.arrays = None, (), ()
         self.asked.clear()
 
     def forget(self) -> None:
@@ -325,17 +325,17 @@ class Trace:
             known = _output_aval(kind, primitive, arrays, keywords)
         if any(isinstance(constant, _writable) for constant in keywords.values()):
             keywords = copy.deepcopy(keywords)  # the caller may write into it
-        made = self.symbol(*known)
-        place = None
+        symbol = self.symbol(*known)
+        node = None
         if recorded:
             graph.require_rules(primitive, parents)
-            place = record(
-                primitive, tuple(parents), tuple(arrays), made, keywords, current().scope
+            node = record(
+                primitive, tuple(parents), tuple(arrays), symbol, keywords, current().scope
             )
-        step = Instruction(primitive, operands, keywords, made.slot, through, place)
-        self.instructions.append(step)
-        self.key.append((kind, operands, step.parents))
-        return self._attached(made, place)
+        instruction = Instruction(primitive, operands, keywords, symbol.slot, through, node)
+        self.instructions.append(instruction)
+        self.key.append((kind, operands, instruction.parents))
+        return self._attached(symbol, node)
 
     def _read_inputs(
         self, inputs: Sequence[Any]
@@ -376,9 +376,9 @@ def apply_outside(
     for constant in keywords.values():
         frozen(constant)  # raises if it is a value of the step
     with graph.traced(None, recording=current().recording):
-        made = graph.apply(primitive, inputs, keywords)
-    derived.append(Derived(primitive, tuple(inputs), keywords, made._array))
-    return made
+        result = graph.apply(primitive, inputs, keywords)
+    derived.append(Derived(primitive, tuple(inputs), keywords, result._array))
+    return result
 
 
 #: The edge from a closed-over Tensor to the step that reads it. It lets ``tg.grad`` in the step
@@ -386,11 +386,11 @@ def apply_outside(
 _enter = Primitive("enter", lambda x: x, (same,), elementwise=True, view=True)
 
 
-def _entry(made: Symbol, node: Node) -> Node:
+def _entry(symbol: Symbol, node: Node) -> Node:
     """The node, within the step, of a closed-over Tensor with this node outside."""
-    place = record(_enter, (node,), (made,), made, {}, current().scope)
-    place.name = node.name
-    return place
+    entry = record(_enter, (node,), (symbol,), symbol, {}, current().scope)
+    entry.name = node.name
+    return entry
 
 
 def any_traced(inputs: Sequence[Any]) -> bool:
@@ -433,8 +433,8 @@ def _output_aval(
         raise explained(error, primitive, arrays, current().scope) from error
     if len(_outputs) > _table_limit:
         _outputs.clear()
-    found = _outputs[key] = output.shape, output.dtype
-    return found
+    aval = _outputs[key] = output.shape, output.dtype
+    return aval
 
 
 def stand_in(x: Symbol, rng: np.random.Generator) -> ndarray:

@@ -176,19 +176,19 @@ class _Planner:
 
     def handed_on(self) -> dict[Value, int]:
         """The values that are written where the next step reads a carry, and which carry it is."""
-        found: dict[Value, int] = {}
+        carries: dict[Value, int] = {}
         for i, v in enumerate(self.program.new_carries):
-            if v in self.position and v not in found and not may_be_view(v) and writes_into(v):
-                found[v] = i
-        return found
+            if v in self.position and v not in carries and not may_be_view(v) and writes_into(v):
+                carries[v] = i
+        return carries
 
     def found_parts(self) -> dict[Value, Place]:
         """Values that are written straight into the larger value that they are part of."""
-        found: dict[Value, Place] = {}
+        parts: dict[Value, Place] = {}
         wholes: set[Value] = set()
         for v in self.step:
             indices = part_indices(v)
-            if indices is None or v in found or not v.shape:
+            if indices is None or v in parts or not v.shape:
                 continue
             if v.op is join and v not in self.kept and not covers(v):
                 continue  # its gaps are set to 0 when it is assembled, which would erase parts
@@ -200,7 +200,7 @@ class _Planner:
                     and x in self.position
                     and size == math.prod(x.shape)
                     and x.dtype == v.dtype
-                    and x not in found
+                    and x not in parts
                     and x not in wholes
                     and x not in self.next
                     and part_indices(x) is None
@@ -209,9 +209,9 @@ class _Planner:
                     and (x not in self.kept or v in self.kept)
                     and self.fits(v, index, x)
                 ):
-                    found[x] = Place("part", index, v)
+                    parts[x] = Place("part", index, v)
                     wholes.add(v)
-        return found
+        return parts
 
     def before_reshape(self, x: Any) -> Any:
         """The value that x is a reshape of, or x."""
@@ -263,9 +263,9 @@ class _Planner:
         args = [self.layout[x] if type(x) is Value else x for x in v.args]
         if any(x is None for x in args):
             return
-        made = v.op.forward(*args, **v.keywords)
-        if isinstance(made, ndarray) and made.size and np.may_share_memory(made, memory):
-            self.places[v], self.layout[v] = Place("view"), made
+        result = v.op.forward(*args, **v.keywords)
+        if isinstance(result, ndarray) and result.size and np.may_share_memory(result, memory):
+            self.places[v], self.layout[v] = Place("view"), result
 
     def place_part(self, v: Value) -> None:
         place = self.parts[v]

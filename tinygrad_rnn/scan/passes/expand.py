@@ -40,11 +40,11 @@ def written_out(build: Builder, call: Operation) -> Value | None:
 def inlined(build: Builder, call: Operation) -> Value | None:
     """The value of an operation, computed by the operations that it is written out in."""
     assert call.op.written_out is not None
-    found = inlined_of(build, call, call.op.written_out)
-    if found is None:
+    value = inlined_of(build, call, call.op.written_out)
+    if value is None:
         return None
-    found.range = found.range or call.op.range
-    return found if (found.shape, found.dtype) == (call.shape, call.dtype) else None
+    value.range = value.range or call.op.range
+    return value if (value.shape, value.dtype) == (call.shape, call.dtype) else None
 
 
 def inlined_of(build: Builder, call: Operation, function: Callable[..., Any]) -> Value | None:
@@ -60,11 +60,11 @@ def inlined_of(build: Builder, call: Operation, function: Callable[..., Any]) ->
                 arguments.append(given)
             else:
                 arguments.append(x)
-        made = function(*arguments, **call.keywords)
-    if not isinstance(made, Tensor) or trace.sources:
+        result = function(*arguments, **call.keywords)
+    if not isinstance(result, Tensor) or trace.sources:
         return None  # the function uses arrays of its own
     translate(build, trace.instructions, trace.symbols, values)
-    return values[made._array.slot]  # type: ignore[attr-defined]
+    return values[result._array.slot]  # type: ignore[attr-defined]
 
 
 def negative_inwards(build: Builder, call: Operation) -> Value | None:

@@ -89,11 +89,11 @@ def _find_packs(program: Program) -> dict[Value, _Pack]:
     banned = set(handed_on)
     depths = _depths(program.step)
     while True:
-        found = _group(program.step, depths, banned, columns)
-        _sort_members(found, columns)
-        wrong = [each for each in _distinct(found) if not _fits(each, found, columns)]
+        packs = _group(program.step, depths, banned, columns)
+        _sort_members(packs, columns)
+        wrong = [a_pack for a_pack in _distinct(packs) if not _fits(a_pack, packs, columns)]
         if not wrong:
-            return found
+            return packs
         banned.update(wrong[0].members)
 
 
@@ -112,8 +112,8 @@ def _columns_of_joins(step: Sequence[Value]) -> dict[Value, tuple[Value, int]]:
     return columns
 
 
-def _distinct(found: Mapping[Value, _Pack]) -> list[_Pack]:
-    return list(dict.fromkeys(found.values()))
+def _distinct(packs: Mapping[Value, _Pack]) -> list[_Pack]:
+    return list(dict.fromkeys(packs.values()))
 
 
 def _depths(step: Sequence[Value]) -> dict[Value, int]:
@@ -130,22 +130,22 @@ def _group(
     banned: set[Value],
     columns: Mapping[Value, tuple[Value, int]],
 ) -> dict[Value, _Pack]:
-    found: dict[Value, _Pack] = {}
+    packs: dict[Value, _Pack] = {}
     for depth in sorted(set(depths.values())):
         alike: dict[Any, list[Value]] = {}
         for v in step:
             if depths[v] == depth and v not in banned and _packable(v):
                 whole = columns[v][0] if v in columns else None
-                kinds = [_kind(x, v, found, depths) for x in v.args]
+                kinds = [_kind(x, v, packs, depths) for x in v.args]
                 key = (v.op, frozen(v.keywords), v.shape, v.dtype, whole, *kinds)
                 alike.setdefault(key, []).append(v)
         for members in alike.values():
             if len(members) > 1:
-                made = _Pack(members)
+                candidate = _Pack(members)
                 # Broadcasting costs as much as two more calls.
-                if len(members) > 2 or not made.broadcasts:
-                    found.update(dict.fromkeys(members, made))
-    return found
+                if len(members) > 2 or not candidate.broadcasts:
+                    packs.update(dict.fromkeys(members, candidate))
+    return packs
 
 
 def _packable(v: Value) -> bool:
@@ -167,17 +167,17 @@ def _packable(v: Value) -> bool:
     return all(x.dtype == v.dtype and len(x.shape) <= len(v.shape) for x in v.inputs)
 
 
-def _kind(x: Any, v: Value, found: Mapping[Value, _Pack], in_step: Mapping[Value, int]) -> Any:
+def _kind(x: Any, v: Value, packs: Mapping[Value, _Pack], depths: Mapping[Value, int]) -> Any:
     """The key of an operand x of v: operands with equal keys can be one operand of a pack."""
     if type(x) is not Value:
         return frozen(x)
-    if x.level < LOOP and x not in in_step:
+    if x.level < LOOP and x not in depths:
         given = x.op is None and x.level > CONSTANT  # it is an input, so stacking it means a copy
         if given and math.prod(x.shape) > LARGEST_COPIED:
             return x
         return (x.level, x.shape, x.dtype)
     # Packed products multiply the same rows by several matrices, so the rows must be one value.
-    return found[x] if x in found and x.shape == v.shape and v.op is not _matmul else x
+    return packs[x] if x in packs and x.shape == v.shape and v.op is not _matmul else x
 
 
 def _sort_members(found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]) -> None:
@@ -198,18 +198,18 @@ def _sort_members(found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Va
 
 
 def _fits(
-    each: _Pack, found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]
+    a_pack: _Pack, packs: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]
 ) -> bool:
     """Whether the pack reads and writes its members at consecutive places."""
-    if each.leader in columns:
-        start, width = columns[each.leader][1], each.leader.shape[-1]
-        if any(columns[v][1] != start + i * width for i, v in enumerate(each.members)):
+    if a_pack.leader in columns:
+        start, width = columns[a_pack.leader][1], a_pack.leader.shape[-1]
+        if any(columns[v][1] != start + i * width for i, v in enumerate(a_pack.members)):
             return False
-    for j in range(len(each.leader.args)):
-        operands = each.operands(j)
-        if each.shares(j) or operands[0] not in found:
+    for j in range(len(a_pack.leader.args)):
+        operands = a_pack.operands(j)
+        if a_pack.shares(j) or operands[0] not in packs:
             continue
-        source = found[operands[0]].members
+        source = packs[operands[0]].members
         first = source.index(operands[0])
         if operands != source[first : first + len(operands)]:
             return False

@@ -46,9 +46,9 @@ def schedule(program: Program, late: Callable[[Value], bool] = lambda v: False) 
 def kept_of_every_step(program: Program) -> dict[Value, None]:
     """The values of the step and the carries that are read after the loop, for every step."""
     in_loop = {*program.step, *program.carries}
-    found = [x for v in program.after for x in v.inputs if x in in_loop]
-    found += [v for v in (*program.stacked, *program.totals, *program.kept) if v in in_loop]
-    return dict.fromkeys(found)
+    kept = [x for v in program.after for x in v.inputs if x in in_loop]
+    kept += [v for v in (*program.stacked, *program.totals, *program.kept) if v in in_loop]
+    return dict.fromkeys(kept)
 
 
 __all__ = ["kept_of_every_step", "schedule"]

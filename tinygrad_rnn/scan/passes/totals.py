@@ -87,8 +87,8 @@ class _Totals:
     def written(self, v: Value) -> Value:
         if not v.varies:
             return self.build.plain(times_steps, (v,), {}, v.shape, v.dtype)
-        found = None if v in self.blocks else self.rewritten(v)
-        return self.plain(v) if found is None else found
+        rewritten = None if v in self.blocks else self.rewritten(v)
+        return self.plain(v) if rewritten is None else rewritten
 
     def plain(self, v: Value) -> Value:
         return self.build.plain(total, (v,), {}, v.shape, v.dtype)
@@ -158,10 +158,10 @@ class _Totals:
             and rank < 20
         ):
             # The products are added up without storing them.
-            made = self.build.plain(total_product, tuple(factors), {"kept": kept}, shape, v.dtype)
+            value = self.build.plain(total_product, tuple(factors), {"kept": kept}, shape, v.dtype)
         else:
-            made = self.build.plain(total_sum, (x,), {"kept": kept}, shape, v.dtype)
-        return self.build.reshape(made, v.shape)
+            value = self.build.plain(total_sum, (x,), {"kept": kept}, shape, v.dtype)
+        return self.build.reshape(value, v.shape)
 
 
 __all__ = ["totals"]
