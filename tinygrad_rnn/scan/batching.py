@@ -21,6 +21,7 @@ def each(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand]) -
     over_time = [i for i, x in enumerate(operands) if x.over_time]
 
     def call(*xs: Any) -> ndarray:
+        """Run the operation on each step."""
         out: ndarray | None = None
         arguments = list(xs)
         steps = len(xs[over_time[0]])

@@ -217,6 +217,7 @@ def _alike(constants: dict[str, Any], others: dict[str, Any]) -> bool:
 
 
 def _same_constant(x: Any, y: Any) -> bool:
+    """Whether two constant arguments compute the same."""
     if x is y:
         return True
     kind = type(x)

@@ -99,6 +99,7 @@ class Equations:
         return len(v.inputs) == 1 and v.inputs[0] in self._symbols and len(v.args) <= 2
 
     def _name(self, v: Value, name: str | None, mark: str = "") -> None:
+        """Give a value a symbol. Primes are added if the symbol is in use."""
         if name is None:
             self.count += 1
             name = f"v{self.count}" + ("_t" if v.varies else "")
@@ -120,6 +121,7 @@ class Equations:
         return rf"\left({text}\right)" if bond < within else text
 
     def _expression(self, v: Value) -> tuple[str, int]:
+        """A value as an expression of its operands, and how tightly it binds."""
         op, args = v.op, v.args
         assert op is not None
         read = self._read
@@ -227,6 +229,7 @@ def _stem(text: str) -> str:
 
 
 def _word(text: str) -> str:
+    """A word in LaTeX: a Greek letter, one italic letter, or upright text."""
     if len(text) == 1:
         greek = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", unicodedata.name(text, ""))
         if greek and greek[2] not in ("OMICRON", "FINAL SIGMA"):

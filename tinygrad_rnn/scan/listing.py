@@ -93,6 +93,7 @@ def _shape(v: Value, over_time: bool) -> str:
 
 
 def _formula(v: Value, operands: Sequence[str]) -> str:
+    """An operation as people write it."""
     op, keywords = v.op, v.keywords
     assert op is not None
     name = op.name.strip("_")

@@ -93,6 +93,7 @@ class Plan:
     def _backward_loop(
         self, given: tuple[bool, ...], wanted: tuple[bool, ...], exactly: bool | None
     ) -> BackwardLoop:
+        """A cached backward loop; ``exactly`` is None for the backward of a single step."""
         key = given, wanted, exactly
         known = self._backward.get(key)
         if known is not None:

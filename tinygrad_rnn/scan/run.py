@@ -72,6 +72,7 @@ def make_plan(
 
 
 def _run_plan(call: Call) -> tuple[Any, Any]:
+    """Run a scan by its plan, and record it as one node if a gradient can flow."""
     recording = current().recording
     bound = find_plan(call, recording)
     plan, structure = bound.plan, bound.structure
@@ -144,6 +145,7 @@ def _forward(
 def _record(
     bound: BoundPlan, call: Call, outputs: tuple[ndarray, ...], kept: list[ndarray]
 ) -> Node:
+    """Record a scan as one node."""
     values = [*call.carries, *call.inputs]
     parents = (*[x.node or x._label for x in values], *bound.parents)
     arrays = (*[x._array for x in values], *bound.constants)

@@ -203,6 +203,7 @@ class _Writer:
     # ── the whole function ───────────────────────────────────────────────────────────────
 
     def source(self) -> str:
+        """The Python code of the whole function."""
         program = self.program
         lines: list[_Line] = []
         for values, source, suffix in (
@@ -234,6 +235,7 @@ class _Writer:
         return text + "\n"
 
     def results(self) -> _Line:
+        """The line that returns the results."""
         program = self.program
         stacked = [
             self.block[v] if v.varies else f"of_every_step({self.block[v]}, T)"
@@ -250,6 +252,7 @@ class _Writer:
     # ── before and after the steps ───────────────────────────────────────────────────────
 
     def outside(self, values: Sequence[Value]) -> list[_Line]:
+        """The lines that compute values before or after the loop."""
         lines = []
         reusable = self.overwritten(values)
         for v in values:
@@ -260,6 +263,7 @@ class _Writer:
         return lines
 
     def call_outside(self, v: Value, out: Value | None) -> str:
+        """The code that computes a value before or after the loop, on blocks."""
         op = v.op
         assert op is not None
         arguments = [self.block[x] if type(x) is Value else self.number(x, v) for x in v.args]
@@ -345,6 +349,7 @@ class _Writer:
     # ── the step ─────────────────────────────────────────────────────────────────────────
 
     def write_step(self) -> None:
+        """Write the loop over the steps, and before it the lines that allocate its memory."""
         self.place_carries()
         memory, names = self.memory, self.names
         for i, (shape, dtype) in enumerate(memory.buffers):
@@ -399,6 +404,12 @@ class _Writer:
         return name
 
     def place_carries(self) -> None:
+        """Allocate the memory of the carries.
+
+        A carry that is read after the loop has T + 1 rows. Step t reads row t and writes row t + 1
+        (the other way round with ``reverse``). Any other carry has two buffers, which are swapped
+        after every step.
+        """
         memory = self.memory
         self.handing: list[str] = []
         self.last_carry: list[str] = []
@@ -531,6 +542,7 @@ class _Writer:
         return f"{self.function(f, op.name.strip('_'))}({', '.join(arguments)})"
 
     def view(self, v: Value, source: str) -> str:
+        """The code for a view of an array of the step."""
         op, keywords = v.op, v.keywords
         assert op is not None
         if op is _getitem:
@@ -545,6 +557,7 @@ class _Writer:
         return self.call(v, [source])
 
     def view_over_time(self, v: Value, block: str) -> str:
+        """The code for the same view of a whole block."""
         op = v.op
         assert op is not None
         if op is _getitem:

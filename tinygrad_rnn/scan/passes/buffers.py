@@ -124,6 +124,13 @@ def writes_into(v: Value) -> bool:
 
 
 class _Planner:
+    """Plans the memory of a step.
+
+    First it finds the values whose place is fixed: in blocks, carries and larger values. Then it
+    goes through the operations in order and gives each other value a buffer. A buffer is free again
+    after the last operation that reads its value, directly or through a view.
+    """
+
     def __init__(self, program: Program):
         self.program = program
         self.step = program.step
@@ -141,6 +148,7 @@ class _Planner:
         self.held: dict[Value, int] = {}  # the buffer that each value lies in
 
     def memory(self) -> Memory:
+        """Place every value of the step, in order."""
         for v in (*self.program.sequences, *self.program.before):
             self.layout[v] = None
         for v in self.program.carries:
@@ -228,6 +236,7 @@ class _Planner:
     # ── placing the values in order ──────────────────────────────────────────────────────
 
     def place(self, v: Value, i: int) -> None:
+        """Place one value, and free the buffers that are read here for the last time."""
         if may_be_view(v):
             self.place_view(v)
         elif v in self.parts:
@@ -268,6 +277,7 @@ class _Planner:
             self.places[v], self.layout[v] = Place("view"), result
 
     def place_part(self, v: Value) -> None:
+        """Place a value in the larger value that it is part of, which is placed first."""
         place = self.parts[v]
         whole = place.whole
         assert whole is not None

@@ -96,6 +96,7 @@ def _takes_sign(build: Builder, x: Any, dtype: np.dtype[Any]) -> bool:
 
 
 def _negated(build: Builder, x: Value) -> Value:
+    """-x, for an x that :func:`_takes_sign` accepts."""
     if x.level < LOOP:
         return build.elementwise(_negative, x)
     if x.op is _add:

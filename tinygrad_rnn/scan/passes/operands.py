@@ -28,6 +28,7 @@ def operands(program: Program) -> Program:
     kept = kept_of_every_step(program)
 
     def changed(build: Builder, v: Value, args: tuple[Any, ...]) -> Value | None:
+        """A value of the step on operands that are prepared before the loop."""
         if v not in step or v.op is None:
             return None
         if v.op is _matmul and is_matrix_product(v):
@@ -78,6 +79,7 @@ def is_matrix_product(v: Value) -> bool:
 
 
 def _product(build: Builder, v: Value, args: tuple[Any, ...]) -> Value | None:
+    """A matrix product with its matrix in pieces, or contiguous, before the loop."""
     x, y = args
     if y.level != CONSTANT:
         return None

@@ -130,6 +130,10 @@ def _group(
     banned: set[Value],
     columns: Mapping[Value, tuple[Value, int]],
 ) -> dict[Value, _Pack]:
+    """Group equal operations of equal depth into packs, from the first operations to the last.
+
+    Operands are compared by :func:`_kind`: different members of one pack count as equal.
+    """
     packs: dict[Value, _Pack] = {}
     for depth in sorted(set(depths.values())):
         alike: dict[Any, list[Value]] = {}
@@ -149,6 +153,7 @@ def _group(
 
 
 def _packable(v: Value) -> bool:
+    """Whether an operation can be a member of a pack: small, and a product or elementwise."""
     if v.op is None or not v.shape or math.prod(v.shape) > LARGEST or v.dtype.char not in "fd":
         return False
     if v.op is _matmul:
@@ -245,6 +250,7 @@ class _Rebuilt:
         return [x for member in members for x in member.inputs]
 
     def make(self, v: Value) -> None:
+        """Make the value v of the new program, or the pack that v is a member of."""
         each = self.packs.get(v)
         if each is not None:
             self.make_pack(each)
@@ -261,6 +267,7 @@ class _Rebuilt:
                 self.new[member].name = member.name
 
     def make_pack(self, each: _Pack) -> None:
+        """Make the value of a pack, and its members as parts of it."""
         leader, build = each.leader, self.build
         assert leader.op is not None
         count = len(each.members)

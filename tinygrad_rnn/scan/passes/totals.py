@@ -94,6 +94,7 @@ class _Totals:
         return self.build.plain(total, (v,), {}, v.shape, v.dtype)
 
     def rewritten(self, v: Value) -> Value | None:
+        """sum_t v_t by a rule for v's operation; None if there is none."""
         op = v.op
         assert op is not None
         if v.dtype.kind != "f":

@@ -21,6 +21,7 @@ class BatchWriter(Products):
     # ── the whole function ───────────────────────────────────────────────────────────────
 
     def write(self) -> None:
+        """Write the function of the batch, by its kind."""
         kind, lowering = self.batch.kind, self.lowering
         if kind == "product":
             (item,) = self.items
@@ -83,6 +84,7 @@ class BatchWriter(Products):
             self.last_carries()
 
     def run(self, items: Iterable[Item]) -> None:
+        """Write the items of the batch, and the copies of results that are views."""
         for item in items:
             self.comment(item)
             if isinstance(item, Nest):
@@ -129,11 +131,13 @@ class BatchWriter(Products):
         return f.pointer(memory.kind, self.base(memory), f.times(slot, memory.slot))
 
     def first_carries(self) -> None:
+        """Copy the first carries of the call into their slots."""
         for v, place in zip(self.program.carries, self.lowering.carried, strict=True):
             source = self.base(self.lowering.given[v].memory)
             self.move(self._end_slot(place, "first"), source, place.memory)
 
     def hand_on(self) -> None:
+        """Copy new carries that were not written to their slots already."""
         lowering = self.lowering
         for place, new in zip(lowering.carried, self.program.new_carries, strict=True):
             to = place._replace(when="new")
@@ -141,12 +145,14 @@ class BatchWriter(Products):
                 self.copy(self.read(new), to)
 
     def last_carries(self) -> None:
+        """Copy the last carries to the arrays that the call returns."""
         for place, end in zip(self.lowering.carried, self.lowering.ends, strict=True):
             self.move(self.base(end), self._end_slot(place, "last"), place.memory)
 
     # ── assemblies ───────────────────────────────────────────────────────────────────────
 
     def assemble(self, v: Value) -> None:
+        """Write the parts of a value that are not in their place already."""
         place, *others = self.lowering.homes[v]
         indices = part_indices(v)
         assert indices is not None

@@ -117,6 +117,7 @@ def _below(v: Lanes, kind: str, x: str, most: float) -> str:
 
 
 def exp(v: Lanes, kind: str, x: str) -> str:
+    """e^x; Inf above the range of the kind, and 0 below it."""
     highest = _exp_highest[kind]
     inside = _below(v, kind, _above(v, kind, x, _exp_lowest[kind]), highest)
     n, p, _ = _reduced(v, kind, inside)
@@ -249,6 +250,7 @@ def log1p(v: Lanes, kind: str, x: str) -> str:
 
 
 def power(v: Lanes, kind: str, x: str, y: str) -> str:
+    """x^y. For the exponents that occur most, without a call of libm."""
     if not is_float(kind):
         raise Unsupported("power of integers")
     if y == v.all(1, kind):

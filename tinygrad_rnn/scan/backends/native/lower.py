@@ -184,6 +184,7 @@ class Lowering:
     # ── batches ──────────────────────────────────────────────────────────────────────────
 
     def _assign_batches(self) -> None:
+        """Put every value of the program into a batch, section by section."""
         program = self.program
         for v in program.before:
             if v.varies or v.op is numbers or is_view(v):
@@ -307,6 +308,7 @@ class Lowering:
     # ── memory ───────────────────────────────────────────────────────────────────────────
 
     def _place_given(self) -> None:
+        """Give the constants, the fixed arrays, the sequences and the carries their memory."""
         program = self.program
         for v in program.constants:
             self._give(v, plain(self._argument(v, "one", len(self.given), True), v.shape))

@@ -237,6 +237,7 @@ class Products(Places):
         scratch: str,
         cut: bool = False,
     ) -> None:
+        """Write the call of a large product; ``cut`` if threads share its rows."""
         f, kind = self.f, large.kind
         rows, inner, columns = sizes
         if cut:  # each part computes whole kernels of rows

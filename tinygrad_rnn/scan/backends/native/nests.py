@@ -181,6 +181,7 @@ class NestWriter:
     def _loop(
         self, depth: int, start: int, stop: int, step: int, sums: list[str] | None
     ) -> list[str] | None:
+        """Write one loop. The reductions so far are its carried values; returns the last ones."""
         number = self.order[depth]
         axis, before = self.axes[number], list(self.pointers)
         carried = [
@@ -218,6 +219,7 @@ class NestWriter:
     # ── the body ─────────────────────────────────────────────────────────────────────────
 
     def _body(self, sums: list[str] | None) -> list[str] | None:
+        """Write the operations of the nest at one point; returns the reductions so far."""
         n = len(self.loads)
         for v in self.nest.members:
             stores = self.stores[v]
@@ -369,6 +371,7 @@ class NestWriter:
         return _combine(self.v, v, kind, so_far, x)
 
     def _store_reductions(self, found: list[str]) -> None:
+        """Store the results of the reductions; lanes along a reduced axis are combined first."""
         across = self.vector is not None and self.axes[self.vector].reduced and self.width > 1
         n = len(self.loads)
         for v in self.nest.members:

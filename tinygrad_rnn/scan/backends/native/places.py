@@ -81,6 +81,7 @@ class Places:
         return found
 
     def _base(self, memory: Memory) -> str:
+        """Write the code that computes the first address of a piece of memory."""
         f, lowering = self.f, self.lowering
         if memory.argument is not None:
             return self._object(lowering.position(memory))
@@ -129,6 +130,7 @@ class Places:
         return shape if self.window is None else (self.window[0], *shape[1:])
 
     def _address(self, place: Place, row: int) -> str:
+        """Write the code that computes the address of a place: slot, offset and first row."""
         memory, f = place.memory, self.f
         base = self.base(memory)
         first = 0 if self.window is None else f.times(self.window[1], row)

@@ -101,6 +101,10 @@ def declare(module: Module, kernel: Kernel) -> None:
 
 
 def write_kernel(module: Module, kernel: Kernel) -> None:
+    """Write a kernel: load the first sums, loop over the inner axis, store the sums.
+
+    Whole panels use plain loads and stores; the last panel of a matrix may need masks.
+    """
     kind, rows, vectors = kernel.kind, kernel.rows, kernel.vectors
     f = module.function(kernel.name, PARAMETERS)
     v = Lanes(f, kernel.lanes)
@@ -262,6 +266,7 @@ def _pack_row(
     masks: list[str | None],
     offsets: str,
 ) -> None:
+    """Write the code that packs one row of a panel: from a row, or from a strided column."""
     by_row, by_column, done = (f.fresh(x) for x in ("row", "column", "done"))
     f.write(f"br i1 {in_rows}, label %{by_row}, label %{by_column}")
     f.place(by_row)

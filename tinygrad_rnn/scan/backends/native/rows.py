@@ -54,6 +54,7 @@ class Rows:
         return True
 
     def _is_own(self, v: Value) -> bool:
+        """Whether row n of v depends only on row n of its operands; False if it is not known."""
         if v.shape[:1] != (self.rows,):
             return False
         if is_view(v):

@@ -132,6 +132,7 @@ class Function:
         return total
 
     def times(self, x: str | int, y: str | int) -> str | int:
+        """A product of i64. Terms are names, or Python numbers, which are multiplied now."""
         if isinstance(x, int) and isinstance(y, int):
             return x * y
         if 0 in (x, y):
@@ -383,6 +384,7 @@ class Lanes:
         return self._from_memory(made, kind)
 
     def store(self, kind: str, x: str, address: str, stride: int, mask: str | None) -> None:
+        """Store W elements from an address on, ``stride`` elements apart."""
         memory = in_memory(kind)
         if memory != kind:
             x = self.convert("zext", x, kind, memory)
