@@ -92,6 +92,7 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
     key = _call_key(call, dependencies, recording)
     likely, order = cache.likely(key)
     plan = likely
+    # 1. A step of this library with a plan: nothing runs.
     if plan is not None and dependencies is not None and order is not None:
         values = [dependencies.values[i] for i in order]
         parents = [x.node or x._label for x in values]
@@ -99,6 +100,7 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
     since = next_number()
     if plan is not None and not plan.can_be_checked:
         plan = None
+    # 2. The likely plan: run the step and compare.
     trace: Trace | TraceChecker
     if plan is not None:
         checked = _check_cell(call, recording, plan)
@@ -111,6 +113,7 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
                 repeated = _check_cell(call, recording, plan)
                 _require_same(trace, repeated or trace, repeated is not None)
                 plan.outside_reads.remember(trace)
+    # 3. and 4. Trace the step, and look for a plan with that trace, or build one.
     if plan is None:
         step, _ = _trace_cell(call, recording)
         trace = step.trace

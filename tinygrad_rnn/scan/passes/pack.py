@@ -72,7 +72,7 @@ def pack(program: Program) -> Program:
     packs = _find_packs(program)
     if not packs:
         return program
-    return _Rebuilt(program, packs).program
+    return _Rebuilder(program, packs).program
 
 
 # ── finding packs ────────────────────────────────────────────────────────────────────────
@@ -132,7 +132,7 @@ def _group(
 ) -> dict[Value, _Pack]:
     """Group equal operations of equal depth into packs, from the first operations to the last.
 
-    Operands are compared by :func:`_kind`: different members of one pack count as equal.
+    Operands are compared by :func:`_operand_key`: different members of one pack count as equal.
     """
     packs: dict[Value, _Pack] = {}
     for depth in sorted(set(depths.values())):
@@ -140,7 +140,7 @@ def _group(
         for v in step:
             if depths[v] == depth and v not in banned and _packable(v):
                 whole = columns[v][0] if v in columns else None
-                kinds = [_kind(x, v, packs, depths) for x in v.args]
+                kinds = [_operand_key(x, v, packs, depths) for x in v.args]
                 key = (v.op, frozen(v.keywords), v.shape, v.dtype, whole, *kinds)
                 alike.setdefault(key, []).append(v)
         for members in alike.values():
@@ -172,7 +172,9 @@ def _packable(v: Value) -> bool:
     return all(x.dtype == v.dtype and len(x.shape) <= len(v.shape) for x in v.inputs)
 
 
-def _kind(x: Any, v: Value, packs: Mapping[Value, _Pack], depths: Mapping[Value, int]) -> Any:
+def _operand_key(
+    x: Any, v: Value, packs: Mapping[Value, _Pack], depths: Mapping[Value, int]
+) -> Any:
     """The key of an operand x of v: operands with equal keys can be one operand of a pack."""
     if type(x) is not Value:
         return frozen(x)
@@ -187,19 +189,20 @@ def _kind(x: Any, v: Value, packs: Mapping[Value, _Pack], depths: Mapping[Value,
 
 def _sort_members(found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]) -> None:
     """Sort the members of each pack into the order in which later packs read them."""
+    # Backwards: the order of the readers must be known before that of their operands.
     packs = _distinct(found)
-    number = {each: i for i, each in enumerate(packs)}
+    number = {a_pack: i for i, a_pack in enumerate(packs)}
     rank: dict[Value, tuple[Any, ...]] = {}
-    for each in reversed(packs):
-        if each.leader in columns:
-            each.members.sort(key=lambda v: columns[v][1])
+    for a_pack in reversed(packs):
+        if a_pack.leader in columns:
+            a_pack.members.sort(key=lambda v: columns[v][1])
         else:
             last = (len(packs),)
-            each.members.sort(key=lambda v: rank.get(v, last))
-        for position, v in enumerate(each.members):
+            a_pack.members.sort(key=lambda v: rank.get(v, last))
+        for position, v in enumerate(a_pack.members):
             for x in v.inputs:
-                if x in found and found[x] is not each:
-                    rank[x] = min(rank.get(x, (len(packs),)), (number[each], position))
+                if x in found and found[x] is not a_pack:
+                    rank[x] = min(rank.get(x, (len(packs),)), (number[a_pack], position))
 
 
 def _fits(
@@ -224,7 +227,7 @@ def _fits(
 # ── the program with packs ───────────────────────────────────────────────────────────────
 
 
-class _Rebuilt:
+class _Rebuilder:
     """Rebuilds a program so that each pack is one value."""
 
     def __init__(self, program: Program, packs: Mapping[Value, _Pack]):
@@ -232,6 +235,7 @@ class _Rebuilt:
         self.build = Builder(start=max((v.number for v in program.made), default=0))
         self.new: dict[Value, Value] = {v: v for v in program.given}
         self.whole: dict[_Pack, Value] = {}
+        # Depth first, without recursion. A pack needs the operands of all its members.
         waiting = list(reversed(program.results))
         while waiting:
             v = waiting[-1]
@@ -251,9 +255,9 @@ class _Rebuilt:
 
     def make(self, v: Value) -> None:
         """Make the value v of the new program, or the pack that v is a member of."""
-        each = self.packs.get(v)
-        if each is not None:
-            self.make_pack(each)
+        a_pack = self.packs.get(v)
+        if a_pack is not None:
+            self.make_pack(a_pack)
         elif v.op is None:
             self.new[v] = v
         elif v.op is join:
@@ -262,38 +266,38 @@ class _Rebuilt:
             assert v.op is not None
             args = tuple(self.new[x] if type(x) is Value else x for x in v.args)
             self.new[v] = self.build.plain(v.op, args, v.keywords, v.shape, v.dtype)
-        for member in [v] if each is None else each.members:
+        for member in [v] if a_pack is None else a_pack.members:
             if member.name is not None and self.new[member].name is None:
                 self.new[member].name = member.name
 
-    def make_pack(self, each: _Pack) -> None:
+    def make_pack(self, a_pack: _Pack) -> None:
         """Make the value of a pack, and its members as parts of it."""
-        leader, build = each.leader, self.build
+        leader, build = a_pack.leader, self.build
         assert leader.op is not None
-        count = len(each.members)
+        count = len(a_pack.members)
         shape = (count, *leader.shape)
-        if each.is_product:
-            rows, matrices = self.new[leader.args[0]], [self.new[y] for y in each.operands(1)]
+        if a_pack.is_product:
+            rows, matrices = self.new[leader.args[0]], [self.new[y] for y in a_pack.operands(1)]
             if math.prod(leader.shape[:-1]) == 1:  # one row times all matrices side by side
                 at_once = build.matmul(rows, build.concatenate(matrices))
                 whole = build.reshape(at_once, shape)
             else:
                 products = [build.matmul(rows, y) for y in matrices]
                 whole = build.stack(products)
-                self.new.update(zip(each.members, products, strict=True))
+                self.new.update(zip(a_pack.members, products, strict=True))
         else:
-            args = tuple(self.operand(each, j) for j in range(len(leader.args)))
+            args = tuple(self.operand(a_pack, j) for j in range(len(leader.args)))
             whole = build.plain(leader.op, args, leader.keywords, shape, leader.dtype)
-        self.whole[each] = whole
-        for i, v in enumerate(each.members):
+        self.whole[a_pack] = whole
+        for i, v in enumerate(a_pack.members):
             if v not in self.new:
                 self.new[v] = build.getitem(whole, i)
 
-    def operand(self, each: _Pack, j: int) -> Any:
+    def operand(self, a_pack: _Pack, j: int) -> Any:
         """Operand j of all members, as one value."""
-        operands = each.operands(j)
+        operands = a_pack.operands(j)
         x = operands[0]
-        if each.shares(j):
+        if a_pack.shares(j):
             return self.new[x] if type(x) is Value else x
         if x in self.packs:
             source = self.packs[x]
@@ -302,7 +306,7 @@ class _Rebuilt:
                 return self.whole[source]
             return self.build.getitem(self.whole[source], slice(first, first + len(operands)))
         stacked = self.build.stack([self.new[y] for y in operands])
-        missing = len(each.leader.shape) - len(x.shape)
+        missing = len(a_pack.leader.shape) - len(x.shape)
         return self.build.reshape(stacked, (len(operands), *(1,) * missing, *x.shape))
 
     def joined(self, v: Value) -> Value:
@@ -311,16 +315,16 @@ class _Rebuilt:
         indices: list[Any] = []
         seen: set[_Pack] = set()
         for part, index in zip(v.args, v.keywords["indices"], strict=True):
-            each = self.packs.get(part)
-            if each is None or each.is_product or not self.fills(v, each):
+            a_pack = self.packs.get(part)
+            if a_pack is None or a_pack.is_product or not self.fills(v, a_pack):
                 parts.append(self.new[part])
                 indices.append(index)
-            elif each not in seen:
-                seen.add(each)
-                width = part.shape[-1] * len(each.members)
-                start = parts_of(self.index_of(v, each.leader))[-1].indices(v.shape[-1])[0]
+            elif a_pack not in seen:
+                seen.add(a_pack)
+                width = part.shape[-1] * len(a_pack.members)
+                start = parts_of(self.index_of(v, a_pack.leader))[-1].indices(v.shape[-1])[0]
                 row = (*v.shape[:-1], width)
-                parts.append(self.build.reshape(self.whole[each], row))
+                parts.append(self.build.reshape(self.whole[a_pack], row))
                 indices.append((Ellipsis, slice(start, start + width)))
         keywords = {"indices": tuple(indices), "shape": v.shape}
         return self.build.plain(join, tuple(parts), keywords, v.shape, v.dtype)
@@ -328,17 +332,17 @@ class _Rebuilt:
     def index_of(self, v: Value, part: Value) -> Any:
         return v.keywords["indices"][v.args.index(part)]
 
-    def fills(self, v: Value, each: _Pack) -> bool:
+    def fills(self, v: Value, a_pack: _Pack) -> bool:
         """Whether the members of a pack are consecutive columns of the row v."""
-        if math.prod(v.shape) != v.shape[-1] or any(v.args.count(x) != 1 for x in each.members):
+        if math.prod(v.shape) != v.shape[-1] or any(v.args.count(x) != 1 for x in a_pack.members):
             return False
         starts = []
-        for x in each.members:
+        for x in a_pack.members:
             last = parts_of(self.index_of(v, x))[-1]
             if type(last) is not slice or last.indices(v.shape[-1])[2] != 1:
                 return False
             starts.append(last.indices(v.shape[-1])[0])
-        width = each.leader.shape[-1]
+        width = a_pack.leader.shape[-1]
         return all(start == starts[0] + i * width for i, start in enumerate(starts))
 
 
