@@ -12,7 +12,7 @@ from onnx.reference import ReferenceEvaluator
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.onnx.exporting import _as_tuples
-from tinygrad_rnn.scan.call import flatten
+from tinygrad_rnn.scan.arguments import flatten
 
 RUNTIME = importlib.util.find_spec("onnxruntime") is not None
 

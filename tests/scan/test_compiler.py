@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.scan import blas, find
+from tinygrad_rnn.scan import blas, lookup_plan
 from tinygrad_rnn.scan.backends import numpy as numpy_backend
 from tinygrad_rnn.scan.cache import Cache
 from tinygrad_rnn.scan.passes import operands, pack
@@ -40,7 +40,7 @@ def sizes(late: int, packed: int, copied: int, small: int) -> Iterator[None]:
         (pack, "LARGEST"): packed,
         (pack, "LARGEST_COPIED"): copied,
         (operands, "SMALL"): small,
-        (find, "cache"): Cache(),
+        (lookup_plan, "cache"): Cache(),
     }
     before = {(module, name): getattr(module, name) for module, name in chosen}
     try:
@@ -145,7 +145,7 @@ def test_gates_are_one_call() -> None:
     zeros = tg.Tensor(np.zeros((1, 3)))
     with sizes(*decisions["as for small values"]):
         tg.scan(step, (zeros, zeros), np.ones((4, 1, 2)))
-        (plan,) = find.cache.plans.values()
+        (plan,) = lookup_plan.cache.plans.values()
     lines = [str(line) for line in plan.listings["forward"] if line.section == "step"]
     assert sum("@" in line for line in lines) == 1
     assert sum("tanh" in line or "exp" in line for line in lines) <= 3
@@ -160,7 +160,7 @@ def poisoned(shape: Any, dtype: Any) -> np.ndarray:
 
 def test_nothing_is_read_that_nobody_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numpy_backend, "empty", poisoned)
-    monkeypatch.setattr(find, "cache", Cache())
+    monkeypatch.setattr(lookup_plan, "cache", Cache())
     verdicts = [check(draw(np.random.default_rng([7, number]))) for number in range(150)]
     assert sum(verdict.kind == "same" for verdict in verdicts) > 100
     assert [str(verdict) for verdict in verdicts if verdict.failed] == []

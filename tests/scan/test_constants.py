@@ -13,7 +13,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
-from tinygrad_rnn.scan import backends, find
+from tinygrad_rnn.scan import backends, lookup_plan
 from tinygrad_rnn.scan.cache import Cache
 
 from .test_scan import assert_same
@@ -25,14 +25,14 @@ rng = np.random.default_rng(5)
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     if request.param == "native":
         pytest.importorskip("llvmlite")
-    monkeypatch.setattr(find, "cache", Cache())
+    monkeypatch.setattr(lookup_plan, "cache", Cache())
     with tg.backend(request.param):
         yield request.param
 
 
 def remembered() -> list[int]:
     """How many sets of constants each native program knows."""
-    plans = list(find.cache.plans.values())
+    plans = list(lookup_plan.cache.plans.values())
     loops = [plan.forward for plan in plans]
     loops += [x.loop for plan in plans for x in plan._backward.values()]
     return [len(loop._remembered._prepared) for loop in loops if loop.backend == "native"]
@@ -225,7 +225,7 @@ def test_training_sees_every_step(optimizer: Any) -> None:
             found.append(value.item())
             return value
 
-        with tg.backend(backends.wanted() if scanned else "numpy"):
+        with tg.backend(backends.wanted_backend() if scanned else "numpy"):
             for i in range(4):
                 if optimizer is tg.optim.LBFGS:
                     steps.step(closure)
@@ -278,7 +278,7 @@ def test_what_is_remembered_goes_with_the_parameters(backend: str, outside: bool
     check()
     if backend == "native" and not outside:
         assert max(remembered()) == 1
-        plan = next(iter(find.cache.plans.values()))
+        plan = next(iter(lookup_plan.cache.plans.values()))
         memory = weakref.ref(plan.forward._remembered._prepared[0]._memory)
     del W, V, check
     gc.collect()

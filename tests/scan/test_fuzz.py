@@ -18,7 +18,7 @@ from hypothesis import settings
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.graph import ancestors, table
-from tinygrad_rnn.scan.backends import chosen
+from tinygrad_rnn.scan.backends import chosen_backend
 
 from .fuzz import run
 from .fuzz.cell import Cell, Given, Line
@@ -36,7 +36,7 @@ CELLS = {50: 900, 2000: 45_000}
 @pytest.mark.parametrize("seed", SEEDS)
 def test_some_scans_compute_what_the_loop_computes(seed: int) -> None:
     hunt = Hunt(1000 + seed)
-    hunt.run(30 if chosen() == "native" else 100, most=3)
+    hunt.run(30 if chosen_backend() == "native" else 100, most=3)
     assert not hunt.found, f"\n{hunt}"
 
 
@@ -45,7 +45,7 @@ def test_some_scans_compute_what_the_loop_computes(seed: int) -> None:
 def test_scan_computes_what_the_loop_computes(seed: int) -> None:
     hunt = Hunt(seed)
     cells = CELLS.get(settings.default.max_examples, 500)
-    if chosen() == "native":  # compiles some programs for each cell
+    if chosen_backend() == "native":  # compiles some programs for each cell
         cells //= 6
     hunt.run(cells, most=3)
     assert not hunt.found, f"\n{hunt}"

@@ -12,7 +12,7 @@ pytest.importorskip("llvmlite")
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
-from tinygrad_rnn.scan import find
+from tinygrad_rnn.scan import lookup_plan
 from tinygrad_rnn.scan.backends import native
 from tinygrad_rnn.scan.cache import Cache
 
@@ -23,7 +23,7 @@ N, V, D = 3, 7, 5
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(find, "cache", Cache())
+    monkeypatch.setattr(lookup_plan, "cache", Cache())
     with tg.backend("native"):
         yield
 
@@ -91,7 +91,7 @@ def assert_same(step: Any, i: Any, used: list[Any], atol: float = 1e-10) -> None
         assert (x.dtype, x.shape) == (expected.dtype, expected.shape)
         scale = max(1.0, np.abs(expected).max())
         np.testing.assert_allclose(x, expected, rtol=0, atol=atol * scale)
-    assert {plan.backend for plan in find.cache.plans.values()} == {"native"}
+    assert {plan.backend for plan in lookup_plan.cache.plans.values()} == {"native"}
 
 
 def start() -> Any:
@@ -135,7 +135,7 @@ def test_bits_do_not_depend_on_the_threads(name: str, monkeypatch: pytest.Monkey
         tg.set_num_threads(before)
     assert found[0] == found[1] == found[2]
     if name != "fixed, no order":  # the others find their rows by their numbers
-        (plan,) = find.cache.plans.values()
+        (plan,) = lookup_plan.cache.plans.values()
         assert sorted(plan.forward._shared) == [2, 3]
         assert {tuple(x.loop._shared) for x in plan._backward.values()} >= {(2, 3)}
 
@@ -156,7 +156,7 @@ def test_columns_that_count_are_no_rows(monkeypatch: pytest.MonkeyPatch) -> None
         assert_same(step, ids, [])
     finally:
         tg.set_num_threads(before)
-    assert not any(plan.forward._shared for plan in find.cache.plans.values())
+    assert not any(plan.forward._shared for plan in lookup_plan.cache.plans.values())
 
 
 def test_wrong_ids_are_numpys_errors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def test_wrong_ids_are_numpys_errors(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(IndexError, match=message):
             tg.scan(step, start(), bad)
         np.testing.assert_array_equal(tg.scan(step, start(), ids)[1].numpy(), right)
-    assert {plan.backend for plan in find.cache.plans.values()} == {"native"}
+    assert {plan.backend for plan in lookup_plan.cache.plans.values()} == {"native"}
 
 
 def test_losses_in_a_step() -> None:

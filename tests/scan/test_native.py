@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.scan import backends, find
+from tinygrad_rnn.scan import backends, lookup_plan
 from tinygrad_rnn.scan.cache import Cache
 
 from .fuzz.check import check
@@ -40,7 +40,7 @@ from tinygrad_rnn.scan.plan import Plan
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(find, "cache", Cache())
+    monkeypatch.setattr(lookup_plan, "cache", Cache())
     with tg.backend("native"):
         yield
 
@@ -252,7 +252,7 @@ def test_many_scalar_states(shape: tuple[int, ...]) -> None:
     carry = tuple(tg.Tensor(np.zeros(shape), requires_grad=True) for _ in a)
     xs = tg.Tensor(rng.normal(size=(9, *shape)), requires_grad=True)
     assert_same(cell, carry, xs, a, 1e-10)
-    (plan, *_) = find.cache.plans.values()
+    (plan, *_) = lookup_plan.cache.plans.values()
     assert plan.source.count("define internal") == 1  # tanh, written once
 
 
@@ -308,7 +308,7 @@ def test_most_cells_are_native() -> None:
     with tg.backend("auto"):
         for number in range(60):
             check(draw(np.random.default_rng([11, number])))
-        found = [plan.backend for plan in find.cache.plans.values()]
+        found = [plan.backend for plan in lookup_plan.cache.plans.values()]
     assert found.count("native") > 0.8 * len(found)
 
 
@@ -361,7 +361,7 @@ def test_bits_do_not_depend_on_the_threads(
     finally:
         tg.set_num_threads(before)
     assert found[0] == found[1] == found[2]
-    (plan,) = find.cache.plans.values()
+    (plan,) = lookup_plan.cache.plans.values()
     shared = [sorted(plan.forward._shared)]
     shared += [sorted(x.loop._shared) for x in plan._backward.values()]
     assert shared.count([2, 3]) == (0 if cell is normalised else 2)  # it mixes the sequences
@@ -385,7 +385,7 @@ def test_one_vector_is_not_a_batch() -> None:
     h0 = tg.Tensor(np.ones(9), requires_grad=True)
     xs = tg.Tensor(np.random.default_rng(1).normal(size=(5, 9)), requires_grad=True)
     assert_same(lambda h, x: ((h := tg.tanh(h @ W + x)), h), h0, xs, [W], 1e-12)
-    (plan, *_) = find.cache.plans.values()
+    (plan, *_) = lookup_plan.cache.plans.values()
     assert not plan.forward._shared
 
 
@@ -398,7 +398,8 @@ def test_cells_that_threads_share(monkeypatch: pytest.MonkeyPatch) -> None:
         verdicts = [check(draw(np.random.default_rng([82, n]))) for n in range(60)]
     assert [str(verdict) for verdict in verdicts if verdict.failed] == []
     assert any(
-        plan.backend == "native" and plan.forward._shared for plan in find.cache.plans.values()
+        plan.backend == "native" and plan.forward._shared
+        for plan in lookup_plan.cache.plans.values()
     )
 
 
@@ -581,7 +582,7 @@ def resident() -> int:
 def make_and_drop(plans: int) -> None:
     W = tg.Tensor(np.eye(3), requires_grad=True)
     for i in range(plans):
-        find.cache = Cache()
+        lookup_plan.cache = Cache()
         ys = tg.scan(
             lambda h, x, i=i: (tg.tanh(h @ W * float(i) + x), h),
             np.zeros((2, 3)),
@@ -623,7 +624,7 @@ def test_a_plan_goes_when_nobody_holds_it() -> None:
 
 
 def test_backends_are_compiled_by_name() -> None:
-    assert backends.wanted() == "native"
+    assert backends.wanted_backend() == "native"
 
 
 # ── the README ───────────────────────────────────────────────────────────────────────────

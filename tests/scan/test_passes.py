@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.graph import table
-from tinygrad_rnn.scan import find
+from tinygrad_rnn.scan import lookup_plan
 from tinygrad_rnn.scan.backends import numpy as numpy_backend
 from tinygrad_rnn.scan.derive import Backward
 from tinygrad_rnn.scan.ir import (
@@ -41,17 +41,17 @@ def programs_of(run: Any) -> Iterator[Program]:
     """The forward and the backward program of every scan that a function calls."""
     found: list[Any] = []
 
-    class Noted(find.Plan):
+    class Noted(lookup_plan.Plan):
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
             found.append(self)
 
-    before, find.Plan = find.Plan, Noted  # type: ignore[misc]
-    cache, find.cache = find.cache, type(find.cache)()
+    before, lookup_plan.Plan = lookup_plan.Plan, Noted  # type: ignore[misc]
+    cache, lookup_plan.cache = lookup_plan.cache, type(lookup_plan.cache)()
     try:
         run()
     finally:
-        find.Plan, find.cache = before, cache  # type: ignore[misc]
+        lookup_plan.Plan, lookup_plan.cache = before, cache  # type: ignore[misc]
     for plan in found:
         yield plan._forward.program(plan._kept)
         if plan.live.any:
@@ -221,14 +221,17 @@ def test_the_verifier_notices() -> None:
     wrong_shape = Value(99, table["tanh"], (add,), {}, (3,), f8, LOOP)
     wrong_level = Value(98, table["tanh"], (add,), {}, (2,), f8, SEQUENCE)
     for broken, message in (
-        (replace(good, step=good.step[::-1]), "not made yet"),
-        (replace(good, step=(add, add, new)), "made twice"),
-        (replace(good, before=good.step, step=()), "not made yet"),
-        (replace(good, stacked=(strange,)), "nothing makes it"),
-        (replace(good, step=(add, wrong_shape, new)), "in fact float64"),
+        (replace(good, step=good.step[::-1]), "not computed yet"),
+        (replace(good, step=(add, add, new)), "computed twice"),
+        (replace(good, before=good.step, step=()), "not computed yet"),
+        (replace(good, stacked=(strange,)), "nothing computes it"),
+        (replace(good, step=(add, wrong_shape, new)), "computes float64"),
         (replace(good, step=(add, wrong_level, new)), "should have level"),
-        (replace(good, new_carries=(good.sequences[0],), stacked=()), "nobody reads it"),
-        (replace(good, new_carries=(wrong_shape,), stacked=(new,)), "handed on as|nothing makes"),
+        (replace(good, new_carries=(good.sequences[0],), stacked=()), "nothing reads it"),
+        (
+            replace(good, new_carries=(wrong_shape,), stacked=(new,)),
+            "another shape or dtype|nothing computes",
+        ),
     ):
         with pytest.raises(InvalidProgram, match=message):
             verify(broken)

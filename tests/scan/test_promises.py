@@ -14,7 +14,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.scan import find
+from tinygrad_rnn.scan import lookup_plan
 
 rng = np.random.default_rng(0)
 N, D, H = 3, 2, 4
@@ -526,13 +526,13 @@ def test_threads_share_plans() -> None:
 def test_plans_are_found_again_and_bounded_in_number() -> None:
     xs = sequence()
     tg.scan(elman, h0, xs)
-    before = len(find.cache.plans)
+    before = len(lookup_plan.cache.plans)
     tg.scan(elman, h0, sequence(17))  # of another length: the same plan
     tg.scan(lambda h, x: elman(h, x), h0, xs)  # another function that does the same
-    assert len(find.cache.plans) == before
+    assert len(lookup_plan.cache.plans) == before
     for i in range(200):
         tg.scan(lambda h, x, i=i: (h * float(i), h), h0, xs)
-    assert len(find.cache.plans) == 128
+    assert len(lookup_plan.cache.plans) == 128
 
 
 def test_reference_counting_frees_it_all() -> None:
@@ -646,7 +646,7 @@ def test_a_plan_prints_what_it_does_when() -> None:
         return h, h * 3.25
 
     tg.scan(cell, h0, sequence())[1].sum().backward()
-    plan = list(find.cache.plans.values())[-1]
+    plan = list(lookup_plan.cache.plans.values())[-1]
     text = str(plan)
     for heading in ("before the steps", "at every step", "after the steps"):
         assert f"forward, {heading}:" in text

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("llvmlite")
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.scan import find
+from tinygrad_rnn.scan import lookup_plan
 from tinygrad_rnn.scan.backends import native
 from tinygrad_rnn.scan.backends.native import engine, products
 from tinygrad_rnn.scan.cache import Cache
@@ -37,7 +37,7 @@ TARGETS = {
 def simulated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(engine, "simulated", TARGETS[request.param])
     monkeypatch.setattr(products, "_compiled", {})
-    monkeypatch.setattr(find, "cache", Cache())
+    monkeypatch.setattr(lookup_plan, "cache", Cache())
     with tg.backend("native"):
         yield
 
@@ -73,7 +73,7 @@ def test_odd_shapes_stay_within_their_memory(
         used = [v for k, v in w.items() if not (cell is normalised and k == "b")]
         step = lambda c, x, w=w: cell(w, c, x)  # noqa: E731
         assert_same(step, carry, xs, used, 1e-10 if dtype == "f8" else 1e-4, reverse=True)
-    plans = list(find.cache.plans.values())
+    plans = list(lookup_plan.cache.plans.values())
     assert {plan.backend for plan in plans} == {"native"}
     assert not any("<16 x float>" in plan.source for plan in plans)
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from .. import graph, ops
 from ..graph import Array, attach
-from ..scan.backends import chosen
-from ..scan.call import Closed
+from ..scan.arguments import Dependencies
+from ..scan.backends import chosen_backend
 from ..scan.one_node import one_node
 from ..tensor import Tensor
 from . import init
@@ -199,7 +199,7 @@ class _Cell(Module):
             by_hand: a faster function of the same arguments for the NumPy back end; None for
                 ``equations``.
         """
-        if chosen() == "numpy":
+        if chosen_backend() == "numpy":
             return (by_hand or equations)(*inputs, *weights, *others)
 
         def step(*inputs: Tensor) -> Any:
@@ -207,7 +207,7 @@ class _Cell(Module):
 
         absent = tuple([w is None for w in weights])
         values = tuple([w for w in weights if w is not None])
-        step.closed = Closed((equations, absent, others), values)  # type: ignore[attr-defined]
+        step.scan_dependencies = Dependencies((equations, absent, others), values)  # type: ignore[attr-defined]
         return one_node(step, inputs)
 
     def _input(self, value: Any) -> Tensor:

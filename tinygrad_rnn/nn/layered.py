@@ -16,7 +16,7 @@ from numpy import ndarray
 from .. import graph, ops
 from ..graph import Value, attach
 from ..scan import scan
-from ..scan.call import Closed, flatten
+from ..scan.arguments import Dependencies, flatten
 from ..tensor import Tensor
 from . import init
 from .cells import require_proj_size, weight_shapes
@@ -61,7 +61,7 @@ def with_closure(step: Step, weights: dict[str, Any], *others: Any) -> Step:
     values: list[Any] = []
     structure = flatten(tuple(weights.values()), values)
     name = step.__code__, tuple(weights), structure, others
-    step.closed = Closed(name, tuple(values))  # type: ignore[attr-defined]
+    step.scan_dependencies = Dependencies(name, tuple(values))  # type: ignore[attr-defined]
     return step
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import ops
 from ..graph import current
-from ..scan.backends import chosen
+from ..scan.backends import chosen_backend
 from ..tensor import Tensor
 from . import init
 from .cells import gru_step, nonlinearities, rnn_step, split_candidate, state_pair
@@ -225,7 +225,7 @@ class LSTM(Layered):
         self, weights: dict[str, Any], carry: Carry, xs: Tensor, *, unroll: bool, **options: Any
     ) -> tuple[Carry, Tensor]:
         # On NumPy, the hand-written loop is faster than scan (see lstm_sequence).
-        by_hand = not unroll and current().tracing is None and chosen() == "numpy"
+        by_hand = not unroll and current().tracing is None and chosen_backend() == "numpy"
         by_hand = by_hand and "resets" not in options
         result = lstm_sequence(xs, carry, weights, **options) if by_hand else None
         if result is None:

@@ -17,7 +17,7 @@ from .. import __version__, graph
 from ..files import replacing
 from ..graph import Value, numeric
 from ..nn.module import Module
-from ..scan.call import flatten, unflatten
+from ..scan.arguments import flatten, unflatten
 from . import operations  # noqa: F401 - sets the ONNX form of operations
 from .build import IR_VERSION, OPSET, Builder
 from .record import Recorder

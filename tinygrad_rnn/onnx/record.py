@@ -18,7 +18,7 @@ from numpy import ndarray
 from .. import graph, ops
 from ..graph import Primitive, Value, attach, current, explained, numeric, python_scalars
 from ..nn.layered import Recurrence
-from ..scan.call import looked_at, unflatten
+from ..scan.arguments import check_arguments, unflatten
 from ..scan.trace import Literal, Symbol, output_on, stand_in
 from ..scan.unroll import one_step
 from .recurrent import LOOP, RECURRENT
@@ -239,7 +239,7 @@ class Recorder:
         return tuple(states), ys
 
     def _loop(self, cell: Any, carry: Any, xs: Any, reverse: bool, lengths: Any) -> tuple[Any, Any]:
-        call = looked_at(cell, carry, xs, reverse, None)
+        call = check_arguments(cell, carry, xs, reverse, None)
         inputs: list[Any] = list(call.inputs)
         masks: list[Any] = []
         if lengths is not None:

@@ -1,18 +1,18 @@
-"""scan: a step of one's own, run over a sequence at the speed of a built-in layer.
+"""scan: run your own step over a sequence, at the speed of a built-in layer.
 
-The files, in the order in which to read them:
+The files, in reading order:
 
-1. ``trace``: a step runs once on values without numbers, and what it does is written down;
-   ``follow``: later calls only look whether it still does that; ``seen``: what it reads from
-   outside; ``asked``: which derivatives a step may take.
-2. ``ir``: what it did as a program of values, and what a program may be.
-3. ``derive``: that program, and the program of its backward, from the operations' own rules.
-4. ``passes``: a program becomes one that does the same in less time.
-5. ``backends``: a program becomes a function, by NumPy's calls or as machine code (``threads``
-   says on how many cores). ``names`` and ``listing`` show it to people.
-6. ``plan``: all of this for one step; ``cache`` keeps plans.
-7. ``call``: the arguments of one call of ``scan``; ``unroll``: the loop as it is written; ``find``:
-   the plan for it; ``run``: from there to a node of the graph, and back.
+1. ``trace``: runs a step once on values without numbers and records its operations.
+   ``check_trace``: checks at later calls that the step still does the same. ``outside_reads``:
+   what the step reads from outside. ``inner_derivatives``: which derivatives a step may take.
+2. ``ir``: the step as a program of values, and the rules that a program must keep.
+3. ``derive``: the forward program, and the backward program from the operations' own rules.
+4. ``passes``: each turns a program into a faster one that computes the same.
+5. ``backends``: turn a program into a function, as NumPy calls or as machine code (``threads``
+   sets the number of cores). ``names``, ``listing`` and ``latex`` show it to people.
+6. ``plan``: all of this for one step. ``cache`` keeps plans.
+7. ``arguments``: checks the arguments of one call of ``scan``. ``lookup_plan``: finds its plan.
+   ``run``: runs the plan, records one node, and runs it backward. ``unroll``: the plain loop.
 
 They are imported when a scan is first called.
 """
@@ -36,7 +36,7 @@ _Tuple = TypeVar("_Tuple", bound=tuple[Any, ...])
 _Y = TypeVar("_Y")
 
 
-# The cell says what its carry is; what is given may be arrays in the place of Tensors.
+# The types of the carry come from the cell. The caller may pass arrays instead of Tensors.
 @overload
 def scan(
     cell: Callable[[_Carry, Any], tuple[_Carry, _Y]],
@@ -80,43 +80,43 @@ def scan(
     resets: Any = None,
     unroll: bool = False,
 ) -> tuple[Any, Any]:
-    """Run a step over a sequence: a loop over time, compiled.
+    """Run a step over a sequence: a compiled loop over time.
 
         for t in range(T):
             carry, y_t = cell(carry, x_t)
 
-    The cell is run once, on values without numbers; what it does is compiled, forward and
-    backward, and replayed for every step. It may close over Tensors (weights): they get their
-    gradients. Every call runs the cell anew, so that whatever it closes over may change between
-    calls; a plan once compiled is found again.
+    The cell runs once, on values without numbers. Its operations are compiled, forward and
+    backward, and replayed for every step. The cell may close over Tensors (weights), which get
+    gradients. Every call traces the cell again, so what it closes over may change between calls;
+    a compiled plan is reused.
 
     Args:
         cell: ``cell(carry, x_t) -> (carry, y_t)``, a function of Tensors. The new carry has the
             structure, shapes and dtypes of the old one. Or an RNNCell, LSTMCell or GRUCell of
-            ``tg.nn``, with its state as the carry and its h_t as y_t.
-        carry: the initial one: a Tensor, or a nested tuple of Tensors.
-        xs: (T, ...), or a nested tuple of such; x_t is their part at step t.
-        reverse: from the last step to the first; y_t stays at the place of x_t.
-        lengths: (N,) integers from 1 to T, of the sequences in a batch; axis 0 of every carry,
-            x_t and y_t is then the batch. Past the end of a sequence its carry stands still, its
-            y_t are 0, and what xs holds there, even NaN, reaches no value and no gradient. If a
-            step mixes the sequences, those that are over take part in it with their last carry and
-            their last x_t.
-        resets: (T, N) booleans: where True, another episode begins at this step, and the carry is
-            zeros before it. Axis 0 of every carry is then the batch; (T,) resets all of the carry.
-            With ``reverse`` the carry is zeros after the first step of an episode has been run.
-        unroll: run the cell step by step and record every operation: for pictures, and for cells
-            that look at values.
+            ``tg.nn``: its state is the carry and its h_t is y_t.
+        carry: the initial carry: a Tensor, or a nested tuple of Tensors.
+        xs: (T, ...), or a nested tuple of such arrays; x_t is ``xs[t]``.
+        reverse: run from the last step to the first. ``ys[t]`` still belongs to ``xs[t]``.
+        lengths: (N,) integers from 1 to T, the length of each sequence in a batch. Axis 0 of every
+            carry, x_t and y_t must be the batch. After the end of a sequence its carry keeps its
+            value and its y_t are 0. What xs holds there, even NaN, reaches no value and no
+            gradient. If a step mixes the sequences, an ended sequence takes part with its last
+            carry and its last x_t.
+        resets: (T, N) booleans. Where True, a new episode begins at this step, and the carry is set
+            to zeros before it. Axis 0 of every carry must be the batch; (T,) resets all of the
+            carry. With ``reverse`` the carry is set to zeros after the first step of an episode.
+        unroll: run the cell step by step and record every operation. Use it for pictures, and for
+            cells that look at values.
 
     Returns:
-        ``(carry, ys)``: the last carry, and the y_t stacked along a new first axis. These and all
-        gradients are the loop's, to rounding: no sum and no product is regrouped.
+        ``(carry, ys)``: the last carry, and the y_t stacked along a new first axis. Values and
+        gradients equal those of the loop up to rounding: no sum and no product is regrouped.
 
     Raises:
         TypeError: the cell looks at the numbers of a value (``if h > 0``, ``.item()``), draws
             random numbers, or changes the dtype of the carry.
-        ValueError: the cell returns something else than a carry and an output, or a carry of
-            another structure or shape; the xs differ in length; bad lengths or resets.
+        ValueError: the cell does not return a carry and an output; the new carry has another
+            structure or shape; the xs differ in length; bad lengths or resets.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> W = tg.Tensor([[0.5]], requires_grad=True)
@@ -134,9 +134,9 @@ def scan(
 
     cell, carry, xs = _as_step(cell, carry, xs)
     if resets is not None:
-        from .resets import resetting
+        from .resets import with_resets
 
-        cell, xs = resetting(cell, carry, xs, resets, reverse)
+        cell, xs = with_resets(cell, carry, xs, resets, reverse)
     return run(cell, carry, xs, reverse, lengths, unroll)
 
 
@@ -150,9 +150,9 @@ def scan_plan(
 ) -> Plan:
     """See how :func:`scan` runs a step, without running it.
 
-    What does not depend on the carry is done once, before the steps; what only the outputs or the
-    weights' gradients need, once after them. The same of the backward pass, which was derived from
-    the operations' rules, if there is a gradient to compute.
+    Everything that does not depend on the carry is computed once, before the steps. What only the
+    outputs or the weights' gradients need is computed once, after them. If there is a gradient to
+    compute, the plan also shows the backward pass, derived from the operations' rules.
 
     Args:
         cell, carry, xs, reverse, lengths: as for :func:`scan`.
@@ -180,27 +180,28 @@ def scan_plan(
     forward, after the steps:
         nothing
     """
-    from .run import planned
+    from .run import make_plan
 
-    return planned(*_as_step(cell, carry, xs), reverse, lengths)
+    return make_plan(*_as_step(cell, carry, xs), reverse, lengths)
 
 
 def _as_step(cell: Any, carry: Any, xs: Any) -> tuple[Any, Any, Any]:
-    """A cell of ``tg.nn`` is called the other way round, and says itself how it is a step."""
+    """The cell, carry and xs to scan. A cell of ``tg.nn`` is called as ``cell(x, state)``, so its
+    ``as_step`` gives the step.
+    """
     as_step = getattr(cell, "as_step", None)
     return (cell, carry, xs) if as_step is None else as_step(carry, xs)
 
 
 def fused(step: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Make one node of the graph of a step that is called in a loop of one's own.
+    """Make a step one node of the graph, for a loop that you write yourself.
 
         for t, x_t in tg.steps(xs):
             h = step(h, x_t)            # step = tg.fused(step)
 
-    The step is run once on values without numbers, as :func:`scan` runs a cell, and what it does
-    is compiled, forward and backward. Every call runs it anew in this way, so that whatever it
-    closes over may change between calls. The gradients of matrices are put off to the end of the
-    backward sweep:
+    The step is traced and compiled, forward and backward, as :func:`scan` does with a cell. Every
+    call traces it again, so what it closes over may change between calls. The gradients of matrices
+    are deferred to the end of the backward sweep:
 
         dL/dW = sum_t dz_t' x_t    over all calls: one product of stacked rows, not T small ones
 
@@ -213,9 +214,9 @@ def fused(step: Callable[_P, _R]) -> Callable[_P, _R]:
         ``tg.detect_anomaly`` see the operations inside.
 
     Raises:
-        TypeError: ``step`` is no function. When it is called: the step looks at the numbers of a
-            value, draws random numbers, or returns something else than Tensors; or an argument is
-            no Tensor or array.
+        TypeError: ``step`` is not a function. When it is called: the step looks at the numbers of a
+            value, draws random numbers, or returns anything but Tensors; or an argument is not a
+            Tensor or an array.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> W = tg.Tensor([[0.5]], requires_grad=True)

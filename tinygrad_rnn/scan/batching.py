@@ -1,7 +1,7 @@
-"""Operations on blocks (T, ...), which hold a value of every time step: many steps in one call.
+"""Operations on blocks (T, ...), which hold the arrays of all time steps: many steps in one call.
 
-An operation that no step waits for runs on blocks. How, its primitive knows; one that does not
-know is called once per step.
+An operation outside of the loop runs on blocks. Its primitive has a rule for that; without a rule,
+the operation is called once per step.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from ..ops.products import subscripts_over_time as with_time
 
 
 def each(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks:
-    """Called once per step, and its results copied into a block."""
+    """A function on blocks that calls the operation once per step and fills a block."""
     over_time = [i for i, x in enumerate(operands) if x.over_time]
 
     def call(*xs: Any) -> ndarray:
+        """Run the operation on each step."""
         out: ndarray | None = None
         arguments = list(xs)
         steps = len(xs[over_time[0]])

@@ -1,9 +1,9 @@
-"""Products of matrices in pieces that BLAS multiplies fastest.
+"""Matrix products, cut into pieces that BLAS multiplies fastest.
 
-OpenBLAS multiplies small matrices, of up to 10^6 multiplications, as they lie in memory; larger
-ones it first copies into an order that suits it. For the few rows of a step that does not pay:
-(32, 256) by (256, 256) takes 1.3 times as long whole as in four pieces, (4, 512) by (512, 2048)
-4 times as long as in eight.
+OpenBLAS multiplies small matrices (up to 10^6 multiplications) directly. It first copies larger
+ones into another order. For the few rows of a step the copy does not pay: (32, 256) by (256, 256)
+takes 1.3 times as long whole as in four pieces, and (4, 512) by (512, 2048) takes 4 times as long
+whole as in eight.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _limit = 1_000_000
 
 @functools.lru_cache(1024)
 def cut(rows: int, inner: int, columns: int) -> tuple[int, int]:
-    """Into how many pieces of its rows and of its columns to cut a product of two matrices."""
+    """The numbers of pieces to cut the rows and the columns of a matrix product into."""
     if rows * inner * columns <= _limit:
         return 1, 1
     choices = [
@@ -54,7 +54,7 @@ def product(x: ndarray, matrix: ndarray) -> ndarray:
     return y
 
 
-# ── the same as operations of a program ──────────────────────────────────────────────────
+# ── the same, as operations for programs ─────────────────────────────────────────────────
 
 
 def _product_in_pieces(x: ndarray, y: ndarray, p: int) -> ndarray:
@@ -63,12 +63,12 @@ def _product_in_pieces(x: ndarray, y: ndarray, p: int) -> ndarray:
     return z
 
 
-#: A matrix (k, m) as pieces (1, q, k, m/q), each with its rows one behind the other.
+#: A matrix (k, m) as contiguous pieces (1, q, k, m/q).
 in_pieces = Primitive(
     "in_pieces", lambda y, q: np.ascontiguousarray(pieces(y, 1, q)), None, view="maybe"
 )
 
-#: x (n, k) times a matrix that comes in pieces: (n, m), from p pieces of x.
+#: x (n, k), cut into p pieces, times a matrix in pieces: (n, m).
 product_in_pieces = Primitive("product_in_pieces", _product_in_pieces, None, view=False)
 
 

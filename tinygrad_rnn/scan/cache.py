@@ -1,4 +1,4 @@
-"""Where plans are kept, and found again."""
+"""The cache of plans."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .plan import Plan
 
 
 class Cache:
-    """Plans by what their traces did; the oldest goes when there are too many.
+    """Plans by the keys of their traces. A full cache drops the plan that was unused longest.
 
     Attributes:
-        plans: the key of a trace, and the plan for it; that found last comes last.
+        plans: from the key of a trace to its plan; the plan that was used last comes last.
     """
 
     def __init__(self, size: int = 128):
@@ -38,16 +38,16 @@ class Cache:
             return plan
 
     def likely(self, kind: Hashable) -> tuple[Plan | None, Any]:
-        """The plan that the last call of this kind had, and what was noted with it."""
+        """The plan of the last call of this kind, and the note stored with it."""
         with self._lock:
-            found = self._likely.get(kind)
-            if found is None:
+            entry = self._likely.get(kind)
+            if entry is None:
                 return None, None
             self._likely.move_to_end(kind)
-            return found
+            return entry
 
     def expect(self, kind: Hashable, plan: Plan, note: Any = None) -> None:
-        """The next call of this kind is likely to have this plan."""
+        """Store the plan that the next call of this kind is likely to have."""
         with self._lock:
             self._likely[kind] = plan, note
             while len(self._likely) > self._size:

@@ -1,8 +1,8 @@
-"""Derive: from a traced step to its program, and to the program of its backward.
+"""Derive: turn a traced step into its forward program and its backward program.
 
-The backward of a step is not written by anybody: the engine's own sweep runs the rules of the
-step's operations on traced values and so writes down a second list of operations. It reads values
-of the forward pass; those the forward program has to keep.
+Nobody writes the backward of a step. The engine's own sweep runs the rules of the step's operations
+on traced values, which records a second list of operations. That list reads values of the forward
+pass, so the forward program has to keep them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from .trace import Instruction, Literal, Source, Trace
 
 
 class Step(NamedTuple):
-    """A traced step: the slots of what it takes and gives."""
+    """A traced step: the slots of its carries and inputs, and the values that it returns."""
 
-    trace: Any  #: a Trace, or a Follower of one
+    trace: Any  #: the Trace
     carries: tuple[int, ...]
     inputs: tuple[int, ...]
     new_carries: tuple[Any, ...]  #: Tensors of the trace
@@ -31,11 +31,11 @@ class Step(NamedTuple):
 
 
 class Live(NamedTuple):
-    """Where gradients flow in a step."""
+    """Which values of a step have a gradient."""
 
-    carries: tuple[bool, ...]  #: through which carries a gradient flows from step to step
-    inputs: tuple[bool, ...]  #: which carries, inputs and sources want one outside
-    outputs: tuple[bool, ...]  #: which new carries and outputs it can come from
+    carries: tuple[bool, ...]  #: the carries through which a gradient flows from step to step
+    inputs: tuple[bool, ...]  #: the carries, inputs and sources that need one outside of the scan
+    outputs: tuple[bool, ...]  #: the new carries and outputs that a gradient can come from
 
     @property
     def any(self) -> bool:
@@ -43,6 +43,7 @@ class Live(NamedTuple):
 
 
 def nothing_live(step: Step) -> Live:
+    """For a step that is not differentiated."""
     n = len(step.carries)
     return Live(
         (False,) * n,
@@ -51,13 +52,14 @@ def nothing_live(step: Step) -> Live:
     )
 
 
-def live_in(step: Step) -> Live:
+def find_live(step: Step) -> Live:
     """Find which values really need a gradient; the trace assumed that all float carries do."""
     trace = step.trace
     inputs = [trace.outside[slot] for slot in (*step.carries, *step.inputs)]
     inputs += [source.node is not None for source in trace.sources]
     slots = (*step.carries, *step.inputs, *[source.slot for source in trace.sources])
     live = {slot for slot, is_live in zip(slots, inputs, strict=True) if is_live}
+    # Repeat until nothing is added: a carry may become live through another carry, a step later.
     while True:
         before = len(live)
         for instruction in trace.instructions:
@@ -78,11 +80,12 @@ def live_in(step: Step) -> Live:
 
 
 class Forward:
-    """A traced step as values.
+    """A traced step as values of the intermediate representation.
 
     Attributes:
         values: the value of each slot of the trace.
-        builder: what made them.
+        builder: the builder that made them.
+        given: the values of the carries, the inputs and the sources.
     """
 
     def __init__(self, step: Step):
@@ -92,19 +95,19 @@ class Forward:
         self.values: dict[int, Value] = {}
         sources = tuple(source.slot for source in trace.sources)
         for slots, level, names in (
-            (step.carries, LOOP, _of_states(step, "")),
+            (step.carries, LOOP, _carry_names(step, "")),
             (step.inputs, SEQUENCE, numbered("x", "_t", len(step.inputs))),
             (sources, CONSTANT, _names(trace.sources)),
         ):
             for slot, name in zip(slots, names, strict=True):
                 symbol = trace.symbols[slot]
-                made = self.builder.given(symbol.shape, symbol.dtype, level, name)
-                self.values[slot] = made
+                value = self.builder.given(symbol.shape, symbol.dtype, level, name)
+                self.values[slot] = value
         translate(self.builder, trace.instructions, trace.symbols, self.values)
         self.given = [self.values[slot] for slot in (*step.carries, *step.inputs, *sources)]
 
     def program(self, kept: Sequence[Value]) -> Program:
-        """The forward program, which keeps these values for a backward."""
+        """The forward program, which keeps these values for the backward program."""
         n, m = len(self.step.carries), len(self.step.inputs)
         return Program(
             constants=tuple(self.given[n + m :]),
@@ -125,39 +128,43 @@ def translate(
     symbols: Sequence[Any],
     values: dict[int, Any],
 ) -> None:
-    """Make the values of all instructions; ``values`` maps slots to values and is added to."""
+    """Make the value of each instruction and add it to ``values``, which maps slots to values."""
     for instruction in instructions:
         symbol = symbols[instruction.slot]
         args = tuple(x.value if isinstance(x, Literal) else values[x] for x in instruction.operands)
-        made = builder.make(
+        value = builder.make(
             instruction.primitive, args, instruction.keywords, symbol.shape, symbol.dtype
         )
-        if instruction.node is not None and made.name is None:
+        if instruction.node is not None and value.name is None:
             name = instruction.node.name
-            made.name = name if made.varies or name is None else name.removesuffix("_t")
-        values[instruction.slot] = made
+            value.name = name if value.varies or name is None else name.removesuffix("_t")
+        values[instruction.slot] = value
 
 
 class Backward:
-    """The backward of a step, as the program of a loop from the last step to the first.
+    """The backward of a step: the program of a loop from the last step to the first.
+
+    Its carry is the cotangent of the forward carry. Carries, inputs, sources and outputs are
+    numbered as in ``forward.given`` and in ``step.outputs``.
 
     Args:
-        forward: what it is the backward of.
-        live: where gradients flow.
+        forward: the forward step.
+        live: which values have a gradient.
         seeded: which new carries and outputs have a cotangent, from outside or from the step after.
-        wanted: of which carries, inputs and sources the cotangent is wanted.
-        kept: what the forward pass keeps; None where it will keep what is read here.
+        wanted: which carries, inputs and sources need a cotangent.
+        kept: the values that the forward pass keeps; None if it will keep whatever is read here.
 
     Attributes:
-        saved: values of the forward pass that it reads.
-        given_for: what stands for each of them in ``program``.
-        arrays: what the rules themselves brought: its first constants. After them come those of
-            ``saved`` that do not vary.
-        outputs: the numbers of the outputs whose cotangents are its first sequences. After them
-            come those of ``saved`` that vary.
-        carries: the numbers of the carries whose cotangents it carries.
-        inputs, sources: the numbers of what its ``stacked`` and ``totals`` are the cotangents of.
-        program: not simplified yet.
+        saved: the values of the forward pass that the backward reads.
+        input_for: the input of ``program`` for each of them.
+        arrays: the arrays that the rules themselves use. They are the program's first constants;
+            the values of ``saved`` that do not vary follow them.
+        outputs: the numbers of the outputs whose cotangents are the program's first sequences; the
+            values of ``saved`` that vary follow them.
+        carries: the numbers of the carries whose cotangents the loop carries.
+        inputs: the numbers of the inputs whose cotangents are ``program.stacked``.
+        sources: the numbers of the sources whose cotangents are ``program.totals``.
+        program: the backward program, not simplified yet.
     """
 
     def __init__(
@@ -172,7 +179,7 @@ class Backward:
         self._kept = kept
         n, m = len(step.carries), len(step.inputs)
         trace = Trace(step.trace)
-        seeds, cotangents, named = _swept(trace, step, live, seeded, wanted)
+        seeds, cotangents, named = _sweep_symbols(trace, step, live, seeded, wanted)
         self._forward = forward
         self._builder = Builder(start=forward.builder.last)
         self._values: dict[int, Any] = {}
@@ -181,14 +188,14 @@ class Backward:
 
         def seed(slot: int | None, level: int, name: str) -> Value:
             assert slot is not None
-            made = make(symbols[slot].shape, symbols[slot].dtype, level, name)
-            self._values[slot] = made
-            return made
+            value = make(symbols[slot].shape, symbols[slot].dtype, level, name)
+            self._values[slot] = value
+            return value
 
         self.arrays: list[ndarray] = []
         constants = []
         results = {g._array.slot for g in cotangents if g is not None}
-        numbers = _numbers(trace, results)
+        numbers = _python_numbers(trace, results)
         self._values.update(numbers)
         for source in trace.sources:
             if source.slot not in numbers:
@@ -199,9 +206,9 @@ class Backward:
         self.outputs = [i for i in range(len(seeds) - n) if seeds[n + i] is not None]
         names = numbered("dy", "_t", len(seeds) - n)
         sequences = [seed(seeds[n + i], SEQUENCE, names[i]) for i in self.outputs]
-        # A carry that the new carry doesn't depend on has a cotangent too: that of this step alone.
+        # A carry that the new carry does not depend on has a cotangent too, from this step alone.
         self.carries = [i for i in range(n) if seeds[i] is not None or cotangents[i] is not None]
-        stems, names = state_stems(step), _of_states(step, "d")
+        stems, names = state_stems(step), _carry_names(step, "d")
         carries = []
         for i in self.carries:
             if seeds[i] is None:
@@ -215,32 +222,32 @@ class Backward:
                     self._read(slot)
         translate(self._builder, trace.instructions, symbols, self._values)
         for slot, name in named.items():
-            self._call(self._values.get(slot), name)
+            self._set_name(self._values.get(slot), name)
         new_carries = []
         for i, carry in zip(self.carries, carries, strict=True):
             cotangent = cotangents[i]
             if cotangent is not None:
                 new_carries.append(self._read(cotangent._array.slot))
                 if stems[i]:
-                    self._call(new_carries[-1], f"d{stems[i]}_tm1")
-            else:  # the step doesn't hand it on
+                    self._set_name(new_carries[-1], f"d{stems[i]}_tm1")
+            else:  # no gradient flows to the step before: its cotangent there is 0
                 new_carries.append(make(carry.shape, carry.dtype, CONSTANT, "0"))
                 constants.append(new_carries[-1])
                 self.arrays.append(read_only(np.zeros(carry.shape, carry.dtype)))
         self.inputs = [i for i in range(n, n + m) if cotangents[i] is not None]
         self.sources = [i for i in range(n + m, len(cotangents)) if cotangents[i] is not None]
 
-        def found(numbers: list[int]) -> list[Value]:
+        def values_of(numbers: list[int]) -> list[Value]:
             return [self._read(g._array.slot) for i in numbers if (g := cotangents[i]) is not None]
 
-        stacked, summed = found(self.inputs), found(self.sources)
+        stacked, summed = values_of(self.inputs), values_of(self.sources)
         totals = [self._builder.plain(total, (v,), {}, v.shape, v.dtype) for v in summed]
         for i, v in zip((*self.inputs, *self.sources), (*stacked, *totals), strict=True):
             read = forward.given[i]
             if read.name is not None:
-                self._call(v, f"d{read.name}")
+                self._set_name(v, f"d{read.name}")
         self.saved = list(self._saved)
-        self.given_for = self._saved
+        self.input_for = self._saved
         fixed = [made for v, made in self._saved.items() if not v.varies]
         moving = [made for v, made in self._saved.items() if v.varies]
         self.program = Program(
@@ -252,21 +259,23 @@ class Backward:
             totals=tuple(totals),
         )
 
-    def _call(self, v: Any, name: str) -> None:
-        """Name a value that this backward makes, if it has no name yet."""
+    def _set_name(self, v: Any, name: str) -> None:
+        """Name a value that this program computes, if it has no name yet."""
         if type(v) is Value and v.op is not None and v.name is None:
             v.name = name if v.varies else name.removesuffix("_t")
 
     def _read(self, slot: int) -> Value:
-        """The value of a slot; one of the forward pass becomes one that is given to this one."""
+        """The value of a slot; a value of the forward pass becomes an input of this program."""
         if slot not in self._values and slot in self._forward.values:
-            self._values[slot] = self._again(self._forward.values[slot])
+            self._values[slot] = self._from_forward(self._forward.values[slot])
         return self._values.get(slot)  # type: ignore[return-value]
 
-    def _again(self, v: Value) -> Value:
-        """A value of the forward pass: kept by it, or a view of what it was given or keeps anyway.
+    def _from_forward(self, v: Value) -> Value:
+        """An input for a value of the forward pass, or a view of such an input.
 
-        A part of a value is kept by itself: the whole may not be needed at all.
+        The root of a chain of views is saved if it is an input of the forward program, if it is
+        saved already, or if it is no larger than the view. Else the view itself is saved: the rest
+        of the root may not be needed at all.
         """
         chain: list[Value] = []
         root = v
@@ -285,22 +294,22 @@ class Backward:
             level = SEQUENCE if v.varies else CONSTANT
             self._saved[v] = self._builder.given(v.shape, v.dtype, level, v.name)
             self._saved[v].range = v.range
-        made = self._saved[v]
+        value = self._saved[v]
         for view in reversed(chain):
             assert view.op is not None
-            args = tuple(made if type(x) is Value else x for x in view.args)
-            made = self._builder.make(view.op, args, view.keywords, view.shape, view.dtype)
-        return made
+            args = tuple(value if type(x) is Value else x for x in view.args)
+            value = self._builder.make(view.op, args, view.keywords, view.shape, view.dtype)
+        return value
 
 
-def _swept(
+def _sweep_symbols(
     trace: Trace, step: Step, live: Live, seeded: tuple[bool, ...], wanted: tuple[bool, ...]
 ) -> tuple[list[int | None], list[Any | None], dict[int, str]]:
-    """Run the rules on traced values.
+    """Run the backward sweep on traced values.
 
     Returns:
-        The slots of the seeds, the cotangents they lead to, and by slot the names of the
-        cotangents of values that have names.
+        The slots of the seeds (the cotangents that the sweep starts with), the cotangents that it
+        computes, and the names of cotangents by slot, for values that have names.
     """
     outputs = [*step.new_carries, *step.outputs]
     n = len(step.carries)
@@ -327,21 +336,21 @@ def _swept(
         targets = {leaf for leaf in reached if leaf is not None}
         between = _named_between(step.trace, targets)
         wanted_nodes = targets.union(between)
-        found = sweep(seeds, wanted_nodes, differentiable=True) if seeds and targets else {}
+        swept = sweep(seeds, wanted_nodes, differentiable=True) if seeds and targets else {}
         cotangents = [
-            trace.value(found[leaf]) if leaf is not None and leaf in found else None
+            trace.value(swept[leaf]) if leaf is not None and leaf in swept else None
             for leaf in reached
         ]
         named = {
-            trace.value(found[node])._array.slot: f"d{node.name}"  # type: ignore[attr-defined]
+            trace.value(swept[node])._array.slot: f"d{node.name}"  # type: ignore[attr-defined]
             for node in between
-            if node in found
+            if node in swept
         }
     return slots, cotangents, named
 
 
 def _named_between(trace: Trace, targets: set[Node]) -> list[Node]:
-    """The operations with a name that depend on what a cotangent is wanted for."""
+    """The nodes with a name that depend on a node that needs a cotangent."""
     depending: set[Any] = set(targets)
     for instruction in trace.instructions:
         node = instruction.node
@@ -351,16 +360,16 @@ def _named_between(trace: Trace, targets: set[Node]) -> list[Node]:
 
 
 def state_stems(step: Step) -> list[str | None]:
-    """What each carry is called without its time: ``c`` where the step returns ``c_t``."""
+    """The name of each carry without the time: ``c`` if the step returns ``c_t``."""
     names = [x.node.name if x.node is not None else None for x in step.new_carries]
     stems = [name.removesuffix("_t") if name and name.endswith("_t") else None for name in names]
     return stems if len(set(stems)) == len(stems) else [None] * len(stems)
 
 
-def _numbers(trace: Trace, results: set[int]) -> dict[int, float]:
-    """The arrays () that the rules brought, where a Python number means the same.
+def _python_numbers(trace: Trace, results: set[int]) -> dict[int, float]:
+    """The 0-d arrays that the rules use and that can be Python numbers, as numbers.
 
-    It does in operations on arrays of its own dtype.
+    A Python number computes the same in elementwise operations on arrays of the same dtype.
     """
     sources = [s for s in trace.sources if s.array.ndim == 0 and s.slot not in results]
     found = {s.slot: s.array for s in sources}
@@ -376,8 +385,8 @@ def _numbers(trace: Trace, results: set[int]) -> dict[int, float]:
     return {slot: float(array) for slot, array in found.items()}
 
 
-def _of_states(step: Step, before: str) -> list[str]:
-    """The names of the carries, with a letter before them: their own, or h, or h0, h1, ..."""
+def _carry_names(step: Step, before: str) -> list[str]:
+    """The names of the carries with a prefix: their own names, or h, or h0, h1, ..."""
     usual = numbered(f"{before}h", "", len(step.carries))
     return [f"{before}{s}" if s else h for s, h in zip(state_stems(step), usual, strict=True)]
 
@@ -396,7 +405,7 @@ __all__ = [
     "Forward",
     "Live",
     "Step",
-    "live_in",
+    "find_live",
     "nothing_live",
     "numbered",
     "state_stems",

@@ -1,23 +1,24 @@
 """The intermediate representation of scan: a step as a program of values.
 
-A :class:`Value` is made once and never changes (static single assignment): either it is given, or
-it is what one operation makes of other values. A :class:`Program` says when each of them is made:
+A :class:`Value` is computed once and never changes (static single assignment). It is either an
+input of the program or the result of one operation on other values. A :class:`Program` says when
+each value is computed:
 
-    once, or for all steps at once:   before
-    for every step in its turn:       step       (the only part that waits for the carry)
-    once, or for all steps at once:   after
+    before   once, or for all steps at once
+    step     in the loop, step after step: the only section that depends on the carry
+    after    once, or for all steps at once
 
-A compiler pass takes a program and returns one that computes the same. :func:`verify` says what a
-program is allowed to be; the tests run it after every pass.
+A compiler pass takes a program and returns one that computes the same. :func:`verify` checks that
+a program is valid; the tests run it after every pass.
 
-A value has a *level*, which says when it can be known:
+The *level* of a value says when it can be computed:
 
-    CONSTANT   before the loop, and the same at every step
-    SEQUENCE   before the loop, and another one at every step
+    CONSTANT   before the loop; the same at every step
+    SEQUENCE   before the loop; another value at every step
     LOOP       within the loop, since it depends on the carry
 
-Outside of the step, a value that varies from step to step stands for all of its T arrays at once,
-a block (T, ...). Read by an operation of the step it stands for that step's array.
+A value that varies from step to step is a block (T, ...) of all its arrays outside of the loop.
+Within the loop, it is the array of the present step.
 """
 
 from __future__ import annotations
@@ -39,17 +40,17 @@ Range: TypeAlias = tuple[float, float]
 
 
 class Value:
-    """One value of a step, and the operation that makes it.
+    """One value of a step, and the operation that computes it.
 
     Attributes:
-        number: tells values apart; an operation's inputs have smaller numbers than its value.
-        op: the operation; None for a value that is given to the program.
-        args: what it is applied to: values, Python numbers and None.
-        keywords: its other arguments.
-        shape, dtype: of one step's array.
-        level: when it can be known: CONSTANT, SEQUENCE or LOOP.
-        name: what the listing calls it; None where it has no name of its own.
-        range: the least and the largest number that may be in it; None where nothing is known.
+        number: unique. The inputs of an operation have smaller numbers than its result.
+        op: the operation; None for an input of the program.
+        args: the operands: values, Python numbers and None.
+        keywords: the other arguments of the operation.
+        shape, dtype: those of one step's array.
+        level: CONSTANT, SEQUENCE or LOOP: when it can be computed.
+        name: its name in the listing; None if it has no name of its own.
+        range: a lower and an upper bound of its elements; None if nothing is known.
     """
 
     __slots__ = ("args", "dtype", "keywords", "level", "name", "number", "op", "range", "shape")
@@ -83,7 +84,7 @@ class Value:
 
     @property
     def varies(self) -> bool:
-        """Whether it is another one at every step."""
+        """Whether it can differ from step to step."""
         return self.level > CONSTANT
 
     def __repr__(self) -> str:
@@ -91,14 +92,14 @@ class Value:
         return f"<Value {self.number} {made} {self.dtype} {self.shape} level {self.level}>"
 
 
-# ── operations that only a compiler writes ───────────────────────────────────────────────
+# ── operations that only the compiler uses ───────────────────────────────────────────────
 
 
 class OverTime(Primitive):
-    """An operation on blocks that gives one value for all steps: a sum over time.
+    """An operation on blocks with one result for all steps: a sum over time.
 
-    ``forward(T, *arrays, **keywords)``: a varying operand comes as its block, and T says how often
-    one that does not vary counts.
+    ``forward(T, *arrays, **keywords)``: an operand that varies is passed as its block. An operand
+    that does not vary is passed as it is, and counts T times.
 
     Attributes:
         formula: how the listing shows it, with ``{0}`` and ``{1}`` for the operands.
@@ -112,6 +113,7 @@ class OverTime(Primitive):
 
 
 def _einsum_over_time(xs: Sequence[Any], operands: Sequence[str], result: str) -> Any:
+    """An einsum summed over time: time becomes one more letter, which the result does not have."""
     used = set(result).union(*operands)
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     time = next(letter for letter in letters if letter not in used)
@@ -137,13 +139,13 @@ def _join_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Any:
     return call
 
 
-#: Parts laid into zeros, in places that do not overlap: a sum of ``place`` without the sum.
+#: Parts written into zeros at indices that do not overlap, instead of a sum of ``place``.
 join = Primitive("join", _join, None, view=False, batch=_join_blocks)
 
-#: An array of one number.
+#: An array filled with one number.
 filled = Primitive("filled", np.full, None, view=False)
 
-#: The same array with its rows one behind the other, as BLAS and NumPy's loops are fastest.
+#: The same array, contiguous: BLAS and NumPy's loops are fastest on it.
 contiguous = Primitive(
     "contiguous",
     lambda x: np.ascontiguousarray(x).reshape(x.shape),
@@ -155,12 +157,12 @@ contiguous = Primitive(
 #: sum_t x_t.
 total = OverTime("total", "sum over t of {0}", lambda T, x: np.add.reduce(x, 0))
 
-#: T x, of an x that is the same at every step.
+#: T x, for an x that is the same at every step.
 times_steps = OverTime(
     "times_steps", "T * {0}", lambda T, x: np.asarray(x * np.asarray(T, x.dtype))
 )
 
-#: sum_t x_t y_t for matrices x_t (k, n) and y_t (n, m): one product whose inner axis is n and time.
+#: sum_t x_t y_t for matrices x_t (k, n) and y_t (n, m): one product whose inner axis is time and n.
 total_matmul = OverTime(
     "total_matmul",
     "sum over t of {0} @ {1}",
@@ -169,7 +171,7 @@ total_matmul = OverTime(
     ),
 )
 
-#: sum_t of the sums of x_t y_t over all axes but ``kept``, both of one shape.
+#: The sum of x_t y_t over t and over all axes but ``kept``, for x_t and y_t of one shape.
 total_product = OverTime(
     "total_product",
     "sum over t and all axes but {kept} of {0} * {1}",
@@ -178,21 +180,21 @@ total_product = OverTime(
     ),
 )
 
-#: sum_t of the sums of x_t over all axes but ``kept``.
+#: The sum of x_t over t and over all axes but ``kept``.
 total_sum = OverTime(
     "total_sum",
     "sum over t and all axes but {kept} of {0}",
     lambda T, x, kept: np.add.reduce(x, tuple(i for i in range(x.ndim) if i - 1 not in kept)),
 )
 
-#: sum_t of an einsum.
+#: The sum of an einsum over t.
 total_einsum = OverTime(
     "total_einsum",
     "sum over t of einsum({0}, {1})",
     lambda T, *xs, **keywords: _einsum_over_time(xs, **keywords),
 )
 
-#: sum_t of an operation whose blocks may be handed over as if they were one step's arrays.
+#: The sum over t of an operation that adds rows up: it takes blocks like longer arrays.
 total_applied = OverTime(
     "total_applied",
     "sum over t of {op}({0}, {1})",
@@ -205,7 +207,7 @@ total_applied = OverTime(
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation that a value is to be made of, and the shape and dtype of the value."""
+    """An operation before it becomes a value, and the shape and dtype of its result."""
 
     op: Primitive
     args: tuple[Any, ...]
@@ -214,20 +216,21 @@ class Operation:
     dtype: np.dtype[Any]
 
 
-#: ``rule(builder, operation) -> value``, or None where it does not apply.
+#: ``rule(builder, operation) -> value``, or None if the rule does not apply.
 Rewrite: TypeAlias = "Callable[[Builder, Operation], Value | None]"
 
 
 class Builder:
-    """Makes values, each only once: two operations alike on the same operands are one value.
+    """Makes values. Equal operations on the same operands become one value.
 
     Args:
-        rules: what to try before an operation becomes a value, in this order: a rule that applies
-            returns another value that is the same.
-        start: the first number to give.
+        rules: rewrite rules, tried in this order before an operation becomes a value. A rule that
+            applies returns an equal value.
+        start: values are numbered from ``start`` + 1.
 
     Attributes:
-        shared: values that several operations read: a rule must not take them apart.
+        shared: values that several operations read. A rule must not take them apart, because then
+            they would be computed twice.
     """
 
     def __init__(self, rules: Iterable[Rewrite] = (), start: int = 0):
@@ -238,7 +241,7 @@ class Builder:
 
     @property
     def last(self) -> int:
-        """The number given last."""
+        """The number of the latest value."""
         return self._count
 
     @classmethod
@@ -255,7 +258,7 @@ class Builder:
     def given(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], level: int, name: str | None = None
     ) -> Value:
-        """A value that comes from outside."""
+        """A new input of the program."""
         self._count += 1
         return Value(self._count, None, (), {}, shape, dtype, level, name)
 
@@ -267,13 +270,17 @@ class Builder:
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
     ) -> Value:
-        """``op(*args, **keywords)``, as the first rule that applies rewrites it."""
+        """``op(*args, **keywords)``, rewritten by the first rule that applies."""
         operation = Operation(op, args, keywords, shape, dtype)
         for rule in self._rules:
-            found = rule(self, operation)
-            if found is not None:
-                assert (found.shape, found.dtype) == (shape, dtype), (rule, operation, found)
-                return found
+            rewritten = rule(self, operation)
+            if rewritten is not None:
+                assert (rewritten.shape, rewritten.dtype) == (shape, dtype), (
+                    rule,
+                    operation,
+                    rewritten,
+                )
+                return rewritten
         return self.plain(op, args, keywords, shape, dtype)
 
     def plain(
@@ -284,7 +291,7 @@ class Builder:
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
     ) -> Value:
-        """``op(*args, **keywords)`` as it is."""
+        """``op(*args, **keywords)``, without rules."""
         key = _key(op, args, keywords)
         known = self._known.get(key)
         if known is None:
@@ -297,10 +304,10 @@ class Builder:
             self._known[key] = known
         return known
 
-    # ── what rules make most often ───────────────────────────────────────────────────────
+    # ── shortcuts for rules ──────────────────────────────────────────────────────────────
 
     def elementwise(self, op: Primitive, *args: Any) -> Value:
-        """``op(*args)``, of operands that broadcast."""
+        """``op(*args)`` for an elementwise operation; operands broadcast."""
         shapes = [x.shape for x in args if type(x) is Value]
         return self.make(op, args, {}, np.broadcast_shapes(*shapes), _dtype_of(op, args))
 
@@ -334,13 +341,13 @@ class Builder:
 
 
 def _key(op: Primitive, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
-    """What two operations have in common that give the same value."""
+    """Operations with equal keys have the same result."""
     operands = tuple(x.number if type(x) is Value else (type(x), repr(x)) for x in args)
     return op, operands, frozen(keywords)
 
 
 def _range_of(op: Primitive, args: Sequence[Any], keywords: dict[str, Any]) -> Range | None:
-    """What an operation's value lies between, as far as that is known."""
+    """Bounds of an operation's result; None if they are not known."""
     if op.range is not None:
         return op.range
     known: list[Range] = []
@@ -367,7 +374,7 @@ def _range_of(op: Primitive, args: Sequence[Any], keywords: dict[str, Any]) -> R
 
 
 def _dtype_of(op: Primitive, args: Sequence[Any]) -> np.dtype[Any]:
-    """The dtype that an elementwise operation gives, by NumPy's rules of promotion."""
+    """The dtype of an elementwise operation's result, by NumPy's promotion rules."""
     kinds = tuple((x.dtype if type(x) is Value else (type(x), x)) for x in args)
     return _promoted(op, kinds)
 
@@ -384,17 +391,18 @@ def _promoted(op: Primitive, kinds: tuple[Any, ...]) -> np.dtype[Any]:
 
 @dataclass(frozen=True)
 class Program:
-    """A step, and when each of its values is made.
+    """A step, and when each of its values is computed.
 
     Attributes:
-        constants: given, the same at every step.
-        sequences: given, another one at every step.
-        carries: given, what the step before handed on.
-        new_carries: what this step hands on, in the shapes and dtypes of ``carries``.
-        stacked: wanted of every step.
-        totals: wanted once: sums over time.
-        kept: wanted by a later program: of every step where they vary, else once.
-        before, step, after: the values that are made, each after its operands.
+        constants: inputs that are the same at every step.
+        sequences: inputs that vary from step to step.
+        carries: inputs that the step before returned.
+        new_carries: results that the next step reads, in the shapes and dtypes of ``carries``.
+        stacked: results of every step.
+        totals: results for all steps together: sums over time.
+        kept: results for a later program (the backward), of every step if they vary.
+        before, step, after: the values that are computed in each section, operands first. All three
+            are empty until the program is scheduled.
     """
 
     constants: tuple[Value, ...]
@@ -421,7 +429,7 @@ class Program:
         return (*self.before, *self.step, *self.after)
 
     def with_results(self, find: Callable[[Value], Value]) -> Program:
-        """The same with other results, not scheduled yet."""
+        """The same program with each result replaced by ``find(result)``; not scheduled."""
         return replace(
             self,
             new_carries=tuple(map(find, self.new_carries)),
@@ -437,19 +445,19 @@ class Program:
 def reached(
     values: Iterable[Value], passes: Callable[[Value], bool] = lambda v: True
 ) -> dict[Value, None]:
-    """Those of the values, and of what they are made of, that pass."""
-    found: dict[Value, None] = {}
+    """The values and all their direct and indirect operands, as far as ``passes`` is true."""
+    collected: dict[Value, None] = {}
     waiting = list(values)
     while waiting:
         v = waiting.pop()
-        if v not in found and passes(v):
-            found[v] = None
+        if v not in collected and passes(v):
+            collected[v] = None
             waiting += v.inputs
-    return found
+    return collected
 
 
 def in_order(values: Iterable[Value]) -> tuple[Value, ...]:
-    """Values each after what it is made of."""
+    """The values, operands first."""
     return tuple(sorted(values, key=_number))
 
 
@@ -458,7 +466,7 @@ def _number(v: Value) -> int:
 
 
 def uses(results: Iterable[Value]) -> dict[Value, int]:
-    """How often each value is read, by operations and as a result."""
+    """How often each value is read, by an operation or as a result."""
     results = list(results)
     counts: dict[Value, int] = {}
     for v in reached(results):
@@ -470,22 +478,22 @@ def uses(results: Iterable[Value]) -> dict[Value, int]:
 
 
 def rewrite(program: Program, rules: Iterable[Rewrite]) -> Program:
-    """The program with its operations rewritten by rules; not scheduled."""
+    """The program, rewritten by rules; not scheduled."""
     counts = uses(program.results)
     values = in_order(counts)
     builder = Builder(rules, start=values[-1].number if values else 0)
-    found: dict[Value, Value] = {v: v for v in program.given}
+    new: dict[Value, Value] = {v: v for v in program.given}
     for v in values:
         if v.op is None:
-            found[v] = v
+            new[v] = v
         else:
-            args = tuple(found[x] if type(x) is Value else x for x in v.args)
-            found[v] = builder.make(v.op, args, v.keywords, v.shape, v.dtype)
+            args = tuple(new[x] if type(x) is Value else x for x in v.args)
+            new[v] = builder.make(v.op, args, v.keywords, v.shape, v.dtype)
         if counts[v] > 1:
-            builder.shared.add(found[v])
-        if v.name is not None and found[v].name is None:
-            found[v].name = v.name
-    return program.with_results(found.__getitem__)
+            builder.shared.add(new[v])
+        if v.name is not None and new[v].name is None:
+            new[v].name = v.name
+    return program.with_results(new.__getitem__)
 
 
 def rebuilt(
@@ -494,31 +502,31 @@ def rebuilt(
     """The program with some of its operations replaced; not scheduled.
 
     Args:
-        program: any.
-        operands: ``operands(builder, v, args)`` returns what takes v's place, given v's arguments
-            in the new program; None for the same operation on them.
+        program: any program.
+        operands: ``operands(builder, v, args)`` returns the value that replaces v, given v's
+            arguments in the new program; None keeps v's operation.
     """
     builder = Builder(start=max((v.number for v in program.made), default=0))
-    found: dict[Value, Value] = {v: v for v in program.given}
+    new: dict[Value, Value] = {v: v for v in program.given}
     for v in in_order(reached(program.results)):
         if v.op is None:
-            found[v] = v
+            new[v] = v
             continue
-        args = tuple(found[x] if type(x) is Value else x for x in v.args)
-        made = operands(builder, v, args)
-        if made is None:
-            made = builder.plain(v.op, args, v.keywords, v.shape, v.dtype)
-        if v.name is not None and made.name is None:
-            made.name = v.name
-        found[v] = made
-    return program.with_results(found.__getitem__)
+        args = tuple(new[x] if type(x) is Value else x for x in v.args)
+        value = operands(builder, v, args)
+        if value is None:
+            value = builder.plain(v.op, args, v.keywords, v.shape, v.dtype)
+        if v.name is not None and value.name is None:
+            value.name = v.name
+        new[v] = value
+    return program.with_results(new.__getitem__)
 
 
-# ── what a program may be ────────────────────────────────────────────────────────────────
+# ── verifying programs ───────────────────────────────────────────────────────────────────
 
 
 class InvalidProgram(AssertionError):
-    """A pass wrote a program that means nothing: a fault of this library."""
+    """A pass returned an invalid program: a bug in this library."""
 
 
 def _require(condition: bool, message: str) -> None:
@@ -527,76 +535,78 @@ def _require(condition: bool, message: str) -> None:
 
 
 def verify(program: Program) -> None:
-    """Check that a program means something. The tests do, after every pass.
+    """Check that a program is valid. The tests call this after every pass.
 
     Raises:
-        InvalidProgram: it names the value and the rule that it breaks.
+        InvalidProgram: it names a value and the rule that this value breaks.
     """
     sections = {"before": program.before, "step": program.step, "after": program.after}
     known: set[Value] = {*program.constants, *program.sequences}
     for v in (*program.constants, *program.sequences, *program.carries):
-        _require(v.op is None, f"{v!r} is given, and is made by an operation too")
+        _require(v.op is None, f"{v!r} is an input, but an operation computes it too")
     read: set[Value] = set(program.results)
     for section, values in sections.items():
         if section == "step":
             known |= set(program.carries)
         for v in values:
-            _require(v.op is not None, f"{v!r} stands in {section}, but nothing makes it")
-            _require(v not in known, f"{v!r} is made twice")
+            _require(v.op is not None, f"{v!r} is in {section}, but no operation computes it")
+            _require(v not in known, f"{v!r} is computed twice")
             for x in v.inputs:
-                _require(x in known, f"{v!r} in {section} reads {x!r}, which is not made yet")
-                _require(x.number < v.number, f"{v!r} is older than its operand {x!r}")
+                _require(x in known, f"{v!r} in {section} reads {x!r}, which is not computed yet")
+                _require(x.number < v.number, f"{v!r} has a smaller number than its operand {x!r}")
                 read.add(x)
             _require_operation(v, section)
             known.add(v)
     for v in program.made:
-        _require(v in read, f"{v!r} is made, and nobody reads it")
+        _require(v in read, f"{v!r} is computed, but nothing reads it")
     for v in program.results:
-        _require(v in known, f"{v!r} is a result, but nothing makes it")
+        _require(v in known, f"{v!r} is a result, but nothing computes it")
     for old, new in zip(program.carries, program.new_carries, strict=True):
         _require(
             (old.shape, old.dtype) == (new.shape, new.dtype),
-            f"the carry {old!r} is handed on as {new!r}",
+            f"the carry {old!r} has another shape or dtype after the step: {new!r}",
         )
-        _require(new not in program.after, f"{new!r} is handed on, but made after the steps")
+        _require(new not in program.after, f"{new!r} is a new carry, but computed after the steps")
     for v in program.totals:
         _require(not v.varies, f"the total {v!r} varies from step to step")
 
 
 def _require_operation(v: Value, section: str) -> None:
-    """Whether v has the level, the shape and the dtype that its operation gives."""
+    """Check that v has the level, shape and dtype of its operation's result."""
     assert v.op is not None
     highest = max((x.level for x in v.inputs), default=CONSTANT)
     if isinstance(v.op, OverTime):
-        _require(section == "after", f"{v!r} is a sum over time, in {section}")
-        _require(v.level == CONSTANT, f"{v!r} is a sum over time, and varies")
+        _require(section == "after", f"{v!r} is a sum over time, but in {section}")
+        _require(v.level == CONSTANT, f"{v!r} is a sum over time, but varies")
         return
     _require(v.level == highest, f"{v!r} should have level {highest}")
-    _require(section != "before" or v.level < LOOP, f"{v!r} depends on the carry, in before")
-    _require(section != "step" or v.level > CONSTANT, f"{v!r} is the same at every step")
+    _require(section != "before" or v.level < LOOP, f"{v!r} depends on the carry, but is in before")
+    _require(
+        section != "step" or v.level > CONSTANT, f"{v!r} is the same at every step, but is in step"
+    )
     arrays = [_stand_in(x) if type(x) is Value else x for x in v.args]
     try:
-        made = output_on(v.op, arrays, v.keywords)
+        result = output_on(v.op, arrays, v.keywords)
     except (ValueError, TypeError, IndexError) as error:
         raise InvalidProgram(f"scan: {v!r} cannot be computed: {error}") from error
     _require(
-        (made.shape, made.dtype) == (v.shape, v.dtype),
-        f"{v!r} is in fact {made.dtype} {made.shape}",
+        (result.shape, result.dtype) == (v.shape, v.dtype),
+        f"{v!r} computes {result.dtype} {result.shape}",
     )
 
 
 def _stand_in(v: Value) -> Any:
-    """Numbers that every operation takes: integers may be indices."""
+    """An array that every operation accepts. Integers may be indices, so they are 0."""
     return (np.ones if v.dtype.kind == "f" else np.zeros)(v.shape, v.dtype)
 
 
 def parts_of(index: Any) -> tuple[Any, ...]:
-    """What an index says of each axis."""
+    """An index as a tuple, with one part per axis."""
     return index if isinstance(index, tuple) else (index,)
 
 
 def laid_side_by_side(v: Value) -> list[Value]:
-    """The parts of a join in the order in which they lie in it."""
+    """The parts of a join, in the order in which they lie in the result."""
     indices = v.keywords["indices"]
     order = sorted(range(len(indices)), key=lambda k: [_start(p) for p in parts_of(indices[k])])
     return [v.args[k] for k in order]

@@ -1,8 +1,8 @@
-"""A plan as the equations of its derivation, in LaTeX: the step, and its backward through time.
+"""A plan as equations in LaTeX: the step, and its backward through time.
 
-The equations are those of the step as it was written and of its derivative, before the passes
-that make them fast. An operation without a name that is read once stands inside the equation that
-reads it.
+These are the equations of the step as the user wrote it and of its derivative, before any pass
+rearranges them. A value without a name that is read once is written inside the equation that reads
+it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 from ..ops import primitives
 from .ir import OverTime, Program, Value, filled, in_order, join, laid_side_by_side, parts_of, uses
 
-_longest = 160  # characters of an expression without a name; a longer one gets a name
+_longest = 160  # characters; a longer expression gets a name and an equation of its own
 
-# How tightly an expression holds together: a sum needs brackets in a product.
+# How tightly an expression binds: a sum needs brackets inside a product.
 _SUM, _PRODUCT, _ATOM = range(3)
 
 _views = frozenset(
@@ -41,11 +41,12 @@ class Equations:
     """The equations of one program.
 
     Args:
-        program: unscheduled.
-        given: how another program writes values that it has made: see :meth:`written`.
-        backward: whether its carries come from the step after.
-        count: how many values have got a number for a name so far.
-        totals: the names of the program's totals: one value may be the total of several.
+        program: simplified, but not scheduled.
+        given: how the forward equations write the values that this program reads: see
+            :meth:`written`.
+        backward: whether the carries come from the step after.
+        count: how many values are named by a number so far.
+        totals: the names of the program's totals. One value may be the total of several sources.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Equations:
         for v in (*program.constants, *program.sequences):
             if v not in self._written:
                 self._name(v, v.name)
-        # A cotangent that is handed to the step before is that step's part "from the step after".
+        # A cotangent that goes to the step before is marked +: there it comes from the step after.
         handed = set(program.new_carries) if backward else set()
         counts = uses(program.results)
         own = {*program.new_carries, *program.stacked, *program.totals}
@@ -90,28 +91,29 @@ class Equations:
                 self.lines.append(f"{symbol(name)} &= {self._symbols[v]}")
 
     def written(self, v: Value) -> tuple[str, int]:
-        """A value as an operand, and how tightly it holds together."""
+        """A value as an operand, and how tightly it binds."""
         return (self._symbols[v], _ATOM) if v in self._symbols else self._written[v]
 
     def _is_short(self, v: Value) -> bool:
-        """Whether it is as short as a name of its own: ``1 - z``, ``tanh(c)``."""
+        """Whether the expression is about as short as a name: ``1 - z``, ``tanh(c)``."""
         return len(v.inputs) == 1 and v.inputs[0] in self._symbols and len(v.args) <= 2
 
     def _name(self, v: Value, name: str | None, mark: str = "") -> None:
+        """Give a value a symbol. Primes are added if the symbol is in use."""
         if name is None:
             self.count += 1
             name = f"v{self.count}" + ("_t" if v.varies else "")
-        found = symbol(name, mark)
-        while found in self._used:
+        text = symbol(name, mark)
+        while text in self._used:
             mark += "'"
-            found = symbol(name, mark)
-        self._used.add(found)
-        self._symbols[v] = found
+            text = symbol(name, mark)
+        self._used.add(text)
+        self._symbols[v] = text
 
     # ── expressions ──────────────────────────────────────────────────────────────────────
 
     def _read(self, x: Any, within: int = _SUM) -> str:
-        """An operand, in brackets if it holds together less than what it stands in."""
+        """An operand, in brackets if it binds less tightly than the expression around it."""
         if type(x) is not Value:
             text, bond = _number(x), _SUM if isinstance(x, (int, float)) and x < 0 else _ATOM
         else:
@@ -119,6 +121,7 @@ class Equations:
         return rf"\left({text}\right)" if bond < within else text
 
     def _expression(self, v: Value) -> tuple[str, int]:
+        """A value as an expression of its operands, and how tightly it binds."""
         op, args = v.op, v.args
         assert op is not None
         read = self._read
@@ -181,12 +184,12 @@ def _fills(v: Value) -> bool:
 
 
 def _braced(text: str) -> str:
-    """A symbol that has a superscript of its own cannot be given another one."""
+    """A symbol in brackets if it has a superscript: LaTeX allows no second one."""
     return rf"\left({text}\right)" if "^" in text or "'" in text else text
 
 
 def aligned(parts: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """Equations under headings, which end the text themselves, for amsmath's ``aligned``."""
+    """Equations under headings, for amsmath's ``aligned``. A heading closes its own ``\\text{``."""
     rows = []
     for heading, lines in parts:
         rows += [rf"&\text{{{heading}", *lines]
@@ -200,8 +203,8 @@ def symbol(name: str, mark: str = "") -> str:
     r"""A name as a symbol: ``W_hh`` as ``W_{hh}``, ``h_tm1`` as ``h_{t-1}``, ``dz_t`` as dz_t.
 
     Args:
-        name: as the listing has it.
-        mark: what is set above it: "+", or primes.
+        name: the name in the listing.
+        mark: the superscript: "+", or primes.
     """
     stem, *below = name.split("_")
     cut = re.fullmatch(r"(d?[A-Z])([a-z]{1,2})|(.*?[^\d])(\d+)", stem)  # Wx, h0
@@ -214,9 +217,9 @@ def symbol(name: str, mark: str = "") -> str:
     subscripts = [part if part.isdigit() else _word(part) for part in below if part]
     subscripts += [time] if time else []
     marks = mark.replace("'", r"\prime ").strip()
-    found = _stem(stem)
-    found += f"_{{{','.join(subscripts)}}}" if subscripts else ""
-    return found + (f"^{{{marks}}}" if marks else "")
+    text = _stem(stem)
+    text += f"_{{{','.join(subscripts)}}}" if subscripts else ""
+    return text + (f"^{{{marks}}}" if marks else "")
 
 
 def _stem(text: str) -> str:
@@ -226,6 +229,7 @@ def _stem(text: str) -> str:
 
 
 def _word(text: str) -> str:
+    """A word in LaTeX: a Greek letter, one italic letter, or upright text."""
     if len(text) == 1:
         greek = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", unicodedata.name(text, ""))
         if greek and greek[2] not in ("OMICRON", "FINAL SIGMA"):

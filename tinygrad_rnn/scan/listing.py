@@ -1,4 +1,7 @@
-"""A program as people read it: a line for each value that it makes, in the names of its code."""
+"""A program for people to read: a line for each value that it computes.
+
+The names are those of the generated code.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from ..ops import primitives
 from .ir import OverTime, Program, Value, filled, join, laid_side_by_side, parts_of, sections
 from .names import Names
 
-#: The parts of a program, in the order in which they run, and what they are called.
+#: The sections of a program in the order in which they run, and their headings.
 SECTIONS = {
     "before": "before the steps",
     "step": "at every step",
@@ -19,15 +22,15 @@ SECTIONS = {
 
 
 class Line(NamedTuple):
-    """One value.
+    """The line of one value.
 
     Attributes:
         section: "before" the steps, at every "step", or "after" them.
         result: its name.
-        formula: how it is made, in the names of what it is made of: ``x_t @ W``.
+        formula: the operation on the names of its operands: ``x_t @ W``.
         operands: these names.
-        shape: its dtype and shape; with T first where it is that of all steps.
-        text: how people write it: ``dh_{t-1} = da_t @ W``.
+        shape: its dtype and shape, with T first if it holds all steps.
+        text: the whole line for people: ``dh_{t-1} = da_t @ W``.
     """
 
     section: str
@@ -42,7 +45,7 @@ class Line(NamedTuple):
 
 
 def shown(text: str) -> str:
-    """Names as people write them: ``dh_{t-1}``, which code has as ``dh_tm1``."""
+    """A text with names as people write them: ``dh_{t-1}`` instead of the code's ``dh_tm1``."""
     return re.sub(r"_tm1\b", "_{t-1}", text)
 
 
@@ -50,10 +53,10 @@ class Listing(list[Line]):
     """The lines of a program.
 
     Attributes:
-        given: what it is given: names, and shapes as in a line.
-        own_names: what people call these, where that is no name for code.
-        carried: the names of each part of the carry, old and new.
-        stacked: the names of what is given out of every step.
+        given: the inputs of the program: their names, and shapes as in a line.
+        own_names: the names that the user gave these, from the names in the code.
+        carried: for each part of the carry, its name before and after the step.
+        stacked: the names of the outputs of every step.
     """
 
     def __init__(self, program: Program, names: Names):
@@ -90,6 +93,7 @@ def _shape(v: Value, over_time: bool) -> str:
 
 
 def _formula(v: Value, operands: Sequence[str]) -> str:
+    """An operation as people write it."""
     op, keywords = v.op, v.keywords
     assert op is not None
     name = op.name.strip("_")

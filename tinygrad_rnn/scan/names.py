@@ -1,4 +1,4 @@
-"""The names of a program's values: the same in its listing and in the code that runs."""
+"""The names of a program's values. The listing and the generated code use the same names."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Mapping
 
 from .ir import Program, Value
 
-#: Names that generated code uses itself.
+#: Names that the generated code needs for itself.
 RESERVED = frozenset({"T", "t", "reverse", "constants", "sequences", "carries", "run"})
 
 
 class Names:
-    """Gives every value a name: its own, or a number.
+    """Gives every value of a program a name: its own, or ``v`` and a number.
 
     Args:
-        program: whose values they are; values are numbered in the order in which they are made.
-        given: names that values have already: those of another program, whose values these are.
-        taken: names that mean something else.
-        start: the number that was given last.
+        program: the program. Values are numbered in the order in which they are computed.
+        given: names that values have already, from another program.
+        taken: names that the generated code uses for other things.
+        start: the last number used so far.
 
     Attributes:
-        count: the number given last.
+        count: the last number used.
     """
 
     def __init__(
@@ -48,18 +48,18 @@ class Names:
         return self._names[v]
 
     def free(self, wanted: str) -> str:
-        """A name like the wanted one that nothing has yet; it is taken from now on."""
-        unique, count = wanted, 1
+        """The wanted name, with a number added if it is in use. It counts as used from now on."""
+        unique, number = wanted, 1
         while unique in self._used:
-            count += 1
-            unique = f"{wanted}_{count}"
+            number += 1
+            unique = f"{wanted}_{number}"
         self._used.add(unique)
         return unique
 
 
 def identifier(text: str) -> str:
-    """A name of Python's that looks like the text."""
-    # Python reads every name in this form.
+    """A Python identifier that looks like the text."""
+    # Python normalises identifiers to NFKC.
     name = re.sub(r"\W", "_", unicodedata.normalize("NFKC", text)).strip("_") or "c"
     if not name.isidentifier():
         name = f"c_{name}"

@@ -1,8 +1,8 @@
-"""Running a fused step: one node of the graph, which runs as one program.
+"""Run a fused step: one program, recorded as one node.
 
-A Python loop records every operation of every step. A fused step is compiled as scan compiles it,
-for a sequence of one step, and leaves one node in the graph, which can still be expanded: drawn,
-differentiated twice, checked for NaN.
+A Python loop records every operation of every step. A fused step is compiled like a scan over one
+step, and leaves one node in the graph. That node can still be expanded, to draw it, to
+differentiate it twice or to check it for NaN.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 
 from ..backprop import Deferred, inputs_of, picked_from
 from ..graph import Node, Primitive, Value, attach, current, record
-from .call import Call, as_value, flatten, unflatten
-from .find import plan_of
+from .arguments import Call, as_value, flatten, unflatten
+from .lookup_plan import find_plan
 from .plan import Plan
-from .replay import replayed
+from .replay import replay
 
 
 def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
@@ -29,40 +29,41 @@ def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     structure = flatten(args, leaves)
     values = [as_value(x, "fused: argument") for x in leaves]
     call = _as_call(step, values, structure)
-    plan, constants, parents, returned = plan_of(call, state.recording)
+    plan, constants, parents, returned = find_plan(call, state.recording)
     blocks = [x._array for x in call.inputs]
     _, stacked, _, kept = plan.forward(1, False, constants, blocks, [])
     outputs = tuple([block[0] for block in stacked])
     if not plan.live.any:
         return unflatten(returned, iter([attach(y, None) for y in outputs]))
-    places = (*[x.node or x._label for x in values], *parents)
+    all_parents = (*[x.node or x._label for x in values], *parents)
     arrays = (*[x._array for x in values], *constants)
-    node = record(_fused, places, arrays, outputs, {"plan": plan, "kept": kept}, state.scope)
-    made = []
+    node = record(_fused, all_parents, arrays, outputs, {"plan": plan, "kept": kept}, state.scope)
+    results = []
     for i, name in enumerate(plan.output_names):
         if not plan.live.outputs[i]:
-            made.append(attach(outputs[i], None))
+            results.append(attach(outputs[i], None))
             continue
         y = picked_from(node, i)
         if name is not None:
             y.node.name = name  # type: ignore[union-attr]
-        made.append(y)
-    return unflatten(returned, iter(made))
+        results.append(y)
+    return unflatten(returned, iter(results))
 
 
 class _StepAsCell:
-    """A step without a carry, as scan knows it."""
+    """A fused step as a cell for scan, without a carry."""
 
     def __init__(self, step: Callable[..., Any]):
         self.step = step
         self.__code__ = getattr(step, "__code__", type(step))
-        self.closed = getattr(step, "closed", None)
+        self.scan_dependencies = getattr(step, "scan_dependencies", None)
 
     def __call__(self, carry: Any, args: Any) -> tuple[Any, Any]:
         return (), self.step(*args)
 
 
 def _as_call(step: Callable[..., Any], values: list[Value], structure: Any) -> Call:
+    """The call of scan over one step that runs a fused step."""
     inputs = [attach(x._array[np.newaxis], x.node) for x in values]
     return Call(_StepAsCell(step), [], (tuple,), inputs, structure, 1, False, None)
 
@@ -72,7 +73,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     plan: Plan = node.keywords["plan"]
     kept = node.keywords["kept"]
     m = len(plan.step.inputs)
-    backward = plan.backward_of_one(tuple([g is not None for g in gs]), tuple(live))
+    backward = plan.backward_of_one_step(tuple([g is not None for g in gs]), tuple(live))
     constants = [*backward.arrays, *[kept[i] for i in backward.fixed]]
     sequences = [np.asarray(gs[i])[np.newaxis] for i in backward.outputs]
     sequences += [kept[i] for i in backward.moving]
@@ -82,24 +83,24 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
         result[i] = g[0]
     for i, g in zip(backward.sources, summed, strict=True):
         result[i] = g
-    for i, left, right in backward.later:
+    for i, left, right in backward.deferred:
         result[i] = Deferred(_rows_times_rows, stacked[left][0], stacked[right][0], ())
     return result
 
 
 def _rows_times_rows(g: Any, _: Any, x: Any) -> Any:
-    """g' x: the cotangent of a matrix, given the rows of all its uses."""
+    """g' x: the cotangent of a matrix, with the rows g and x of all its uses stacked."""
     return np.matmul(g.T, x)
 
 
 def _expanded(node: Node) -> list[Value]:
-    """The step again, op by op, at the places of the node's parents."""
+    """Run and record the step again op by op, on the node's parents."""
     plan: Plan = node.keywords["plan"]
     values = inputs_of(node)
     m = len(plan.step.inputs)
     slots = dict(zip(plan.step.inputs, values[:m], strict=True))
     slots.update(zip(plan.sources, values[m:], strict=True))
-    return replayed(plan, slots)[1]
+    return replay(plan, slots)[1]
 
 
 _fused = Primitive("fused", one_node, _vjps, expand=_expanded)

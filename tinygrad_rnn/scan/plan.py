@@ -1,4 +1,4 @@
-"""Plans: a traced step compiled, forward and backward."""
+"""Plans: a traced step, compiled forward and backward."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from typing import Any
 
 from ..graph import ancestors, current
 from ..ops import primitives
-from .backends import Loop, wanted
-from .backends import compiled as made_to_run
-from .derive import Backward, Forward, Step, live_in, nothing_live
-from .follow import Expectation
+from .backends import Loop, compile_simplified, wanted_backend
+from .check_trace import ExpectedTrace
+from .derive import Backward, Forward, Step, find_live, nothing_live
 from .ir import Program, Value
 from .latex import Equations, aligned
 from .listing import Listing
+from .outside_reads import OutsideReads
 from .passes.simplify import simplify
-from .seen import Seen
 from .trace import Instruction, Symbol
 
 
 class Plan:
-    """How to run a step over a sequence, and back.
+    """How to run a step over a sequence, forward and backward.
 
     ``print(plan)`` lists what runs once before the steps, at every step and once after them, in
-    both directions, with the shapes. Immutable but for its backward loops, which are compiled when
-    they are first asked for.
+    both directions, with the shapes. A plan never changes, except that its backward loops are
+    compiled when they are first needed.
     """
 
     def __init__(self, step: Step, recording: bool):
         trace = step.trace
-        #: Whether a later call may be given this trace's values: the step walks no graph itself.
-        self.can_be_followed = not trace.asked
+        #: Whether a later call may run on this trace's Tensors. Not if the step calls ``tg.grad``,
+        #: which walks the graph: :meth:`Trace.close` cuts it.
+        self.can_be_checked = not trace.asked
         trace.close()
         self.step = step
         self.instructions: tuple[Instruction, ...] = tuple(trace.instructions)
         self.sources: tuple[int, ...] = tuple(source.slot for source in trace.sources)
         self.symbols: tuple[Symbol, ...] = tuple(trace.symbols)
         self.structure = trace.key[-1][0]
-        self.expected = Expectation(step, self.structure)
+        self.expected = ExpectedTrace(step, self.structure)
         scope = current().scope
         self.depth = len(scope.path), len(scope.steps)
-        self.seen = Seen()
+        self.outside_reads = OutsideReads()
         self.output_names = tuple([None if y.node is None else y.node.name for y in step.outputs])
         self.output_avals = tuple((y._array.shape, y._array.dtype) for y in step.outputs)
-        self._wanted = wanted()
+        self._wanted = wanted_backend()
         self._lock = threading.Lock()
         self._backward: dict[Any, BackwardLoop] = {}
         self._reached: dict[tuple[bool, ...], tuple[bool, ...]] = {}
-        self.live = live_in(step) if recording else nothing_live(step)
+        self.live = find_live(step) if recording else nothing_live(step)
         self._forward = Forward(step)
         self._kept: list[Value] = []
         whole = None
@@ -59,13 +59,13 @@ class Plan:
             whole = Backward(self._forward, self.live, every, self.live.inputs)
             self._kept = whole.saved
         program = self._forward.program(self._kept)
-        self.forward, self.reason = compiled(program, {}, self._wanted)
+        self.forward, self.reason = compile_program(program, {}, self._wanted)
         if whole is not None:
             backward = BackwardLoop(whole, self)
             if self.backend == "native":
-                reason = backward.lowered[1]
+                reason = backward.loop_and_reason[1]
                 if reason:  # forward and backward of a plan run on the same back end
-                    self.forward, _ = compiled(program, {}, "numpy")
+                    self.forward, _ = compile_program(program, {}, "numpy")
                     self.reason = reason
                     backward = BackwardLoop(whole, self)
             self._backward[every, self.live.inputs, False] = backward
@@ -74,46 +74,51 @@ class Plan:
     def backward(
         self, given: tuple[bool, ...], wanted: tuple[bool, ...], exactly: bool = False
     ) -> BackwardLoop:
-        """The backward loop for these cotangents of the outputs and of these inputs.
+        """The backward loop.
 
-        A carry may get a cotangent from the step after it though none is given from outside: at
-        the last step zeros then stand in its place. With ``exactly`` none does: only what is given
-        has a cotangent at any step.
+        Args:
+            given: which new carries and outputs have a cotangent from outside.
+            wanted: which carries, inputs and sources need a cotangent.
+            exactly: at every step, only the values in ``given`` have a cotangent. Else a carry
+                may also get one from the step after it; at the last step that is zeros.
         """
         return self._backward_loop(given, wanted, exactly)
 
-    def backward_of_one(self, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> BackwardLoop:
-        """The backward of a step by itself, whose matrices' cotangents are put off."""
+    def backward_of_one_step(
+        self, given: tuple[bool, ...], wanted: tuple[bool, ...]
+    ) -> BackwardLoop:
+        """The backward of a single step. The cotangents of its matrices are deferred."""
         return self._backward_loop(given, wanted, None)
 
     def _backward_loop(
         self, given: tuple[bool, ...], wanted: tuple[bool, ...], exactly: bool | None
     ) -> BackwardLoop:
+        """A cached backward loop; ``exactly`` is None for the backward of a single step."""
         key = given, wanted, exactly
         known = self._backward.get(key)
         if known is not None:
             return known
         with self._lock:
-            found = self._backward.get(key)
-            if found is None:
-                if len(self._backward) >= 64:
+            loop = self._backward.get(key)
+            if loop is None:
+                if len(self._backward) >= 64:  # a bound, since every pattern needs a loop
                     self._backward.clear()
                 seeded = self._seeded(given) if exactly is False else given
                 derived = Backward(self._forward, self.live, seeded, wanted, self._kept or None)
-                found = self._backward[key] = BackwardLoop(derived, self, put_off=exactly is None)
-            return found
+                loop = self._backward[key] = BackwardLoop(derived, self, defer=exactly is None)
+            return loop
 
     def reached(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
-        """Which carries have a cotangent if these new carries and outputs have one."""
-        found = self._reached.get(given)
-        if found is None:
+        """Which carries get a cotangent if these new carries and outputs have one."""
+        carries = self._reached.get(given)
+        if carries is None:
             outputs = (*self.step.new_carries, *self.step.outputs)
             nodes = [y.node for y, has in zip(outputs, given, strict=True) if has and y.node]
             before = set(ancestors(nodes))
             leaves = [self.step.trace.leaves.get(slot) for slot in self.step.carries]
             pairs = zip(self.live.carries, leaves, strict=True)
-            found = self._reached[given] = tuple(live and leaf in before for live, leaf in pairs)
-        return found
+            carries = self._reached[given] = tuple(live and leaf in before for live, leaf in pairs)
+        return carries
 
     def _seeded(self, given: tuple[bool, ...]) -> tuple[bool, ...]:
         """Which new carries and outputs have a cotangent at some step."""
@@ -127,30 +132,30 @@ class Plan:
 
     @property
     def kept_names(self) -> list[str]:
-        """The names of what the forward pass keeps."""
+        """The names of the values that the forward pass keeps."""
         return [self.forward.names[v] for v in self.forward.program.kept]
 
     # ── for people ───────────────────────────────────────────────────────────────────────
 
     @property
     def loops(self) -> dict[str, Loop]:
-        """What runs "forward" and, if there is a gradient to compute, "backward"."""
-        found = {"forward": self.forward}
+        """The loop that runs "forward" and, if there is a gradient to compute, "backward"."""
+        loops = {"forward": self.forward}
         with self._lock:
             for backward in list(self._backward.values())[:1]:
-                found["backward"] = backward.loop
-        return found
+                loops["backward"] = backward.loop
+        return loops
 
     @property
     def listings(self) -> dict[str, Listing]:
         """The programs that run, forward and backward, line by line."""
-        return {way: Listing(loop.program, loop.names) for way, loop in self.loops.items()}
+        return {name: Listing(loop.program, loop.names) for name, loop in self.loops.items()}
 
     def latex(self) -> str:
         r"""The step and its backward as aligned equations, as a textbook derives them.
 
         ``dz`` stands for dL/dz, the cotangent of z, and ``dh^+`` for the part of dh that comes
-        from the step after. The equations are those before the compiler rearranges them; rows are
+        from the step after. These are the equations before the compiler rearranges them. Rows are
         the batch, so a layer is ``x W``.
 
         Returns:
@@ -178,10 +183,10 @@ class Plan:
         forward = Equations(program, {}, False)
         parts = [(r"forward, for } t = 0, \ldots, T-1", forward.lines)]
         with self._lock:
-            found = list(self._backward.values())[:1]
-        for loop in found:
+            backward_loops = list(self._backward.values())[:1]
+        for loop in backward_loops:
             of_kept = dict(zip(self._kept, map(forward.written, program.kept), strict=True))
-            given = {made: of_kept[v] for v, made in loop.given_for.items() if v in of_kept}
+            given = {x: of_kept[v] for v, x in loop.input_for.items() if v in of_kept}
             names = [self._forward.given[i].name for i in loop.sources]
             totals = [name and f"d{name}" for name in names]
             backward = Equations(loop.simplified, given, True, forward.count, totals)
@@ -195,7 +200,7 @@ class Plan:
 
     @property
     def backend(self) -> str:
-        """The back end that the code was written by."""
+        """The back end that runs this plan: "numpy" or "native"."""
         return self.forward.backend
 
     @property
@@ -209,8 +214,8 @@ class Plan:
         return "\n".join(
             head
             + [
-                line if line.startswith(" ") else f"{way}, {line}"
-                for way, listing in self.listings.items()
+                line if line.startswith(" ") else f"{direction}, {line}"
+                for direction, listing in self.listings.items()
                 for line in str(listing).splitlines()
             ]
         )
@@ -218,33 +223,35 @@ class Plan:
     __repr__ = __str__
 
 
-def compiled(
+def compile_program(
     program: Program,
     given: Mapping[Value, str],
     backend: str,
     start: int = 0,
-    later: bool = False,
+    lazy: bool = False,
 ) -> tuple[Loop, str]:
-    """A program made to run, and why it is not native, if it was to be."""
-    return made_to_run(simplify(program), given, start, backend, later)
+    """Simplify and compile a program. Also returns why it is not native; "" if it is."""
+    return compile_simplified(simplify(program), given, start, backend, lazy)
 
 
 class BackwardLoop:
     """The backward of a step, as a loop from the last step to the first.
 
     Args:
-        derived: its program.
-        plan: that of the step.
+        derived: the derived backward.
+        plan: the plan of the step.
+        defer: return the factors of products instead of the products.
 
     Attributes:
-        arrays, outputs, carries, inputs, sources: those of the derived backward.
-        fixed, moving: where, in what is kept, the saved values lie that follow the first constants
-            and the first sequences.
-        later: cotangents of sources that are put off: the source's number, and where the two
-            factors of its product lie in ``stacked``.
+        arrays, outputs, carries, inputs, sources: as in :class:`Backward`.
+        fixed: the indices, in the values that the forward pass keeps, of the saved values that
+            follow the first constants.
+        moving: the same for the saved values that follow the first sequences.
+        deferred: the cotangents of sources that are deferred: the source's number, and the indices
+            of the two factors of its product in ``stacked``.
     """
 
-    def __init__(self, derived: Backward, plan: Plan, put_off: bool = False):
+    def __init__(self, derived: Backward, plan: Plan, defer: bool = False):
         self.arrays = derived.arrays
         self.outputs, self.carries = derived.outputs, derived.carries
         self.inputs, self.sources = derived.inputs, derived.sources
@@ -252,44 +259,44 @@ class BackwardLoop:
         self.fixed = [kept.index(v) for v in derived.saved if not v.varies]
         self.moving = [kept.index(v) for v in derived.saved if v.varies]
         self._program = derived.program
-        self.later: list[tuple[int, int, int]] = []
-        if put_off:
-            self._program, self.sources, self.later = products_put_off(
+        self.deferred: list[tuple[int, int, int]] = []
+        if defer:
+            self._program, self.sources, self.deferred = defer_products(
                 derived.program, derived.sources
             )
-        self.given_for = derived.given_for
+        self.input_for = derived.input_for
         names = dict(zip(kept, plan.kept_names, strict=True))
-        # Two values of the step may turn out to be one; each name stands for one value here.
-        once = {names[v]: made for v, made in derived.given_for.items()}
-        self._names = {made: name for name, made in once.items()}
+        # Two values of the step may turn out to be equal. Each name must stand for one value here.
+        by_name = {names[v]: x for v, x in derived.input_for.items()}
+        self._names = {x: name for name, x in by_name.items()}
         self._start = plan.forward.names.count
         self._wanted = "numpy" if plan.backend == "numpy" else plan._wanted
 
     @property
     def simplified(self) -> Program:
-        """Its program, not scheduled."""
+        """Its program, simplified but not scheduled."""
         return simplify(self._program)
 
     @functools.cached_property
-    def lowered(self) -> tuple[Loop, str]:
-        """What runs, and why it is not native, if it was to be; compiled when it is first run."""
-        return compiled(self._program, self._names, self._wanted, self._start, later=True)
+    def loop_and_reason(self) -> tuple[Loop, str]:
+        """The loop, and why it is not native. Machine code is compiled at the first run."""
+        return compile_program(self._program, self._names, self._wanted, self._start, lazy=True)
 
     @property
     def loop(self) -> Loop:
-        return self.lowered[0]
+        return self.loop_and_reason[0]
 
 
-def products_put_off(
+def defer_products(
     program: Program, sources: Sequence[int]
 ) -> tuple[Program, list[int], list[tuple[int, int, int]]]:
-    """A backward program that gives the factors of products, in the place of the products.
+    """A backward program that returns the factors of products instead of the products.
 
     Returns:
-        The program; the numbers of the sources whose cotangents its ``totals`` still are; and for
-        each of the others its number and where its two factors lie in ``stacked``.
+        The program; the numbers of the sources whose cotangents are still in its ``totals``; and
+        for each other source its number and the indices of its two factors in ``stacked``.
     """
-    stacked, totals, rest, later = list(program.stacked), [], [], []
+    stacked, totals, rest, deferred = list(program.stacked), [], [], []
 
     def place(v: Value) -> int:
         if v not in stacked[len(program.stacked) :]:
@@ -303,13 +310,13 @@ def products_put_off(
             rest.append(i)
         else:
             left, right = factors
-            later.append((i, place(left), place(right)))
-    made = replace(program, stacked=tuple(stacked), totals=tuple(totals))
-    return made, rest, later
+            deferred.append((i, place(left), place(right)))
+    changed = replace(program, stacked=tuple(stacked), totals=tuple(totals))
+    return changed, rest, deferred
 
 
 def _factors(v: Value) -> tuple[Value, Value] | None:
-    """g and x, if v is g' x for rows g and x that vary, or for two single rows."""
+    """g and x, if v is the product g' x of rows g and x (or of two single rows) that vary."""
     if v.op is not primitives.matmul:
         return None
     x, y = v.args
@@ -322,4 +329,4 @@ def _factors(v: Value) -> tuple[Value, Value] | None:
     return (x, y) if x.varies and y.varies else None
 
 
-__all__ = ["BackwardLoop", "Plan", "Step", "compiled"]
+__all__ = ["BackwardLoop", "Plan", "Step", "compile_program"]

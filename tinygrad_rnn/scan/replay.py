@@ -1,4 +1,4 @@
-"""Replay: the operations of a traced step, run and recorded once more, one by one."""
+"""Replay: run and record the operations of a traced step one by one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .plan import Plan
 from .trace import Literal
 
 
-def replayed(plan: Plan, slots: dict[int, Value]) -> tuple[list[Value], list[Value]]:
-    """Run the operations of a plan's step: its new carry, and its outputs.
+def replay(plan: Plan, slots: dict[int, Value]) -> tuple[list[Value], list[Value]]:
+    """Run the operations of a plan's step; returns its new carries and its outputs.
 
-    NumPy does not warn of overflow and the like: the same numbers came in the forward pass.
+    NumPy's warnings are off here: the forward pass has already given them for the same numbers.
 
     Args:
-        plan: of the step.
-        slots: the carries, inputs and closed-over values, by their slots; is added to.
+        plan: the plan of the step.
+        slots: the carries, inputs and closed-over values by slot. The other values are added.
     """
     step, now = plan.step, current().scope
     for instruction in plan.instructions:
@@ -32,22 +32,22 @@ def replayed(plan: Plan, slots: dict[int, Value]) -> tuple[list[Value], list[Val
             for operand, through in zip(instruction.operands, instruction.parents, strict=True)
         ]
         inner = instruction.node
-        place = now
+        scope = now
         if inner is not None:
             path = (*now.path, *inner.scope.path[plan.depth[0] :])
-            place = Scope(path, (*now.steps, *inner.scope.steps[plan.depth[1] :]), now.sweep)
-        with in_scope(place), np.errstate(all="ignore"):
-            made = graph.apply(instruction.primitive, operands, instruction.keywords)
-        if inner is not None and inner.name is not None and made.node is not None:
-            made.node.name = inner.name
-        slots[instruction.slot] = made
+            scope = Scope(path, (*now.steps, *inner.scope.steps[plan.depth[1] :]), now.sweep)
+        with in_scope(scope), np.errstate(all="ignore"):
+            result = graph.apply(instruction.primitive, operands, instruction.keywords)
+        if inner is not None and inner.name is not None and result.node is not None:
+            result.node.name = inner.name
+        slots[instruction.slot] = result
     return [_at(slots, x) for x in step.new_carries], [_at(slots, y) for y in step.outputs]
 
 
 def _at(slots: dict[int, Value], x: Any) -> Value:
-    """The value of a step that x stands for; without its place in the graph where x has none."""
-    made = slots[x._array.slot]
-    return made if x.node is not None or made.node is None else attach(made._array, None)
+    """The value at x's slot; without a node if x has none."""
+    value = slots[x._array.slot]
+    return value if x.node is not None or value.node is None else attach(value._array, None)
 
 
-__all__ = ["replayed"]
+__all__ = ["replay"]

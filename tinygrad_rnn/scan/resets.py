@@ -1,4 +1,4 @@
-"""States that begin anew within a sequence, where another episode begins."""
+"""Reset the carry within a sequence, where a new episode begins."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from numpy import ndarray
 
 from .. import ops
 from ..graph import numbers
-from .call import Closed, flatten, unflatten
+from .arguments import Dependencies, flatten, unflatten
 
 Cell = Callable[[Any, Any], Any]
 
 
-def resetting(
+def with_resets(
     cell: Cell, carry: Any, xs: Any, resets: Any, reverse: bool
 ) -> tuple[Cell, tuple[Any, ndarray]]:
-    """The same step with a carry of zeros where an episode begins, and the xs that go with it.
+    """A step that sets the carry to zeros where an episode begins, and the xs for it.
 
     Args:
         cell, carry, xs, reverse: as for ``scan``.
-        resets: (T, ...) booleans; the axes after time are the first ones of every carry.
+        resets: (T, ...) booleans. The axes after time are the first axes of every carry.
 
     Raises:
-        TypeError: they are not booleans.
-        ValueError: they do not go with the carry.
+        TypeError: ``resets`` are not booleans.
+        ValueError: their axes are not the first axes of every carry.
     """
     begins = numbers(resets, "scan: resets")
     if begins.dtype.kind != "b":
@@ -42,7 +42,7 @@ def resetting(
                 f"scan: with resets {begins.shape} every carry needs the first axes {batch}, got "
                 f"a carry of shape {np.shape(part)}"
             )
-    if reverse:  # an episode that begins at t is entered from behind, and left at its beginning
+    if reverse:  # the loop leaves an episode after its first step t, so reset before step t - 1
         begins = np.concatenate([begins[1:], np.zeros((1, *batch), bool)])
 
     def step(carry: Any, given: Any) -> Any:
@@ -52,17 +52,18 @@ def resetting(
         new = [_anew(h, begins_here) for h in old]
         return cell(unflatten(structure, iter(new)), x_t)
 
-    known = getattr(cell, "closed", None)
+    known = getattr(cell, "scan_dependencies", None)
     if known is not None:
-        step.closed = Closed(("resets", known.name), known.values)  # type: ignore[attr-defined]
+        step.scan_dependencies = Dependencies(("resets", known.name), known.values)  # type: ignore[attr-defined]
     return step, (xs, begins)
 
 
 def _anew(h: Any, begins: Any) -> Any:
+    """h, with zeros where an episode begins."""
     ndim = len(begins.shape)
     mask = ops.reshape(begins, (*begins.shape, *(1,) * (len(h.shape) - ndim)))
-    found = ops.where(mask, 0, h)
-    return found if found.dtype == h.dtype else ops.astype(found, h.dtype)
+    reset = ops.where(mask, 0, h)
+    return reset if reset.dtype == h.dtype else ops.astype(reset, h.dtype)
 
 
-__all__ = ["resetting"]
+__all__ = ["with_resets"]

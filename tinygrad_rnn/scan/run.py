@@ -1,4 +1,4 @@
-"""Running a scan: replay its plan, record it as one node, and its backward."""
+"""Run a scan: run its plan, record it as one node, and run its backward."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..graph import (
     current,
     record,
 )
-from .call import Call, looked_at, unflatten, within
-from .find import Found, plan_of, traced_twice
+from .arguments import Call, check_arguments, unflatten, valid_steps
+from .lookup_plan import BoundPlan, find_plan, trace_twice
 from .plan import Plan
-from .replay import replayed
-from .unroll import element, one_step, times, unrolled
+from .replay import replay
+from .unroll import element, one_step, run_unrolled, time_steps
 
 
 def run(
@@ -34,20 +34,21 @@ def run(
     lengths: Any,
     unroll: bool,
 ) -> tuple[Any, Any]:
+    """Run ``scan``, with arguments as described there."""
     state = current()
     record_scan = getattr(state.tracing, "record_scan", None)
-    if record_scan is not None and not unroll:  # whoever traces takes loops as they are
+    if record_scan is not None and not unroll:  # this tracer (ONNX export) records a scan whole
         return record_scan(cell, carry, xs, reverse, lengths)  # type: ignore[no-any-return]
-    call = looked_at(cell, carry, xs, reverse, lengths)
+    call = check_arguments(cell, carry, xs, reverse, lengths)
     if (unroll or state.anomaly or state.tracing is not None) and call.steps:
-        return unrolled(call)
+        return run_unrolled(call)
     if state.tracing is not None:
         return _without_steps(call)
-    return _replayed(call)
+    return _run_plan(call)
 
 
 def _without_steps(call: Call) -> tuple[Any, Any]:
-    """No steps, within a step that is traced: the cell says what its outputs would be."""
+    """A scan with T = 0 inside a traced step: run the cell once to learn its output shapes."""
     blank = [attach(np.zeros(x._array.shape[1:], x._array.dtype), None) for x in call.inputs]
     _, outputs, structure = one_step(call, call.carries, blank, None)
     ys = [attach(np.empty((0, *y._array.shape), y._array.dtype), None) for y in outputs]
@@ -57,21 +58,24 @@ def _without_steps(call: Call) -> tuple[Any, Any]:
     )
 
 
-def planned(
+def make_plan(
     cell: Callable[[Any, Any], Any], carry: Any, xs: Any, reverse: bool, lengths: Any
 ) -> Plan:
-    """The plan that :func:`run` would replay, made anew: in the names of these very values."""
+    """A new plan like the one that :func:`run` would use, with the names of these values."""
     recording = current().recording
-    return Plan(traced_twice(looked_at(cell, carry, xs, reverse, lengths), recording), recording)
+    return Plan(
+        trace_twice(check_arguments(cell, carry, xs, reverse, lengths), recording), recording
+    )
 
 
 # ── forward ──────────────────────────────────────────────────────────────────────────────
 
 
-def _replayed(call: Call) -> tuple[Any, Any]:
+def _run_plan(call: Call) -> tuple[Any, Any]:
+    """Run a scan by its plan, and record it as one node if a gradient can flow."""
     recording = current().recording
-    found = plan_of(call, recording)
-    plan, structure = found.plan, found.structure
+    bound = find_plan(call, recording)
+    plan, structure = bound.plan, bound.structure
     if call.steps == 0:
         ys = [attach(np.empty((0, *shape), dtype), None) for shape, dtype in plan.output_avals]
         return (
@@ -80,12 +84,12 @@ def _replayed(call: Call) -> tuple[Any, Any]:
         )
     blocks = [_block(x, call) for x in call.inputs]
     if call.ends is not None:
-        blocks.append(within(call.ends, call.steps))
+        blocks.append(valid_steps(call.ends, call.steps))
     arrays = [x._array for x in call.carries]
-    new, stacked, kept = _forward(plan, call, found.constants, blocks, arrays)
+    new, stacked, kept = _forward(plan, call, bound.constants, blocks, arrays)
     outputs: tuple[ndarray, ...] = (*new, *stacked)
     if plan.live.any:
-        node = _recorded(found, call, outputs, kept)
+        node = _record(bound, call, outputs, kept)
         values = [
             picked_from(node, i) if live else attach(output, None)
             for i, (output, live) in enumerate(zip(outputs, plan.live.outputs, strict=True))
@@ -100,7 +104,7 @@ def _replayed(call: Call) -> tuple[Any, Any]:
 
 
 def _block(x: Value, call: Call) -> ndarray:
-    """An input of all steps; past the end of a sequence its last x_t again."""
+    """An input of all steps. After the end of a sequence its last x_t is repeated."""
     if call.ends is None:
         return x._array
     nearest = np.minimum(np.arange(call.steps)[:, np.newaxis], call.ends)
@@ -109,7 +113,10 @@ def _block(x: Value, call: Call) -> ndarray:
 
 
 def _chunk(blocks: list[ndarray], ys: Iterable[tuple[tuple[int, ...], Any]]) -> int:
-    """How many steps to run at a time, where nothing is kept of them: 64, or more small ones."""
+    """How many steps to run at a time if nothing is kept for a backward: at least 64.
+
+    Small steps run more at a time, because each run of the loop has a fixed cost.
+    """
     size = sum(block.size // len(block) for block in blocks)
     size += sum(math.prod(shape) for shape, _ in ys)
     return max(64, 2**16 // max(size, 1))
@@ -118,6 +125,7 @@ def _chunk(blocks: list[ndarray], ys: Iterable[tuple[tuple[int, ...], Any]]) -> 
 def _forward(
     plan: Plan, call: Call, constants: list[ndarray], blocks: list[ndarray], carries: list[ndarray]
 ) -> tuple[list[ndarray], list[ndarray], list[ndarray]]:
+    """Run the forward loop; returns the last carry, the outputs and the kept values."""
     T, reverse = call.steps, call.reverse
     chunk = T if plan.live.any else _chunk(blocks, plan.output_avals)
     if chunk >= T:
@@ -134,12 +142,15 @@ def _forward(
     return carries, ys, []
 
 
-def _recorded(found: Found, call: Call, outputs: tuple[ndarray, ...], kept: list[ndarray]) -> Node:
+def _record(
+    bound: BoundPlan, call: Call, outputs: tuple[ndarray, ...], kept: list[ndarray]
+) -> Node:
+    """Record a scan as one node."""
     values = [*call.carries, *call.inputs]
-    parents = (*[x.node or x._label for x in values], *found.parents)
-    arrays = (*[x._array for x in values], *found.constants)
+    parents = (*[x.node or x._label for x in values], *bound.parents)
+    arrays = (*[x._array for x in values], *bound.constants)
     keywords = {
-        "plan": found.plan,
+        "plan": bound.plan,
         "kept": kept,
         "steps": call.steps,
         "reverse": call.reverse,
@@ -152,7 +163,7 @@ def _recorded(found: Found, call: Call, outputs: tuple[ndarray, ...], kept: list
 
 
 class _Cotangents(NamedTuple):
-    """What a backward loop gives: by the numbers of carries, and of all that the node takes."""
+    """The cotangents from a backward loop, by the number of the carry, input or source."""
 
     carries: dict[int, ndarray]
     stacked: dict[int, ndarray]
@@ -167,31 +178,31 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     n, m = len(plan.step.carries), len(plan.step.inputs)
     wanted = list(live)
     if ends is not None:
-        wanted.insert(n + m - 1, False)  # the mask
+        wanted.insert(n + m - 1, False)  # the mask is the plan's last input
     every = slice(0, keywords["steps"])
     given = tuple([g is not None for g in gs])
     exact = plan.reached(given) == given[:n]
     if exact and all(live[:n]):
-        found = _swept(node, gs, tuple(wanted), every)
+        swept = _sweep(node, gs, tuple(wanted), every)
     else:
-        # Zeros stand in for cotangents that there are none of, and the first step gives those of
-        # carries that nobody wants: the loop would not warn of what comes of these.
+        # The loop computes with zeros where there is no cotangent, and computes cotangents of the
+        # first carry that nobody needs. The unrolled loop would do neither, so do not warn.
         with np.errstate(all="ignore"):
-            found = _swept(node, gs, tuple(wanted), every)
-        if not exact and _has_nan(found):  # zero times Inf
-            found = _swept_in_parts(node, gs, tuple(wanted))
-    cotangents = {**found.carries, **found.stacked, **found.summed}
+            swept = _sweep(node, gs, tuple(wanted), every)
+        if not exact and _has_nan(swept):  # 0 times Inf is NaN: avoid the zeros
+            swept = _sweep_in_parts(node, gs, tuple(wanted))
+    cotangents = {**swept.carries, **swept.stacked, **swept.summed}
     if ends is not None:
-        cotangents.update({i: _within_ends(g, ends) for i, g in found.stacked.items()})
+        cotangents.update({i: _mask_past_ends(g, ends) for i, g in swept.stacked.items()})
     result = [cotangents.get(i) for i in range(len(wanted))]
     if ends is not None:
         del result[n + m - 1]
     return [g if is_live else None for g, is_live in zip(result, live, strict=True)]
 
 
-def _has_nan(found: _Cotangents) -> bool:
-    """Whether there is a NaN: every sum with it is one, and no NaN equals itself."""
-    for part in found:
+def _has_nan(cotangents: _Cotangents) -> bool:
+    """Whether there is a NaN. It makes the sum of squares NaN, and NaN does not equal itself."""
+    for part in cotangents:
         for g in part.values():
             total = np.vdot(g, g)
             if total != total:
@@ -199,10 +210,10 @@ def _has_nan(found: _Cotangents) -> bool:
     return False
 
 
-def _swept(
+def _sweep(
     node: Node, gs: list[Any], wanted: tuple[bool, ...], steps: slice, exactly: bool = False
 ) -> _Cotangents:
-    """The cotangents that come of some steps."""
+    """Run the backward loop over some steps."""
     keywords, n = node.keywords, len(node.keywords["plan"].step.carries)
     given = tuple([g is not None for g in gs])
     backward = keywords["plan"].backward(given, wanted, exactly)
@@ -226,8 +237,12 @@ def _swept(
     )
 
 
-def _swept_in_parts(node: Node, gs: list[Any], wanted: tuple[bool, ...]) -> _Cotangents:
-    """The same step by step, until the same carries have a cotangent at every step."""
+def _sweep_in_parts(node: Node, gs: list[Any], wanted: tuple[bool, ...]) -> _Cotangents:
+    """The same without zeros for missing cotangents.
+
+    It runs step by step until the set of carries with a cotangent stays the same, and then runs
+    all remaining steps at once.
+    """
     plan: Plan = node.keywords["plan"]
     T, reverse, n = node.keywords["steps"], node.keywords["reverse"], len(plan.step.carries)
     total = _Cotangents({}, {}, {})
@@ -237,24 +252,24 @@ def _swept_in_parts(node: Node, gs: list[Any], wanted: tuple[bool, ...]) -> _Cot
         reached = plan.reached(given)
         count = T - done if reached == given[:n] else 1
         steps = slice(done, done + count) if reverse else slice(T - done - count, T - done)
-        found = _swept(node, gs, wanted, steps, exactly=True)
-        gs = [*[found.carries[i] if has else None for i, has in enumerate(reached)], *gs[n:]]
-        for i, g in found.stacked.items():
+        part = _sweep(node, gs, wanted, steps, exactly=True)
+        gs = [*[part.carries[i] if has else None for i, has in enumerate(reached)], *gs[n:]]
+        for i, g in part.stacked.items():
             blank = np.zeros((T, *g.shape[1:]), g.dtype)
             total.stacked.setdefault(i, blank)[steps] = g
-        for i, g in found.summed.items():
+        for i, g in part.summed.items():
             total.summed[i] = total.summed[i] + g if i in total.summed else g
         done += count
     total.carries.update({i: g for i, g in enumerate(gs[:n]) if g is not None})
     return total
 
 
-def _within_ends(g: ndarray, ends: ndarray) -> ndarray:
-    """Past its end a sequence reads its last x_t again, which gets the gradients of all of that.
+def _mask_past_ends(g: ndarray, ends: ndarray) -> ndarray:
+    """Add the cotangents after the end of a sequence to that of its last x_t, which was repeated.
 
-    They are 0 where every sequence is computed by itself, and not where a step mixes them.
+    They are 0 unless a step mixes the sequences.
     """
-    valid = within(ends, len(g))
+    valid = valid_steps(ends, len(g))
     valid = valid.reshape(valid.shape + (1,) * (g.ndim - 2))
     zero = np.zeros((), g.dtype)
     result = np.where(valid, g, zero)
@@ -266,7 +281,7 @@ def _within_ends(g: ndarray, ends: ndarray) -> ndarray:
 
 
 def _expanded(node: Node) -> list[Value]:
-    """The scan again, op by op, at the places of the node's parents."""
+    """Run and record the scan again op by op, on the node's parents."""
     keywords = node.keywords
     plan: Plan = keywords["plan"]
     T, reverse, ends = keywords["steps"], keywords["reverse"], keywords["ends"]
@@ -276,16 +291,16 @@ def _expanded(node: Node) -> list[Value]:
     values = inputs_of(node)
     carries, inputs = list(values[:n]), values[n : n + m]
     known = dict(zip(plan.sources, values[n + m :], strict=True))
-    valid_at = within(ends, T)
+    valid_at = valid_steps(ends, T)
     ys: list[list[Value]] = []
-    for t in times(T, reverse):
+    for t in time_steps(T, reverse):
         slots = dict(known)
         slots.update(zip(step.carries, carries, strict=True))
         slots.update(zip(step.inputs[:m], (element(x, ends, t) for x in inputs), strict=True))
         if valid_at is not None:
             slots[step.inputs[m]] = attach(valid_at[t], None)
-        with np.errstate(all="ignore"):  # the loop has warned when it first ran
-            carries, y_t = replayed(plan, slots)
+        with np.errstate(all="ignore"):  # the loop gave these warnings in the forward pass
+            carries, y_t = replay(plan, slots)
         ys.append(y_t)
     if reverse:
         ys.reverse()
@@ -294,4 +309,4 @@ def _expanded(node: Node) -> list[Value]:
 
 _scan = Primitive("scan", run, _vjps, expand=_expanded)
 
-__all__ = ["planned", "run"]
+__all__ = ["make_plan", "run"]

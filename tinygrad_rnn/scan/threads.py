@@ -1,6 +1,6 @@
-"""Threads of the native back end: how many, and who runs the parts of a piece of work.
+"""The threads of the native back end: how many there are, and how they share work.
 
-What is cut into parts computes the same bits however many there are.
+Work that is cut into parts computes the same bits for every number of parts.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _size = 0
 def set_num_threads(n: int) -> None:
     """Choose how many threads one scan may keep busy, on the native back end.
 
-    Results do not depend on it, to the last bit. Small work stays on one thread anyway.
+    The results are the same to the last bit for every n. Small work always stays on one thread.
 
     Args:
-        n: at least 1. By default it is the cores that this process may use, and no more than the
-            environment variable ``OMP_NUM_THREADS`` says.
+        n: at least 1. The default is the number of cores that this process may use, but at most
+            the environment variable ``OMP_NUM_THREADS``.
 
     Raises:
         TypeError: n is not an integer.
@@ -59,7 +59,7 @@ def _usual() -> int:
 
 
 def in_parts(work: Callable[[int, int], Any], parts: int) -> None:
-    """Run ``work(part, parts)`` for every part, this thread one of them; wait for all."""
+    """Run ``work(part, parts)`` for every part and wait. This thread runs part 0."""
     others = [_executor(parts - 1).submit(work, i, parts) for i in range(1, parts)]
     try:
         work(0, parts)
@@ -69,7 +69,7 @@ def in_parts(work: Callable[[int, int], Any], parts: int) -> None:
 
 
 def _executor(threads: int) -> ThreadPoolExecutor:
-    """The pool, with at least so many threads."""
+    """The pool of threads, with at least this many threads."""
     global _pool, _size
     with _lock:
         if _pool is None or _size < threads:
@@ -78,7 +78,7 @@ def _executor(threads: int) -> ThreadPoolExecutor:
 
 
 def _forget() -> None:
-    """In a process that was forked: its parent's threads are not there."""
+    """After a fork: the child process does not have its parent's threads."""
     global _pool, _size, _lock
     _pool, _size, _lock = None, 0, threading.Lock()
 

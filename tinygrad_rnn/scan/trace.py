@@ -1,8 +1,9 @@
-"""Tracing: run a step once on arrays without numbers, and write down what it does.
+"""Tracing: run a step once on arrays without numbers, and record its operations.
 
 A traced Tensor is an ordinary Tensor whose array is a :class:`Symbol`: a shape and a dtype. The
-engine's operations, and the rules of a ``create_graph`` sweep, run on it as on any other; each
-leaves an :class:`Instruction` in the place of numbers. Whoever looks at the numbers is refused.
+engine's operations, and the rules of a ``create_graph`` sweep, run on it as on any other Tensor.
+Each leaves an :class:`Instruction` instead of numbers. Code that looks at the numbers gets a
+TypeError.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from ..graph import (
 
 
 def refuse(how: str) -> NoReturn:
+    """Raise the error for a step that looks at the numbers of a traced value."""
     raise TypeError(
         f"scan: the step looked at the numbers of a traced value ({how}), but it is traced once "
         f"for all time steps; pass unroll=True to run it step by step{current().scope}"
@@ -48,20 +50,20 @@ def _refusal(how: str) -> Callable[..., NoReturn]:
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
-    """Stands where a traced Tensor would have its array: a shape and a dtype, and no numbers.
+    """The array of a traced Tensor: a shape and a dtype, but no numbers.
 
-    It is no ndarray. Whoever wants one, NumPy included, has to ask ``__array__``, which refuses;
-    so does everything else that an ndarray has and that depends on numbers.
+    It is not an ndarray. Everything that converts it to one, NumPy included, calls ``__array__``,
+    which raises. So does every other attribute of an ndarray that depends on numbers.
 
     Attributes:
         slot: the number of the value that it stands for.
-        owner: what the trace it belongs to is known by.
-        aval: the number of its shape and dtype.
+        owner: identifies the trace that it belongs to.
+        aval: the number of its shape and dtype (its abstract value).
     """
 
     __slots__ = ("aval", "dtype", "owner", "shape", "slot")
 
-    #: What is called when somebody asks for the numbers.
+    #: Called when code asks for the numbers.
     refuse = staticmethod(refuse)
 
     def __init__(
@@ -99,7 +101,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     __reduce__ = __copy__ = __deepcopy__ = _refusal("a copy of it")
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # Python and NumPy ask what protocols there are
+        if name.startswith("__"):  # Python and NumPy look up which protocols it has
             raise AttributeError(name)
         self.refuse(_readers.get(name, f".{name}"))
 
@@ -113,14 +115,14 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return func(*blank, **keywords)
 
 
-#: What a Tensor asks its array for, and who wants that.
+#: From the attribute of the array that a Tensor reads to what the user wrote.
 _readers = {
     "item": ".item(), int or float",
     "copy": ".numpy() or a copy",
     "view": ".data or np.asarray",
 }
 
-# What these functions of NumPy return depends on no number.
+# The results of these NumPy functions depend on shapes alone.
 _of_shapes = frozenset({np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like})
 
 
@@ -128,7 +130,7 @@ class Literal(NamedTuple):
     """A Python scalar, or None, among the operands of an instruction."""
 
     value: Any
-    text: str  #: tells apart what is equal: 1, 1.0 and True, or 0.0 and -0.0
+    text: str  #: its repr, which differs for 1, 1.0 and True, and for 0.0 and -0.0
 
 
 class Instruction(NamedTuple):
@@ -138,12 +140,12 @@ class Instruction(NamedTuple):
     operands: tuple[int | Literal, ...]
     keywords: dict[str, Any]
     slot: int
-    through: tuple[bool, ...]  #: which operands came with a place in the graph
+    through: tuple[bool, ...]  #: which operands have a node
     node: Node | None  #: None where the operation was not recorded
 
     @property
     def parents(self) -> tuple[bool, ...]:
-        """Through which operands a gradient flows."""
+        """To which operands a gradient flows."""
         return self.through if self.node is not None else (False,) * len(self.through)
 
 
@@ -152,13 +154,13 @@ class Source(NamedTuple):
 
     slot: int
     array: ndarray  #: its numbers at this call (a Symbol for carries and inputs)
-    node: Node | None  #: its place in the graph outside
+    node: Node | None  #: its node in the graph outside of the step
     label: str | None
-    original: Any  #: what was passed to the operation; keeps its id from being used again
+    original: Any  #: the object passed to the operation; held so that Python cannot reuse its id
 
 
 class Derived(NamedTuple):
-    """An operation of a step on closed-over values alone, and the array that it gave."""
+    """An operation of a step on closed-over values alone, and its result."""
 
     primitive: Primitive
     inputs: tuple[Any, ...]
@@ -167,7 +169,7 @@ class Derived(NamedTuple):
 
 
 def frozen(constant: Any) -> Any:
-    """A hashable stand-in for a constant: equal for constants that compute the same."""
+    """A hashable form of a constant argument; equal for constants that compute the same."""
     if isinstance(constant, Symbol):
         refuse("an index or another constant of an operation")
     kind = type(constant)
@@ -185,7 +187,10 @@ def frozen(constant: Any) -> Any:
             f"unroll=True, or draw the numbers outside of the step{current().scope}"
         )
     if isinstance(constant, float):
-        return (kind, repr(float(constant)))  # 0.0 and -0.0 are equal, nan is not
+        return (
+            kind,
+            repr(float(constant)),
+        )  # 0.0 == -0.0, but they compute different things; nan != nan
     try:
         hash(constant)
     except TypeError:
@@ -197,18 +202,24 @@ def frozen(constant: Any) -> Any:
 
 
 class Trace:
-    """What a step did: its instructions, and what it read from outside.
+    """What a step did: its instructions, and the values that it read from outside.
+
+    A slot is the number of a value of the step.
+
+    Args:
+        base: an earlier trace whose values this one may read. Slots go on after its last.
 
     Attributes:
         instructions: in the order in which they ran.
-        sources: the values that came from outside, in the order in which they were met.
+        sources: the values from outside, in the order in which the step first read them.
         derived: the operations on such values alone.
-        symbols: every value of the step by its slot; values: the Tensors that stand for them.
-        leaves: the places of what gradients are wanted for, by slot.
-        outside: whether a carry or an input is live outside of the step, by slot.
+        symbols: every value of the step, by slot.
+        values: the Tensors of ``symbols``, by slot.
+        leaves: the nodes of the values that may need a gradient, by slot.
+        outside: whether a carry or an input has a node outside of the step, by slot.
         since: nodes with a smaller number are older than the trace.
-        asked: the outputs that the step differentiates with ``tg.grad``, and for what.
-        key: what two traces have in common if one plan serves both.
+        asked: the calls of ``tg.grad`` in the step: the output's node, and the wanted nodes.
+        key: traces with equal keys share one plan.
     """
 
     def __init__(self, base: Trace | None = None):
@@ -220,7 +231,7 @@ class Trace:
         self.leaves: dict[int, Node] = {}
         self.outside: dict[int, bool] = {}
         self.key: list[Any] = []
-        # Not the trace itself: it holds the symbols, and a graph is freed by counting references.
+        # Not the trace itself: trace and symbols would hold each other, and a graph has no cycles.
         self.owner = object()
         self.owners: set[object] = {self.owner} if base is None else {self.owner, *base.owners}
         self._known: dict[Any, tuple[Symbol, Node | None]] = {}
@@ -229,29 +240,29 @@ class Trace:
 
     def symbol(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Symbol:
         """A new value of the step."""
-        made = Symbol(shape, dtype, len(self.symbols), self.owner, _aval(shape, dtype))
-        self.symbols.append(made)
-        return made
+        symbol = Symbol(shape, dtype, len(self.symbols), self.owner, _aval(shape, dtype))
+        self.symbols.append(symbol)
+        return symbol
 
     def given(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], live: bool, outside: bool = False
     ) -> Value:
         """A value that changes from step to step: a carry, an input or a cotangent."""
-        made = self.symbol(shape, dtype)
-        self.outside[made.slot] = outside
-        self.key.append((made.slot, shape, dtype, live, outside))
+        symbol = self.symbol(shape, dtype)
+        self.outside[symbol.slot] = outside
+        self.key.append((symbol.slot, shape, dtype, live, outside))
         node = None
         if live:
-            node = self.leaves[made.slot] = leaf(made)  # type: ignore[arg-type]
-        return self._attached(made, node)
+            node = self.leaves[symbol.slot] = leaf(symbol)  # type: ignore[arg-type]
+        return self._attached(symbol, node)
 
-    def _attached(self, made: Symbol, node: Node | None) -> Value:
-        value = attach(made, node)
+    def _attached(self, symbol: Symbol, node: Node | None) -> Value:
+        value = attach(symbol, node)
         self.values.append(value)
         return value
 
     def constant(self, x: Any) -> tuple[Symbol, Node | None]:
-        """A value that is the same at every step: a closed-over Tensor, array or number."""
+        """The symbol and the node of a closed-over Tensor or array: the same at every step."""
         if isinstance(x, Value):
             original, node = x._array, x.node
             label = x._label if node is None else None
@@ -263,19 +274,19 @@ class Trace:
         known = self._known.get(identity)
         if known is None:
             if not isinstance(x, Value):
-                array = array.copy()  # the caller may write into his before backward
-            made = self.symbol(array.shape, array.dtype)
-            place = None
+                array = array.copy()  # the caller may write into it before backward
+            symbol = self.symbol(array.shape, array.dtype)
+            inner = None
             if node is not None:
-                place = self.leaves[made.slot] = _entry(made, node)
-            self.sources.append(Source(made.slot, array, node, label, original))
-            self.key.append((made.slot, array.shape, array.dtype, node is not None))
-            known = self._known[identity] = made, place
-            self._attached(made, place)
+                inner = self.leaves[symbol.slot] = _entry(symbol, node)
+            self.sources.append(Source(symbol.slot, array, node, label, original))
+            self.key.append((symbol.slot, array.shape, array.dtype, node is not None))
+            known = self._known[identity] = symbol, inner
+            self._attached(symbol, inner)
         return known
 
     def value(self, x: Any) -> Value:
-        """Anything that a step returned, as one of its values."""
+        """The Tensor for something that the step returned."""
         if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
             if x._array.owner not in self.owners:
                 refuse("one that another call traced")
@@ -283,13 +294,13 @@ class Trace:
         return self.values[self.constant(x)[0].slot]
 
     def close(self) -> None:
-        """The step has run: nothing leads from it to the graph outside any more."""
-        for place in self.leaves.values():
-            place.primitive, place.parents, place.arrays = None, (), ()
+        """After the step has run: cut the edges from its nodes to the graph outside."""
+        for node in self.leaves.values():
+            node.primitive, node.parents, node.arrays = None, (), ()
         self.asked.clear()
 
     def forget(self) -> None:
-        """Let go of the numbers: a plan is kept longer than they are needed."""
+        """Drop the numbers: a plan is kept longer than they are needed."""
         blank = np.empty(0)
         self.sources = [Source(s.slot, blank, None, s.label, None) for s in self.sources]
         self.derived.clear()
@@ -302,7 +313,7 @@ class Trace:
         """What ``graph.apply`` does, without numbers."""
         if not any_traced(inputs):
             return apply_outside(primitive, inputs, keywords, self.derived)
-        operands, arrays, parents, through = self._taken(inputs)
+        operands, arrays, parents, through = self._read_inputs(inputs)
         recorded = primitive.vjps is not None and current().recording and True in through
         kind = (
             primitive,
@@ -311,25 +322,25 @@ class Trace:
         )
         known = _outputs.get(kind)
         if known is None:
-            known = _abstract(kind, primitive, arrays, keywords)
+            known = _output_aval(kind, primitive, arrays, keywords)
         if any(isinstance(constant, _writable) for constant in keywords.values()):
-            keywords = copy.deepcopy(keywords)  # whoever brought it may write into it
-        made = self.symbol(*known)
-        place = None
+            keywords = copy.deepcopy(keywords)  # the caller may write into it
+        symbol = self.symbol(*known)
+        node = None
         if recorded:
             graph.require_rules(primitive, parents)
-            place = record(
-                primitive, tuple(parents), tuple(arrays), made, keywords, current().scope
+            node = record(
+                primitive, tuple(parents), tuple(arrays), symbol, keywords, current().scope
             )
-        step = Instruction(primitive, operands, keywords, made.slot, through, place)
-        self.instructions.append(step)
-        self.key.append((kind, operands, step.parents))
-        return self._attached(made, place)
+        instruction = Instruction(primitive, operands, keywords, symbol.slot, through, node)
+        self.instructions.append(instruction)
+        self.key.append((kind, operands, instruction.parents))
+        return self._attached(symbol, node)
 
-    def _taken(
+    def _read_inputs(
         self, inputs: Sequence[Any]
     ) -> tuple[tuple[int | Literal, ...], list[Any], list[Node | str | None], tuple[bool, ...]]:
-        """An operation's inputs as operands, arrays and parents, and which come with a node."""
+        """The inputs of an operation as operands, arrays and parents, and which have a node."""
         operands: list[int | Literal] = []
         arrays: list[Any] = []
         parents: list[Node | str | None] = []
@@ -361,27 +372,29 @@ class Trace:
 def apply_outside(
     primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any], derived: list[Derived]
 ) -> Any:
-    """An operation on closed-over values alone: done once, here and now, in the graph outside."""
+    """Run an operation on closed-over values alone: once, now, and recorded outside of the step."""
     for constant in keywords.values():
-        frozen(constant)  # refuses what depends on the step
+        frozen(constant)  # raises if it is a value of the step
     with graph.traced(None, recording=current().recording):
-        made = graph.apply(primitive, inputs, keywords)
-    derived.append(Derived(primitive, tuple(inputs), keywords, made._array))
-    return made
+        result = graph.apply(primitive, inputs, keywords)
+    derived.append(Derived(primitive, tuple(inputs), keywords, result._array))
+    return result
 
 
-#: Between a closed-over Tensor and the step that reads it: a derivative within the step passes.
+#: The edge from a closed-over Tensor to the step that reads it. It lets ``tg.grad`` in the step
+#: reach nodes outside.
 _enter = Primitive("enter", lambda x: x, (same,), elementwise=True, view=True)
 
 
-def _entry(made: Symbol, node: Node) -> Node:
-    """The place, within the step, of a closed-over Tensor with this place outside."""
-    place = record(_enter, (node,), (made,), made, {}, current().scope)
-    place.name = node.name
-    return place
+def _entry(symbol: Symbol, node: Node) -> Node:
+    """The node, within the step, of a closed-over Tensor with this node outside."""
+    entry = record(_enter, (node,), (symbol,), symbol, {}, current().scope)
+    entry.name = node.name
+    return entry
 
 
 def any_traced(inputs: Sequence[Any]) -> bool:
+    """Whether an input is a value of a traced step."""
     for x in inputs:  # noqa: SIM110 - a generator would cost more than the loop
         if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
             return True
@@ -390,56 +403,58 @@ def any_traced(inputs: Sequence[Any]) -> bool:
 
 _writable = (ndarray, list, dict)
 
-# Shapes and dtypes are numbered, which makes short keys. Numbers are not given twice: a step that
-# is being traced may hold one while another thread empties the tables.
+# Shapes and dtypes are numbered, which keeps the keys short. A number is never used twice: a step
+# that is being traced may hold one while another thread clears the tables.
 _avals: dict[Any, int] = {}
 _aval_numbers = itertools.count()
 _outputs: dict[Any, tuple[tuple[int, ...], np.dtype[Any]]] = {}
-_room = 4096
+_table_limit = 4096
 
 
 def _aval(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """The number of a shape and dtype."""
     number = _avals.get((shape, dtype))
     if number is None:
-        if len(_avals) > _room:
+        if len(_avals) > _table_limit:
             _avals.clear()
         number = _avals.setdefault((shape, dtype), next(_aval_numbers))
     return number
 
 
-def _abstract(
+def _output_aval(
     key: Any, primitive: Primitive, arrays: Sequence[Any], keywords: dict[str, Any]
 ) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of an operation's output, found by running it on stand-ins."""
+    """The shape and dtype of an operation's output, found by running it on stand-ins."""
     rng = np.random.default_rng(0)
     try:
         blank = [stand_in(x, rng) if type(x) is Symbol else x for x in arrays]
         output = output_on(primitive, blank, keywords)
     except (ValueError, TypeError, IndexError) as error:
         raise explained(error, primitive, arrays, current().scope) from error
-    if len(_outputs) > _room:
+    if len(_outputs) > _table_limit:
         _outputs.clear()
-    found = _outputs[key] = output.shape, output.dtype
-    return found
+    aval = _outputs[key] = output.shape, output.dtype
+    return aval
 
 
 def stand_in(x: Symbol, rng: np.random.Generator) -> ndarray:
-    """Numbers that an operation takes in the place of a value without any."""
+    """An array with numbers that every operation accepts, instead of a symbol."""
     if x.dtype.kind == "f":
         return rng.uniform(0.5, 1.0, x.shape).astype(x.dtype)
     return np.zeros(x.shape, x.dtype)
 
 
 def output_on(primitive: Primitive, stand_ins: Sequence[Any], keywords: dict[str, Any]) -> ndarray:
-    """What an operation makes of stand-ins: of it only the shape and the dtype count."""
+    """The output of an operation on stand-ins. Only its shape and dtype mean anything."""
     with np.errstate(all="ignore"):
         try:
             return np.asarray(primitive.forward(*stand_ins, **keywords))
-        except np.linalg.LinAlgError:  # no inverse, not positive definite: the identity is fine
+        except np.linalg.LinAlgError:  # singular or not positive definite: the identity is neither
             return np.asarray(primitive.forward(*map(_identity, stand_ins), **keywords))
 
 
 def _identity(x: Any) -> Any:
+    """Identity matrices in the shape of x."""
     if not isinstance(x, ndarray) or x.ndim < 2:
         return x
     return np.broadcast_to(np.eye(*x.shape[-2:], dtype=x.dtype), x.shape)

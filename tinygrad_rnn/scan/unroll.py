@@ -1,4 +1,4 @@
-"""A scan step by step: the step, and the loop as it is written."""
+"""A scan step by step: one step, and the plain loop."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy import ndarray
 
 from .. import graph, ops
 from ..graph import Value, attach, current
-from .call import Call, as_value, flatten, shown, unflatten, within
+from .arguments import Call, as_value, describe_structure, flatten, unflatten, valid_steps
 
 
-def unrolled(call: Call) -> tuple[Any, Any]:
-    """The loop as it is written, every operation recorded."""
+def run_unrolled(call: Call) -> tuple[Any, Any]:
+    """The plain loop over time, with every operation recorded."""
     carries = call.carries
     outputs: list[list[Any]] = []
     structure: Any = None
-    valid_at = within(call.ends, call.steps)
-    for t in times(call.steps, call.reverse):
+    valid_at = valid_steps(call.ends, call.steps)
+    for t in time_steps(call.steps, call.reverse):
         masked = valid_at is not None and not valid_at[t].all()
         inputs = [element(x, call.ends if masked else None, t) for x in call.inputs]
         valid = attach(valid_at[t], None) if masked else None
@@ -34,14 +34,14 @@ def unrolled(call: Call) -> tuple[Any, Any]:
     )
 
 
-def times(steps: int, reverse: bool) -> Iterator[int]:
-    """The steps in their order, each of them tagging what is computed in it."""
+def time_steps(steps: int, reverse: bool) -> Iterator[int]:
+    """The time steps in order. What is computed in a step is tagged with it."""
     for t, _ in graph.steps(range(steps), reverse=reverse):
         yield t
 
 
 def element(x: Value, ends: ndarray | None, t: int) -> Any:
-    """x_t; of a sequence that is over its last one again, which the step has proved to take."""
+    """x_t. A sequence that has ended repeats its last x_t, on which the step is known to work."""
     if ends is None:
         x_t = ops.getitem(x, t)
     else:
@@ -58,22 +58,34 @@ def element(x: Value, ends: ndarray | None, t: int) -> Any:
 def one_step(
     call: Call, carries: list[Value], inputs: list[Value], valid: Value | None
 ) -> tuple[list[Any], list[Any], Any]:
-    """Run the cell; returns the new carries, the outputs and the structure of the latter."""
-    return looked_over(call, ran(call, carries, inputs), carries, valid)
+    """Run the cell; returns the new carries, the outputs and the structure of the outputs."""
+    return check_result(call, run_cell(call, carries, inputs), carries, valid)
 
 
-def ran(call: Call, carries: Sequence[Value], inputs: Sequence[Value]) -> Any:
-    """What the cell returns."""
+def run_cell(call: Call, carries: Sequence[Value], inputs: Sequence[Value]) -> Any:
+    """Call the cell; returns what it returns."""
     return call.cell(
         unflatten(call.carry_structure, iter(carries)),
         unflatten(call.input_structure, iter(inputs)),
     )
 
 
-def looked_over(
+def check_result(
     call: Call, result: Any, carries: Sequence[Value], valid: Value | None
 ) -> tuple[list[Any], list[Any], Any]:
-    """The new carries, the outputs and their structure, of what a cell has returned."""
+    """Check what the cell returned; returns the new carries, the outputs and their structure.
+
+    With lengths, a sequence that has ended keeps its carry, and its outputs are 0.
+
+    Args:
+        call: the arguments of the scan.
+        result: what the cell returned.
+        carries: the old carries.
+        valid: (N,) booleans, True for sequences that have this step; None without lengths.
+
+    Raises:
+        TypeError, ValueError: as ``scan`` does.
+    """
     if not isinstance(result, tuple) or len(result) != 2:
         raise ValueError(
             f"scan: expected the cell to return (carry, y_t), got {type(result).__name__}"
@@ -82,8 +94,9 @@ def looked_over(
     new: list[Any] = []
     if flatten(result[0], new) != call.carry_structure:
         raise ValueError(
-            "scan: the cell returned a carry of another structure than it was given: expected "
-            f"{shown(call.carry_structure)}, got {shown(flatten(result[0], []))}"
+            "scan: the cell must return a carry of the same structure as its argument: expected "
+            f"{describe_structure(call.carry_structure)}, "
+            f"got {describe_structure(flatten(result[0], []))}"
             f"{current().scope}"
         )
     outputs: list[Any] = []
@@ -118,8 +131,8 @@ def _aval(x: Value) -> str:
 
 
 def _over(valid: Value, x: Value) -> Value:
-    """The mask (N,) against x (N, ...)."""
+    """The mask (N,) in a shape that broadcasts against x (N, ...)."""
     return ops.reshape(valid, (len(valid._array),) + (1,) * (x._array.ndim - 1))
 
 
-__all__ = ["element", "looked_over", "one_step", "ran", "times", "unrolled"]
+__all__ = ["check_result", "element", "one_step", "run_cell", "run_unrolled", "time_steps"]

@@ -1,7 +1,7 @@
-"""The names that a step gives to its values: those of its own local variables.
+"""Name the values of a step after the cell's local variables.
 
-A plan calls the values of a cell as its author does, with the time behind it: what the cell calls
-``f`` is ``f_t``, and its cotangent ``df_t``.
+A plan shows the names that the author of the cell chose, followed by the time: the variable ``f``
+is ``f_t``, and its cotangent ``df_t``.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from ..graph import Node, Value
 _package = str(Path(__file__).parent.parent)
 
 
-def naming(cell: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """The same step, which names what it computes when it is traced.
+def with_names(cell: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The same step, which also names its values when it is traced.
 
-    A value keeps a name that it has already. Of nested functions the outer one names last; the
-    functions of this library name what they compute themselves.
+    A value keeps a name that it already has. With nested functions, the outer function names last.
+    The functions of this library name their values themselves.
     """
 
     @functools.wraps(cell)
     def step(carry: Any, x_t: Any) -> Any:
         profiler = sys.getprofile()
-        if profiler is not None:  # somebody measures: leave him alone
+        if profiler is not None:  # a profiler is running: do not replace it
             return cell(carry, x_t)
         named: set[Node] = set()
 
+        # When a function returns, its frame still holds its local variables and their names.
         def notice(frame: Any, event: str, result: Any) -> None:
             if event == "return" and not _is_ours(frame):
                 _name(frame.f_locals, named)
@@ -45,7 +46,7 @@ def naming(cell: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def _is_ours(frame: Any) -> bool:
-    """Whether a function is this library's; some of them are written when it is imported."""
+    """Whether a frame runs a function of this library, or one generated at import."""
     module = str(frame.f_globals.get("__name__", "builtins"))
     return frame.f_code.co_filename.startswith(_package) or module == "builtins"
 
@@ -60,4 +61,4 @@ def _name(variables: dict[str, Any], named: set[Node]) -> None:
             named.add(node)
 
 
-__all__ = ["naming"]
+__all__ = ["with_names"]

@@ -1,7 +1,7 @@
-"""Back ends: a program becomes a function that runs it.
+"""Back ends: turn a program into a function that runs it.
 
-``numpy`` writes flat Python with a call of NumPy for each operation. ``native`` compiles the
-program to machine code, where llvmlite is installed and every operation can be compiled.
+``numpy`` writes flat Python, one NumPy call for each operation. ``native`` compiles the program to
+machine code, if llvmlite is installed and every operation can be compiled.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Loop: TypeAlias = "NumpyLoop | NativeLoop"
 
 
-def wanted() -> str:
-    """The back end that scans are to run on here: "auto", "numpy" or "native"."""
+def wanted_backend() -> str:
+    """The back end that the user wants: "auto", "numpy" or "native"."""
     name = current().backend or os.environ.get("TINYGRAD_RNN_BACKEND") or "auto"
     if name not in BACKENDS:
         raise ValueError(
@@ -31,16 +31,16 @@ def wanted() -> str:
     return name
 
 
-def chosen() -> str:
-    """The back end that runs steps of the library's own here: "numpy" or "native"."""
-    name = wanted()
+def chosen_backend() -> str:
+    """The back end that runs the steps of this library: "numpy" or "native"."""
+    name = wanted_backend()
     if name == "auto":
-        return "native" if _native_can_be_had() else "numpy"
+        return "native" if _native_is_available() else "numpy"
     return name
 
 
 @functools.cache
-def _native_can_be_had() -> bool:
+def _native_is_available() -> bool:
     from .native import Unavailable, target
 
     try:
@@ -50,23 +50,23 @@ def _native_can_be_had() -> bool:
     return True
 
 
-def compiled(
-    program: Program, given: Mapping[Value, str], start: int, name: str, later: bool = False
+def compile_simplified(
+    program: Program, given: Mapping[Value, str], start: int, name: str, lazy: bool = False
 ) -> tuple[Loop, str]:
-    """A simplified program made to run.
+    """Compile a program.
 
     Args:
-        program: simplified.
+        program: the program, simplified.
         given: the names that values have in another program.
-        start: the number that was given last there.
-        name: the back end that is wanted.
-        later: compile machine code when it is first run, and not now.
+        start: the last number used for names there.
+        name: the wanted back end.
+        lazy: compile machine code at the first run instead of now.
 
     Returns:
-        The loop, and why it is not native; "" where it is, or where nobody asked for that.
+        The loop, and the reason why it is not native; "" if it is native or "numpy" was wanted.
 
     Raises:
-        RuntimeError: "native" is wanted, and cannot be had.
+        RuntimeError: "native" is wanted, but cannot run this program.
     """
     why = ""
     if name != "numpy":
@@ -74,7 +74,7 @@ def compiled(
 
         try:
             loop = NativeLoop(program, given, start)
-            if not later:
+            if not lazy:
                 loop.compile()
             return loop, ""
         except Unavailable as error:
@@ -86,4 +86,4 @@ def compiled(
     return NumpyLoop(program, given, start), why
 
 
-__all__: list[Any] = ["Loop", "chosen", "compiled", "wanted"]
+__all__: list[Any] = ["Loop", "chosen_backend", "compile_simplified", "wanted_backend"]

@@ -1,7 +1,7 @@
-"""The back end that needs nothing but NumPy: a program as flat Python, a call for each operation.
+"""The NumPy back end: a program as flat Python, one call for each operation.
 
-Outside of the loop an operation runs on blocks, once for all steps. Within it every call writes
-into memory that ``passes.buffers`` chose.
+Outside of the loop an operation runs on blocks, once for all steps. Within the loop every call
+writes into memory that ``passes.buffers`` chose.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from ..passes.totals import totals
 _matmul, _transpose, _getitem = primitives.matmul, primitives.transpose, primitives.getitem
 _reshape = primitives.reshape
 
-#: What makes the memory that steps write to. A test fills it with NaN.
+#: Allocates the memory that steps write to. A test replaces it and fills the memory with NaN.
 empty = np.empty
 
-#: From this size on, in elements, blocks of all steps are too large for a cache (measured).
+#: From this many elements per step on, blocks of all steps do not fit in a cache (measured).
 LATE = 1024
 
 
 def late(v: Value) -> bool:
-    """Whether a value known before the loop is better made at each step, while in the cache."""
+    """Whether to compute a value at every step, in the cache, instead of before the loop."""
     return v.op is not None and is_ufunc(v.op) and int(np.prod(v.shape)) >= LATE
 
 
-def lowered(program: Program) -> Program:
-    """The passes of this back end, over a simplified program."""
+def run_passes(program: Program) -> Program:
+    """A simplified program after all passes of this back end."""
     for one_pass in passes():
         program = one_pass(program)
     return program
@@ -73,30 +73,30 @@ def passes() -> Sequence[Any]:
 
 
 class NumpyLoop:
-    """A program that runs; immutable, and any number of threads may run it at a time.
+    """A program that can run. It is immutable, so several threads can run it at the same time.
 
     Calling it: ``loop(T, reverse, constants, sequences, carries) -> (new carries, stacked, totals,
     kept)``, T >= 1.
 
     Args:
-        program: simplified.
+        program: the program, simplified.
         given: the names that values have in another program.
-        start: the number that was given last there.
+        start: the last number used for names there.
 
     Attributes:
-        program: what runs, after all passes.
+        program: the program after all passes.
         names: the names of its values.
-        source: the Python function that runs it.
+        source: the generated Python function.
     """
 
     backend = "numpy"
 
     def __init__(self, program: Program, given: Mapping[Value, str], start: int = 0):
-        self.program = lowered(program)
+        self.program = run_passes(program)
         writer = _Writer(self.program, buffers(self.program), given, start)
         self.source = writer.source()
         self.names = writer.names
-        # Out of its own globals: they and the function would hold each other.
+        # Popped from its globals: the function and its globals would hold each other.
         exec(compile(self.source, "<scan>", "exec"), writer.globals)
         self._run = writer.globals.pop("run")
 
@@ -108,30 +108,33 @@ class NumpyLoop:
         sequences: Sequence[ndarray],
         carries: Sequence[ndarray],
     ) -> Any:
-        with np.errstate(over="ignore"):  # as sigmoid does, where e^-x = Inf
+        with np.errstate(over="ignore"):  # sigmoid is written out, and e^-x may be Inf
             return self._run(steps, reverse, constants, sequences, carries)
 
 
-# ── what the generated code calls ────────────────────────────────────────────────────────
+# ── functions that the generated code calls ──────────────────────────────────────────────
 
 
 def by_step(reverse: bool, *blocks: Any) -> Any:
-    """The blocks' arrays of each step, in the order of the steps."""
+    """For each step, in the order in which they run, the step's array of each block."""
     return zip(*[block[::-1] for block in blocks] if reverse else blocks, strict=True)
 
 
 def single(block: ndarray) -> list[ndarray]:
-    """The arrays () of a block (T,): indexing would make numbers of them."""
+    """The 0-d arrays of a block (T,): plain indexing would return NumPy scalars."""
     return [block[t, ...] for t in range(len(block))]
 
 
 def of_every_step(x: ndarray, T: int) -> ndarray:
-    """A block of T times the same array."""
+    """A block with the same array T times."""
     return np.broadcast_to(x, (T, *x.shape)).copy()
 
 
 def sum_over(x: ndarray, kept: tuple[int, ...]) -> Any:
-    """The sum over time and all axes but ``kept``; all but the last one as a product with ones."""
+    """The sum over time and all axes but ``kept``.
+
+    A sum over all axes but the last is a product with ones, which is faster.
+    """
     rank = x.ndim - 1
     if kept == (rank - 1,) and rank > 1 and x.dtype.char in "fd":
         rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
@@ -157,16 +160,16 @@ class _Writer:
         }
         taken = frozenset(self.globals) | frozenset(_ufunc_names())
         self.names = Names(program, given, taken, start)
-        self.block: dict[Value, str] = {}  # the name of what holds a value outside of the step
+        self.block: dict[Value, str] = {}  # the name of a value's block outside of the loop
         self.prologue: list[_Line] = []
-        self.iterated: set[str] = set()  # the blocks that the loop goes through
+        self.iterated: set[str] = set()  # the blocks that the loop iterates over
         self.body: list[str] = []
         self.targets, self.sources = ["t"], ["range(T)"]
-        self.in_step: dict[Value, str] = {}  # the name of a value within the step
+        self.in_step: dict[Value, str] = {}  # the name of a value within the loop
         self.fixed: set[str] = set()  # names that stand for the same memory at every step
         self.constants: dict[Any, str] = {}
 
-    # ── names for what is not a value ────────────────────────────────────────────────────
+    # ── names for things that are not values ─────────────────────────────────────────────
 
     def constant(self, value: Any, stem: str) -> str:
         """The global name of a function, an index, a dtype or a number."""
@@ -178,7 +181,7 @@ class _Writer:
         return name
 
     def number(self, x: Any, v: Value) -> str:
-        """A Python number among the operands of v; as an array, which NumPy need not convert."""
+        """The name of a Python number; as an array, which NumPy need not convert at every call."""
         alike = v.dtype.kind == "f" and all(y.dtype == v.dtype for y in v.inputs)
         if alike and isinstance(x, (bool, int, float)):
             key = ("number", type(x), repr(x), v.dtype)
@@ -197,9 +200,10 @@ class _Writer:
             return f.__name__
         return self.constant(f, identifier(name))
 
-    # ── the whole ────────────────────────────────────────────────────────────────────────
+    # ── the whole function ───────────────────────────────────────────────────────────────
 
     def source(self) -> str:
+        """The Python code of the whole function."""
         program = self.program
         lines: list[_Line] = []
         for values, source, suffix in (
@@ -220,15 +224,18 @@ class _Writer:
             targets, sources = ", ".join(self.targets), ", ".join(self.sources)
             body = [f"for {targets}, in by_step(reverse, {sources}):"]
             body += [f"    {line}" for line in self.body]
-            body.append(f"del {targets}")  # they hold parts of blocks
+            body.append(f"del {targets}")  # these names would keep blocks alive
             lines.append(_Line("\n    ".join(body), (), frozenset(self.iterated)))
         lines += self.outside(in_order(self.memory.views))
         lines += self.outside(program.after)
         lines.append(self.results())
-        text = "\n    ".join(["def run(T, reverse, constants, sequences, carries):", *freed(lines)])
+        text = "\n    ".join(
+            ["def run(T, reverse, constants, sequences, carries):", *with_deletions(lines)]
+        )
         return text + "\n"
 
     def results(self) -> _Line:
+        """The line that returns the results."""
         program = self.program
         stacked = [
             self.block[v] if v.varies else f"of_every_step({self.block[v]}, T)"
@@ -245,6 +252,7 @@ class _Writer:
     # ── before and after the steps ───────────────────────────────────────────────────────
 
     def outside(self, values: Sequence[Value]) -> list[_Line]:
+        """The lines that compute values before or after the loop."""
         lines = []
         reusable = self.overwritten(values)
         for v in values:
@@ -255,6 +263,7 @@ class _Writer:
         return lines
 
     def call_outside(self, v: Value, out: Value | None) -> str:
+        """The code that computes a value before or after the loop, on blocks."""
         op = v.op
         assert op is not None
         arguments = [self.block[x] if type(x) is Value else self.number(x, v) for x in v.args]
@@ -288,10 +297,10 @@ class _Writer:
         return f"{name}({', '.join(arguments)})"
 
     def overwritten(self, values: Sequence[Value]) -> dict[Value, Value]:
-        """Blocks that nobody reads any more, by what may be written over them.
+        """For a value, the operand whose block it may overwrite, because nothing reads it later.
 
-        Memory just used is fastest. Only blocks that an elementwise function made, and that
-        nothing is a view of, are overwritten.
+        Memory that was just used is in the cache. A block is overwritten only if an elementwise
+        function computed it and no view of it exists.
         """
         here = set(values)
         last: dict[Value, int] = {}
@@ -323,7 +332,7 @@ class _Writer:
         return found
 
     def is_plain(self, v: Value) -> bool:
-        """Whether the blocks of v's operands can be handed to its ufunc as they are."""
+        """Whether v's ufunc can be called on the blocks of its operands directly."""
         assert v.op is not None
         known = [
             Operand(x.shape if type(x) is Value else (), type(x) is Value and x.varies)
@@ -340,6 +349,7 @@ class _Writer:
     # ── the step ─────────────────────────────────────────────────────────────────────────
 
     def write_step(self) -> None:
+        """Write the loop over the steps, and before it the lines that allocate its memory."""
         self.place_carries()
         memory, names = self.memory, self.names
         for i, (shape, dtype) in enumerate(memory.buffers):
@@ -359,7 +369,7 @@ class _Writer:
         self.hand_on()
 
     def prepare(self, name: str, made: str, reads: str | None = None) -> None:
-        """A line before the loop."""
+        """Add a line before the loop."""
         self.prologue.append(
             _Line(f"{name} = {made}", (name,), frozenset() if reads is None else {reads})
         )
@@ -374,7 +384,7 @@ class _Writer:
         return whole
 
     def part_over_time(self, v: Value) -> str:
-        """The block of a value that is part of another one with a block."""
+        """The code for the block of a value that is part of another value with a block."""
         index = (slice(None), *parts_of(self.memory.places[v].index))
         shaped = f".reshape(T, *{v.shape})" if self.reshaped(v) else ""
         return f"{self.block[self.whole(v)]}[{self.index(index)}]{shaped}"
@@ -384,13 +394,22 @@ class _Writer:
         return bool(np.empty(self.whole(v).shape, np.bool_)[index].shape != v.shape)
 
     def iterate(self, name: str, block: str, shape: tuple[int, ...], of: str | None = None) -> str:
-        """A name for the array of each step, of a block or of what is made of the block ``of``."""
+        """Let the loop iterate over a block, or over an expression of the block ``of``.
+
+        Returns the name of the array of each step.
+        """
         self.iterated.add(of or block)
         self.targets.append(name)
         self.sources.append(block if shape else f"single({block})")
         return name
 
     def place_carries(self) -> None:
+        """Allocate the memory of the carries.
+
+        A carry that is read after the loop has T + 1 rows. Step t reads row t and writes row t + 1
+        (the other way round with ``reverse``). Any other carry has two buffers, which are swapped
+        after every step.
+        """
         memory = self.memory
         self.handing: list[str] = []
         self.last_carry: list[str] = []
@@ -430,7 +449,7 @@ class _Writer:
         return self.last_carry if self.program.carries else []
 
     def hand_on(self) -> None:
-        """The new carries where the next step looks for the old ones."""
+        """Write the new carries where the next step reads them."""
         for i, (old, new) in enumerate(
             zip(self.program.carries, self.program.new_carries, strict=True)
         ):
@@ -449,7 +468,7 @@ class _Writer:
         return name
 
     def write(self, v: Value) -> None:
-        """The lines that make v, and where it lies."""
+        """Write the lines that compute v."""
         place = self.memory.places[v]
         name = self.names[v]
         if place.kind == "view":
@@ -512,7 +531,7 @@ class _Writer:
             self.body.append(f"{name} = {made}")
         return name
 
-    # ── single operations ────────────────────────────────────────────────────────────────
+    # ── one operation ────────────────────────────────────────────────────────────────────
 
     def call(self, v: Value, arguments: Sequence[str]) -> str:
         op = v.op
@@ -523,11 +542,12 @@ class _Writer:
         return f"{self.function(f, op.name.strip('_'))}({', '.join(arguments)})"
 
     def view(self, v: Value, source: str) -> str:
+        """The code for a view of an array of the step."""
         op, keywords = v.op, v.keywords
         assert op is not None
         if op is _getitem:
             index = self.index(keywords["index"])
-            # With an Ellipsis NumPy makes an array () of a single element, not a number.
+            # With an Ellipsis NumPy returns a single element as a 0-d array, not as a scalar.
             dots = "" if v.shape or "..." in index else ", ..."
             return f"{source}[{index}{dots}]"
         if op is _transpose and keywords["axes"] is None:
@@ -537,6 +557,7 @@ class _Writer:
         return self.call(v, [source])
 
     def view_over_time(self, v: Value, block: str) -> str:
+        """The code for the same view of a whole block."""
         op = v.op
         assert op is not None
         if op is _getitem:
@@ -560,7 +581,7 @@ class _Writer:
             return self.put_together(v, arguments, out)
         if is_ufunc(op):
             name = self.function(op.forward, op.name)
-            # NumPy wants the keyword of these two, which costs 30 ns more.
+            # NumPy requires the keyword for these two; it costs 30 ns.
             given = f"out={out}" if op.forward in (np.maximum, np.minimum) else out
             return [f"{name}({', '.join([*arguments, given])})"]
         assert op.emit is not None
@@ -579,7 +600,7 @@ class _Writer:
         return repr(x)
 
     def product(self, v: Value, arguments: list[str], out: str) -> str:
-        """A matrix product: by dot, which is 0.6 us sooner there than matmul, where that fits."""
+        """A matrix product: with dot if possible, which is 0.6 us faster than matmul."""
         x, y = v.inputs
         contiguous = v not in self.memory.scattered
         small = len(x.shape) <= 2 and len(y.shape) == 2 and bool(x.shape)
@@ -589,7 +610,7 @@ class _Writer:
         return f"matmul({arguments[0]}, {arguments[1]}, {out})"
 
     def put_together(self, v: Value, arguments: list[str], out: str) -> list[str]:
-        """Lay side by side what does not lie there already."""
+        """Copy the parts that are not already in their place."""
         indices = part_indices(v)
         assert indices is not None
         lines = []
@@ -604,7 +625,7 @@ class _Writer:
         return "indices" not in v.keywords or covers(v)
 
     def lies_in(self, x: Value, whole: Value, index: Any) -> bool:
-        """Whether x was written where it belongs in a larger value."""
+        """Whether x was written straight into its place in a larger value."""
         while True:
             place = self.memory.places.get(x)
             if place is not None and place.kind == "part":
@@ -619,7 +640,7 @@ def _as_array(forward: Any, keywords: dict[str, Any], *xs: Any) -> ndarray:
 
 
 def _part(part: Any) -> str | None:
-    """A part of an index as it is written; None where it is an array."""
+    """The code for a part of an index; None if it is an array."""
     if part is None:
         return "None"
     if part is Ellipsis:
@@ -637,15 +658,15 @@ def _ufunc_names() -> list[str]:
     return [name for name in dir(np) if isinstance(getattr(np, name), np.ufunc)]
 
 
-# ── letting go of memory ─────────────────────────────────────────────────────────────────
+# ── freeing memory ───────────────────────────────────────────────────────────────────────
 
 
 class _Line(NamedTuple):
-    """A line of the function, outside of the loop, or the loop.
+    """A line of the function outside of the loop, or the whole loop.
 
     Attributes:
-        text: the line.
-        makes: the names that it gives a meaning to.
+        text: the code.
+        makes: the names that it assigns.
         reads: the blocks that it reads.
     """
 
@@ -654,11 +675,11 @@ class _Line(NamedTuple):
     reads: Collection[str] = ()
 
 
-def freed(lines: Sequence[_Line]) -> list[str]:
-    """The lines, which let go of every block once nothing reads it any more.
+def with_deletions(lines: Sequence[_Line]) -> list[str]:
+    """The lines, with every block deleted as soon as nothing reads it any more.
 
-    Held to the end, the blocks of a long sequence are more than the heap keeps, and every call
-    pays for fresh pages; one that is free is taken again while it is still in the cache.
+    If all blocks of a long sequence lived to the end, every call would pay for fresh pages from the
+    operating system. A deleted block is used again while it is still in the cache.
     """
     last: dict[str, int] = {}
     for i, line in enumerate(lines):
@@ -674,4 +695,4 @@ def freed(lines: Sequence[_Line]) -> list[str]:
     return [*result, lines[-1].text]
 
 
-__all__ = ["LATE", "NumpyLoop", "late", "lowered", "passes"]
+__all__ = ["LATE", "NumpyLoop", "late", "passes", "run_passes"]

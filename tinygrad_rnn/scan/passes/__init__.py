@@ -1,13 +1,14 @@
 """The passes of the compiler: each takes a program and returns one that computes the same.
 
-``simplify``   says the same with fewer operations, and brings together what does not wait for the
-               carry.
+``simplify``   computes the same with fewer operations.
 ``schedule``   decides what runs before the steps, at every step, and after them.
-``totals``     sums over time while it multiplies.
+``totals``     computes sums over time early: a sum of products becomes one product.
+``expand``     writes operations out in simpler ones.
 
-For the back end that calls NumPy there are three more:
+The NumPy back end has four more:
 
-``columns``    cuts products into parts whose numbers lie one behind the other.
-``pack``       does operations that are alike in one call.
+``columns``    cuts products into parts that are contiguous in memory.
+``operands``   prepares the operands of the step before the loop.
+``pack``       runs equal operations in one call.
 ``buffers``    decides which memory a value of the step is written to.
 """

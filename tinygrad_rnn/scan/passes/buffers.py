@@ -1,12 +1,12 @@
-"""Buffers: which memory every value of the step lies in.
+"""Buffers: choose the memory of every value of the step, for the NumPy back end.
 
-For the back end that calls NumPy. A value that is read after the step goes straight into the block
-that holds it for all steps, a new carry to where the next step looks for it, a part of a larger
-value to its place there; everything else lies in buffers that every step uses again.
+A value that is read after the loop is written straight into its block, which holds all time steps.
+A new carry is written where the next step reads it. A part of a larger value is written into that
+value. All others lie in buffers, which every step uses again.
 
-All memory that the steps write to is made here, so its strides are known; whether NumPy makes a
-view or a copy of it is asked of NumPy itself, on an array of the same strides. A buffer is used
-again when nothing reads it any more, neither itself nor through a view.
+All memory that the steps write to is allocated here, so its strides are known. To find out whether
+an operation returns a view or a copy, it is run on an array with the same strides. A buffer is used
+again as soon as nothing reads it any more, directly or through a view.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ class Place:
     """Where a value of the step lies.
 
     Attributes:
-        kind: ``"block"``, the row of this step in a block of its own; ``"next"``, where the next
-            step finds the carry ``index``; ``"buffer"``, the buffer ``index``; ``"part"``, the
-            elements ``index`` of ``whole``, in the value's shape; ``"view"``, a view of its input;
-            ``"fresh"``, an array that NumPy makes.
+        kind: one of
+
+            * ``"block"``: row t of the value's own block
+            * ``"next"``: where the next step reads the carry ``index``
+            * ``"buffer"``: the buffer ``index``
+            * ``"part"``: the elements ``index`` of ``whole``, in the value's shape
+            * ``"view"``: a view of its input
+            * ``"fresh"``: a new array that NumPy allocates
     """
 
     kind: str
@@ -50,12 +54,13 @@ class Memory:
     """The memory of a step.
 
     Attributes:
-        places: of every value of the step.
-        buffers: shape and dtype of each buffer.
-        kept: the carries and values of the step that have a block: those read after it.
-        views: those read after it that are made again, from the block of what they are a view of.
-        zeroed: joins whose blocks start as zeros, so that gaps need no clearing.
-        scattered: values whose numbers do not lie one behind the other.
+        places: the place of every value of the step.
+        buffers: the shape and dtype of each buffer.
+        kept: the carries and values that are read after the loop and have a block.
+        views: the values that are read after the loop, but are views: after the loop they are made
+            again from the block of their input.
+        zeroed: joins whose blocks start as zeros, so gaps need no clearing.
+        scattered: values that are not contiguous.
     """
 
     places: dict[Value, Place]
@@ -67,7 +72,7 @@ class Memory:
 
 
 def buffers(program: Program) -> Memory:
-    """The memory of a scheduled program's step."""
+    """Plan the memory of the step of a scheduled program."""
     return _Planner(program).memory()
 
 
@@ -77,12 +82,12 @@ def may_be_view(v: Value) -> bool:
 
 
 def is_opaque(v: Value) -> bool:
-    """Whether nobody knows what v's operation does with the memory of its operands."""
+    """Whether it is unknown if v's operation returns a view of an operand."""
     return v.op is not None and v.op.is_view(v.keywords) == "unknown"
 
 
 def covers(v: Value) -> bool:
-    """Whether the parts of a join fill it."""
+    """Whether the parts of a join leave no gap."""
     used = np.zeros(v.shape, np.bool_)
     for index in v.keywords["indices"]:
         used[index] = True
@@ -90,7 +95,7 @@ def covers(v: Value) -> bool:
 
 
 def part_indices(v: Value) -> list[Any] | None:
-    """Where the operands of v lie in it, if v only puts them side by side; else None."""
+    """The index of each operand in v, if v only puts them side by side; else None."""
     if v.op is join:
         return list(v.keywords["indices"])
     if any(type(x) is not Value or x.dtype != v.dtype for x in v.args):
@@ -107,7 +112,7 @@ def part_indices(v: Value) -> list[Any] | None:
 
 
 def writes_into(v: Value) -> bool:
-    """Whether v's operation can write into given memory of v's shape and dtype."""
+    """Whether v's operation can write its result into memory of v's shape and dtype."""
     op = v.op
     assert op is not None
     if op is _matmul or is_ufunc(op):
@@ -119,11 +124,18 @@ def writes_into(v: Value) -> bool:
 
 
 class _Planner:
+    """Plans the memory of a step.
+
+    First it finds the values whose place is fixed: in blocks, carries and larger values. Then it
+    goes through the operations in order and gives each other value a buffer. A buffer is free again
+    after the last operation that reads its value, directly or through a view.
+    """
+
     def __init__(self, program: Program):
         self.program = program
         self.step = program.step
         self.position = {v: i for i, v in enumerate(self.step)}
-        self.handed_over = len(self.step)  # after the last operation
+        self.handed_over = len(self.step)  # the position after the last operation
         self.places: dict[Value, Place] = {}
         self.views: dict[Value, None] = {}
         self.kept = self.to_keep()
@@ -133,9 +145,10 @@ class _Planner:
         self.layout: dict[Value, ndarray | None] = {}
         self.buffers: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
         self.free: dict[Any, list[int]] = {}
-        self.held: dict[Value, int] = {}  # buffers by the value that lies in them
+        self.held: dict[Value, int] = {}  # the buffer that each value lies in
 
     def memory(self) -> Memory:
+        """Place every value of the step, in order."""
         for v in (*self.program.sequences, *self.program.before):
             self.layout[v] = None
         for v in self.program.carries:
@@ -151,10 +164,10 @@ class _Planner:
         }
         return Memory(self.places, self.buffers, self.kept, self.views, zeroed, scattered)
 
-    # ── what has to lie where ────────────────────────────────────────────────────────────
+    # ── values whose place is fixed ──────────────────────────────────────────────────────
 
     def to_keep(self) -> dict[Value, None]:
-        """What has a block: what is read after the step, or what that is a view of."""
+        """The values with a block: those read after the loop, or those that these are views of."""
         kept: dict[Value, None] = {}
         waiting = list(kept_of_every_step(self.program))
         while waiting:
@@ -170,23 +183,23 @@ class _Planner:
         return kept
 
     def handed_on(self) -> dict[Value, int]:
-        """The values that are written to where the next step looks for a carry."""
-        found: dict[Value, int] = {}
+        """The values that are written where the next step reads a carry, and which carry it is."""
+        carries: dict[Value, int] = {}
         for i, v in enumerate(self.program.new_carries):
-            if v in self.position and v not in found and not may_be_view(v) and writes_into(v):
-                found[v] = i
-        return found
+            if v in self.position and v not in carries and not may_be_view(v) and writes_into(v):
+                carries[v] = i
+        return carries
 
     def found_parts(self) -> dict[Value, Place]:
-        """Values that are written where the whole lies which they are put together to."""
-        found: dict[Value, Place] = {}
+        """Values that are written straight into the larger value that they are part of."""
+        parts: dict[Value, Place] = {}
         wholes: set[Value] = set()
         for v in self.step:
             indices = part_indices(v)
-            if indices is None or v in found or not v.shape:
+            if indices is None or v in parts or not v.shape:
                 continue
             if v.op is join and v not in self.kept and not covers(v):
-                continue  # its gaps are cleared when it is put together
+                continue  # its gaps are set to 0 when it is assembled, which would erase parts
             for x, index in zip(v.args, indices, strict=True):
                 x = self.before_reshape(x)
                 size = math.prod(np.empty(v.shape, np.bool_)[index].shape)
@@ -195,7 +208,7 @@ class _Planner:
                     and x in self.position
                     and size == math.prod(x.shape)
                     and x.dtype == v.dtype
-                    and x not in found
+                    and x not in parts
                     and x not in wholes
                     and x not in self.next
                     and part_indices(x) is None
@@ -204,12 +217,12 @@ class _Planner:
                     and (x not in self.kept or v in self.kept)
                     and self.fits(v, index, x)
                 ):
-                    found[x] = Place("part", index, v)
+                    parts[x] = Place("part", index, v)
                     wholes.add(v)
-        return found
+        return parts
 
     def before_reshape(self, x: Any) -> Any:
-        """What x is another shape of."""
+        """The value that x is a reshape of, or x."""
         while type(x) is Value and x in self.position and x.op is _reshape:
             (x,) = x.inputs
         return x
@@ -220,9 +233,10 @@ class _Planner:
         part = memory[index]
         return part.size > 0 and np.may_share_memory(part.reshape(x.shape), memory)
 
-    # ── placing them, one after the other ────────────────────────────────────────────────
+    # ── placing the values in order ──────────────────────────────────────────────────────
 
     def place(self, v: Value, i: int) -> None:
+        """Place one value, and free the buffers that are read here for the last time."""
         if may_be_view(v):
             self.place_view(v)
         elif v in self.parts:
@@ -232,7 +246,7 @@ class _Planner:
         elif v in self.kept and writes_into(v):
             self.settle(v, Place("block"))
         elif writes_into(v) and v not in self.kept:
-            if v not in self.places:  # the buffer of a whole is there since its first part
+            if v not in self.places:  # its first part may have placed it already
                 in_place = self.in_place(v, i)
                 index = self.take(v) if in_place is None else in_place
                 self.settle(v, Place("buffer", index))
@@ -249,7 +263,7 @@ class _Planner:
         self.layout[v] = np.empty(v.shape, v.dtype)
 
     def place_view(self, v: Value) -> None:
-        """A view, if NumPy makes one of that memory; else a copy."""
+        """Place a view, if NumPy returns one for this memory; else a fresh array."""
         assert v.op is not None
         memory = self.layout.get(v.inputs[0]) if v.inputs else None
         self.places[v], self.layout[v] = Place("fresh"), None
@@ -258,11 +272,12 @@ class _Planner:
         args = [self.layout[x] if type(x) is Value else x for x in v.args]
         if any(x is None for x in args):
             return
-        made = v.op.forward(*args, **v.keywords)
-        if isinstance(made, ndarray) and made.size and np.may_share_memory(made, memory):
-            self.places[v], self.layout[v] = Place("view"), made
+        result = v.op.forward(*args, **v.keywords)
+        if isinstance(result, ndarray) and result.size and np.may_share_memory(result, memory):
+            self.places[v], self.layout[v] = Place("view"), result
 
     def place_part(self, v: Value) -> None:
+        """Place a value in the larger value that it is part of, which is placed first."""
         place = self.parts[v]
         whole = place.whole
         assert whole is not None
@@ -280,7 +295,7 @@ class _Planner:
         self.places[v] = place
         self.layout[v] = memory[place.index].reshape(v.shape)
 
-    # ── how long ─────────────────────────────────────────────────────────────────────────
+    # ── how long memory is in use ────────────────────────────────────────────────────────
 
     def owner(self, v: Value) -> Value:
         """The value whose memory v may lie in."""
@@ -295,11 +310,11 @@ class _Planner:
                 return v
 
     def last_uses(self) -> dict[Value, int]:
-        """The last operation that reads each owner's memory, itself or through a view."""
+        """The last operation that reads each owner's memory, directly or through a view."""
         last: dict[Value, int] = {}
         for i, v in enumerate(self.step):
             for x in (v, *v.inputs):
-                # What an opaque operation gives may lie in any of its operands.
+                # The result of an opaque operation may lie in the memory of any operand.
                 at = self.handed_over if is_opaque(v) else i
                 x = self.owner(x)
                 last[x] = max(last.get(x, -1), at)

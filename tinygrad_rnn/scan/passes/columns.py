@@ -1,8 +1,8 @@
-"""Columns: matrices that are only put together to be multiplied, or cut up after it.
+"""Columns: split a product whose operands are joined before it, or whose result is cut after it.
 
-For the back end that calls NumPy: it runs through the columns of a matrix row by row, and one
-product of many columns is not faster than several of few. The sums change their order within a
-product of matrices alone, where BLAS chooses it anyway.
+For the NumPy back end. NumPy reads the columns of a matrix row by row, so contiguous parts are
+faster, and one product with many columns is not faster than several with few. Only the order of
+sums within a matrix product changes, and BLAS chooses that order anyway.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _getitem = primitives.getitem
 
 
 def cut(build: Builder, call: Operation) -> Value | None:
-    """(h W' + b)[:, i:j] -> h W'[:, i:j] + b[i:j]: what the loop works on is contiguous."""
+    """(h W' + b)[:, i:j] -> h W'[:, i:j] + b[i:j], so that the loop reads contiguous arrays."""
     if call.op is not _getitem:
         return None
     x, parts = call.args[0], parts_of(call.keywords["index"])
@@ -36,12 +36,12 @@ def cut(build: Builder, call: Operation) -> Value | None:
     return _columns(build, x, last)
 
 
-#: A sum of more terms than these is not cut.
+#: A sum of more terms than this is not cut.
 MOST = 64
 
 
 def terms_of(x: Value) -> list[Value]:
-    """The summands of a sum; more than ``MOST`` of them if there are so many."""
+    """The terms of a sum. The search stops after ``MOST`` + 1 terms."""
     terms: list[Value] = []
     waiting = [x]
     while waiting and len(terms) <= MOST:
@@ -54,9 +54,9 @@ def terms_of(x: Value) -> list[Value]:
 
 
 def _has_columns(x: Value) -> bool:
-    """Whether x is a sum of products with the same matrix at every step, and of biases.
+    """Whether x is a sum of biases and of products with a matrix that is the same at every step.
 
-    All terms have all columns, and one dtype: one that is broadcast along them has none to cut.
+    All terms must have x's dtype and number of columns: a term that is broadcast has none to cut.
     """
     terms = terms_of(x)
     return len(terms) <= MOST and all(
@@ -69,7 +69,7 @@ def _has_columns(x: Value) -> bool:
 
 
 def _is_product(x: Value) -> bool:
-    """Whether x is a product with the same matrix at every step."""
+    """Whether x is a product with a matrix that is the same at every step."""
     if x.op is not _matmul or any(type(y) is not Value or y.dtype != x.dtype for y in x.args):
         return False
     matrix = x.inputs[1]
@@ -77,6 +77,7 @@ def _is_product(x: Value) -> bool:
 
 
 def _columns(build: Builder, x: Value, columns: slice) -> Value:
+    """Columns of a value that :func:`_has_columns` accepts."""
     if x.op is _add and x.level > CONSTANT:
         left, right = (_columns(build, part, columns) for part in x.args)
         return build.elementwise(_add, left, right)
@@ -126,7 +127,7 @@ def sum_of_parts(build: Builder, call: Operation) -> Value | None:
 
 
 def _side_by_side(x: Value) -> list[tuple[Value, slice]] | None:
-    """The parts of a join of columns that fill it, each with its columns; None for others."""
+    """The parts of a join of columns without gaps, each with its columns; None for others."""
     if x.op is not join or len(x.shape) != 2:
         return None
     columns = []
@@ -144,7 +145,7 @@ def _side_by_side(x: Value) -> list[tuple[Value, slice]] | None:
 
 
 def sum_of_columns(build: Builder, call: Operation) -> Value | None:
-    """The sum of each row, as a product with a column of ones: BLAS is there sooner."""
+    """The sum of each row, as a product with a column of ones: BLAS is faster than a sum."""
     if call.op not in (_sum, _mean, _sum_to):
         return None
     (x,), shape = call.args, call.shape
@@ -162,7 +163,7 @@ def sum_of_columns(build: Builder, call: Operation) -> Value | None:
         axes = range(rank) if axis is None else np.ravel(axis).tolist()
         if {a % rank for a in axes} != {rank - 1}:
             return None
-    # A factor of at most 1 may go into the ones: what underflows was next to 0 anyway.
+    # A factor of at most 1 may go into the ones. It cannot overflow, and an underflow is near 0.
     one = 1 / x.shape[-1] if call.op is _mean else 1.0
     column = {"shape": (x.shape[-1], 1), "fill_value": one, "dtype": dtype}
     ones = build.make(filled, (), column, (x.shape[-1], 1), dtype)
@@ -171,7 +172,7 @@ def sum_of_columns(build: Builder, call: Operation) -> Value | None:
 
 
 def scaled_sum(build: Builder, call: Operation) -> Value | None:
-    """(x 1) c -> x (c 1), where 1 is a column of ones and c a number of at most 1."""
+    """(x 1) c -> x (c 1), where 1 is a column of ones and c a number with |c| <= 1."""
     if call.op is not _multiply or len(call.args) != 2:
         return None
     for x, c in (call.args, call.args[::-1]):
@@ -185,7 +186,7 @@ def scaled_sum(build: Builder, call: Operation) -> Value | None:
     return None
 
 
-#: In the order in which they are tried.
+#: The rules, in the order in which they are tried.
 RULES = (cut, product_of_parts, sum_of_parts, sum_of_columns, scaled_sum)
 
 __all__ = ["MOST", "RULES", "terms_of"]

@@ -1,7 +1,7 @@
-"""Expand: operations written out in simpler ones, each of which is one call, or one instruction.
+"""Expand: write operations out in simpler ones, each of which is one call or one instruction.
 
-What an operation is in simpler ones it says itself (``Primitive.written_out``). Written out, its
-parts can be done together with those of others, and write over each other's memory.
+Each primitive says how it is written out (``Primitive.written_out``). The simpler operations can
+be packed with others, and can reuse each other's memory.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _matmul, _mean = primitives.matmul, primitives.mean
 
 
 def written_out(build: Builder, call: Operation) -> Value | None:
-    """sigmoid(x) -> 1 / (1 + exp(-x)), and the like, where the step has to do it."""
-    # The softmax family is one call each for NumPy, with less to warn of.
+    """sigmoid(x) -> 1 / (1 + exp(-x)), and the like, for values within the loop."""
+    # The softmax family stays one call for NumPy: written out, it could give new warnings.
     simple = call.op.elementwise or call.op is _mean
     if call.op.written_out is None or not simple or call.dtype.char not in "fd":
         return None
@@ -38,17 +38,17 @@ def written_out(build: Builder, call: Operation) -> Value | None:
 
 
 def inlined(build: Builder, call: Operation) -> Value | None:
-    """The value of an operation, made of the operations that it is written out in."""
+    """The value of an operation, computed by the operations that it is written out in."""
     assert call.op.written_out is not None
-    found = inlined_of(build, call, call.op.written_out)
-    if found is None:
+    value = inlined_of(build, call, call.op.written_out)
+    if value is None:
         return None
-    found.range = found.range or call.op.range
-    return found if (found.shape, found.dtype) == (call.shape, call.dtype) else None
+    value.range = value.range or call.op.range
+    return value if (value.shape, value.dtype) == (call.shape, call.dtype) else None
 
 
 def inlined_of(build: Builder, call: Operation, function: Callable[..., Any]) -> Value | None:
-    """The value of a function of ``tg``'s with an operation's arguments and keywords."""
+    """The value of a function of ``tg`` operations, called with an operation's arguments."""
     trace = Trace()
     values: dict[int, Value] = {}
     arguments: list[Any] = []
@@ -60,15 +60,15 @@ def inlined_of(build: Builder, call: Operation, function: Callable[..., Any]) ->
                 arguments.append(given)
             else:
                 arguments.append(x)
-        made = function(*arguments, **call.keywords)
-    if not isinstance(made, Tensor) or trace.sources:
-        return None  # it needs arrays of its own
+        result = function(*arguments, **call.keywords)
+    if not isinstance(result, Tensor) or trace.sources:
+        return None  # the function uses arrays of its own
     translate(build, trace.instructions, trace.symbols, values)
-    return values[made._array.slot]  # type: ignore[attr-defined]
+    return values[result._array.slot]  # type: ignore[attr-defined]
 
 
 def negative_inwards(build: Builder, call: Operation) -> Value | None:
-    """-(h W + x_t V) -> h (-W) + (-x_t V), exactly the same number: only weights change sign."""
+    """-(h W + x_t V) -> h (-W) + (-x_t V): exactly the same number, one operation less a step."""
     if call.op is not _negative or call.dtype.kind != "f":
         return None
     (x,) = call.args
@@ -78,7 +78,7 @@ def negative_inwards(build: Builder, call: Operation) -> Value | None:
 
 
 def _takes_sign(build: Builder, x: Any, dtype: np.dtype[Any]) -> bool:
-    """Whether -x is made of values that are known before the loop, times the same as x."""
+    """Whether the sign can move into values that are known before the loop."""
     if type(x) is not Value or x.dtype != dtype:
         return False
     if x.level < LOOP:
@@ -96,6 +96,7 @@ def _takes_sign(build: Builder, x: Any, dtype: np.dtype[Any]) -> bool:
 
 
 def _negated(build: Builder, x: Value) -> Value:
+    """-x, for an x that :func:`_takes_sign` accepts."""
     if x.level < LOOP:
         return build.elementwise(_negative, x)
     if x.op is _add:

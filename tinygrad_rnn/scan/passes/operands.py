@@ -1,10 +1,8 @@
-"""Operands: what the step reads, in the form that NumPy is fastest on, prepared before the loop.
+"""Operands: before the loop, bring the operands of the step into the form that NumPy reads fastest.
 
-NumPy broadcasts slowly: a call on two arrays of one shape takes a fourth of the time of one that
-repeats a row. OpenBLAS multiplies small matrices, of up to 10^6 multiplications, as they lie in
-memory; larger ones it first copies into an order that suits it. For the few rows of a step that
-does not pay: (32, 256) by (256, 256) takes 1.3 times as long whole as in four pieces, (4, 512) by
-(512, 2048) 4 times as long as in eight.
+NumPy broadcasts slowly: a call that repeats a row takes four times as long as one on two arrays of
+one shape. So operands are broadcast before the loop, and matrices are cut into pieces that BLAS
+multiplies fastest (see ``blas``).
 """
 
 from __future__ import annotations
@@ -25,11 +23,12 @@ SMALL = 1024
 
 
 def operands(program: Program) -> Program:
-    """The scheduled program, its step's operands prepared before it; not scheduled."""
+    """A scheduled program with its step's operands prepared before the loop; not scheduled."""
     step = set(program.step)
     kept = kept_of_every_step(program)
 
     def changed(build: Builder, v: Value, args: tuple[Any, ...]) -> Value | None:
+        """A value of the step on operands that are prepared before the loop."""
         if v not in step or v.op is None:
             return None
         if v.op is _matmul and is_matrix_product(v):
@@ -49,7 +48,7 @@ def operands(program: Program) -> Program:
 
 
 def _broadcast(build: Builder, x: Value, v: Value) -> Value:
-    """An operand that v broadcasts, already broadcast."""
+    """An operand of v, broadcast to v's shape before the loop if that is small enough."""
     if x.shape in ((), v.shape):
         return x
     size = math.prod(v.shape)
@@ -62,12 +61,12 @@ def _broadcast(build: Builder, x: Value, v: Value) -> Value:
 
 
 def _is_single(x: Value, v: Value) -> bool:
-    """Whether x is a single number that v broadcasts: NumPy is fastest on one without axes."""
+    """Whether x holds one number that v broadcasts: NumPy is fastest if it is 0-d."""
     return math.prod(x.shape) == 1 and x.shape not in ((), v.shape) and x.dtype == v.dtype
 
 
 def is_matrix_product(v: Value) -> bool:
-    """Whether v is a product of a row or of rows with a matrix, all of one dtype of BLAS."""
+    """Whether v is a product of one or more rows with a matrix, all float32 or all float64."""
     x, y = v.args
     return (
         type(x) is Value
@@ -80,6 +79,7 @@ def is_matrix_product(v: Value) -> bool:
 
 
 def _product(build: Builder, v: Value, args: tuple[Any, ...]) -> Value | None:
+    """A matrix product with its matrix in pieces, or contiguous, before the loop."""
     x, y = args
     if y.level != CONSTANT:
         return None

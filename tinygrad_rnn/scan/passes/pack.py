@@ -1,12 +1,11 @@
-"""Pack: operations that are alike and do not wait for each other, in one call.
+"""Pack: run equal operations that do not depend on each other in one call.
 
-The gates of a cell are such: four products with h, four sums, three exponentials. For a small net
-the calls are most of the time, and four rows of numbers take hardly longer than one.
+The gates of a cell are an example: four products with h, four sums, three exponentials. In a small
+net most of the time goes into calls, and four rows of numbers take hardly longer than one.
 
-A *pack* is one value (k, ...) in the place of k values; these become parts of it, ``pack[i]``. Its
-operands are packs too, or the same value for all, or values known before the loop, which are
-stacked there. All of it is ordinary operations on whole shapes: nothing depends on which sizes
-happen to fit.
+A *pack* is one value (k, ...) instead of k values, which become its parts ``pack[i]``. Each operand
+of a pack is a pack too, or one value that all members share, or values known before the loop,
+which are stacked there.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class _Pack:
     """Values to compute in one call.
 
     Attributes:
-        members: in the order in which they lie.
+        members: the values, in the order in which they lie in the pack.
     """
 
     def __init__(self, members: list[Value]):
@@ -50,13 +49,13 @@ class _Pack:
         return [v.args[j] for v in self.members]
 
     def shares(self, j: int) -> bool:
-        """Whether all members have the same operand in this place."""
+        """Whether operand j is the same for all members."""
         operands = self.operands(j)
         return all(x is operands[0] or type(x) is not Value for x in operands)
 
     @property
     def broadcasts(self) -> bool:
-        """Whether one value of the step meets what differs from member to member."""
+        """Whether a shared value of the step is broadcast against operands that differ."""
         shared = [self.shares(j) for j in range(len(self.leader.args))]
         return (
             not self.is_product
@@ -69,33 +68,37 @@ class _Pack:
 
 
 def pack(program: Program) -> Program:
-    """The scheduled program with alike operations of the step packed; not scheduled."""
-    packs = _found(program)
+    """A scheduled program with equal operations of the step packed; not scheduled."""
+    packs = _find_packs(program)
     if not packs:
         return program
-    return _Rebuilt(program, packs).program
+    return _Rebuilder(program, packs).program
 
 
-# ── which ────────────────────────────────────────────────────────────────────────────────
+# ── finding packs ────────────────────────────────────────────────────────────────────────
 
 
-def _found(program: Program) -> dict[Value, _Pack]:
-    """The packs of a program, by their members."""
+def _find_packs(program: Program) -> dict[Value, _Pack]:
+    """The packs of a program, by their members.
+
+    Members that cannot be packed are banned and the search starts again: without a pack, others
+    that read it may no longer fit.
+    """
     columns = _columns_of_joins(program.step)
     handed_on = {v for v in program.new_carries if v.level == LOOP}
     banned = set(handed_on)
     depths = _depths(program.step)
     while True:
-        found = _grouped(program.step, depths, banned, columns)
-        _put_in_order(found, columns)
-        wrong = [each for each in _each(found) if not _fits(each, found, columns)]
+        packs = _group(program.step, depths, banned, columns)
+        _sort_members(packs, columns)
+        wrong = [a_pack for a_pack in _distinct(packs) if not _fits(a_pack, packs, columns)]
         if not wrong:
-            return found
+            return packs
         banned.update(wrong[0].members)
 
 
 def _columns_of_joins(step: Sequence[Value]) -> dict[Value, tuple[Value, int]]:
-    """Of parts that are joined into one row: into which, and from which column on."""
+    """For each part of a join of one row: the join, and the part's first column."""
     columns: dict[Value, tuple[Value, int]] = {}
     for v in step:
         if v.op is not join or math.prod(v.shape) != v.shape[-1]:
@@ -109,43 +112,48 @@ def _columns_of_joins(step: Sequence[Value]) -> dict[Value, tuple[Value, int]]:
     return columns
 
 
-def _each(found: Mapping[Value, _Pack]) -> list[_Pack]:
-    return list(dict.fromkeys(found.values()))
+def _distinct(packs: Mapping[Value, _Pack]) -> list[_Pack]:
+    return list(dict.fromkeys(packs.values()))
 
 
 def _depths(step: Sequence[Value]) -> dict[Value, int]:
-    """How many operations of the step come before each: those of one depth are independent."""
+    """The depth of each operation in the step. Operations of equal depth are independent."""
     depths: dict[Value, int] = {}
     for v in step:
         depths[v] = 1 + max((depths.get(x, 0) for x in v.inputs), default=0)
     return depths
 
 
-def _grouped(
+def _group(
     step: Sequence[Value],
     depths: Mapping[Value, int],
     banned: set[Value],
     columns: Mapping[Value, tuple[Value, int]],
 ) -> dict[Value, _Pack]:
-    found: dict[Value, _Pack] = {}
+    """Group equal operations of equal depth into packs, from the first operations to the last.
+
+    Operands are compared by :func:`_operand_key`: different members of one pack count as equal.
+    """
+    packs: dict[Value, _Pack] = {}
     for depth in sorted(set(depths.values())):
         alike: dict[Any, list[Value]] = {}
         for v in step:
             if depths[v] == depth and v not in banned and _packable(v):
                 whole = columns[v][0] if v in columns else None
-                kinds = [_kind(x, v, found, depths) for x in v.args]
+                kinds = [_operand_key(x, v, packs, depths) for x in v.args]
                 key = (v.op, frozen(v.keywords), v.shape, v.dtype, whole, *kinds)
                 alike.setdefault(key, []).append(v)
         for members in alike.values():
             if len(members) > 1:
-                made = _Pack(members)
-                # Broadcasting costs as much as two calls more.
-                if len(members) > 2 or not made.broadcasts:
-                    found.update(dict.fromkeys(members, made))
-    return found
+                candidate = _Pack(members)
+                # Broadcasting costs as much as two more calls.
+                if len(members) > 2 or not candidate.broadcasts:
+                    packs.update(dict.fromkeys(members, candidate))
+    return packs
 
 
 def _packable(v: Value) -> bool:
+    """Whether an operation can be a member of a pack: small, and a product or elementwise."""
     if v.op is None or not v.shape or math.prod(v.shape) > LARGEST or v.dtype.char not in "fd":
         return False
     if v.op is _matmul:
@@ -164,49 +172,52 @@ def _packable(v: Value) -> bool:
     return all(x.dtype == v.dtype and len(x.shape) <= len(v.shape) for x in v.inputs)
 
 
-def _kind(x: Any, v: Value, found: Mapping[Value, _Pack], in_step: Mapping[Value, int]) -> Any:
-    """What two operands have in common that can be one operand of a pack."""
+def _operand_key(
+    x: Any, v: Value, packs: Mapping[Value, _Pack], depths: Mapping[Value, int]
+) -> Any:
+    """The key of an operand x of v: operands with equal keys can be one operand of a pack."""
     if type(x) is not Value:
         return frozen(x)
-    if x.level < LOOP and x not in in_step:
-        given = x.op is None and x.level > CONSTANT  # it lies somewhere already
+    if x.level < LOOP and x not in depths:
+        given = x.op is None and x.level > CONSTANT  # it is an input, so stacking it means a copy
         if given and math.prod(x.shape) > LARGEST_COPIED:
             return x
         return (x.level, x.shape, x.dtype)
-    # Products are of the same rows with several matrices.
-    return found[x] if x in found and x.shape == v.shape and v.op is not _matmul else x
+    # Packed products multiply the same rows by several matrices, so the rows must be one value.
+    return packs[x] if x in packs and x.shape == v.shape and v.op is not _matmul else x
 
 
-def _put_in_order(found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]) -> None:
-    """Bring the members of each pack into the order in which later packs read them."""
-    packs = _each(found)
-    number = {each: i for i, each in enumerate(packs)}
+def _sort_members(found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]) -> None:
+    """Sort the members of each pack into the order in which later packs read them."""
+    # Backwards: the order of the readers must be known before that of their operands.
+    packs = _distinct(found)
+    number = {a_pack: i for i, a_pack in enumerate(packs)}
     rank: dict[Value, tuple[Any, ...]] = {}
-    for each in reversed(packs):
-        if each.leader in columns:
-            each.members.sort(key=lambda v: columns[v][1])
+    for a_pack in reversed(packs):
+        if a_pack.leader in columns:
+            a_pack.members.sort(key=lambda v: columns[v][1])
         else:
             last = (len(packs),)
-            each.members.sort(key=lambda v: rank.get(v, last))
-        for position, v in enumerate(each.members):
+            a_pack.members.sort(key=lambda v: rank.get(v, last))
+        for position, v in enumerate(a_pack.members):
             for x in v.inputs:
-                if x in found and found[x] is not each:
-                    rank[x] = min(rank.get(x, (len(packs),)), (number[each], position))
+                if x in found and found[x] is not a_pack:
+                    rank[x] = min(rank.get(x, (len(packs),)), (number[a_pack], position))
 
 
 def _fits(
-    each: _Pack, found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]
+    a_pack: _Pack, packs: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Value, int]]
 ) -> bool:
-    """Whether what is read and written lies one behind the other."""
-    if each.leader in columns:
-        start, width = columns[each.leader][1], each.leader.shape[-1]
-        if any(columns[v][1] != start + i * width for i, v in enumerate(each.members)):
+    """Whether the pack reads and writes its members at consecutive places."""
+    if a_pack.leader in columns:
+        start, width = columns[a_pack.leader][1], a_pack.leader.shape[-1]
+        if any(columns[v][1] != start + i * width for i, v in enumerate(a_pack.members)):
             return False
-    for j in range(len(each.leader.args)):
-        operands = each.operands(j)
-        if each.shares(j) or operands[0] not in found:
+    for j in range(len(a_pack.leader.args)):
+        operands = a_pack.operands(j)
+        if a_pack.shares(j) or operands[0] not in packs:
             continue
-        source = found[operands[0]].members
+        source = packs[operands[0]].members
         first = source.index(operands[0])
         if operands != source[first : first + len(operands)]:
             return False
@@ -216,14 +227,15 @@ def _fits(
 # ── the program with packs ───────────────────────────────────────────────────────────────
 
 
-class _Rebuilt:
-    """A program whose packs are values."""
+class _Rebuilder:
+    """Rebuilds a program so that each pack is one value."""
 
     def __init__(self, program: Program, packs: Mapping[Value, _Pack]):
         self.packs = packs
         self.build = Builder(start=max((v.number for v in program.made), default=0))
         self.new: dict[Value, Value] = {v: v for v in program.given}
         self.whole: dict[_Pack, Value] = {}
+        # Depth first, without recursion. A pack needs the operands of all its members.
         waiting = list(reversed(program.results))
         while waiting:
             v = waiting[-1]
@@ -242,9 +254,10 @@ class _Rebuilt:
         return [x for member in members for x in member.inputs]
 
     def make(self, v: Value) -> None:
-        each = self.packs.get(v)
-        if each is not None:
-            self.make_pack(each)
+        """Make the value v of the new program, or the pack that v is a member of."""
+        a_pack = self.packs.get(v)
+        if a_pack is not None:
+            self.make_pack(a_pack)
         elif v.op is None:
             self.new[v] = v
         elif v.op is join:
@@ -253,37 +266,38 @@ class _Rebuilt:
             assert v.op is not None
             args = tuple(self.new[x] if type(x) is Value else x for x in v.args)
             self.new[v] = self.build.plain(v.op, args, v.keywords, v.shape, v.dtype)
-        for member in [v] if each is None else each.members:
+        for member in [v] if a_pack is None else a_pack.members:
             if member.name is not None and self.new[member].name is None:
                 self.new[member].name = member.name
 
-    def make_pack(self, each: _Pack) -> None:
-        leader, build = each.leader, self.build
+    def make_pack(self, a_pack: _Pack) -> None:
+        """Make the value of a pack, and its members as parts of it."""
+        leader, build = a_pack.leader, self.build
         assert leader.op is not None
-        count = len(each.members)
+        count = len(a_pack.members)
         shape = (count, *leader.shape)
-        if each.is_product:
-            rows, matrices = self.new[leader.args[0]], [self.new[y] for y in each.operands(1)]
-            if math.prod(leader.shape[:-1]) == 1:  # of one row with all of them at once
+        if a_pack.is_product:
+            rows, matrices = self.new[leader.args[0]], [self.new[y] for y in a_pack.operands(1)]
+            if math.prod(leader.shape[:-1]) == 1:  # one row times all matrices side by side
                 at_once = build.matmul(rows, build.concatenate(matrices))
                 whole = build.reshape(at_once, shape)
             else:
                 products = [build.matmul(rows, y) for y in matrices]
                 whole = build.stack(products)
-                self.new.update(zip(each.members, products, strict=True))
+                self.new.update(zip(a_pack.members, products, strict=True))
         else:
-            args = tuple(self.operand(each, j) for j in range(len(leader.args)))
+            args = tuple(self.operand(a_pack, j) for j in range(len(leader.args)))
             whole = build.plain(leader.op, args, leader.keywords, shape, leader.dtype)
-        self.whole[each] = whole
-        for i, v in enumerate(each.members):
+        self.whole[a_pack] = whole
+        for i, v in enumerate(a_pack.members):
             if v not in self.new:
                 self.new[v] = build.getitem(whole, i)
 
-    def operand(self, each: _Pack, j: int) -> Any:
-        """What all members read in this place, as one value."""
-        operands = each.operands(j)
+    def operand(self, a_pack: _Pack, j: int) -> Any:
+        """Operand j of all members, as one value."""
+        operands = a_pack.operands(j)
         x = operands[0]
-        if each.shares(j):
+        if a_pack.shares(j):
             return self.new[x] if type(x) is Value else x
         if x in self.packs:
             source = self.packs[x]
@@ -292,25 +306,25 @@ class _Rebuilt:
                 return self.whole[source]
             return self.build.getitem(self.whole[source], slice(first, first + len(operands)))
         stacked = self.build.stack([self.new[y] for y in operands])
-        missing = len(each.leader.shape) - len(x.shape)
+        missing = len(a_pack.leader.shape) - len(x.shape)
         return self.build.reshape(stacked, (len(operands), *(1,) * missing, *x.shape))
 
     def joined(self, v: Value) -> Value:
-        """A join of one row: parts that are a pack already lie one behind the other."""
+        """A join. The parts of a row that are a pack are contiguous already, so join the pack."""
         parts: list[Value] = []
         indices: list[Any] = []
         seen: set[_Pack] = set()
         for part, index in zip(v.args, v.keywords["indices"], strict=True):
-            each = self.packs.get(part)
-            if each is None or each.is_product or not self.fills(v, each):
+            a_pack = self.packs.get(part)
+            if a_pack is None or a_pack.is_product or not self.fills(v, a_pack):
                 parts.append(self.new[part])
                 indices.append(index)
-            elif each not in seen:
-                seen.add(each)
-                width = part.shape[-1] * len(each.members)
-                start = parts_of(self.index_of(v, each.leader))[-1].indices(v.shape[-1])[0]
+            elif a_pack not in seen:
+                seen.add(a_pack)
+                width = part.shape[-1] * len(a_pack.members)
+                start = parts_of(self.index_of(v, a_pack.leader))[-1].indices(v.shape[-1])[0]
                 row = (*v.shape[:-1], width)
-                parts.append(self.build.reshape(self.whole[each], row))
+                parts.append(self.build.reshape(self.whole[a_pack], row))
                 indices.append((Ellipsis, slice(start, start + width)))
         keywords = {"indices": tuple(indices), "shape": v.shape}
         return self.build.plain(join, tuple(parts), keywords, v.shape, v.dtype)
@@ -318,17 +332,17 @@ class _Rebuilt:
     def index_of(self, v: Value, part: Value) -> Any:
         return v.keywords["indices"][v.args.index(part)]
 
-    def fills(self, v: Value, each: _Pack) -> bool:
-        """Whether the members of a pack are columns of a row, one behind the other."""
-        if math.prod(v.shape) != v.shape[-1] or any(v.args.count(x) != 1 for x in each.members):
+    def fills(self, v: Value, a_pack: _Pack) -> bool:
+        """Whether the members of a pack are consecutive columns of the row v."""
+        if math.prod(v.shape) != v.shape[-1] or any(v.args.count(x) != 1 for x in a_pack.members):
             return False
         starts = []
-        for x in each.members:
+        for x in a_pack.members:
             last = parts_of(self.index_of(v, x))[-1]
             if type(last) is not slice or last.indices(v.shape[-1])[2] != 1:
                 return False
             starts.append(last.indices(v.shape[-1])[0])
-        width = each.leader.shape[-1]
+        width = a_pack.leader.shape[-1]
         return all(start == starts[0] + i * width for i, start in enumerate(starts))
 
 

@@ -1,7 +1,8 @@
-"""Schedule: what runs before the steps, at every step, and after them.
+"""Schedule: decide what runs before the steps, at every step, and after them.
 
-Only what the next carry waits for has to run within the loop. What the carry doesn't reach is made
-before it, for all steps at once; what only the outputs or the sums over time need, after it.
+Only operations between the old and the new carry must run within the loop. What does not depend on
+the carry is computed before it, for all steps at once. What only the outputs or the sums over time
+need is computed after it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from ..ir import LOOP, SEQUENCE, OverTime, Program, Value, in_order, reached
 
 
 def schedule(program: Program, late: Callable[[Value], bool] = lambda v: False) -> Program:
-    """The program with every value in a section.
+    """Put every value of a program into a section.
 
     Args:
-        program: its sections are not looked at.
-        late: whether a value that is known before the loop, and that nothing but the steps reads,
-            is better made at each step: while its operands and its readers are in the cache.
+        program: the program; its present sections are ignored.
+        late: whether a value that could be computed before the loop should be computed at every
+            step, if only the step reads it. Its operands and readers are then in the cache.
     """
     step = reached(program.new_carries, lambda v: v.level == LOOP and v.op is not None)
     readers: dict[Value, list[Value]] = {}
@@ -43,11 +44,11 @@ def schedule(program: Program, late: Callable[[Value], bool] = lambda v: False) 
 
 
 def kept_of_every_step(program: Program) -> dict[Value, None]:
-    """The values made in the step, and the carries, that are read after it: of every step."""
+    """The values of the step and the carries that are read after the loop, for every step."""
     in_loop = {*program.step, *program.carries}
-    found = [x for v in program.after for x in v.inputs if x in in_loop]
-    found += [v for v in (*program.stacked, *program.totals, *program.kept) if v in in_loop]
-    return dict.fromkeys(found)
+    kept = [x for v in program.after for x in v.inputs if x in in_loop]
+    kept += [v for v in (*program.stacked, *program.totals, *program.kept) if v in in_loop]
+    return dict.fromkeys(kept)
 
 
 __all__ = ["kept_of_every_step", "schedule"]

@@ -1,4 +1,4 @@
-"""Simplify: the same values from fewer operations.
+"""Simplify: compute the same values with fewer operations.
 
 A rewrite must be right for every finite number, and for infinities and NaN as well: a scan
 computes what its loop computes, to rounding. So neither products nor sums are regrouped.
@@ -22,7 +22,7 @@ _multiply = primitives.multiply
 _matmul, _linear, _transpose = primitives.matmul, primitives.linear, primitives.transpose
 _broadcast_to, _place = primitives.broadcast_to, primitives.place
 
-#: Operations that give back their operand where neither its shape nor its dtype changes.
+#: Operations that return their operand if neither its shape nor its dtype changes.
 _identities = frozenset(
     {
         primitives.reshape,
@@ -46,7 +46,7 @@ def linear_written_out(build: Builder, call: Operation) -> Value | None:
 
 
 def unchanged(build: Builder, call: Operation) -> Value | None:
-    """An operation that could only have changed the shape or the dtype, and changes neither."""
+    """An operation that changes only shape or dtype, where both are right already: its operand."""
     if call.op not in _identities:
         return None
     x = call.args[0]
@@ -64,7 +64,7 @@ def transposed_twice(build: Builder, call: Operation) -> Value | None:
 
 
 def broadcast_by_the_operation(build: Builder, call: Operation) -> Value | None:
-    """An operand that was broadcast, as it was before, if the operation broadcasts it anyway."""
+    """f(broadcast(x), y) -> f(x, y), if f broadcasts x anyway."""
     if not is_ufunc(call.op) or not any(_is_broadcast(x) for x in call.args):
         return None
     narrow = tuple(x.args[0] if _is_broadcast(x) else x for x in call.args)
@@ -75,7 +75,7 @@ def broadcast_by_the_operation(build: Builder, call: Operation) -> Value | None:
 
 
 def is_ufunc(op: Any) -> bool:
-    """Whether an operation is an elementwise function of NumPy's."""
+    """Whether an operation is an elementwise NumPy function."""
     return isinstance(op.forward, np.ufunc) and op.forward.signature is None
 
 
@@ -95,9 +95,9 @@ def plus_negative(build: Builder, call: Operation) -> Value | None:
 
 
 def common_factor(build: Builder, call: Operation) -> Value | None:
-    """a s - a r -> a (s - r), where only a waits for the carry, and r is between -1 and 1.
+    """a s - a r -> a (s - r), where only a depends on the carry, and r or s is between -1 and 1.
 
-    s - r is finite then for every finite s, and of the size of the products.
+    Then s - r cannot overflow, so the result stays right for all finite numbers.
     """
     if call.op not in (_add, _subtract) or call.dtype.kind != "f":
         return None
@@ -127,7 +127,7 @@ def _is_small(x: Value) -> bool:
 
 
 def parts_joined(build: Builder, call: Operation) -> Value | None:
-    """A sum of parts that lie in different places of zeros: the parts, joined."""
+    """A sum of ``place`` operations that do not overlap -> one join of their parts."""
     if call.op is not _add:
         return None
     parts: list[Any] = []
@@ -150,7 +150,7 @@ def parts_joined(build: Builder, call: Operation) -> Value | None:
 
 
 def _is_slices(index: Any) -> bool:
-    """Whether an index is made of integers and slices alone: it gives a view."""
+    """Whether an index consists of integers and slices, so that it selects a view."""
     kinds = (int, np.integer, slice, type(None), type(Ellipsis))
     return all(
         isinstance(part, kinds) and not isinstance(part, (bool, np.bool_))
@@ -159,7 +159,7 @@ def _is_slices(index: Any) -> bool:
 
 
 def _overlap(shape: tuple[int, ...], indices: Sequence[Any]) -> bool:
-    """Whether two indices name the same element. Too large to tell counts as yes."""
+    """Whether two indices select the same element; True if the array is too large to check."""
     if math.prod(shape) > 1 << 22:
         return True
     used = np.zeros(shape, np.uint8)
@@ -168,7 +168,7 @@ def _overlap(shape: tuple[int, ...], indices: Sequence[Any]) -> bool:
     return bool(used.size) and int(used.max()) > 1
 
 
-#: For every back end, in the order in which they are tried.
+#: The rules for every back end, in the order in which they are tried.
 RULES = (
     linear_written_out,
     unchanged,
@@ -181,7 +181,7 @@ RULES = (
 
 
 def simplify(program: Program) -> Program:
-    """The program with fewer operations, not scheduled."""
+    """The program with fewer operations; not scheduled."""
     return rewrite(program, RULES)
 
 

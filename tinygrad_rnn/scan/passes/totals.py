@@ -1,8 +1,8 @@
-"""Totals: sums over time, taken as early and in as few passes as possible.
+"""Totals: compute sums over time as early and in as few passes over memory as possible.
 
-The cotangent of a weight is a sum over the steps. It need not be made of T parts that are then
-added: one product whose inner axis is all steps sums while it multiplies, and a linear operation
-is done once, on the sum.
+The cotangent of a weight is a sum over the steps. T parts need not be computed and then added: one
+matrix product over all steps adds up while it multiplies, and a linear operation runs once, on the
+sum.
 
     sum_t A_t B_t          ->  [A_1 ... A_T] [B_1; ...; B_T]
     sum_t f(x_t), f linear ->  f(sum_t x_t)
@@ -35,7 +35,7 @@ _rows_added, _scatter = primitives.rows_added, primitives.scatter
 
 
 def totals(program: Program) -> Program:
-    """The scheduled program with its sums over time rewritten; not scheduled."""
+    """A scheduled program with its sums over time rewritten; not scheduled."""
     if not any(v.op is total for v in program.totals):
         return program
     builder = Builder.of(program.made, program.given)
@@ -53,7 +53,7 @@ class _Totals:
     """Writes sums over time.
 
     Args:
-        blocks: values that exist for every step anyway.
+        blocks: the values whose block of all steps exists anyway: sum that block.
     """
 
     def __init__(self, builder: Builder, blocks: set[Value]):
@@ -75,7 +75,7 @@ class _Totals:
         return self.known[v]
 
     def summands(self, v: Value) -> list[Value]:
-        """The values whose sums over time that of v is made of."""
+        """The values whose sums over time are needed for the sum of v."""
         if v.op is None or v in self.blocks or not v.varies or v.dtype.kind != "f":
             return []
         if v.op is join:
@@ -87,13 +87,14 @@ class _Totals:
     def written(self, v: Value) -> Value:
         if not v.varies:
             return self.build.plain(times_steps, (v,), {}, v.shape, v.dtype)
-        found = None if v in self.blocks else self.rewritten(v)
-        return self.plain(v) if found is None else found
+        rewritten = None if v in self.blocks else self.rewritten(v)
+        return self.plain(v) if rewritten is None else rewritten
 
     def plain(self, v: Value) -> Value:
         return self.build.plain(total, (v,), {}, v.shape, v.dtype)
 
     def rewritten(self, v: Value) -> Value | None:
+        """sum_t v_t by a rule for v's operation; None if there is none."""
         op = v.op
         assert op is not None
         if v.dtype.kind != "f":
@@ -116,7 +117,7 @@ class _Totals:
         return self.linear(v)
 
     def linear(self, v: Value) -> Value | None:
-        """f(sum_t x_t, c), where f is linear in all that varies and c is the same at every step."""
+        """sum_t f(x_t, c) -> f(sum_t x_t, c), where f is linear in x_t and c does not vary."""
         assert v.op is not None
         varying = self.linear_in(v)
         if not varying:
@@ -125,7 +126,7 @@ class _Totals:
         return self.build.make(v.op, args, v.keywords, v.shape, v.dtype)
 
     def linear_in(self, v: Value) -> list[int]:
-        """The arguments that vary, if v is linear in them; else none."""
+        """The positions of the arguments that vary, if v is linear in them; else none."""
         assert v.op is not None
         given = [i for i, x in enumerate(v.args) if x is not None]
         varying = [i for i, x in enumerate(v.args) if type(x) is Value and x.varies]
@@ -134,7 +135,7 @@ class _Totals:
         return varying if all(v.args[i].dtype == v.dtype for i in varying) else []
 
     def sum_of_all(self, v: Value) -> Value | None:
-        """A sum over axes, and over time: one reduction."""
+        """A sum over axes and over time -> one reduction."""
         (x,) = v.inputs
         if x.dtype != v.dtype:
             return None
@@ -157,11 +158,11 @@ class _Totals:
             )
             and rank < 20
         ):
-            # The products need not be stored to be summed.
-            made = self.build.plain(total_product, tuple(factors), {"kept": kept}, shape, v.dtype)
+            # The products are added up without storing them.
+            value = self.build.plain(total_product, tuple(factors), {"kept": kept}, shape, v.dtype)
         else:
-            made = self.build.plain(total_sum, (x,), {"kept": kept}, shape, v.dtype)
-        return self.build.reshape(made, v.shape)
+            value = self.build.plain(total_sum, (x,), {"kept": kept}, shape, v.dtype)
+        return self.build.reshape(value, v.shape)
 
 
 __all__ = ["totals"]

@@ -1,14 +1,17 @@
 """The native back end: a program as machine code, compiled in memory by llvmlite.
 
-The files, in the order in which to read them:
+The files, in reading order:
 
-1. ``passes``: nearly everything within the step; only large products stay outside. ``indices``:
-   what indexing by arrays of integers becomes.
-2. ``groups``: which operations share a loop nest.
-3. ``memory``: where values lie, and views of them; ``rows``: whether threads can share the steps.
-4. ``lower``: the whole program as text; ``nests``: loop nests; ``products``: products of matrices;
-   ``functions``: elementwise operations; ``text``: functions and instructions as LLVM reads them.
-5. ``engine``: text becomes code; ``constants``: what is made once for given constants.
+1. ``passes``: moves nearly everything into the step; only large products stay outside.
+   ``indices``: indexing by arrays of integers.
+2. ``groups``: decides which operations share a loop nest.
+3. ``memory``: where values and views of them lie. ``rows``: whether threads can share the steps.
+4. ``lower``: cuts the program into batches and gives every value its memory. ``stages``: writes the
+   functions that run them.
+5. The text of a batch: ``batch``, with ``places`` for addresses, ``nests`` for loop nests,
+   ``multiply`` for matrix products and ``copies``. ``products``: the kernels that multiply.
+   ``functions``: elementwise operations. ``text``: functions and instructions in LLVM IR.
+6. ``engine``: compiles the text. ``constants``: remembers results that depend on constants alone.
 """
 
 from __future__ import annotations
@@ -30,45 +33,44 @@ from ..numpy import NumpyLoop
 from .constants import Prepared, Remembered, is_read_only
 from .engine import Compiled, Unavailable, address_of, target, word
 from .functions import Unsupported
-from .passes import lowered
-from .stages import written
+from .passes import run_passes
+from .stages import write_program
 
-#: What makes the memory that the code writes to, and lays out what it reads. Tests put pages that
-#: cannot be touched around both.
+#: Allocate the memory that the code writes to, and lay out the arrays that it reads. Tests replace
+#: both, to put protected pages around every array.
 empty, contiguous = np.empty, np.ascontiguousarray
 byte = np.dtype(np.uint8)
 
-#: The least number of multiplications that a second thread is worth: 0.2 ms of work (measured).
+#: The least number of multiplications for which a second thread pays: 0.2 ms of work (measured).
 ENOUGH = 8_000_000
 
-#: The least number of sequences for each thread: a product of fewer rows takes as long.
+#: The least number of sequences for each thread: a product with fewer rows takes as long.
 ROWS = 4
 
 _arguments = [ctypes.c_void_p, word, word, word, word]
 
 
 class NativeLoop:
-    """A program that runs; any number of threads may run it at a time.
+    """A program that can run. Several threads can run it at the same time.
 
     Calling it: ``loop(T, reverse, constants, sequences, carries) -> (new carries, stacked, totals,
-    kept)``, T >= 1. What depends on the constants alone is done once for read-only arrays, as long
-    as these live; for others at every call.
+    kept)``, T >= 1. It is compiled at the first call, or by :meth:`compile`. Results that depend on
+    the constants alone are computed once, and kept while these live, if they are read-only arrays.
+    For other arrays they are computed at every call.
 
     Args:
-        program: simplified.
+        program: the program, simplified.
         given: the names that values have in another program.
-        start: the number that was given last there.
-
-    Raises:
-        Unavailable: there is no llvmlite, or it cannot compile for this processor.
-        Unsupported: an operation of the program has no lowering.
-
-    It is compiled when it is first run, or by :meth:`compile`.
+        start: the last number used for names there.
 
     Attributes:
-        program: what runs, after all passes.
+        program: the program after all passes.
         names: the names of its values.
         source: its LLVM IR.
+
+    Raises:
+        Unavailable: llvmlite is missing, or cannot compile for this processor.
+        Unsupported: an operation of the program has no lowering.
     """
 
     backend = "native"
@@ -77,9 +79,9 @@ class NativeLoop:
         target()
         if any(0 in v.shape for v in reached(program.results)):
             raise Unsupported("arrays without elements")
-        self.program = lowered(program)
+        self.program = run_passes(program)
         self.names = Names(self.program, given, start=start)
-        lowering, stages = written(self.program, self.names)
+        lowering, stages = write_program(self.program, self.names)
         self.source = str(lowering.module)
         self._imported, self._stages = lowering.imported, stages
         self._functions: dict[str, Any] = {}
@@ -93,11 +95,12 @@ class NativeLoop:
         self._scratch_bytes = lowering.scratch_bytes
         self._constant_bytes = lowering.constant
         self._once = [(x.shape, x.dtype) for x in lowering.once]
-        #: The arrays to make: shape and dtype, and how many more than T slots; None for one slot.
+        #: The arrays that a call allocates: shape, dtype, and how many slots more than T; None for
+        #: a single slot.
         more = {"one": None, "T": 0, "T + 1": 1}
         self._made = [(x.shape, x.dtype, more[x.slots]) for x in lowering.made]
         self._sized = Sized(self, 1)
-        #: The places of results among all arrays: made, once, the constants and the sequences.
+        #: The index of each result in the list of all arrays: made, once, constants, sequences.
         first = {"made": 0, "once": len(lowering.made)}
         first["given"] = first["once"] + len(lowering.once)
         lists = (lowering.new_carries, lowering.stacked, lowering.totals, lowering.kept)
@@ -115,7 +118,7 @@ class NativeLoop:
         lowering.forget()
 
     def compile(self) -> None:
-        """Make the machine code, if that is not done yet.
+        """Compile the machine code, if that is not done yet.
 
         Raises:
             Unavailable: LLVM cannot compile it.
@@ -162,7 +165,7 @@ class NativeLoop:
         every = (*made, *prepared.once, *constants, *sequences)
         found = [[every[i] for i in numbers] for numbers in self._results]
         for results, i, part in self._parts:
-            # Carries of T + 1 steps: those that the steps read, or those that they hand on.
+            # The T + 1 carries of all steps: the T that the steps read, or the T that they wrote.
             block = found[results][i]
             found[results][i] = block[1:] if (part == "new") != reverse else block[:-1]
         for i in self._repeated:
@@ -173,18 +176,18 @@ class NativeLoop:
         return found
 
     def _by_numpy(self, *args: Any) -> Any:
-        """Run a call again in which a number was wrong: NumPy raises the error."""
+        """Run a call again that set the flag for a wrong number: NumPy raises the error."""
         assert self._checks is not None
         program, given, start = self._checks
         return NumpyLoop(program, given, start)(*args)
 
     def _prepared(self, constants: Sequence[ndarray]) -> Prepared:
-        """What depends on the constants alone, made now."""
+        """Compute what depends on the constants alone."""
         memory = empty(self._constant_bytes + 64, byte)
         once = [empty(shape, dtype) for shape, dtype in self._once]
         laid_out = [contiguous(x) for x in constants]
         prepared = Prepared(memory, constants, laid_out, self._fixed, once)
-        arrays = (memory, memory, *prepared.with_(constants))  # has to live during the call
+        arrays = (memory, memory, *prepared.with_(constants))  # the tuple must live during the call
         self._functions["constants"](address_of(arrays), 1, False, 0, 1)
         if all(map(is_read_only, constants)):
             for x in once:
@@ -201,7 +204,7 @@ class NativeLoop:
         carries: Sequence[ndarray],
         made: Sequence[ndarray],
     ) -> None:
-        """Run stage by stage, each of them in parts."""
+        """Run the stages one after the other, each on several threads if it is large enough."""
         threads = get_num_threads()
         shared = None
         few = min(threads, self._rows // ROWS)
@@ -229,7 +232,7 @@ class NativeLoop:
                 in_parts(run, parts)
 
     def _shared_by(self, parts: int) -> SharedSteps:
-        """The steps for so many threads; compiled when they are first run."""
+        """The steps for this many threads; compiled at the first use."""
         with self._lock:
             found = self._shared.get(parts)
             if found is None:
@@ -238,15 +241,15 @@ class NativeLoop:
 
 
 class SharedSteps:
-    """The stage of the steps, for a number of threads that do some rows of the batch each.
+    """The stage of the steps for several threads. Each thread computes some rows of the batch.
 
     Attributes:
-        function: it.
-        scratch_bytes: the scratch memory of a call, given T.
+        function: the compiled function of the stage.
+        scratch_bytes: the bytes of scratch memory that a call needs, as a function of T.
     """
 
     def __init__(self, program: Program, names: Names, parts: int):
-        lowering, (stage,) = written(program, names, parts)
+        lowering, (stage,) = write_program(program, names, parts)
         self._compiled = Compiled(str(lowering.module), [stage.name], lowering.imported)
         self.function = self._compiled.function(stage.name, _arguments)
         self.scratch_bytes = lowering.scratch_bytes
@@ -254,12 +257,12 @@ class SharedSteps:
 
 
 class Sized:
-    """What depends on the number of steps.
+    """The sizes that depend on the number of steps.
 
     Attributes:
-        steps: how many.
-        made: the shape and dtype of each array that a call makes.
-        scratch: bytes.
+        steps: the number of steps.
+        made: the shape and dtype of each array that a call allocates.
+        scratch: the bytes of scratch memory.
     """
 
     def __init__(self, loop: NativeLoop, steps: int):

@@ -1,4 +1,4 @@
-"""One batch as a function: its loop over time, the carries, and what its items are."""
+"""The function of one batch: its loop over time, its carries and its items."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from .nests import NestWriter
 class BatchWriter(Products):
     """Writes the function of a batch."""
 
-    # ── the whole ────────────────────────────────────────────────────────────────────────
+    # ── the whole function ───────────────────────────────────────────────────────────────
 
     def write(self) -> None:
+        """Write the function of the batch, by its kind."""
         kind, lowering = self.batch.kind, self.lowering
         if kind == "product":
             (item,) = self.items
@@ -36,7 +37,10 @@ class BatchWriter(Products):
                 self.over_time()
 
     def write_shared(self, parts: int) -> None:
-        """Write the steps so that each part does some rows of the batch, nearly equal numbers."""
+        """Write the steps for threads: each part computes nearly the same number of rows.
+
+        One function is written for each number of rows, and one that chooses among them.
+        """
         sizes = [(i + self.lowering.rows) // parts for i in range(parts)][::-1]
         names = {size: f"{self.name}_of_{size}_rows" for size in sizes}
         for size, name in names.items():
@@ -50,6 +54,10 @@ class BatchWriter(Products):
                 f.write(f"call void @{names[size]}({parameters}, i64 {sum(sizes[:i])})")
 
     def over_time(self) -> None:
+        """Write the loop over time.
+
+        t runs from 0 up, or from T - 1 down if %reverse is 1: t = first + turn * direction.
+        """
         f = self.f
         for v in self.batch.values:
             if v.op in TOTALS:
@@ -76,6 +84,7 @@ class BatchWriter(Products):
             self.last_carries()
 
     def run(self, items: Iterable[Item]) -> None:
+        """Write the items of the batch, and the copies of results that are views."""
         for item in items:
             self.comment(item)
             if isinstance(item, Nest):
@@ -94,7 +103,7 @@ class BatchWriter(Products):
                 self.copy(self.read(v), place)
 
     def copy_sums(self, item: Nest) -> None:
-        """What was added up in its first home goes to the others."""
+        """Copy sums from their first home, where they are added up, to the others."""
         for v in item.members:
             if v.op is added_at:
                 first, *others = self.homes(v)
@@ -112,7 +121,7 @@ class BatchWriter(Products):
     # ── carries ──────────────────────────────────────────────────────────────────────────
 
     def _end_slot(self, place: Place, ends: str) -> str:
-        """The address of the slot that the first step reads, or the last one has written."""
+        """The address of the slot that the first step reads, or that the last step wrote."""
         memory, f = place.memory, self.f
         if memory.slots == "two":
             slot = 0 if ends == "first" else f.let("and i64 %T, 1")
@@ -122,11 +131,13 @@ class BatchWriter(Products):
         return f.pointer(memory.kind, self.base(memory), f.times(slot, memory.slot))
 
     def first_carries(self) -> None:
+        """Copy the first carries of the call into their slots."""
         for v, place in zip(self.program.carries, self.lowering.carried, strict=True):
             source = self.base(self.lowering.given[v].memory)
             self.move(self._end_slot(place, "first"), source, place.memory)
 
     def hand_on(self) -> None:
+        """Copy new carries that were not written to their slots already."""
         lowering = self.lowering
         for place, new in zip(lowering.carried, self.program.new_carries, strict=True):
             to = place._replace(when="new")
@@ -134,12 +145,14 @@ class BatchWriter(Products):
                 self.copy(self.read(new), to)
 
     def last_carries(self) -> None:
+        """Copy the last carries to the arrays that the call returns."""
         for place, end in zip(self.lowering.carried, self.lowering.ends, strict=True):
             self.move(self.base(end), self._end_slot(place, "last"), place.memory)
 
-    # ── what is put together ─────────────────────────────────────────────────────────────
+    # ── assemblies ───────────────────────────────────────────────────────────────────────
 
     def assemble(self, v: Value) -> None:
+        """Write the parts of a value that are not in their place already."""
         place, *others = self.lowering.homes[v]
         indices = part_indices(v)
         assert indices is not None
@@ -152,7 +165,7 @@ class BatchWriter(Products):
             if to in self.lowering.homes.get(x, ()):
                 continue
             source = self.read(x)
-            if to.shape != source.shape:  # as NumPy broadcasts what is assigned
+            if to.shape != source.shape:  # broadcast, as NumPy does in an assignment
                 source = source._replace(strides=source.along(to.shape), shape=to.shape)
             self.copy(source, to)
         for other in others:

@@ -1,4 +1,4 @@
-"""Remember what depends on the constants of a program only: packed matrices, transposes, results.
+"""Remember what depends on the constants of a program alone: packed matrices, transposes, results.
 
 The weights are the same arrays at every call until the optimiser binds new ones. So this work is
 done once for given arrays, and dropped when one of the arrays is freed.
@@ -26,9 +26,9 @@ class Prepared:
     """What was computed from a set of constants.
 
     Args:
-        memory: that it was made in.
-        constants: what it was made of.
-        laid_out: the same, their elements one behind the other.
+        memory: the constant memory, with packed matrices and intermediate values.
+        constants: the constants.
+        laid_out: the constants as contiguous arrays.
         fixed: arrays that the code reads after the constants.
         once: results that depend on the constants alone.
     """
@@ -51,7 +51,7 @@ class Prepared:
         self.once = once
 
     def hold_weakly(self, constants: Sequence[ndarray], dropped: Callable[[Any], None]) -> None:
-        """Know the constants again; call ``dropped`` when one of them is freed."""
+        """Hold weak references to the constants; call ``dropped`` when one of them is freed."""
         self._of = tuple(
             [
                 (weakref.ref(_owner(x), dropped), None if x.base is None else _layout(x))
@@ -60,7 +60,7 @@ class Prepared:
         )
 
     def is_of(self, constants: Sequence[ndarray]) -> bool:
-        """Whether it was made of these very arrays, and nobody can have written into them."""
+        """Whether it was computed from these arrays, and nobody can have written into them."""
         for x, (held, layout) in zip(constants, self._of, strict=True):
             owner = held()
             if layout is None:
@@ -85,10 +85,10 @@ class Prepared:
 
 
 class Remembered:
-    """What was made of the constants that came last; for all threads."""
+    """The results for the latest sets of constants; all threads share it."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # a constant may be freed while it is held
+        self._lock = threading.RLock()  # reentrant, since a constant may be freed while it is held
         self._prepared: tuple[Prepared, ...] = ()
 
     def of(self, constants: Sequence[ndarray]) -> Prepared | None:
@@ -98,13 +98,13 @@ class Remembered:
         return None
 
     def add(self, prepared: Prepared, constants: Sequence[ndarray]) -> None:
-        """Remember this until one of its constants is freed; they have to be read-only."""
+        """Remember results until one of their constants is freed. These must be read-only."""
         prepared.hold_weakly(constants, functools.partial(_clean, weakref.ref(self)))
         with self._lock:
             self._prepared = (prepared, *self._alive()[: MOST - 1])
 
     def clean(self) -> None:
-        """Drop what was made of constants that are gone."""
+        """Drop the results of constants that were freed."""
         with self._lock:
             self._prepared = self._alive()
 
@@ -130,12 +130,12 @@ def is_read_only(x: ndarray) -> bool:
 
 
 def _owner(x: ndarray) -> Any:
-    """What an array's memory belongs to."""
+    """The array that owns the memory of x."""
     return x if x.base is None else x.base
 
 
 def _layout(x: ndarray) -> Any:
-    """Where an array lies, and how."""
+    """The address, shape and strides of an array."""
     return x.__array_interface__["data"][0], x.shape, x.strides
 
 

@@ -1,15 +1,15 @@
-"""Copies from one place to another of the same shape, and zeros."""
+"""Copy from one place to another of the same shape, or write zeros."""
 
 from __future__ import annotations
 
 from .engine import target
-from .nests import Access, Axis, merged
+from .nests import Access, Axis, merge_axes
 from .text import Function, Lanes
 
 
 def write_simple(f: Function, kind: str, shape: tuple[int, ...], accesses: list[Access]) -> None:
-    """Copy one access to another one, or fill it with zeros."""
-    axes = merged(shape, (), accesses)
+    """Copy the first access to the second; a single access is filled with zeros."""
+    axes = merge_axes(shape, (), accesses)
     lanes = target().lanes(kind) if axes else 1
     while lanes > 1 and lanes // 2 >= axes[-1].size:
         lanes //= 2
@@ -19,7 +19,7 @@ def write_simple(f: Function, kind: str, shape: tuple[int, ...], accesses: list[
 def _copy_level(
     f: Function, v: Lanes, kind: str, axes: list[Axis], pointers: list[str], mask: str | None
 ) -> None:
-    """The loops over these axes, and within them the copy."""
+    """Write the loops over these axes, and inside of them the copy."""
     axis, *inner = axes or [Axis(1, False, [1] * len(pointers))]
     step = 1 if inner else v.width
     with f.loop(0, axis.size, step) as loop:

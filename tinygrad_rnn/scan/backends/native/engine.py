@@ -1,7 +1,7 @@
-"""Compiling IR text in memory by llvmlite, and what this machine's processor can do.
+"""Compile LLVM IR in memory with llvmlite, for this machine's processor.
 
-Each module has a just-in-time compiler of its own: when the module goes, all that LLVM kept for it
-goes too. (One compiler for all modules keeps 9 KB of every module that ever was; llvmlite 0.50.)
+Each module has its own just-in-time compiler, so that everything is freed together with the module.
+(One compiler for all modules would keep 9 KB of every freed module; llvmlite 0.50.)
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from numpy import ndarray
 
 
 class Unavailable(RuntimeError):
-    """The native back end cannot be had here; it says why."""
+    """The native back end cannot run here; the message says why."""
 
 
 class Target(NamedTuple):
-    """What the host's processor can do.
+    """What a processor can do.
 
     Attributes:
-        bytes: of a vector register.
-        registers: of vectors.
-        masks: whether loads and stores of a part of a vector cost no more than whole ones.
+        bytes: the size of a vector register.
+        registers: the number of vector registers.
+        masks: whether masked loads and stores cost no more than whole ones.
     """
 
     bytes: int
@@ -36,12 +36,12 @@ class Target(NamedTuple):
     masks: bool
 
     def lanes(self, kind: str) -> int:
-        """Numbers of a kind in one vector."""
+        """The numbers of a kind in one vector."""
         return self.bytes // (8 if kind in ("double", "i64") else 4)
 
     @property
     def attributes(self) -> str:
-        """Of every function: LLVM takes half of each register by itself on many processors."""
+        """The attributes of every function: without them, LLVM often uses half registers."""
         bits = 8 * self.bytes
         return (
             f'nounwind "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"'
@@ -54,28 +54,28 @@ _lock = threading.RLock()
 word = ctypes.c_int64
 
 
-#: Where in NumPy's array object the address of its elements stands, and in Python's tuple that of
-#: its first item. This is how generated code finds the elements: asking each array costs 1 us.
+#: The offset of the address of its elements in NumPy's array object, and that of the first item in
+#: Python's tuple. Generated code reads addresses there: asking each array from Python costs 1 us.
 DATA, ITEMS = object.__basicsize__, tuple.__basicsize__
 
 
 def address_of(arrays: tuple[ndarray, ...]) -> int:
-    """What generated code finds arrays by: the address of the tuple of them.
+    """The address of a tuple of arrays, from which generated code finds the arrays.
 
-    It is valid as long as somebody holds the tuple.
+    It is valid while the caller holds the tuple.
     """
     return id(arrays)
 
 
 def _require_known_objects() -> None:
-    """Look whether Python's and NumPy's objects are what generated code takes them for.
+    """Check that Python's and NumPy's objects have the layout that generated code expects.
 
     Raises:
-        Unavailable: they are not.
+        Unavailable: they have another layout.
     """
     x = np.zeros(1)
     arrays = (x, x)
-    known = sys.implementation.name == "cpython"  # elsewhere id() is no address
+    known = sys.implementation.name == "cpython"  # in other Pythons id() is not an address
     if known:
         item, data = (
             ctypes.c_void_p.from_address(id(o) + at) for o, at in ((arrays, ITEMS), (x, DATA))
@@ -95,12 +95,12 @@ def _binding() -> Any:
     try:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        llvm.JITLibraryBuilder  # noqa: B018 - there since llvmlite 0.42
+        llvm.JITLibraryBuilder  # noqa: B018 - exists since llvmlite 0.42
         features = dict(llvm.get_host_cpu_features())
         llvm.Target.from_default_triple()
     except Exception as error:
         raise Unavailable(f"llvmlite cannot compile for this processor ({error})") from None
-    # ctypes makes and drops such types for each module, which is garbage.
+    # ctypes would create these types for each module, as garbage. If held, they are reused.
     orc = llvm.orcjit
     for element in (orc._LinkElement, orc._SymbolAddress):
         _held.extend(element * n for n in range(64))
@@ -110,12 +110,12 @@ def _binding() -> Any:
 _held: list[Any] = []
 
 
-#: What to compile for in the place of this processor: tests try what others have.
+#: Tests set this, to compile for another processor.
 simulated: Target | None = None
 
 
 def target() -> Target:
-    """What code is compiled for.
+    """The processor that code is compiled for.
 
     Raises:
         Unavailable: llvmlite is missing, too old, or cannot compile for this processor.
@@ -125,7 +125,7 @@ def target() -> Target:
 
 @functools.cache
 def _host() -> Target:
-    """What this processor can do."""
+    """The processor of this machine."""
     _require_known_objects()
     with _lock:
         _, features = _binding()
@@ -158,9 +158,9 @@ class Compiled:
     """A module in memory.
 
     Args:
-        text: its IR.
-        functions: those that are called from outside: all take ``arguments``.
-        imported: the addresses of functions of other modules that it calls.
+        text: its LLVM IR.
+        functions: the names of the functions that are called from outside.
+        imported: the addresses of functions in other modules that it calls.
 
     Raises:
         Unavailable: LLVM cannot compile it.
@@ -184,11 +184,11 @@ class Compiled:
             except RuntimeError as error:
                 raise Unavailable(f"LLVM: {error}") from error
         self.addresses = {name: library[name] for name in functions}
-        # In this order: what is compiled goes before its compiler, at the latest when Python ends.
+        # In this order: the library must be freed before its compiler, also when Python ends.
         weakref.finalize(self, _released, library, jit)
 
     def function(self, name: str, arguments: Sequence[Any]) -> Any:
-        """A Python function that calls one of the functions, without the GIL."""
+        """A Python function that calls one of the functions and releases the GIL."""
         return ctypes.CFUNCTYPE(None, *arguments)(self.addresses[name])
 
 

@@ -1,9 +1,8 @@
-"""What elementwise operations are in LLVM: one function for each value of ``Primitive.scalar``.
+"""Elementwise operations in LLVM IR: one function for each value of ``Primitive.scalar``.
 
 ``INSTRUCTIONS[name](lanes, kind, *operands)`` writes the instructions and returns the name of the
-result. Operands have one kind, but for ``where``'s condition. exp, log, tanh and the like are
-written out in straight lines without branches: range reduction, a polynomial, scaling. ``UNITS``
-says how accurate they are.
+result. All operands have the same kind. exp, log, tanh and the like are written without branches:
+range reduction, a polynomial, scaling. ``UNITS`` says how accurate they are.
 
 Sources: Cody and Waite, "Software Manual for the Elementary Functions" (1980), for the reductions;
 the logarithm's series in s = f / (2 + f) after Ng's in FreeBSD's msun.
@@ -20,11 +19,11 @@ Write = Callable[..., str]
 
 
 class Unsupported(Exception):
-    """An operation that has no lowering for these operands; it says which."""
+    """An operation has no lowering for these operands; the message names it."""
 
 
-#: By how many units in the last place a function may be off in float and in double, over the whole
-#: range (tested). What is not named here is rounded correctly.
+#: The largest error of a function in units in the last place, in float and in double, over the
+#: whole range (tested). Operations that are not named here are rounded correctly.
 UNITS: dict[str, tuple[float, float]] = {
     "exp": (1, 1),
     "log": (1, 1),
@@ -36,16 +35,16 @@ UNITS: dict[str, tuple[float, float]] = {
     "power": (1, 1),
 }
 
-#: For each kind: bits of the mantissa and the bias of the exponent, and the integers of that size.
+#: For each kind: the bits of the mantissa, the bias of the exponent, the integer of the same size.
 _mantissa = {"float": 23, "double": 52}
 _bias = {"float": 127, "double": 1023}
 _integer = {"float": "i32", "double": "i64"}
-#: ln 2 in two parts: the first has zeros at its end, so that n times it is exact.
+#: ln 2 as a sum of two numbers. The first ends in zeros, so that n times it is exact.
 _ln2_high = {"float": 0.693359375, "double": 0.6931471803691238}
 _ln2_low = {"float": -2.12194440054690583e-4, "double": 1.9082149292705877e-10}
-#: The terms of e^r - 1 = r + r^2 (1/2! + r/3! + ...) for |r| <= ln 2 / 2.
+#: The number of terms of e^r - 1 = r + r^2 (1/2! + r/3! + ...) for |r| <= ln 2 / 2.
 _terms = {"float": 7, "double": 13}
-#: The largest number whose exponential is finite, and the one below which it is 0.
+#: The largest number whose exponential is finite, and a number below which it is 0.
 _exp_highest = {"float": 88.72283172607422, "double": 709.782712893384}
 _exp_lowest = {"float": -104.0, "double": -746.0}
 #: From here on tanh is 1.
@@ -64,8 +63,8 @@ def _polynomial(v: Lanes, kind: str, x: str, coefficients: list[float]) -> str:
 def _polynomial_by_pairs(v: Lanes, kind: str, x: str, coefficients: list[float]) -> str:
     """The same by Estrin's scheme: c_0 + c_1 x + (c_2 + c_3 x) x^2 + ...
 
-    It takes a few more products, but they do not all wait for each other: a recurrence of few
-    numbers spends its time on waiting.
+    It needs a few more products, but they do not all depend on each other. A small recurrence
+    spends most of its time waiting for results.
     """
     terms, power = [v.all(c, kind) for c in coefficients], x
     while len(terms) > 1:
@@ -78,7 +77,7 @@ def _polynomial_by_pairs(v: Lanes, kind: str, x: str, coefficients: list[float])
 
 
 def _power_of_two(v: Lanes, kind: str, n: str) -> str:
-    """2^n of an integer n for which that is a normal number."""
+    """2^n for an integer n for which 2^n is a normal number."""
     whole = _integer[kind]
     shifted = v.do("shl", whole, v.do("add", whole, n, v.all(_bias[kind], whole)), _bits(v, kind))
     return v.convert("bitcast", shifted, whole, kind)
@@ -89,7 +88,7 @@ def _bits(v: Lanes, kind: str) -> str:
 
 
 def _reduced(v: Lanes, kind: str, x: str) -> tuple[str, str, str]:
-    """n and e^r - 1 of x = n ln 2 + r, with |r| <= ln 2 / 2; and what e^r - 1 was rounded by."""
+    """n and e^r - 1 for x = n ln 2 + r, |r| <= ln 2 / 2, and the rounding error of e^r - 1."""
     n = v.intrinsic("roundeven", kind, v.do("fmul", kind, x, v.all(1 / math.log(2), kind)))
     high = v.fma(kind, n, v.all(-_ln2_high[kind], kind), x)
     r = v.fma(kind, n, v.all(-_ln2_low[kind], kind), high)
@@ -99,7 +98,7 @@ def _reduced(v: Lanes, kind: str, x: str) -> tuple[str, str, str]:
     series_of_r = polynomial(v, kind, r, series)
     if kind == "float":
         return n, v.fma(kind, square, series_of_r, r), v.all(0, kind)
-    # What r was rounded by.
+    # The rounding error of r.
     lost = v.fma(kind, n, v.all(-_ln2_low[kind], kind), v.do("fsub", kind, high, r))
     more = v.fma(kind, square, series_of_r, lost)
     p = v.do("fadd", kind, more, r)
@@ -118,10 +117,11 @@ def _below(v: Lanes, kind: str, x: str, most: float) -> str:
 
 
 def exp(v: Lanes, kind: str, x: str) -> str:
+    """e^x; Inf above the range of the kind, and 0 below it."""
     highest = _exp_highest[kind]
     inside = _below(v, kind, _above(v, kind, x, _exp_lowest[kind]), highest)
     n, p, _ = _reduced(v, kind, inside)
-    # In two steps, since 2^n itself may be too large or too small to be a normal number.
+    # Multiply by 2^n in two steps, since 2^n itself may not be a normal number.
     whole = _integer[kind]
     k = v.convert("fptosi", n, kind, whole)
     half = v.do("ashr", whole, k, v.all(1, whole))
@@ -133,12 +133,12 @@ def exp(v: Lanes, kind: str, x: str) -> str:
 
 
 def sigmoid(v: Lanes, kind: str, x: str) -> str:
-    """1 / (1 + e^-x) as NumPy rounds it; e^-x may be anything once 1 + e^-x is 1."""
+    """1 / (1 + e^-x) as NumPy rounds it. Below e^-80 the value of e^-x no longer matters."""
     one, highest = v.all(1, kind), _exp_highest[kind]
     minus = v.negative(kind, x)
     inside = _below(v, kind, _above(v, kind, minus, -80.0), highest)
     n, p, _ = _reduced(v, kind, inside)
-    # Half of 2^n, which is finite, twice.
+    # 2^n may overflow, so multiply by 2^(n - 1) and double the result.
     whole = _integer[kind]
     k = v.do("add", whole, v.convert("fptosi", n, kind, whole), v.all(-1, whole))
     half = _power_of_two(v, kind, k)
@@ -146,32 +146,33 @@ def sigmoid(v: Lanes, kind: str, x: str) -> str:
     e = v.do("fadd", kind, e, e)
     below = v.do("fadd", kind, one, e)
     y = v.do("fdiv", kind, one, below)
-    if kind == "double":  # a step of Newton's, with what 1 + e was rounded by
+    if kind == "double":  # a Newton step that includes the rounding error of 1 + e
         first = v.compare("ole", kind, e, one)
         large, less = v.select(first, kind, one, e), v.select(first, kind, e, one)
         lost = v.do("fsub", kind, less, v.do("fsub", kind, below, large))
         rest = v.fma(kind, v.negative(kind, y), below, one)
         rest = v.fma(kind, v.negative(kind, y), lost, rest)
         y = v.fma(kind, y, rest, y)
-    # As 1 / (1 + Inf) is.
+    # 1 / (1 + Inf) = 0.
     too_large = v.compare("ogt", kind, minus, v.all(highest, kind))
     return v.select(too_large, kind, v.all(0, kind), y)
 
 
 def tanh(v: Lanes, kind: str, x: str) -> str:
-    """t / (t + 2) of t = e^2|x| - 1, which is accurate around 0 too."""
+    """t / (t + 2) for t = e^2|x| - 1, which is accurate around 0 too; the sign is that of x."""
     size = _below(v, kind, v.intrinsic("fabs", kind, x), _tanh_highest[kind])
     n, p, rest_of_p = _reduced(v, kind, v.do("fadd", kind, size, size))
     scale = _power_of_two(v, kind, v.convert("fptosi", n, kind, _integer[kind]))
     less_one = v.do("fadd", kind, scale, v.all(-1, kind))
     t = v.fma(kind, p, scale, less_one)
-    # From t = 2 on as 1 - 2 / (t + 2), which is rounded once: 1 - y^2 loses nothing else.
+    # From t = 2 on as 1 - 2 / (t + 2): the last subtraction is the only rounding that the
+    # derivative 1 - y^2 suffers from.
     below = v.do("fadd", kind, t, v.all(2, kind))
     small = v.compare("olt", kind, t, v.all(2, kind))
     share = v.do("fdiv", kind, v.select(small, kind, t, v.all(2, kind)), below)
     y = v.select(small, kind, share, v.do("fsub", kind, v.all(1, kind), share))
     y = v.select(v.compare("uno", kind, x, x), kind, x, y)
-    if kind == "double":  # a step of Newton's, with what t and t + 2 were rounded by
+    if kind == "double":  # a Newton step that includes the rounding errors of t and t + 2
         lost = v.do("fsub", kind, t, v.do("fadd", kind, below, v.all(-2, kind)))
         rest_of_t = v.fma(kind, p, scale, v.do("fsub", kind, less_one, t))
         rest_of_t = v.fma(kind, rest_of_p, scale, rest_of_t)
@@ -184,7 +185,7 @@ def tanh(v: Lanes, kind: str, x: str) -> str:
     return v.intrinsic("copysign", kind, y, x)
 
 
-#: Of R in ln(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)), s = f / (2 + f).
+#: The coefficients of R in ln(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)), s = f / (2 + f).
 _log_series = [
     0.6666666666666735130,
     0.3999999999940941908,
@@ -204,7 +205,7 @@ def _log(v: Lanes, kind: str, x: str, rest: str | None) -> str:
     larger = v.do("fmul", kind, x, v.all(2.0 ** (mantissa + 2), kind))
     u = v.select(small, kind, larger, x)
     bits = v.convert("bitcast", u, kind, whole)
-    # n and m of u = 2^n m, sqrt(1/2) <= m < sqrt(2).
+    # Find n and m with u = 2^n m and sqrt(1/2) <= m < sqrt(2).
     half = 0x3F3504F3 if kind == "float" else 0x3FE6A09E667F3BCD
     above = v.do("sub", whole, bits, v.all(half, whole))
     n = v.do("ashr", whole, above, v.all(mantissa, whole))
@@ -224,7 +225,7 @@ def _log(v: Lanes, kind: str, x: str, rest: str | None) -> str:
     inner = v.fma(kind, s, v.do("fadd", kind, half_square, R), low)
     y = v.do("fsub", kind, v.do("fsub", kind, inner, half_square), v.negative(kind, f))
     y = v.fma(kind, k, v.all(_ln2_high[kind], kind), y)
-    # ln Inf = Inf, ln 0 = -Inf; the logarithm of what is negative or no number is none.
+    # ln Inf = Inf, ln 0 = -Inf; NaN for negative numbers and NaN.
     infinity = v.all(math.inf, kind)
     y = v.select(v.compare("oeq", kind, x, infinity), kind, infinity, y)
     zero = v.all(0, kind)
@@ -238,7 +239,7 @@ def log(v: Lanes, kind: str, x: str) -> str:
 
 
 def log1p(v: Lanes, kind: str, x: str) -> str:
-    """ln(u + (x - (u - 1))) of u = 1 + x rounded; x where that rounds to 1."""
+    """ln(u + (x - (u - 1))) for u = 1 + x, rounded; x if u rounds to 1."""
     one = v.all(1, kind)
     u = v.do("fadd", kind, x, one)
     rest = v.do("fsub", kind, x, v.do("fsub", kind, u, one))
@@ -249,6 +250,7 @@ def log1p(v: Lanes, kind: str, x: str) -> str:
 
 
 def power(v: Lanes, kind: str, x: str, y: str) -> str:
+    """x^y. For the exponents that occur most, without a call of libm."""
     if not is_float(kind):
         raise Unsupported("power of integers")
     if y == v.all(1, kind):
@@ -376,12 +378,12 @@ def _is_infinite(v: Lanes, kind: str, x: str) -> str:
     return v.compare("oeq", kind, v.intrinsic("fabs", kind, x), v.all(math.inf, kind))
 
 
-#: Functions of many instructions: where a program has many of them, each is written once.
+#: Functions of many instructions. A program with many of them calls them (see ``lower.MANY``).
 LONG = frozenset({"exp", "log", "log1p", "tanh", "sigmoid"})
 
 
-def called(v: Lanes, name: str, kind: str, x: str) -> str:
-    """A function of one number as a call of what is written once."""
+def call_shared(v: Lanes, name: str, kind: str, x: str) -> str:
+    """A call of an elementwise function, which is written once per module."""
     module, one = v.function.module, v.type(kind)
     full = f"{name}_{kind}_{v.width}"
     if full not in module.shared:
@@ -391,7 +393,7 @@ def called(v: Lanes, name: str, kind: str, x: str) -> str:
     return v.let(f"call {one} @{full}({one} {x})")
 
 
-#: The functions of C's library, called for each number, by the names that NumPy gives them.
+#: Functions of the C library, called for each number: from NumPy's names to C's.
 OF_C = {
     "sin": "sin",
     "cos": "cos",
@@ -420,7 +422,9 @@ def _of_c(name: str) -> Write:
 
 
 def _divided(v: Lanes, kind: str, x: str, y: str) -> tuple[str, str, str]:
-    """The remainder of x / y with the sign of x, its exact quotient, and which sign y has not."""
+    """The remainder of x / y with the sign of x; the exact quotient for that remainder; and whether
+    the remainder is not 0 and has another sign than y.
+    """
     rest = v.each("fmod", kind, x, y)
     whole = v.do("fdiv", kind, v.do("fsub", kind, x, rest), y)
     zero = v.all(0, kind)
@@ -430,7 +434,7 @@ def _divided(v: Lanes, kind: str, x: str, y: str) -> tuple[str, str, str]:
 
 
 def _signed(v: Lanes, kind: str, x: str, sign: str) -> str:
-    """x; where it is 0, with a sign."""
+    """x, but a 0 gets the given sign."""
     zero = v.all(0, kind)
     is_zero = v.compare("oeq", kind, x, zero)
     return v.select(is_zero, kind, v.intrinsic("copysign", kind, zero, sign), x)
@@ -439,7 +443,8 @@ def _signed(v: Lanes, kind: str, x: str, sign: str) -> str:
 def _whole_divided(v: Lanes, kind: str, x: str, y: str) -> tuple[str, str]:
     """floor(x / y) and x - y floor(x / y) of integers; 0 for y = 0, as in NumPy.
 
-    The processor stops at a division by 0, and at one of the smallest integer by -1.
+    The processor traps on a division by 0, and on one of the smallest integer by -1. So both
+    divide by 1 instead, and the result is replaced.
     """
     if kind == "i1":
         raise Unsupported("a quotient of booleans")
@@ -465,7 +470,7 @@ def _remainder(v: Lanes, kind: str, x: str, y: str) -> str:
 
 
 def _floor_divide(v: Lanes, kind: str, x: str, y: str) -> str:
-    """floor(x / y) by way of the remainder, as NumPy rounds it."""
+    """floor(x / y), computed from the remainder as NumPy does."""
     if not is_float(kind):
         return _whole_divided(v, kind, x, y)[0]
     quotient = v.do("fdiv", kind, x, y)
@@ -506,7 +511,7 @@ def _rounded(name: str) -> Write:
     return _float_only(lambda v, kind, x: v.intrinsic(name, kind, x))
 
 
-#: What gives booleans, whatever it is applied to.
+#: Operations whose result is boolean for every kind of operand.
 PREDICATES = frozenset(
     {
         "equal",
@@ -577,7 +582,7 @@ INSTRUCTIONS: dict[str, Write] = {
 
 
 def converted(v: Lanes, x: str, kind: str, to: str) -> str:
-    """A number in another kind, as NumPy's ``astype`` gives it."""
+    """A number converted to another kind, like NumPy's ``astype``."""
     if kind == to:
         return x
     if to == "i1":

@@ -1,8 +1,8 @@
-"""Fusion: which operations share a loop nest.
+"""Fusion: decide which operations share a loop nest.
 
-A *nest* runs once through an index space, such as all rows and columns of a step's gates, and does
-all operations of that shape whose operands are there: what only they read stays in registers.
-Products of matrices stand between the nests.
+A *nest* loops once over an index space, such as all rows and columns of a step's gates. It computes
+all operations of that shape whose operands are ready. Values that only the nest reads stay in
+registers. Matrix products run between the nests.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from .text import kind_of
 
 _matmul, _sum, _sum_to = primitives.matmul, primitives.sum, primitives.sum_to
 _max, _min, _prod = primitives.max, primitives.min, primitives.prod
-#: What has a nest by itself, one number after the other.
+#: Operations that need a nest of their own, which runs one number at a time.
 ALONE = (added_at, total_added_at)
-#: What a nest adds to memory: it holds nothing of it in registers.
+#: Sums that a nest adds up in memory, not in registers.
 SUMS = (total, *ALONE)
 _casts = (primitives.astype, as_constant.primitive)  # type: ignore[attr-defined]
 
@@ -39,9 +39,9 @@ class Nest:
     """Operations in one loop nest.
 
     Attributes:
-        space: the shape that it runs through.
-        members: what it makes, each after its operands.
-        reduced: along which axes it reduces, if it does.
+        space: the shape that it loops over.
+        members: the values that it computes, operands first.
+        reduced: the axes of its reductions; None if it has none. All its reductions share them.
     """
 
     space: Space
@@ -51,11 +51,12 @@ class Nest:
 
 @dataclass(eq=False)
 class Product:
-    """A product of matrices, and what its sums start from.
+    """A matrix product, and what its sums start from.
 
     Attributes:
-        made: the value that it makes: the product, or its sum with ``start``.
+        made: the value that it computes: the product, or the sum of product and ``start``.
         product: the matmul itself.
+        start: the value that the sums start from; None for 0.
     """
 
     made: Value
@@ -65,7 +66,7 @@ class Product:
 
 @dataclass(eq=False)
 class Assembly:
-    """A value put together of parts."""
+    """A value that is assembled from parts."""
 
     made: Value
 
@@ -73,7 +74,7 @@ class Assembly:
 Item: TypeAlias = Nest | Product | Assembly
 
 
-# ── what an operation is ─────────────────────────────────────────────────────────────────
+# ── kinds of operations ──────────────────────────────────────────────────────────────────
 
 
 def is_elementwise(v: Value) -> bool:
@@ -84,7 +85,7 @@ def is_elementwise(v: Value) -> bool:
 
 
 def reduced_axes(v: Value) -> tuple[int, ...] | None:
-    """The axes that a reduction runs along; None for another operation."""
+    """The axes of a reduction; None for any other operation."""
     if v.op in (_sum, _prod, _max, _min):
         rank = len(v.inputs[0].shape)
         axis = v.keywords["axis"]
@@ -99,7 +100,7 @@ def reduced_axes(v: Value) -> tuple[int, ...] | None:
 
 
 def kept_axes(v: Value) -> list[int]:
-    """Of a reduction: which axes of its operand the axes of its result are; -1 for new ones."""
+    """For each axis of a reduction's result, the axis of its operand; -1 for a new axis."""
     axes = reduced_axes(v)
     assert axes is not None
     (x,) = v.inputs
@@ -113,7 +114,7 @@ def kept_axes(v: Value) -> list[int]:
 
 
 def require(v: Value) -> None:
-    """Raise Unsupported for an operation that has no lowering."""
+    """Raise Unsupported if an operation has no lowering."""
     op = v.op
     assert op is not None
     where = f"{op} of {', '.join(str(x.dtype) for x in v.inputs)}"
@@ -149,7 +150,7 @@ def require(v: Value) -> None:
 
 
 def root(x: Value) -> Value:
-    """What a value is a view of."""
+    """The value that x is a view of, or x."""
     while is_view(x):
         (x,) = x.inputs
     return x
@@ -158,19 +159,19 @@ def root(x: Value) -> Value:
 # ── grouping ─────────────────────────────────────────────────────────────────────────────
 
 
-def grouped(
+def group(
     values: Sequence[Value],
     done: Iterable[Value],
     readers: dict[Value, int],
     leaf: Callable[[Value], bool],
 ) -> list[Item]:
-    """Values, each after its operands, as items in an order in which they can run.
+    """Group values into items, in an order in which these can run.
 
     Args:
-        values: what is to be made.
-        done: what is there already.
+        values: the values to compute, operands first.
+        done: the values that are computed already.
         readers: how often each value is read, as an operand or a result.
-        leaf: whether a value lies in memory before any of these is made.
+        leaf: whether a value lies in memory before any of these is computed.
     """
     pending = [v for v in values if not is_view(v)]
     ready = set(done)
@@ -195,7 +196,7 @@ def grouped(
 def _product(
     v: Value, pending: list[Value], readers: dict[Value, int], leaf: Callable[[Value], bool]
 ) -> Product:
-    """A product; with the sum around it, where that is all that reads it."""
+    """A product, together with the sum that reads it, if nothing else does."""
     if readers[v] == 1 and v.op is _matmul:
         for x in pending:
             if x.op is primitives.add and v in x.args and (x.shape, x.dtype) == (v.shape, v.dtype):
@@ -206,13 +207,14 @@ def _product(
 
 
 def _space(v: Value) -> Space:
-    """The shape that a nest runs through to make v."""
+    """The shape that a nest loops over to compute v."""
     if v.op in SUMS or reduced_axes(v) is not None:
         return v.inputs[0].shape
     return v.shape
 
 
 def _nest(first: Value, pending: list[Value], ready: set[Value]) -> Nest:
+    """The nest of the first value, with all pending values that can join it."""
     nest = Nest(_space(first))
     here: set[Value] = set()
     for v in pending:
@@ -223,7 +225,7 @@ def _nest(first: Value, pending: list[Value], ready: set[Value]) -> Nest:
         if not all(_can_read(x, here, ready) for x in v.inputs):
             continue
         if v.op is picked and root(v.args[0]) not in ready:
-            continue  # any element may be read
+            continue  # it may read any element, so its table must be complete
         if nest.members and any(x.op in ALONE for x in (v, nest.members[0])):
             continue
         axes = reduced_axes(v)
@@ -251,7 +253,7 @@ __all__ = [
     "Item",
     "Nest",
     "Product",
-    "grouped",
+    "group",
     "is_elementwise",
     "kept_axes",
     "reduced_axes",

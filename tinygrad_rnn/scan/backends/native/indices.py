@@ -1,11 +1,11 @@
-"""Indexing by arrays of integers: read or add elements at computed places.
+"""Indexing by arrays of integers: read elements at computed indices, or add to them.
 
-    picked(x, i, j)      y[n] = x[i[n], j[n]]: for each axis of x one array of places
-    added_at(x, i, j)    y = 0, then y[i[n], j[n]] += x[n], for one n after the other
-    confirmed(x, right)  x; sets a flag where ``right`` is false
+    picked(x, i, j)      y[n] = x[i[n], j[n]], with one array of indices for each axis of x
+    added_at(x, i, j)    y = 0, then y[i[n], j[n]] += x[n] for each n in order
+    confirmed(x, right)  x; sets a flag if ``right`` is false anywhere
 
-The places are Values of integers that broadcast. If a call sets the flag, its results are dropped
-and the NumPy back end runs the call again: it raises the error.
+The indices are integer Values that broadcast. If a call sets the flag, its results are dropped, and
+the NumPy back end runs the call again and raises the error.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _total_added_at(
     return y
 
 
-#: An array that is known before anything runs.
+#: An array that is known at compile time.
 numbers = Primitive("numbers", lambda array: array, None, view=False)
 
 picked = Primitive("picked", _picked, None, view=False)
@@ -76,9 +76,9 @@ def known(build: Builder, array: Any) -> Value:
 
 
 def indexed(build: Builder, call: Operation) -> Value | None:
-    """All ways to index by integers, and their transposes."""
+    """Rewrite every kind of indexing by integers, and its transpose."""
     op, keywords = call.op, call.keywords
-    lowest = None  # the least index that there may be; None: as many below 0 as above
+    lowest = None  # the least valid index; None if negative indices count from the end
     parts: Any
     if op in (_getitem, _place):
         parts = keywords["index"]
@@ -105,13 +105,13 @@ def indexed(build: Builder, call: Operation) -> Value | None:
         found = _moving_places(build, shape, parts_of(parts), lowest)
     else:
         found = _fixed_places(build, shape, parts)
-    return None if found is None else _made(build, call, x, found, back)
+    return None if found is None else _picked_or_added(build, call, x, found, back)
 
 
-def _made(
+def _picked_or_added(
     build: Builder, call: Operation, x: Value, places: list[Value], back: bool = False
 ) -> Value | None:
-    """``picked``, or the transpose of it."""
+    """``picked``, or its transpose ``added_at`` if ``back``."""
     space = np.broadcast_shapes(*(i.shape for i in places))
     if not places or space != (x.shape if back else call.shape):
         return None
@@ -122,24 +122,24 @@ def _made(
 
 
 def _along(build: Builder, call: Operation) -> Value | None:
-    """``take_along_axis``: other places along one axis, the same along the others."""
+    """``take_along_axis``: computed indices along one axis, fixed ones along the others."""
     (x, ids), back = call.args, call.op is _add_along
     if type(x) is not Value or type(ids) is not Value:
         return None
     shape = call.shape if back else x.shape
     axis = call.keywords["axis"] % len(shape)
-    within = _within(build, ids, -shape[axis], shape[axis])
+    within = _in_range(build, ids, -shape[axis], shape[axis])
     if within is None:
         return None
     places = [
         within if i == axis else known(build, np.arange(n).reshape(-1, *[1] * (len(shape) - i - 1)))
         for i, n in enumerate(shape)
     ]
-    return _made(build, call, x, places, back)
+    return _picked_or_added(build, call, x, places, back)
 
 
 def _moved(build: Builder, call: Operation) -> Value | None:
-    """An operation that only moves elements: it is run on their numbers."""
+    """An operation that only moves elements. Running it on their numbers gives the indices."""
     if (
         not call.op.moves
         or len(call.args) != 1
@@ -153,11 +153,13 @@ def _moved(build: Builder, call: Operation) -> Value | None:
     moved = np.asarray(call.op.forward(labels, **call.keywords))
     if moved.shape != call.shape or not moved.size:
         return None
-    return _made(build, call, x, _shortened(build, list(np.unravel_index(moved, x.shape))))
+    return _picked_or_added(
+        build, call, x, _shortened(build, list(np.unravel_index(moved, x.shape)))
+    )
 
 
 def _fixed_places(build: Builder, shape: tuple[int, ...], index: Any) -> list[Value] | None:
-    """The places of an index without Values, as NumPy itself finds them."""
+    """The indices of an index expression without Values: NumPy computes them."""
     found = []
     for axis, n in enumerate(shape):
         along = np.arange(n).reshape(*[n if i == axis else 1 for i in range(len(shape))])
@@ -166,7 +168,7 @@ def _fixed_places(build: Builder, shape: tuple[int, ...], index: Any) -> list[Va
 
 
 def _shortened(build: Builder, found: list[ndarray]) -> list[Value]:
-    """Coordinates of all results, each with one number along the axes where it stays the same."""
+    """Coordinates, each reduced to length 1 along the axes where it does not change."""
     for axis in range(found[0].ndim):
         alike = [bool((x == x.take([0], axis)).all()) for x in found]
         if all(alike):
@@ -178,7 +180,7 @@ def _shortened(build: Builder, found: list[ndarray]) -> list[Value]:
 def _moving_places(
     build: Builder, shape: tuple[int, ...], parts: tuple[Any, ...], lowest: int | None
 ) -> list[Value] | None:
-    """The places of an index with Values among integers, arrays of these, and slices."""
+    """The indices of an index expression with Values among integers, arrays and slices."""
     dots = [i for i, part in enumerate(parts) if part is Ellipsis]
     slices = [slice(None)] * (len(shape) - len(parts) + len(dots))
     end = dots[0] if dots else len(parts)
@@ -200,7 +202,7 @@ def _moving_places(
             continue
         ones = (1,) * len(after)
         if isinstance(part, Value):
-            ids = _within(build, part, -n if lowest is None else lowest, n)
+            ids = _in_range(build, part, -n if lowest is None else lowest, n)
             if ids is None:
                 return None
             found.append(build.reshape(ids, (*ids.shape, *ones)))
@@ -214,8 +216,8 @@ def _moving_places(
     return found
 
 
-def _within(build: Builder, ids: Value, lowest: int, n: int) -> Value | None:
-    """Indices as places from 0 to n - 1; others give the call up."""
+def _in_range(build: Builder, ids: Value, lowest: int, n: int) -> Value | None:
+    """Indices mapped to 0 ... n - 1. An index out of range sets the flag."""
     if ids.level == CONSTANT:
         return None
     if ids.dtype != _whole:
@@ -233,8 +235,8 @@ def _within(build: Builder, ids: Value, lowest: int, n: int) -> Value | None:
     return build.plain(confirmed, (ids, right), {}, ids.shape, _whole)
 
 
-def looked_at(build: Builder, call: Operation) -> Value | None:
-    """An operation that hands on its argument, if it is right."""
+def checked_argument(build: Builder, call: Operation) -> Value | None:
+    """An operation that checks its argument and returns it: set the flag if the check fails."""
     if call.op.right is None:
         return None
     (x,) = call.args
@@ -248,10 +250,10 @@ def looked_at(build: Builder, call: Operation) -> Value | None:
 
 __all__ = [
     "added_at",
+    "checked_argument",
     "confirmed",
     "indexed",
     "known",
-    "looked_at",
     "numbers",
     "picked",
     "total_added_at",

@@ -1,26 +1,26 @@
-"""A program as LLVM IR: batches of loops and products, and the memory that they work in.
+"""Lower a program to LLVM IR: cut it into batches, and choose the memory of every value.
 
-A *batch* is what runs together:
+A *batch* is a group of operations that run together. Its kind is one of
 
-    constants   what depends on the constants alone: once for the arrays that they are
+    constants   values that depend on the constants alone: once per set of constants
     once        other values that are the same at every step
-    each        for every step, in any order
-    steps       for every step in its turn, with the carry
-    product     one large product of all steps with a matrix, or a sum over all steps of products
+    each        values of every step, computed in any order
+    steps       the loop over time with the carry
+    product     one large product of all steps with a matrix, or a sum of products over all steps
 
-Each batch is one function of the module. Batches that do not wait for each other are one *stage*
-(see ``stages``), which threads may share: a large product is cut into parts by its rows, the
-steps by the sequences of the batch (see ``rows``), and what cannot be cut is done by one of them.
+Each batch is one function of the module. Batches that do not depend on each other form a *stage*
+(see ``stages``), which threads can share. A large product is split by its rows, the steps are split
+by the sequences of the batch (see ``rows``), and any other batch runs on one thread.
 
-All functions take the same arguments: the arrays of a call, as the address of Python's tuple of
-NumPy's objects, each of which holds the address of its elements; T; whether time runs backwards;
-and which part of how many they are to do. The arrays are
+All functions take the same arguments: ``arrays``, the address of a Python tuple of NumPy arrays
+(the code reads the addresses of the elements from these objects); T; whether time runs backwards;
+and the number of this part and of all parts. The arrays are, in this order,
 
-    scratch memory    what a call works in
-    blocks            what each part of a large product works in
-    constant memory   what the constants were made into
-    the constants, what is fixed, and results that depend on them alone
-    the sequences, the carries, and the arrays that a call makes
+    scratch memory    for intermediate values of a call
+    blocks            for each part of a large product
+    constant memory   for values computed from the constants
+    the constants, the fixed arrays, and results that depend on these alone
+    the sequences, the carries, and the arrays that a call allocates
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from ...passes.buffers import covers, part_indices
 from . import products
 from .engine import target
 from .functions import LONG, Unsupported
-from .groups import SUMS, Assembly, Item, Nest, Product, grouped, reduced_axes, require, root
+from .groups import SUMS, Assembly, Item, Nest, Product, group, reduced_axes, require, root
 from .indices import confirmed, numbers, total_added_at
 from .memory import Memory, Place, is_view, kind_of_value, padded, part, plain
 from .passes import is_large
@@ -48,10 +48,10 @@ from .products import Large
 from .rows import Rows, batch_of
 from .text import SIZES, Module, kind_of
 
-#: The numbers of the first arrays of a call, and of those that follow.
+#: The indices of the first arrays of a call; ``GIVEN`` is that of the first constant.
 SCRATCH, BLOCKS, CONSTANTS, GIVEN = range(4)
 
-#: From so many long functions on they are called, which is sooner compiled.
+#: With more long functions than this, they are called instead of inlined, to compile faster.
 MANY = 12
 
 TOTALS = (total, total_added_at)
@@ -61,21 +61,23 @@ PARAMETERS = ("ptr %arrays", "i64 %T", "i64 %reverse", "i64 %part", "i64 %parts"
 
 @dataclass(eq=False)
 class Batch:
+    """A group of operations that run together; for the kinds see the head of this file."""
+
     kind: str
     values: list[Value] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Result:
-    """How an array that a call returns comes about.
+    """Where a result of a call is found. A slot holds the array of one time step.
 
     Attributes:
-        source: the list that it is in: "given" (the constants, sequences and carries of a call),
-            "made" or "once".
-        number: its place there; that of what it is a part of.
-        shape, dtype: of one slot.
-        slots: "one", "T", or "T + 1" of which it is the first T ("old") or the last ("new").
-        part: "old", "new", or "" for the whole array.
+        source: the list that holds the array: "given" (the constants, sequences and carries of a
+            call), "made" or "once".
+        number: its index in that list.
+        shape, dtype: those of one slot.
+        slots: the number of slots: "one", "T" or "T + 1".
+        part: "old" for the first T of T + 1 slots, "new" for the last T, "" for the whole array.
     """
 
     source: str
@@ -87,23 +89,26 @@ class Result:
 
 
 class Lowering:
-    """Where everything of a program is, and what its caller has to bring; then its text.
+    """A program cut into batches, the memory of its values, and the arrays that a call needs.
 
     Args:
-        program: after all passes.
-        names: of its values.
+        program: the program after all passes.
+        names: the names of its values.
 
     Attributes:
         module: the text.
-        imported: addresses of the functions of other modules that it calls.
-        fixed: arrays that it reads: after the constants of a call.
-        once: the arrays that the caller makes for given constants: after the fixed ones.
-        made: the arrays that the caller makes: after the sequences and carries.
-        flag: the last of them, where a number may be wrong: 0 before the call, 1 if one was.
-        new_carries, stacked, totals, kept: what a call returns.
-        static, moving: bytes of scratch memory that a call needs once, and for each of T + 1 steps.
-        constant: bytes of constant memory.
-        rows: the sequences of the batch, if threads may share them; else 0.
+        imported: the addresses of functions in other modules that it calls.
+        fixed: arrays of its own that it reads; they follow the constants of a call.
+        once: arrays that the caller allocates once per set of constants; they follow the fixed.
+        made: arrays that the caller allocates for a call; they follow the sequences and carries.
+        flag: the last of these, if a number can be wrong. It is 0 before the call, and 1 after a
+            wrong number.
+        new_carries, stacked, totals, kept: the results of a call.
+        static: the bytes of scratch memory that a call needs once.
+        moving: the sizes of the blocks of scratch memory, in bytes for each of T + 1 steps.
+        constant: the bytes of constant memory.
+        rows: the number of sequences in the batch, if threads can share them; else 0.
+        homes: the places that each computed value is written to. Readers read the first.
     """
 
     def __init__(self, program: Program, names: Names):
@@ -128,7 +133,9 @@ class Lowering:
         self.rows = 0 if self._row_by_row is None else self._row_by_row.rows
         self.batch_of: dict[Value, int] = {}
         self.batches = [Batch("constants")]
-        self.uncut: set[Value] = set()  # large products that go from step to step
+        self.uncut: set[Value] = (
+            set()
+        )  # large products that run step by step, so threads cannot share them
         self.steps = -1
         self.readers = _readers(program)
         self._assign_batches()
@@ -142,22 +149,22 @@ class Lowering:
         self.items = [self._items(i) for i in range(len(self.batches))]
         self._place_made()
         self.block_bytes = self._blocks()
-        self.writers: list[Any] = []  # of the batches, once they are written
+        self.writers: list[Any] = []  # the writer of each batch
 
     def scratch_bytes(self, steps: int) -> int:
-        """The scratch memory of a call."""
+        """The bytes of scratch memory that a call needs."""
         moving = sum(((steps + 1) * size + 63) // 64 * 64 for size in self.moving)
         return 64 + moving + self.static
 
     def forget(self) -> None:
-        """Drop the text, whose parts hold each other: nothing but the collector would free it."""
+        """Drop the text. Its objects form cycles, which only the garbage collector would free."""
         self.module.functions.clear()
         self.writers.clear()
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────
 
     def _rows(self) -> Rows | None:
-        """How the steps are made row by row, if all of them are."""
+        """The analysis of rows, if all values of the step have independent rows; else None."""
         program = self.program
         length = batch_of(program)
         if not length:
@@ -170,13 +177,14 @@ class Lowering:
         return rows
 
     def is_constant(self, x: Value) -> bool:
-        """Whether a value depends on the constants alone, and is known before anything else."""
+        """Whether a value depends on the constants alone."""
         x = root(x)
         return (x in self.given and self.given[x].memory.constant) or self.batch_of.get(x) == 0
 
     # ── batches ──────────────────────────────────────────────────────────────────────────
 
     def _assign_batches(self) -> None:
+        """Put every value of the program into a batch, section by section."""
         program = self.program
         for v in program.before:
             if v.varies or v.op is numbers or is_view(v):
@@ -190,17 +198,18 @@ class Lowering:
         self.steps = first
         for v in program.after:
             self._assign(v)
-        #: Results that are views of something, and the batch that copies each.
+        #: The results that are views, and the number of the batch that copies each of them.
         self.copied_in: dict[Value, int] = {}
         for v in (*program.stacked, *program.kept, *program.totals):
             if is_view(v):
                 self.copied_in[v] = self._copied_in(v)
 
     def _copied_in(self, v: Value) -> int:
+        """The batch that copies a result that is a view."""
         at = self.batch_of.get(root(v))
         if root(v) in self.program.carries:
             at = self.steps
-        if at is None:  # what is given
+        if at is None:  # a view of an input
             busy = self.program.carries and v.varies and self._row_by_row is None
             return self.steps if busy else self._late_copies(v)
         if self.batches[at].kind == "product" or (at == self.steps and not self._in_steps(v)):
@@ -208,19 +217,24 @@ class Lowering:
         return at
 
     def _late_copies(self, v: Value) -> int:
-        """A batch that copies what others have made or were given."""
+        """A batch that copies a view of an input, or of a value of an earlier batch."""
         if not v.varies and root(v) in self.program.constants:
             return 0
         self.batches.append(Batch("each" if v.varies else "once"))
         return len(self.batches) - 1
 
     def _in_steps(self, v: Value) -> bool:
-        """Whether what the steps do to a view or a sum of v they can do row by row, if need be."""
+        """Whether the steps can copy or sum v row by row, if threads share the rows."""
         return self._row_by_row is None or self._row_by_row.reads_its_row(v, v)
 
     def _assign(self, v: Value) -> None:
+        """Put a value into the earliest batch of its kind in which all its operands are ready.
+
+        An elementwise value may be in the batch of its operands. A product, and a reader of a
+        product, need a later batch. A sum over time may be computed in the loop of its operand.
+        """
         if is_view(v) or v.op is numbers:
-            return  # it is made wherever it is read
+            return  # a view is no operation here: its readers compute the addresses
         kind = "each" if v.varies else "once"
         if is_large(v) or v.op is total_matmul:
             kind = "product"
@@ -237,7 +251,9 @@ class Lowering:
                 continue
             same = self.batches[at].kind
             in_step = same == "each" or (same == "steps" and self._in_steps(v.inputs[0]))
-            if v.op is total_added_at and same == "steps":  # what has the rows mixes them
+            if (
+                v.op is total_added_at and same == "steps"
+            ):  # adding at computed places mixes the rows
                 in_step = self._row_by_row is None
             if v.op in TOTALS and in_step:
                 least = max(least, at)
@@ -259,7 +275,7 @@ class Lowering:
         self.batch_of[v] = i
 
     def _joins_product(self, v: Value) -> bool:
-        """Let a large product start from what is added to it."""
+        """If v adds a bias to a large product, let the product start from the bias."""
         if v.op is not primitives.add:
             return False
         for x, y in (v.args, v.args[::-1]):
@@ -278,6 +294,7 @@ class Lowering:
         return False
 
     def _items(self, i: int) -> list[Item]:
+        """The nests, products and assemblies of a batch, in the order in which they run."""
         batch = self.batches[i]
         if batch.kind == "product":
             product, made = batch.values[0], batch.values[-1]
@@ -286,11 +303,12 @@ class Lowering:
         done = {*self.given}
         done |= {v for v, at in self.batch_of.items() if at < i}
         leaves = set(done)
-        return grouped(batch.values, done, self.readers, leaves.__contains__)
+        return group(batch.values, done, self.readers, leaves.__contains__)
 
     # ── memory ───────────────────────────────────────────────────────────────────────────
 
     def _place_given(self) -> None:
+        """Give the constants, the fixed arrays, the sequences and the carries their memory."""
         program = self.program
         for v in program.constants:
             self._give(v, plain(self._argument(v, "one", len(self.given), True), v.shape))
@@ -313,7 +331,7 @@ class Lowering:
         return Memory(self.names[v], kind, size, slots, number, constant)
 
     def array(self, v: Value, slots: str, constant: bool = False) -> tuple[Memory, Result]:
-        """An array that the caller makes."""
+        """Memory for an array that the caller allocates, and how it is returned."""
         source, made = ("once", self.once) if constant else ("made", self.made)
         result = Result(source, len(made), v.shape, v.dtype, slots)
         before = len(self.program.constants) + len(self.fixed)
@@ -323,7 +341,7 @@ class Lowering:
         return self._argument(v, slots, before + result.number, constant), result
 
     def position(self, memory: Memory) -> int:
-        """Where an array stands among those of a call."""
+        """The index of an array among all arrays of a call."""
         assert memory.argument is not None
         if memory.constant:
             return GIVEN + memory.argument
@@ -333,6 +351,7 @@ class Lowering:
     def scratch_memory(
         self, name: str, kind: str, slot: int, slots: str = "one", constant: bool = False
     ) -> Memory:
+        """Reserve scratch memory, or constant memory; the pieces start at multiples of 64."""
         memory = Memory(name, kind, slot, slots, constant=constant)
         if slots in ("T", "T + 1"):
             self.scratch[memory] = len(self.moving)
@@ -348,7 +367,7 @@ class Lowering:
         return memory
 
     def _flag(self) -> Memory | None:
-        """Where the code says that a number was wrong, if one may be."""
+        """The memory of the flag for wrong numbers, if a number can be wrong."""
         if not any(v.op is confirmed for v in self.program.made):
             return None
         number = len(self.program.sequences) + len(self.program.carries) + len(self.made)
@@ -356,7 +375,10 @@ class Lowering:
         return Memory("flag", "i64", 1, "one", number)
 
     def _blocks(self) -> list[int]:
-        """Bytes that one large product after the other works in, for blocks of B and of A."""
+        """The bytes of working memory for large products: the block of B, and the block of A.
+
+        All products use the same memory, one after the other.
+        """
         most = [0, 0]
         for batch, items in zip(self.batches, self.items, strict=True):
             if batch.kind == "product":
@@ -379,6 +401,11 @@ class Lowering:
         return Large(kind, kernel, vectors, lanes, self.is_constant(y))
 
     def _place_results(self) -> None:
+        """Choose the memory of carries and results.
+
+        A carry that only the steps read has two slots, which take turns. A carry that is a result,
+        or that other batches read, has T + 1.
+        """
         program = self.program
         self._elsewhere: set[Value] = set()
         for i, batch in enumerate(self.batches):
@@ -396,7 +423,7 @@ class Lowering:
             if self.batch_of.get(root(v), self.steps) != at:
                 self._elsewhere.add(root(v))
         wanted = {*program.stacked, *program.kept}
-        self.ends: list[Memory] = []  # where the last carries go
+        self.ends: list[Memory] = []  # the memory of the last carries
         self.new_carries: list[Result] = []
         for v, new in zip(program.carries, program.new_carries, strict=True):
             if v in wanted:
@@ -425,6 +452,7 @@ class Lowering:
         self.kept = [self.results[v] for v in program.kept]
 
     def _result(self, v: Value) -> Result:
+        """How a result is returned. Memory that holds it already is used if possible."""
         program = self.program
         if v in program.constants or v in program.sequences:
             number = (*program.constants, *program.sequences).index(v)
@@ -445,13 +473,13 @@ class Lowering:
         return result
 
     def _part(self, memory: Memory, v: Value, part: str) -> Result:
-        """The first or the last T of the carries of all steps."""
+        """The first T or the last T of the T + 1 slots of a carry."""
         assert memory.argument is not None
         before = len(self.program.sequences) + len(self.program.carries)
         return Result("made", memory.argument - before, v.shape, v.dtype, "T + 1", part)
 
     def _place_made(self) -> None:
-        """Where each value lies that anything but its own nest reads."""
+        """Choose the memory of each value that is read outside of its own nest."""
         for i, items in enumerate(self.items):
             here = {v: item for item in items for v in made_by(item)}
             needed = self._needed(i, items, here)
@@ -459,7 +487,8 @@ class Lowering:
                 if v in self._elsewhere and v.varies and not self._has_block(v):
                     size, strides = padded(v.shape, kind_of_value(v))
                     memory = self.scratch_memory(self.names[v], kind_of_value(v), size, "T")
-                    # First, since others read the first: a part of another value may be one slot.
+                    # First in the list, since readers use the first home, and the others may be
+                    # parts of a value with a single slot.
                     home = Place(memory, 0, strides, v.shape, "t")
                     self.homes.setdefault(v, []).insert(0, home)
                 if v in needed and not self.homes.get(v):
@@ -476,7 +505,7 @@ class Lowering:
         return any(home.when for home in self.homes.get(v, ()))
 
     def _place_parts(self, whole: Value, here: dict[Value, Item]) -> None:
-        """Let the parts of a value be written where they belong in it."""
+        """Let the parts of a value be written straight into it."""
         indices = part_indices(whole)
         assert indices is not None
         for x, index in zip(whole.inputs, indices, strict=True):
@@ -486,7 +515,7 @@ class Lowering:
                     self.homes.setdefault(x, []).append(place)
 
     def _needed(self, i: int, items: Sequence[Item], here: dict[Value, Item]) -> set[Value]:
-        """What has to lie in memory."""
+        """The values of a batch that must lie in memory, not only in registers."""
         needed: set[Value] = set()
         for item in items:
             for v in made_by(item):
@@ -511,16 +540,18 @@ _nowhere = Memory("", "float", 0)
 
 
 def _direct(v: Value, x: Value) -> Value | None:
-    """x, if v reads it itself and not only views of it."""
+    """x, if v reads no view of it; else None."""
     views = any(y is not x and root(y) is x for y in v.inputs)
     return None if views else x
 
 
 def fills(v: Value) -> bool:
+    """Whether the parts of v leave no gap."""
     return "indices" not in v.keywords or covers(v)
 
 
 def made_by(item: Item) -> list[Value]:
+    """The values that an item computes."""
     if isinstance(item, Nest):
         return item.members
     return [item.made]

@@ -1,7 +1,7 @@
-"""Where values lie in memory, and how views of them lie there.
+"""Where values lie in memory, and where views of them lie.
 
-A *place* is a piece of memory as NumPy knows it: an offset and a stride for each axis. So a view is
-what NumPy makes of an array of the same strides, and needs no rules of its own.
+A *place* describes memory as NumPy does: an offset, and a stride for each axis. To find the place
+of a view, NumPy makes that view of an array with the same strides. So views need no rules here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .text import SIZES, in_memory, kind_of
 
 
 def kind_of_value(v: Value) -> str:
-    """LLVM's name for the numbers of a value."""
+    """LLVM's name for the dtype of a value."""
     kind = kind_of(v.dtype)
     assert kind is not None
     return kind
@@ -31,13 +31,13 @@ class Memory:
     """A piece of memory that generated code reads or writes.
 
     Attributes:
-        name: in the text.
-        kind: of its elements.
-        slot: how many elements it has, for each step where it is a block.
-        slots: "one"; "T" or "T + 1" for a block of all steps; "two" that steps use in turns.
-        argument: its number among the arrays of a call, or among those that are the same at many
-            calls where it is ``constant``; None where it is a part of a larger piece.
-        constant: whether it holds what depends on the constants alone.
+        name: its name in the text.
+        kind: the kind of its elements.
+        slot: the elements of a slot. A block has a slot for each step.
+        slots: the number of slots: "one"; "T" or "T + 1" for a block; "two", used alternately.
+        argument: its number among the arrays of a call, or among the constant arrays if it is
+            ``constant``; None if it is part of the scratch or constant memory.
+        constant: whether its contents depend on the constants alone.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Memory:
 
     @property
     def size(self) -> int:
-        """Bytes of a slot."""
+        """The bytes of a slot."""
         return self.slot * SIZES[in_memory(self.kind)]
 
 
@@ -57,11 +57,12 @@ class Place(NamedTuple):
     """Where a value lies.
 
     Attributes:
-        memory: in which piece.
-        offset: of its first element from the beginning of a slot.
-        strides: in elements.
-        shape: its own.
-        when: which slot: "" (the only one), "t" (that of the step); of a carry "old" and "new".
+        memory: the piece of memory.
+        offset: the offset of its first element in a slot.
+        strides: the strides in elements.
+        shape: the shape of the value.
+        when: which slot: "" for the only one, "t" for the present step's; for a carry, "old" for
+            the one that the step reads and "new" for the one that it writes.
     """
 
     memory: Memory
@@ -71,7 +72,7 @@ class Place(NamedTuple):
     when: str = ""
 
     def along(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The strides with which it is read in the place of an array of a larger shape."""
+        """The strides to read it as if broadcast to a shape."""
         missing = len(shape) - len(self.shape)
         strides = [0 if n == 1 else s for n, s in zip(self.shape, self.strides, strict=True)]
         return (0,) * missing + tuple(strides)
@@ -86,7 +87,9 @@ def plain(memory: Memory, shape: tuple[int, ...], when: str = "") -> Place:
 
 
 def padded(shape: tuple[int, ...], kind: str) -> tuple[int, tuple[int, ...]]:
-    """The size and the strides of rows that do not all lie in the same places of a cache."""
+    """The size and strides of a matrix whose rows are padded if their length is a multiple of 1024
+    bytes: such rows would compete for the same cache lines.
+    """
     if len(shape) != 2 or shape[0] == 1:
         return math.prod(shape), contiguous_strides(shape)
     size = SIZES[in_memory(kind)]
@@ -98,7 +101,7 @@ _getitem, _einsum = primitives.getitem, primitives.einsum
 
 
 def view(place: Place, v: Value) -> Place | None:
-    """Where a view lies of what lies at a place; None where NumPy would copy."""
+    """The place of a view of a value at a place; None if NumPy would copy."""
     assert v.op is not None
     if v.op is _getitem:
         return part(place, v.keywords["index"])
@@ -111,16 +114,16 @@ def view(place: Place, v: Value) -> Place | None:
 
 
 def part(place: Place, index: Any) -> Place | None:
-    """Where a part lies of what lies at a place."""
+    """The place of the elements ``index`` of a value at a place; None if NumPy would copy."""
     x, memory = _stand_in(place)
     parts = parts_of(index)
-    # With an Ellipsis NumPy makes an array () of a single element, not a number.
+    # With an Ellipsis NumPy returns a single element as a 0-d array, not as a scalar.
     dots = () if any(p is Ellipsis for p in parts) else (Ellipsis,)
     return _as_place(place, x, x[(*parts, *dots)], memory)
 
 
 def _stand_in(place: Place) -> tuple[ndarray, ndarray]:
-    """An array of bytes with a place's strides, and the memory that it lies in."""
+    """A byte array with a place's shape and strides, and the array that owns its memory."""
     reach = [(n - 1) * s for n, s in zip(place.shape, place.strides, strict=True)]
     low = sum(r for r in reach if r < 0)
     memory = np.empty(sum(map(abs, reach)) + 1, np.int8)
@@ -135,12 +138,12 @@ def _as_place(place: Place, x: ndarray, made: Any, memory: ndarray) -> Place | N
 
 
 def is_view(v: Value) -> bool:
-    """Whether an operation only names elements of its operand in another order."""
+    """Whether an operation only reads elements of its operand in another order."""
     if v.op is None or v.op.is_view(v.keywords) not in (True, "maybe") or len(v.inputs) != 1:
         return False
     (x,) = v.inputs
     if v.op is _einsum and set(v.keywords["operands"][0]) != set(v.keywords["result"]):
-        return False  # it sums
+        return False  # it sums over an index
     return kind_of(x.dtype) is not None
 
 

@@ -1,4 +1,7 @@
-"""Products of matrices in a batch: tile by tile within a step, by blocks for all steps at once."""
+"""The matrix products of a batch.
+
+A product within a step runs tile by tile. A product of all steps at once runs block by block.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ class Products(Places):
     """Writes the products of a batch."""
 
     def product(self, item: Product) -> None:
-        """A product within a step: tile by tile, its matrix packed."""
+        """Write a product within a step: tile by tile, with a packed matrix."""
         f, v = self.f, item.made
         x, y = item.product.args
         kind, columns, inner = kind_of_value(v), y.shape[1], y.shape[0]
         vectors, lanes = products.panel(kind, math.prod(v.shape[:-1]), columns)
         packed = self.pack(y, kind, vectors, lanes)
-        # The rows of each element of the batch, and of all that is done here.
+        # The rows of each sequence of the batch, and all rows that this function computes.
         each = math.prod(v.shape[1:-1])
         rows = math.prod(self.shown(v.shape)[:-1])
         a, a_row, a_column = self.rows_of(x, each)
@@ -73,7 +76,7 @@ class Products(Places):
         self.lowering.imported[kernel.name] = products.address(kernel)
 
     def pack(self, y: Value, kind: str, vectors: int, lanes: int) -> str:
-        """The address of a matrix in panels: laid out once if it is constant, else here and now."""
+        """The address of a packed matrix. A constant matrix is packed once, any other one here."""
         lowering = self.lowering
         key = (y, vectors, lanes)
         if lowering.is_constant(y):
@@ -83,7 +86,7 @@ class Products(Places):
         return self.base(self.packed(y, kind, vectors, lanes))
 
     def packed(self, y: Value, kind: str, vectors: int, lanes: int) -> Memory:
-        """Lay out a matrix in panels."""
+        """Write the call that packs a matrix; returns the memory of its panels."""
         lowering, (inner, columns) = self.lowering, y.shape
         name = products.pack_name(kind, vectors, lanes)
         lowering.module.declare(name, "void", [p.split(" %")[0] for p in products.PACK_PARAMETERS])
@@ -98,7 +101,7 @@ class Products(Places):
         return memory
 
     def rows_of(self, x: Value, each: int) -> tuple[str, int, int]:
-        """The address of a value as rows, and the strides of its rows and columns."""
+        """The address of a value as a matrix, and the strides of its rows and columns."""
         place = self.read(x)
         row = _row_stride(place, any_column=True)
         if row is None:
@@ -106,7 +109,7 @@ class Products(Places):
         return self.address(place, row * each), row, place.strides[-1]
 
     def start(self, x: Value, v: Value, each: int) -> tuple[str, int]:
-        """The address of what the sums of v start from, and the stride of its rows."""
+        """The address of x, which the sums of v start from, and the stride of its rows."""
         place = self.read(x)
         wide = place._replace(strides=place.along(v.shape), shape=v.shape)
         row = _row_stride(wide)
@@ -115,7 +118,7 @@ class Products(Places):
         return self.address(wide, row * each), row
 
     def large(self, item: Product) -> None:
-        """A product of all steps: by blocks of both matrices."""
+        """Write a product of all steps at once."""
         f, v, lowering = self.f, item.made, self.lowering
         large = lowering.large_of(item)
         lowering.module.declare(
@@ -137,7 +140,7 @@ class Products(Places):
     def sum_of_products(
         self, large: Large, v: Value, a: Place, b: Place, c: Place, scratch: str
     ) -> None:
-        """sum_t A_t B_t: one product whose inner axis goes on from step to step, if it does."""
+        """sum_t A_t B_t. If memory allows, one product whose inner axis runs through all steps."""
         f, (rows, columns) = self.f, v.shape
         inner = b.shape[0]
         first_a, first_b, to = self.block(a), self.block(b), self.block(c)
@@ -169,7 +172,7 @@ class Products(Places):
             )
 
     def product_of_all(self, large: Large, item: Product, a: Place, c: Place, scratch: str) -> None:
-        """A_t B of all t: the rows of all steps one behind the other, if they are."""
+        """A_t B for all t. If memory allows, one product with the rows of all steps."""
         f, v, y = self.f, item.made, item.product.args[1]
         rows, inner, columns = math.prod(v.shape[:-1]), y.shape[0], v.shape[-1]
         a_row, c_row = _row_stride(a, any_column=True), _row_stride(c)
@@ -211,12 +214,12 @@ class Products(Places):
             )
 
     def slot(self, first: str, place: Place, t: str | int) -> str:
-        """The address of one of all steps."""
+        """The address of step t in a block."""
         memory = place.memory
         return self.f.pointer(memory.kind, first, self.f.times(t, memory.slot))
 
     def row(self, x: Value) -> Place:
-        """A value of one row, its elements one behind the other."""
+        """A value of one row as a contiguous place."""
         place = self.read(x)
         if place.strides[-1] == 1 or x.shape[-1] == 1:
             return place
@@ -234,9 +237,10 @@ class Products(Places):
         scratch: str,
         cut: bool = False,
     ) -> None:
+        """Write the call of a large product; ``cut`` if threads share its rows."""
         f, kind = self.f, large.kind
         rows, inner, columns = sizes
-        if cut:  # whole kernels to each part
+        if cut:  # each part computes whole kernels of rows
             more = f.let("sub i64 %parts, 1")
             share = f.let(f"sdiv i64 {f.add(rows, more)}, %parts")
             share = f.let(f"sdiv i64 {f.add(share, large.rows - 1)}, {large.rows}")
@@ -256,12 +260,12 @@ class Products(Places):
 
 
 def _merges(place: Place, axis: int, n: int) -> bool:
-    """Whether an axis of length n goes on from one step to the next."""
+    """Whether an axis of length n continues in the next step's slot with the same stride."""
     return n == 1 or place.strides[axis] * n == place.memory.slot
 
 
 def _row_stride(place: Place, any_column: bool = False) -> int | None:
-    """The stride of the rows (all axes but the last); None where they have no single one."""
+    """The stride of the rows (all axes but the last); None if there is no single one."""
     if not place.shape:
         return None
     columns = place.strides[-1]
@@ -277,7 +281,7 @@ def _row_stride(place: Place, any_column: bool = False) -> int | None:
 
 
 def _runs(sizes: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Sizes of pieces as (first row, end, size), one for each run of equal ones."""
+    """Runs of equal sizes, as (first row, end, size)."""
     runs: list[tuple[int, int, int]] = []
     at = 0
     for size in sizes:

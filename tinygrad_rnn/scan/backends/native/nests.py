@@ -1,7 +1,7 @@
-"""Loop nests as text: a group of operations in one run through their index space.
+"""Loop nests as text: a group of operations in one loop over their index space.
 
-The last axis is taken a vector at a time; the end of a row by masked loads and stores. Axes along
-which everything lies one behind the other are one axis. A reduction keeps its sums in registers.
+The last axis is read a vector at a time; masked loads and stores read the end of a row. Axes that
+are contiguous in all accesses are merged into one. A reduction keeps its sums in registers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from ....ops import primitives
 from ...ir import Value, filled, times_steps, total
 from .engine import target
-from .functions import INSTRUCTIONS, LONG, PREDICATES, Unsupported, called, converted
+from .functions import INSTRUCTIONS, LONG, PREDICATES, Unsupported, call_shared, converted
 from .groups import ALONE, SUMS, Nest, kept_axes, reduced_axes
 from .indices import confirmed, numbers, picked
 from .memory import Place, plain
@@ -37,13 +37,21 @@ class Access:
 
 @dataclass
 class Axis:
+    """An axis of a nest's space."""
+
     size: int
-    reduced: bool
-    strides: list[int]  #: of every access
+    reduced: bool  #: whether the reductions of the nest run along it
+    strides: list[int]  #: the stride of every access
 
 
-def merged(space: tuple[int, ...], reduced: tuple[int, ...], accesses: list[Access]) -> list[Axis]:
-    """The axes of a space, as few as possible."""
+def merge_axes(
+    space: tuple[int, ...], reduced: tuple[int, ...], accesses: list[Access]
+) -> list[Axis]:
+    """The axes of a space, merged into as few as possible.
+
+    Two neighbouring axes become one if, in every access, the outer stride is the inner stride times
+    the inner length.
+    """
     axes: list[Axis] = []
     for i, n in enumerate(space):
         if n == 1:
@@ -63,8 +71,8 @@ class NestWriter:
     """Writes one nest.
 
     Args:
-        batch: that it belongs to: it knows where values lie.
-        space: the part of the nest's space to run through: some of its rows.
+        batch: the batch, which knows where values lie.
+        space: the nest's space, or the part of it with the rows that the function computes.
     """
 
     def __init__(self, batch: BatchWriter, nest: Nest, space: tuple[int, ...]):
@@ -76,7 +84,7 @@ class NestWriter:
 
         self.loads: dict[Value, Access] = {}
         self.stores: dict[Value, list[Access]] = {}
-        #: Where indices count: the address of the first element, and the strides of the axes.
+        #: For operations with computed indices: the address of the first element, and the strides.
         self.indexed: dict[Value, tuple[str, tuple[int, ...]]] = {}
         self.flag = ""
         for v in nest.members:
@@ -96,7 +104,7 @@ class NestWriter:
             if v.op not in ALONE:
                 self.stores[v] = [access(v, p, self._strides(v, p)) for p in places]
         self.accesses = [*self.loads.values(), *(a for s in self.stores.values() for a in s)]
-        self.axes = merged(space, nest.reduced or (), self.accesses)
+        self.axes = merge_axes(space, nest.reduced or (), self.accesses)
         self.reductions = [v for v in nest.members if reduced_axes(v) is not None]
         self.width = self._width()
         self.one, self.v = Lanes(self.f, 1), Lanes(self.f, self.width)
@@ -112,7 +120,7 @@ class NestWriter:
         return tuple(strides)
 
     def _width(self) -> int:
-        """Lanes of a vector: no more than the last axis needs."""
+        """The lanes of a vector: no more than the last axis needs."""
         if not self.axes or self.nest.members[0].op in ALONE:
             return 1
         kinds = {_kind(v) for v in (*self.nest.members, *self.loads)}
@@ -124,6 +132,11 @@ class NestWriter:
     # ── loops ────────────────────────────────────────────────────────────────────────────
 
     def write(self) -> None:
+        """Write the loops.
+
+        Axes that are kept are outside and reduced axes inside, so that sums stay in registers. The
+        vector axis is last among its kind.
+        """
         self.pointers = [a.address for a in self.accesses]
         axes = list(range(len(self.axes)))
         vector = axes.pop() if axes else None
@@ -137,7 +150,7 @@ class NestWriter:
             order = [*kept, vector, *inner]
         self.order, self.vector = order, vector
         self.mask: str | None = None
-        # At which loop each access has its last index.
+        # The depth of the innermost loop that moves each access: it is loaded there.
         self.depth = [
             max((d for d, i in enumerate(order) if self.axes[i].strides[n]), default=-1)
             for n in range(len(self.accesses))
@@ -146,7 +159,7 @@ class NestWriter:
         self._level(0, None)
 
     def _level(self, depth: int, sums: list[str] | None) -> list[str] | None:
-        """Write the loops from this one inwards; what the reductions have come to."""
+        """Write the loops from this depth inwards; returns the values of the reductions so far."""
         if depth == len(self.order):
             return self._body(sums)
         number = self.order[depth]
@@ -168,6 +181,7 @@ class NestWriter:
     def _loop(
         self, depth: int, start: int, stop: int, step: int, sums: list[str] | None
     ) -> list[str] | None:
+        """Write one loop. The reductions so far are its carried values; returns the last ones."""
         number = self.order[depth]
         axis, before = self.axes[number], list(self.pointers)
         carried = [
@@ -190,7 +204,7 @@ class NestWriter:
         return None if sums is None else loop.values
 
     def _load_at(self, depth: int) -> None:
-        """Load what has its last index here."""
+        """Load the accesses that no deeper loop moves."""
         for n, (x, access) in enumerate(self.loads.items()):
             if self.depth[n] == depth:
                 self.values[x] = self._load(n, access)
@@ -205,6 +219,7 @@ class NestWriter:
     # ── the body ─────────────────────────────────────────────────────────────────────────
 
     def _body(self, sums: list[str] | None) -> list[str] | None:
+        """Write the operations of the nest at one point; returns the reductions so far."""
         n = len(self.loads)
         for v in self.nest.members:
             stores = self.stores[v]
@@ -214,14 +229,14 @@ class NestWriter:
                 elif v.op in ALONE:
                     self._add_at(v)
                 else:
-                    self.values[v] = self._made(v)
+                    self.values[v] = self._elementwise(v)
                     for i, access in enumerate(stores):
                         self._store(self.values[v], access, n + i)
             n += len(stores)
         if not self.reductions:
             return None
         start = sums or [self._start_of(v) for v in self.reductions]
-        found = [self._reduced(v, x) for v, x in zip(self.reductions, start, strict=True)]
+        found = [self._reduce(v, x) for v, x in zip(self.reductions, start, strict=True)]
         if sums is None:  # all reduced axes have length 1
             self._store_reductions(found)
             return None
@@ -232,7 +247,7 @@ class NestWriter:
         self.v.store(access.kind, x, self.pointers[n], stride, self.mask)
 
     def _accumulate(self, v: Value, n: int) -> None:
-        """A sum over time: what it has come to, and this step's."""
+        """Add this step's value to a sum over time in memory."""
         (x,), kind = v.inputs, _kind(v)
         (access,) = self.stores[v]
         stride = 1 if self.vector is None else self.axes[self.vector].strides[n]
@@ -242,7 +257,7 @@ class NestWriter:
     # ── indices ──────────────────────────────────────────────────────────────────────────
 
     def _offset(self, v: Value) -> str:
-        """How many elements behind the first one the indices point."""
+        """The offset, in elements, that the indices point to."""
         _, strides = self.indexed[v]
         offset = self.v.all(0, "i64")
         for x, stride in zip(v.inputs[1:], strides, strict=True):
@@ -260,7 +275,7 @@ class NestWriter:
         return self.v.load(kind, at, 1, self.mask)
 
     def _is_run(self, v: Value) -> bool:
-        """Whether the lanes read neighbouring elements, as in a row of a table."""
+        """Whether the lanes read consecutive elements, as in a row of a table."""
         assert self.vector is not None
         axis, loads = self.axes[self.vector], list(self.loads)
         _, strides = self.indexed[v]
@@ -279,7 +294,7 @@ class NestWriter:
         return steps.shape[-1] + 1 == axis.size and bool((steps == 1).all())
 
     def _add_at(self, v: Value) -> None:
-        """Add one number where its indices point."""
+        """Add one number at its indices."""
         kind, (address, _) = _kind(v), self.indexed[v]
         at = self.f.pointer(kind, address, self._offset(v))
         before = self.one.load(kind, at, 1, None)
@@ -287,7 +302,7 @@ class NestWriter:
         self.one.store(kind, after, at, 1, None)
 
     def _confirm(self, v: Value) -> str:
-        """Set the flag where a number is wrong."""
+        """Set the flag if a number is wrong."""
         x, right = v.args
         wrong = self.v.do("xor", "i1", self._operand(right, "i1"), self.v.all(True, "i1"))
         if self.width > 1:
@@ -303,7 +318,7 @@ class NestWriter:
 
     # ── operations ───────────────────────────────────────────────────────────────────────
 
-    def _made(self, v: Value) -> str:
+    def _elementwise(self, v: Value) -> str:
         """Write an elementwise operation."""
         op, kind = v.op, _kind(v)
         assert op is not None
@@ -328,7 +343,7 @@ class NestWriter:
         if op.scalar in PREDICATES:
             within = _common_kind(v)
         if op.scalar in LONG and self.f.module.many and is_float(kind):
-            return called(self.v, op.scalar, kind, self._operand(v.args[0], kind))
+            return call_shared(self.v, op.scalar, kind, self._operand(v.args[0], kind))
         return INSTRUCTIONS[op.scalar](self.v, within, *(self._operand(x, within) for x in v.args))
 
     def _operand(self, x: Any, kind: str) -> str:
@@ -347,15 +362,16 @@ class NestWriter:
         kind = self._kind_of_sum(v)
         return self.v.all(_identity(v, kind), kind)
 
-    def _reduced(self, v: Value, so_far: str) -> str:
-        """What a reduction has come to, with the lanes at hand."""
+    def _reduce(self, v: Value, so_far: str) -> str:
+        """A reduction so far, combined with the present lanes."""
         kind = self._kind_of_sum(v)
         x = self._operand(v.args[0], kind)
         if self.vector is not None and self.axes[self.vector].reduced and self.mask is not None:
             x = self.v.select(self.mask, kind, x, self._start_of(v))
-        return _combined(self.v, v, kind, so_far, x)
+        return _combine(self.v, v, kind, so_far, x)
 
     def _store_reductions(self, found: list[str]) -> None:
+        """Store the results of the reductions; lanes along a reduced axis are combined first."""
         across = self.vector is not None and self.axes[self.vector].reduced and self.width > 1
         n = len(self.loads)
         for v in self.nest.members:
@@ -401,7 +417,7 @@ def _identity(v: Value, kind: str) -> Any:
     return 1 if v.op is _prod else 0
 
 
-def _combined(lanes: Lanes, v: Value, kind: str, x: str, y: str) -> str:
+def _combine(lanes: Lanes, v: Value, kind: str, x: str, y: str) -> str:
     if v.op is _max:
         return INSTRUCTIONS["maximum"](lanes, kind, x, y)
     if v.op is _min:
@@ -412,7 +428,7 @@ def _combined(lanes: Lanes, v: Value, kind: str, x: str, y: str) -> str:
 
 
 def _across(lanes: Lanes, v: Value, kind: str, x: str) -> str:
-    """All lanes as one number, halves by halves: in an order that does not depend on anything."""
+    """Combine all lanes into one number, half with half: always in the same order."""
     f, width = lanes.function, lanes.width
     while width > 1:
         half = width // 2
@@ -425,7 +441,7 @@ def _across(lanes: Lanes, v: Value, kind: str, x: str) -> str:
         narrow = Lanes(f, half)
         if half == 1:
             parts = [f.let(f"extractelement <1 x {kind}> {p}, i32 0") for p in parts]
-        x = _combined(narrow, v, kind, *parts)
+        x = _combine(narrow, v, kind, *parts)
         width = half
     return x
 

@@ -1,11 +1,11 @@
-"""The passes of the native back end: few operations, and as many as possible within the step.
+"""The passes of the native back end: move nearly all operations into the step.
 
-A step's operations cost no calls here, and what they read lies in the first cache. So everything
-that is not a large product is done at each step, even what could be done for all of them at once:
+Operations of the step cost no calls here, and their operands are in the L1 cache. So everything
+except large products runs at every step, even if it could run for all steps at once:
 
-    late      what only the steps read is made in the step
-    sinks     what only the outputs or the sums over time read is made in the step too
-    products  of all steps with one matrix stay outside: they are one large product
+    late      values that only the step reads are computed in the step
+    sinks     values that only the outputs or the sums over time read are computed in the step too
+    products  of all steps with one matrix stay outside: they become one large product
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from ...passes.expand import inlined
 from ...passes.schedule import schedule
 from ...passes.simplify import RULES
 from .groups import root
-from .indices import added_at, indexed, known, looked_at, total_added_at
+from .indices import added_at, checked_argument, indexed, known, total_added_at
 from .rows import Rows, batch_of
 
 _add, _multiply = primitives.add, primitives.multiply
@@ -47,18 +47,20 @@ _matmul, _sum = primitives.matmul, primitives.sum
 _transpose = primitives.transpose
 
 
-def lowered(program: Program) -> Program:
-    """The passes of this back end, over a simplified program."""
+def run_passes(program: Program) -> Program:
+    """A simplified program after all passes of this back end."""
     for one_pass in passes():
         program = one_pass(program)
     return program
 
 
 def passes() -> tuple[Callable[[Program], Program], ...]:
+    """The passes of this back end, in their order."""
     return expanded, scheduled, totals, scheduled
 
 
 def expanded(program: Program) -> Program:
+    """The program, rewritten into operations that this back end can lower."""
     return rewrite(
         program,
         (
@@ -68,7 +70,7 @@ def expanded(program: Program) -> Program:
             sums_of_products,
             sum_of_parts,
             indexed,
-            looked_at,
+            checked_argument,
             first_largest,
             one_by_one,
             placed,
@@ -82,15 +84,15 @@ _einsum, _pad, _place = primitives.einsum, primitives.pad, primitives.place
 _equal, _not_equal = primitives.equal, primitives.not_equal
 _or = Primitive("or", np.logical_or, None, elementwise=True, scalar="logical_or")
 
-#: What goes on along an axis, and by which operation.
+#: Cumulative operations, and the operation that combines two elements.
 _so_far = {primitives.cumsum: _add, primitives.cumprod: _multiply}
 
-#: The longest axis along which sums are written out one by one.
+#: The longest axis along which cumulative sums are written out.
 LONGEST = 32
 
 
 def first_largest(build: Builder, call: Operation) -> Value | None:
-    """The first place of the largest element: the smallest position of those equal to it."""
+    """The first position of the largest element: the smallest index of an element equal to it."""
     if call.op is not _first_place:
         return None
     (x,), axis = call.args, call.keywords["axis"]
@@ -104,7 +106,7 @@ def first_largest(build: Builder, call: Operation) -> Value | None:
     keywords = {"axis": axes, "keepdims": True}
     best = build.make(extreme, (x,), keywords, narrow, x.dtype)
     chosen = build.elementwise(_equal, x, best)
-    if x.dtype.kind == "f":  # NaN counts as the largest, and as the smallest
+    if x.dtype.kind == "f":  # NaN counts as the largest and as the smallest
         chosen = build.elementwise(_or, chosen, build.elementwise(_not_equal, x, x))
     index = known(build, np.arange(math.prod(wide)).reshape(wide))
     index = build.elementwise(_where, chosen, index, 1 << 60)
@@ -113,7 +115,7 @@ def first_largest(build: Builder, call: Operation) -> Value | None:
 
 
 def sums_of_products(build: Builder, call: Operation) -> Value | None:
-    """einsum, and products of stacks of matrices: products of elements, then their sums."""
+    """einsum, and stacked matrix products -> elementwise products, then sums."""
     if call.dtype.char not in "fd" or any(
         type(x) is not Value or x.dtype != call.dtype for x in call.args
     ):
@@ -152,7 +154,7 @@ def sums_of_products(build: Builder, call: Operation) -> Value | None:
 
 
 def _letters(x_rank: int, y_rank: int) -> tuple[tuple[str, str], str]:
-    """matmul as subscripts: a vector on the left has no rows."""
+    """The einsum subscripts of matmul. A vector on the left has no rows."""
     leading = "abcdefgh"[: max(x_rank, y_rank) - 2]
     rows = "n" if x_rank > 1 else ""
     left = leading[len(leading) - max(x_rank - 2, 0) :] + rows + "k"
@@ -161,7 +163,7 @@ def _letters(x_rank: int, y_rank: int) -> tuple[tuple[str, str], str]:
 
 
 def one_by_one(build: Builder, call: Operation) -> Value | None:
-    """Sums or products so far along a short axis, each from the one before."""
+    """cumsum and cumprod along a short axis, written out element by element."""
     combine = _so_far.get(call.op)
     if combine is None or call.dtype.char not in "fdl":
         return None
@@ -184,7 +186,7 @@ def one_by_one(build: Builder, call: Operation) -> Value | None:
 
 
 def placed(build: Builder, call: Operation) -> Value | None:
-    """Zeros with a part, and what is padded with zeros, as a join of one part."""
+    """``place``, and ``pad`` with zeros -> a join of one part."""
     if call.op is _place and is_basic(call.keywords["index"]):
         index, shape = call.keywords["index"], call.keywords["shape"]
     elif call.op is _pad and not np.any(call.keywords["constant_values"]):
@@ -204,7 +206,7 @@ def placed(build: Builder, call: Operation) -> Value | None:
 
 
 def written_out(build: Builder, call: Operation) -> Value | None:
-    """softmax(x), mean(x) and the like in operations that have an instruction."""
+    """softmax(x), mean(x) and the like, in operations that have instructions."""
     if call.op.written_out is None or call.op.scalar is not None or call.dtype.char not in "fd":
         return None
     inputs = [x for x in call.args if type(x) is Value]
@@ -214,7 +216,7 @@ def written_out(build: Builder, call: Operation) -> Value | None:
 
 
 def thin_product(build: Builder, call: Operation) -> Value | None:
-    """x @ y of one column: sums of products of elements."""
+    """x @ y for a single column y -> sums of elementwise products."""
     if call.op is not _matmul or call.dtype.char not in "fd":
         return None
     x, y = call.args
@@ -234,7 +236,7 @@ def _row_sums(build: Builder, x: Value, y: Value, shape: tuple[int, ...]) -> Val
 
 
 def is_large(v: Value) -> bool:
-    """Whether a value is a product of all steps with the same matrix."""
+    """Whether a value is a product of every step with the same matrix."""
     if v.op is not _matmul:
         return False
     x, y = v.args
@@ -242,9 +244,10 @@ def is_large(v: Value) -> bool:
 
 
 def scheduled(program: Program) -> Program:
-    """Everything in the step, but large products, what goes into them and comes of them.
+    """Schedule everything in the step, except large products, their operands and their readers.
 
-    If the sequences of a batch can go their own ways, what mixes them stays outside too.
+    If the sequences of a batch are independent, values that mix them stay outside too, so that
+    threads can share the steps.
     """
     program = schedule(program, late=lambda v: not is_large(v))
     rows = Rows(batch_of(program), program.carries)
@@ -269,9 +272,10 @@ def scheduled(program: Program) -> Program:
 
 
 def _read_late(program: Program, sinks: list[Value]) -> set[Value]:
-    """Those of the values that could be made in the step, but that only loops after it read.
+    """The sinks that are better computed after the step, because only loops after it read them.
 
-    They are made there, if they are made of a single value: this one has to be stored in any case.
+    A sink is moved only if it reads a single value of the step: then one block is stored in either
+    case.
     """
     readers: dict[Value, list[Value]] = {}
     for v in program.made:
@@ -294,7 +298,7 @@ def _is_loop(v: Value) -> bool:
 
 
 def _constant(program: Program) -> set[Value]:
-    """What is made after the steps, of constants alone."""
+    """The values scheduled after the steps that depend on constants alone."""
     known = {*program.constants, *program.before}
     found: set[Value] = set()
     for v in program.after:
@@ -305,7 +309,7 @@ def _constant(program: Program) -> set[Value]:
 
 
 def totals(program: Program) -> Program:
-    """Sums over time of products of matrices as one product; sums of parts as parts of sums."""
+    """Sums over time of matrix products -> one product; of joins -> joins of sums."""
     if not any(v.op is total for v in program.totals):
         return program
     builder = Builder.of(program.made, program.given)
@@ -334,4 +338,4 @@ def _total_of(build: Builder, x: Value) -> Value:
     return build.plain(total, (x,), {}, x.shape, x.dtype)
 
 
-__all__ = ["is_large", "lowered", "passes", "scheduled"]
+__all__ = ["is_large", "passes", "run_passes", "scheduled"]

@@ -1,4 +1,4 @@
-"""The function of a batch, and where in memory it finds things."""
+"""Addresses: where in memory the function of a batch finds values."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from .text import Lines
 
 
 class Places:
-    """The function of a batch, and where in memory it finds things.
+    """The function of a batch, and the addresses of the values that it reads and writes.
 
     Attributes:
-        name: of the function.
-        function: what is written.
-        preamble: lines that run once, first; ``step_top``: first at every step.
-        window: which rows of the batch the function does: how many, and the name of the first;
-            None for all of them.
-        empty: whether nothing is to be done.
+        name: the name of the function.
+        f: the function that is being written.
+        preamble: lines that run once, at the beginning.
+        step_top: lines that run at the beginning of every step; None outside of the loop.
+        window: the rows of the batch that the function computes: their number, and the name of the
+            first; None for all rows.
+        empty: whether there is nothing to do.
     """
 
     def __init__(self, lowering: Lowering, number: int):
@@ -48,7 +49,8 @@ class Places:
         self.step_top: Lines | None = None
         self._scratch: dict[int, str] = {}
         self._offsets: list[str | int] = []
-        # Within the loop over time: the turn, the time step, and what becomes of it.
+        # Names within the loop over time: the number of the iteration, the time step t, 1 if t goes
+        # up (else 0), and the change of t (1 or -1).
         self.turn = self.t = self.forwards = self.direction = ""
 
     # ── addresses ────────────────────────────────────────────────────────────────────────
@@ -61,14 +63,14 @@ class Places:
         return found
 
     def _object(self, number: int) -> str:
-        """The address of the elements of an array."""
+        """The address of the elements of an array of the call."""
         at = self.f.let(f"getelementptr i8, ptr %arrays, i64 {ITEMS + 8 * number}")
         array = self.f.let(f"load ptr, ptr {at}")
         field_ = self.f.let(f"getelementptr i8, ptr {array}, i64 {DATA}")
         return self.f.let(f"load ptr, ptr {field_}")
 
     def _aligned(self, number: int) -> str:
-        """The first address in an array that is a multiple of 64."""
+        """The first address in an array that is a multiple of 64 bytes."""
         f = self.f
         found = self._scratch.get(number)
         if found is None:
@@ -79,6 +81,7 @@ class Places:
         return found
 
     def _base(self, memory: Memory) -> str:
+        """Write the code that computes the first address of a piece of memory."""
         f, lowering = self.f, self.lowering
         if memory.argument is not None:
             return self._object(lowering.position(memory))
@@ -93,9 +96,9 @@ class Places:
         return f.pointer("i8", base, self._offsets[-1], place)
 
     def _find_offsets(self) -> list[str | int]:
-        """Where the blocks of all steps lie: one behind the other, each from a multiple of 64.
+        """The offsets of the blocks in scratch memory, which are multiples of 64 bytes.
 
-        After them comes what is needed once.
+        The last offset is that of the memory with a single slot.
         """
         f = self.f
         offsets: list[str | int] = [0]
@@ -106,11 +109,11 @@ class Places:
         return offsets
 
     def address(self, place: Place, row: int = 0) -> str:
-        """Where a place lies now.
+        """The address of a place, at the present step if it varies.
 
         Args:
-            place: which.
-            row: how many elements the rows of the batch are apart; 0 for what all of them share.
+            place: the place.
+            row: the stride of the rows of the batch; 0 for a value that all rows share.
         """
         row = row if self.window else 0
         found = self.addresses.get((place, row))
@@ -123,10 +126,11 @@ class Places:
         return found
 
     def shown(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The part of a shape (with the batch in front) that the function does."""
+        """A shape, with axis 0 reduced to the rows that the function computes."""
         return shape if self.window is None else (self.window[0], *shape[1:])
 
     def _address(self, place: Place, row: int) -> str:
+        """Write the code that computes the address of a place: slot, offset and first row."""
         memory, f = place.memory, self.f
         base = self.base(memory)
         first = 0 if self.window is None else f.times(self.window[1], row)
@@ -147,7 +151,7 @@ class Places:
         return f.pointer(memory.kind, base, f.times(slot, memory.slot), place.offset, first)
 
     def block(self, place: Place) -> str:
-        """The address of the first of all steps."""
+        """The address of a block: that of time step 0."""
         shift: str | int = 0
         if place.when == "old":
             shift = "%reverse"
@@ -161,6 +165,7 @@ class Places:
     # ── places ───────────────────────────────────────────────────────────────────────────
 
     def read(self, x: Value) -> Place:
+        """The place where a value is read; a view that NumPy would copy is copied first."""
         lowering = self.lowering
         if x in self.copied:
             return self.copied[x]
@@ -179,7 +184,7 @@ class Places:
         return lowering.homes[x][0]
 
     def _writer_of(self, x: Value) -> Self:
-        """Who copies or packs a value: what is constant is done once."""
+        """The writer that copies or packs a value: a constant is done once, by the first batch."""
         writers = self.lowering.writers
         return writers[0] if self.lowering.is_constant(x) else self
 
@@ -190,7 +195,7 @@ class Places:
         )
 
     def _copy_of(self, x: Value) -> Place:
-        """A view that NumPy would copy: its source one behind the other, and viewed then."""
+        """A view that NumPy would copy: its operand is copied to contiguous memory and viewed."""
         source = self.read(x.inputs[0])
         memory = self.spare("copy", kind_of_value(x), math.prod(source.shape))
         place = plain(memory, source.shape)
@@ -201,13 +206,13 @@ class Places:
         return found
 
     def copied_to(self, source: Place, shape: tuple[int, ...]) -> Place:
-        """A copy of what lies at a place, one behind the other."""
+        """Copy a place into contiguous memory."""
         to = plain(self.spare("copy", source.memory.kind, math.prod(shape)), shape)
         self.copy(source, to)
         return to
 
     def copy(self, source: Place, to: Place) -> None:
-        """Write the elements of one place to another one of the same shape, or a wider one."""
+        """Copy one place to another of the same shape, or of one that it broadcasts to."""
         along = source.along(to.shape)
         kind = source.memory.kind
         first = [s[0] if s else 0 for s in (along, to.strides)]
@@ -224,7 +229,7 @@ class Places:
         write_simple(self.f, kind, self.shown(to.shape), [Access(kind, at, to.strides)])
 
     def move(self, to: str, source: str, memory: Memory) -> None:
-        """Write a slot of one piece of memory to one of another: the rows of the window."""
+        """Copy a slot from one piece of memory to another: the rows of the window."""
         name, first, size = "llvm.memcpy.p0.p0.i64", *self._bytes(memory)
         self.lowering.module.declare(name, "void", ["ptr", "ptr", "i64", "i1"])
         to, source = (self.f.pointer("i8", at, first) for at in (to, source))
@@ -238,7 +243,7 @@ class Places:
         self.f.write(f"call void @{name}(ptr {at}, i8 0, i64 {size}, i1 false)")
 
     def _bytes(self, memory: Memory) -> tuple[str | int, int]:
-        """Where the rows of the window begin in a slot, and how long they are, in bytes."""
+        """The offset of the window's rows in a slot, and their size, in bytes."""
         if self.window is None:
             return 0, memory.size
         row = memory.size // self.lowering.rows

@@ -1,11 +1,11 @@
-"""Products of matrices: the kernels that every compiled plan calls.
+"""Matrix products: the kernels that all compiled plans share.
 
     C (rows, columns) = start + A (rows, inner) B (inner, columns)
 
-B comes packed: in *panels* of a few vectors of columns, each with its rows one behind the other, so
-that a kernel reads it as a stream. A kernel keeps a few rows of C, one panel wide, in registers
-while it runs through the inner axis. Every element of C is a sum in the order of the inner axis (in
-blocks of ``BLOCK``), however rows and columns are cut: its bits depend on nothing else.
+B is packed into *panels* of a few vectors of columns. Each panel is contiguous, row after row, so a
+kernel reads it as a stream. A kernel keeps a few rows of C, one panel wide, in registers while it
+loops over the inner axis. Every element of C is summed in the order of the inner axis (in blocks of
+``BLOCK``). So its bits do not depend on how rows and columns are cut, or on the number of threads.
 
 Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34
 (2008).
@@ -21,7 +21,7 @@ from typing import NamedTuple
 from .engine import Compiled, target
 from .text import SIZES, Function, Lanes, Module
 
-#: So many elements of the inner axis at a time: a panel of them stays in the first cache.
+#: The elements of the inner axis in a block: a panel of this depth fits in the L1 cache.
 BLOCK = 256
 
 
@@ -30,9 +30,9 @@ class Kernel(NamedTuple):
 
     Attributes:
         kind: float or double.
-        rows: of C and A.
-        vectors: of C and B side by side.
-        lanes: of a vector.
+        rows: the rows of C and A.
+        vectors: the vectors of C and B side by side.
+        lanes: the numbers in a vector.
     """
 
     kind: str
@@ -50,24 +50,27 @@ class Kernel(NamedTuple):
 
 
 def most_rows(vectors: int) -> int:
-    """The rows of the largest kernel: what the registers hold, beside two for A and B."""
+    """The rows of the largest kernel whose sums fit in the registers.
+
+    Each row needs ``vectors`` registers. ``vectors`` + 2 others hold A and B.
+    """
     return max(1, (target().registers - vectors - 2) // vectors)
 
 
 def panel(kind: str, rows: int, columns: int) -> tuple[int, int]:
-    """The vectors and lanes of a panel for a product with so many rows and columns."""
+    """The vectors and lanes of a panel, for a product with this many rows and columns."""
     lanes = target().lanes(kind)
     while lanes > 1 and lanes // 2 >= columns:
         lanes //= 2
     vectors = 2
-    if rows < 4:  # few rows leave registers for more columns, and need them to hide latencies
+    if rows < 4:  # few rows: use the free registers for more columns, to hide latencies
         vectors = 8 // rows if target().registers > 16 else 4 // min(rows, 2)
     return max(1, min(vectors, -(-columns // lanes))), lanes
 
 
 @functools.lru_cache(1024)
 def cut(rows: int, most: int) -> tuple[int, ...]:
-    """Rows cut into kernels, nearly equal, of at most so many rows; of one size if possible."""
+    """Split rows into kernels of at most ``most`` rows: of equal sizes if possible, else nearly."""
     if rows <= most:
         return (rows,)
     for size in range(most, most // 2, -1):
@@ -98,6 +101,10 @@ def declare(module: Module, kernel: Kernel) -> None:
 
 
 def write_kernel(module: Module, kernel: Kernel) -> None:
+    """Write a kernel: load the first sums, loop over the inner axis, store the sums.
+
+    Whole panels use plain loads and stores; the last panel of a matrix may need masks.
+    """
     kind, rows, vectors = kernel.kind, kernel.rows, kernel.vectors
     f = module.function(kernel.name, PARAMETERS)
     v = Lanes(f, kernel.lanes)
@@ -111,7 +118,7 @@ def write_kernel(module: Module, kernel: Kernel) -> None:
     masks = [v.mask(j * kernel.lanes, "%columns") for j in range(vectors)]
     whole = f.let(f"icmp sge i64 %columns, {kernel.columns}")
     from_zero = f.let("icmp eq ptr %start, null")
-    # The first sums: zeros, whole rows of ``start`` or parts of rows.
+    # The sums start from zeros, from whole rows of ``start``, or from parts of rows.
     zero, begin, part, loop = (f.fresh(x) for x in ("zero", "begin", "part", "run"))
     full = f.fresh("full")
     f.write(f"br i1 {from_zero}, label %{zero}, label %{begin}")
@@ -177,7 +184,7 @@ _compiled: dict[str, Compiled] = {}
 
 
 def address(kernel: Kernel) -> int:
-    """Where a kernel lies in memory; it is compiled when it is first asked for, and kept."""
+    """The address of a kernel. It is compiled at the first use, and kept."""
     return _address(kernel.name, lambda module: write_kernel(module, kernel), {})
 
 
@@ -193,7 +200,7 @@ def _address(name: str, write: Callable[[Module], None], imported: dict[str, int
 
 # ── packing, and products too large for a cache ──────────────────────────────────────────
 
-#: Columns of B that are packed at a time, and rows of A: a block of each stays in the second cache.
+#: The columns of B and the rows of A in a block: a block of each fits in the L2 cache.
 COLUMNS, ROWS = 512, 96
 
 PACK_PARAMETERS = (
@@ -211,13 +218,13 @@ def pack_name(kind: str, vectors: int, lanes: int) -> str:
 
 
 def packed_size(inner: int, columns: int, vectors: int, lanes: int) -> int:
-    """Elements of a packed matrix: its last panel is filled up with zeros."""
+    """The elements of a packed matrix. Its last panel is filled up with zeros."""
     width = vectors * lanes
     return inner * -(-columns // width) * width
 
 
 def write_pack(module: Module, kind: str, vectors: int, lanes: int) -> None:
-    """Lay out a matrix (inner, columns) in panels."""
+    """Write the function that packs a matrix (inner, columns) into panels."""
     f = module.function(pack_name(kind, vectors, lanes), PACK_PARAMETERS)
     v = Lanes(f, lanes)
     width = vectors * lanes
@@ -259,6 +266,7 @@ def _pack_row(
     masks: list[str | None],
     offsets: str,
 ) -> None:
+    """Write the code that packs one row of a panel: from a row, or from a strided column."""
     by_row, by_column, done = (f.fresh(x) for x in ("row", "column", "done"))
     f.write(f"br i1 {in_rows}, label %{by_row}, label %{by_column}")
     f.place(by_row)
@@ -276,11 +284,11 @@ def _pack_row(
 
 
 class Large(NamedTuple):
-    """A product whose rows, inner axis and columns are known when it runs.
+    """A product whose sizes are arguments at run time.
 
     Attributes:
-        rows, vectors, lanes: of its kernel.
-        packed: whether B comes in panels; its strides are not read then.
+        rows, vectors, lanes: those of its kernel.
+        packed: whether B is packed already. Then its strides are not read.
     """
 
     kind: str
@@ -296,12 +304,12 @@ class Large(NamedTuple):
 
     @property
     def kernels(self) -> list[Kernel]:
-        """Its kernel, and smaller ones for the rows that are left over."""
+        """Its kernel, and smaller ones for the remaining rows."""
         sizes = [self.rows, *(n for n in (4, 2, 1) if n < self.rows)]
         return [Kernel(self.kind, n, self.vectors, self.lanes) for n in sizes]
 
     def scratch(self, inner: int | None, columns: int) -> tuple[int, int]:
-        """Elements that it needs to work in, for blocks of B and of A; None: of any length."""
+        """The elements of working memory for blocks of B and A; ``inner`` is None if unknown."""
         width = self.vectors * self.lanes
         deep = BLOCK if inner is None else min(BLOCK, inner)
         wide = 0 if self.packed else min(COLUMNS, -(-columns // width) * width)
@@ -328,7 +336,12 @@ LARGE_PARAMETERS = (
 
 
 def write_large(module: Module, large: Large) -> None:
-    """Blocks of B, packed, times blocks of A, which are packed too where A is transposed."""
+    """Write the function that multiplies block by block.
+
+    For each block of columns and of the inner axis, a block of B is packed. It is multiplied by the
+    blocks of A, which are packed too if A is transposed. The first block of the inner axis starts
+    from ``start``, the others from C.
+    """
     kind, vectors, lanes = large.kind, large.vectors, large.lanes
     width = vectors * lanes
     f = module.function(large.name, LARGE_PARAMETERS)
@@ -423,7 +436,7 @@ def call(
     c: tuple[str, str | int],
     columns: str | int,
 ) -> str:
-    """The instruction that runs a kernel."""
+    """The instruction that calls a kernel."""
     return (
         f"call void @{kernel.name}(i64 {inner}, ptr {a[0]}, i64 {a[1]}, i64 {a[2]}, ptr {packed}, "
         f"ptr {start[0]}, i64 {start[1]}, ptr {c[0]}, i64 {c[1]}, i64 {columns})"

@@ -27,15 +27,15 @@ def batch_of(program: Program) -> int:
 
 
 class Rows:
-    """Finds the values whose row n depends on row n of their operands only.
+    """Finds the values whose row n depends only on row n of their operands.
 
     Args:
-        rows: the length of the batch.
-        carries: of the step.
-        made: what the step makes, each value after its operands.
+        rows: the number of sequences in the batch.
+        carries: the carries of the step.
+        made: the values that the step computes, operands first.
 
     Attributes:
-        own: these values.
+        own: the values found.
     """
 
     def __init__(self, rows: int, carries: Iterable[Value], made: Iterable[Value] = ()):
@@ -46,7 +46,7 @@ class Rows:
             self.add(v)
 
     def add(self, v: Value) -> bool:
-        """Look at one more value of the step; returns whether it is one of them."""
+        """Add a value of the step; returns whether its rows are independent."""
         self._moving.add(v)
         if not self._is_own(v):
             return False
@@ -54,6 +54,7 @@ class Rows:
         return True
 
     def _is_own(self, v: Value) -> bool:
+        """Whether row n of v depends only on row n of its operands; False if it is not known."""
         if v.shape[:1] != (self.rows,):
             return False
         if is_view(v):
@@ -88,7 +89,7 @@ class Rows:
         )
 
     def _counts_rows(self, ids: Value, space: Value) -> bool:
-        """Whether the first index is the number of the row."""
+        """Whether the first index is the row number 0, 1, 2, ..."""
         if ids.op is not numbers or ids.shape[:1] != (self.rows,):
             return False
         if len(ids.shape) != len(space.shape):
@@ -97,7 +98,7 @@ class Rows:
         return bool(found == list(range(self.rows)))
 
     def reads_its_row(self, x: Value, reader: Value | Place) -> bool:
-        """Whether row n of x, as the operand of a reader with the batch in front, is its own."""
+        """Whether row n of the reader reads only row n of x. Axis 0 of the reader is the batch."""
         source = root(x)
         if source not in self._moving:
             return not x.varies or _seen_from(plain(_nowhere, source.shape), x) is not None
@@ -121,12 +122,12 @@ class Rows:
 def _seen_from(
     place: Place, x: Value, copied: Callable[[Place], bool] = lambda place: False
 ) -> Place | None:
-    """Where a view lies of a value that lies at a place; None where NumPy would copy.
+    """The place of a view; None if NumPy would copy.
 
     Args:
-        place: of the value that x is a view of.
-        x: the view, of views.
-        copied: whether what lies at a place may be copied on the way.
+        place: the place of the value that x is a view of.
+        x: the view, possibly of other views.
+        copied: whether an intermediate place may be copied.
     """
     views = []
     while is_view(x):

@@ -1,6 +1,6 @@
-"""The text of a program: a function for each batch, and for each stage one that calls them.
+"""The text of a program: one function for each batch, and one for each stage, which calls them.
 
-Batches that do not wait for each other are one stage.
+A stage is a set of batches that do not depend on each other.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .lower import PARAMETERS, Lowering
 
 @dataclass(frozen=True)
 class Stage:
-    """Batches that do not wait for each other.
+    """Batches that do not depend on each other.
 
     Attributes:
-        name: of its function.
-        batches: their numbers.
-        work: the multiplications of a step that parts share.
-        steps: whether the steps are among them.
+        name: the name of its function.
+        batches: the numbers of its batches.
+        work: the multiplications per time step that threads can share.
+        steps: whether the batch of the steps is one of them.
     """
 
     name: str
@@ -32,20 +32,20 @@ class Stage:
     steps: bool
 
 
-def written(program: Program, names: Names, parts: int = 1) -> tuple[Lowering, list[Stage]]:
-    """A program's text, and its stages in the order in which they run.
+def write_program(program: Program, names: Names, parts: int = 1) -> tuple[Lowering, list[Stage]]:
+    """Write the text of a program; returns it, and its stages in the order in which they run.
 
     Args:
-        program: after all passes.
-        names: of its values.
-        parts: by how many threads the steps are shared. If they are, only the function of the steps
-            is written; else those of all stages, and "run", which runs them in turn.
+        program: the program after all passes.
+        names: the names of its values.
+        parts: the number of threads that share the steps. With several, only the stage of the steps
+            is written. With one, all stages and "run" are, which calls one stage after the other.
     """
     lowering = Lowering(program, names)
     for i in range(len(lowering.batches)):
         lowering.writers.append(BatchWriter(lowering, i))
         lowering.writers[i].write()
-    stages = _staged(lowering)
+    stages = _group_into_stages(lowering)
     if parts == 1:
         for stage in stages:
             _write_stage(lowering, stage)
@@ -66,7 +66,10 @@ def written(program: Program, names: Names, parts: int = 1) -> tuple[Lowering, l
 
 
 def _write_stage(lowering: Lowering, stage: Stage, cut: bool = False) -> None:
-    """The function of a stage; ``cut`` if parts share its steps."""
+    """Write the function of a stage; ``cut`` if threads share its steps.
+
+    A batch that threads cannot share is run by one of them, in turn.
+    """
     f = lowering.module.function(stage.name, PARAMETERS)
     for place, i in enumerate(stage.batches):
         call = f"call void @{lowering.writers[i].name}({', '.join(PARAMETERS)})"
@@ -78,8 +81,8 @@ def _write_stage(lowering: Lowering, stage: Stage, cut: bool = False) -> None:
             f.write(call)
 
 
-def _staged(lowering: Lowering) -> list[Stage]:
-    """The batches by how many others each has to wait for, one after the other."""
+def _group_into_stages(lowering: Lowering) -> list[Stage]:
+    """Group the batches into stages, by the length of the longest chain of batches before each."""
     program, steps = lowering.program, lowering.steps
     depth: dict[int, int] = {}
     for i, batch in enumerate(lowering.batches[1:], 1):
@@ -101,7 +104,7 @@ def _staged(lowering: Lowering) -> list[Stage]:
 
 
 def _work(lowering: Lowering, i: int) -> int:
-    """The multiplications of a step in a batch, if parts may share it; else 0."""
+    """The multiplications per time step of a batch, if threads can share it; else 0."""
     shared = lowering.rows if i == lowering.steps else lowering.batches[i].kind == "product"
     work = 0
     for item in lowering.items[i] if shared else ():

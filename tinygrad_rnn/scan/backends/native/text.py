@@ -1,7 +1,7 @@
 """LLVM IR as text: functions, loops, and instructions on lanes.
 
-Every instruction is written once, for W lanes: W floats in one vector register, or a single number
-where W is 1. Kinds of numbers are called as LLVM calls them:
+Every instruction is written for W lanes: W numbers in one vector register, or a single number if W
+is 1. Kinds of numbers have LLVM's names:
 
     float, double   32 and 64 bit
     i64, i32        integers
@@ -21,16 +21,17 @@ _kinds = {"f4": "float", "f8": "double", "i8": "i64", "i4": "i32", "b1": "i1"}
 SIZES = {"float": 4, "double": 8, "i64": 8, "i32": 4, "i1": 1, "i8": 1}
 _short = {"float": "f32", "double": "f64"}
 
-#: A line, or lines that are still to be written at this place.
+#: A list of lines. An inner list is a place in the text to which lines are added later.
 Lines = list[Any]
 
 
 def kind_of(dtype: np.dtype[Any]) -> str | None:
-    """LLVM's name for a dtype; None where the back end has none."""
+    """LLVM's name for a dtype; None if the back end does not support it."""
     return _kinds.get(dtype.str[1:]) if dtype.isnative else None
 
 
 def in_memory(kind: str) -> str:
+    """The kind that holds a number in memory: a byte for a boolean."""
     return "i8" if kind == "i1" else kind
 
 
@@ -39,17 +40,17 @@ def is_float(kind: str) -> bool:
 
 
 class Module:
-    """The text of a module: functions, and what they call from outside."""
+    """The text of a module: its functions, and declarations of functions that they call."""
 
     def __init__(self, attributes: str):
         self.attributes = attributes
-        self.many = False  # whether the same long functions come again and again
+        self.many = False  # whether to call long functions instead of inlining them
         self.functions: list[Function] = []
-        self.shared: set[str] = set()  # functions that were written to be called
+        self.shared: set[str] = set()  # the long functions that are written already
         self.declared: dict[str, str] = {}
 
     def function(self, name: str, parameters: Sequence[str], result: str = "void") -> Function:
-        """A new function; one that gives something is called from within the module alone."""
+        """A new function. One with a result is internal: only this module calls it."""
         made = Function(self, name, parameters, result)
         self.functions.append(made)
         return made
@@ -67,10 +68,11 @@ class Function:
     """The text of a function.
 
     Attributes:
-        result: the type of what it returns, and ``value``, that.
-        module: that it belongs to.
-        entry: the lines that run first, whatever is written where.
-        label: the block that is being written.
+        result: the type of its result.
+        value: the name of its result.
+        module: the module that it belongs to.
+        entry: lines that run first. Any code may add to them.
+        label: the basic block that is being written.
     """
 
     def __init__(self, module: Module, name: str, parameters: Sequence[str], result: str):
@@ -83,7 +85,7 @@ class Function:
         self._count = 0
 
     def fresh(self, stem: str) -> str:
-        """A name that nothing has yet."""
+        """A new name."""
         self._count += 1
         return f"{stem}.{self._count}"
 
@@ -94,18 +96,19 @@ class Function:
         self.lines.append(f"  ; {text}")
 
     def let(self, instruction: str, stem: str = "") -> str:
-        """Write an instruction; the name of its result."""
+        """Write an instruction; returns the name of its result."""
         name = "%" + self.fresh(stem or "x")
         self.write(f"{name} = {instruction}")
         return name
 
     def place(self, label: str) -> None:
+        """Begin a basic block."""
         self.lines.append(f"{label}:")
         self.label = label
 
     @contextmanager
     def at(self, lines: Lines) -> Iterator[None]:
-        """Write to another place, which runs before."""
+        """Write to other lines, which run earlier."""
         before, self.lines = self.lines, lines
         try:
             yield
@@ -116,10 +119,10 @@ class Function:
         end = f"  ret {self.result} {self.value}".rstrip()
         return "\n".join([self.head, "entry:", *_flat(self.lines), end, "}"])
 
-    # ── whole numbers, for sizes and places ──────────────────────────────────────────────
+    # ── integers, for sizes and addresses ────────────────────────────────────────────────
 
     def add(self, *terms: str | int) -> str | int:
-        """A sum of i64: names, and numbers known here."""
+        """A sum of i64. Terms are names, or Python numbers, which are added now."""
         known = sum(x for x in terms if isinstance(x, int))
         total: str | int = known
         for x in terms:
@@ -129,6 +132,7 @@ class Function:
         return total
 
     def times(self, x: str | int, y: str | int) -> str | int:
+        """A product of i64. Terms are names, or Python numbers, which are multiplied now."""
         if isinstance(x, int) and isinstance(y, int):
             return x * y
         if 0 in (x, y):
@@ -166,7 +170,7 @@ class Function:
 
     @contextmanager
     def unless(self, condition: str) -> Iterator[None]:
-        """Skip what is written within where an i1 is true."""
+        """Skip the code written in the ``with`` block if the condition is true."""
         within, after = self.fresh("then"), self.fresh("after")
         self.write(f"br i1 {condition}, label %{after}, label %{within}")
         self.place(within)
@@ -181,13 +185,13 @@ class Loop:
     A loop that is known to run once is written without one.
 
     Args:
-        carried: the types and first values of what each turn hands on to the next.
+        carried: the types and first values of the variables that each iteration passes to the next.
 
     Attributes:
         i: the counter, a name or a number.
         before: lines that run once before the loop.
-        values: what a turn was handed; after the loop, what the last one handed on.
-        next: what this turn hands on; to be set.
+        values: the carried values in this iteration; after the loop, the last ones.
+        next: the carried values for the next iteration. The body must set them.
     """
 
     def __init__(
@@ -259,7 +263,7 @@ def _flat(lines: Lines) -> Iterator[str]:
 
 
 def number(value: Any, kind: str) -> str:
-    """A number as LLVM reads it."""
+    """A number in LLVM's notation. Floats are written as their bits, so nothing is rounded."""
     if kind == "i1":
         return "true" if value else "false"
     if not is_float(kind):
@@ -287,7 +291,7 @@ class Lanes:
         return text if self.width == 1 else f"splat ({kind} {text})"
 
     def spread(self, x: str, kind: str) -> str:
-        """One number that is known when the code runs, in every lane."""
+        """A number that is computed at run time, in every lane."""
         if self.width == 1:
             return x
         one, vector = self.type(kind), f"<{self.width} x i32>"
@@ -316,7 +320,7 @@ class Lanes:
         return self.let(f"{name} {self.type(kind)} {x} to {self.type(to)}")
 
     def intrinsic(self, name: str, kind: str, *xs: str) -> str:
-        """A function that LLVM has for every number of lanes: fma, fabs, sqrt, ..."""
+        """An LLVM intrinsic, which exists for every number of lanes: fma, fabs, sqrt, ..."""
         short = _short.get(kind, kind)
         full = f"llvm.{name}.{short if self.width == 1 else f'v{self.width}{short}'}"
         one = self.type(kind)
@@ -327,7 +331,7 @@ class Lanes:
         return self.intrinsic("fma", kind, x, y, z)
 
     def each(self, function: str, kind: str, *xs: str) -> str:
-        """A function of libm, lane by lane."""
+        """A call of a libm function for each lane."""
         name = function + "f" if kind == "float" else function
         self.function.module.declare(name, kind, [kind] * len(xs))
         if self.width == 1:
@@ -342,7 +346,7 @@ class Lanes:
     # ── memory ───────────────────────────────────────────────────────────────────────────
 
     def mask(self, i: str | int, stop: str | int) -> str | None:
-        """Which of the lanes i, i + 1, ... lie before ``stop``; None where all do."""
+        """Which of the lanes i, i + 1, ... are below ``stop``; None if all are."""
         if self.width == 1:
             return None
         if isinstance(i, int) and isinstance(stop, int):
@@ -356,7 +360,7 @@ class Lanes:
         return self.let(f"call {self.type('i1')} @{name}(i64 {i}, i64 {stop})", "mask")
 
     def load(self, kind: str, address: str, stride: int, mask: str | None) -> str:
-        """The elements at an address, as many elements apart as the stride says."""
+        """Load W elements from an address on, ``stride`` elements apart."""
         memory = in_memory(kind)
         if self.width == 1:
             made = self.let(f"load {memory}, ptr {address}, align {SIZES[memory]}", "v")
@@ -380,6 +384,7 @@ class Lanes:
         return self._from_memory(made, kind)
 
     def store(self, kind: str, x: str, address: str, stride: int, mask: str | None) -> None:
+        """Store W elements from an address on, ``stride`` elements apart."""
         memory = in_memory(kind)
         if memory != kind:
             x = self.convert("zext", x, kind, memory)
@@ -401,7 +406,7 @@ class Lanes:
         )
 
     def load_each(self, kind: str, address: str, offsets: str, mask: str | None) -> str:
-        """The elements at offsets that are known when the code runs, one for each lane."""
+        """Load one element for each lane, at offsets that are computed at run time."""
         places = f"<{self.width} x ptr>"
         memory = in_memory(kind)
         at = self.let(f"getelementptr {memory}, ptr {address}, {self.type('i64')} {offsets}", "p")

@@ -1,8 +1,8 @@
-"""Following: every call of a scan runs its step anew, nearly always to find that nothing changed.
+"""Check that a step does what an earlier trace of it did.
 
-A :class:`Follower` takes the place of a trace. It gives the step the very values that an earlier
-trace made, and only looks whether the step does with them what it did then. That takes a sixth of
-the time of writing it all down again.
+Every call of scan runs its step again, and nearly always nothing has changed. A
+:class:`TraceChecker` is used instead of a new trace. It passes the step the Tensors of the earlier
+trace and compares each operation. That takes a sixth of the time of tracing again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..graph import Node, Primitive, Value, numeric, python_scalars
-from .call import flatten
+from .arguments import flatten
 from .trace import (
     Derived,
     Instruction,
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from .derive import Step
 
 
-class Expected(NamedTuple):
-    """An operation that a step is likely to do next, and what it gave.
+class ExpectedOperation(NamedTuple):
+    """The operation that the step did next in the earlier trace, and its result.
 
     Attributes:
-        inputs: how many it has.
-        operands: for each of them its place, the very object that may stand there, and the operand.
-            What the step itself computes comes first, so that an operation on closed-over values
-            alone is told apart before any of these is taken for another.
-        value: what it gave.
+        inputs: the number of inputs.
+        operands: for each input its position, the object expected there, and the operand. Values
+            computed in the step come first. So an operation on closed-over values alone fails the
+            comparison before a closed-over value is bound to the wrong slot.
+        value: the Tensor that it returned.
     """
 
     primitive: Primitive | None
@@ -47,18 +47,18 @@ class Expected(NamedTuple):
     value: Value | None
 
 
-#: Nothing: the step has done all that was expected.
-_no_more = Expected(None, 0, (), {}, None)
+#: The end of the list: no further operation is expected.
+_end = ExpectedOperation(None, 0, (), {}, None)
 
 
-class Expectation:
-    """What an earlier trace of a step did.
+class ExpectedTrace:
+    """What a step did in an earlier trace.
 
     Attributes:
         operations: in the order in which they ran.
         values: the Tensor of each slot.
-        given: the Tensors that the step was given.
-        sources: the slots of what it closes over, in the order in which they were met.
+        given: the traced carries and inputs, which are passed to the step again.
+        sources: the slots of the closed-over values, in the order in which the step read them.
     """
 
     def __init__(self, step: Step, structure: Any):
@@ -69,10 +69,10 @@ class Expectation:
         self.values = trace.values
         self.given = tuple([trace.values[slot] for slot in trace.outside])
         self.sources = tuple([source.slot for source in trace.sources])
-        self.operations = (*map(self._expected, trace.instructions), _no_more)
+        self.operations = (*map(self._expected, trace.instructions), _end)
 
     def is_result(self, result: Any, carry_structure: Any) -> bool:
-        """Whether a cell returned the very values that it returned then."""
+        """Whether the cell returned the same Tensors as in the earlier trace."""
         if not isinstance(result, tuple) or len(result) != 2:
             return False
         values: list[Any] = []
@@ -81,36 +81,37 @@ class Expectation:
         )
 
     def are_results(self, values: list[Any], structure: Any) -> bool:
-        """Whether these are the new carries and outputs, and this the structure of the latter."""
+        """Whether these are the expected new carries and outputs, in the expected structure."""
         return (
             structure == self._structure
             and len(values) == len(self._results)
             and all(map(operator.is_, values, self._results))
         )
 
-    def _expected(self, x: Instruction) -> Expected:
+    def _expected(self, x: Instruction) -> ExpectedOperation:
         operands: list[tuple[int, Any, int | Literal]] = []
         for i, operand in enumerate(x.operands):
             known = operand.value if isinstance(operand, Literal) else self.values[operand]
             operands.append((i, known, operand))
         operands.sort(key=lambda each: isinstance(each[2], Literal) or each[2] in self.sources)
         kept = tuple(operands)
-        return Expected(x.primitive, len(kept), kept, x.keywords, self.values[x.slot])
+        return ExpectedOperation(x.primitive, len(kept), kept, x.keywords, self.values[x.slot])
 
 
-class Follower:
-    """Looks whether a step does what an earlier trace of it did.
+class TraceChecker:
+    """Compares a step that runs with an earlier trace of it.
 
     Attributes:
-        sources: what the step closes over at this call.
-        derived: the operations on such values alone.
-        lost: a trace that goes on where the step did something else; None so far.
+        sources: the closed-over values that the step has read so far.
+        derived: the operations on closed-over values alone.
+        diverged: None while the step does what is expected. Afterwards, a trace that takes the
+            remaining operations, so that the step can finish.
     """
 
-    def __init__(self, expectation: Expectation):
+    def __init__(self, expectation: ExpectedTrace):
         self.sources: list[Source] = []
         self.derived: list[Derived] = []
-        self.lost: Trace | None = None
+        self.diverged: Trace | None = None
         self.asked: list[tuple[Node, set[Node]]] = []
         self._expected = expectation
         self._position = 0
@@ -118,22 +119,22 @@ class Follower:
 
     @property
     def finished(self) -> bool:
-        """Whether the step did all that was expected, and nothing else."""
+        """Whether the step did everything that was expected, and nothing else."""
         expected = self._expected
         return (
-            self.lost is None
+            self.diverged is None
             and not self.asked
-            and expected.operations[self._position] is _no_more
+            and expected.operations[self._position] is _end
             and len(self.sources) == len(expected.sources)
         )
 
     def __call__(self, primitive: Primitive, inputs: Sequence[Any], keywords: Any) -> Any:
-        if self.lost is None:
+        if self.diverged is None:
             expected = self._expected.operations[self._position]
             if primitive is expected.primitive and len(inputs) == expected.inputs:
                 for i, known, operand in expected.operands:
                     x = inputs[i]
-                    if x is not known and not self._stands_for(operand, x):
+                    if x is not known and not self._matches(operand, x):
                         break
                 else:
                     if (not keywords and not expected.keywords) or _alike(
@@ -143,17 +144,17 @@ class Follower:
                         return expected.value
             if not any_traced(inputs):
                 return apply_outside(primitive, inputs, keywords, self.derived)
-            self.lost = Trace(self._expected.trace)
-        return self.lost.apply(primitive, inputs, keywords)
+            self.diverged = Trace(self._expected.trace)
+        return self.diverged.apply(primitive, inputs, keywords)
 
-    def _stands_for(self, operand: int | Literal, x: Any) -> bool:
-        """Whether x may be this operand, though it is not the very object."""
+    def _matches(self, operand: int | Literal, x: Any) -> bool:
+        """Whether x can be this operand, although it is another object than before."""
         if type(operand) is int:
             return self._is_source(operand, x)
         return type(x) is type(operand.value) and repr(x) == operand.text  # type: ignore[union-attr]
 
     def _is_source(self, slot: int, x: Any) -> bool:
-        """Whether x may be what the step closes over at this slot."""
+        """Whether x can be the closed-over value of this slot. If so, binds it to the slot."""
         bound = self._bound.get(slot)
         if bound is not None:
             if isinstance(x, Value):
@@ -162,8 +163,8 @@ class Follower:
         place = len(self.sources)
         sources = self._expected.sources
         if place == len(sources) or sources[place] != slot:
-            return False  # another one is met first
-        source = _source(slot, x)
+            return False  # the earlier trace read another closed-over value first
+        source = _as_source(slot, x)
         symbol, known = self._expected.trace.symbols[slot], self._expected.values[slot]
         if source is None or (source.node is None) is not (known.node is None):
             return False
@@ -175,9 +176,9 @@ class Follower:
         return True
 
     def value(self, x: Any) -> Value:
-        """Anything that a step returned, as one of its values."""
+        """The Tensor for something that the step returned."""
         values = self._expected.values
-        if self.lost is None:
+        if self.diverged is None:
             if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
                 slot = x._array.slot
                 if slot < len(values) and values[slot] is x:
@@ -186,27 +187,27 @@ class Follower:
                 slots = [*self._bound, *self._expected.sources[len(self.sources) :][:1]]
                 for slot in slots:
                     if self._is_source(slot, x):
-                        found: Value = values[slot]
-                        return found
-            self.lost = Trace(self._expected.trace)
-        returned: Value = self.lost.value(x)
-        return returned
+                        value: Value = values[slot]
+                        return value
+            self.diverged = Trace(self._expected.trace)
+        result: Value = self.diverged.value(x)
+        return result
 
 
-def _source(slot: int, x: Any) -> Source | None:
-    """What a step closes over; None for a number, and for a value of a step."""
+def _as_source(slot: int, x: Any) -> Source | None:
+    """x as a closed-over value; None if x is a Python number or a traced value."""
     if isinstance(x, Value):
         if type(x._array) is Symbol:  # type: ignore[comparison-overlap]
             return None
         return Source(slot, x._array, x.node, x._label if x.node is None else None, x._array)
     if x is None or type(x) in python_scalars:
         return None
-    # The caller may write into his array before backward.
+    # Copied, because the caller may write into the array before backward.
     return Source(slot, numeric(x, "scan").copy(), None, None, x)
 
 
 def _alike(constants: dict[str, Any], others: dict[str, Any]) -> bool:
-    """Whether an operation does the same with these constants as with the others."""
+    """Whether two dicts of keyword arguments make an operation do the same."""
     if len(constants) != len(others):
         return False
     for name, constant in constants.items():
@@ -216,6 +217,7 @@ def _alike(constants: dict[str, Any], others: dict[str, Any]) -> bool:
 
 
 def _same_constant(x: Any, y: Any) -> bool:
+    """Whether two constant arguments compute the same."""
     if x is y:
         return True
     kind = type(x)
@@ -230,4 +232,4 @@ def _same_constant(x: Any, y: Any) -> bool:
 
 _plain = frozenset({int, bool, str, slice, type(None), type(Ellipsis)})
 
-__all__ = ["Expectation", "Follower"]
+__all__ = ["ExpectedTrace", "TraceChecker"]

@@ -1,4 +1,4 @@
-"""One call of scan: its arguments, looked at."""
+"""The arguments of one call of scan: checked, and flattened into lists of Tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .trace import Source
 
 
 class Call(NamedTuple):
-    """The arguments of a scan, looked at."""
+    """The checked arguments of one scan."""
 
     cell: Callable[[Any, Any], Any]
     carries: list[Value]
@@ -22,25 +22,26 @@ class Call(NamedTuple):
     input_structure: Any
     steps: int
     reverse: bool
-    ends: ndarray | None  #: the last step of each sequence
+    ends: ndarray | None  #: the last step of each sequence; None if all have T steps
 
 
-class Closed(NamedTuple):
-    """All that a step depends on beside its arguments, for steps of the library's own.
+class Dependencies(NamedTuple):
+    """Everything that a step of this library depends on, besides its arguments.
 
-    A user's step is run anew at every call, since it may have changed. One that has this as its
-    attribute ``closed`` need not be: a third of a short scan is saved.
+    A user's step is traced again at every call, since it may have changed. A step whose attribute
+    ``scan_dependencies`` is one of these is not traced again, which saves a third of a short scan.
 
     Attributes:
-        name: what else the step depends on.
-        values: all Tensors that it reads.
+        name: the step's code and options.
+        values: all Tensors that the step reads.
     """
 
     name: Hashable
     values: tuple[Value, ...]
 
-    def kind(self) -> Hashable:
-        """What two steps have in common that have one plan."""
+    def key(self) -> Hashable:
+        """Steps with equal keys have the same plan."""
+        # Two weights may be the same Tensor: then the trace has one source for both.
         places = [(id(x._array), id(x.node)) for x in self.values]
         alike = None if len(set(places)) == len(places) else tuple(map(places.index, places))
         avals: list[Any] = []
@@ -49,23 +50,28 @@ class Closed(NamedTuple):
         return self.name, tuple(avals), alike
 
     def order_of(self, sources: Sequence[Source]) -> tuple[int, ...] | None:
-        """Which of the values each source of a trace is; None if one is none of them."""
+        """The index in ``values`` of each source of a trace; None if a source is not in it."""
         order = []
         for source in sources:
-            found = [
+            matches = [
                 i
                 for i, x in enumerate(self.values)
                 if x._array is source.original and x.node is source.node
             ]
-            if not found:
+            if not matches:
                 return None
-            order.append(found[0])
+            order.append(matches[0])
         return tuple(order)
 
 
-def looked_at(
+def check_arguments(
     cell: Callable[[Any, Any], Any], carry: Any, xs: Any, reverse: bool, lengths: Any
 ) -> Call:
+    """Check the arguments of ``scan`` and flatten them.
+
+    Raises:
+        TypeError, ValueError: as ``scan`` does.
+    """
     if not callable(cell):
         raise TypeError(f"scan: expected a function as cell, got {type(cell).__name__}")
     carries: list[Any] = []
@@ -91,8 +97,9 @@ def looked_at(
 
 
 def _ends(lengths: Any, T: int, carries: list[Any], inputs: list[Any]) -> ndarray | None:
+    """The last step of each sequence; None if all sequences have T steps."""
     array = numbers(lengths, "scan: lengths")
-    if array.size == 0 and array.dtype.kind == "f":  # [] is of floats
+    if array.size == 0 and array.dtype.kind == "f":  # NumPy makes [] a float array
         array = array.astype(np.intp)
     if array.dtype.kind not in "iu":
         raise TypeError(f"scan: expected integers as lengths, got {array.dtype}")
@@ -113,8 +120,8 @@ def _ends(lengths: Any, T: int, carries: list[Any], inputs: list[Any]) -> ndarra
     return None if bool((array == T).all()) else ends
 
 
-def within(ends: ndarray | None, steps: int) -> Any:
-    """(T, N): whether a sequence has that step."""
+def valid_steps(ends: ndarray | None, steps: int) -> Any:
+    """(T, N) booleans: whether step t is within sequence n."""
     return None if ends is None else np.arange(steps)[:, np.newaxis] <= ends
 
 
@@ -124,17 +131,18 @@ def within(ends: ndarray | None, steps: int) -> Any:
 _leaf = "leaf"
 
 
-def flatten(tree: Any, into: list[Any]) -> Any:
-    """Put the leaves of nested tuples into a list; returns the structure."""
+def flatten(tree: Any, leaves: list[Any]) -> Any:
+    """Append the leaves of nested tuples to ``leaves``; returns the structure."""
     if isinstance(tree, tuple):
-        return (type(tree), *[flatten(part, into) for part in tree])
+        return (type(tree), *[flatten(part, leaves) for part in tree])
     if tree is None:
         return None
-    into.append(tree)
+    leaves.append(tree)
     return _leaf
 
 
 def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
+    """The nested tuples of this structure, filled with the leaves in order."""
     if structure is _leaf:
         return next(leaves)
     if structure is None:
@@ -144,6 +152,7 @@ def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
 
 
 def as_value(x: Any, where: str) -> Value:
+    """A Tensor as it is; an array or number as a Tensor with a copy of its numbers."""
     if isinstance(x, Value):
         return x
     if isinstance(x, (list, dict)) and any(isinstance(p, (Value, ndarray)) for p in _parts(x)):
@@ -163,12 +172,22 @@ def _parts(tree: Any) -> Iterator[Any]:
         yield tree
 
 
-def shown(structure: Any) -> str:
+def describe_structure(structure: Any) -> str:
+    """A structure for an error message: ``(Tensor, (Tensor, None))``."""
     if structure is _leaf:
         return "Tensor"
     if structure is None:
         return "None"
-    return f"({', '.join(shown(part) for part in structure[1:])})"
+    return f"({', '.join(describe_structure(part) for part in structure[1:])})"
 
 
-__all__ = ["Call", "Closed", "as_value", "flatten", "looked_at", "shown", "unflatten", "within"]
+__all__ = [
+    "Call",
+    "Dependencies",
+    "as_value",
+    "check_arguments",
+    "describe_structure",
+    "flatten",
+    "unflatten",
+    "valid_steps",
+]

@@ -1,10 +1,12 @@
-"""What a step reads from outside: is it what an earlier call read, or was it made in the step?
+"""What a step reads from outside, and whether it could change when the step runs again.
 
-A step may draw random numbers, or count its calls, and use them as a closed-over value; then it
-does not do the same at every time step, and must be refused. So a step that reads something new is
-run twice, and the numbers are compared. Most steps need not be: what they read was in the graph
-before, or it is the very array of an earlier call, or an operation of the library's own gave it, on
-such values and with the same Python numbers.
+A step may draw random numbers or count its calls, and use them like a closed-over value. Such a
+step differs from time step to time step and must be refused. So a step that reads something new
+runs twice, and the numbers are compared. Most steps need not run twice. A value is safe if
+
+* its node is older than this call,
+* it is the same array as in the last call, or
+* an operation of this library computed it from safe values and the same Python numbers.
 """
 
 from __future__ import annotations
@@ -18,30 +20,33 @@ from ..graph import Node, Primitive, Value, python_scalars, table
 from .trace import frozen
 
 if TYPE_CHECKING:
-    from .follow import Follower
+    from .check_trace import TraceChecker
     from .trace import Trace
 
 
-class Seen:
-    """What two runs of a step have read from outside, with the same numbers. It holds no array."""
+class OutsideReads:
+    """What a step read from outside in two runs, with the same numbers both times.
+
+    It holds weak references, so that a plan keeps no array alive.
+    """
 
     def __init__(self) -> None:
         self._derived: tuple[tuple[Primitive, Any, list[Any]], ...] = ()
         self._sources: list[Any] = []
 
-    def remember(self, trace: Trace | Follower) -> None:
-        """Two runs have read this."""
+    def remember(self, trace: Trace | TraceChecker) -> None:
+        """Note what was read, after two runs read the same."""
         self._derived = tuple(
             [(x.primitive, frozen(x.keywords), list(map(_known, x.inputs))) for x in trace.derived]
         )
         self._sources = [_known(source.original) for source in trace.sources]
 
-    def covers(self, trace: Trace | Follower, since: int) -> bool:
-        """Whether nothing that a step reads can be another when the step runs again.
+    def covers(self, trace: Trace | TraceChecker, since: int) -> bool:
+        """Whether everything that the step reads is safe: it is the same if the step runs again.
 
         Args:
-            trace: of the step.
-            since: nodes with a smaller number were in the graph before.
+            trace: the trace of the step.
+            since: nodes with a smaller number are older than this call.
         """
         if len(trace.derived) != len(self._derived) or len(trace.sources) != len(self._sources):
             return False
@@ -65,10 +70,11 @@ class Seen:
 
 
 _no_keywords = frozen({})
-_ours = frozenset(table.values())  # the library's own operations: the same input, the same output
+_ours = frozenset(table.values())  # this library's operations: same input, same output
 
 
 def _is_settled(x: Any, node: Node | None, known: Any, made: set[int], since: int) -> bool:
+    """Whether a value that the step reads is safe."""
     if (node is not None and node.number < since) or id(x) in made:
         return True
     if isinstance(x, ndarray):
@@ -77,14 +83,14 @@ def _is_settled(x: Any, node: Node | None, known: Any, made: set[int], since: in
 
 
 def _known(x: Any) -> Any:
-    """What stands for an input of an operation, for :func:`_is_settled` to compare."""
+    """A stand-in for an input of an operation, which :func:`_is_settled` compares."""
     if isinstance(x, Value):
         x = x._array
     if isinstance(x, ndarray):
         return weakref.ref(x)
     if x is None or type(x) in python_scalars:
         return frozen(x)
-    return object()  # a list, say: equal to nothing
+    return object()  # for example a list: equal to nothing, so never safe
 
 
-__all__ = ["Seen"]
+__all__ = ["OutsideReads"]
