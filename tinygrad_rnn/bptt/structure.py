@@ -1,4 +1,4 @@
-"""What runs along the time steps of a graph: states, outputs, inputs and shared weights."""
+"""The states, outputs, inputs and shared weights along the time steps of a graph."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ getitem = primitives.getitem
 
 @dataclass(eq=False, slots=True)
 class Input:
-    """What one time step takes from outside, and other steps take otherwise.
+    """A value from outside that differs from time step to time step, such as x_t.
 
     Attributes:
-        name: as the program has it, or empty.
+        name: the user's name for it, or "".
         array: its value.
-        node: its place in the graph, None for a constant.
-        source: tells it from other inputs of this step; two reads of the same are one input.
+        node: its node; None for a constant.
+        source: identifies it within the step: two reads of one source are one input.
     """
 
     name: str
@@ -37,20 +37,20 @@ class Input:
 
     @property
     def is_read(self) -> bool:
-        """Whether it is a part of something that is there for all steps."""
+        """Whether it is read from a value for all steps (``xs[t]``)."""
         return isinstance(self.source, tuple)
 
 
 class Structure(TrackedSteps):
-    """The structure in time of all that an output was computed from.
+    """The structure in time of the graph of an output.
 
-    An *input* is what enters a step and differs from step to step, a *weight* a leaf.
+    An *input* enters a step and differs from step to step. A *weight* is a leaf.
 
     Attributes:
         free: the nodes that depend on no step.
-        reads: the operations of a step that only move elements from outside of its loop (xs[t]).
-        inputs: by time step; ``input_at`` has them by their uses.
-        weights: the leaves, inputs not among them, with unique names.
+        reads: the operations of a step that only move elements from outside its loop (xs[t]).
+        inputs: the inputs of each time step; ``input_at`` has them by their uses.
+        weights: the leaves that are not inputs, by unique names.
     """
 
     def __init__(self, output: Node):
@@ -87,14 +87,14 @@ class Structure(TrackedSteps):
         return reads
 
     def _find_inputs(self) -> None:
-        """Tell what is another value in every step from what is shared."""
+        """Separate the values that differ in every step from the shared ones."""
         taken: dict[tuple[Loop, Role, int], list[tuple[TimeStep, Node]]] = defaultdict(list)
         for node, time_step in self.time_step.items():
             for i, parent in enumerate(node.parents):
                 if isinstance(parent, Node):
                     if parent not in self.free:
                         continue
-                else:  # an array of no axes, unless it has a name, is a bare number
+                else:  # a 0-d array without a name is a plain number
                     x = node.arrays[i]
                     if not isinstance(x, ndarray) or not (x.ndim or parent):
                         continue
@@ -115,7 +115,7 @@ class Structure(TrackedSteps):
                         self._add_input(time_step, given, [(node, i), *self.users[node]])
                         inputs.add(parent)  # type: ignore[arg-type]
                     continue
-            # The arrays of constants tell them apart.
+            # Constants are the same input if they hold the same array.
             values = {id(node.parents[i] if is_node else node.arrays[i]) for node in nodes}
             if len(values) == 1 and not (once and not is_node):
                 continue
@@ -131,7 +131,7 @@ class Structure(TrackedSteps):
         self._name_weights(leaves)
 
     def _add_input(self, time_step: TimeStep, given: Input, uses: Iterable[Use]) -> None:
-        # What is read twice, or copied into the graph twice, is one input.
+        # A value that is read twice, or recorded as a constant twice, is one input.
         known = [
             other
             for other in self.inputs[time_step]
@@ -171,7 +171,7 @@ class Structure(TrackedSteps):
             found.plain, found.name = short, name
 
     def _plain_name(self, k: int, found: Trajectory) -> str:
-        """``h`` of ``h_t``, or of ``h_0``, ``h_1``, ...; else h, c or y by what it does."""
+        """``h`` from the name ``h_t``, or ``h_0``, ``h_1``, ...; without a name h, c or y."""
         given = {node.name for node in found.nodes.values() if node.name}
         if given:
             name = "".join(common([tuple(name) for name in sorted(given)]))
@@ -186,7 +186,7 @@ class Structure(TrackedSteps):
 
 
 def _unique(names: Iterable[str]) -> Sequence[str]:
-    """The names, with numbers where they are alike."""
+    """The names; equal names get numbers."""
     names = list(names)
     alike, seen = Counter(names), Counter[str]()
     result = []

@@ -50,49 +50,48 @@ def check_bptt(
     dtype: Any = np.float64,
     rng: int | np.random.Generator = 0,
 ) -> bool:
-    """Check a backward through time that was written by hand, and name the mistake in it.
+    """Check a backward through time written by hand, and name the mistake in it.
 
         outputs, cache = forward(x, h0, Wx, Wh, b)
         dx, dh0, dWx, dWh, db = backward(gradient of the outputs, cache)
 
     Both are plain NumPy. The gradients are compared with those of the reference. If they differ,
-    the message says what the mistake is in the code, if its numbers are those of one of some
-    hundred known mistakes, or two of them; else which gradients are wrong, and at which time steps
-    or gates.
+    and one or two of about a hundred known mistakes give the same numbers, the message names the
+    mistake. Otherwise it says which gradients are wrong, and at which time steps or gates.
 
     Args:
         forward: ``forward(*arrays) -> (output, ..., cache)``. For a built-in reference its
-            arguments are x, the initial states, the weights and the biases, in any order and known
-            by their names: ``h0``, ``prev_h``, ``c0``; ``Wx``, ``W_ih``; ``Wh``, ``W_hh``; ``b``.
-            States and biases may be left out. The outputs are h at all time steps, or the last h;
-            after it c for an LSTM, if it is returned.
+            arguments are x, the initial states, the weights and the biases, in any order. Their
+            names tell them apart: ``h0``, ``prev_h``, ``c0``; ``Wx``, ``W_ih``; ``Wh``, ``W_hh``;
+            ``b``. You may omit states and biases. The outputs are h at all time steps, or the
+            last h. For an LSTM, c may follow.
         backward: ``backward(gradient of each output, ..., cache)`` returns the gradients of
             forward's arguments: a tuple in their order, or a dict by name.
-        reference: ``"rnn"``, ``"lstm"`` or ``"gru"``; or a step written in the operations of ``tg``
-            (a function of Tensors): ``step(x_t, *states, *weights) -> states`` with forward's
-            arguments, or ``cell(carry, x_t) -> (carry, y_t)`` as for ``tg.scan``, whose weights
-            are Tensors among the ``inputs``. With ``over_time=False``, a function of forward's
-            arguments.
-        inputs: of forward, as a dict by name or in order; needed for a reference of one's own.
-            Arrays of floats get gradients, integers and booleans do not.
+        reference: ``"rnn"``, ``"lstm"`` or ``"gru"``, or a function of Tensors, written with the
+            operations of ``tg``. It is either ``step(x_t, *states, *weights) -> states`` with
+            forward's arguments, or ``cell(carry, x_t) -> (carry, y_t)`` as for ``tg.scan``, whose
+            weights are Tensors among the ``inputs``. With ``over_time=False``, it is a function
+            of forward's arguments.
+        inputs: the inputs of forward, as a dict by name or in order. Required if the reference is
+            your own function. Arrays of floats get gradients; integers and booleans do not.
         over_time: False for a single step, where x is (N, D).
-        batch_first: True for x (N, T, D), False for (T, N, D); None finds out.
-        columns: True for ``x @ W`` with W (D, H), False for (H, D); None finds out.
-        gates: their order in the weights, ``"ifog"`` say; None finds out.
-        z_keeps: of a GRU, whether ``h_t = (1 - z_t) n_t + z_t h_{t-1}``, or z_t and 1 - z_t
-            exchanged; None finds out.
-        reset_after: of a GRU, whether r_t resets ``h_{t-1} @ W``, or h_{t-1} before it; None finds
-            out.
-        sizes: T, N, D and H of random inputs. All should differ.
-        dtype: of random inputs, float64 or float32.
+        batch_first: True for x (N, T, D), False for (T, N, D); None tries both.
+        columns: True for ``x @ W`` with W (D, H), False for W (H, D); None tries both.
+        gates: the order of the gates in the weights, such as ``"ifog"``; None tries all.
+        z_keeps: for a GRU: True for ``h_t = (1 - z_t) n_t + z_t h_{t-1}``, False if z_t and
+            1 - z_t are exchanged; None tries both.
+        reset_after: for a GRU: True if r_t resets ``h_{t-1} @ W``, False if it resets h_{t-1}
+            before the product; None tries both.
+        sizes: T, N, D and H of the random inputs. All should differ.
+        dtype: the dtype of the random inputs, float64 or float32.
         rng: a generator, or a seed for one.
 
     Returns:
         True.
 
     Raises:
-        AssertionError: the forward or the backward is wrong; the message says how.
-        ValueError: forward's arguments fit no net of this kind, or ``inputs`` are missing.
+        AssertionError: the forward or the backward is wrong; the message names the mistake.
+        ValueError: forward's arguments fit no net of this kind, or ``inputs`` is missing.
         TypeError: the reference is neither a name nor a function.
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -161,20 +160,20 @@ def _by_name(inputs: Any, names: Sequence[str]) -> dict[str, Any]:
     return {name: given[name] for name in names}
 
 
-# ── the student's forward, and the reference that it should be ───────────────────────────
+# ── the student's forward beside the reference ───────────────────────────────────────────
 
 
 class _Attempt:
-    """What the student's forward gave, and what it should have given.
+    """The student's outputs in one convention, beside the reference's.
 
     Attributes:
-        arrays: the inputs, as the student got them.
-        outputs, cache: what forward returned.
-        recorded: the reference, with the same outputs.
-        time_axis: of the outputs, or None.
-        batch_axes: of each output.
+        arrays: the inputs that the student's forward got.
+        outputs, cache: its results.
+        recorded: the reference, recorded on the same inputs.
+        time_axis: the time axis of the outputs, or None.
+        batch_axes: the batch axis of each output, or None.
         gates: as for Diagnosis.
-        read_as, convention: the convention, in words and as such.
+        convention, read_as: the convention, and its description in words.
         same: compares arrays.
     """
 
@@ -198,13 +197,13 @@ class _Attempt:
         self.same = Same(_precise if all(k.itemsize >= 8 for k in kinds) else _single)
 
     def error(self) -> float:
-        """How far the outputs are from what they should be."""
+        """The mean distance between the outputs and the reference's, summed over the outputs."""
         return sum(
             float(np.abs(a - b).mean()) if a.shape == b.shape else np.inf
             for a, b in zip(self.outputs, self.recorded.values, strict=True)
         )
 
-    def said(self) -> list[str]:
+    def convention_lines(self) -> list[str]:
         return [f"read as: {self.read_as}"] if self.read_as else []
 
     def is_right(self) -> bool:
@@ -236,11 +235,11 @@ class _BuiltIn:
             self._inputs = {n: numeric(x, f"check_bptt: {n}") for n, x in given.items()}
 
     def attempts(self, rng: np.random.Generator, first_step: bool = False) -> list[_Attempt]:
-        """The first convention in which the forward is right; else all in which it runs.
+        """The first convention in which the forward is right, or all in which it runs.
 
         Args:
-            rng: of random inputs.
-            first_step: whether the sequence has one time step alone.
+            rng: for the random inputs.
+            first_step: whether to use a sequence of one time step.
 
         Raises:
             AssertionError: the forward raises in every convention, or returns other shapes.
@@ -265,21 +264,21 @@ class _BuiltIn:
             )
         )
 
-    def other_than_asked(self, rng: np.random.Generator) -> list[str]:
-        """In what the forward, which is right, is written otherwise than it was asked for."""
+    def unasked_conventions(self, rng: np.random.Generator) -> list[str]:
+        """How a forward that is right differs from the conventions that the caller asked for."""
         _, found = self._tried(self._cell.conventions(), rng, False)
         if not found or not found[0].is_right() or found[0].convention is None:
             return []
         right = found[0].convention.parts()
         names = {"keeps": "z_keeps"}
-        told = []
+        lines = []
         for name, value in self._asked.items():
             if value is None or getattr(found[0].convention, name) == value:
                 continue
             key = names.get(name, name)
             asked = found[0].convention._replace(**{name: value}).parts()
-            told.append(f"it has {right[key]}, where {asked[key]} was asked for")
-        return told
+            lines.append(f"it has {right[key]}, where {asked[key]} was asked for")
+        return lines
 
     def _tried(
         self, conventions: Sequence[Convention], rng: np.random.Generator, first_step: bool
@@ -303,7 +302,7 @@ class _BuiltIn:
                 attempt = _as_asked(
                     self.roles, self._cell, convention, self.over_time, arrays, result
                 )
-            except (ValueError, IndexError):  # the inputs have other shapes in this convention
+            except (ValueError, IndexError):  # the shapes do not fit this convention
                 continue
             if attempt is not None and attempt.is_right():
                 return list(made.values()), [attempt]
@@ -333,7 +332,7 @@ def _as_asked(
     arrays: dict[str, ndarray],
     made: tuple[list[ndarray], Any],
 ) -> _Attempt | None:
-    """The outputs beside the reference in one convention; None if their shapes do not fit it."""
+    """The outputs and the reference in one convention; None if the shapes do not fit it."""
     reference = reference_of(roles, cell, convention, over_time)
     names = [*roles.names]
     found = reference(*(attach(x.astype(np.float64), None) for x in arrays.values()))
@@ -366,7 +365,7 @@ def _as_asked(
 def _chosen(
     outputs: Sequence[ndarray], found: States, over_time: bool, batch_first: bool
 ) -> list[Chosen] | None:
-    """Which states a student's outputs are, by their shapes."""
+    """Tell by their shapes which states a student's outputs are."""
     last = found[-1][0].shape
     whole = (last[0], len(found), *last[1:]) if batch_first else (len(found), *last)
     taken = {True: 0, False: 0}
@@ -386,7 +385,7 @@ def _chosen(
 
 
 class _Own:
-    """Tries a student's forward against a reference of one's own."""
+    """Tries a student's forward against the caller's own reference."""
 
     def __init__(
         self,
@@ -409,7 +408,7 @@ class _Own:
         self._layouts = (True, False) if batch_first is None else (batch_first,)
 
     def attempts(self, rng: np.random.Generator, first_step: bool = False) -> list[_Attempt]:
-        """As those of a built-in reference."""
+        """As for a built-in reference."""
         found: list[_Attempt] = []
         problems: list[Exception] = []
         for batch_first in self._layouts if self.over_time else (True,):
@@ -427,7 +426,7 @@ class _Own:
             ) from problems[0]
         return found
 
-    def other_than_asked(self, rng: np.random.Generator) -> list[str]:
+    def unasked_conventions(self, rng: np.random.Generator) -> list[str]:
         return []
 
     def _attempt(self, batch_first: bool, first_step: bool) -> _Attempt:
@@ -465,7 +464,7 @@ def _function(
     batch_first: bool,
     outputs: Sequence[ndarray],
 ) -> Callable[..., list[Any]]:
-    """A reference of one's own as a function of forward's arguments."""
+    """The caller's own reference as a function of forward's arguments."""
 
     def of_arguments(*args: Any) -> list[Any]:
         made = reference(*args)
@@ -491,8 +490,9 @@ def _function(
         chosen = _chosen(outputs, found, True, batch_first)
         if chosen is None:
             raise ValueError(
-                f"the reference's states are {', '.join(str(s.shape) for s in found[-1])} at every "
-                f"step, forward returns {', '.join(str(y.shape) for y in outputs)}"
+                f"the reference's states have the shapes "
+                f"{', '.join(str(s.shape) for s in found[-1])} at every step, forward returns "
+                f"{', '.join(str(y.shape) for y in outputs)}"
             )
         return collected(found, chosen, batch_first)
 
@@ -502,7 +502,7 @@ def _function(
 def _of_cell(
     cell: Callable[..., Any], inputs: dict[str, Any], batch_first: bool
 ) -> Callable[..., list[Any]]:
-    """``cell(carry, x_t) -> (carry, y_t)``, which reads Tensors that are among the inputs."""
+    """The function of a ``cell(carry, x_t) -> (carry, y_t)`` that reads Tensors of the inputs."""
     names = list(inputs)
     states = [n for n in names[1:] if not isinstance(inputs[n], Value)]
 
@@ -514,7 +514,7 @@ def _of_cell(
         single = len(carry) == 1
         outputs: list[Any] = []
         try:
-            for n, w in weights.items():  # the cell reads these very objects
+            for n, w in weights.items():  # the cell holds references to these Tensors
                 w._array, w.node = given[n]._array, given[n].node
 
             def step(x_t: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -550,23 +550,23 @@ def _compare(make: _BuiltIn | _Own, rng: np.random.Generator) -> bool:
     lines, is_cause = diagnosis.explain(given)
     if not is_cause and make.over_time and attempt.recorded.steps > 1:
         lines += _one_step(make, rng)
-    told = [
+    report = [
         f"right: {', '.join(right) or 'none'}",
         f"wrong: {', '.join(f'd{name}' for name in wrong)}",
         *lines,
-        *attempt.said(),
+        *attempt.convention_lines(),
     ]
-    raise AssertionError(_report("the backward is wrong", told))
+    raise AssertionError(_report("the backward is wrong", report))
 
 
 def _gradients(
     student: Student, attempt: _Attempt, rng: np.random.Generator
 ) -> tuple[Diagnosis, dict[str, ndarray | None]]:
-    """The student's gradients, and who can tell what is wrong with them."""
+    """The student's gradients, and a Diagnosis to explain them."""
     taken = student.gradients_taken()
     used = len(attempt.outputs) if taken is None else min(taken, len(attempt.outputs))
     cotangents = [np.asarray(rng.standard_normal(y.shape), y.dtype) for y in attempt.outputs]
-    for k in range(used, len(cotangents)):  # backward does not take it
+    for k in range(used, len(cotangents)):  # backward takes no gradient of this output
         cotangents[k] = np.zeros_like(cotangents[k])
     given = student.backward(cotangents[:used], attempt.cache, attempt.recorded.names)
     kinds = [g.dtype for g in given.values() if g is not None and g.dtype.kind == "f"]
@@ -577,7 +577,10 @@ def _gradients(
 
 
 def _one_step(make: _BuiltIn | _Own, rng: np.random.Generator) -> list[str]:
-    """Where the backward of a sequence of one time step is wrong: nothing is carried there."""
+    """Where the backward is wrong for a sequence of one time step.
+
+    No gradient goes from step to step there, so this tells a wrong step from a wrong loop.
+    """
     try:
         attempt = make.attempts(rng, first_step=True)[0]
         diagnosis, given = _gradients(make.student, attempt, rng)
@@ -587,24 +590,24 @@ def _one_step(make: _BuiltIn | _Own, rng: np.random.Generator) -> list[str]:
         return []
     lines = diagnosis.located(given)
     if not lines:
-        return ["with one time step alone all is right: what goes from step to step is wrong"]
-    return ["with one time step alone:", *(f"  {line}" for line in lines)]
+        return ["with a single time step all is right: the gradient between time steps is wrong"]
+    return ["with a single time step:", *(f"  {line}" for line in lines)]
 
 
 def _forward_explained(
     make: _BuiltIn | _Own, attempts: Sequence[_Attempt], rng: np.random.Generator
 ) -> list[str]:
-    other = make.other_than_asked(rng)
-    if other:
-        return other
+    unasked = make.unasked_conventions(rng)
+    if unasked:
+        return unasked
     for attempt in attempts:
         axis = attempt.time_axis
         for text, outputs in forward_mistakes(attempt.recorded, Names(attempt.recorded), axis):
             pairs = zip(attempt.outputs, outputs(), strict=True)
             if all(attempt.same(a, np.asarray(b, np.float64)) for a, b in pairs):
-                return [_where(attempt), text, *attempt.said()]
+                return [_where(attempt), text, *attempt.convention_lines()]
     best = min(attempts, key=_Attempt.error)
-    return [_where(best), *best.said()]
+    return [_where(best), *best.convention_lines()]
 
 
 def _where(attempt: _Attempt) -> str:

@@ -1,4 +1,4 @@
-"""Which mistake makes a student's gradients."""
+"""Find the mistake that gives a student's wrong gradients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _most_pairs = 4000
 
 
 class Same:
-    """Whether two arrays are equal up to rounding: relative to the largest number."""
+    """Whether two arrays are equal up to rounding, relative to the largest number."""
 
     def __init__(self, tolerance: float):
         self.tolerance = tolerance
@@ -32,13 +32,13 @@ class Same:
 
 
 class Diagnosis:
-    """Finds the mistakes behind wrong gradients.
+    """Finds the mistakes that cause wrong gradients.
 
     Args:
         recorded: the reference.
-        cotangents: the outputs' gradients that backward was given.
-        batch_axes: of each output the axis of the batch, or None.
-        gates: by name of a weight or bias, the axis of its gates and their letters.
+        cotangents: the outputs' gradients that backward received.
+        batch_axes: the batch axis of each output, or None.
+        gates: for each weight or bias, by name, the axis of its gates and their letters.
         same: compares arrays.
     """
 
@@ -61,7 +61,7 @@ class Diagnosis:
         return [n for n, g in given.items() if g is None or not self._same(g, self.right[n])]
 
     def explain(self, given: dict[str, ndarray | None]) -> tuple[list[str], bool]:
-        """What is wrong, a line each, and whether this is the cause; else it is the place."""
+        """Lines that say what is wrong, and whether they name the cause or only the place."""
         wrong = self.wrong(given)
         none = [f"d{name} is None: it is not returned" for name in wrong if given[name] is None]
         arrays = {name: np.asarray(g) for name, g in given.items() if g is not None}
@@ -110,7 +110,7 @@ class Diagnosis:
             if len(self._cotangents) > 1:
                 name = self._names.value(node) if step_of(node) >= 0 or node.name else f"{k}"
                 yield (
-                    f"the gradient of the output {name}, which backward is given, is never used",
+                    f"the gradient of the output {name}, an argument of backward, is never used",
                     lambda k=k: self._without_output(k),  # type: ignore[misc]
                 )
         for text, change in LineMistakes(self._recorded, self._names):
@@ -136,7 +136,7 @@ class Diagnosis:
         return [*loop.changes(), *LineMistakes(self._recorded, self._names).common()]
 
     def _single_and_alone(self, given: Gradients) -> list[str] | None:
-        """A mistake, and what is wrong with one gradient or with several by themselves."""
+        """A common mistake, together with mistakes in one or several gradients alone."""
         for text, change in self._common():
             gradients = self._gradients(change)
             rest = [name for name in given if not self._same(given[name], gradients[name])]
@@ -155,7 +155,7 @@ class Diagnosis:
                 return [text, other_text]
         return None
 
-    # ── no mistake that is known ─────────────────────────────────────────────────────────
+    # ── no known mistake ─────────────────────────────────────────────────────────────────
 
     def located(self, given: dict[str, ndarray | None]) -> list[str]:
         """Where the gradients are wrong."""
@@ -179,7 +179,7 @@ class Diagnosis:
             left = sum(not self._same(given[name], gradients[name]) for name in given)
             if left < most:
                 best, most = text, left
-        lines = [] if best is None else [f"{best}; and something else"]
+        lines = [] if best is None else [f"{best}; something else is wrong too"]
         for name in wrong:
             text = alone[name] or one.located(name, given[name])
             lines.append(f"d{name} {text}")
@@ -187,7 +187,7 @@ class Diagnosis:
 
 
 def _together(texts: dict[str, str | None]) -> list[str] | None:
-    """A line for each text, with the names of all gradients that it is true of."""
+    """A line for each text, with the names of all gradients for which it is true."""
     by_text: dict[str, list[str]] = {}
     for name, text in texts.items():
         if text is None:
@@ -208,7 +208,7 @@ def _both(first: Change, second: Change) -> Change:
 
 
 def _read_by_step(recorded: Recorded) -> tuple[str, int] | None:
-    """The input that is read step by step, and its axis of time."""
+    """The input that is read step by step, and its time axis."""
     for node in recorded.nodes:
         parent = node.parents[0] if node.parents else None
         if node.primitive is not getitem or parent not in recorded.leaves or step_of(node) < 0:

@@ -1,4 +1,4 @@
-"""Mistakes in the forward of a recurrent net, and what each would compute."""
+"""Mistakes in the forward of a recurrent net, and the outputs that each gives."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def _logistic(x: Any) -> Any:
 _others: dict[Primitive, list[tuple[str, Callable[[Any], Any]]]] = {
     _tanh: [
         ("{y}: tanh is missing", lambda x: x),
-        ("{y} takes sigmoid, not tanh", _logistic),
-        ("{y} takes relu, not tanh", lambda x: np.maximum(x, 0)),
+        ("{y} uses sigmoid instead of tanh", _logistic),
+        ("{y} uses relu instead of tanh", lambda x: np.maximum(x, 0)),
     ],
     _sigmoid: [
         ("{y}: sigmoid is missing", lambda x: x),
-        ("{y} takes tanh, not sigmoid", np.tanh),
-        ("{y} takes sigmoid twice", lambda x: _logistic(_logistic(x))),
+        ("{y} uses tanh instead of sigmoid", np.tanh),
+        ("{y} uses sigmoid twice", lambda x: _logistic(_logistic(x))),
     ],
 }
 
@@ -44,12 +44,12 @@ _others: dict[Primitive, list[tuple[str, Callable[[Any], Any]]]] = {
 def forward_mistakes(
     recorded: Recorded, names: Names, time_axis: int | None
 ) -> Iterator[tuple[str, Callable[[], Outputs]]]:
-    """Texts, each with a function that gives the outputs that come of the mistake.
+    """Mistakes as texts, each with a function that computes the outputs with this mistake.
 
     Args:
         recorded: the reference.
-        names: of its values.
-        time_axis: of the outputs; None where they have none.
+        names: the names of its values.
+        time_axis: the time axis of the outputs; None if they have none.
     """
     for leaf in recorded.leaves:
         yield (
@@ -62,7 +62,7 @@ def forward_mistakes(
             lambda: [np.flip(y, time_axis) for y in recorded.values],
         )
         yield (
-            "the outputs are those of the step before: h_{t-1} where h_t is meant",
+            "the outputs are one time step late: h_{t-1} where h_t is meant",
             lambda: [_shifted(y, time_axis) for y in recorded.values],
         )
         for leaf in recorded.leaves:
@@ -118,7 +118,7 @@ def _states(recorded: Recorded, names: Names) -> Iterator[tuple[str, Callable[[]
 def _operands(
     recorded: Recorded, names: Names, site: Site, node: Node
 ) -> Iterator[tuple[str, Callable[[], Outputs]]]:
-    """A term or a factor that is missing, or another value in its place."""
+    """A missing term or factor, or another value instead of it."""
     y = names.value(node)
     symbol = "*" if node.primitive is _multiply else "+"
     for i in range(2):
@@ -159,7 +159,7 @@ def _nth(i: int, node: Node, inputs: list[Any]) -> Any:
 
 
 def _with_input(recorded: Recorded, leaf: Node, x: ndarray) -> Outputs:
-    """The outputs for another array in the place of an input."""
+    """The outputs with another array instead of an input."""
 
     def replace(node: Node, inputs: list[Any]) -> Any:
         if leaf not in node.parents:
@@ -177,7 +177,7 @@ def _at(recorded: Recorded, site: Site, made: Callable[[Node, list[Any]], Any]) 
 
 
 def _with_value(recorded: Recorded, site: Site, i: int, other: Site) -> Outputs:
-    """The outputs where an operation takes another value of its step."""
+    """The outputs if an operation uses another value of its time step."""
     found: dict[int, Any] = {}
     nodes = set(recorded.sites[site].values())
     watched = {node: t for t, node in recorded.sites[other].items()}
@@ -210,7 +210,7 @@ def first_wrong_step(
     axis: int,
     same: Callable[..., bool],
 ) -> int:
-    """The first time step at which an output is wrong."""
+    """The first time step with a wrong output."""
     T: int = right[0].shape[axis]
     for t in range(T):
         if not all(

@@ -1,7 +1,7 @@
 """Mistakes in one line of a backward: a factor, a path, a derivative, a sign, an order of gates.
 
-A line of the backward belongs to one operation of the forward, at every time step alike. Each
-mistake is a text, and a change of what that operation sends back.
+A line of the backward belongs to one operation of the forward, the same at every time step. Each
+mistake is a text, and a change of the gradient that this operation sends back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...ops import primitives
 from .names import Names, getitem
 from .recorded import Change, Recorded, Site, Use, contribution_of, fitted, step_of
 
-#: (operation, the gradient of its output, what it sends back) -> what it sends back by mistake.
+#: (operation, the gradient of its output, the right gradient of its input) -> the wrong one.
 Made: TypeAlias = Callable[[Node, Any, Any], Any]
 Factor: TypeAlias = Callable[[Any, Any], Any]
 
@@ -32,13 +32,14 @@ def _logistic(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
-#: Derivatives that students write: a text with the output {y} and the input {x}, and the factor.
+#: Wrong derivatives that students write: a text with the output {y} and the input {x}, and the
+#: factor that they use.
 _DERIVATIVES: dict[Primitive, list[tuple[str, Factor]]] = {
     _tanh: [
         ("the derivative of tanh, 1 - {y}**2, is missing", lambda y, x: np.ones_like(y)),
         ("the derivative of tanh is 1 - {y}**2, not 1 - {x}**2", lambda y, x: 1 - x * x),
         (
-            "the derivative of sigmoid, {y} (1 - {y}), stands for that of tanh, 1 - {y}**2",
+            "the derivative of sigmoid, {y} (1 - {y}), is used for that of tanh, 1 - {y}**2",
             lambda y, x: y * (1 - y),
         ),
         ("the derivative of tanh is 1 - {y}**2, not 1 - {y}", lambda y, x: 1 - y),
@@ -46,23 +47,23 @@ _DERIVATIVES: dict[Primitive, list[tuple[str, Factor]]] = {
             "the derivative of tanh is 1 - {y}**2, not 1 - tanh({y})**2",
             lambda y, x: 1 - np.tanh(y) ** 2,
         ),
-        ("the derivative of tanh, 1 - {y}**2, is there twice", lambda y, x: (1 - y * y) ** 2),
+        ("the derivative of tanh, 1 - {y}**2, is applied twice", lambda y, x: (1 - y * y) ** 2),
     ],
     _sigmoid: [
         ("the derivative of sigmoid, {y} (1 - {y}), is missing", lambda y, x: np.ones_like(y)),
         ("the derivative of sigmoid is {y} (1 - {y}), not {x} (1 - {x})", lambda y, x: x * (1 - x)),
         (
-            "the derivative of tanh, 1 - {y}**2, stands for that of sigmoid, {y} (1 - {y})",
+            "the derivative of tanh, 1 - {y}**2, is used for that of sigmoid, {y} (1 - {y})",
             lambda y, x: 1 - y * y,
         ),
         ("the derivative of sigmoid is {y} (1 - {y}), not 1 - {y}", lambda y, x: 1 - y),
         ("the derivative of sigmoid is {y} (1 - {y}), not {y}", lambda y, x: y),
         (
-            "the derivative of sigmoid is {y} (1 - {y}), with {y}, not with sigmoid({y})",
+            "the derivative of sigmoid is {y} (1 - {y}): use {y}, not sigmoid({y})",
             lambda y, x: _logistic(y) * (1 - _logistic(y)),
         ),
         (
-            "the derivative of sigmoid, {y} (1 - {y}), is there twice",
+            "the derivative of sigmoid, {y} (1 - {y}), is applied twice",
             lambda y, x: (y * (1 - y)) ** 2,
         ),
     ],
@@ -102,7 +103,7 @@ _OF_SEVERAL: dict[Primitive, list[tuple[str, Made]]] = {
 
 
 class LineMistakes:
-    """Mistakes of one line at one recorded reference; iterating gives the likely ones first."""
+    """Mistakes in one line, for one recorded reference. Iteration yields the likely ones first."""
 
     def __init__(self, recorded: Recorded, names: Names):
         self._recorded, self._names = recorded, names
@@ -115,7 +116,7 @@ class LineMistakes:
             yield from self._signs(site, use)
 
     def common(self) -> Iterator[tuple[str, Change]]:
-        """The commonest, to be combined with others."""
+        """The commonest mistakes, which the diagnosis also combines with others."""
         yield from self._derivatives()
         yield from self._several()
         yield from self._gates()
@@ -126,14 +127,14 @@ class LineMistakes:
         """Every operation, and every input of it that a gradient goes to."""
         for site, steps in self._recorded.sites.items():
             node = steps[max(steps)]
-            if "outputs" in node.scope.path:  # it only collects the states
+            if "outputs" in node.scope.path:  # this operation only collects the states
                 continue
             for i in range(len(node.parents)):
                 if any(isinstance(x.parents[i], Node) for x in steps.values()):
                     yield site, Use(node, i)
 
     def _at(self, sites: list[Site], index: int, made: Made) -> Change:
-        """Something else in the place of what some sites send to one of their inputs."""
+        """Change the gradient that some sites send to one of their inputs."""
         nodes = {node for site in sites for node in self._recorded.sites[site].values()}
 
         def change(use: Use, g: Any, right: Any) -> Any:
@@ -159,14 +160,14 @@ class LineMistakes:
                     node = steps[max(steps)]
                     y, x = self._names.value(node), self._names.input(Use(node, 0))
                     where = self._names.described(y)
-                    told = text.format(y=y, x=f"({x})" if " " in x else x)
-                    yield f"{where}: {told}", self._at([site], 0, made)
+                    mistake = text.format(y=y, x=f"({x})" if " " in x else x)
+                    yield f"{where}: {mistake}", self._at([site], 0, made)
                 if len(sites) > 1:
-                    told = text.format(y="y", x="x")
-                    yield f"every {primitive}: {told}", self._at(sites, 0, made)
+                    mistake = text.format(y="y", x="x")
+                    yield f"every {primitive}: {mistake}", self._at(sites, 0, made)
 
     def _several(self) -> Iterator[tuple[str, Change]]:
-        """Functions of several numbers at once, and rows that are taken several times."""
+        """Functions of several numbers at once, and rows that an index takes several times."""
         for site, steps in self._recorded.sites.items():
             node = steps[max(steps)]
             y = self._names.value(node)
@@ -202,7 +203,7 @@ class LineMistakes:
                 yield f"the gate {letter} gets no gradient", self._at([site], 0, _nothing)
 
     def _reordered(self, cuts: list[dict[Site, Node]], order: tuple[int, ...]) -> Change:
-        """The gradient of one part lands in the place of another."""
+        """The gradients of the parts are joined in another order."""
         place: dict[Node, Node] = {}
         for cut in cuts:
             sites = list(cut)
@@ -237,7 +238,7 @@ class LineMistakes:
     # ── operands ─────────────────────────────────────────────────────────────────────────
 
     def _operands(self, site: Site, use: Use) -> Iterator[tuple[str, Change]]:
-        """A factor that is another value of the step, or the same value of another step."""
+        """A factor that is another value of the step, or the right value at another step."""
         node, i = use
         primitive = node.primitive
         assert primitive is not None
@@ -276,14 +277,14 @@ class LineMistakes:
                 yield f"{here} of the step {word}", self._value_of(own, shift)
 
     def _value_of(self, site: Site, back: int) -> Callable[[Node], Any]:
-        """A value of the step of an operation, or of ``back`` steps before it."""
+        """A value at an operation's own time step, or ``back`` steps before it."""
         steps, T = self._recorded.sites[site], self._recorded.steps
 
         def value(node: Node) -> Any:
             t = step_of(node) - back
             if site in self._names.states and t < 0:
                 return self._start_of(site)
-            t = t % T if back > 0 else min(t, T - 1)  # x[t - 1] at t = 0 is the last one
+            t = t % T if back > 0 else min(t, T - 1)  # in NumPy x[t - 1] at t = 0 is x[-1]
             return steps[t].output if t in steps else None
 
         return value
@@ -311,7 +312,7 @@ class LineMistakes:
 
 
 def _ids(node: Node, i: int) -> Any:
-    """The integers by which an operation takes rows of its input i; None where it does not."""
+    """The integers by which an operation takes rows of its input i; None if it takes no rows."""
     if node.primitive is primitives.embedding and i == 1:
         return node.arrays[0]
     if node.primitive is getitem and i == 0:
@@ -336,7 +337,7 @@ def _times(factor: Factor) -> Made:
 def _each_row_once(i: int) -> Made:
     def made(node: Node, g: Any, right: Any) -> Any:
         rows = np.zeros_like(node.arrays[i])
-        rows[_ids(node, i)] = g  # what rows[ids] += g does with ids that occur several times
+        rows[_ids(node, i)] = g  # rows[ids] += g, too, adds only once for a repeated id
         return rows
 
     return made

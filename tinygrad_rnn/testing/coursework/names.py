@@ -1,4 +1,4 @@
-"""What the values of a recorded reference are called in messages."""
+"""The names in messages of the values of a recorded reference."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Names:
 
     def __init__(self, recorded: Recorded):
         self.recorded = recorded
-        #: By the site of a state, who takes it at the next step.
+        #: For the site of each state, its uses at the next step.
         self.states = {
             site: uses for site, uses in recorded.crossings().items() if not site.outside
         }
@@ -41,7 +41,7 @@ class Names:
         }
 
     def value(self, node: Node, back: int = 0) -> str:
-        """What a value is called, seen from ``back`` steps later: h_t is then h_{t-1}."""
+        """The name of a value, seen from ``back`` steps later: h_t is then h_{t-1}."""
         if node.primitive is None:
             return node.name or "an input"
         steps = self.recorded.sites[self.recorded.site[node]].values()
@@ -62,10 +62,10 @@ class Names:
         return f"{node.primitive}({', '.join(inputs)})"
 
     def input(self, use: Use) -> str:
-        """What an input of an operation is called; a state of the step before as h_{t-1}."""
+        """The name of an operation's input; h_{t-1} for a state of the step before."""
         node, i = use
         steps = self.recorded.sites[self.recorded.site[node]]
-        for t in sorted(steps, reverse=True):  # at the first step a state is the initial one
+        for t in sorted(steps, reverse=True):  # try step 0 last: there the state is h0
             parent = steps[t].parents[i]
             if isinstance(parent, Node) and parent.primitive is not None:
                 back = t - step_of(parent) if step_of(parent) >= 0 else 0
@@ -105,7 +105,7 @@ class Names:
         return [user for user in self.recorded.nodes if node in user.parents]
 
     def parts(self, node: Node) -> list[Node]:
-        """The gates that are cut from a product, from its sum with the other one or a bias."""
+        """The gates cut from a product, or from its sum with the other product or a bias."""
         found = node
         for _ in range(4):
             users = self.users(found)
@@ -118,7 +118,7 @@ class Names:
         return []
 
     def gate(self, part: Node) -> str:
-        """The letter of the gate that is made of a part of a sum: i, f, g, o."""
+        """The letter of the gate that is computed from a part of a sum: i, f, g, o."""
         found = part
         while found.name is None or found.name.startswith("a_"):
             if found.name is not None:
@@ -130,7 +130,7 @@ class Names:
         return found.name.removesuffix("_t")
 
     def cuts(self) -> Iterator[dict[Site, Node]]:
-        """The values that are cut into parts of one shape within a step, part by part."""
+        """The parts of each value that a step cuts into parts of equal shape."""
         by_source: dict[Site, dict[Site, Node]] = {}
         for site, steps in self.recorded.sites.items():
             node = steps[max(steps)]
@@ -143,7 +143,7 @@ class Names:
 
 
 def _without_number(name: str) -> str:
-    """The name of a state, from that of the initial one: h of h0, h_0, prev_h or h_prev."""
+    """The name of a state, from its initial state's name: h for h0, h_0, prev_h or h_prev."""
     return re.sub(r"^prev_?|_?prev$|_?0$", "", name) or name
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with one gradient by itself: its shape, its sign, a missing sum, one step alone."""
+"""Mistakes that show in one gradient alone: its shape, its sign, a missing sum, a single step."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class OneGradient:
 
     Args:
         recorded: the reference.
-        names: of its values.
+        names: the names of its values.
         cotangents: the outputs' gradients.
         same: whether two arrays are equal up to rounding.
-        time: the input that is read step by step, and its axis of time.
-        batch_axes: of each output, which of its axes is the batch; None where there is none.
-        gates: by name of a weight or bias, the axis along which its gates lie, and their letters.
-        change: a mistake that was made beside, whose gradients are then the right ones.
+        time: the input that is read step by step, and its time axis.
+        batch_axes: the batch axis of each output; None if there is none.
+        gates: for each weight or bias, by name, the axis of its gates and their letters.
+        change: another mistake, found before. The gradients with it then count as right.
     """
 
     def __init__(
@@ -166,7 +166,10 @@ class OneGradient:
         for t in range(T):
             mask = (np.arange(T) != t).reshape([-1 if k == axis else 1 for k in range(right.ndim)])
             yield f"is zero at time step {t}", right * mask
-            yield f"is zero but at time step {t}: was it made anew in the loop?", right * ~mask
+            yield (
+                f"is zero except at time step {t}: is its array created in the loop?",
+                right * ~mask,
+            )
         for shift, word in ((1, "later"), (-1, "earlier")):
             moved = np.roll(right, shift, axis)
             edge = np.arange(T) != (0 if shift > 0 else T - 1)
@@ -203,12 +206,12 @@ class OneGradient:
                 part[index] = y[index]
                 alone.append(part)
             yield (
-                f"is that of sequence {n} of the batch alone: sum over the batch",
+                f"is the gradient of sequence {n} of the batch alone: sum over the batch",
                 self._recorded.gradients(alone, self._change)[name],
             )
 
     def _of_states(self, name: str, right: ndarray) -> Iterator[tuple[str, ndarray]]:
-        """The gradient of a later state in the place of the initial one's."""
+        """The gradient of a later state instead of the initial one."""
         site = self._names.initial().get(name)
         if site is None:
             return
@@ -217,11 +220,11 @@ class OneGradient:
             if g is not None and g.shape == right.shape:
                 yield (
                     f"is the gradient of the state after time step {t}, not of the initial one: "
-                    "return what comes back from step 0",
+                    "return the gradient that comes back from step 0",
                     g,
                 )
 
-    # ── where it is wrong, if nothing is known of why ────────────────────────────────────
+    # ── the place of the mistake, if the cause is unknown ────────────────────────────────
 
     def located(self, name: str, given: ndarray) -> str:
         """Which time steps or gates of a gradient are right, and which are wrong."""
