@@ -199,7 +199,7 @@ def test_a_gradient_that_is_lost_for_one_input_only():
 
 def test_one_of_several_outputs():
     message = failure(lambda x: (x * 2, half(x, x)), x4)
-    assert "2 outputs of shape (4,), (4,)" in message
+    assert "2 outputs, joined, of shape (4,), (4,)" in message
 
 
 # ── what a failure says ──────────────────────────────────────────────────────────────────
