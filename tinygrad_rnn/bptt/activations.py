@@ -64,27 +64,27 @@ def activations(output: Value) -> dict[str, ndarray]:
 
 def collected(structure: Structure) -> dict[str, ndarray]:
     """Every gate, candidate and state of a graph, see :func:`activations`."""
-    found: dict[tuple[Loop, str], dict[int, Node]] = defaultdict(dict)
+    nodes_of: dict[tuple[Loop, str], dict[int, Node]] = defaultdict(dict)
     for time_step, members in structure.members.items():
         gates = 0
         for node in members:
             trajectory = structure.holds.get(node)
             if trajectory is not None:
                 if trajectory.nodes.get(time_step.t) is node:
-                    found[time_step.loop, trajectory.plain][time_step.t] = node
+                    nodes_of[time_step.loop, trajectory.plain][time_step.t] = node
                 continue
             if node.primitive is _sigmoid:
                 gates += 1
             if node in structure.reads or not node.output.ndim:
                 continue
             if node.name:
-                found[time_step.loop, stem(node.name)].setdefault(time_step.t, node)
+                nodes_of[time_step.loop, stem(node.name)].setdefault(time_step.t, node)
             elif node.primitive is _sigmoid:
-                found[time_step.loop, f"gate {gates}"][time_step.t] = node
-    alike = Counter(name for _, name in found)
+                nodes_of[time_step.loop, f"gate {gates}"][time_step.t] = node
+    alike = Counter(name for _, name in nodes_of)
     loops = Counter(loop.name for loop in structure.loops)
     result: dict[str, ndarray] = {}
-    for (loop, name), nodes in found.items():
+    for (loop, name), nodes in nodes_of.items():
         if alike[name] > 1:
             where = (
                 loop.name if loops[loop.name] == 1 else f"loop {structure.loops.index(loop) + 1}"

@@ -55,9 +55,9 @@ class Columns:
         self.other_steps: set[Use] = set()
         self._own = {
             time_step
-            for found in structure.trajectories
-            for time_step in found.loop.time_steps
-            if time_step.t in found.nodes
+            for trajectory in structure.trajectories
+            for time_step in trajectory.loop.time_steps
+            if time_step.t in trajectory.nodes
         }
         self._inner: dict[TimeStep | None, list[Loop]] = defaultdict(list)
         for loop in structure.loops:

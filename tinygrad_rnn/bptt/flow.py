@@ -119,10 +119,10 @@ class State:
         """
         after = ""
         for t in reversed(self.trajectory.steps):
-            found = regime(float(self.norms[t]), reference)
-            if found == "0":
-                found = "vanished" if after == "vanished" else "none"
-            self.regimes[t] = after = found
+            verdict = regime(float(self.norms[t]), reference)
+            if verdict == "0":
+                verdict = "vanished" if after == "vanished" else "none"
+            self.regimes[t] = after = verdict
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}: {len(self.steps)} steps>"
@@ -168,11 +168,11 @@ class Flow:
         structure.leave_out_ended(cotangents)
         counts = self._counts()
         self.states = {
-            found.name: State(found, columns, counts[found.loop], cotangents)
-            for found in structure.trajectories
+            trajectory.name: State(trajectory, columns, counts[trajectory.loop], cotangents)
+            for trajectory in structure.trajectories
         }
         self._links = Links(structure, columns, cotangents)
-        self.links: list[Link] = self._links.found
+        self.links: list[Link] = self._links.all
         self._measure_sent()
         self.inputs = self._measure_inputs()
         self.weights = self._share(structure.weights)
@@ -199,57 +199,59 @@ class Flow:
         for key, total in self._links.stepwise.items():
             sums[key, "above"] = total
         used: dict[Node, list[tuple[Trajectory, Any, int]]] = defaultdict(list)
-        for found in structure.trajectories:
-            for step, user, i in structure.uses(found):
+        for trajectory in structure.trajectories:
+            for step, user, i in structure.uses(trajectory):
                 if user in structure.time_step and user in self.cotangents:
-                    used[user].append((found, step, i))
+                    used[user].append((trajectory, step, i))
         for user, taken in used.items():
             inner = [use for use in taken if self._goes(use[0], user) != "outside"]
             if not inner:
                 continue
-            given = contributions(user, self.cotangents[user], [i for *_, i in inner])
-            for found, step, i in inner:
-                here = self._goes(found, user)
-                for t, part in spread(given[i], step):
-                    own = here == "step" and t == structure.place[user][self._depth(found)].t
-                    add_to(sums, ((found, t), "step" if own else "next"), part)
-        for ((found, t), where), total in sums.items():
-            if t in found.nodes:
-                self.states[found.name].sent[where][t] = norm([total])
+            sent = contributions(user, self.cotangents[user], [i for *_, i in inner])
+            for trajectory, step, i in inner:
+                here = self._goes(trajectory, user)
+                for t, part in spread(sent[i], step):
+                    own = here == "step" and t == structure.place[user][self._depth(trajectory)].t
+                    add_to(sums, ((trajectory, t), "step" if own else "next"), part)
+        for ((trajectory, t), where), total in sums.items():
+            if t in trajectory.nodes:
+                self.states[trajectory.name].sent[where][t] = norm([total])
 
-    def _depth(self, found: Trajectory) -> int:
-        return self.structure.depth[found.loop]
+    def _depth(self, trajectory: Trajectory) -> int:
+        return self.structure.depth[trajectory.loop]
 
-    def _goes(self, found: Trajectory, user: Node) -> str:
-        place, depth = self.structure.place[user], self._depth(found)
-        if len(place) <= depth or place[depth].loop is not found.loop:
+    def _goes(self, trajectory: Trajectory, user: Node) -> str:
+        place, depth = self.structure.place[user], self._depth(trajectory)
+        if len(place) <= depth or place[depth].loop is not trajectory.loop:
             return "outside"
         return "step"
 
     def _measure_inputs(self) -> ndarray:
-        found: dict[int, dict[Any, Any]] = defaultdict(dict)
-        for time_step, given in self.structure.inputs.items():
-            for x in given:
+        gradients: dict[int, dict[Any, Any]] = defaultdict(dict)
+        for time_step, inputs_of_step in self.structure.inputs.items():
+            for x in inputs_of_step:
                 if x.node is not None and x.node in self.cotangents:
-                    at = found[self.columns.of[time_step]]
+                    at = gradients[self.columns.of[time_step]]
                     g = self.cotangents[x.node]
                     at[x.source] = at[x.source] + g if x.is_read and x.source in at else g
         inputs = np.full(self.T, math.nan)
-        for column, by_source in found.items():
+        for column, by_source in gradients.items():
             inputs[column] = norm(by_source.values())
         return inputs
 
     def _share(self, weights: dict[str, Node]) -> dict[str, Shares]:
-        found = {
+        shares_of = {
             node: Shares(name, node, self.cotangents[node], self.T)
             for name, node in weights.items()
         }
-        for column, by_leaf in shares(self.structure, self.columns, self.cotangents, set(found)):
+        for column, by_leaf in shares(
+            self.structure, self.columns, self.cotangents, set(shares_of)
+        ):
             for node, share in by_leaf.items():
-                found[node].add(column, share)
-        for node, summed in found.items():
+                shares_of[node].add(column, share)
+        for node, summed in shares_of.items():
             summed.check(node.output.dtype)
-        return {summed.name: summed for summed in found.values()}
+        return {summed.name: summed for summed in shares_of.values()}
 
     def rows(self) -> list[list[State]]:
         """The states as rows of a picture: the last loop first, and outputs before states.
@@ -263,7 +265,7 @@ class Flow:
             if link.kind == "read"
         }
         known: dict[object, list[list[State]]] = defaultdict(list)
-        found: list[list[State]] = []
+        rows: list[list[State]] = []
         for loop in reversed(self.structure.loops):
             mine = [state for state in self.states.values() if state.trajectory.loop is loop]
             for state in sorted(mine, key=lambda state: state.kind == "output")[::-1]:
@@ -279,8 +281,8 @@ class Flow:
                         break
                 else:
                     known[kind].append([state])
-                    found.append(known[kind][-1])
-        return found
+                    rows.append(known[kind][-1])
+        return rows
 
     # ── the written rule ─────────────────────────────────────────────────────────────────
 
@@ -298,10 +300,10 @@ class Flow:
                 add_to(direct, node, g)
         by_step: dict[tuple[Loop, int], list[Any]] = defaultdict(list)
         for node, g in direct.items():
-            found = structure.holds.get(node)
-            if found is not None and (found.kind == "state" or not structure.states):
-                for t, part in spread(g, found.holders[node]):
-                    by_step[found.loop, t].append(part)
+            trajectory = structure.holds.get(node)
+            if trajectory is not None and (trajectory.kind == "state" or not structure.states):
+                for t, part in spread(g, trajectory.holders[node]):
+                    by_step[trajectory.loop, t].append(part)
         totals: dict[Loop, float] = defaultdict(float)
         for (loop, _), parts in by_step.items():
             totals[loop] += norm(parts)
@@ -329,7 +331,11 @@ class Flow:
             else:
                 copied = leaf(node.output)
             copy[node] = copied
-        values = {copy[node]: node for found in structure.states for node in found.nodes.values()}
+        values = {
+            copy[node]: node
+            for trajectory in structure.states
+            for node in trajectory.nodes.values()
+        }
         cotangents = {copy[node]: g for node, g in seeds.items() if node in copy}
         return {values[copied]: g for copied, g in sweep(cotangents, set(values)).items()}
 
@@ -340,7 +346,7 @@ class Flow:
     def sizes(self) -> Iterator[tuple[float, str]]:
         """The norms of all states, each with the verdict of the rule."""
         for state in self.states.values():
-            yield from ((float(state.norms[t]), found) for t, found in state.regimes.items())
+            yield from ((float(state.norms[t]), verdict) for t, verdict in state.regimes.items())
 
     # ── arrays ───────────────────────────────────────────────────────────────────────────
 
@@ -391,25 +397,25 @@ class Flow:
             KeyError: there is no such state.
             IndexError: the loss does not depend on this state at step t or s.
         """
-        found = self._state(state).trajectory
+        trajectory = self._state(state).trajectory
         for step in (t, s):
-            if step not in found.nodes:
-                have = sorted(found.nodes)
+            if step not in trajectory.nodes:
+                have = sorted(trajectory.nodes)
                 raise IndexError(
-                    f"jacobian: the loss depends on {found.name} at the time steps {have[0]} to "
-                    f"{have[-1]}, not at {step}"
+                    f"jacobian: the loss depends on {trajectory.name} at the time steps "
+                    f"{have[0]} to {have[-1]}, not at {step}"
                 )
-        after, before = found.nodes[t], found.nodes[s]
+        after, before = trajectory.nodes[t], trajectory.nodes[s]
         matrix = np.zeros((after.output.size, before.output.size), after.output.dtype)
         if before.number <= after.number:
             rows = np.eye(after.output.size, dtype=after.output.dtype)
-            rows *= np.broadcast_to(found.masks.get(t, True), after.output.shape).ravel()
+            rows *= np.broadcast_to(trajectory.masks.get(t, True), after.output.shape).ravel()
             for i, row in enumerate(rows):
                 seeds = {after: row.reshape(after.output.shape)}
                 reached = sweep(seeds, {before}, since=before.number + 1)
                 if before in reached:
                     matrix[i] = reached[before].reshape(-1)
-            matrix *= np.broadcast_to(found.masks.get(s, True), before.output.shape).ravel()
+            matrix *= np.broadcast_to(trajectory.masks.get(s, True), before.output.shape).ravel()
         if not np.isfinite(matrix).all():
             return Jacobian(matrix, np.full(min(matrix.shape), math.nan, matrix.dtype))
         return Jacobian(matrix, np.linalg.svd(matrix, compute_uv=False))
@@ -432,16 +438,16 @@ class Flow:
             infinite if the Jacobian is not finite, and NaN if h_t cannot depend on h_s or there is
             no h_s.
         """
-        found = self._state(state)
+        chosen = self._state(state)
         nodes, masks, time_steps = (
-            found.trajectory.nodes,
-            found.trajectory.masks,
-            found.trajectory.steps,
+            chosen.trajectory.nodes,
+            chosen.trajectory.masks,
+            chosen.trajectory.steps,
         )
         places = np.unique(
             np.linspace(len(time_steps) - 1, 0, min(rows, len(time_steps))).round().astype(int)
         )
-        norms = np.full((len(places), len(found.norms)), math.nan)
+        norms = np.full((len(places), len(chosen.norms)), math.nan)
         rng = np.random.default_rng(0)
         for r, place in enumerate(places):
             after = nodes[time_steps[place]]
@@ -628,13 +634,13 @@ def _by_step(
     structure: Structure, columns: Columns, cotangents: dict[Node, Any], W: Node
 ) -> ndarray:
     result = np.zeros((columns.T, *W.output.shape), W.output.dtype)
-    for column, found in shares(structure, columns, cotangents, {W}):
+    for column, by_leaf in shares(structure, columns, cotangents, {W}):
         if column is not None:
-            result[column] += found[W]
-        elif found[W].any():
+            result[column] += by_leaf[W]
+        elif by_leaf[W].any():
             raise ValueError(
                 f"grads_by_step: {W.name or 'W'} also has a gradient of norm "
-                f"{norm([found[W]]):.3g} that belongs to no time step: it is used outside the "
+                f"{norm([by_leaf[W]]):.3g} that belongs to no time step: it is used outside the "
                 "loop, in an operation that mixes the steps"
             )
     return result

@@ -68,7 +68,7 @@ class Links:
     """All links of a graph.
 
     Attributes:
-        found: the links.
+        all: the links.
         outside: for each value, the sum of the gradients from outside its loop.
         stepwise: for each value, the sum of the gradients from the same step of later loops.
         from_loss: for each node, the gradient that the loss sent through no step of a loop.
@@ -79,7 +79,7 @@ class Links:
         self.copy: dict[Node, Node] = {}
         self.place: dict[Node, Node] = {}  # from the leaf to the loop's value that it replaces
         self._record_between()
-        self.found: list[Link] = []
+        self.all: list[Link] = []
         self.outside: dict[Value, ndarray] = {}
         self.stepwise: dict[Value, ndarray] = {}
         output = structure.output
@@ -125,12 +125,12 @@ class Links:
 
     def _swept(self, seeds: dict[Node, Any]) -> dict[Node, ndarray]:
         """The gradients that reach the loops' values from some cotangents outside the loops."""
-        found = {node: g for node, g in seeds.items() if node not in self.copy}
+        cotangents = {node: g for node, g in seeds.items() if node not in self.copy}
         inside = {self.copy[node]: g for node, g in seeds.items() if node in self.copy}
         if inside:
             for copy, g in sweep(inside, set(self.place)).items():
-                add_to(found, self.place[copy], g)
-        return found
+                add_to(cotangents, self.place[copy], g)
+        return cotangents
 
     def _sent(self) -> dict[_Sender, dict[Node, Any]]:
         """The gradients that steps of loops send outside: by loop and kind, for reads by step."""
@@ -171,14 +171,14 @@ class Links:
 
     def _add(
         self,
-        found: dict[Node, ndarray],
+        cotangents: dict[Node, ndarray],
         kind: str,
         loop: Loop | None,
         at: int | None,
         target: Trajectory | None,
     ) -> None:
         sums: dict[Value, ndarray] = {}
-        for node, g in found.items():
+        for node, g in cotangents.items():
             trajectory = self.structure.holds.get(node)
             if trajectory is not None:
                 for t, part in spread(g, trajectory.holders[node]):
@@ -190,4 +190,4 @@ class Links:
             size = norm([total])
             if size != 0:
                 sender = t if kind == "step" and at is None else at
-                self.found.append(Link(trajectory, t, kind, loop, sender, size, target))
+                self.all.append(Link(trajectory, t, kind, loop, sender, size, target))

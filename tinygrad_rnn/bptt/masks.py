@@ -54,10 +54,10 @@ def update_at(node: Node, inside: Callable[[Any], bool]) -> Update | None:
         mask, parts = np.asarray(node.arrays[0]), [(node, 1), (node, 2)]
         helpers: tuple[Node, ...] = (node,)
     elif node.primitive is _add:
-        found = _products(node, inside)
-        if found is None:
+        products = _products(node, inside)
+        if products is None:
             return None
-        mask, parts, helpers = found
+        mask, parts, helpers = products
     else:
         return None
     taken = [taker.parents[i] for taker, i in parts]
@@ -153,14 +153,14 @@ def by_sequence(updates: Iterable[tuple[Hashable, int, Update]], time_steps: int
     groups: dict[Hashable, dict[int, Update]] = defaultdict(dict)
     for kind, time_step, update in updates:
         groups[kind][time_step] = update
-    found: set[Node] = set()
+    kept: set[Node] = set()
     for group in groups.values():
         masks = [
             group[time_step].mask if time_step in group else None for time_step in range(time_steps)
         ]
         if _along_batch(masks) or ends_or_begins(masks):
-            found |= {update.node for update in group.values()}
-    return found
+            kept |= {update.node for update in group.values()}
+    return kept
 
 
 def _axes(masks: Sequence[ndarray | None]) -> set[int]:
@@ -229,17 +229,17 @@ class MaskedSteps(Steps):
         first: list[Update] = []  # the updates whose old value is a constant
         for node, time_step in self.time_step.items():
             if node.primitive is _where or node.primitive is _add:
-                found = update_at(node, self._inside(time_step))
-                if found is not None:
-                    taker, i = found.old
+                update = update_at(node, self._inside(time_step))
+                if update is not None:
+                    taker, i = update.old
                     if taker.parents[i] in crosses:
-                        updates[time_step.loop].append((self.role[node], number[time_step], found))
+                        updates[time_step.loop].append((self.role[node], number[time_step], update))
                     elif node in exits:
-                        first.append(found)
-        for found in first:
-            time_step, role = self.time_step[found.node], self.role[found.node]
-            if self._is_first_state(found) or any(role == r for r, *_ in updates[time_step.loop]):
-                updates[time_step.loop].append((role, number[time_step], found))
+                        first.append(update)
+        for update in first:
+            time_step, role = self.time_step[update.node], self.role[update.node]
+            if self._is_first_state(update) or any(role == r for r, *_ in updates[time_step.loop]):
+                updates[time_step.loop].append((role, number[time_step], update))
         self.updates: dict[Node, Update] = {}
         for loop, candidates in updates.items():
             kept = by_sequence(candidates, len(loop.time_steps))
@@ -261,17 +261,17 @@ class MaskedSteps(Steps):
         ]
         for node in dict.fromkeys([*self.leaving, *inner]):
             time_step = self.time_step[node]
-            found = zeroed_at(node, self._inside(time_step))
-            if found is None or node in self.updates:
+            output = zeroed_at(node, self._inside(time_step))
+            if output is None or node in self.updates:
                 continue
             if time_step not in self.masks_at:
-                unknown[time_step.loop][time_step].append(found)
+                unknown[time_step.loop][time_step].append(output)
             elif any(
-                equal(mask.squeeze(), found.mask.squeeze()) for mask in self.masks_at[time_step]
+                equal(mask.squeeze(), output.mask.squeeze()) for mask in self.masks_at[time_step]
             ):
-                self.output_masks[node], self._new[node] = found.mask, found.new
+                self.output_masks[node], self._new[node] = output.mask, output.new
         for loop, by_time_step in unknown.items():  # steps whose mask shows only in an output
-            masks = {time_step: found[0].mask for time_step, found in by_time_step.items()} | {
+            masks = {time_step: outputs[0].mask for time_step, outputs in by_time_step.items()} | {
                 time_step: self.masks_at[time_step][0]
                 for time_step in loop.time_steps
                 if time_step in self.masks_at

@@ -80,16 +80,16 @@ def jacobian_parts(
     flow: Flow, state: State, wanted: Collection[int] | None = None
 ) -> list[JacobianParts]:
     """The factors of every step except the first, or of some steps, in the loop's order."""
-    found = state.trajectory
+    trajectory = state.trajectory
     values: dict[Node, ndarray] = {}
     result = []
     for after, passed in _passed(state).items():
         if wanted is not None and after not in wanted:
             continue
         parts = JacobianParts(after, passed)
-        path = _path(flow, found, after)
-        members = flow.structure.members[flow.structure.time_step[found.nodes[after]]]
-        _add_gates(parts, flow, found, members)
+        path = _path(flow, trajectory, after)
+        members = flow.structure.members[flow.structure.time_step[trajectory.nodes[after]]]
+        _add_gates(parts, flow, trajectory, members)
         for node in path:
             weight = _weight(node, path)
             if weight is not None:
@@ -105,22 +105,22 @@ def jacobian_parts(
 
 def _passed(state: State) -> dict[int, float]:
     """For each step the part of the gradient that passes through it to the step before."""
-    found = {}
+    parts = {}
     for before, after in itertools.pairwise(state.trajectory.steps):
         size = float(state.norms[after])
-        found[after] = float(state.sent["next"][before]) / size if size > 0 else math.nan
-    return found
+        parts[after] = float(state.sent["next"][before]) / size if size > 0 else math.nan
+    return parts
 
 
-def _path(flow: Flow, found: Trajectory, t: int) -> dict[Node, None]:
+def _path(flow: Flow, trajectory: Trajectory, t: int) -> dict[Node, None]:
     """The operations of step t between the states of steps t - 1 and t."""
-    structure, end = flow.structure, found.nodes[t]
+    structure, end = flow.structure, trajectory.nodes[t]
     members = structure.members[structure.time_step[end]]
     after: set[Node] = set()
     for node in members:
-        if any(structure.entries.get((node, i)) is found for i in range(len(node.parents))) or any(
-            parent in after for parent in node.parents
-        ):
+        if any(
+            structure.entries.get((node, i)) is trajectory for i in range(len(node.parents))
+        ) or any(parent in after for parent in node.parents):
             after.add(node)
     before = {end}
     for node in reversed(members):
@@ -129,12 +129,12 @@ def _path(flow: Flow, found: Trajectory, t: int) -> dict[Node, None]:
     return dict.fromkeys(node for node in members if node in after and node in before)
 
 
-def _weight(node: Node, way: dict[Node, None]) -> Node | None:
+def _weight(node: Node, path: dict[Node, None]) -> Node | None:
     """The matrix, or the number, by which an operation multiplies the state."""
     if node.primitive not in (_linear, _matmul, _multiply):
         return None
     for parent in node.parents[:2]:
-        if not isinstance(parent, Node) or parent in way:
+        if not isinstance(parent, Node) or parent in path:
             continue
         while len(parent.parents) == 1 and isinstance(parent.parents[0], Node):  # W.T
             parent = parent.parents[0]
@@ -196,9 +196,9 @@ def _steepest(op: Primitive) -> float:
 
 
 def _add_gates(
-    parts: JacobianParts, flow: Flow, found: Trajectory, members: Sequence[Node]
+    parts: JacobianParts, flow: Flow, trajectory: Trajectory, members: Sequence[Node]
 ) -> None:
-    own = found.gates.get(parts.t)
+    own = trajectory.gates.get(parts.t)
     if own is not None:
         parts.gates[_gate_name(own)] = float(own.output.mean())
     gates = 0

@@ -61,10 +61,10 @@ def shares(
                 for i, contribution in part.items():
                     add_to(seeds[column], node.parents[i], contribution)
     for at in sorted(seeds, key=lambda column: -1 if column is None else column):
-        found = seeds.pop(at)
-        if not found.keys() <= leaves:
-            found = sweep(found, leaves)
-        yield at, found
+        by_leaf = seeds.pop(at)
+        if not by_leaf.keys() <= leaves:
+            by_leaf = sweep(by_leaf, leaves)
+        yield at, by_leaf
 
 
 def _split(

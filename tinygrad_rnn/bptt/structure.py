@@ -111,8 +111,8 @@ class Structure(TrackedSteps):
                     for time_step, node in uses:
                         parent = node.parents[i]
                         source = (parent, str(node.keywords["index"]))
-                        given = Input(node.name or "", node.output, node, source)
-                        self._add_input(time_step, given, [(node, i), *self.users[node]])
+                        new_input = Input(node.name or "", node.output, node, source)
+                        self._add_input(time_step, new_input, [(node, i), *self.users[node]])
                         inputs.add(parent)  # type: ignore[arg-type]
                     continue
             # Constants are the same input if they hold the same array.
@@ -122,26 +122,30 @@ class Structure(TrackedSteps):
             for time_step, node in uses:
                 parent, x = node.parents[i], node.arrays[i]
                 if isinstance(parent, Node):
-                    given = Input(parent.name or "", x, parent, parent)
+                    new_input = Input(parent.name or "", x, parent, parent)
                     inputs.add(parent)
                 else:
-                    given = Input(parent or "", x, None, id(x))
-                self._add_input(time_step, given, [(node, i)])
+                    new_input = Input(parent or "", x, None, id(x))
+                self._add_input(time_step, new_input, [(node, i)])
         leaves = [node for node in self.nodes if node.is_leaf and node not in inputs]
         self._name_weights(leaves)
 
-    def _add_input(self, time_step: TimeStep, given: Input, uses: Iterable[Use]) -> None:
+    def _add_input(self, time_step: TimeStep, new_input: Input, uses: Iterable[Use]) -> None:
         # A value that is read twice, or recorded as a constant twice, is one input.
         known = [
             other
             for other in self.inputs[time_step]
-            if other.source == given.source
-            or (other.node is None and given.node is None and equal(other.array, given.array))
+            if other.source == new_input.source
+            or (
+                other.node is None
+                and new_input.node is None
+                and equal(other.array, new_input.array)
+            )
         ]
         if not known:
-            self.inputs[time_step].append(given)
+            self.inputs[time_step].append(new_input)
         for use in uses:
-            self.input_at[use] = known[0] if known else given
+            self.input_at[use] = known[0] if known else new_input
 
     def _name_weights(self, leaves: list[Node]) -> None:
         names = {leaf: leaf.name or f"{leaf.output.shape} leaf" for leaf in leaves}
@@ -158,30 +162,30 @@ class Structure(TrackedSteps):
     # ── names ──────────────────────────────────────────────────────────────────────────────
 
     def _name_trajectories(self) -> None:
-        plain = [self._plain_name(k, found) for k, found in enumerate(self.trajectories)]
+        plain = [self._plain_name(k, trajectory) for k, trajectory in enumerate(self.trajectories)]
         alike = Counter(plain)
         names = []
-        for found, name in zip(self.trajectories, plain, strict=True):
-            loop = found.loop
+        for trajectory, name in zip(self.trajectories, plain, strict=True):
+            loop = trajectory.loop
             around = loop.outer.loop.name if loop.outer is not None else ""
             where = ".".join(filter(None, (around, loop.name)))
             names.append(f"{where}.{name}" if alike[name] > 1 and where else name)
         unique = _unique(names)
-        for found, short, name in zip(self.trajectories, plain, unique, strict=True):
-            found.plain, found.name = short, name
+        for trajectory, short, name in zip(self.trajectories, plain, unique, strict=True):
+            trajectory.plain, trajectory.name = short, name
 
-    def _plain_name(self, k: int, found: Trajectory) -> str:
+    def _plain_name(self, k: int, trajectory: Trajectory) -> str:
         """``h`` from the name ``h_t``, or ``h_0``, ``h_1``, ...; without a name h, c or y."""
-        given = {node.name for node in found.nodes.values() if node.name}
-        if given:
-            name = "".join(common([tuple(name) for name in sorted(given)]))
-            name = name.removesuffix("_t") if len(given) == 1 else name.rstrip("0123456789_[( ")
+        names = {node.name for node in trajectory.nodes.values() if node.name}
+        if names:
+            name = "".join(common([tuple(name) for name in sorted(names)]))
+            name = name.removesuffix("_t") if len(names) == 1 else name.rstrip("0123456789_[( ")
             if name:
                 return name
-        if found.kind == "output":
-            return "y" if found.shape else "loss"
-        below = self.states[k - 1] if k else found
-        above = found.gates and below.loop is found.loop and below is not found
+        if trajectory.kind == "output":
+            return "y" if trajectory.shape else "loss"
+        below = self.states[k - 1] if k else trajectory
+        above = trajectory.gates and below.loop is trajectory.loop and below is not trajectory
         return "c" if above and not below.gates else "h"
 
 

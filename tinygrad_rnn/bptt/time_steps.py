@@ -58,7 +58,7 @@ Place = tuple[TimeStep, ...]
 def places(operations: Iterable[Node]) -> dict[Node, Place]:
     """The place in time of each operation; pass the operations oldest first."""
     loops: dict[tuple[int, int], Loop] = {}
-    found: dict[tuple[int, int, int], TimeStep] = {}
+    time_steps: dict[tuple[int, int, int], TimeStep] = {}
     known: dict[tuple[tuple[tuple[int, int], ...], int], Place] = {}
     result: dict[Node, Place] = {}
     for node in operations:
@@ -71,24 +71,24 @@ def places(operations: Iterable[Node]) -> dict[Node, Place]:
                 loop = loops[number, sweep] = Loop(number, scope.path, sweep, outer)
             elif scope.path[: len(loop.path)] != loop.path:
                 loop.path = common([loop.path, scope.path])
-            time_step = found.get((number, sweep, t))
+            time_step = time_steps.get((number, sweep, t))
             if time_step is None:
-                time_step = found[number, sweep, t] = TimeStep(loop, t)
+                time_step = time_steps[number, sweep, t] = TimeStep(loop, t)
                 loop.time_steps.append(time_step)
             outer = time_step
         key = (scope.steps, sweep)
         place = known.get(key)
         if place is None:
-            place = known[key] = tuple(found[number, sweep, t] for number, t in scope.steps)
+            place = known[key] = tuple(time_steps[number, sweep, t] for number, t in scope.steps)
         result[node] = place
     _name(known.values())
     return result
 
 
-def _name(found: Iterable[Place]) -> None:
+def _name(places: Iterable[Place]) -> None:
     """Name each loop by its modules, without those of the loop around it, and a number."""
     names: dict[Loop, tuple[str, int]] = {}
-    for place in found:
+    for place in places:
         for depth, time_step in enumerate(place):
             outer = place[depth - 1].loop.path if depth else ()
             known = common([outer, time_step.loop.path])

@@ -101,16 +101,16 @@ class TrackedSteps(MaskedSteps):
 
     def _trajectories(self, kind: str, values: Iterable[Node]) -> list[Trajectory]:
         """The trajectories of some values of one kind, "state" or "output"."""
-        found: dict[tuple[Loop, Role], Trajectory] = {}
+        by_role: dict[tuple[Loop, Role], Trajectory] = {}
         for node in dict.fromkeys(values):
             if node in self.holds or node not in self.time_step:
                 continue
             time_step = self.time_step[node]
             key = (time_step.loop, self.role[node])
-            if key not in found:
-                found[key] = Trajectory(time_step.loop, kind, {})
-            found[key].nodes[time_step.t] = node
-        trajectories = self._merged(list(found.values()))
+            if key not in by_role:
+                by_role[key] = Trajectory(time_step.loop, kind, {})
+            by_role[key].nodes[time_step.t] = node
+        trajectories = self._merged(list(by_role.values()))
         for trajectory in trajectories:
             self._complete(trajectory)
             for t, node in trajectory.nodes.items():
@@ -146,15 +146,15 @@ class TrackedSteps(MaskedSteps):
         names = [{stem(node.name) for node in part.nodes.values() if node.name} for part in (a, b)]
         if names[0] and names[1] and not names[0] & names[1]:
             return -1
-        found = 4 * bool(names[0] & names[1])
+        evidence = 4 * bool(names[0] & names[1])
         steps = [time_step.t for time_step in a.loop.time_steps]
         for before, after in itertools.pairwise(steps):
             for earlier, later in ((a, b), (b, a)):
                 if before in earlier.nodes and after in later.nodes:
                     value, following = earlier.nodes[before], later.nodes[after]
-                    found += 2 * bool(self._gated_paths(value, following))
-                    found += len(self._takers(value) & self._takers(following))
-        return found
+                    evidence += 2 * bool(self._gated_paths(value, following))
+                    evidence += len(self._takers(value) & self._takers(following))
+        return evidence
 
     def _takers(self, value: Node) -> set[tuple[Role, int]]:
         """The roles of the operations that use the value in the next step."""
@@ -277,12 +277,12 @@ class TrackedSteps(MaskedSteps):
         """
         time_step = self.time_step[following]
         uses = [use for node in (value, *self.carriers[value]) for use in self.users[node]]
-        found = [
+        paths = [
             self._gated_path(*use, following)
             for use in uses
             if self.time_step.get(use[0]) is time_step
         ]
-        return [path[0] for path in found if path]
+        return [path[0] for path in paths if path]
 
     def _gated_path(self, node: Node, i: int, target: Node) -> tuple[Node | None] | None:
         gate: Node | None = None

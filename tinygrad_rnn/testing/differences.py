@@ -63,10 +63,10 @@ def pull(
         raise AssertionError(f"expected a Tensor from Tensors, got {type(y).__name__}")
     if y.node is None:
         raise AssertionError("no gradient: the output is not connected to the inputs")
-    found = sweep({y.node: cotangent}, {x.node for x in inputs if x.node is not None})
+    gradients = sweep({y.node: cotangent}, {x.node for x in inputs if x.node is not None})
     zeros = (np.zeros(x.shape, x.dtype) for x in arrays)
     return y._array, [
-        found.get(x.node, zero) if x.node is not None else zero
+        gradients.get(x.node, zero) if x.node is not None else zero
         for x, zero in zip(inputs, zeros, strict=True)
     ]
 

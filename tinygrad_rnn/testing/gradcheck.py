@@ -157,11 +157,11 @@ def gradgradcheck(
 
 def _read(inputs: Any, where: str) -> tuple[list[ndarray], list[bool]]:
     """Copies of the arrays, and which of them to check."""
-    given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    parts = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     arrays: list[ndarray] = []
     constant_tensors: list[int] = []
     checked: list[bool] = []
-    for i, x in enumerate(given):
+    for i, x in enumerate(parts):
         array = np.array(x._array if isinstance(x, Value) else numeric(x, f"{where}: input {i}"))
         is_float = array.dtype.kind == "f"
         if is_float and isinstance(x, Value) and x.node is None:
@@ -226,8 +226,8 @@ def _check(
         xs = [live(x) if check else _constant(x) for x, check in zip(values, checked, strict=True)]
         before = [x.copy() for x in values]
         outputs = _outputs(f(*xs), where)
-        for i, (x, given, copy) in enumerate(zip(xs, values, before, strict=True)):
-            if x._array is not given or given.tobytes() != copy.tobytes():
+        for i, (x, value, copy) in enumerate(zip(xs, values, before, strict=True)):
+            if x._array is not value or value.tobytes() != copy.tobytes():
                 raise AssertionError(f"{where}: f writes into its input {i}; it must not change it")
         return xs, outputs
 

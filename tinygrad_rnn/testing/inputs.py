@@ -253,10 +253,10 @@ def _gradients(case: Case) -> list[Any] | str:
     """The gradients of the sum of the output, or the error that the rule raises."""
     try:
         y = evaluate(case.f, case.arrays)
-        found = pull(case.f, case.arrays, np.ones_like(y))[1]
+        gradients = pull(case.f, case.arrays, np.ones_like(y))[1]
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    return [(g + 0.0).tolist() for g in found]  # 0, not -0
+    return [(g + 0.0).tolist() for g in gradients]  # 0, not -0
 
 
 __all__ = ["Advice", "Advisor", "Example", "found_examples"]

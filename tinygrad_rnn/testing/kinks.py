@@ -94,13 +94,13 @@ def slopes(f: Callable[[float], ndarray], step: float, size: float) -> Slopes:
         size: a lower bound for the numbers inside f: differences below their rounding are noise.
     """
     here = f(0.0)
-    found = []
+    measured = []
     for h in (step, step / 8):
         behind, ahead = f(-h), f(h)
         largest = np.maximum(np.maximum(np.abs(behind), np.abs(ahead)), np.abs(here))
         rounding = 16 * _ulp * np.maximum(largest, size) / h
-        found.append(((here - behind) / h, (ahead - here) / h, rounding))
-    (behind, ahead, coarse), (near_behind, near_ahead, rounding) = found
+        measured.append(((here - behind) / h, (ahead - here) / h, rounding))
+    (behind, ahead, coarse), (near_behind, near_ahead, rounding) = measured
     apart, near_apart = np.abs(ahead - behind), np.abs(near_ahead - near_behind)
     moved = np.maximum(np.abs(behind - near_behind), np.abs(ahead - near_ahead))
     differ = near_apart > 1e-2 * (np.abs(ahead) + np.abs(behind)) + 2 * rounding
@@ -147,14 +147,14 @@ def along_directions(
         def moved(h: float, start: Sequence[ndarray] = arrays, d: Sequence[ndarray] = d) -> ndarray:
             return f(*(x + h * v.reshape(x.shape) for x, v in zip(start, d, strict=True)))
 
-        found = [(moved(step) - here) / step, (here - moved(-step)) / step]
+        measured = [(moved(step) - here) / step, (here - moved(-step)) / step]
         for _ in range(16):
             near = [
                 x + 50 * step * np.where(k, rng.standard_normal(k.size), 0.0).reshape(x.shape)
                 for x, k in zip(arrays, kinked, strict=True)
             ]
-            found.append((moved(step, near) - moved(-step, near)) / (2 * step))
-        low, high = np.min(found, 0), np.max(found, 0)
+            measured.append((moved(step, near) - moved(-step, near)) / (2 * step))
+        low, high = np.min(measured, 0), np.max(measured, 0)
         slack = 1e-2 * (np.abs(low) + np.abs(high)) + 32 * _ulp * np.abs(here) / step
         fine &= (low - slack <= claimed) & (claimed <= high + slack)
     return fine

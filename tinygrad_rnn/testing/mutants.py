@@ -318,8 +318,8 @@ def numbers_in(mutant: Mutant) -> list[float]:
     rule = vjps[mutant.rule] if isinstance(mutant.rule, int) else getattr(vjps, "rule", None)
     definition = _definition(rule)
     parts = ast.walk(definition) if definition is not None else ()
-    found = [part.value for part in parts if isinstance(part, ast.Constant)]
-    return [sign * float(x) for x in found if isinstance(x, (int, float)) for sign in (1, -1)]
+    numbers = [part.value for part in parts if isinstance(part, ast.Constant)]
+    return [sign * float(x) for x in numbers if isinstance(x, (int, float)) for sign in (1, -1)]
 
 
 def _rewritings(rule: Rule) -> Iterator[tuple[str, Rule, tuple[str, str]]]:
@@ -388,8 +388,8 @@ def _compiled(
     module = ast.fix_missing_locations(ast.Module([make], []))
     local: dict[str, Any] = {}
     exec(compile(module, "<mutant>", "exec"), rule.__globals__, local)
-    made: Rule = local["make"](*(cell.cell_contents for cell in rule.__closure__ or ()))
-    return made
+    mutated: Rule = local["make"](*(cell.cell_contents for cell in rule.__closure__ or ()))
+    return mutated
 
 
 def _copied(node: Any, target: ast.AST, replacement: ast.expr) -> Any:
@@ -474,10 +474,10 @@ def _of_traits(primitive: Primitive) -> Iterator[Mutant]:
 
     def spoilt(change: Callable[[Any], Any]) -> BatchRule:
         def broken(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:
-            made = rule(keywords, operands)
-            if isinstance(made, dict):
-                made = functools.partial(primitive.forward, **made)
-            return None if made is None else lambda *blocks: change(made(*blocks))
+            on_blocks = rule(keywords, operands)
+            if isinstance(on_blocks, dict):
+                on_blocks = functools.partial(primitive.forward, **on_blocks)
+            return None if on_blocks is None else lambda *blocks: change(on_blocks(*blocks))
 
         return broken
 
@@ -539,12 +539,12 @@ def _spoilt(vjps: Any, index: int | str, spoil: Spoil) -> Any:
     """The rules with one of them spoilt."""
     if isinstance(vjps, ForEach):
         rule = vjps.rule
-        made: dict[int, Rule] = {}
+        spoilt: dict[int, Rule] = {}
 
         def each(k: int, *args: Any, **keywords: Any) -> Any:
-            if k not in made:
-                made[k] = spoil(functools.partial(rule, k))
-            return made[k](*args, **keywords)
+            if k not in spoilt:
+                spoilt[k] = spoil(functools.partial(rule, k))
+            return spoilt[k](*args, **keywords)
 
         return ForEach(each)
     return tuple(spoil(rule) if i == index else rule for i, rule in enumerate(vjps))
@@ -555,14 +555,14 @@ def _uses_inputs(primitive: Primitive, index: int | str, cases: Sequence[Case]) 
 
     If so it has a second derivative, and detaching the inputs is a mistake.
     """
-    found: list[bool] = []
+    depends: list[bool] = []
 
     def watch(rule: Rule) -> Rule:
         def watched(g: Any, *args: Any, **keywords: Any) -> Any:
             r = rule(g, *args, **keywords)
             if isinstance(r, Value) and r.node is not None:
                 nodes = {x.node for x in args if isinstance(x, Value) and x.node is not None}
-                found.append(not nodes.isdisjoint(ancestors([r.node])))
+                depends.append(not nodes.isdisjoint(ancestors([r.node])))
             return r
 
         return watched
@@ -571,7 +571,7 @@ def _uses_inputs(primitive: Primitive, index: int | str, cases: Sequence[Case]) 
     with watcher.installed():
         for case in cases:
             broken_law(case, 0, [second_order])
-    return any(found)
+    return any(depends)
 
 
 # ── running them ─────────────────────────────────────────────────────────────────────────

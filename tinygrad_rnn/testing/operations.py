@@ -68,13 +68,13 @@ def check_op(
     ...
     """
     name = name_of(op)
-    given = strategies_or_examples
-    if not given:
+    parts = strategies_or_examples
+    if not parts:
         raise TypeError(f"check_op: expected at least one example or strategy for {name}, got none")
-    if any(_is_strategy(part) for part in given):
-        _check_drawn(op, given, second_order, max_examples, seed)
+    if any(_is_strategy(part) for part in parts):
+        _check_drawn(op, parts, second_order, max_examples, seed)
         return True
-    examples = list(given) if all(isinstance(part, tuple) for part in given) else [given]
+    examples = list(parts) if all(isinstance(part, tuple) for part in parts) else [parts]
     for example in examples:
         _require_laws(op, example, second_order, seed)
     return True
@@ -130,9 +130,9 @@ def report(case: Case, law: str, error: Exception) -> str:
     statement = next((f.__doc__ or "" for f in laws if f.__name__ == law), "")
     lines.append(f"  the law: {statement.strip().splitlines()[0] if statement else law}")
     if law == adjoint.__name__:
-        found = explanation(case)
-        if found:
-            lines.extend(f"  {line}" for line in found.splitlines())
+        details = explanation(case)
+        if details:
+            lines.extend(f"  {line}" for line in details.splitlines())
     return "\n".join(lines)
 
 

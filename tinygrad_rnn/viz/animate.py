@@ -47,14 +47,14 @@ def animated(lattice: Lattice) -> str:
 def frames(lattice: Lattice) -> list[str]:
     """The pictures of the frames, from before the first step to after the last one."""
     ElementTree.register_namespace("", _SVG)
-    found = []
+    pictures = []
     last = len(lattice.time_steps)
     every = -(-last // MOST_FRAMES)
     for n in [*range(0, last, every), last]:
         root = ElementTree.fromstring(lattice.svg)
         _drop(root, n)
-        found.append(ElementTree.tostring(root, encoding="unicode"))
-    return found
+        pictures.append(ElementTree.tostring(root, encoding="unicode"))
+    return pictures
 
 
 def _drop(element: ElementTree.Element, frame: int) -> None:

@@ -17,17 +17,17 @@ def equations(structure: Structure, node: Node) -> list[str]:
 
     ``h_t = o_t × tanh(c_t)``, ``o_t = σ(...)``, ...: down to states, inputs and weights.
     """
-    found: list[str] = []
+    lines: list[str] = []
     waiting, seen = [node], {node}
-    while waiting and len(found) < _most_equations:
+    while waiting and len(lines) < _most_equations:
         here = waiting.pop(0)
         writer = _Writer(structure, here)
-        found.append(f"{writer.name(here)} = {writer.written(here)[0]}")
+        lines.append(f"{writer.name(here)} = {writer.written(here)[0]}")
         for other in writer.named:
             if other not in seen:
                 seen.add(other)
                 waiting.append(other)
-    return found
+    return lines
 
 
 class _Writer:
@@ -41,8 +41,8 @@ class _Writer:
 
     def name(self, node: Node) -> str:
         """``h_t`` or ``h_{t-1}`` for states and outputs, else the value's own name."""
-        found = self.structure.holds.get(node)
-        if found is None:
+        trajectory = self.structure.holds.get(node)
+        if trajectory is None:
             return node.name or "y"
         time_step = self.structure.time_step.get(node)
         if (
@@ -51,9 +51,9 @@ class _Writer:
             or time_step.loop is not self.time_step.loop
             or time_step is self.time_step
         ):
-            return f"{found.name}_t"
+            return f"{trajectory.name}_t"
         back = time_step.t - self.time_step.t
-        return f"{found.name}_{{t{back:+d}}}"
+        return f"{trajectory.name}_{{t{back:+d}}}"
 
     def written(self, node: Node) -> tuple[str, bool]:
         """The expression, and whether it is a sum, which needs brackets in a product."""
@@ -86,9 +86,9 @@ class _Writer:
         before = structure.entries.get((node, i))
         if before is not None and not (isinstance(parent, Node) and parent in structure.holds):
             return self.earlier(before.name), False  # the state's initial value
-        given = structure.input_at.get((node, i))
-        if given is not None:
-            return self.input_name(given.name), False
+        step_input = structure.input_at.get((node, i))
+        if step_input is not None:
+            return self.input_name(step_input.name), False
         if not isinstance(parent, Node):
             if parent is not None:
                 return shortened(parent, 30), False

@@ -88,10 +88,10 @@ def heat_map(
     >>> tg.heat_map({name: found[name] for name in ("f", "c")}, text="hello")
     <HeatMap of f, c over 5 steps>
     """
-    given = values if isinstance(values, Mapping) else {"": values}
-    if not given:
+    arrays = values if isinstance(values, Mapping) else {"": values}
+    if not arrays:
         raise ValueError("heat_map: expected at least one array, got none")
-    maps = {str(name): _map(str(name), x, sequence, units) for name, x in given.items()}
+    maps = {str(name): _map(str(name), x, sequence, units) for name, x in arrays.items()}
     lengths = {len(x) for x in maps.values()}
     if len(lengths) > 1:
         raise ValueError(f"heat_map: expected arrays with the same number of steps, got {lengths}")

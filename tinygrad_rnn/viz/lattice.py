@@ -518,9 +518,9 @@ class _Drawer(Sheet):
         for (loop, t), y in lowest.items():
             c = self.column(loop, t)
             below[c] = max(below[c], y)
-        for time_step, given in self.flow.structure.inputs.items():
+        for time_step, inputs in self.flow.structure.inputs.items():
             c = self.flow.columns.of[time_step]
-            if not given or (time_step.loop, time_step.t) not in lowest or not self.on(c):
+            if not inputs or (time_step.loop, time_step.t) not in lowest or not self.on(c):
                 continue
             y = lowest[time_step.loop, time_step.t]
             x, direct = self.x(c), y == below[c]  # otherwise the lines start at the input's side
@@ -573,9 +573,9 @@ class _Drawer(Sheet):
 
     def _input_row(self) -> None:
         loops_at: dict[int, list[tuple[Loop, int]]] = defaultdict(list)
-        for time_step, given in self.flow.structure.inputs.items():
+        for time_step, inputs in self.flow.structure.inputs.items():
             c = self.flow.columns.of[time_step]
-            if given and self.on(c):
+            if inputs and self.on(c):
                 loops_at[c].append((time_step.loop, time_step.t))
         if not loops_at:
             return
@@ -598,8 +598,8 @@ class _Drawer(Sheet):
                 self.rect(*at, f"f{self._shade(norm)}", self.tags(back, f"x{c}"))
 
     def _input_names(self) -> str:
-        given = [x for inputs in self.flow.structure.inputs.values() for x in inputs]
-        stems = dict.fromkeys(x.name.rstrip("0123456789]").rstrip("[_") for x in given if x.name)
+        named = [x for inputs in self.flow.structure.inputs.values() for x in inputs]
+        stems = dict.fromkeys(x.name.rstrip("0123456789]").rstrip("[_") for x in named if x.name)
         return ", ".join(stem for stem in stems if stem)
 
 

@@ -43,9 +43,9 @@ def _frames(flow: Flow, lattice: Lattice) -> dict[str, object]:
     sheet = lattice.sheet
     numbers = {state.trajectory: k for k, state in enumerate(flow.states.values())}
     by_time_step: dict[object, list[str]] = {}
-    for found, k in numbers.items():
-        for t in found.nodes:
-            by_time_step.setdefault((found.loop, t), []).append(f"s{k}.{t}")
+    for trajectory, k in numbers.items():
+        for t in trajectory.nodes:
+            by_time_step.setdefault((trajectory.loop, t), []).append(f"s{k}.{t}")
     frames: list[list[object]] = [["nothing is computed yet", None, []]]
     half = len(lattice.time_steps) // 2
     for n, time_step in enumerate(lattice.time_steps):

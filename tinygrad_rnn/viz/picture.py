@@ -163,10 +163,10 @@ def _unwrap(cluster: Cluster) -> None:
 
 def boxes_in(cluster: Cluster) -> list[Box]:
     """All boxes of a cluster, including those of the clusters inside it."""
-    found: list[Box] = []
+    boxes: list[Box] = []
     for part in cluster.parts:
         if isinstance(part, Box):
-            found.append(part)
+            boxes.append(part)
         else:
-            found += boxes_in(part)
-    return found
+            boxes += boxes_in(part)
+    return boxes

@@ -133,15 +133,15 @@ class _Router:
             else:
                 exits[edge.tail.place].setdefault(edge.tail, False)
         for place, starts in entries.items():
-            found = []
+            paths = []
             for end, is_state in exits[place].items():
-                for start, way in _paths_to(end, starts, exits[place], inside):
-                    found.append((not is_state, len(way), start, end, way))
+                for start, path in _paths_to(end, starts, exits[place], inside):
+                    paths.append((not is_state, len(path), start, end, path))
             taken: set[Box] = set()
-            for _, _, start, end, way in sorted(found, key=lambda found: found[:2]):
+            for _, _, start, end, path in sorted(paths, key=lambda candidate: candidate[:2]):
                 if start not in taken and end not in taken:
                     taken |= {start, end}
-                    for edge in way:
+                    for edge in path:
                         edge.kind = "spine"
 
     # ── time ─────────────────────────────────────────────────────────────────────────────
@@ -180,16 +180,16 @@ def _paths_to(
     end: Box, starts: set[Box], exits: dict[Box, bool], inside: dict[Box, list[Edge]]
 ) -> list[tuple[Box, list[Edge]]]:
     """The shortest paths from some boxes to a box, through no exit."""
-    found = []
+    paths = []
     onward: dict[Box, list[Edge]] = {end: []}
     waiting = deque([end])
     while waiting:
         box = waiting.popleft()
         if box in starts:
-            found.append((box, onward[box]))
+            paths.append((box, onward[box]))
             continue
         for edge in inside[box]:
             if edge.tail not in onward and edge.tail not in exits:
                 onward[edge.tail] = [edge, *onward[box]]
                 waiting.append(edge.tail)
-    return found
+    return paths

@@ -59,8 +59,8 @@ def shapes_of(svg: str) -> tuple[float, float, list[Shape]]:
     inherited = {
         key: root.get(key, "") for key in ("font-family", "font-size", "fill") if root.get(key)
     }
-    found = list(_walk(root, inherited, rules, (0.0, 0.0), (box[2], box[3])))
-    return box[2], box[3], found
+    shapes = list(_walk(root, inherited, rules, (0.0, 0.0), (box[2], box[3])))
+    return box[2], box[3], shapes
 
 
 def _rules(css: str) -> dict[str, dict[str, str]]:
@@ -118,7 +118,7 @@ def _walk(
 def _shape(element: Any, tag: str, look: dict[str, str], size: Point) -> Shape | None:
     fill = look.get("fill", "#000000")
     stroke = look.get("stroke", "none")
-    made = Shape(
+    shape = Shape(
         "path",
         None if fill in ("none", "transparent") else _colour(fill),
         None if stroke in ("none", "transparent") else _colour(stroke),
@@ -133,28 +133,28 @@ def _shape(element: Any, tag: str, look: dict[str, str], size: Point) -> Shape |
 
     if tag == "rect":
         x, y, w, h = value("x"), value("y"), value("width", size[0]), value("height", size[1])
-        made.parts, made.closed = [[(x, y), (x + w, y), (x + w, y + h), (x, y + h)]], True
+        shape.parts, shape.closed = [[(x, y), (x + w, y), (x + w, y + h), (x, y + h)]], True
     elif tag in ("circle", "ellipse"):
         rx, ry = value("r") or value("rx"), value("r") or value("ry")
-        made.parts, made.closed = [_ellipse(value("cx"), value("cy"), rx, ry)], True
+        shape.parts, shape.closed = [_ellipse(value("cx"), value("cy"), rx, ry)], True
     elif tag in ("polygon", "polyline"):
         numbers = [float(x) for x in re.split(r"[ ,]+", element.get("points", "").strip())]
-        made.parts = [list(zip(numbers[::2], numbers[1::2], strict=True))]
-        made.closed = tag == "polygon"
+        shape.parts = [list(zip(numbers[::2], numbers[1::2], strict=True))]
+        shape.closed = tag == "polygon"
     elif tag == "path":
-        made.parts, made.closed = _path(element.get("d", ""))
+        shape.parts, shape.closed = _path(element.get("d", ""))
     elif tag == "text":
-        made.kind, made.at = "text", (value("x"), value("y"))
-        made.words = "".join(
+        shape.kind, shape.at = "text", (value("x"), value("y"))
+        shape.words = "".join(
             [element.text or "", *((child.tail or "") for child in element)]
         ).replace("\u00a0", " ")
-        made.anchor = look.get("text-anchor", "start")
-        made.size = float(look.get("font-size", "11").removesuffix("px"))
-        made.bold = look.get("font-weight") == "bold"
-        made.mono = "mono" in look.get("font-family", "")
+        shape.anchor = look.get("text-anchor", "start")
+        shape.size = float(look.get("font-size", "11").removesuffix("px"))
+        shape.bold = look.get("font-weight") == "bold"
+        shape.mono = "mono" in look.get("font-family", "")
     else:
         return None
-    return made
+    return shape
 
 
 _names = {"black": "#000000", "white": "#ffffff", "transparent": "#ffffff"}

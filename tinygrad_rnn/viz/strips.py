@@ -149,7 +149,7 @@ def _notes(states: Sequence[State]) -> list[str]:
     """The steps in which the gradient vanished or exploded."""
     notes = []
     for regime in ("vanished", "exploded"):
-        steps = [t for state in states for t, found in state.regimes.items() if found == regime]
+        steps = [t for state in states for t, verdict in state.regimes.items() if verdict == regime]
         if steps:
             notes.append(f"{regime}: {joined(dict.fromkeys(steps))}")
     return notes

@@ -25,39 +25,39 @@ def wrapped(picture: Picture, fit: float) -> Picture:
         raise ValueError(f"draw: expected fit of at least 300 pixels, got {fit}")
     steps = _columns(picture)
     each = max(steps, default=0) + 1  # steps in one line
-    found = picture
+    broken = picture
     while steps:
-        width = max(map(_width, _lines(found)))
+        width = max(map(_width, _lines(broken)))
         if width <= fit * _POINTS or each == 1:
             break
         each = max(1, min(each - 1, int(each * fit * _POINTS / width)))
-        found = _Wrapper(
+        broken = _Wrapper(
             picture, {b: n // each for n, boxes in steps.items() for b in boxes}
         ).picture()
-    return found
+    return broken
 
 
 def _lines(picture: Picture) -> list[tuple[list[Box], list[Edge]]]:
     """The boxes and the edges of each line."""
     frames = [p for p in picture.root.parts if isinstance(p, Cluster) and p.kind == "line"]
-    found = []
+    lines = []
     for frame in frames or [picture.root]:
         boxes = boxes_in(frame)
         among = set(boxes)
-        found.append((boxes, [e for e in picture.edges if e.tail in among and e.head in among]))
-    return found
+        lines.append((boxes, [e for e in picture.edges if e.tail in among and e.head in among]))
+    return lines
 
 
 def _columns(picture: Picture) -> dict[int, list[Box]]:
     """The boxes of every time step: first the loops, then their backward passes."""
-    found: dict[tuple[int, int], dict[int, list[Box]]] = defaultdict(lambda: defaultdict(list))
+    by_sweep: dict[tuple[int, int], dict[int, list[Box]]] = defaultdict(lambda: defaultdict(list))
     for box in boxes_in(picture.root):
         key = _step_of(box)
         if key is not None:
-            found[key[0]][key[1]].append(box)
+            by_sweep[key[0]][key[1]].append(box)
     columns: dict[int, list[Box]] = defaultdict(list)
     offset = 0
-    for (sweep, _), steps in sorted(found.items(), key=lambda pair: pair[0]):
+    for (sweep, _), steps in sorted(by_sweep.items(), key=lambda pair: pair[0]):
         order = sorted(steps, reverse=bool(sweep % 2))
         for n, t in enumerate(order):
             columns[offset + n] += steps[t]

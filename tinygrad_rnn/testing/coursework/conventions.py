@@ -49,16 +49,16 @@ class Convention(NamedTuple):
 
     def parts(self) -> dict[str, str]:
         """The convention in words, by the names of check_bptt's arguments."""
-        found = {
+        words = {
             "batch_first": "x (N, T, D)" if self.batch_first else "x (T, N, D)",
             "columns": "x @ W" if self.columns else "x @ W.T",
         }
         if self.gates:
-            found["gates"] = f"gates in the order {', '.join(self.gates)}"
+            words["gates"] = f"gates in the order {', '.join(self.gates)}"
         if "z" in self.gates:
-            found["z_keeps"] = f"h = {'(1 - z) n + z h' if self.keeps else '(1 - z) h + z n'}"
-            found["reset_after"] = f"reset as {'r (h @ W)' if self.reset_after else '(r h) @ W'}"
-        return found
+            words["z_keeps"] = f"h = {'(1 - z) n + z h' if self.keeps else '(1 - z) h + z n'}"
+            words["reset_after"] = f"reset as {'r (h @ W)' if self.reset_after else '(r h) @ W'}"
+        return words
 
     def described(self, over_time: bool = True) -> str:
         parts = self.parts()
@@ -193,10 +193,10 @@ def roles_of(forward: Callable[..., Any], cell: Cell) -> Roles:
     rest = list(names[1:])
     states: dict[str, str | None] = {}
     for state in cell.states:
-        found = [n for n in rest if _is_state(n, state)]
-        states[state] = found[0] if found else None
-        if found:
-            rest.remove(found[0])
+        candidates = [n for n in rest if _is_state(n, state)]
+        states[state] = candidates[0] if candidates else None
+        if candidates:
+            rest.remove(candidates[0])
     biases = [n for n in rest if n.lower().startswith("b")]
     products = [n for n in rest if n not in biases]
     if len(products) != 2 or len(biases) > 2:
@@ -258,17 +258,17 @@ def inputs_for(
     T, N, D, H = sizes
     rows = H * max(1, len(cell.gates))
     x_shape = (N, D) if not over_time else (N, T, D) if convention.batch_first else (T, N, D)
-    found = {roles.x: rng.standard_normal(x_shape)}
+    arrays = {roles.x: rng.standard_normal(x_shape)}
     for name in roles.states.values():
         if name is not None:
-            found[name] = 0.7 * rng.standard_normal((N, H))
+            arrays[name] = 0.7 * rng.standard_normal((N, H))
     for name, size in ((roles.weights.x, D), (roles.weights.h, H)):
         shape = (size, rows) if convention.columns else (rows, size)
-        found[name] = rng.standard_normal(shape) / np.sqrt(size)
+        arrays[name] = rng.standard_normal(shape) / np.sqrt(size)
     for name in roles.weights[2:]:
         if name is not None:
-            found[name] = 0.5 * rng.standard_normal(rows)
-    return {name: found[name] for name in roles.names}
+            arrays[name] = 0.5 * rng.standard_normal(rows)
+    return {name: arrays[name] for name in roles.names}
 
 
 #: The states after each step, in order.
@@ -281,18 +281,18 @@ def reference_of(
     """The reference as a function of the student's arguments."""
 
     def function(*args: Any) -> States:
-        given = dict(zip(roles.names, args, strict=True))
-        weights = Weights(*(None if n is None else given[n] for n in roles.weights))
-        x = given[roles.x]
+        arrays = dict(zip(roles.names, args, strict=True))
+        weights = Weights(*(None if n is None else arrays[n] for n in roles.weights))
+        x = arrays[roles.x]
         N = x.shape[0] if convention.batch_first or not over_time else x.shape[1]
         H = weights.h.shape[0 if convention.columns else 1]
         state: tuple[Any, ...] = tuple(
-            np.zeros((N, H)) if n is None else given[n] for n in roles.states.values()
+            np.zeros((N, H)) if n is None else arrays[n] for n in roles.states.values()
         )
 
         def step(x_t: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
-            made = cell.step(convention, x_t, *state, weights)
-            return made if isinstance(made, tuple) else (made,)
+            after = cell.step(convention, x_t, *state, weights)
+            return after if isinstance(after, tuple) else (after,)
 
         return run(step, x, state, convention.batch_first) if over_time else [step(x, state)]
 
@@ -306,11 +306,11 @@ def run(
     batch_first: bool,
 ) -> States:
     """A step over a sequence."""
-    found: States = []
+    states: States = []
     for t, _ in steps(range(x.shape[1 if batch_first else 0])):
         state = step(named("x_t", x[:, t] if batch_first else x[t]), state)
-        found.append(state)
-    return found
+        states.append(state)
+    return states
 
 
 class Chosen(NamedTuple):
@@ -320,13 +320,13 @@ class Chosen(NamedTuple):
     all_steps: bool
 
 
-def collected(found: States, chosen: Sequence[Chosen], batch_first: bool) -> list[Any]:
+def collected(states: States, chosen: Sequence[Chosen], batch_first: bool) -> list[Any]:
     """The states that a student's forward returns, selected from all states."""
     with scope("outputs"):
         return [
-            ops.stack([states[c.state] for states in found], 1 if batch_first else 0)
+            ops.stack([state_t[c.state] for state_t in states], 1 if batch_first else 0)
             if c.all_steps
-            else found[-1][c.state]
+            else states[-1][c.state]
             for c in chosen
         ]
 

@@ -165,32 +165,32 @@ def _with_input(recorded: Recorded, leaf: Node, x: ndarray) -> Outputs:
         if leaf not in node.parents:
             return None
         assert node.primitive is not None
-        given = [x if p is leaf else y for p, y in zip(node.parents, inputs, strict=True)]
-        return node.primitive.forward(*given, **node.keywords)
+        replaced = [x if p is leaf else y for p, y in zip(node.parents, inputs, strict=True)]
+        return node.primitive.forward(*replaced, **node.keywords)
 
     return recorded.rerun(replace)
 
 
-def _at(recorded: Recorded, site: Site, made: Callable[[Node, list[Any]], Any]) -> Outputs:
+def _at(recorded: Recorded, site: Site, function: Callable[[Node, list[Any]], Any]) -> Outputs:
     nodes = set(recorded.sites[site].values())
-    return recorded.rerun(lambda node, inputs: made(node, inputs) if node in nodes else None)
+    return recorded.rerun(lambda node, inputs: function(node, inputs) if node in nodes else None)
 
 
 def _with_value(recorded: Recorded, site: Site, i: int, other: Site) -> Outputs:
     """The outputs if an operation uses another value of its time step."""
-    found: dict[int, Any] = {}
+    values: dict[int, Any] = {}
     nodes = set(recorded.sites[site].values())
     watched = {node: t for t, node in recorded.sites[other].items()}
 
     def replace(node: Node, inputs: list[Any]) -> Any:
         assert node.primitive is not None
         if node in nodes:
-            inputs[i] = found[step_of(node)]
+            inputs[i] = values[step_of(node)]
             return node.primitive.forward(*inputs, **node.keywords)
         if node in watched:
-            made = node.primitive.forward(*inputs, **node.keywords)
-            found[watched[node]] = made
-            return made
+            y = node.primitive.forward(*inputs, **node.keywords)
+            values[watched[node]] = y
+            return y
         return None
 
     return recorded.rerun(replace)
@@ -205,7 +205,7 @@ def _shifted(y: ndarray, axis: int) -> ndarray:
 
 
 def first_wrong_step(
-    given: Sequence[ndarray],
+    outputs: Sequence[ndarray],
     right: Sequence[ndarray],
     axis: int,
     same: Callable[..., bool],
@@ -214,7 +214,7 @@ def first_wrong_step(
     T: int = right[0].shape[axis]
     for t in range(T):
         if not all(
-            same(a.take(t, axis), b.take(t, axis), b) for a, b in zip(given, right, strict=True)
+            same(a.take(t, axis), b.take(t, axis), b) for a, b in zip(outputs, right, strict=True)
         ):
             return t
     return T

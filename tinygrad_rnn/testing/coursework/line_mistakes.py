@@ -19,7 +19,7 @@ from .names import Names, getitem
 from .recorded import Change, Recorded, Site, Use, contribution_of, fitted, step_of
 
 #: (operation, the gradient of its output, the right gradient of its input) -> the wrong one.
-Made: TypeAlias = Callable[[Node, Any, Any], Any]
+WrongGradient: TypeAlias = Callable[[Node, Any, Any], Any]
 Factor: TypeAlias = Callable[[Any, Any], Any]
 
 _tanh = primitives.tanh
@@ -75,7 +75,7 @@ def _along_last(x: Any) -> Any:
 
 
 #: The same for functions of several numbers: (operation, the gradient of its output, right).
-_OF_SEVERAL: dict[Primitive, list[tuple[str, Made]]] = {
+_OF_SEVERAL: dict[Primitive, list[tuple[str, WrongGradient]]] = {
     primitives.softmax: [
         (
             "the derivative of softmax is {y} (g - sum({y} g)): the sum is missing",
@@ -133,13 +133,13 @@ class LineMistakes:
                 if any(isinstance(x.parents[i], Node) for x in steps.values()):
                     yield site, Use(node, i)
 
-    def _at(self, sites: list[Site], index: int, made: Made) -> Change:
+    def _at(self, sites: list[Site], index: int, wrong: WrongGradient) -> Change:
         """Change the gradient that some sites send to one of their inputs."""
         nodes = {node for site in sites for node in self._recorded.sites[site].values()}
 
         def change(use: Use, g: Any, right: Any) -> Any:
             if use.input == index and use.node in nodes:
-                return made(use.node, g, right)
+                return wrong(use.node, g, right)
             return right
 
         return change
@@ -147,34 +147,34 @@ class LineMistakes:
     # ── nonlinearities ───────────────────────────────────────────────────────────────────
 
     def _derivatives(self) -> Iterator[tuple[str, Change]]:
-        for primitive, wrong in _DERIVATIVES.items():
+        for primitive, factors in _DERIVATIVES.items():
             sites = [
                 site
                 for site, steps in self._recorded.sites.items()
                 if next(iter(steps.values())).primitive is primitive
             ]
-            for text, factor in wrong:
-                made = _times(factor)
+            for text, factor in factors:
+                wrong = _times(factor)
                 for site in sites:
                     steps = self._recorded.sites[site]
                     node = steps[max(steps)]
                     y, x = self._names.value(node), self._names.input(Use(node, 0))
                     where = self._names.described(y)
                     mistake = text.format(y=y, x=f"({x})" if " " in x else x)
-                    yield f"{where}: {mistake}", self._at([site], 0, made)
+                    yield f"{where}: {mistake}", self._at([site], 0, wrong)
                 if len(sites) > 1:
                     mistake = text.format(y="y", x="x")
-                    yield f"every {primitive}: {mistake}", self._at(sites, 0, made)
+                    yield f"every {primitive}: {mistake}", self._at(sites, 0, wrong)
 
     def _several(self) -> Iterator[tuple[str, Change]]:
         """Functions of several numbers at once, and rows that an index takes several times."""
         for site, steps in self._recorded.sites.items():
             node = steps[max(steps)]
             y = self._names.value(node)
-            for text, made in _OF_SEVERAL.get(node.primitive, []):  # type: ignore[arg-type]
+            for text, wrong in _OF_SEVERAL.get(node.primitive, []):  # type: ignore[arg-type]
                 yield (
                     text.format(y=y if " " not in y and "(" not in y else "y"),
-                    self._at([site], 0, made),
+                    self._at([site], 0, wrong),
                 )
             for i, x in enumerate(node.arrays):
                 if isinstance(x, ndarray) and _ids(node, i) is not None:
@@ -253,8 +253,8 @@ class LineMistakes:
         for name, value in self._values_like(Use(node, j), here):
             yield f"{d} uses {name} for {here}", self._at([site], i, _with_operand(i, j, value))
         if primitive in _products and x.ndim == 2 and x.shape[0] == x.shape[1]:
-            made = _with_operand(i, j, lambda node: node.arrays[j].T)
-            yield f"{d}: {here} is not transposed", self._at([site], i, made)
+            wrong = _with_operand(i, j, lambda node: node.arrays[j].T)
+            yield f"{d}: {here} is not transposed", self._at([site], i, wrong)
 
     def _values_like(self, use: Use, here: str) -> Iterator[tuple[str, Callable[[Node], Any]]]:
         node, j = use
@@ -330,38 +330,38 @@ def _nothing(node: Node, g: Any, right: Any) -> Any:
     return None
 
 
-def _times(factor: Factor) -> Made:
+def _times(factor: Factor) -> WrongGradient:
     return lambda node, g, right: g * factor(node.output, node.arrays[0])
 
 
-def _each_row_once(i: int) -> Made:
-    def made(node: Node, g: Any, right: Any) -> Any:
+def _each_row_once(i: int) -> WrongGradient:
+    def wrong(node: Node, g: Any, right: Any) -> Any:
         rows = np.zeros_like(node.arrays[i])
         rows[_ids(node, i)] = g  # rows[ids] += g, too, adds only once for a repeated id
         return rows
 
-    return made
+    return wrong
 
 
-def _scaled(factor: float) -> Made:
+def _scaled(factor: float) -> WrongGradient:
     return lambda node, g, right: factor * right
 
 
-def _without_factor(i: int) -> Made:
+def _without_factor(i: int) -> WrongGradient:
     return lambda node, g, right: fitted(g, node, node.arrays[i])
 
 
-def _without_part(i: int, index: Any) -> Made:
-    def made(node: Node, g: Any, right: Any) -> Any:
+def _without_part(i: int, index: Any) -> WrongGradient:
+    def wrong(node: Node, g: Any, right: Any) -> Any:
         rest = np.array(g)
         rest[index] = 0.0
         return contribution_of(node, i, rest)
 
-    return made
+    return wrong
 
 
-def _with_operand(i: int, j: int, value: Callable[[Node], Any]) -> Made:
-    def made(node: Node, g: Any, right: Any) -> Any:
+def _with_operand(i: int, j: int, value: Callable[[Node], Any]) -> WrongGradient:
+    def wrong(node: Node, g: Any, right: Any) -> Any:
         other = value(node)
         if other is None:
             return right
@@ -369,7 +369,7 @@ def _with_operand(i: int, j: int, value: Callable[[Node], Any]) -> Made:
         arrays[j] = other
         return contribution_of(node, i, g, arrays)
 
-    return made
+    return wrong
 
 
 __all__ = ["LineMistakes"]

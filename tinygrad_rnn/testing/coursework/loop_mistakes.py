@@ -96,10 +96,10 @@ class LoopMistakes:
         """Multiply the gradient from the step after by a factor; None drops it."""
         uses = {use for site in sites for use in self._names.states[site]}
 
-        def change(use: Use, g: Any, made: Any) -> Any:
+        def change(use: Use, g: Any, contribution: Any) -> Any:
             if use not in uses:
-                return made
-            return None if factor is None else factor * made
+                return contribution
+            return None if factor is None else factor * contribution
 
         return change
 
@@ -142,8 +142,8 @@ class LoopMistakes:
             )
 
     def _entering(self, chosen: Callable[[int], bool]) -> Change:
-        def change(use: Use, g: Any, made: Any) -> Any:
-            return None if use in self._entries and not chosen(self._entries[use]) else made
+        def change(use: Use, g: Any, contribution: Any) -> Any:
+            return None if use in self._entries and not chosen(self._entries[use]) else contribution
 
         return change
 
@@ -179,10 +179,10 @@ class LoopMistakes:
         total: Gradients = {}
         for t in range(self._T):
 
-            def change(use: Use, g: Any, made: Any, t: int = t) -> Any:
+            def change(use: Use, g: Any, contribution: Any, t: int = t) -> Any:
                 if use in self._entries:
-                    return made if self._entries[use] == t else None
-                return made if step_of(use.node) < 0 or step_of(use.node) >= t - k else None
+                    return contribution if self._entries[use] == t else None
+                return contribution if step_of(use.node) < 0 or step_of(use.node) >= t - k else None
 
             for name, g in self._recorded.gradients(self._cotangents, change).items():
                 total[name] = total[name] + g if name in total else g
@@ -199,13 +199,13 @@ class LoopMistakes:
         """
         losses: dict[tuple[Site, int], Any] = {}
 
-        def note(use: Use, g: Any, made: Any) -> Any:
+        def note(use: Use, g: Any, contribution: Any) -> Any:
             if use in self._entries:
                 parent = use.node.parents[use.input]
                 assert isinstance(parent, Node)
                 key = self._recorded.site[parent], self._entries[use]
-                losses[key] = losses[key] + made if key in losses else made
-            return made
+                losses[key] = losses[key] + contribution if key in losses else contribution
+            return contribution
 
         self._recorded.by_step(self._cotangents, note)
         totals = {
@@ -218,9 +218,9 @@ class LoopMistakes:
             seeds: dict[Node, Any] = {}
             for site in self._names.states:
                 arrived = [carried.get(site), losses.get((site, loss))]
-                found = [g for g in arrived if g is not None]
-                if found and s in self._recorded.sites[site]:
-                    seeds[self._recorded.sites[site][s]] = sum(found[1:], found[0])
+                cotangents = [g for g in arrived if g is not None]
+                if cotangents and s in self._recorded.sites[site]:
+                    seeds[self._recorded.sites[site][s]] = sum(cotangents[1:], cotangents[0])
             inputs, carried = self._through(s, seeds)
             for name, g in inputs.items():
                 if name not in initial:
@@ -249,14 +249,18 @@ class LoopMistakes:
                 state = taken.get((self._recorded.site[node], i))
                 if state is None and not isinstance(parent, Node):
                     continue
-                made = contribution_of(node, i, g)
+                contribution = contribution_of(node, i, g)
                 if state is not None:
-                    states[state] = states[state] + made if state in states else made
+                    states[state] = (
+                        states[state] + contribution if state in states else contribution
+                    )
                 elif parent in self._recorded.leaves:
                     name = self._recorded.names[self._recorded.leaves.index(parent)]
-                    inputs[name] = inputs[name] + made if name in inputs else made
+                    inputs[name] = inputs[name] + contribution if name in inputs else contribution
                 elif isinstance(parent, Node) and step_of(parent) == s:
-                    pending[parent] = pending[parent] + made if parent in pending else made
+                    pending[parent] = (
+                        pending[parent] + contribution if parent in pending else contribution
+                    )
         return inputs, states
 
 

@@ -92,42 +92,41 @@ class Names:
 
     def initial(self) -> dict[str, Site]:
         """The inputs that a state starts from, with the state's site."""
-        found: dict[str, Site] = {}
+        sites: dict[str, Site] = {}
         for site, uses in self.states.items():
             for use in uses:
                 first = self.recorded.sites[self.recorded.site[use.node]].get(0)
                 parent = None if first is None else first.parents[use.input]
                 if isinstance(parent, Node) and parent in self.recorded.leaves:
-                    found[self.recorded.names[self.recorded.leaves.index(parent)]] = site
-        return found
+                    sites[self.recorded.names[self.recorded.leaves.index(parent)]] = site
+        return sites
 
     def users(self, node: Node) -> list[Node]:
         return [user for user in self.recorded.nodes if node in user.parents]
 
     def parts(self, node: Node) -> list[Node]:
         """The gates cut from a product, or from its sum with the other product or a bias."""
-        found = node
         for _ in range(4):
-            users = self.users(found)
+            users = self.users(node)
             cuts = [user for user in users if user.primitive is getitem]
             if cuts:
                 return cuts
             if len(users) != 1 or users[0].output.shape != node.output.shape:
                 return []
-            found = users[0]
+            node = users[0]
         return []
 
     def gate(self, part: Node) -> str:
         """The letter of the gate that is computed from a part of a sum: i, f, g, o."""
-        found = part
-        while found.name is None or found.name.startswith("a_"):
-            if found.name is not None:
-                return found.name.removeprefix("a_")
-            users = self.users(found)
+        node = part
+        while node.name is None or node.name.startswith("a_"):
+            if node.name is not None:
+                return node.name.removeprefix("a_")
+            users = self.users(node)
             if not users:
                 return self.value(part)
-            found = users[0]
-        return found.name.removesuffix("_t")
+            node = users[0]
+        return node.name.removesuffix("_t")
 
     def cuts(self) -> Iterator[dict[Site, Node]]:
         """The parts of each value that a step cuts into parts of equal shape."""
@@ -137,9 +136,9 @@ class Names:
             source = node.parents[0] if node.primitive is getitem else None
             if isinstance(source, Node) and source.primitive and step_of(source) == step_of(node):
                 by_source.setdefault(self.recorded.site[source], {})[site] = node
-        for found in by_source.values():
-            if len(found) > 1 and len({node.output.shape for node in found.values()}) == 1:
-                yield found
+        for parts in by_source.values():
+            if len(parts) > 1 and len({node.output.shape for node in parts.values()}) == 1:
+                yield parts
 
 
 def _without_number(name: str) -> str:

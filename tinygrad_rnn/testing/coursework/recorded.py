@@ -62,8 +62,8 @@ class Recorded:
         ]
         for name, x in zip(names, values, strict=True):
             x._label = name if x.node is None else None
-        made = reference(*values)
-        outputs = [made] if isinstance(made, Value) else list(made)
+        result = reference(*values)
+        outputs = [result] if isinstance(result, Value) else list(result)
         nodes = [y.node for y in outputs if y.node is not None]
         if len(nodes) < len(outputs):
             raise ValueError("check_bptt: an output of the reference depends on no input")
@@ -105,13 +105,13 @@ class Recorded:
         pending: dict[Node, Any] = {}
         for node, g in zip(self.outputs, cotangents, strict=True):
             pending[node] = pending[node] + g if node in pending else g
-        found = Contributions(self)
+        contributions = Contributions(self)
         for node in reversed(self.nodes):
             g = pending.pop(node, None)
             if g is None:
                 continue
             if not isinstance(g, list):
-                found.cotangents[node] = g
+                contributions.cotangents[node] = g
             for i, parent in enumerate(node.parents):
                 if through is not None and Use(node, i) in through:
                     parent = through[Use(node, i)]
@@ -127,11 +127,11 @@ class Recorded:
                     k = node.keywords["index"]
                     slots[k] = contribution if slots[k] is None else slots[k] + contribution
                 elif parent.primitive is None:
-                    found.add(parent, step_of(node), contribution)
+                    contributions.add(parent, step_of(node), contribution)
                 else:
                     before = pending.get(parent)
                     pending[parent] = contribution if before is None else before + contribution
-        return found
+        return contributions
 
     def rerun(self, replace: Callable[[Node, list[Any]], Any | None]) -> list[ndarray]:
         """The outputs if some operations compute something else.
@@ -140,10 +140,10 @@ class Recorded:
             replace: returns an operation's output, given the operation and its inputs; None
                 leaves the operation as it is.
         """
-        found: dict[Node, Any] = {x: x.output for x in self.leaves}
+        values: dict[Node, Any] = {x: x.output for x in self.leaves}
         for node in self.nodes:
             inputs = [
-                found[parent] if isinstance(parent, Node) else x
+                values[parent] if isinstance(parent, Node) else x
                 for parent, x in zip(node.parents, node.arrays, strict=True)
             ]
             y = replace(node, inputs)
@@ -153,22 +153,22 @@ class Recorded:
                     y = inputs[0][node.keywords["index"]]
                 else:
                     y = node.primitive.forward(*inputs, **node.keywords)
-            found[node] = y if isinstance(y, tuple) else np.asarray(y)
-        return [found[node] for node in self.outputs]
+            values[node] = y if isinstance(y, tuple) else np.asarray(y)
+        return [values[node] for node in self.outputs]
 
     def cuts(self) -> dict[Use, Node]:
         """The uses where an earlier operation's array enters a step as a constant (detach())."""
-        made = {id(node.output): node for node in self.nodes if isinstance(node.output, ndarray)}
+        node_of = {id(node.output): node for node in self.nodes if isinstance(node.output, ndarray)}
         return {
-            Use(node, i): made[id(x)]
+            Use(node, i): node_of[id(x)]
             for node in self.nodes
             for i, (parent, x) in enumerate(zip(node.parents, node.arrays, strict=True))
-            if not isinstance(parent, Node) and id(x) in made
+            if not isinstance(parent, Node) and id(x) in node_of
         }
 
     def crossings(self) -> dict[Site, list[Use]]:
         """The states, which one time step hands to another: for each site, its uses there."""
-        found: dict[Site, list[Use]] = defaultdict(list)
+        uses: dict[Site, list[Use]] = defaultdict(list)
         for node in self.nodes:
             for i, parent in enumerate(node.parents):
                 if (
@@ -176,8 +176,8 @@ class Recorded:
                     and parent.primitive is not None
                     and -1 < step_of(parent) != step_of(node) > -1
                 ):
-                    found[self.site[parent]].append(Use(node, i))
-        return found
+                    uses[self.site[parent]].append(Use(node, i))
+        return uses
 
 
 class Contributions:
@@ -236,13 +236,17 @@ def contribution_of(
     if primitive is pick:
         return g
     arrays = node.arrays if arrays is None else arrays
-    made = primitive.vjps[index](g, node.output, *arrays, **node.keywords)
-    return fitted(made, node, node.arrays[index])
+    contribution = primitive.vjps[index](g, node.output, *arrays, **node.keywords)
+    return fitted(contribution, node, node.arrays[index])
 
 
-def fitted(made: Any, node: Node, x: ndarray) -> ndarray:
+def fitted(contribution: Any, node: Node, x: ndarray) -> ndarray:
     """A contribution in its input's shape: the sum over the axes that were broadcast."""
-    array = np.broadcast_to(made, node.output.shape) if np.ndim(made) == 0 else np.asarray(made)
+    array = (
+        np.broadcast_to(contribution, node.output.shape)
+        if np.ndim(contribution) == 0
+        else np.asarray(contribution)
+    )
     if array.shape != x.shape:
         if array.shape != node.output.shape:
             array = np.broadcast_to(array, node.output.shape)
