@@ -86,7 +86,7 @@ def test_conv2d_of_one_image_and_dtypes():
     [
         ((3, 3), (1, 1, 2, 2), None, {}, r"expected x \(N, C, H, W\) and W .*got \(3, 3\)"),
         ((1, 1, 3, 3), (1, 2, 2), None, {}, r"expected x .* and \(1, 2, 2\)"),
-        ((1, 2, 3, 3), (1, 1, 2, 2), None, {}, "x has 2 channels and W .* wants 1 in each of 1"),
+        ((1, 2, 3, 3), (1, 1, 2, 2), None, {}, "x has 2 channels, but W .* expects 1 in each of 1"),
         ((1, 2, 3, 3), (3, 1, 2, 2), None, {"groups": 2}, "in each of 2 groups"),
         ((1, 1, 3, 3), (1, 1, 2, 2), None, {"groups": 0}, "0 groups"),
         ((1, 1, 3, 3), (2, 1, 2, 2), (1,), {}, r"expected b of shape \(2,\), got \(1,\)"),

@@ -158,8 +158,8 @@ def twice(forward=lambda x: x * 2, **said):
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"view": True}, "does not share memory with its inputs; it says view=True"),
-        ({"view": lambda keywords: True}, "it says view=True"),
+        ({"view": True}, "does not share memory with its inputs; it declares view=True"),
+        ({"view": lambda keywords: True}, "it declares view=True"),
         ({"linear": "all", "forward": lambda x: x * 2 + 1e-7}, "of a sum in the arguments"),
         ({"batch": lambda keywords, operands: lambda block: block}, "step by step differ"),
         ({"batch": lambda keywords, operands: lambda block: block[0] * 2}, "differ in shape"),
@@ -176,7 +176,7 @@ def test_what_an_operation_says_of_itself_is_tried(said, message):
 
 def test_a_view_that_is_not_told_is_noticed():
     turned = op(lambda x: x.T, lambda g, y, x: g.T, view=False)
-    assert "it says view=False" in str(laws.broken_law(Case("op", turned, (x,)), 0)[1])
+    assert "it declares view=False" in str(laws.broken_law(Case("op", turned, (x,)), 0)[1])
 
 
 def test_not_aliased_notices_a_sweep_that_gives_its_own_arrays_away(monkeypatch):

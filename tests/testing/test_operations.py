@@ -98,7 +98,7 @@ def test_an_operation_that_is_differentiated_once():
     ("given", "message"),
     [
         ((), "at least one example"),
-        ((np.array([1, 2]),), "no input of floats"),
+        ((np.array([1, 2]),), "no float input"),
         ((np.array(["a"]),), "expected real numbers"),
     ],
 )
@@ -152,7 +152,7 @@ def _write(array, result):
 
 def test_a_broadcast_sum_left_out():
     wrong = op(np.add, lambda g, z, x, y: g, lambda g, z, x, y: g[0], name="wrong")
-    assert "the sum over a broadcast axis missing" in failure(wrong, x, x[0])
+    assert "is the sum over a broadcast axis missing" in failure(wrong, x, x[0])
 
 
 def test_a_wrong_operation_fails_on_drawn_examples():

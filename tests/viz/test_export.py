@@ -135,7 +135,7 @@ def test_an_animated_svg_runs_by_itself(tmp_path: Path) -> None:
     assert "prefers-reduced-motion" in svg
     words = [text.words for text in read(svg).texts]
     assert sorted(words) == sorted(text.words for text in read(flow.svg()).texts)
-    with pytest.raises(ValueError, match=r"animate=True is for \.svg; \.gif always runs"):
+    with pytest.raises(ValueError, match=r"animate=True is for \.svg only; a \.gif always moves"):
         flow.save(tmp_path / "flow.gif", animate=True)
 
 

@@ -67,12 +67,12 @@ SENTENCES = {
     ),
     "forget gate": (
         lambda: flow_of(tg.nn.LSTM(3, 16, rng=0)),
-        r"From step 19 back, the gate f is 0\.51 in the mean: a step passes 0\.5\d of the gradient "
+        r"From step 19 back, the gate f is 0\.51 on average: a step passes 0\.5\d of the gradient "
         r"of c\.",
     ),
     "update gate": (
         lambda: flow_of(tg.nn.GRU(3, 16, rng=0)),
-        r"From step 19 back, the gate z is 0\.\d+ in the mean: a step passes .* gradient of h\.",
+        r"From step 19 back, the gate z is 0\.\d+ on average: a step passes .* gradient of h\.",
     ),
     "two layers": (
         lambda: flow_of(tg.nn.LSTM(3, 16, 2, rng=0)),

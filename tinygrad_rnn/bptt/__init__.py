@@ -1,11 +1,11 @@
 """Backpropagation through time: the numbers.
 
 ``time_steps`` finds the time step of every operation. ``structure`` finds states, outputs, inputs
-and weights; ``masks`` says where a sequence is over. ``columns`` places the steps of all loops on
-one axis of time. ``flow`` measures the gradient of every state, ``links`` the gradients between
-loops, ``shares`` the contribution of each step to a weight's gradient (``spans`` says from which
-step an element came). ``reasons`` says why a gradient vanishes or explodes. ``activations``
-collects gates and states, ``table`` writes a flow as text.
+and weights; ``masks`` finds where a sequence has ended. ``columns`` places the steps of all loops
+on one time axis. ``flow`` measures the gradient of every state, ``links`` the gradients between
+loops, ``shares`` the contribution of each step to a weight's gradient. ``spans`` finds the time
+step that each element of an array came from. ``reasons`` says why a gradient vanishes or explodes.
+``activations`` collects gates and states. ``table`` writes a flow as text.
 
 Nothing here draws: that is the room ``viz``.
 """

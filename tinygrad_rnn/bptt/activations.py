@@ -19,19 +19,19 @@ _sigmoid = primitives.sigmoid
 
 
 def activations(output: Value) -> dict[str, ndarray]:
-    """Every gate, candidate and state that an output was computed with, over time.
+    """Every gate, candidate and state in the graph of an output, over all time steps.
 
-    Names are those that the cell gives: of an LSTM i, f, g, o, c and h, of a GRU r, z, n and h.
-    Several layers, directions or loops have theirs before it (``lstm.l0.f``). In a cell of one's
-    own a state is h (or c, or as it was named), and a gate is what was named, as by
-    ``f.name = "f_t"``, or else ``gate 1``, ``gate 2``, ...: the sigmoids of a step, in their order.
+    The names are the cell's own: i, f, g, o, c and h for an LSTM; r, z, n and h for a GRU. With
+    several layers, directions or loops, a prefix tells them apart (``lstm.l0.f``). In your own
+    cell, a state is called h or c, or by its name. A gate is called by its name
+    (``f.name = "f_t"``); the sigmoids without a name are ``gate 1``, ``gate 2``, in order.
 
     Args:
-        output: what was computed: a layer's output, a state, a loss.
+        output: a layer's output, a state, or a loss.
 
     Returns:
-        By name an array (T, N, H), or (T, H) unbatched, by the loop's own time steps; NaN past a
-        sequence's end (``lengths``), and in steps that the output was computed without.
+        A dict of arrays (T, N, H), or (T, H) if unbatched, by the loop's own time steps. They are
+        NaN past a sequence's end (``lengths``), and at steps that are not in the output's graph.
 
     Raises:
         TypeError: the output is not a Tensor.
@@ -51,7 +51,7 @@ def activations(output: Value) -> dict[str, ndarray]:
         raise TypeError(f"activations: expected a Tensor, got {type(output).__name__}")
     if output.node is None:
         raise ValueError(
-            "activations: this tensor has no graph; compute it outside of no_grad() from a tensor "
+            "activations: this tensor has no graph; compute it outside no_grad() from a tensor "
             "with requires_grad=True"
         )
     try:
@@ -64,27 +64,27 @@ def activations(output: Value) -> dict[str, ndarray]:
 
 def collected(structure: Structure) -> dict[str, ndarray]:
     """Every gate, candidate and state of a graph, see :func:`activations`."""
-    found: dict[tuple[Loop, str], dict[int, Node]] = defaultdict(dict)
+    nodes_of: dict[tuple[Loop, str], dict[int, Node]] = defaultdict(dict)
     for time_step, members in structure.members.items():
         gates = 0
         for node in members:
             trajectory = structure.holds.get(node)
             if trajectory is not None:
                 if trajectory.nodes.get(time_step.t) is node:
-                    found[time_step.loop, trajectory.plain][time_step.t] = node
+                    nodes_of[time_step.loop, trajectory.plain][time_step.t] = node
                 continue
             if node.primitive is _sigmoid:
                 gates += 1
             if node in structure.reads or not node.output.ndim:
                 continue
             if node.name:
-                found[time_step.loop, stem(node.name)].setdefault(time_step.t, node)
+                nodes_of[time_step.loop, stem(node.name)].setdefault(time_step.t, node)
             elif node.primitive is _sigmoid:
-                found[time_step.loop, f"gate {gates}"][time_step.t] = node
-    alike = Counter(name for _, name in found)
+                nodes_of[time_step.loop, f"gate {gates}"][time_step.t] = node
+    alike = Counter(name for _, name in nodes_of)
     loops = Counter(loop.name for loop in structure.loops)
     result: dict[str, ndarray] = {}
-    for (loop, name), nodes in found.items():
+    for (loop, name), nodes in nodes_of.items():
         if alike[name] > 1:
             where = (
                 loop.name if loops[loop.name] == 1 else f"loop {structure.loops.index(loop) + 1}"
@@ -97,7 +97,7 @@ def collected(structure: Structure) -> dict[str, ndarray]:
 
 
 def _stacked(structure: Structure, loop: Loop, nodes: dict[int, Node]) -> ndarray | None:
-    """One value of all steps; None if its shape changes."""
+    """The arrays of one value at all steps, stacked; None if its shape changes."""
     shapes = {node.output.shape for node in nodes.values()}
     if len(shapes) > 1:
         return None

@@ -1,9 +1,8 @@
-"""Where the time steps of all loops stand on one axis of time.
+"""Place the time steps of all loops on one time axis, in columns.
 
-Loops that take each other's values step by step (the layers of a stack, both directions of one)
-share their columns. Loops of which one has to end before the other begins (an encoder and a
-decoder) stand side by side. A loop within a step of another one stands before that step's own
-column.
+Loops that use each other's values step by step (the layers of a stack, both directions of one)
+share their columns. If one loop must end before another begins (an encoder and a decoder), they
+stand side by side. A loop inside a time step of another loop comes before that step's own column.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ class Stage:
     """Neighbouring columns of loops that share them.
 
     Attributes:
-        first, stop: the first column, and the one behind the last.
-        loops: whose steps they are.
-        name: what the loops have in common.
+        first, stop: the first column, and the one after the last.
+        loops: the loops that share the columns.
+        name: the part of their names that the loops have in common.
     """
 
     first: int
@@ -40,11 +39,11 @@ class Columns:
     """The columns of all time steps.
 
     Attributes:
-        of: by time step its column.
-        T: how many there are.
-        stages: from the left to the right.
-        steps: for each column its time step, in the numbers of its own loops.
-        other_steps: the uses in a loop of what another loop computed in other steps than this one.
+        of: the column of each time step.
+        T: the number of columns.
+        stages: the stages from left to right.
+        steps: the time step of each column, by its own loops' numbers.
+        other_steps: the uses in a loop of values that another loop computed at another time step.
     """
 
     def __init__(self, structure: Structure):
@@ -56,9 +55,9 @@ class Columns:
         self.other_steps: set[Use] = set()
         self._own = {
             time_step
-            for found in structure.trajectories
-            for time_step in found.loop.time_steps
-            if time_step.t in found.nodes
+            for trajectory in structure.trajectories
+            for time_step in trajectory.loop.time_steps
+            if time_step.t in trajectory.nodes
         }
         self._inner: dict[TimeStep | None, list[Loop]] = defaultdict(list)
         for loop in structure.loops:
@@ -74,9 +73,7 @@ class Columns:
                 for time_step in place[:-1] or place:
                     self._within[time_step].append(node)
         self._place(None, 0)
-        for (
-            time_step
-        ) in structure.members:  # what stands in a step with loops inside, but no column
+        for time_step in structure.members:  # a step with loops inside may have no own column
             self.of.setdefault(time_step, max(self.T - 1, 0))
 
     def _place(self, outer: TimeStep | None, depth: int) -> None:
@@ -113,7 +110,7 @@ class Columns:
     # ── which loops share their columns ──────────────────────────────────────────────────
 
     def _levels(self, siblings: list[Loop], outer: TimeStep | None, depth: int) -> list[int]:
-        """For each loop how many others, one behind the other, have to end before it begins."""
+        """For each loop the number of other loops, one after another, that end before it begins."""
         together, follows = self._relations(siblings, outer, depth)
         level: dict[Loop, int] = {}
         for n, loop in enumerate(siblings):
@@ -129,11 +126,15 @@ class Columns:
     def _relations(
         self, siblings: list[Loop], outer: TimeStep | None, depth: int
     ) -> tuple[set[tuple[Loop, Loop]], set[tuple[Loop, Loop]]]:
-        """The pairs (A, B) where B takes values of A: of the same step, and others."""
+        """The pairs (A, B) where B uses values of A: at the same time step, and at others.
+
+        B follows A if it uses values of other time steps, or starts from a state of A: then A has
+        to end first.
+        """
         structure = self.structure
         among = set(siblings)
 
-        def turn_of(node: Node) -> TimeStep | None:
+        def step_of(node: Node) -> TimeStep | None:
             place: Place = structure.place.get(node, ())
             time_step = place[depth] if len(place) > depth and node not in structure.reads else None
             return time_step if time_step is not None and time_step.loop in among else None
@@ -145,11 +146,11 @@ class Columns:
         for node in structure.nodes if outer is None else self._within[outer]:
             if node in structure.over and node not in structure.updates:
                 continue
-            time_step = turn_of(node)
+            time_step = step_of(node)
             for i, parent in enumerate(node.parents):
                 if not isinstance(parent, Node):
                     continue
-                before = turn_of(parent)
+                before = step_of(parent)
                 sources = {before.loop} if before is not None else reach.get(parent, set())
                 if time_step is None:
                     if sources:
@@ -176,7 +177,7 @@ class Columns:
 
 
 def _is_at(time_step: TimeStep, span: Span, masks: list[ndarray] | None) -> bool:
-    """Whether all comes from this time step, but for sequences that do not have it."""
+    """Whether all elements come from this time step; sequences that have ended do not count."""
     wrong = (span[0] != time_step.t) | (span[1] != time_step.t)
     if masks and wrong.ndim and len(wrong) in (1, len(masks[0])):
         wrong = wrong[masks[0].reshape(len(masks[0]), -1)[:, 0]]
@@ -184,7 +185,7 @@ def _is_at(time_step: TimeStep, span: Span, masks: list[ndarray] | None) -> bool
 
 
 def _name(loops: list[Loop]) -> str:
-    """What the modules of some loops have in common; else their names."""
+    """The common part of the modules of some loops; else their names."""
     if len(loops) == 1:
         return loops[0].name
     paths = [loop.path for loop in loops]

@@ -1,8 +1,8 @@
 """How the gradient of a loss flows back through time: the numbers.
 
-One sweep gives the cotangent of every value, so of every state. Then every operation that takes a
-state tells what it sent back to it, and every step what it contributes to the gradients of the
-weights. No ``.grad`` is touched.
+One sweep gives the cotangent of every value, and so of every state. Then we compute the gradient
+that each operation sent back to the states it uses, and the contribution of each step to the
+gradients of the weights. No ``.grad`` changes.
 """
 
 from __future__ import annotations
@@ -30,41 +30,41 @@ from .table import table
 from .time_steps import Loop
 from .trajectories import Trajectory
 
-#: An overflow is what one looks at here: it is shown as Inf or NaN, and no reason for a warning.
+#: Users look at overflows here, so they appear as Inf or NaN, without a warning.
 quiet = np.errstate(over="ignore", invalid="ignore")
 
-#: The written rule. Let R be what the loss itself sends to the states of a loop, the norms of all
-#: steps added up: if steps neither enlarged nor shrank the gradient, no more would arrive anywhere.
-#: A gradient below VANISHED R has vanished: in single precision, R stays the same when it is added.
-#: Above EXPLODED R it has exploded.
+#: The written rule. The loss itself sends gradients to the states of a loop; R is the sum of their
+#: norms over all steps. If no step enlarged the gradient, no state would get more than R.
+#: A gradient below VANISHED R has vanished: added to R in single precision, it changes nothing.
+#: A gradient above EXPLODED R has exploded.
 VANISHED, EXPLODED = 1e-8, 1e2
 
 
 class State:
     """A value that crosses from one time step into the next, or leaves the loop.
 
-    The arrays have one element for each time step of its loop, by the loop's own numbers; they are
-    NaN (``sent``: 0) where there is no such value. Of a batch with sequences of several lengths,
-    each counts in the steps that it has.
+    The arrays have one element for each time step of its loop, by the loop's own numbers. They are
+    NaN (``sent``: 0) at steps without such a value. In a batch of sequences of several lengths,
+    each sequence counts only until its end.
 
     Attributes:
-        name: tells it from the other states.
-        kind: "state", or "output" for what leaves the loop and stays in no state.
-        steps: the time steps in which the loss depends on it.
-        columns: the places of these steps on the axis of all time steps.
-        norms: |dL/dh_t|, the Euclidean norm over all elements, the batch included.
-        sent: by "next", "step" and "outside" the norm of what came back to h_t from the time
-            steps after, from its own step, and from outside of the loop; together dL/dh_t. Of the
-            last, "above" is what came from the same step of later loops.
-        gates: the mean of what h_{t-1} is multiplied by on its way to h_t, an LSTM's forget gate;
-            None where there is no such thing.
-        carried: the norm of what the gates alone let through to h_t of the gradient of the last
-            step, |dL/dh_T . product of the gates after t|. Where |dL/dh_t| is no larger, the gates
-            are what the gradient came back by. None without gates.
-        cuts: the time steps at which a constant enters in the state's place: there truncated BPTT
-            cut the graph, or the state was detached or set within the loop.
-        regimes: by time step what the written rule says of the norm: "vanished", "exploded", "NaN",
-            "none" where the loss does not depend on the state, else "".
+        name: a unique name among the states.
+        kind: "state", or "output" for a value that leaves the loop but is no state.
+        steps: the time steps at which the loss depends on it.
+        columns: the columns of these steps on the axis of all time steps.
+        norms: |dL/dh_t|, the Euclidean norm over all elements, including the batch.
+        sent: the parts of dL/dh_t by sender, as norms: from the time steps after ("next"), from
+            its own time step ("step"), and from outside the loop ("outside"). "above" is the part
+            of "outside" that comes from the same time step of later loops.
+        gates: the mean of the gate that multiplies h_{t-1} on its way to h_t, such as an LSTM's
+            forget gate; None without a gate.
+        carried: the norm of the last step's gradient after the gates alone,
+            |dL/dh_T . product of the gates after t|. Where |dL/dh_t| is about as large, the
+            gradient came back through the gates. None without gates.
+        cuts: the time steps at which a constant replaces the state: truncated BPTT cut the graph
+            there, or the state was detached or set within the loop.
+        regimes: the verdict of the written rule for each time step: "vanished", "exploded", "NaN",
+            "none" if the loss does not depend on the state, else "".
     """
 
     def __init__(self, trajectory: Trajectory, columns: Columns, count: int, cotangents: Any):
@@ -89,7 +89,7 @@ class State:
         nodes, masks = self.trajectory.nodes, self.trajectory.masks
         steps = self.trajectory.steps
         carried = np.asarray(cotangents[nodes[steps[-1]]], np.float64)
-        begun: Any = masks.get(steps[-1], True)  # a sequence begins at its own last step
+        begun: Any = masks.get(steps[-1], True)  # a sequence starts at its last step
         carried = carried * begun
         for t in reversed(steps):
             mask: Any = masks.get(t)
@@ -99,7 +99,7 @@ class State:
                 begun = begun | here
             self.carried[t] = norm([carried if mask is None else carried * mask])
             gate = self.trajectory.gates.get(t)
-            if gate is None:  # nothing comes from before
+            if gate is None:  # no gate leads to the step before
                 factor: Any = np.zeros(())
             elif mask is None:
                 factor = gate.output
@@ -112,25 +112,29 @@ class State:
             )
 
     def apply_rule(self, reference: float) -> None:
-        """Say of every norm what the rule says, where R = ``reference``.
+        """Apply the written rule to every norm, with R = ``reference``.
 
-        A norm of exactly 0 has vanished too, if it did so on its way from step to step. Else the
-        loss does not depend on the state.
+        A norm of exactly 0 has vanished too, if it became 0 on its way from step to step. If not,
+        the loss does not depend on the state.
         """
         after = ""
         for t in reversed(self.trajectory.steps):
-            found = regime(float(self.norms[t]), reference)
-            if found == "0":
-                found = "vanished" if after == "vanished" else "none"
-            self.regimes[t] = after = found
+            verdict = regime(float(self.norms[t]), reference)
+            if verdict == "0":
+                verdict = "vanished" if after == "vanished" else "none"
+            self.regimes[t] = after = verdict
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}: {len(self.steps)} steps>"
 
 
 class Jacobian(NamedTuple):
-    """``matrix``: dh_t/dh_s, of shape (M, N) for M numbers in h_t and N in h_s;
-    ``singular_values``: (min(M, N),), the largest first."""
+    """The Jacobian of a state at one time step with respect to the state at another.
+
+    Attributes:
+        matrix: dh_t/dh_s, (M, N) for M numbers in h_t and N in h_s.
+        singular_values: (min(M, N),), the largest first.
+    """
 
     matrix: ndarray
     singular_values: ndarray
@@ -140,17 +144,17 @@ class Flow:
     """The gradient of a loss on its way back through time.
 
     It keeps the loss's graph alive. Loops that follow each other (an encoder, a decoder) stand side
-    by side in time: T counts the steps of both, and a *column* is a step's place among them.
+    by side on the time axis. T counts the steps of both, and a *column* is one place on this axis.
 
     Attributes:
-        loss: its value.
-        T: the number of columns; with one loop, or a stack of layers, the number of time steps.
+        loss: the loss's value.
+        T: the number of columns; for one loop, or a stack of layers, the number of time steps.
         states: each :class:`State` by its name, from the input up.
         weights: each weight's :class:`Shares` by its name.
-        inputs: (T,) the norms of dL/dx_t for what enters each step; NaN where it is a constant.
-        links: what the loss and later loops send back to steps, each a :class:`Link`.
-        sent_by_loss: R of the written rule, for the largest of all loops.
-        text: one character or word a column, or None.
+        inputs: (T,) the norms of dL/dx_t for the inputs of each step; NaN if they are constants.
+        links: the gradients that the loss and later loops send to steps, each a :class:`Link`.
+        sent_by_loss: R of the written rule, the largest among all loops.
+        text: one character or word for each column, or None.
     """
 
     @quiet
@@ -164,11 +168,11 @@ class Flow:
         structure.leave_out_ended(cotangents)
         counts = self._counts()
         self.states = {
-            found.name: State(found, columns, counts[found.loop], cotangents)
-            for found in structure.trajectories
+            trajectory.name: State(trajectory, columns, counts[trajectory.loop], cotangents)
+            for trajectory in structure.trajectories
         }
         self._links = Links(structure, columns, cotangents)
-        self.links: list[Link] = self._links.found
+        self.links: list[Link] = self._links.all
         self._measure_sent()
         self.inputs = self._measure_inputs()
         self.weights = self._share(structure.weights)
@@ -177,7 +181,7 @@ class Flow:
             state.apply_rule(self.sent_by_loss)
 
     def _counts(self) -> dict[Loop, int]:
-        """How many steps the arrays of a loop's states have: those of all that share columns."""
+        """The length of the arrays of a loop's states: the steps of loops that share columns."""
         counts: dict[Loop, int] = {}
         for stage in self.columns.stages:
             count = 1 + max(time_step.t for loop in stage.loops for time_step in loop.time_steps)
@@ -187,7 +191,7 @@ class Flow:
         return counts
 
     def _measure_sent(self) -> None:
-        """What came back to every value, and from where."""
+        """Measure the gradient that came back to every value, by sender."""
         structure = self.structure
         sums: dict[tuple[Key, str], Any] = {}
         for key, total in self._links.outside.items():
@@ -195,63 +199,65 @@ class Flow:
         for key, total in self._links.stepwise.items():
             sums[key, "above"] = total
         used: dict[Node, list[tuple[Trajectory, Any, int]]] = defaultdict(list)
-        for found in structure.trajectories:
-            for step, user, i in structure.uses(found):
+        for trajectory in structure.trajectories:
+            for step, user, i in structure.uses(trajectory):
                 if user in structure.time_step and user in self.cotangents:
-                    used[user].append((found, step, i))
+                    used[user].append((trajectory, step, i))
         for user, taken in used.items():
             inner = [use for use in taken if self._goes(use[0], user) != "outside"]
             if not inner:
                 continue
-            given = contributions(user, self.cotangents[user], [i for *_, i in inner])
-            for found, step, i in inner:
-                here = self._goes(found, user)
-                for t, part in spread(given[i], step):
-                    own = here == "step" and t == structure.place[user][self._depth(found)].t
-                    add_to(sums, ((found, t), "step" if own else "next"), part)
-        for ((found, t), where), total in sums.items():
-            if t in found.nodes:
-                self.states[found.name].sent[where][t] = norm([total])
+            sent = contributions(user, self.cotangents[user], [i for *_, i in inner])
+            for trajectory, step, i in inner:
+                here = self._goes(trajectory, user)
+                for t, part in spread(sent[i], step):
+                    own = here == "step" and t == structure.place[user][self._depth(trajectory)].t
+                    add_to(sums, ((trajectory, t), "step" if own else "next"), part)
+        for ((trajectory, t), where), total in sums.items():
+            if t in trajectory.nodes:
+                self.states[trajectory.name].sent[where][t] = norm([total])
 
-    def _depth(self, found: Trajectory) -> int:
-        return self.structure.depth[found.loop]
+    def _depth(self, trajectory: Trajectory) -> int:
+        return self.structure.depth[trajectory.loop]
 
-    def _goes(self, found: Trajectory, user: Node) -> str:
-        place, depth = self.structure.place[user], self._depth(found)
-        if len(place) <= depth or place[depth].loop is not found.loop:
+    def _goes(self, trajectory: Trajectory, user: Node) -> str:
+        place, depth = self.structure.place[user], self._depth(trajectory)
+        if len(place) <= depth or place[depth].loop is not trajectory.loop:
             return "outside"
         return "step"
 
     def _measure_inputs(self) -> ndarray:
-        found: dict[int, dict[Any, Any]] = defaultdict(dict)
-        for time_step, given in self.structure.inputs.items():
-            for x in given:
+        gradients: dict[int, dict[Any, Any]] = defaultdict(dict)
+        for time_step, inputs_of_step in self.structure.inputs.items():
+            for x in inputs_of_step:
                 if x.node is not None and x.node in self.cotangents:
-                    at = found[self.columns.of[time_step]]
+                    at = gradients[self.columns.of[time_step]]
                     g = self.cotangents[x.node]
                     at[x.source] = at[x.source] + g if x.is_read and x.source in at else g
         inputs = np.full(self.T, math.nan)
-        for column, by_source in found.items():
+        for column, by_source in gradients.items():
             inputs[column] = norm(by_source.values())
         return inputs
 
     def _share(self, weights: dict[str, Node]) -> dict[str, Shares]:
-        found = {
+        shares_of = {
             node: Shares(name, node, self.cotangents[node], self.T)
             for name, node in weights.items()
         }
-        for column, by_leaf in shares(self.structure, self.columns, self.cotangents, set(found)):
+        for column, by_leaf in shares(
+            self.structure, self.columns, self.cotangents, set(shares_of)
+        ):
             for node, share in by_leaf.items():
-                found[node].add(column, share)
-        for node, summed in found.items():
+                shares_of[node].add(column, share)
+        for node, summed in shares_of.items():
             summed.check(node.output.dtype)
-        return {summed.name: summed for summed in found.values()}
+        return {summed.name: summed for summed in shares_of.values()}
 
     def rows(self) -> list[list[State]]:
-        """The states by what they are, the last loop first, in it the outputs before the states.
+        """The states as rows of a picture: the last loop first, and outputs before states.
 
-        The same state of loops that follow each other, as of two calls of one layer, is one row,
-        unless the second loop reads other steps of the first one.
+        If loops follow each other, as two calls of one layer do, their common state is one row,
+        unless the second loop reads the first one's values at other time steps.
         """
         reads = {
             frozenset((link.trajectory.loop, link.loop))
@@ -259,7 +265,7 @@ class Flow:
             if link.kind == "read"
         }
         known: dict[object, list[list[State]]] = defaultdict(list)
-        found: list[list[State]] = []
+        rows: list[list[State]] = []
         for loop in reversed(self.structure.loops):
             mine = [state for state in self.states.values() if state.trajectory.loop is loop]
             for state in sorted(mine, key=lambda state: state.kind == "output")[::-1]:
@@ -275,13 +281,13 @@ class Flow:
                         break
                 else:
                     known[kind].append([state])
-                    found.append(known[kind][-1])
-        return found
+                    rows.append(known[kind][-1])
+        return rows
 
     # ── the written rule ─────────────────────────────────────────────────────────────────
 
     def _measure_loss(self) -> float:
-        """R: what the loss sends to the states of a loop, not through other steps of it."""
+        """R: the gradient that the loss sends to a loop's states, not through other steps of it."""
         structure = self.structure
         direct: dict[Node, Any] = {}
         if any(
@@ -294,17 +300,20 @@ class Flow:
                 add_to(direct, node, g)
         by_step: dict[tuple[Loop, int], list[Any]] = defaultdict(list)
         for node, g in direct.items():
-            found = structure.holds.get(node)
-            if found is not None and (found.kind == "state" or not structure.states):
-                for t, part in spread(g, found.holders[node]):
-                    by_step[found.loop, t].append(part)
+            trajectory = structure.holds.get(node)
+            if trajectory is not None and (trajectory.kind == "state" or not structure.states):
+                for t, part in spread(g, trajectory.holders[node]):
+                    by_step[trajectory.loop, t].append(part)
         totals: dict[Loop, float] = defaultdict(float)
         for (loop, _), parts in by_step.items():
             totals[loop] += norm(parts)
         return max(totals.values(), default=0.0)
 
     def _within_steps(self, seeds: dict[Node, Any]) -> dict[Node, Any]:
-        """What reaches the states of a step from some of its values, within the step."""
+        """The gradients that reach the states of a step from seeds in the same step.
+
+        We copy the graph with every step cut off from the others, and sweep the copy.
+        """
         structure = self.structure
         copy: dict[Node, Node] = {}
         for node, time_step in structure.time_step.items():
@@ -316,31 +325,37 @@ class Flow:
             )
             held = node in structure.holds
             if held or any(parents):
-                made = record(
+                copied = record(
                     node.primitive, parents, node.arrays, node.output, node.keywords, node.scope
                 )
             else:
-                made = leaf(node.output)
-            copy[node] = made
-        values = {copy[node]: node for found in structure.states for node in found.nodes.values()}
-        given = {copy[node]: g for node, g in seeds.items() if node in copy}
-        return {values[made]: g for made, g in sweep(given, set(values)).items()}
+                copied = leaf(node.output)
+            copy[node] = copied
+        values = {
+            copy[node]: node
+            for trajectory in structure.states
+            for node in trajectory.nodes.values()
+        }
+        cotangents = {copy[node]: g for node, g in seeds.items() if node in copy}
+        return {values[copied]: g for copied, g in sweep(cotangents, set(values)).items()}
 
     def regime(self, size: float) -> str:
-        """What the written rule says of a norm: "vanished", "exploded", "NaN", "0" or ""."""
+        """The verdict of the written rule for a norm: "vanished", "exploded", "NaN", "0" or ""."""
         return regime(size, self.sent_by_loss)
 
     def sizes(self) -> Iterator[tuple[float, str]]:
-        """The norms of all states, and what the rule says of them."""
+        """The norms of all states, each with the verdict of the rule."""
         for state in self.states.values():
-            yield from ((float(state.norms[t]), found) for t, found in state.regimes.items())
+            yield from ((float(state.norms[t]), verdict) for t, verdict in state.regimes.items())
 
     # ── arrays ───────────────────────────────────────────────────────────────────────────
 
     @functools.cached_property
     def norms(self) -> ndarray:
-        """(T,) the norm of the gradient of all states of a step together; of the outputs if there
-        are no states. NaN where the loss depends on none of them."""
+        """(T,) the norm of the gradient of all states of a step together.
+
+        Without states, of the outputs. NaN at steps on which the loss does not depend.
+        """
         states = [s for s in self.states.values() if s.kind == "state"] or self.states.values()
         rows = np.full((len(states), self.T), math.nan)
         for row, state in zip(rows, states, strict=True):
@@ -361,46 +376,46 @@ class Flow:
 
     @quiet
     def jacobian(self, t: int, s: int, state: str | None = None) -> Jacobian:
-        """How h_t depends on h_s: their Jacobian, through every path in the graph.
+        """The Jacobian of h_t with respect to h_s, through every path in the graph.
 
             J[i, j] = d h_t[i] / d h_s[j]
 
-        One sweep for each element of h_t, back to h_s. The singular values say how much a small
-        change of h_s can grow or shrink on its way: from one step to the next, all below 1 is the
-        vanishing gradient.
+        It takes one sweep for each element of h_t, back to h_s. The singular values say how much a
+        small change of h_s can grow or shrink on its way to h_t. If all are below 1 from each step
+        to the next, the gradient vanishes.
 
         Args:
             t, s: time steps.
-            state: its name, one of ``flow.states``; the first one, an LSTM's h, if left out.
+            state: a name of ``flow.states``. The default is the first one: h for an LSTM.
 
         Returns:
-            ``(matrix, singular_values)``: (size of h_t, size of h_s), both states flattened, and
-            its singular values, the largest first, NaN where it is not finite. Zeros where h_t
-            does not depend on h_s.
+            ``(matrix, singular_values)``: the matrix (size of h_t, size of h_s), with both states
+            flattened, and its singular values, the largest first. They are NaN if the matrix is
+            not finite. The matrix is zero if h_t does not depend on h_s.
 
         Raises:
             KeyError: there is no such state.
             IndexError: the loss does not depend on this state at step t or s.
         """
-        found = self._state(state).trajectory
+        trajectory = self._state(state).trajectory
         for step in (t, s):
-            if step not in found.nodes:
-                have = sorted(found.nodes)
+            if step not in trajectory.nodes:
+                have = sorted(trajectory.nodes)
                 raise IndexError(
-                    f"jacobian: the loss depends on {found.name} at the time steps {have[0]} to "
-                    f"{have[-1]}, not at {step}"
+                    f"jacobian: the loss depends on {trajectory.name} at the time steps "
+                    f"{have[0]} to {have[-1]}, not at {step}"
                 )
-        after, before = found.nodes[t], found.nodes[s]
+        after, before = trajectory.nodes[t], trajectory.nodes[s]
         matrix = np.zeros((after.output.size, before.output.size), after.output.dtype)
         if before.number <= after.number:
             rows = np.eye(after.output.size, dtype=after.output.dtype)
-            rows *= np.broadcast_to(found.masks.get(t, True), after.output.shape).ravel()
+            rows *= np.broadcast_to(trajectory.masks.get(t, True), after.output.shape).ravel()
             for i, row in enumerate(rows):
                 seeds = {after: row.reshape(after.output.shape)}
                 reached = sweep(seeds, {before}, since=before.number + 1)
                 if before in reached:
                     matrix[i] = reached[before].reshape(-1)
-            matrix *= np.broadcast_to(found.masks.get(s, True), before.output.shape).ravel()
+            matrix *= np.broadcast_to(trajectory.masks.get(s, True), before.output.shape).ravel()
         if not np.isfinite(matrix).all():
             return Jacobian(matrix, np.full(min(matrix.shape), math.nan, matrix.dtype))
         return Jacobian(matrix, np.linalg.svd(matrix, compute_uv=False))
@@ -413,25 +428,26 @@ class Flow:
 
         Args:
             state: as in :meth:`jacobian`.
-            rows: for how many t at most, evenly spread, the last one among them.
-            probes: how many sweeps a row. A state of no more elements than that has exact norms;
-                of a larger one they are estimated from random orthonormal directions, |J|_F^2 =
-                (size / probes) E |u' J|^2.
+            rows: the largest number of t. They are evenly spread and include the last one.
+            probes: the number of sweeps for each row. If the state has at most this many elements,
+                the norms are exact. If it has more, they are estimated from random orthonormal
+                directions, |J|_F^2 = (size / probes) E |u' J|^2.
 
         Returns:
-            ``(steps, norms)``: (R,) the t of the rows, and (R, steps of the loop), infinite where
-            a Jacobian is not finite, NaN where h_t cannot depend on h_s and where there is no h_s.
+            ``(steps, norms)``: (R,) the t of the rows, and (R, steps of the loop). A norm is
+            infinite if the Jacobian is not finite, and NaN if h_t cannot depend on h_s or there is
+            no h_s.
         """
-        found = self._state(state)
+        chosen = self._state(state)
         nodes, masks, time_steps = (
-            found.trajectory.nodes,
-            found.trajectory.masks,
-            found.trajectory.steps,
+            chosen.trajectory.nodes,
+            chosen.trajectory.masks,
+            chosen.trajectory.steps,
         )
         places = np.unique(
             np.linspace(len(time_steps) - 1, 0, min(rows, len(time_steps))).round().astype(int)
         )
-        norms = np.full((len(places), len(found.norms)), math.nan)
+        norms = np.full((len(places), len(chosen.norms)), math.nan)
         rng = np.random.default_rng(0)
         for r, place in enumerate(places):
             after = nodes[time_steps[place]]
@@ -449,17 +465,17 @@ class Flow:
         return np.array(time_steps)[places], norms
 
     def jacobian_parts(self, state: str | None = None) -> list[JacobianParts]:
-        """How dh_t/dh_{t-1} comes about, step by step: by weights, nonlinearities and gates.
+        """The factors of dh_t/dh_{t-1}, step by step: weights, nonlinearities and gates.
 
         Args:
             state: as in :meth:`jacobian`.
 
         Returns:
-            For each step but the first, in the order in which the loop ran: ``t``; ``passed``, the
-            part of the gradient that goes through it; ``weights``, the singular values of each
-            matrix that h_{t-1} is multiplied by; ``slopes``, of each nonlinearity the mean
-            |phi'|, how many of its units are saturated, and what it passes; ``gates``, the mean
-            of each gate.
+            A :class:`JacobianParts` for each step except the first, in the loop's order: ``t``;
+            ``passed``, the part of the gradient that the step passes back; ``weights``, the
+            singular values of each matrix that multiplies h_{t-1}; ``slopes``, the mean |phi'|
+            of each nonlinearity, its number of saturated units, and the part that it passes;
+            ``gates``, the mean of each gate.
 
         Raises:
             KeyError: there is no such state.
@@ -481,9 +497,9 @@ class Flow:
         return self.states[_named(name, self.states)]
 
     def __str__(self) -> str:
-        """A table: a row a step, with the norms of dL/dh_t and each weight's shares in percent.
+        """A table with one row for each step: the norms of dL/dh_t, and the weights' shares in %.
 
-        At its end one sentence says why the gradient vanishes or explodes.
+        The last line says why the gradient vanishes or explodes.
         """
         return "\n".join(filter(None, (table(self), self.reason)))
 
@@ -493,7 +509,7 @@ class Flow:
 
 
 def regime(size: float, reference: float) -> str:
-    """What the written rule says of a norm, where R = ``reference``."""
+    """The verdict of the written rule for a norm, with R = ``reference``."""
     if not math.isfinite(size):
         return "NaN"
     if size == 0:
@@ -514,7 +530,7 @@ def _checked(text: Sequence[str], T: int) -> list[str]:
 
 
 def _directions(size: int, count: int, rng: np.random.Generator) -> ndarray:
-    """Orthonormal rows: all of a space, or some at random."""
+    """Orthonormal rows: a basis of the space, or some random directions."""
     if count == size:
         return np.eye(size)
     q: ndarray = np.linalg.qr(rng.standard_normal((size, count)))[0]
@@ -531,7 +547,7 @@ def _named(name: str, known: dict[str, Any]) -> str:
 
 
 def scalar_node(loss: Any, where: str) -> Node:
-    """The place of a loss in its graph, in which no node hides several operations.
+    """The node of a loss, in a graph where every fused node is expanded to its operations.
 
     Raises:
         TypeError: it is not a Tensor.
@@ -541,7 +557,7 @@ def scalar_node(loss: Any, where: str) -> Node:
         raise TypeError(f"{where}: expected a Tensor, got {type(loss).__name__}")
     if loss.node is None:
         raise ValueError(
-            f"{where}: this tensor has no graph; compute it outside of no_grad() from a tensor "
+            f"{where}: this tensor has no graph; compute it outside no_grad() from a tensor "
             "with requires_grad=True"
         )
     if loss._array.size != 1:
@@ -558,26 +574,26 @@ def scalar_node(loss: Any, where: str) -> Node:
 
 @quiet
 def grads_by_step(loss: Value, W: Value) -> ndarray:
-    """What each time step contributes to the gradient of a weight.
+    """The contribution of each time step to the gradient of a weight.
 
         sum_t grads_by_step(loss, W)[t] = dL/dW
 
     Backpropagation through time adds up one gradient for each use of a shared weight; these are
-    the summands. Each path from the loss back to W is counted at the last time step on it. Of
-    ``linear`` behind the loop, of stacked states, it is the step that each row came from.
+    the summands. Each path from the loss back to W is counted at the last time step on it. For a
+    ``linear`` on stacked states, after the loop, each row counts at the step that it came from.
 
     Args:
-        loss: a scalar Tensor; no ``.grad`` is touched.
-        W: a leaf that the loss was computed from.
+        loss: a scalar Tensor. No ``.grad`` changes.
+        W: a leaf in the loss's graph.
 
     Returns:
-        (T, \\*W.shape), in W's dtype; T counts up to the last step that the loss depends on. Loops
-        that follow each other (an encoder, a decoder) stand behind each other.
+        (T, \\*W.shape), in W's dtype. T counts up to the last step that the loss depends on. If
+        loops follow each other (an encoder, a decoder), their steps come one after the other.
 
     Raises:
         TypeError: the loss or W is not a Tensor.
-        ValueError: the loss is not a scalar, has no graph, or was computed without time steps; W
-            is no leaf that requires grad, or has a gradient that belongs to no step.
+        ValueError: the loss is not a scalar, has no graph, or was computed without time steps; or
+            W is not a leaf that requires grad, or part of its gradient belongs to no step.
 
     >>> import numpy as np
     >>> import tinygrad_rnn as tg
@@ -618,13 +634,13 @@ def _by_step(
     structure: Structure, columns: Columns, cotangents: dict[Node, Any], W: Node
 ) -> ndarray:
     result = np.zeros((columns.T, *W.output.shape), W.output.dtype)
-    for column, found in shares(structure, columns, cotangents, {W}):
+    for column, by_leaf in shares(structure, columns, cotangents, {W}):
         if column is not None:
-            result[column] += found[W]
-        elif found[W].any():
+            result[column] += by_leaf[W]
+        elif by_leaf[W].any():
             raise ValueError(
                 f"grads_by_step: {W.name or 'W'} also has a gradient of norm "
-                f"{norm([found[W]]):.3g} that belongs to no time step: it is used outside of "
-                "the loop, in an operation that mixes the steps"
+                f"{norm([by_leaf[W]]):.3g} that belongs to no time step: it is used outside the "
+                "loop, in an operation that mixes the steps"
             )
     return result

@@ -1,9 +1,9 @@
-"""Between the loops: what the loss, and the steps of later loops, send back to a step.
+"""Between the loops: the gradients that the loss and the steps of later loops send to a step.
 
-A value that leaves its loop is used by operations outside of all loops, and through them by the
-loss or by the steps of other loops. Each of these sends its own part of the gradient back. To tell
-the parts apart, the operations between the loops are recorded again, with leaves in the place of
-the loops' values, and swept once for every sender.
+A value that leaves its loop goes through operations outside all loops to the loss, or to the steps
+of other loops. Each of these sends its own part of the gradient back. To separate the parts, we
+record the operations between the loops again, with leaves instead of the loops' values, and sweep
+once for every sender.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _Sender: TypeAlias = tuple[Loop, str, int | None, Trajectory | None]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Link:
-    """The gradient that one sender outside of a loop sends back to a value of it.
+    """The gradient that one sender outside a loop sends back to a value of this loop.
 
     Attributes:
         trajectory, t: the value.
-        kind: "loss"; of the steps of a later loop "state", which takes the value as its first
-            state, "step", which takes it at the same time step, or "read", at another one.
-        loop, at: which loop, and which of its steps, sends it; None for the loss.
-        target: of a "state", the trajectory that begins with the value.
-        norm: of this part of the gradient.
+        kind: the sender. "loss", or a later loop: "state" if it starts from the value, "step" if
+            it uses the value at the same time step, "read" if at another one.
+        loop, at: the sending loop, and its time step; None for the loss.
+        target: for a "state", the trajectory that starts from the value.
+        norm: the norm of this part of the gradient.
     """
 
     trajectory: Trajectory
@@ -53,7 +53,7 @@ class Link:
 
 
 def spread(array: Any, step: int | ndarray) -> Iterator[tuple[int, Any]]:
-    """The parts of a gradient by the time steps that the elements of a value are from."""
+    """Split a gradient by the time steps that the elements of its value come from."""
     if isinstance(step, int):
         yield step, array
         return
@@ -68,18 +68,18 @@ class Links:
     """All links of a graph.
 
     Attributes:
-        found: the links.
-        outside: by value, all that came from outside of its loop, added up.
-        stepwise: by value, all that came from the same step of later loops.
-        from_loss: by node, what the loss sent to it without passing a step of a loop.
+        all: the links.
+        outside: for each value, the sum of the gradients from outside its loop.
+        stepwise: for each value, the sum of the gradients from the same step of later loops.
+        from_loss: for each node, the gradient that the loss sent through no step of a loop.
     """
 
     def __init__(self, structure: Structure, columns: Columns, cotangents: dict[Node, Any]):
         self.structure, self.columns, self.cotangents = structure, columns, cotangents
         self.copy: dict[Node, Node] = {}
-        self.place: dict[Node, Node] = {}  # the leaf in the place of a loop's value: the value
+        self.place: dict[Node, Node] = {}  # from the leaf to the loop's value that it replaces
         self._record_between()
-        self.found: list[Link] = []
+        self.all: list[Link] = []
         self.outside: dict[Value, ndarray] = {}
         self.stepwise: dict[Value, ndarray] = {}
         output = structure.output
@@ -93,7 +93,10 @@ class Links:
             self._add(self._swept(seeds), kind, loop, at, target)
 
     def _record_between(self) -> None:
-        """Record what depends on loops, outside of them, with leaves for the loops' values."""
+        """Record the operations that depend on loops but are outside all loops.
+
+        Leaves replace the loops' values.
+        """
         structure = self.structure
         leaves: dict[Node, Node] = {}
         for node in structure.nodes:
@@ -121,18 +124,18 @@ class Links:
         self.place = {copy: node for node, copy in leaves.items()}
 
     def _swept(self, seeds: dict[Node, Any]) -> dict[Node, ndarray]:
-        """What reaches the values of the loops, of some cotangents outside of them."""
-        found = {node: g for node, g in seeds.items() if node not in self.copy}
+        """The gradients that reach the loops' values from some cotangents outside the loops."""
+        cotangents = {node: g for node, g in seeds.items() if node not in self.copy}
         inside = {self.copy[node]: g for node, g in seeds.items() if node in self.copy}
         if inside:
             for copy, g in sweep(inside, set(self.place)).items():
-                add_to(found, self.place[copy], g)
-        return found
+                add_to(cotangents, self.place[copy], g)
+        return cotangents
 
     def _sent(self) -> dict[_Sender, dict[Node, Any]]:
-        """What the steps of loops send out of them, by loop and kind, and for reads by step."""
+        """The gradients that steps of loops send outside: by loop and kind, for reads by step."""
         structure, other = self.structure, self.columns.other_steps
-        taken: dict[Node, list[int]] = defaultdict(list)  # of what is outside of a node's loop
+        taken: dict[Node, list[int]] = defaultdict(list)  # inputs from outside a node's loop
         for value in (*self.copy, *structure.holds):
             own = structure.holds[value].loop if value not in self.copy else None
             for user, i in structure.users[value]:
@@ -152,14 +155,14 @@ class Links:
                 elif (user, i) in other:
                     kind, at = "read", structure.time_step[user].t
                 elif there is not None and there.loop.outer is not loop.outer:
-                    kind, at = "step", structure.time_step[user].t  # of a loop within the other
+                    kind, at = "step", structure.time_step[user].t  # an inner loop
                 else:
                     kind, at = "step", None
                 add_to(groups[loop, kind, at, target], parent, sent[i])
         return groups
 
     def _loop_of(self, node: Node) -> Loop | None:
-        """The loop that an operation runs in; of steps that are over, if it carries a state on."""
+        """The loop that an operation runs in; after all sequences' end, only if it is an update."""
         time_step = self.structure.time_step.get(node)
         if time_step is not None:
             return time_step.loop
@@ -168,14 +171,14 @@ class Links:
 
     def _add(
         self,
-        found: dict[Node, ndarray],
+        cotangents: dict[Node, ndarray],
         kind: str,
         loop: Loop | None,
         at: int | None,
         target: Trajectory | None,
     ) -> None:
         sums: dict[Value, ndarray] = {}
-        for node, g in found.items():
+        for node, g in cotangents.items():
             trajectory = self.structure.holds.get(node)
             if trajectory is not None:
                 for t, part in spread(g, trajectory.holders[node]):
@@ -187,4 +190,4 @@ class Links:
             size = norm([total])
             if size != 0:
                 sender = t if kind == "step" and at is None else at
-                self.found.append(Link(trajectory, t, kind, loop, sender, size, target))
+                self.all.append(Link(trajectory, t, kind, loop, sender, size, target))

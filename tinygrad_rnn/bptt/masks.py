@@ -1,11 +1,11 @@
-"""Masked steps: where a sequence is over, its state stands still.
+"""Masked steps: after a sequence's end, its state stays the same.
 
 A batch of sequences of several lengths runs through one loop with
 
     h_t = where(mask_t, new_t, h_{t-1})        or     mask_t * new_t + (1 - mask_t) * h_{t-1}
 
-What a sequence computes in its step is ``new_t``. The operations around it only carry older values
-on, so they are no steps of their own: the state of step t is ``new_t``, where the mask is True.
+The step of a sequence computes ``new_t``. The operations around it only carry older values on, so
+they are not steps themselves: the state of step t is ``new_t`` where the mask is True.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _add, _multiply, _where = primitives.add, primitives.multiply, primitives.where
 
 
 class Update(NamedTuple):
-    """A value that takes a new one where the mask is True, and stays the old one elsewhere.
+    """A value that is the new one where the mask is True, and the old one elsewhere.
 
     Attributes:
         node: the value.
-        new: the new one.
-        old: the place of the old one: the operation that takes it, and as which of its inputs.
-        mask: booleans; the axes along which it does not change have length 1.
-        helpers: the operations that it is made of.
+        new: the new value.
+        old: the use of the old value: the operation, and the number of its input.
+        mask: booleans; an axis along which they do not change has length 1.
+        helpers: the operations that compute the update.
     """
 
     node: Node
@@ -54,10 +54,10 @@ def update_at(node: Node, inside: Callable[[Any], bool]) -> Update | None:
         mask, parts = np.asarray(node.arrays[0]), [(node, 1), (node, 2)]
         helpers: tuple[Node, ...] = (node,)
     elif node.primitive is _add:
-        found = _products(node, inside)
-        if found is None:
+        products = _products(node, inside)
+        if products is None:
             return None
-        mask, parts, helpers = found
+        mask, parts, helpers = products
     else:
         return None
     taken = [taker.parents[i] for taker, i in parts]
@@ -88,9 +88,9 @@ def zeroed_at(node: Node, inside: Callable[[Any], bool]) -> Update | None:
 def _products(
     node: Node, inside: Callable[[Any], bool]
 ) -> tuple[ndarray, list[tuple[Node, int]], tuple[Node, ...]] | None:
-    """Of ``mask * new + (1 - mask) * old`` the mask, the uses of new and old, the operations.
+    """The mask, the uses of new and old, and the operations of ``mask * new + (1 - mask) * old``.
 
-    Where both the mask and the old value are constants, so is their product.
+    If the mask and the old value are both constants, their product is a constant too.
     """
     parts: list[tuple[Node, int]] = []
     helpers = [node]
@@ -110,7 +110,7 @@ def _products(
         return None
     if len(helpers) == 3 and not (masks[0] | masks[1]).all():
         return None
-    if len(helpers) == 2:  # not an initial state of zeros, which is a factor too
+    if len(helpers) == 2:  # an initial state of zeros is a factor too, but no mask
         mask = next(m for m, (taker, _) in zip(masks, parts, strict=True) if taker is not node)
         if not mask.any() or any(size > 1 for size in mask.shape[1:]):
             return None
@@ -120,7 +120,7 @@ def _products(
 
 
 def _mask_factor(node: Node) -> tuple[ndarray, int] | None:
-    """The mask that a product multiplies with, and the index of the other factor."""
+    """The mask in a product, and the index of the other factor."""
     if node.primitive is _multiply:
         for i, (parent, x) in enumerate(zip(node.parents, node.arrays, strict=True)):
             if not isinstance(parent, Node) and np.ndim(x) and np.isin(x, (0, 1)).all():
@@ -129,7 +129,7 @@ def _mask_factor(node: Node) -> tuple[ndarray, int] | None:
 
 
 def compact(mask: ndarray, ndim: int) -> ndarray:
-    """The mask with ndim axes, those along which it does not change cut to length 1."""
+    """The mask with ndim axes, where an axis along which it does not change has length 1."""
     mask = mask.reshape((1,) * (ndim - mask.ndim) + mask.shape)
     for axis, size in enumerate(mask.shape):
         if size > 1:
@@ -140,27 +140,27 @@ def compact(mask: ndarray, ndim: int) -> ndarray:
 
 
 def by_sequence(updates: Iterable[tuple[Hashable, int, Update]], time_steps: int) -> set[Node]:
-    """The updates whose masks tell sequences apart, not the units of a state.
+    """The updates whose masks select sequences of the batch, not units of a state.
 
-    Such a mask changes along one axis: the first one, which is the batch, or another one if it
-    only ever ends sequences (or only begins them), as padding does. The mask of zoneout, or of a
-    clockwork RNN, does not.
+    Such a mask changes along one axis only. This is the first axis (the batch), or another axis
+    if the masks only end sequences, or only begin them, as padding does. The masks of zoneout and
+    of a clockwork RNN select units.
 
     Args:
-        updates: each with what it has in common with those of other steps, and its time step.
-        time_steps: how many there are.
+        updates: for each update a key that it shares with those of other steps, and its time step.
+        time_steps: the number of time steps.
     """
     groups: dict[Hashable, dict[int, Update]] = defaultdict(dict)
     for kind, time_step, update in updates:
         groups[kind][time_step] = update
-    found: set[Node] = set()
+    kept: set[Node] = set()
     for group in groups.values():
         masks = [
             group[time_step].mask if time_step in group else None for time_step in range(time_steps)
         ]
         if _along_batch(masks) or ends_or_begins(masks):
-            found |= {update.node for update in group.values()}
-    return found
+            kept |= {update.node for update in group.values()}
+    return kept
 
 
 def _axes(masks: Sequence[ndarray | None]) -> set[int]:
@@ -177,7 +177,7 @@ def ends_or_begins(masks: Sequence[ndarray | None]) -> bool:
     """Whether the masks of a loop only end sequences, or only begin them.
 
     Args:
-        masks: one for each step, None for a step of all sequences.
+        masks: one for each step; None for a step that all sequences have.
     """
     if len(_axes(masks)) > 1:
         return False
@@ -193,20 +193,20 @@ def ends_or_begins(masks: Sequence[ndarray | None]) -> bool:
 
 
 def equal(x: ndarray, y: ndarray) -> bool:
-    """Whether two arrays are the same, in every bit."""
+    """Whether two arrays are equal, bit by bit."""
     return x is y or (x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes())
 
 
 class MaskedSteps(Steps):
-    """Time steps, told which of the sequences of a batch have them.
+    """Time steps, and which sequences of a batch have them.
 
     Attributes:
-        updates: the operations that only let a state stand still for some sequences.
+        updates: the operations that only keep the old state for some sequences.
         masks_at: the masks of a time step: which sequences have this step.
         helpers: all operations that only mask.
-        carriers: of a value, the masked updates that take it as the new one, from the inside out.
-        over: the operations of steps that all sequences have passed. No gradient comes there, and
-            they are in no time step any more.
+        carriers: for each value, the masked updates with it as the new value, from inside out.
+        over: the operations of steps after the end of all sequences. No gradient reaches them,
+            and they are in no time step any more.
     """
 
     def __init__(self, output: Node):
@@ -215,30 +215,37 @@ class MaskedSteps(Steps):
         self._drop_what_is_over()
 
     def _find_masks(self) -> None:
-        """The operations that only let a state stand still, or set an output to 0."""
+        """Find the operations that only keep the old state, or set an output to 0.
+
+        An update with a constant as its old value is taken only if it looks like one of the
+        others, or its constant is the state's initial value. A zeroed output is taken only if the
+        time step has the same mask, or if its own masks only end or begin sequences.
+        """
         crosses, exits = set(self.crossing), {*self.crossing, *self.leaving}
         number = {
             time_step: n for loop in self.loops for n, time_step in enumerate(loop.time_steps)
         }
         updates: dict[Loop, list[tuple[Role, int, Update]]] = defaultdict(list)
-        first: list[Update] = []  # of those that begin with a constant
+        first: list[Update] = []  # the updates whose old value is a constant
         for node, time_step in self.time_step.items():
             if node.primitive is _where or node.primitive is _add:
-                found = update_at(node, self._inside(time_step))
-                if found is not None:
-                    taker, i = found.old
+                update = update_at(node, self._inside(time_step))
+                if update is not None:
+                    taker, i = update.old
                     if taker.parents[i] in crosses:
-                        updates[time_step.loop].append((self.role[node], number[time_step], found))
+                        updates[time_step.loop].append((self.role[node], number[time_step], update))
                     elif node in exits:
-                        first.append(found)
-        for found in first:
-            time_step, role = self.time_step[found.node], self.role[found.node]
-            if self._is_first_state(found) or any(role == r for r, *_ in updates[time_step.loop]):
-                updates[time_step.loop].append((role, number[time_step], found))
+                        first.append(update)
+        for update in first:
+            time_step, role = self.time_step[update.node], self.role[update.node]
+            if self._is_first_state(update) or any(role == r for r, *_ in updates[time_step.loop]):
+                updates[time_step.loop].append((role, number[time_step], update))
         self.updates: dict[Node, Update] = {}
-        for loop, told in updates.items():
-            kept = by_sequence(told, len(loop.time_steps))
-            self.updates |= {update.node: update for *_, update in told if update.node in kept}
+        for loop, candidates in updates.items():
+            kept = by_sequence(candidates, len(loop.time_steps))
+            self.updates |= {
+                update.node: update for *_, update in candidates if update.node in kept
+            }
         self.masks_at: dict[TimeStep, list[ndarray]] = defaultdict(list)
         for node, update in self.updates.items():
             self.masks_at[self.time_step[node]].append(update.mask)
@@ -254,17 +261,17 @@ class MaskedSteps(Steps):
         ]
         for node in dict.fromkeys([*self.leaving, *inner]):
             time_step = self.time_step[node]
-            found = zeroed_at(node, self._inside(time_step))
-            if found is None or node in self.updates:
+            output = zeroed_at(node, self._inside(time_step))
+            if output is None or node in self.updates:
                 continue
             if time_step not in self.masks_at:
-                unknown[time_step.loop][time_step].append(found)
+                unknown[time_step.loop][time_step].append(output)
             elif any(
-                equal(mask.squeeze(), found.mask.squeeze()) for mask in self.masks_at[time_step]
+                equal(mask.squeeze(), output.mask.squeeze()) for mask in self.masks_at[time_step]
             ):
-                self.output_masks[node], self._new[node] = found.mask, found.new
-        for loop, by_time_step in unknown.items():  # only its outputs tell what a step's mask is
-            masks = {time_step: found[0].mask for time_step, found in by_time_step.items()} | {
+                self.output_masks[node], self._new[node] = output.mask, output.new
+        for loop, by_time_step in unknown.items():  # steps whose mask shows only in an output
+            masks = {time_step: outputs[0].mask for time_step, outputs in by_time_step.items()} | {
                 time_step: self.masks_at[time_step][0]
                 for time_step in loop.time_steps
                 if time_step in self.masks_at
@@ -289,7 +296,7 @@ class MaskedSteps(Steps):
         return self.role.get(parent)
 
     def _is_first_state(self, update: Update) -> bool:
-        """Whether what stays, not computed in this loop, is what the step takes as a state."""
+        """Whether the old value, which this loop did not compute, is the step's initial state."""
         taker, i = update.old
         if update.node.primitive is _add:
             return True
@@ -304,7 +311,7 @@ class MaskedSteps(Steps):
         return node
 
     def _drop_what_is_over(self) -> None:
-        """Leave out the steps that all sequences have passed: nothing of them gets out."""
+        """Drop the steps after the end of all sequences: their values are never used."""
         exits: dict[TimeStep, list[Node]] = defaultdict(list)
         for node in (*self.crossing, *self.leaving):
             exits[self.time_step[node]].append(node)

@@ -1,8 +1,8 @@
-"""Why a gradient vanishes or explodes: how the Jacobian dh_t/dh_{t-1} comes about, step by step.
+"""Why a gradient vanishes or explodes: the factors of the Jacobian dh_t/dh_{t-1}, step by step.
 
-Of each step three kinds of parts are told: the weights that the state is multiplied by, with their
-singular values; the nonlinearities, with their slopes; and the gates. From them comes one sentence
-about the stretch of steps in which most is lost or gained.
+Each step has three kinds of factors: the weights that multiply the state, with their singular
+values; the nonlinearities, with their slopes; and the gates. One sentence sums them up for the
+stretch of steps that loses or gains most.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
 _linear, _matmul = primitives.linear, primitives.matmul
 _multiply, _sigmoid = primitives.multiply, primitives.sigmoid
 
-#: A unit is saturated where the slope is below this part of the largest slope that there is.
+#: A unit is saturated where its slope is below this part of the function's largest slope.
 SATURATED = 0.1
-#: What a step loses or gains by less than this factor is not much.
+#: A step that changes the gradient by less than this factor loses or gains little.
 _MUCH = 1.1
 
 
 @dataclass(frozen=True)
 class Slope:
-    """What a nonlinearity does to the gradient in one step.
+    """The effect of a nonlinearity on the gradient in one step.
 
     Attributes:
-        name: of the function; of a gate or candidate with a name of its own, ``sigmoid (f)``.
+        name: the function's name; ``sigmoid (f)`` for a gate or candidate with its own name.
         mean: the mean of |phi'| over units and batch.
-        saturated: in how many units it is saturated: there |phi'| is below a tenth of the largest
-            slope that the function has. The mean over the batch.
-        units: how many there are.
-        passed: |phi' g| / |g| for the gradient g of the loss that came back; NaN where g is 0.
+        saturated: the number of saturated units, averaged over the batch. In a saturated unit
+            |phi'| is below a tenth of the function's largest slope.
+        units: the number of units.
+        passed: |phi' g| / |g| for the loss's gradient g at its output; NaN if g is 0.
     """
 
     name: str
@@ -57,16 +57,16 @@ class Slope:
 
 @dataclass(frozen=True)
 class JacobianParts:
-    """How dh_t/dh_{t-1} comes about.
+    """The factors of dh_t/dh_{t-1}.
 
     Attributes:
-        t: the step.
-        passed: the norm of the gradient that went through it to h_{t-1}, by that of dL/dh_t.
-        weights: by name the singular values of each matrix that h_{t-1} is multiplied by, the
-            largest first: (min(M, N),) of a matrix (M, N).
-        slopes: the nonlinearities on the way from h_{t-1} to h_t, in their order.
-        gates: by name the mean of each gate of the step. The state's own gate, by which h_{t-1} is
-            multiplied, comes first.
+        t: the time step.
+        passed: the norm of the gradient that went through it to h_{t-1}, divided by |dL/dh_t|.
+        weights: for each matrix that multiplies h_{t-1}, by name, its singular values, the
+            largest first: (min(M, N),) for a matrix (M, N).
+        slopes: the nonlinearities on the path from h_{t-1} to h_t, in order.
+        gates: the mean of each gate of the step, by name. The state's own gate, which multiplies
+            h_{t-1}, comes first.
     """
 
     t: int
@@ -79,19 +79,19 @@ class JacobianParts:
 def jacobian_parts(
     flow: Flow, state: State, wanted: Collection[int] | None = None
 ) -> list[JacobianParts]:
-    """The parts of every step but the first, or of some, in the order in which the loop ran."""
-    found = state.trajectory
+    """The factors of every step except the first, or of some steps, in the loop's order."""
+    trajectory = state.trajectory
     values: dict[Node, ndarray] = {}
     result = []
     for after, passed in _passed(state).items():
         if wanted is not None and after not in wanted:
             continue
         parts = JacobianParts(after, passed)
-        way = _way(flow, found, after)
-        members = flow.structure.members[flow.structure.time_step[found.nodes[after]]]
-        _add_gates(parts, flow, found, members)
-        for node in way:
-            weight = _weight(node, way)
+        path = _path(flow, trajectory, after)
+        members = flow.structure.members[flow.structure.time_step[trajectory.nodes[after]]]
+        _add_gates(parts, flow, trajectory, members)
+        for node in path:
+            weight = _weight(node, path)
             if weight is not None:
                 if weight not in values:
                     values[weight] = _singular_values(weight.output)
@@ -104,23 +104,23 @@ def jacobian_parts(
 
 
 def _passed(state: State) -> dict[int, float]:
-    """By step the part of the gradient that goes through it to the step before."""
-    found = {}
+    """For each step the part of the gradient that passes through it to the step before."""
+    parts = {}
     for before, after in itertools.pairwise(state.trajectory.steps):
         size = float(state.norms[after])
-        found[after] = float(state.sent["next"][before]) / size if size > 0 else math.nan
-    return found
+        parts[after] = float(state.sent["next"][before]) / size if size > 0 else math.nan
+    return parts
 
 
-def _way(flow: Flow, found: Trajectory, t: int) -> dict[Node, None]:
-    """The operations of a step between the state of the step before and that of this one."""
-    structure, end = flow.structure, found.nodes[t]
+def _path(flow: Flow, trajectory: Trajectory, t: int) -> dict[Node, None]:
+    """The operations of step t between the states of steps t - 1 and t."""
+    structure, end = flow.structure, trajectory.nodes[t]
     members = structure.members[structure.time_step[end]]
     after: set[Node] = set()
     for node in members:
-        if any(structure.entries.get((node, i)) is found for i in range(len(node.parents))) or any(
-            parent in after for parent in node.parents
-        ):
+        if any(
+            structure.entries.get((node, i)) is trajectory for i in range(len(node.parents))
+        ) or any(parent in after for parent in node.parents):
             after.add(node)
     before = {end}
     for node in reversed(members):
@@ -129,12 +129,12 @@ def _way(flow: Flow, found: Trajectory, t: int) -> dict[Node, None]:
     return dict.fromkeys(node for node in members if node in after and node in before)
 
 
-def _weight(node: Node, way: dict[Node, None]) -> Node | None:
-    """The matrix, or the number, that an operation multiplies the state by."""
+def _weight(node: Node, path: dict[Node, None]) -> Node | None:
+    """The matrix, or the number, by which an operation multiplies the state."""
     if node.primitive not in (_linear, _matmul, _multiply):
         return None
     for parent in node.parents[:2]:
-        if not isinstance(parent, Node) or parent in way:
+        if not isinstance(parent, Node) or parent in path:
             continue
         while len(parent.parents) == 1 and isinstance(parent.parents[0], Node):  # W.T
             parent = parent.parents[0]
@@ -161,7 +161,7 @@ def _singular_values(matrix: ndarray) -> ndarray:
 
 
 def _slope(flow: Flow, node: Node) -> Slope | None:
-    """What a nonlinearity does, if the node is one: a curved function of each element by itself."""
+    """The slope of a nonlinearity: a curved elementwise function. None for any other node."""
     op = node.primitive
     if op is None or not _is_curved(op) or len(node.parents) != 1 or not node.output.ndim:
         return None
@@ -196,9 +196,9 @@ def _steepest(op: Primitive) -> float:
 
 
 def _add_gates(
-    parts: JacobianParts, flow: Flow, found: Trajectory, members: Sequence[Node]
+    parts: JacobianParts, flow: Flow, trajectory: Trajectory, members: Sequence[Node]
 ) -> None:
-    own = found.gates.get(parts.t)
+    own = trajectory.gates.get(parts.t)
     if own is not None:
         parts.gates[_gate_name(own)] = float(own.output.mean())
     gates = 0
@@ -220,10 +220,10 @@ def _gate_name(node: Node) -> str:
 
 
 def reason(flow: Flow) -> str:
-    """One sentence: what makes the gradient smaller or larger on its way back; "" if nothing does.
+    """One sentence: what makes the gradient smaller or larger on its way back; "" without states.
 
-    It is about the state whose gradient changes most, and about the longest stretch of steps in
-    which it does.
+    It is about the state whose gradient changes most, and about the stretch of steps in which it
+    does.
     """
     best: tuple[float, State, dict[int, float]] | None = None
     for state in _candidates(flow):
@@ -241,7 +241,7 @@ def reason(flow: Flow) -> str:
 
 
 def _candidates(flow: Flow) -> list[State]:
-    """Of each loop the states that have a gate; without such, all."""
+    """The states of each loop that have a gate; all its states if none has one."""
     states = [state for state in flow.states.values() if state.kind == "state"]
     gated = {state.trajectory.loop for state in states if state.gates is not None}
     return [s for s in states if s.gates is not None or s.trajectory.loop not in gated]
@@ -255,7 +255,7 @@ def _sentence(flow: Flow, state: State, stretch: dict[int, float]) -> str:
     if own is not None:
         gate, mean = own
         does = _does(passed, its)
-        return f"{where}, {gate} is {mean:.2g} in the mean: a step {does}."
+        return f"{where}, {gate} is {mean:.2g} on average: a step {does}."
     what = its if len(_candidates(flow)) > 1 else "the gradient"
     parts = jacobian_parts(flow, state, stretch)
     of_weights, of_slopes = _of_weights(parts), _of_slopes(parts)
@@ -264,10 +264,10 @@ def _sentence(flow: Flow, state: State, stretch: dict[int, float]) -> str:
         return f"{where}, {why}{': ' if why else ''}a step {_does(passed, what)}."
     by_slopes = _geometric([_product([s.passed for s in p.slopes]) for p in parts])
     by_weights = passed / by_slopes if by_slopes > 0 else math.nan
-    told = [(by_slopes, of_slopes), (by_weights, of_weights)]
-    if (by_weights < by_slopes) == (passed < 1):
-        told.reverse()
-    (most, first), (least, second) = told
+    causes = [(by_slopes, of_slopes), (by_weights, of_weights)]
+    if (by_weights < by_slopes) == (passed < 1):  # the larger effect comes first
+        causes.reverse()
+    (most, first), (least, second) = causes
     return f"{where}, {first} and {_does(most, what)} a step; {second} and {_does(least, 'it')}."
 
 
@@ -280,7 +280,12 @@ def _where(state: State, stretch: list[int]) -> str:
 
 
 def _stretch(passed: dict[int, float]) -> dict[int, float]:
-    """The stretch of steps in which most is lost or gained; all if that is not much anywhere."""
+    """The stretch of steps that loses or gains most; all steps if no stretch changes much.
+
+    This is the contiguous run with the largest sum of logarithms (Kadane's algorithm), once for
+    losses and once for gains. Each step pays log(_MUCH), so that only steps which change more
+    than this factor lengthen the stretch.
+    """
     best, place = math.log(_MUCH), (0, len(passed))
     for sign in (-1, 1):
         total, start = 0.0, 0

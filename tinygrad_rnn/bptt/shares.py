@@ -1,12 +1,12 @@
-"""What every time step contributes to the gradient of a weight.
+"""The share of every time step in the gradient of a weight.
 
-Every path from the loss to a weight passes last through some time step, and from there on only
-through what belongs to none: the weight itself, or a table of embeddings that was looked up for
-all steps at once. So the cotangents that a step's operations send out of it, carried on to the
-weight, are that step's share, and the shares of all steps sum to dL/dW.
+Each path from the loss back to a weight has a last time step. After it, the path passes only
+through operations that belong to no step, such as an embedding lookup for all steps at once. So
+the cotangents that a step's operations send out of the step, carried on to the weight, are the
+step's share. The shares of all steps sum to dL/dW.
 
-What is computed behind the loop for all steps at once, as ``linear(stack(hs), W)``, is told apart
-by where each of its rows came from.
+An operation after the loop may work on all steps at once, such as ``linear(stack(hs), W)``. There
+each row counts for the step that it came from.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def shares(
     """The shares of dL/dW for some leaves W, step by step.
 
     Args:
-        structure, columns: of the graph.
-        cotangents: of all its nodes.
-        leaves: the W.
+        structure, columns: the structure of the graph, and its columns.
+        cotangents: the cotangents of all its nodes.
+        leaves: the weights W.
 
     Yields:
-        ``(column, share by leaf)``; None for what belongs to no step.
+        ``(column, share by leaf)``; the column is None for the part that belongs to no step.
     """
     needed: set[Any] = set()
     for node in structure.nodes:
@@ -61,23 +61,23 @@ def shares(
                 for i, contribution in part.items():
                     add_to(seeds[column], node.parents[i], contribution)
     for at in sorted(seeds, key=lambda column: -1 if column is None else column):
-        found = seeds.pop(at)
-        if not found.keys() <= leaves:
-            found = sweep(found, leaves)
-        yield at, found
+        by_leaf = seeds.pop(at)
+        if not by_leaf.keys() <= leaves:
+            by_leaf = sweep(by_leaf, leaves)
+        yield at, by_leaf
 
 
 def _split(
     spans: Spans, node: Node, g: ndarray, live: list[int]
 ) -> Iterator[tuple[int | None, dict[int, ndarray]]]:
-    """What a node outside of the loops contributes to some of its inputs, step by step."""
+    """The contribution of a node outside the loops to some of its inputs, step by step."""
     span = spans.of(node)
     if span is None or (span[0] != span[1]).any():
         yield None, contributions(node, g, live)
         return
     steps = span[0]
     if node.primitive is not None and node.primitive.rowwise and live[0] > 0:
-        # Each row by itself: no need to go through all of them for every step.
+        # Each row depends on one step alone, so run the rule only on the rows of the step.
         x, *others = node.arrays
         rows = steps.reshape(-1, steps.shape[-1])[:, 0]
         x, y = x.reshape(-1, x.shape[-1]), node.output.reshape(len(rows), -1)
@@ -95,17 +95,17 @@ def _split(
 class Shares:
     """Each time step's share of the gradient of a weight, ``dL/dW = sum_t G_t + G_outside``.
 
-    The part of a step is its share's projection on the whole gradient, <G_t, G> / <G, G>: the
-    parts sum to 1, and one is negative where a step pulls the other way.
+    The part of a step is the projection of its share on the whole gradient, <G_t, G> / <G, G>. The
+    parts sum to 1. A part is negative if the step pulls the other way.
 
     Attributes:
-        name: tells the weight from the others.
-        node: its place in the graph.
+        name: a unique name among the weights.
+        node: the weight's node.
         norm: |dL/dW|.
-        steps: the columns in which the weight has a part.
+        steps: the columns in which the weight has a share.
         norms: (T,) the |G_t|.
-        parts: (T,) the parts; NaN where dL/dW is 0 or not finite.
-        outside: the part of what belongs to no time step.
+        parts: (T,) the parts; NaN if dL/dW is 0 or not finite.
+        outside: the part of G_outside, which belongs to no time step.
     """
 
     def __init__(self, name: str, node: Node, total: ndarray, T: int):
@@ -124,7 +124,7 @@ class Shares:
         return np.array(sorted(self._found), int)
 
     def add(self, column: int | None, share: ndarray) -> None:
-        """Take in the share of a step, or (None) what belongs to none."""
+        """Add the share of a step, or (None) of no step."""
         part = math.nan
         if 0 < self._square < math.inf:
             part = float(np.vdot(share.astype(np.float64), self.total)) / self._square
@@ -137,7 +137,7 @@ class Shares:
         self._size += float(np.abs(share).max(initial=0.0))
 
     def check(self, precision: np.dtype[Any]) -> None:
-        """The shares have to sum to the whole, up to rounding.
+        """Check that the shares sum to the whole gradient, up to rounding.
 
         Raises:
             ValueError: they do not, because a rule is not linear in its cotangent.

@@ -1,4 +1,4 @@
-"""From which time step every element of an array came."""
+"""Find the time step that every element of an array came from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..graph import Node
 from ..ops import primitives
 from .structure import Structure
 
-#: Each element's first and last time step; of what depends on none, (NEVER, -1).
+#: Each element's first and last time step; (NEVER, -1) if it depends on none.
 Span = tuple[ndarray, ndarray]
 NEVER = np.iinfo(np.int32).max
 
@@ -19,10 +19,10 @@ _astype = primitives.astype
 
 
 class Spans:
-    """The spans of the nodes outside of the loops, as far as they can be told.
+    """The spans of the nodes outside the loops, as far as they can be determined.
 
     Args:
-        structure: of the graph.
+        structure: the structure of the graph.
         number: the number of the time step of an operation in a loop.
     """
 
@@ -31,10 +31,10 @@ class Spans:
         self.known: dict[Node, Span | None] = {}
 
     def of(self, node: Node) -> Span | None:
-        """The first and the last step of each element; None where that is not known.
+        """The first and the last time step of each element; None if they are not known.
 
-        Of what only moves elements from outside within a step (``xs[t]``), too, it is the step
-        that they came from.
+        An operation inside a step that only moves elements from outside (``xs[t]``) keeps their
+        spans.
         """
         waiting = [node]
         while waiting:

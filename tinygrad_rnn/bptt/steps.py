@@ -1,4 +1,4 @@
-"""The time steps of a graph, and what goes from one to another."""
+"""The time steps of a graph, and the values that go from one to another."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from .time_steps import Loop, TimeStep, places
 
 _add = primitives.add
 
-#: A place among the operations of a step: a number for (modules, operation, which of several).
+#: The role of an operation in its step: a number for (modules, operation, which of several).
 Role: TypeAlias = int
 
-#: One use of a value: the operation that takes it, and as which of its inputs.
+#: One use of a value: the operation, and the number of its input.
 Use: TypeAlias = tuple[Node, int]
 
 
 class Steps:
-    """The time steps of all that an output was computed from.
+    """The time steps in the graph of an output.
 
     Attributes:
-        output: the node.
-        nodes: all, oldest first.
-        users: of each node, its uses.
-        place: of each operation, the time steps that it ran in.
-        depth: of each loop, how many others it ran in.
-        time_step: of each operation in a loop that values cross, the time step of the innermost
-            such loop. A recorded backward is in none.
+        output: the output's node.
+        nodes: all nodes, oldest first.
+        users: the uses of each node.
+        place: for each operation, the time steps that it ran in, from the outermost loop.
+        depth: for each loop, the number of loops around it.
+        time_step: for each operation, the time step of the innermost loop around it that carries
+            values from step to step. A recorded backward has none.
         members: the operations of each time step.
-        loops: in the order in which they ran, and in each its time steps.
-        role: of each operation its place in its step; operations that do the same in different
-            steps have the same. ``at`` has the operations of a time step by their roles.
+        loops: the loops in the order in which they ran, each with its time steps.
+        role: the role of each operation in its step. Operations that do the same in different
+            steps have the same role. ``at`` maps a time step and a role to the operation.
         crossing: the values that go into other steps of their loop.
-        leaving: the values that are used outside of their loop.
+        leaving: the values that are used outside their loop.
     """
 
     def __init__(self, output: Node):
@@ -47,7 +47,8 @@ class Steps:
                     self.users[parent].append((node, i))
         self.place = places([node for node in self.nodes if not node.is_leaf])
         self.time_step = self._time_steps()
-        # A loss that is added up in a loop is no state. Without it an inner loop may be the one.
+        # A loss that is summed in a loop is not a state. If an outer loop carries only such a sum,
+        # the inner loop is the recurrence.
         while (aside := self._accumulators()) and len(aside) < len(self.time_step):
             self.place = {n: place for n, place in self.place.items() if n not in aside}
             self.time_step = self._time_steps()
@@ -65,10 +66,10 @@ class Steps:
             self._give_roles(time_step, members)
         self.crossing: list[Node] = []
         self.leaving: list[Node] = []
-        self._find_ways_out()
+        self._find_crossing_and_leaving()
 
     def _time_steps(self) -> dict[Node, TimeStep]:
-        """The time step to show each operation in: of the innermost loop that values cross."""
+        """The time step to show for each operation: of its innermost loop that carries values."""
         crossed: set[Loop] = set()
         for node, place in self.place.items():
             for parent in node.parents:
@@ -79,7 +80,8 @@ class Steps:
                             if a.loop is b.loop:
                                 crossed.add(a.loop)
                             break
-        # Of a loop in each time step of another one, what is true of one is true of all.
+        # A loop inside every time step of another loop: if one of its runs carries values, treat
+        # all its runs so.
         kinds = {(loop.path, _depth_of(loop)) for loop in crossed}
         shown = {}
         for place in set(self.place.values()):
@@ -93,7 +95,7 @@ class Steps:
         }
 
     def _accumulators(self) -> set[Node]:
-        """The additions of ``loss = loss + loss_t`` in a loop."""
+        """The additions ``loss = loss + loss_t`` in a loop."""
         aside: set[Node] = set()
         for node in reversed(self.nodes):
             time_step = self.time_step.get(node)
@@ -109,10 +111,10 @@ class Steps:
         return aside
 
     def _sort_time_steps(self) -> None:
-        """The loops, and in each its time steps, in the order in which they ran.
+        """Sort the loops, and the time steps of each, in the order in which they ran.
 
-        The last operation of a step tells when it ran. What does not depend on the state, in
-        steps that were opened (``expanded``), may have been recorded in any order.
+        We sort by the last operation of a step. In a fused loop that was expanded, operations that
+        do not depend on the state may have been recorded in any order.
         """
         self.members: dict[TimeStep, list[Node]] = defaultdict(list)
         for node, time_step in self.time_step.items():
@@ -142,7 +144,7 @@ class Steps:
             return "outside"
         return "step" if place[depth] is time_step else "next"
 
-    def _find_ways_out(self) -> None:
+    def _find_crossing_and_leaving(self) -> None:
         place = self.place
         for node, time_step in self.time_step.items():
             own = place[node]

@@ -1,4 +1,4 @@
-"""What runs along the time steps of a graph: states, outputs, inputs and shared weights."""
+"""The states, outputs, inputs and shared weights along the time steps of a graph."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ getitem = primitives.getitem
 
 @dataclass(eq=False, slots=True)
 class Input:
-    """What one time step takes from outside, and other steps take otherwise.
+    """A value from outside that differs from time step to time step, such as x_t.
 
     Attributes:
-        name: as the program has it, or empty.
+        name: the user's name for it, or "".
         array: its value.
-        node: its place in the graph, None for a constant.
-        source: tells it from other inputs of this step; two reads of the same are one input.
+        node: its node; None for a constant.
+        source: identifies it within the step: two reads of one source are one input.
     """
 
     name: str
@@ -37,20 +37,20 @@ class Input:
 
     @property
     def is_read(self) -> bool:
-        """Whether it is a part of something that is there for all steps."""
+        """Whether it is read from a value for all steps (``xs[t]``)."""
         return isinstance(self.source, tuple)
 
 
 class Structure(TrackedSteps):
-    """The structure in time of all that an output was computed from.
+    """The structure in time of the graph of an output.
 
-    An *input* is what enters a step and differs from step to step, a *weight* a leaf.
+    An *input* enters a step and differs from step to step. A *weight* is a leaf.
 
     Attributes:
         free: the nodes that depend on no step.
-        reads: the operations of a step that only move elements from outside of its loop (xs[t]).
-        inputs: by time step; ``input_at`` has them by their uses.
-        weights: the leaves, inputs not among them, with unique names.
+        reads: the operations of a step that only move elements from outside its loop (xs[t]).
+        inputs: the inputs of each time step; ``input_at`` has them by their uses.
+        weights: the leaves that are not inputs, by unique names.
     """
 
     def __init__(self, output: Node):
@@ -87,14 +87,14 @@ class Structure(TrackedSteps):
         return reads
 
     def _find_inputs(self) -> None:
-        """Tell what is another value in every step from what is shared."""
+        """Separate the values that differ in every step from the shared ones."""
         taken: dict[tuple[Loop, Role, int], list[tuple[TimeStep, Node]]] = defaultdict(list)
         for node, time_step in self.time_step.items():
             for i, parent in enumerate(node.parents):
                 if isinstance(parent, Node):
                     if parent not in self.free:
                         continue
-                else:  # an array of no axes, unless it has a name, is a bare number
+                else:  # a 0-d array without a name is a plain number
                     x = node.arrays[i]
                     if not isinstance(x, ndarray) or not (x.ndim or parent):
                         continue
@@ -111,37 +111,41 @@ class Structure(TrackedSteps):
                     for time_step, node in uses:
                         parent = node.parents[i]
                         source = (parent, str(node.keywords["index"]))
-                        given = Input(node.name or "", node.output, node, source)
-                        self._add_input(time_step, given, [(node, i), *self.users[node]])
+                        new_input = Input(node.name or "", node.output, node, source)
+                        self._add_input(time_step, new_input, [(node, i), *self.users[node]])
                         inputs.add(parent)  # type: ignore[arg-type]
                     continue
-            # The arrays of constants tell them apart.
+            # Constants are the same input if they hold the same array.
             values = {id(node.parents[i] if is_node else node.arrays[i]) for node in nodes}
             if len(values) == 1 and not (once and not is_node):
                 continue
             for time_step, node in uses:
                 parent, x = node.parents[i], node.arrays[i]
                 if isinstance(parent, Node):
-                    given = Input(parent.name or "", x, parent, parent)
+                    new_input = Input(parent.name or "", x, parent, parent)
                     inputs.add(parent)
                 else:
-                    given = Input(parent or "", x, None, id(x))
-                self._add_input(time_step, given, [(node, i)])
+                    new_input = Input(parent or "", x, None, id(x))
+                self._add_input(time_step, new_input, [(node, i)])
         leaves = [node for node in self.nodes if node.is_leaf and node not in inputs]
         self._name_weights(leaves)
 
-    def _add_input(self, time_step: TimeStep, given: Input, uses: Iterable[Use]) -> None:
-        # What is read twice, or copied into the graph twice, is one input.
+    def _add_input(self, time_step: TimeStep, new_input: Input, uses: Iterable[Use]) -> None:
+        # A value that is read twice, or recorded as a constant twice, is one input.
         known = [
             other
             for other in self.inputs[time_step]
-            if other.source == given.source
-            or (other.node is None and given.node is None and equal(other.array, given.array))
+            if other.source == new_input.source
+            or (
+                other.node is None
+                and new_input.node is None
+                and equal(other.array, new_input.array)
+            )
         ]
         if not known:
-            self.inputs[time_step].append(given)
+            self.inputs[time_step].append(new_input)
         for use in uses:
-            self.input_at[use] = known[0] if known else given
+            self.input_at[use] = known[0] if known else new_input
 
     def _name_weights(self, leaves: list[Node]) -> None:
         names = {leaf: leaf.name or f"{leaf.output.shape} leaf" for leaf in leaves}
@@ -158,35 +162,35 @@ class Structure(TrackedSteps):
     # ── names ──────────────────────────────────────────────────────────────────────────────
 
     def _name_trajectories(self) -> None:
-        plain = [self._plain_name(k, found) for k, found in enumerate(self.trajectories)]
+        plain = [self._plain_name(k, trajectory) for k, trajectory in enumerate(self.trajectories)]
         alike = Counter(plain)
         names = []
-        for found, name in zip(self.trajectories, plain, strict=True):
-            loop = found.loop
+        for trajectory, name in zip(self.trajectories, plain, strict=True):
+            loop = trajectory.loop
             around = loop.outer.loop.name if loop.outer is not None else ""
             where = ".".join(filter(None, (around, loop.name)))
             names.append(f"{where}.{name}" if alike[name] > 1 and where else name)
         unique = _unique(names)
-        for found, short, name in zip(self.trajectories, plain, unique, strict=True):
-            found.plain, found.name = short, name
+        for trajectory, short, name in zip(self.trajectories, plain, unique, strict=True):
+            trajectory.plain, trajectory.name = short, name
 
-    def _plain_name(self, k: int, found: Trajectory) -> str:
-        """``h`` of ``h_t``, or of ``h_0``, ``h_1``, ...; else h, c or y by what it does."""
-        given = {node.name for node in found.nodes.values() if node.name}
-        if given:
-            name = "".join(common([tuple(name) for name in sorted(given)]))
-            name = name.removesuffix("_t") if len(given) == 1 else name.rstrip("0123456789_[( ")
+    def _plain_name(self, k: int, trajectory: Trajectory) -> str:
+        """``h`` from the name ``h_t``, or ``h_0``, ``h_1``, ...; without a name h, c or y."""
+        names = {node.name for node in trajectory.nodes.values() if node.name}
+        if names:
+            name = "".join(common([tuple(name) for name in sorted(names)]))
+            name = name.removesuffix("_t") if len(names) == 1 else name.rstrip("0123456789_[( ")
             if name:
                 return name
-        if found.kind == "output":
-            return "y" if found.shape else "loss"
-        below = self.states[k - 1] if k else found
-        above = found.gates and below.loop is found.loop and below is not found
+        if trajectory.kind == "output":
+            return "y" if trajectory.shape else "loss"
+        below = self.states[k - 1] if k else trajectory
+        above = trajectory.gates and below.loop is trajectory.loop and below is not trajectory
         return "c" if above and not below.gates else "h"
 
 
 def _unique(names: Iterable[str]) -> Sequence[str]:
-    """The names, with numbers where they are alike."""
+    """The names; equal names get numbers."""
     names = list(names)
     alike, seen = Counter(names), Counter[str]()
     result = []

@@ -1,4 +1,4 @@
-"""Adding gradients up, and how long they are."""
+"""Sums and norms of gradients."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy import ndarray
 
 
 def add_to(totals: dict[Any, ndarray], key: Any, array: ndarray) -> None:
-    """``totals[key] += array``, without writing into an array that may be shared."""
+    """``totals[key] += array``, but never in place, because the array may be shared."""
     totals[key] = totals[key] + array if key in totals else array
 
 
 def norm(arrays: Iterable[Any]) -> float:
-    """The Euclidean norm of all the elements of some arrays; 1e-200 does not underflow."""
+    """The Euclidean norm of all elements of some arrays. Elements of 1e-200 do not underflow."""
     norms = []
     for array in arrays:
         flat = array.astype(np.float64, copy=False).ravel()

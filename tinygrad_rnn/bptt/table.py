@@ -11,15 +11,15 @@ import numpy as np
 if TYPE_CHECKING:
     from .flow import Flow, State
 
-_MOST_ROWS = 24  # from which on the middle is left out
-_WIDEST = 32  # of a title
+_MOST_ROWS = 24  # a longer table omits its middle
+_WIDEST = 32  # characters in a title
 
 
 def table(flow: Flow) -> str:
-    """A row a step, with the norms of dL/dh_t and each weight's shares in percent.
+    """One row for each step: the norms of dL/dh_t, and each weight's shares in percent.
 
-    "gate f" and so on: a gated state's mean gate; "by gates": what the gates alone let through of
-    the gradient of the last step.
+    The column "gate f" (or another gate) is the mean gate of a gated state. "by gates" is the norm
+    of the last step's gradient after the gates alone.
     """
     T = flow.T
     columns: list[tuple[str, list[str]]] = []
@@ -38,7 +38,7 @@ def table(flow: Flow) -> str:
             columns += [(f"gate of {name}", gates), ("by gates", carried)]
         for state in states:
             for t, column in zip(state.steps.tolist(), state.columns.tolist(), strict=True):
-                norms[column] = f"{state.norms[t]:.2e}"  # NaN is a number to be seen
+                norms[column] = f"{state.norms[t]:.2e}"  # show NaN, too
                 if state.gates is not None and state.carried is not None:
                     gates[column] = number(state.gates[t], "{:.2f}")
                     carried[column] = number(state.carried[t])
@@ -62,7 +62,7 @@ def table(flow: Flow) -> str:
 
 
 def aligned(rows: list[list[str]], left: int = 0) -> str:
-    """Rows of cells as lines; the first ``left`` columns begin at the left."""
+    """Rows of cells as lines; the first ``left`` columns are aligned left."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = (
         "  ".join(
@@ -75,7 +75,7 @@ def aligned(rows: list[list[str]], left: int = 0) -> str:
 
 
 def number(x: float, form: str = "{:.2e}") -> str:
-    """A number in a cell: "–" where there is none."""
+    """A number in a cell; "–" if there is none."""
     if math.isnan(x):
         return "–"
     text = form.format(x)
@@ -88,7 +88,7 @@ def in_one_line(text: str) -> str:
 
 
 def common_name(states: Sequence[State]) -> str:
-    """What the states of one row are called."""
+    """The common name of the states of one row."""
     if len(states) == 1:
         return states[0].name
     names = {state.name.rstrip("0123456789 ") for state in states}

@@ -1,8 +1,8 @@
-"""Time: which time step of which loop every operation of a graph ran in.
+"""The loop and the time step that every operation of a graph ran in.
 
-A loop passes through each of its time steps once. A backward that was recorded
-(``create_graph=True``) is a loop of its own: it passes through the same steps once more, from the
-last to the first. Each pass has its own :class:`TimeStep`.
+A loop passes through each of its time steps once. A recorded backward (``create_graph=True``) is a
+loop of its own: it passes through the same steps once more, from the last to the first. Each pass
+has its own :class:`TimeStep`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ T = TypeVar("T")
 
 @dataclass(eq=False, slots=True)
 class Loop:
-    """One loop over time, in its own pass or in that of a recorded backward.
+    """One loop over time: the forward pass, or the pass of a recorded backward.
 
     Attributes:
-        number: tells it from other loops; its backward has the same.
-        path: the modules that all of it ran in.
+        number: identifies the loop; its backward has the same number.
+        path: the modules around all its operations.
         sweep: 0 for the loop itself, 1 for its backward, 2 for the backward of that.
-        outer: the time step of another loop that it ran in, or None.
-        time_steps: in the order in which they ran.
-        name: tells it from the other loops of the graph; empty if it is the only one.
+        outer: the time step of another loop around it, or None.
+        time_steps: its time steps in the order in which they ran.
+        name: a unique name among the loops of the graph; "" if it is the only one.
     """
 
     number: int
@@ -51,14 +51,14 @@ class TimeStep:
         return f"{name}t = {self.t}{backward(self.loop.sweep)}"
 
 
-#: The time steps that something ran in, from the outermost loop to the innermost.
+#: The time steps that an operation ran in, from the outermost loop to the innermost.
 Place = tuple[TimeStep, ...]
 
 
 def places(operations: Iterable[Node]) -> dict[Node, Place]:
-    """The place in time of each operation; they come oldest first, as they ran."""
+    """The place in time of each operation; pass the operations oldest first."""
     loops: dict[tuple[int, int], Loop] = {}
-    found: dict[tuple[int, int, int], TimeStep] = {}
+    time_steps: dict[tuple[int, int, int], TimeStep] = {}
     known: dict[tuple[tuple[tuple[int, int], ...], int], Place] = {}
     result: dict[Node, Place] = {}
     for node in operations:
@@ -71,24 +71,24 @@ def places(operations: Iterable[Node]) -> dict[Node, Place]:
                 loop = loops[number, sweep] = Loop(number, scope.path, sweep, outer)
             elif scope.path[: len(loop.path)] != loop.path:
                 loop.path = common([loop.path, scope.path])
-            time_step = found.get((number, sweep, t))
+            time_step = time_steps.get((number, sweep, t))
             if time_step is None:
-                time_step = found[number, sweep, t] = TimeStep(loop, t)
+                time_step = time_steps[number, sweep, t] = TimeStep(loop, t)
                 loop.time_steps.append(time_step)
             outer = time_step
         key = (scope.steps, sweep)
         place = known.get(key)
         if place is None:
-            place = known[key] = tuple(found[number, sweep, t] for number, t in scope.steps)
+            place = known[key] = tuple(time_steps[number, sweep, t] for number, t in scope.steps)
         result[node] = place
     _name(known.values())
     return result
 
 
-def _name(found: Iterable[Place]) -> None:
-    """Name each loop by its modules, without those of the loop around it, and by a number."""
+def _name(places: Iterable[Place]) -> None:
+    """Name each loop by its modules, without those of the loop around it, and a number."""
     names: dict[Loop, tuple[str, int]] = {}
-    for place in found:
+    for place in places:
         for depth, time_step in enumerate(place):
             outer = place[depth - 1].loop.path if depth else ()
             known = common([outer, time_step.loop.path])
@@ -114,7 +114,7 @@ def crosses(before: Place, after: Place) -> bool:
 
 
 def common(tuples: Sequence[tuple[T, ...]]) -> tuple[T, ...]:
-    """What all of them begin with."""
+    """The longest common beginning of some tuples."""
     first = tuples[0]
     for other in tuples[1:]:
         n = 0
@@ -127,5 +127,5 @@ def common(tuples: Sequence[tuple[T, ...]]) -> tuple[T, ...]:
 
 
 def backward(sweep: int) -> str:
-    """How a title says that it shows a backward, or the backward of a backward."""
+    """The part of a title that names a backward, or the backward of a backward."""
     return {0: "", 1: ", backward"}.get(sweep, f", backward {sweep}")

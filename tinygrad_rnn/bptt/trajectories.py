@@ -1,7 +1,7 @@
-"""States and outputs: one value in all its time steps.
+"""States and outputs: one value at all its time steps.
 
-Nothing has to be named. A *state* is a value that crosses from one time step into another, an
-*output* one that leaves its loop.
+A *state* is a value that crosses from one time step into another. An *output* is a value that
+leaves its loop. We find them in the graph, so users need not name them.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from .time_steps import Loop
 _add, _subtract = primitives.add, primitives.subtract
 _multiply, _where = primitives.multiply, primitives.where
 
-#: The inputs of sums and masks through which a value passes unchanged.
+#: Operations that pass an input on unchanged (sums, masks): (primitive, number of the input).
 _passes = {(_add, 0), (_add, 1), (_subtract, 0), (_where, 1), (_where, 2)}
 
 
 @dataclass(eq=False, slots=True)
 class Trajectory:
-    """One value in every time step of a loop.
+    """One value at every time step of a loop.
 
     Attributes:
-        loop: whose steps.
+        loop: the loop.
         kind: "state" or "output".
-        nodes: the value by time step; where the output does not depend on it there is none.
-        plain, name: what it is called, and what tells it from the other trajectories of the graph.
-        masks: by time step the sequences of a batch that have this step, as booleans that
-            broadcast to the value; none where all have it.
-        holders: the nodes that hold the value, each with the step that it is from: a number, or
-            where sequences end at different steps an array (-1: from before the loop).
-        gates: of a state that is multiplied on its way from the step before (an LSTM's cell by
-            its forget gate), what it is multiplied by, by time step.
-        cuts: time steps at which a constant comes in where a state did: the end of truncated
-            BPTT, or a state that was detached or set within the loop.
+        nodes: the value's node at each time step on which the output depends.
+        plain, name: its short name, and a unique name among the trajectories of the graph.
+        masks: for each time step, the sequences of a batch that have it, as booleans that
+            broadcast to the value. No entry if all sequences have it.
+        holders: the nodes that hold the value, each with the time step that it comes from: a
+            number, or an array if sequences end at different steps (-1: from before the loop).
+        gates: for a state that is multiplied on its way from the step before, the gate at each
+            time step, such as an LSTM's forget gate for c.
+        cuts: the time steps at which a constant replaces the state: the end of truncated BPTT, or
+            a state that was detached or set within the loop.
     """
 
     loop: Loop
@@ -58,7 +58,7 @@ class Trajectory:
 
     @property
     def steps(self) -> list[int]:
-        """The time steps that it has, in the order in which the loop runs."""
+        """Its time steps, in the order in which the loop runs."""
         return [time_step.t for time_step in self.loop.time_steps if time_step.t in self.nodes]
 
     @property
@@ -71,11 +71,11 @@ class TrackedSteps(MaskedSteps):
     """Time steps, and the trajectories that run along them.
 
     Attributes:
-        states, outputs: trajectories, in the order in which a step computes them; a state that is
-            multiplied by a gate stands after the one that is computed from it.
-        holds: of each node that holds a value of a trajectory, the trajectory.
-        entries: for each use that takes a state of the step before, or at the first step what
-            stands in its place, the trajectory.
+        states, outputs: trajectories, in the order in which a step computes them. But a gated
+            state (c) comes after the state that is computed from it (h).
+        holds: for each node that holds a value of a trajectory, the trajectory.
+        entries: for each use of a state of the step before, or of its initial value, the
+            trajectory.
     """
 
     def __init__(self, output: Node):
@@ -100,17 +100,17 @@ class TrackedSteps(MaskedSteps):
         return [*self.states, *self.outputs]
 
     def _trajectories(self, kind: str, values: Iterable[Node]) -> list[Trajectory]:
-        """The trajectories of the values that become this, a state or an output."""
-        found: dict[tuple[Loop, Role], Trajectory] = {}
+        """The trajectories of some values of one kind, "state" or "output"."""
+        by_role: dict[tuple[Loop, Role], Trajectory] = {}
         for node in dict.fromkeys(values):
             if node in self.holds or node not in self.time_step:
                 continue
             time_step = self.time_step[node]
             key = (time_step.loop, self.role[node])
-            if key not in found:
-                found[key] = Trajectory(time_step.loop, kind, {})
-            found[key].nodes[time_step.t] = node
-        trajectories = self._merged(list(found.values()))
+            if key not in by_role:
+                by_role[key] = Trajectory(time_step.loop, kind, {})
+            by_role[key].nodes[time_step.t] = node
+        trajectories = self._merged(list(by_role.values()))
         for trajectory in trajectories:
             self._complete(trajectory)
             for t, node in trajectory.nodes.items():
@@ -121,11 +121,11 @@ class TrackedSteps(MaskedSteps):
         return trajectories
 
     def _merged(self, parts: list[Trajectory]) -> list[Trajectory]:
-        """One trajectory of several that are never in the same step.
+        """Merge trajectories that belong together and never have the same step.
 
-        A step may compute its state otherwise than the step before: the first one, say, or the
-        first that is masked. What goes with what is told by names, by masked updates, and by what
-        is done with them in the step after.
+        A step may compute its state in another way than the step before, such as the first step,
+        or the first masked step. Names, gates and masked updates, and the uses in the step after
+        show which parts belong together. The pair with the most evidence is merged first.
         """
         while True:
             pairs = [
@@ -142,22 +142,22 @@ class TrackedSteps(MaskedSteps):
             parts.remove(a)
 
     def _evidence(self, a: Trajectory, b: Trajectory) -> int:
-        """How much speaks for it that two trajectories are parts of one; -1 if they cannot be."""
+        """The evidence that two trajectories are parts of one; -1 if they cannot be."""
         names = [{stem(node.name) for node in part.nodes.values() if node.name} for part in (a, b)]
         if names[0] and names[1] and not names[0] & names[1]:
             return -1
-        found = 4 * bool(names[0] & names[1])
+        evidence = 4 * bool(names[0] & names[1])
         steps = [time_step.t for time_step in a.loop.time_steps]
         for before, after in itertools.pairwise(steps):
             for earlier, later in ((a, b), (b, a)):
                 if before in earlier.nodes and after in later.nodes:
                     value, following = earlier.nodes[before], later.nodes[after]
-                    found += 2 * bool(self._ways(value, following))
-                    found += len(self._takers(value) & self._takers(following))
-        return found
+                    evidence += 2 * bool(self._gated_paths(value, following))
+                    evidence += len(self._takers(value) & self._takers(following))
+        return evidence
 
     def _takers(self, value: Node) -> set[tuple[Role, int]]:
-        """What takes the value in the next step."""
+        """The roles of the operations that use the value in the next step."""
         time_step = self.time_step[value]
         return {
             (self.role[user], i)
@@ -167,9 +167,9 @@ class TrackedSteps(MaskedSteps):
         }
 
     def _complete(self, state: Trajectory) -> None:
-        """Add the same value in steps where it goes nowhere else, as the last one."""
+        """Add the state at steps whose value no later step uses, such as the last step."""
         for time_steps in (state.loop.time_steps, state.loop.time_steps[::-1]):
-            known: Node | None = None  # of the nearest step
+            known: Node | None = None  # at the nearest step that has the state
             for time_step in time_steps:
                 if time_step.t not in state.nodes and known is not None:
                     same: list[Any] = []
@@ -187,7 +187,7 @@ class TrackedSteps(MaskedSteps):
                 known = state.nodes.get(time_step.t, known)
 
     def _find_holders(self) -> None:
-        """The nodes that carry states on, and from which step the value in them is."""
+        """Find the nodes that carry states on, and the time step that their values come from."""
         for node in sorted(self.updates, key=lambda node: node.number):
             if node in self.holds:
                 continue
@@ -209,7 +209,7 @@ class TrackedSteps(MaskedSteps):
                     state.masks[t] = np.logical_and.reduce(np.broadcast_arrays(*masks))
 
     def leave_out_ended(self, cotangents: dict[Node, Any]) -> None:
-        """Take from the states the steps that all sequences have passed, if nothing comes there."""
+        """Remove from the states the steps after all sequences' end that get no gradient."""
         for state in self.states:
             for t in [t for t, mask in state.masks.items() if not mask.any()]:
                 if not np.any(cotangents[state.nodes[t]]):
@@ -219,9 +219,9 @@ class TrackedSteps(MaskedSteps):
     # ── how a state gets from one step into the next ─────────────────────────────────────
 
     def uses(self, trajectory: Trajectory) -> Iterator[tuple[int | ndarray, Node, int]]:
-        """The uses of a trajectory's values: from which step, by which operation, as which input.
+        """The uses of a trajectory's values: (the value's time step, the operation, its input).
 
-        Masked updates are no uses: they only carry the value on.
+        Masked updates do not count: they only carry the value on.
         """
         for node, step in trajectory.holders.items():
             for user, i in self.users[node]:
@@ -229,7 +229,7 @@ class TrackedSteps(MaskedSteps):
                     yield step, user, i
 
     def _find_entries(self, state: Trajectory) -> None:
-        """What takes the state in the next step: its gates, and where a constant is taken."""
+        """Find the uses of a state in the next step, its gates, and its cuts."""
         takers: set[tuple[Role, int]] = set()
         entered: set[int] = set()
         for node in state.holders:
@@ -247,9 +247,9 @@ class TrackedSteps(MaskedSteps):
                 entered.add(other.t)
         steps = state.steps
         for before, after in itertools.pairwise(steps):
-            ways = self._ways(state.nodes[before], state.nodes[after])
-            if len(ways) == 1 and ways[0] is not None:
-                state.gates[after] = ways[0]
+            paths = self._gated_paths(state.nodes[before], state.nodes[after])
+            if len(paths) == 1 and paths[0] is not None:
+                state.gates[after] = paths[0]
         for time_step in state.loop.time_steps:
             for role, i in takers:
                 taker = self.at[time_step].get(role)
@@ -269,20 +269,22 @@ class TrackedSteps(MaskedSteps):
                 ):
                     state.cuts.append(time_step.t)
 
-    def _ways(self, value: Node, following: Node) -> list[Node | None]:
-        """The ways from one value to the next on which only sums, masks and one gate lie.
+    def _gated_paths(self, value: Node, following: Node) -> list[Node | None]:
+        """The paths from one value to the next with only sums, masks and at most one gate.
 
         Returns:
-            For each way its gate, the other factor of a product, or None if it has none.
+            For each path its gate (the other factor of a product), or None if it has no gate.
         """
         time_step = self.time_step[following]
         uses = [use for node in (value, *self.carriers[value]) for use in self.users[node]]
-        found = [
-            self._way(*use, following) for use in uses if self.time_step.get(use[0]) is time_step
+        paths = [
+            self._gated_path(*use, following)
+            for use in uses
+            if self.time_step.get(use[0]) is time_step
         ]
-        return [way[0] for way in found if way]
+        return [path[0] for path in paths if path]
 
-    def _way(self, node: Node, i: int, target: Node) -> tuple[Node | None] | None:
+    def _gated_path(self, node: Node, i: int, target: Node) -> tuple[Node | None] | None:
         gate: Node | None = None
         for _ in range(8):
             if node.primitive is _multiply:
@@ -302,7 +304,7 @@ class TrackedSteps(MaskedSteps):
         return None
 
     def _put_gated_above(self) -> None:
-        """An LSTM's c is computed before its h, and stands above it."""
+        """Move a gated state after the state computed from it: an LSTM's c after its h."""
         states = self.states
         for k in range(len(states) - 1):
             lower, upper = states[k], states[k + 1]
@@ -311,5 +313,5 @@ class TrackedSteps(MaskedSteps):
 
 
 def stem(name: str | None) -> str:
-    """``h`` of ``h_t``, ``h[3]`` and ``h_3``."""
+    """The stem of a name: ``h`` for ``h_t``, ``h[3]`` and ``h_3``."""
     return (name or "").removesuffix("_t").rstrip("0123456789_[]( )")

@@ -1,16 +1,16 @@
-"""Every operation beside its derivatives, in plain NumPy.
+"""Every operation with its derivatives, in plain NumPy.
 
-One file for each kind, in the order in which they build on each other:
+There is one file for each kind, in the order in which they build on each other:
 
     logic              comparisons, and logic of booleans
-    elementwise        arithmetic, choices, and what networks squash with
-    transcendental     further exponentials, circular and hyperbolic functions
-    special            what NumPy has not: the error function
+    elementwise        arithmetic, choices, and the nonlinearities of networks
+    transcendental     more exponentials, circular and hyperbolic functions
+    special            functions that NumPy lacks, such as the error function
     indexing           reading parts of an array, and adding into parts of zeros
     shaping            other shapes, other orders of axes, joining and cutting
     rounding           rounding, remainders and signs
     reductions         sums, products, means and extremes along axes; the softmax family
-    sorting            sorting, choosing, searching
+    sorting            sorting, choosing and searching
     statistics         variance, averages, quantiles
     nan_statistics     the reductions that skip NaN
     joining            lists of arrays as one, and their dimensions
@@ -22,11 +22,11 @@ One file for each kind, in the order in which they build on each other:
     network            convolution, pooling, dropout, normalisation
     contractions       NumPy's other products
     polynomials        NumPy's older functions of coefficients
-    applying           functions of one's own on parts; ranges
+    applying           the user's functions on parts of arrays; ranges
     linalg             inverses, decompositions, determinants and norms of stacks of matrices
                        (``inverses``, ``decompositions``, ``determinants``, ``norms``)
 
-``arrays`` and ``blocks`` hold what these share.
+``arrays`` and ``blocks`` hold helpers for all of them.
 """
 
 from . import (

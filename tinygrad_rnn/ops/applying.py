@@ -1,6 +1,6 @@
-"""Functions of one's own on parts of an array, and ranges of numbers between two values.
+"""Apply the user's functions to parts of an array; make ranges of numbers between two values.
 
-All are written in other operations, and so have no rules of their own.
+All are written with other operations, so they need no rules of their own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def _in_user_code(func: Callable[..., Array]) -> Callable[..., Array]:
-    """The same function; what is wrong in it is said to be in it."""
+    """The same function, but an error in it names the function."""
 
     def call(*args: Any, **keywords: Any) -> Array:
         try:
@@ -46,7 +46,7 @@ def _in_user_code(func: Callable[..., Array]) -> Callable[..., Array]:
 def apply_along_axis(
     func1d: Callable[..., Array], axis: int, x: Array, *args: Any, **keywords: Any
 ) -> Array:
-    """A function of vectors on every vector along an axis; its results take the axis's place.
+    """Apply a function of vectors to every vector along an axis; its results replace the axis.
 
     Shapes: x (..., n, ...), a function (n,) -> (m,) -> (..., m, ...).
 
@@ -70,7 +70,7 @@ def apply_along_axis(
 
 @composed
 def apply_over_axes(func: Callable[[Array, int], Array], x: Array, axes: Any) -> Array:
-    """``func(x, axis)`` for one axis after the other; a reduced axis is kept with length 1.
+    """Apply ``func(x, axis)`` for one axis after the other; a reduced axis is kept with length 1.
 
     Shapes: x of any shape -> that shape with 1 at the axes.
 
@@ -88,15 +88,16 @@ def apply_over_axes(func: Callable[[Array, int], Array], x: Array, axes: Any) ->
 def piecewise(
     x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **keywords: Any
 ) -> Array:
-    """Where a condition is True, the function (or number) of its place; of several the last.
+    """The function (or number) of the last condition that is True for each element.
 
     Args:
         x: any shape.
-        condlist: booleans of x's shape, one or a list of them.
-        funclist: as many functions or numbers, and one more for the rest if that is not 0.
+        condlist: booleans of x's shape, one array or a list of arrays.
+        funclist: a function or number for each condition. One more is for the rest, which else
+            is 0.
 
     Raises:
-        ValueError: there are fewer or more functions.
+        ValueError: the number of functions does not fit.
 
     >>> piecewise([-1.0, 2.0], [[True, False]], [lambda v: -v, lambda v: v * v])
     array([1., 4.])
@@ -116,7 +117,7 @@ def piecewise(
         if not callable(func):
             y = where(condition, func, y)
             continue
-        # The function sees what belongs to it, and 1 elsewhere: 0 may be no place for it.
+        # The function gets its own elements, and 1 elsewhere: 0 may be outside its domain.
         inside = x[condition]
         value = _in_user_code(func)(inside, *args, **keywords)
         y = _replaced(y, condition, value)
@@ -124,7 +125,7 @@ def piecewise(
 
 
 def _replaced(y: Array, condition: Any, values: Array) -> Array:
-    """y with values in the places where the condition is True."""
+    """y with new values where the condition is True."""
     from .indexing import place
 
     values = broadcast_to(as_value(values), (int(condition.sum()),))
@@ -148,11 +149,11 @@ def linspace(
 
     Args:
         start, stop: any shapes that broadcast; both get gradients.
-        num: how many.
-        endpoint: False leaves out stop: the step is (stop - start) / num.
+        num: how many numbers.
+        endpoint: False excludes stop: the step is (stop - start) / num.
         retstep: return ``(y, step)``.
-        dtype: convert to it.
-        axis: where the numbers run along.
+        dtype: the dtype of the result.
+        axis: the axis of the numbers in the result.
 
     >>> linspace(0.0, 1.0, 3)
     array([0. , 0.5, 1. ])
@@ -179,7 +180,7 @@ def logspace(
     dtype: Any = None,
     axis: int = 0,
 ) -> Array:
-    """``base^y`` of the y of :func:`linspace`.
+    """``base^y`` for the y of :func:`linspace`.
 
     >>> logspace(0.0, 2.0, 3)
     array([  1.,  10., 100.])
@@ -209,6 +210,6 @@ def geomspace(
     """
     start, stop = alike(start, stop)
     if np.any(np.sign(plain(start)) * np.sign(plain(stop)) <= 0):
-        raise ValueError("geomspace: start and stop must be of one sign, and not 0")
+        raise ValueError("geomspace: start and stop must have the same sign, and not be 0")
     y = exp(linspace(log(abs(start)), log(abs(stop)), num, endpoint, axis=axis))
     return in_dtype(y * expand_dims(sign(start), axis) if start.ndim else y * sign(start), dtype)

@@ -1,4 +1,4 @@
-"""What operations ask of their arguments: Tensors, arrays, nested lists and numbers alike."""
+"""Helpers for the arguments of operations: Tensors, arrays, nested lists and numbers."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ Axes = int | tuple[int, ...] | None
 
 
 def as_value(x: Array) -> Array:
-    """A Tensor as it is, nested lists of Tensors as one, anything else as an ndarray."""
+    """A Tensor unchanged, nested lists of Tensors as one Tensor, anything else as an ndarray."""
     if isinstance(x, Value):
         return x
     return stacked(x) if holds_tensor(x) else np.asarray(x)
 
 
 def holds_tensor(x: Any) -> bool:
-    """Whether x is a Tensor, or nested lists with a Tensor in them."""
+    """Whether x is a Tensor, or nested lists that contain a Tensor."""
     if isinstance(x, (list, tuple)):
         return any(map(holds_tensor, x))
     return isinstance(x, Value)
 
 
 def stacked(data: Any) -> Array:
-    """Nested lists with Tensors in them as one Tensor.
+    """Nested lists that contain Tensors as one Tensor.
 
     Raises:
-        ValueError: the lists are ragged, or what they hold differs in shape.
+        ValueError: the lists are ragged, or their elements differ in shape.
     """
     return _stacked(data, iter(alike(*leaves_of(data))))
 
 
 def leaves_of(data: Any) -> Iterator[Any]:
-    """What nested lists hold, from left to right."""
+    """The elements of nested lists, from left to right."""
     if isinstance(data, (list, tuple)):
         for part in data:
             yield from leaves_of(part)
@@ -52,11 +52,11 @@ def _stacked(data: Any, parts: Iterator[Array]) -> Array:
     shapes = {shape_of(part) for part in made}
     if len(shapes) > 1:
         raise ValueError(f"array: the parts of a list differ in shape: {sorted(shapes)}")
-    return np.stack(made)  # of Tensors NumPy calls ours, which asks for this file
+    return np.stack(made)  # for Tensors NumPy calls our stack, whose file imports this one
 
 
 def plain(x: Array) -> Any:
-    """The array of a Tensor, without its place in the graph; anything else as it is."""
+    """The array of a Tensor, without its node; anything else unchanged."""
     return x._array if isinstance(x, Value) else x
 
 
@@ -72,14 +72,14 @@ def dtype_of(x: Array) -> np.dtype[Any]:
 
 
 def float_dtype_of(x: Array) -> np.dtype[Any]:
-    """The dtype of the real numbers that come of computing with x: float64 for integers."""
+    """The dtype of real numbers computed from x: float64 for integers."""
     dtype = dtype_of(x)
-    # A complex step makes arrays complex that are real else.
+    # A complex step makes real arrays complex.
     return np.dtype(np.float64) if dtype.kind in "iub" else np.finfo(dtype).dtype
 
 
 def alike(*xs: Array) -> tuple[Array, ...]:
-    """Values, Python numbers among them as arrays of the others' dtype, which they never change."""
+    """The values; Python numbers become arrays of the others' dtype, which they never change."""
     if not any(type(x) in (bool, int, float) for x in xs):
         return tuple(map(as_value, xs))
     kinds = [x if type(x) in (bool, int, float) else dtype_of(x) for x in xs]
@@ -93,7 +93,7 @@ def normal_axis(axis: Any, ndim: int) -> int:
 
     Raises:
         AxisError: there is no such axis.
-        TypeError: it is no integer.
+        TypeError: it is not an integer.
     """
     axis = operator.index(axis)
     if not -ndim <= axis < ndim:

@@ -1,6 +1,6 @@
-"""Batch rules of the common kinds: how operations run on blocks (T, ...), all time steps at once.
+"""The common batch rules: how operations run on blocks (T, ...), all time steps at once.
 
-See ``Primitive.batch``. Each rule here serves several operations; a rule that serves one stands
+See ``Primitive.batch``. Each rule here serves several operations. A rule for one operation stands
 beside it.
 """
 
@@ -27,7 +27,7 @@ def reshaped(shape: tuple[int, ...]) -> Blocks:
 
 
 def blank(operand: Operand) -> ndarray:
-    """An array of the operand's shape, to ask NumPy what becomes of the shape."""
+    """An array of the operand's shape, to find with NumPy the shape of a result."""
     return np.broadcast_to(np.zeros((), np.bool_), operand.shape)
 
 
@@ -38,9 +38,9 @@ def matrices(
 
     Args:
         block: (T, ...), or the operand itself if it is the same at every step.
-        operand: what it is at one step.
+        operand: the operand at one step.
         rank: the larger number of axes of the two operands, at one step.
-        shape: what to make of the operand; a vector becomes a matrix.
+        shape: makes the shape of a matrix from the operand, which may be a vector.
     """
     shape = operand.shape if shape is None else shape
     if not operand.over_time:
@@ -48,7 +48,7 @@ def matrices(
     return block.reshape(block.shape[:1] + (1,) * (rank - len(shape)) + shape)
 
 
-#: For operations on stacks of matrices, of which the time axis makes a larger stack.
+#: For operations on stacks of matrices: the time axis makes a larger stack.
 stacked = alone(lambda x, **keywords: keywords)
 
 #: For operations that reduce, or normalise, along ``axis``.
@@ -59,8 +59,8 @@ def joining(join: Callable[..., Any], new_axes: int = 0) -> BatchRule:
     """The batch rule of an operation that joins arrays along ``axis``.
 
     Args:
-        join: the function of NumPy, ``join(arrays, axis)``.
-        new_axes: how many axes more than the arrays its result has.
+        join: NumPy's function, ``join(arrays, axis)``.
+        new_axes: the number of axes that its result has more than the arrays.
     """
 
     def rule(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks:

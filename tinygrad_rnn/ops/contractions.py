@@ -1,6 +1,6 @@
-"""NumPy's other products: dot, inner, outer, tensordot, kron, cross, convolve and their kin.
+"""NumPy's other products: dot, inner, outer, tensordot, kron, cross, convolve and related ones.
 
-All are written as matmul, einsum, or products of elements, and so have no rules of their own.
+All are written with matmul, einsum, or products of elements, so they need no rules of their own.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ __all__ = [
 
 @composed
 def dot(x: Array, y: Array) -> Array:
-    """``z = sum_k x_{..k} y_{..k.}``: over the last axis of x and the last but one of y.
+    """``z = sum_k x_{..k} y_{..k.}``: over the last axis of x and the second last axis of y.
 
     Args:
-        x, y: any shapes; of numbers (0-d) it is their product.
+        x, y: any shapes; for numbers (0-d) the result is their product.
 
     Returns:
-        x's shape without its last axis, then y's without its last but one (or its only) axis.
+        x's shape without its last axis, then y's without its second last (or only) axis.
 
     Raises:
         ValueError: the lengths of the summed axes differ.
@@ -66,7 +66,7 @@ def dot(x: Array, y: Array) -> Array:
         return matmul(expand_dims(x, 0), y)[..., 0, :]
     if len(other) <= 2:
         return matmul(x, y)
-    # Every row of x with every column of every matrix of y, where matmul would pair the matrices.
+    # dot multiplies every row of x with every matrix of y; matmul would pair the matrices.
     columns = other[:-2] + other[-1:]
     y = reshape(moveaxis(y, -2, 0), (other[-2], math.prod(columns)))
     return reshape(matmul(x, y), shape[:-1] + columns)
@@ -88,7 +88,7 @@ def inner(x: Array, y: Array) -> Array:
 
 @composed
 def vdot(x: Array, y: Array) -> Array:
-    """``z = sum_i x_i y_i`` over all elements, whatever the shapes.
+    """``z = sum_i x_i y_i`` over all elements of the flattened x and y.
 
     >>> vdot([[1.0, 2.0]], [[3.0], [4.0]])
     array(11.)
@@ -150,12 +150,12 @@ def outer(x: Array, y: Array) -> Array:
 
 @composed
 def tensordot(x: Array, y: Array, axes: Any = 2) -> Array:
-    """Sums of products over some axes of x and as many of y; the other axes stay, x's first.
+    """Sums of products over paired axes of x and y; the other axes remain, x's first.
 
     Args:
         x, y: any shapes.
-        axes: two sequences of axes, of x and of y, paired in order; or a number n: the last n of
-            x and the first n of y.
+        axes: two sequences of axes, of x and of y, paired in order; or a number n: the last n
+            axes of x and the first n axes of y.
 
     Raises:
         ValueError: paired axes differ in length.
@@ -188,7 +188,7 @@ def tensordot(x: Array, y: Array, axes: Any = 2) -> Array:
 
 @composed
 def kron(x: Array, y: Array) -> Array:
-    """The Kronecker product: a block ``x_i y`` for each element of x.
+    """The Kronecker product: a block ``x_i y`` for each element x_i of x.
 
     Shapes: x (A, B), y (C, D) -> (A C, B D).
 
@@ -216,15 +216,15 @@ def cross(
     """The cross product of vectors of length 3 (or 2, whose third element is 0).
 
     Args:
-        x, y: any shapes that broadcast besides the vectors' axes.
-        axisa, axisb, axisc: where the vectors lie in x, in y and in the result.
-        axis: all three of them.
+        x, y: any shapes that broadcast, apart from the vectors' axes.
+        axisa, axisb, axisc: the vectors' axes in x, in y and in the result.
+        axis: one value for all three.
 
     Returns:
-        Vectors; of two vectors of length 2 only the third element.
+        Vectors; for two vectors of length 2 only the third element.
 
     Raises:
-        ValueError: a vector is of another length.
+        ValueError: a vector has another length.
 
     >>> cross([1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
     array([0., 0., 1.])
@@ -250,7 +250,7 @@ def cross(
 
 
 def _slid(x: Array, y: Array, mode: str, name: str) -> Array:
-    """``z_k = sum_i x_{k + i} y_i`` for every place at which the shorter y overlaps x."""
+    """``z_k = sum_i x_{k + i} y_i`` for every position at which the shorter y overlaps x."""
     x, y = as_value(x), as_value(y)
     if x.ndim != 1 or y.ndim != 1 or not x.size or not y.size:
         raise ValueError(f"{name}: expected two vectors, got shapes {x.shape} and {y.shape}")
@@ -268,15 +268,15 @@ def _slid(x: Array, y: Array, mode: str, name: str) -> Array:
 def convolve(x: Array, y: Array, mode: str = "full") -> Array:
     """``z_k = sum_i x_i y_{k - i}``.
 
-    Shapes: x (N,), y (M,) -> (N + M - 1,) by ``mode="full"``.
+    Shapes: x (N,), y (M,) -> (N + M - 1,) with ``mode="full"``.
 
     Args:
         x, y: (n,) and (m,).
-        mode: "full" (n + m - 1 places), "same" (the middle max(n, m)), or "valid": only where
-            they overlap completely.
+        mode: "full" (n + m - 1 positions), "same" (the middle max(n, m) positions), or "valid"
+            (the positions of complete overlap).
 
     Raises:
-        ValueError: x or y is no vector, or empty, or the mode has another name.
+        ValueError: x or y is not a vector, or is empty; or the mode is unknown.
 
     >>> convolve([1.0, 2.0, 3.0], [0.0, 1.0])
     array([0., 1., 2., 3.])
@@ -291,7 +291,7 @@ def convolve(x: Array, y: Array, mode: str = "full") -> Array:
 def correlate(x: Array, y: Array, mode: str = "valid") -> Array:
     """``z_k = sum_i x_{i + k} y_i``.
 
-    Shapes: x (N,), y (M,) -> (N - M + 1,) by ``mode="valid"``, for N >= M.
+    Shapes: x (N,), y (M,) -> (N - M + 1,) with ``mode="valid"``, for N >= M.
 
     Args:
         x, y: (n,) and (m,).
@@ -317,17 +317,18 @@ def interp(
 ) -> Array:
     """The piecewise linear function through the points (xp, fp), at x.
 
-    Gradients flow to x, xp and fp. At a point the slope is that on its right; outside it is 0.
+    Gradients flow to x, xp and fp. At a point the slope is the slope on its right; outside it is 0.
 
     Args:
         x: any shape.
-        xp: (n,) in ascending order (any order with a period).
+        xp: (n,) in ascending order (in any order if there is a period).
         fp: (n,).
-        left, right: the values before the first point and behind the last; by default theirs.
-        period: the function repeats itself after it; left and right don't count then.
+        left, right: the values before the first point and after the last one. The defaults are
+            the values at these points.
+        period: the period of the function; with a period, left and right have no effect.
 
     Raises:
-        ValueError: xp and fp are not two vectors of one length, or empty, or the period is 0.
+        ValueError: xp and fp are not vectors of one length, or are empty; or the period is 0.
 
     >>> interp([0.5, 3.0], [0.0, 1.0, 2.0], [10.0, 20.0, 0.0])
     array([15.,  0.])

@@ -1,6 +1,6 @@
-"""Cutting arrays into parts, their diagonals and their triangles.
+"""Cut arrays into parts; take diagonals and triangles.
 
-All are written in the operations of ``shaping`` and ``indexing``: none has a rule of its own.
+All are written with the operations of ``shaping`` and ``indexing``, so they need no rules.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 
 @composed
 def array_split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
-    """x cut along an axis as by :func:`split`, into parts that may differ in length by one.
+    """Cut x along an axis, like :func:`split`, into parts that may differ in length by one.
 
     Shapes: x (..., n, ...) -> parts (..., n_i, ...) with sum of n_i = n.
 
@@ -56,7 +56,7 @@ def array_split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array
 
 @composed
 def hsplit(x: Array, indices_or_sections: Any) -> list[Array]:
-    """x cut along axis 1, a vector along its only axis; see :func:`split`.
+    """Cut x along axis 1, or a vector along its only axis; see :func:`split`.
 
     Shapes: x (A, n, ...) in k equal parts -> k of (A, n / k, ...).
 
@@ -68,7 +68,7 @@ def hsplit(x: Array, indices_or_sections: Any) -> list[Array]:
 
 @composed
 def vsplit(x: Array, indices_or_sections: Any) -> list[Array]:
-    """x, of two dimensions or more, cut along axis 0; see :func:`split`.
+    """Cut x, of two dimensions or more, along axis 0; see :func:`split`.
 
     Shapes: x (n, A, ...) in k equal parts -> k of (n / k, A, ...).
 
@@ -82,7 +82,7 @@ def vsplit(x: Array, indices_or_sections: Any) -> list[Array]:
 
 @composed
 def dsplit(x: Array, indices_or_sections: Any) -> list[Array]:
-    """x, of three dimensions or more, cut along axis 2; see :func:`split`.
+    """Cut x, of three dimensions or more, along axis 2; see :func:`split`.
 
     Shapes: x (A, B, n, ...) in k equal parts -> k of (A, B, n / k, ...).
 
@@ -108,7 +108,7 @@ def unstack(x: Array, *, axis: int = 0) -> tuple[Array, ...]:
 
 @composed
 def trim_zeros(x: Array, trim: str = "fb") -> Array:
-    """A vector without the zeros before ("f") and behind ("b") the first and last other element.
+    """A vector without the zeros at its front ("f") and its back ("b").
 
     Shapes: x (N,) -> (N - number of zeros at its ends,).
 
@@ -128,7 +128,7 @@ def trim_zeros(x: Array, trim: str = "fb") -> Array:
 
 
 def _diagonal_of(shape: tuple[int, ...], offset: int, axis1: int, axis2: int) -> Any:
-    """Rows and columns of a diagonal."""
+    """The row and column indices of a diagonal."""
     rows, columns = shape[axis1], shape[axis2]
     n = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
     i = np.arange(n)
@@ -137,17 +137,17 @@ def _diagonal_of(shape: tuple[int, ...], offset: int, axis1: int, axis2: int) ->
 
 @composed
 def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
-    """The elements ``x_{i, i + offset}`` along a last axis.
+    """The elements ``x_{i, i + offset}``, along the last axis of the result.
 
     Shapes: x (M, N, ...) -> (..., length of the diagonal).
 
     Args:
         x: two dimensions or more.
-        offset: above (positive) or below the main diagonal.
+        offset: the distance above the main diagonal; negative for below it.
         axis1, axis2: the axes of rows and columns.
 
     Raises:
-        ValueError: x has fewer dimensions, or the two axes are one.
+        ValueError: x has fewer dimensions, or the two axes are equal.
 
     >>> diagonal([[1.0, 2.0], [3.0, 4.0]])
     array([1., 4.])
@@ -174,7 +174,7 @@ def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dtype: A
 
 @composed
 def diag(v: Array, k: int = 0) -> Array:
-    """A matrix with v on its k-th diagonal; of a matrix, its k-th diagonal.
+    """A matrix with v on its k-th diagonal; for a matrix v, its k-th diagonal.
 
     Shapes: v (N,) -> (N + |k|, N + |k|); v (M, N) -> the length of its diagonal.
 
@@ -213,7 +213,7 @@ def _below(x: Array, k: int) -> Any:
 
 @composed
 def tril(x: Array, k: int = 0) -> Array:
-    """Zeros above the k-th diagonal of each matrix; a vector is every row of one.
+    """Each matrix with zeros above its k-th diagonal; a vector counts as every row of a matrix.
 
     Shapes: x (..., M, N) -> the same shape; (N,) -> (N, N).
 
@@ -227,7 +227,7 @@ def tril(x: Array, k: int = 0) -> Array:
 
 @composed
 def triu(x: Array, k: int = 0) -> Array:
-    """Zeros below the k-th diagonal of each matrix; a vector is every row of one.
+    """Each matrix with zeros below its k-th diagonal; a vector counts as every row of a matrix.
 
     Shapes: x (..., M, N) -> the same shape; (N,) -> (N, N).
 

@@ -1,15 +1,15 @@
 """Matrix decompositions: Cholesky, eigenvalues of symmetric matrices, singular values, QR.
 
-A decomposition is one primitive whose parts lie below each other in one array; the functions that
-users call cut it. What is documented as symmetric gets a symmetric gradient: that of the function
-of ``(x + x') / 2``, since a change of one triangle alone leads out of the symmetric matrices.
+A decomposition is one primitive with its parts below each other in one array. The functions that
+users call cut this array. A symmetric argument gets a symmetric gradient, the gradient of the
+function of ``(x + x') / 2``: a change of one triangle alone would make the matrix unsymmetric.
 
-Where singular values or eigenvalues are equal, their vectors may be turned within the space that
-they span, and have no derivative: the gradient of what uses these vectors is NaN. The gradient of
-what uses the values alone, or the vectors of others, is right.
+Equal singular values or eigenvalues have vectors that may rotate within the space that they span.
+So these vectors have no derivative: a loss that uses them has the gradient NaN. The gradient is
+right for a loss that uses only the values, or the vectors of other values.
 
-Source of the rules, where none other is named: Giles, "An extended collection of matrix derivative
-results for forward and reverse mode algorithmic differentiation" (2008).
+Source of the rules, if a function names no other: Giles, "An extended collection of matrix
+derivative results for forward and reverse mode algorithmic differentiation" (2008).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def cholesky(x: Array, *, upper: bool = False) -> Array:
 
     Args:
         x: (..., n, n), symmetric and positive definite; only one triangle is read.
-        upper: return the upper one, and read x's upper triangle.
+        upper: return the upper triangular factor, and read x's upper triangle.
 
     Raises:
         LinAlgError: a matrix is not positive definite, or not square.
@@ -72,19 +72,20 @@ def cholesky(x: Array, *, upper: bool = False) -> Array:
 
 
 def _is_rounding(x: Array, of: Array) -> Array:
-    """Where x (..., m, n) is 0 up to the rounding of the largest number of a matrix."""
+    """True where x (..., m, n) is 0 up to the rounding of the largest number of its matrix."""
     tolerance = 8 * x.shape[-1] * float(np.finfo(x.dtype).eps)
     return less_equal(abs(x), max(abs(of), (-2, -1), True, initial=0) * tolerance)
 
 
 def _per(x: Array, c: Array, asked: Array, w: Array) -> Array:
-    """``c / x``; where x is 0: 0 if nobody asked, else NaN.
+    """``c / x``; where x is 0: 0 if its cotangent is 0 (the vectors are not used), else NaN.
 
     Args:
-        x: (..., m, n): sums or differences of w.
-        c: what to divide by it.
-        asked: the cotangents that c is made of, so turned that their element (i, j) is about x_ij.
-        w: (..., n).
+        x: (..., m, n), sums or differences of w.
+        c: the numerator.
+        asked: the cotangents from which c is computed, arranged so that element (i, j) belongs to
+            x_ij.
+        w: (..., n), the singular values or eigenvalues.
     """
     zero = _is_rounding(x, expand_dims(w, -2))
     return where(
@@ -135,11 +136,11 @@ def eigh(x: Array, UPLO: str = "L") -> EighResult:
 
     Args:
         x: (..., n, n), symmetric; only one triangle is read.
-        UPLO: which one, "L" or "U".
+        UPLO: the triangle to read, "L" or "U".
 
     Returns:
-        ``(w, v)``: (..., n) and (..., n, n), a vector in each column. Each is determined up to its
-        sign. Equal eigenvalues: see the top of this module.
+        ``(w, v)``: (..., n) and (..., n, n), with a vector in each column. The sign of each vector
+        is arbitrary. The vectors of equal eigenvalues have no derivative: their gradient is NaN.
 
     Raises:
         LinAlgError: a matrix is not square.
@@ -162,17 +163,17 @@ def eigvalsh(x: Array, UPLO: str = "L") -> Array:
 
 
 def _svd_parts(y: Array, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
-    """u (..., m, k), s (..., k) and v (..., n, k) of what lies below each other in y."""
+    """The parts u (..., m, k), s (..., k) and v (..., n, k), which y holds below each other."""
     m = shape[-2]
     return y[..., :m, :], y[..., m, :], y[..., m + 1 :, :]
 
 
 def _svd_rule(g: Array, y: Array, x: Array) -> Array:
-    """With a = u'g_u - g_u'u and b = v'g_v - g_v'v the rule of the square part is
+    """With a = u'g_u - g_u'u and b = v'g_v - g_v'v the rule for the square part is
 
         u [diag(g_s) + ((a + b) / (s_j - s_i) + (a - b) / (s_j + s_i)) / 2] v'
 
-    whose first part belongs to turns of u and v together.
+    where the term with a + b belongs to rotations of u and v together.
     """
     u, s, v = _svd_parts(y, x.shape)
     g_u, g_s, g_v = _svd_parts(g, x.shape)
@@ -182,7 +183,7 @@ def _svd_rule(g: Array, y: Array, x: Array) -> Array:
     together = _per(_differences(s), a + b, asked, s)
     apart = _per(expand_dims(s, -2) + expand_dims(s, -1), a - b, asked, s)
     inner = _on_diagonal(g_s) + (together + apart) * 0.5
-    # What leads out of the space of the vectors: (1 - u u') g_u / s, and likewise for v.
+    # The part outside the space of the vectors: (1 - u u') g_u / s, and likewise for v.
     out_u, out_v = (_out_of(u, g_u, s), _out_of(v, g_v, s))
     return (u @ inner + out_u) @ _T(v) + u @ _T(out_v)
 
@@ -209,7 +210,7 @@ def _svd_rest(x: Array, *, left: bool) -> Array:
 def _complement(u: Array, rest: Array) -> Array:
     """The columns ``rest``, which complete u to a basis, as a function of u.
 
-    Projected away from u and made orthonormal again they follow it whichever way it turns.
+    We project them away from u and make them orthonormal again, so they follow every rotation of u.
     """
     apart = rest - u @ (_T(u) @ rest)
     return _T(solve(_cholesky(_T(apart) @ apart), _T(apart)))
@@ -231,14 +232,14 @@ def svd(
 
     Args:
         x: (..., m, n); k = min(m, n).
-        full_matrices: complete U and Vh to square matrices.
-        compute_uv: False returns S only.
-        hermitian: x is symmetric: computed from its eigenvalues.
+        full_matrices: whether to complete U and Vh to square matrices.
+        compute_uv: False returns only S.
+        hermitian: whether x is symmetric; if so its eigenvalues give the result.
 
     Returns:
         ``(U, S, Vh)``: (..., m, k or m), (..., k) in descending order, (..., k or n, n); or S.
-        Pairs of columns of U and rows of Vh are determined up to their sign. Equal singular
-        values, and such that are 0: see the top of this module.
+        The common sign of a column of U and its row of Vh is arbitrary. The vectors of equal
+        singular values, or of 0, have no derivative: their gradient is NaN.
 
     >>> svd([[0.0, 3.0], [2.0, 0.0]]).S
     array([3., 2.])
@@ -310,15 +311,15 @@ def qr(x: Array, mode: str = "reduced") -> Any:
     """``x = Q R`` with orthonormal columns in Q and an upper triangular R.
 
     Args:
-        x: (..., m, n); k = min(m, n). Its first k columns have to be independent, for a gradient.
-        mode: "reduced"; "complete": a square Q; "r": R alone.
+        x: (..., m, n); k = min(m, n). A gradient needs independent first k columns.
+        mode: "reduced"; "complete" for a square Q; "r" for R alone.
 
     Returns:
         ``(Q, R)``: (..., m, k) and (..., k, n), or with "complete" (..., m, m) and (..., m, n).
 
     Raises:
-        LinAlgError: in backward, the columns depend on each other.
-        ValueError: the mode has another name.
+        LinAlgError: in backward, if the columns depend on each other.
+        ValueError: the mode is unknown.
 
     >>> np.abs(qr([[0.0, 2.0], [3.0, 0.0]], "r").round(9))
     array([[3., 0.],
@@ -333,7 +334,7 @@ def qr(x: Array, mode: str = "reduced") -> Any:
     if m >= n:
         y = _qr(x)
         q, r = y[..., :m, :], y[..., m:, :]
-    else:  # the further columns are Q times the rest of R
+    else:  # the other columns of x are Q times the rest of R
         y = _qr(x[..., :m])
         q = y[..., :m, :]
         r = concatenate([y[..., m:, :], _T(q) @ x[..., m:]], -1)

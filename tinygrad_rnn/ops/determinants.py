@@ -1,4 +1,4 @@
-"""Determinants of stacks of matrices, singular ones too."""
+"""Determinants of stacks of matrices, including singular ones."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ __all__ = [
 
 
 def _others_product(s: Array) -> Array:
-    """For each pair (i, j) the product of all s_k but these two; for (i, i) of all but s_i."""
+    """For each pair (i, j) the product of all s_k except s_i and s_j; for (i, i) except s_i."""
     k = np.arange(s.shape[-1])
     left_out = (k == k[:, np.newaxis, np.newaxis]) | (k == k[:, np.newaxis])
     return prod(where(left_out, 1, s[..., np.newaxis, np.newaxis, :]), -1)
 
 
 def _cofactors_rule(g: Array, y: Array, x: Array) -> Array:
-    """The second derivative of det, in the bases of the singular vectors (none is divided by).
+    """The second derivative of det, in the bases of the singular vectors, without a division.
 
-    det is multilinear: with f = u' g v, a change of x_ij meets f_kk for i = j, and -f_ji else.
+    det is multilinear. With f = u' g v, a change of x_ij multiplies f_kk if i = j, else -f_ji.
     """
     u, s, v = _svd_parts(_svd(x), x.shape)
     f, others = _T(u) @ g @ v, _others_product(s)
-    # Both sums take in j = i, where what they add cancels.
+    # Both sums include j = i, where their terms cancel.
     along = sum(expand_dims(diagonal_(f, 0, -2, -1), -2) * others, -1)
     turned = expand_dims(sign(det(u) * det(v)), (-2, -1))
     return turned * (u @ (_on_diagonal(along) - _T(f) * others) @ _T(v))
@@ -54,7 +54,7 @@ def _cofactors(x: Array) -> Array:
 
 @differentiable(lambda g, y, x: expand_dims(g, (-2, -1)) * _cofactors(x), batch=stacked)
 def det(x: Array) -> Array:
-    """The determinant; its gradient are the cofactors, ``det(x) x^-T``, of singular x too.
+    """The determinant. Its gradient is the cofactors, ``det(x) x^-T``, also for a singular x.
 
     Args:
         x: (..., n, n).
@@ -93,8 +93,8 @@ def slogdet(x: Array) -> SlogdetResult:
         x: (..., n, n).
 
     Returns:
-        ``(sign, logabsdet)``, each (...). The sign carries no gradient. A singular matrix has
-        (0, -inf), and no gradient: backward raises LinAlgError.
+        ``(sign, logabsdet)``, each (...). The sign has no gradient. A singular matrix gives
+        (0, -inf) and has no gradient: backward raises LinAlgError.
 
     >>> slogdet([[2.0, 0.0], [0.0, -4.0]]).logabsdet
     array(2.07944154)

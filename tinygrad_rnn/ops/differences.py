@@ -1,4 +1,4 @@
-"""Differences of neighbours, and sums of neighbours: slopes, integrals, running sums."""
+"""Differences and sums of neighbours: slopes, integrals, running sums."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ __all__ = [
 def diff(
     x: Array, n: int = 1, axis: int = -1, prepend: Array = None, append: Array = None
 ) -> Array:
-    """``y_i = x_{i+1} - x_i`` along an axis, n times over.
+    """``y_i = x_{i+1} - x_i`` along an axis, applied n times.
 
     Shapes: x (..., N, ...) -> (..., N - n, ...).
 
     Args:
         x: one dimension or more.
-        n: how often.
-        axis: along which.
-        prepend, append: values joined before and behind x first.
+        n: how many times.
+        axis: the axis.
+        prepend, append: values to join before and after x first.
 
     >>> diff([1.0, 3.0, 6.0])
     array([2., 3.])
@@ -77,7 +77,7 @@ def diff(
 
 @composed
 def ediff1d(x: Array, to_end: Array = None, to_begin: Array = None) -> Array:
-    """The differences of neighbours in the flattened x, between what is joined at both ends.
+    """The differences of neighbours in the flattened x, with values joined at both ends.
 
     Shapes: x of any shape -> (size - 1,), and longer by to_begin and to_end.
 
@@ -94,16 +94,16 @@ def ediff1d(x: Array, to_end: Array = None, to_begin: Array = None) -> Array:
 
 @composed
 def gradient(x: Array, *spacing: Any, axis: Axes = None, edge_order: int = 1) -> Any:
-    """Slopes of x along its axes by differences: central ones inside, one-sided at the edges.
+    """Slopes of x along its axes: central differences inside, one-sided ones at the edges.
 
     Args:
         x: two elements or more along each axis (three for ``edge_order=2``).
-        *spacing: none (1), one number for all axes, or for each axis a number or the coordinates.
+        *spacing: nothing (1), one number for all axes, or a number or coordinates for each axis.
         axis: an axis, several, or None for all.
         edge_order: 1 or 2, the order of the differences at the edges.
 
     Returns:
-        x's shape; a tuple of these for several axes.
+        An array of x's shape; for several axes a tuple of arrays.
 
     Source: Quarteroni, Sacco and Saleri, "Numerical Mathematics" (2007), section 10.10.
 
@@ -156,7 +156,7 @@ def _slope(x: Array, axis: int, spacing: Any, edge_order: int) -> Array:
 def unwrap(
     x: Array, discont: float | None = None, axis: int = -1, *, period: float = 2 * np.pi
 ) -> Array:
-    """x plus multiples of the period, so that neighbours differ by half of it at most.
+    """x plus multiples of the period, so that neighbours differ by at most half a period.
 
     Shapes: x of any shape -> the same shape.
 
@@ -192,7 +192,7 @@ def _cumulative(
 def cumulative_sum(
     x: Array, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Array:
-    """:func:`cumsum`, with a 0 before it if asked for.
+    """:func:`cumsum`, with a 0 before it if ``include_initial``.
 
     >>> cumulative_sum([1.0, 2.0], include_initial=True)
     array([0., 1., 3.])
@@ -204,7 +204,7 @@ def cumulative_sum(
 def cumulative_prod(
     x: Array, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Array:
-    """:func:`cumprod`, with a 1 before it if asked for.
+    """:func:`cumprod`, with a 1 before it if ``include_initial``.
 
     >>> cumulative_prod([2.0, 3.0], include_initial=True)
     array([1., 2., 6.])
@@ -221,9 +221,9 @@ def trapezoid(y: Array, x: Array = None, dx: float = 1.0, axis: int = -1) -> Arr
 
     Args:
         y: any shape.
-        x: where y is given: of y's shape, or (n,) along the axis; None for steps of dx.
+        x: the coordinates of y: of y's shape, or (n,) along the axis; None for steps of dx.
         dx: the step.
-        axis: along which to integrate.
+        axis: the axis of the integral.
 
     >>> trapezoid([1.0, 2.0, 3.0])
     array(4.)

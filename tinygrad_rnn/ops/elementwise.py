@@ -1,13 +1,13 @@
-"""Operations that act on each element by itself, and broadcast.
+"""Operations that act on each element alone, and broadcast.
 
-A rule is one line where the mathematics is one line: ``g`` is the cotangent of the output, then
-come the output and the inputs. Rules are written in these same operations, so that run on
-ndarrays they are a fast backward pass, and run on Tensors one that can be differentiated again.
-They ignore broadcasting: the sweep sums what they return back to each input's shape.
+A rule is one line if the mathematics is one line. Its arguments are the cotangent ``g`` of the
+output, the output, and the inputs. Rules use these same operations. On ndarrays they are a fast
+backward pass; on Tensors they are one that can be differentiated again. They ignore broadcasting:
+the sweep sums their results back to each input's shape.
 
 Every function here takes Tensors, ndarrays, nested lists and Python scalars, in any mix that
-broadcasts; it returns a Tensor if one of them is a Tensor, else an ndarray, and raises ValueError
-where shapes do not broadcast and TypeError for what is not a real number.
+broadcasts. It returns a Tensor if one of them is a Tensor, else an ndarray. It raises ValueError if
+the shapes do not broadcast, and TypeError if an argument is not real.
 """
 
 from __future__ import annotations
@@ -112,15 +112,15 @@ def divide(x: Array, y: Array) -> Array:
 
 
 def _power_of_base(g: Array, z: Array, x: Array, y: Array) -> Array:
-    # x ** -1 at x = 0 is Inf, and 0 * Inf would be NaN: an exponent of 0 has the slope 0. Only
-    # there: elsewhere the slope still has to depend on the exponent as it does.
+    # At y = 0 the slope is 0, but at x = 0 the formula gives 0 * Inf = NaN. Replace it only there:
+    # elsewhere the slope must still depend on y, for second derivatives.
     if isinstance(y, (int, float)):
         return g * (y * power(x, y - 1)) if y != 0 else g * 0
     return g * (y * power(x, where(equal(x, 0) * equal(y, 0), 1, y - 1)))
 
 
 def _power_of_exponent(g: Array, z: Array, x: Array, y: Array) -> Array:
-    # 0 ** y is flat in y for y >= 0, where 0 * log(0) would be NaN.
+    # 0 ** y is constant for y >= 0: its slope is 0, but 0 * log(0) is NaN.
     flat = equal(x, 0) * greater_equal(y, 0)
     return g * z * log(where(flat, 1, x))
 
@@ -237,8 +237,8 @@ def cos(x: Array) -> Array:
 
 # ── what networks squash with ────────────────────────────────────────────────────────────
 
-# 1 and the largest x whose exp is finite, rounded down, as arrays: NumPy needs longer to convert a
-# Python number than to multiply a hundred elements.
+# 1 and the largest x with a finite exp, rounded down. They are arrays, because NumPy takes longer
+# to convert a Python number than to multiply a hundred elements.
 _one: dict[Any, Any] = {np.dtype(t): np.array(1, t) for t in "efdgFDG"}
 exp_limit: dict[Any, Any] = {
     np.dtype(t): np.array(11 if t == "e" else 88 if t in "fF" else 709, t) for t in "efdgFDG"
@@ -273,15 +273,15 @@ def _sigmoid_written_out(x: Array) -> Array:
 def sigmoid(x: Array) -> Array:
     """``y = 1 / (1 + e^-x)``, between 0 and 1; dy/dx = y (1 - y).
 
-    Accurate to 1.5 units in the last place on both tails (``tanh(x / 2) / 2 + 1 / 2``, which is
-    cheaper, returns exactly 0 from x = -40 on), and analytic, so that it takes a complex step.
+    Accurate to 1.5 units in the last place on both tails. The cheaper ``tanh(x / 2) / 2 + 1 / 2``
+    returns exactly 0 below x = -40. It is analytic, so it accepts a complex step.
 
     >>> sigmoid([0.0, -1000.0]) < 0.6
     array([ True,  True])
     """
-    if x.dtype not in _one:  # integers, or bytes in foreign order
+    if x.dtype not in _one:  # integers, or another byte order
         x = x.astype(x.dtype.newbyteorder("=") if x.dtype.kind in "fc" else np.float64)
-    if x.dtype.kind == "c":  # a complex e^-x that overflows is no number
+    if x.dtype.kind == "c":  # a complex e^-x that overflows is NaN
         return np.reciprocal(np.exp(np.minimum(-x, exp_limit[x.dtype])) + _one[x.dtype])
     with np.errstate(over="ignore"):  # e^-x = Inf gives 0, which is right
         y = np.exp(-x)
@@ -290,7 +290,7 @@ def sigmoid(x: Array) -> Array:
 
 @elementwise(lambda g, y, x: g * greater(x, 0), written_out=lambda x: maximum(x, 0.0), onnx="Relu")
 def relu(x: Array) -> Array:
-    """``y = max(x, 0)``; dy/dx = 1 where x > 0, else 0 (at 0 too).
+    """``y = max(x, 0)``; dy/dx = 1 where x > 0, else 0 (also at 0).
 
     >>> relu([-1.0, 2.0])
     array([0., 2.])
@@ -309,7 +309,7 @@ def softplus(x: Array) -> Array:
     >>> softplus([-1000.0, 1000.0])
     array([   0., 1000.])
     """
-    # e^x and e^-x, whichever is small; written without |x|, which has no complex step.
+    # Use the smaller of e^x and e^-x. Written without |x|, which is not analytic.
     positive = np.real(x) > 0
     return np.where(positive, x, 0) + np.log1p(np.exp(np.where(positive, -x, x)))
 
@@ -325,7 +325,7 @@ def softplus(x: Array) -> Array:
     onnx="Max",
 )
 def maximum(x: Array, y: Array) -> Array:
-    """``z = max(x, y)`` element by element; the larger one gets the gradient, at a tie half each.
+    """``z = max(x, y)`` for each element. The larger one gets the gradient; ties share it.
 
     >>> maximum([1.0, 5.0], 3.0)
     array([3., 5.])
@@ -340,7 +340,7 @@ def maximum(x: Array, y: Array) -> Array:
     onnx="Min",
 )
 def minimum(x: Array, y: Array) -> Array:
-    """``z = min(x, y)`` element by element; the smaller one gets the gradient, at a tie half each.
+    """``z = min(x, y)`` for each element. The smaller one gets the gradient; ties share it.
 
     >>> minimum([1.0, 5.0], 3.0)
     array([1., 3.])
@@ -370,12 +370,12 @@ def _clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
 
 
 def clip(x: Array, a_min: Array = None, a_max: Array = None) -> Array:
-    """``y = min(max(x, a_min), a_max)``; dy/dx = 1 from bound to bound (both included), else 0.
+    """``y = min(max(x, a_min), a_max)``; dy/dx = 1 between the bounds (both included), else 0.
 
     Args:
         x: any shape.
-        a_min, a_max: what broadcasts with x; None for no bound. A Tensor as a bound gets the
-            gradient of the elements that lie beyond it.
+        a_min, a_max: bounds that broadcast with x; None for no bound. A Tensor as a bound gets
+            the gradient of the elements beyond it.
 
     >>> clip([-1.0, 0.5, 7.0], 0.0, 1.0)
     array([0. , 0.5, 1. ])
@@ -403,7 +403,7 @@ def clip(x: Array, a_min: Array = None, a_max: Array = None) -> Array:
     onnx="Where",
 )
 def where(condition: Array, x: Array, y: Array) -> Array:
-    """``z = x where condition else y``; each gets the gradient of the elements it gave.
+    """``z = x where condition else y``; each gets the gradient of its own elements in z.
 
     >>> where([True, False], 1.0, 2.0)
     array([1., 2.])

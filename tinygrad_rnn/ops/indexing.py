@@ -1,6 +1,6 @@
-"""Reading parts of an array, and the transpose of that: adding into parts of zeros.
+"""Read parts of an array, and the transpose: add into parts of zeros.
 
-Taking and placing are a linear pair, each the other's rule:
+Taking and placing are a linear pair. Each is the rule of the other:
 
     y = x[index]                 dL/dx = place(dL/dy, index, shape of x)
     x = place(y, index, shape)   dL/dy = dL/dx[index]
@@ -44,7 +44,7 @@ _basic = frozenset({int, type(None), type(Ellipsis)})
 
 
 def _constant(index: Any) -> Any:
-    """The index with all that somebody could write into replaced by numbers and arrays of ours."""
+    """A copy of the index that nobody else can change: numbers, and arrays of our own."""
     if _is_constant(index):
         return index
     if isinstance(index, tuple):
@@ -72,19 +72,19 @@ def _constant_part(part: Any) -> Any:
     if isinstance(part, slice):
         ends = (part.start, part.stop, part.step)
         return slice(*[None if end is None else operator.index(end) for end in ends])
-    # Within a tuple another tuple means what a list means: the elements at these places.
+    # Inside a tuple, another tuple means the same as a list: the elements at these positions.
     array = np.array(part)
     return array.astype(np.intp) if array.size == 0 and array.dtype.kind == "f" else array
 
 
 def _repeats(index: Any) -> bool:
-    """Whether the index may name one element twice: only arrays of integers can."""
+    """Whether the index may name an element twice; only arrays of integers can."""
     parts = index if type(index) is tuple else (index,)
     return any(isinstance(part, ndarray) and part.dtype.kind in "iu" for part in parts)
 
 
 def is_basic(index: Any) -> bool:
-    """Whether indexing gives a view: no arrays, and no integers that are arrays in disguise."""
+    """Whether indexing gives a view: the index has no arrays, nor values that act as arrays."""
     kinds = (int, np.integer, slice, type(None), type(Ellipsis))
     return all(
         isinstance(part, kinds) and not isinstance(part, (bool, np.bool_))
@@ -93,7 +93,7 @@ def is_basic(index: Any) -> bool:
 
 
 def parts_of(index: Any) -> tuple[Any, ...]:
-    """What an index says of each axis."""
+    """The parts of an index, one for each axis."""
     return index if isinstance(index, tuple) else (index,)
 
 
@@ -101,8 +101,8 @@ class _BlockIndex(NamedTuple):
     """An index of one time step as an index of a block.
 
     Attributes:
-        at: the index with a full slice for the time axis before it.
-        time: where the time axis lies in what the index takes from a block.
+        at: the index, with a full slice for the time axis before it.
+        time: the position of the time axis in the result.
     """
 
     at: tuple[Any, ...]
@@ -117,8 +117,8 @@ def _index_of_blocks(index: Any) -> _BlockIndex | None:
     arrays = [np.asarray(part) for part in parts if isinstance(part, ndarray)]
     if not arrays:
         return _BlockIndex(at, 0)
-    # Beside an array an integer counts as one. Arrays that stand apart bring what they take to
-    # the front, before the time axis.
+    # Beside an array, an integer counts as an array. If the arrays are not adjacent, their axes
+    # come first in the result, before the time axis.
     places = [i for i, p in enumerate(parts) if isinstance(p, (ndarray, int, np.integer))]
     if places[-1] - places[0] + 1 == len(places):
         return _BlockIndex(at, 0)
@@ -148,12 +148,12 @@ def _place_blocks(x: Operand, index: Any, shape: tuple[int, ...]) -> Blocks | No
 
 
 def add_at(buffer: ndarray, g: Any, index: Any) -> None:
-    """``buffer[index] += g``, where elements named twice by the index get both contributions."""
+    """``buffer[index] += g``; an element that the index names twice gets both contributions."""
     if not _repeats(index):
         buffer[index] += g
     elif isinstance(index, ndarray) and index.size and buffer.ndim > 1 and buffer.size:
-        # Rows, as an embedding's gradient has: sorted and summed in runs, several times faster
-        # than np.add.at.
+        # Rows, as in an embedding's gradient: sort them and sum in runs, which is several times
+        # faster than np.add.at.
         rows = index.ravel().astype(np.intp) % len(buffer)
         order = np.argsort(rows, kind="stable")
         rows = rows[order]
@@ -181,7 +181,7 @@ def _getitem(x: Array, index: Any) -> Array:
 
 
 class _Place:
-    """Stands in an index where one of the operands belongs."""
+    """A placeholder in an index for one of the operands."""
 
     def __repr__(self) -> str:
         return "_"
@@ -191,7 +191,7 @@ PLACE = _Place()
 
 
 def _filled(pattern: tuple[Any, ...], arrays: Sequence[Any]) -> Any:
-    """The index, with the arrays in their places."""
+    """The index, with the arrays instead of the placeholders."""
     rest = iter(arrays)
     index = tuple([next(rest) if part is PLACE else part for part in pattern])
     return index[0] if len(index) == 1 else index
@@ -208,7 +208,7 @@ def _scatter_rule(i: int, g: Array, y: Array, x: Array, *ids: Any, **at: Any) ->
 
 
 def _gather_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:
-    """Rows of one table, at places of every step."""
+    """The batch rule of ``_gather``: rows of one table, at the positions of every step."""
     x, *ids = operands
     if x.over_time or keywords["pattern"] != (PLACE,) or not ids[0].over_time:
         return None
@@ -217,9 +217,9 @@ def _gather_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blo
 
 @variadic(_gather_rule, batch=_gather_blocks, linear=((0,),))
 def _gather(x: Array, *ids: Array, pattern: tuple[Any, ...]) -> Array:
-    """``x[index]`` as ``getitem`` has it, but integers in the index are operands.
+    """``x[index]`` like ``getitem``, but the integers in the index are operands.
 
-    A step that is traced has no numbers to put into an index.
+    While a step is traced, its integers have no values to put into an index.
     """
     return np.asarray(x)[_filled(pattern, ids)]
 
@@ -233,7 +233,7 @@ def _scatter(x: Array, *ids: Array, pattern: tuple[Any, ...], shape: tuple[int, 
 
 
 def _is_traced(part: Any) -> bool:
-    """Whether a part of an index is a Tensor of integers that has no numbers yet."""
+    """Whether a part of an index is a traced Tensor of integers, which has no values yet."""
     return (
         isinstance(part, Value)
         and not isinstance(part._array, ndarray)
@@ -242,12 +242,12 @@ def _is_traced(part: Any) -> bool:
 
 
 def getitem(x: Array, index: Any) -> Array:
-    """``y = x[index]``, basic or advanced; elements taken twice get both gradients.
+    """``y = x[index]``, basic or advanced; an element taken twice gets both gradients.
 
     Args:
         x: any shape.
-        index: what NumPy takes: integers, slices, None, Ellipsis, arrays of integers or
-            booleans (Tensors too), and tuples of these.
+        index: any index of NumPy: integers, slices, None, Ellipsis, arrays or Tensors of integers
+            or booleans, and tuples of these.
 
     Raises:
         IndexError: an index is out of range or not an integer.
@@ -264,7 +264,7 @@ def getitem(x: Array, index: Any) -> Array:
             pattern = tuple([PLACE if _is_traced(part) else _constant_part(part) for part in parts])
             return _gather((x, *filter(_is_traced, parts)), pattern=pattern)
         return _getitem(x, index=_constant(index))
-    except (ValueError, TypeError, IndexError) as error:  # as in `located`, which costs a call
+    except (ValueError, TypeError, IndexError) as error:  # like `located`, but no call
         raise_as("getitem", error)
 
 
@@ -281,9 +281,9 @@ def place(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """Zeros of a shape with x added at an index: the transpose of :func:`getitem`.
 
     Args:
-        x: of the shape that ``zeros(shape)[index]`` has.
-        index: as for :func:`getitem`; where it names an element twice both are added.
-        shape: of the result.
+        x: an array with the shape of ``zeros(shape)[index]``.
+        index: as for :func:`getitem`; if it names an element twice, both values are added.
+        shape: the shape of the result.
 
     >>> place([1.0, 2.0], [0, 2], (4,))
     array([1., 0., 2., 0.])
@@ -291,7 +291,7 @@ def place(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     try:
         x = np.asarray(x) if x is None or type(x) in python_scalars else x
         return _place(x, index=_constant(index), shape=tuple(shape))
-    except (ValueError, TypeError, IndexError) as error:  # as in `located`, which costs a call
+    except (ValueError, TypeError, IndexError) as error:  # like `located`, but no call
         raise_as("place", error)
 
 
@@ -302,7 +302,7 @@ def take(x: Array, indices: Any, axis: int | None = None) -> Array:
     Args:
         x: any shape.
         indices: integers of any shape, from -n to n - 1.
-        axis: where they count; None counts in the flattened x.
+        axis: the axis of the indices; None for the flattened x.
 
     Raises:
         IndexError: an index is out of range.
@@ -312,7 +312,7 @@ def take(x: Array, indices: Any, axis: int | None = None) -> Array:
            [3., 4.]])
     """
     indices = indices if isinstance(indices, Value) else np.asarray(_constant(indices))
-    if indices.dtype.kind == "b":  # in take these are the numbers 0 and 1, not a mask
+    if indices.dtype.kind == "b":  # in take, booleans are the numbers 0 and 1, not a mask
         indices = indices.astype(np.intp)
     if axis is None:
         return getitem(np.reshape(x, -1), indices)
@@ -323,12 +323,12 @@ def take(x: Array, indices: Any, axis: int | None = None) -> Array:
     return getitem(x, indices if axis == 0 else (slice(None),) * axis + (indices,))
 
 
-# No batch rule: a table of every step would take T times the memory of the sum that is wanted.
+# No batch rule: a table for every step would take T times the memory of their sum.
 @differentiable(lambda g, y, x, ids, shape: embedding(ids, g), None, linear=((0,),))
 def _rows_added(x: Array, ids: Array, shape: tuple[int, ...]) -> Array:
     """Zeros of a shape with each row of x added to row ids: the transpose of embedding.
 
-    Unlike the index of ``place``, ids are an array like any other: a traced step may read them.
+    Unlike the index of ``place``, ids are an operand, so a traced step may compute them.
     """
     y = np.zeros(shape, x.dtype)
     add_at(y, x, ids)
@@ -382,22 +382,22 @@ def embedding(ids: Array, W: Array) -> Array:
 
 @located
 def one_hot(ids: Any, num_classes: int | None = None, *, dtype: Any = np.float32) -> Array:
-    """A 1 at the place of each id, and zeros.
+    """Vectors of zeros with a 1 at the position of each id.
 
         y[..., k] = 1 if ids[...] = k else 0
 
     Args:
         ids: (...) integers from 0 to K - 1.
         num_classes: K; None for the largest id plus 1.
-        dtype: of the result; float32, as that of layers.
+        dtype: the dtype of the result; by default float32, the default of layers.
 
     Returns:
-        (..., K). An array for an array, a Tensor, without gradient, for a Tensor.
+        (..., K): an array for an array; for a Tensor a Tensor without gradient.
 
     Raises:
         TypeError: ids are not integers.
         IndexError: an id is negative or not below K.
-        ValueError: there are no ids, and no num_classes that says how many there could be.
+        ValueError: there are no ids, and num_classes is None.
 
     >>> one_hot([1, 0], 3)
     array([[0., 1., 0.],
@@ -406,6 +406,6 @@ def one_hot(ids: Any, num_classes: int | None = None, *, dtype: Any = np.float32
     if num_classes is None:
         known = numbers(ids, "one_hot: ids")
         if not known.size:
-            raise ValueError("one_hot: expected num_classes where there are no ids")
+            raise ValueError("one_hot: expected num_classes, because there are no ids")
         num_classes = int(known.max()) + 1
     return embedding(ids, np.eye(num_classes, dtype=dtype))

@@ -1,7 +1,7 @@
 """Inverses and systems of linear equations, on stacks of matrices.
 
-Source of the rules, where none other is named: Giles, "An extended collection of matrix derivative
-results for forward and reverse mode algorithmic differentiation" (2008).
+Source of the rules, if a function names no other: Giles, "An extended collection of matrix
+derivative results for forward and reverse mode algorithmic differentiation" (2008).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def inv(x: Array) -> Array:
 
 
 def _columns(x: Array, b: Array) -> Array:
-    """Vectors as matrices of one column, where b is a vector."""
+    """x as matrices of one column, if b is a vector."""
     return expand_dims(x, -1) if b.ndim == 1 else x
 
 
@@ -90,7 +90,7 @@ def _solve_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Bloc
 
 @differentiable(_solve_matrix, _solve_right, batch=_solve_blocks, linear=((1,),))
 def solve(a: Array, b: Array) -> Array:
-    """The z of ``a z = b``; dL/db = h with ``a' h = g``, dL/da = -h z'.
+    """The solution z of ``a z = b``; dL/db = h with ``a' h = g``, dL/da = -h z'.
 
     Args:
         a: (..., n, n).
@@ -123,13 +123,13 @@ def _pinv(x: Array, rcond: Any) -> Array:
 
 @composed
 def pinv(x: Array, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Array:
-    """The pseudo-inverse, whose gradient is that at constant rank.
+    """The pseudo-inverse. Its gradient assumes that the rank stays the same.
 
     Args:
         x: (..., m, n).
-        rcond, rtol: two names of one argument: singular values up to this part of the largest one
+        rcond, rtol: two names of one argument. Singular values up to this part of the largest one
             count as 0.
-        hermitian: has no meaning here: the result is the same.
+        hermitian: has no effect: the result is the same.
 
     Source: Golub and Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares
     problems whose variables separate", SIAM Journal on Numerical Analysis 10 (1973), eq. 4.12.
@@ -138,7 +138,7 @@ def pinv(x: Array, rcond: Any = None, hermitian: bool = False, *, rtol: Any = No
     array([[0.5, 0. ]])
     """
     if rcond is not None and rtol is not None:
-        raise ValueError("pinv: rcond and rtol are two names of one argument; got both")
+        raise ValueError("pinv: expected rcond or rtol, which are one argument; got both")
     part = rcond if rtol is None else rtol
     if part is None:
         part = 1e-15 if rtol is None else np.finfo(dtype_of(x)).eps
@@ -148,7 +148,7 @@ def pinv(x: Array, rcond: Any = None, hermitian: bool = False, *, rtol: Any = No
 # ── linear maps of tensors ────────────────────────────────────────────────────────────────────────
 @composed
 def tensorsolve(a: Array, b: Array, axes: Sequence[int] | None = None) -> Array:
-    """The z of ``tensordot(a, z, z.ndim) = b``.
+    """The solution z of ``tensordot(a, z, z.ndim) = b``.
 
     Shapes: a (*U, *S), b (*U,) -> (*S,).
 
@@ -163,7 +163,7 @@ def tensorsolve(a: Array, b: Array, axes: Sequence[int] | None = None) -> Array:
     n = math.prod(b.shape)
     if math.prod(shape) != n:
         raise np.linalg.LinAlgError(
-            f"tensorsolve: a of shape {a.shape} is no square matrix for b of shape {b.shape}"
+            f"tensorsolve: a of shape {a.shape} is not a square matrix for b of shape {b.shape}"
         )
     return reshape(solve(reshape(a, (n, n)), reshape(b, (n,))), shape)
 

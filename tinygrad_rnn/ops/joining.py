@@ -1,7 +1,7 @@
-"""Joining arrays, and the dimensions that this takes: NumPy's functions of lists of arrays.
+"""Join arrays, and add the dimensions for it: NumPy's functions of lists of arrays.
 
-All are written in the operations of ``shaping`` and ``indexing``: none has a rule of its own, and
-every element that is moved takes its gradient along.
+All are written with the operations of ``shaping`` and ``indexing``, so they need no rules. An
+element keeps its gradient wherever it moves.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ def array(data: Any, *, dtype: Any = None) -> Array:
     ``np.array`` of Tensors that require grad raises, since it would drop their gradients.
 
     Args:
-        data: nested lists or tuples; what they hold has one shape.
-        dtype: convert to it.
+        data: nested lists or tuples; their elements have one shape.
+        dtype: the dtype of the result.
 
     Returns:
-        A Tensor, or an ndarray where no Tensor is in it.
+        A Tensor, or an ndarray if no element is a Tensor.
 
     Raises:
-        ValueError: the lists are ragged, or what they hold differs in shape.
+        ValueError: the lists are ragged, or their elements differ in shape.
 
     >>> import tinygrad_rnn as tg
     >>> a = tg.Tensor(2.0, requires_grad=True)
@@ -78,7 +78,7 @@ def _arrays(arrays: Any) -> list[Array]:
 
 @composed
 def copy(x: Array) -> Array:
-    """The same numbers in an array of their own; the gradient passes.
+    """A copy of x; the gradient passes.
 
     Shapes: x of any shape -> the same shape.
 
@@ -99,7 +99,7 @@ def _at_least(name: str, arrays: tuple[Array, ...], raised: Any) -> Any:
 
 @composed
 def atleast_1d(*arrays: Array) -> Any:
-    """Arrays of one dimension or more; a tuple of them for several.
+    """Each array with at least one dimension; a tuple for several arrays.
 
     Shapes: () -> (1,); others stay.
 
@@ -111,7 +111,7 @@ def atleast_1d(*arrays: Array) -> Any:
 
 @composed
 def atleast_2d(*arrays: Array) -> Any:
-    """Arrays of two dimensions or more: a vector becomes a row.
+    """Each array with at least two dimensions: a vector becomes a row.
 
     Shapes: () -> (1, 1); (N,) -> (1, N); others stay.
 
@@ -127,7 +127,7 @@ def atleast_2d(*arrays: Array) -> Any:
 
 @composed
 def atleast_3d(*arrays: Array) -> Any:
-    """Arrays of three dimensions or more: (n,) becomes (1, n, 1), and (m, n) becomes (m, n, 1).
+    """Each array with at least three dimensions: (n,) -> (1, n, 1), and (m, n) -> (m, n, 1).
 
     >>> atleast_3d([1.0, 2.0]).shape
     (1, 2, 1)
@@ -143,7 +143,7 @@ def atleast_3d(*arrays: Array) -> Any:
 
 @composed
 def ravel(x: Array, order: str = "C") -> Array:
-    """All elements along one axis; with ``order="F"`` the first axis runs fastest.
+    """All elements as a vector; with ``order="F"`` the first axis runs fastest.
 
     Shapes: x of any shape -> (size,).
 
@@ -155,7 +155,7 @@ def ravel(x: Array, order: str = "C") -> Array:
 
 @composed
 def matrix_transpose(x: Array) -> Array:
-    """The last two axes exchanged: each matrix of a stack transposed.
+    """Transpose each matrix of a stack: exchange the last two axes.
 
     Shapes: x (..., M, N) -> (..., N, M).
 
@@ -173,7 +173,7 @@ permute_dims = transpose
 
 @composed
 def rollaxis(x: Array, axis: int, start: int = 0) -> Array:
-    """An axis moved back to before place ``start``.
+    """Move an axis to the position before axis ``start``.
 
     Shapes: x (A, B, C) with axis 2 moved before 0 -> (C, A, B).
 
@@ -193,7 +193,7 @@ def rollaxis(x: Array, axis: int, start: int = 0) -> Array:
 
 @composed
 def vstack(arrays: Sequence[Array]) -> Array:
-    """Arrays one below the other: joined along axis 0, vectors as rows.
+    """Join arrays along axis 0, one below the other; vectors are rows.
 
     Shapes: arrays (n_i, ...) -> (sum of n_i, ...); (N,) counts as (1, N).
 
@@ -206,7 +206,7 @@ def vstack(arrays: Sequence[Array]) -> Array:
 
 @composed
 def hstack(arrays: Sequence[Array]) -> Array:
-    """Arrays side by side: joined along axis 1, vectors along their only axis.
+    """Join arrays along axis 1, side by side; vectors along their only axis.
 
     Shapes: arrays (A, n_i, ...) -> (A, sum of n_i, ...); (n_i,) -> (sum of n_i,).
 
@@ -219,7 +219,7 @@ def hstack(arrays: Sequence[Array]) -> Array:
 
 @composed
 def dstack(arrays: Sequence[Array]) -> Array:
-    """Arrays one behind the other: joined along axis 2.
+    """Join arrays along axis 2, one after the other.
 
     Shapes: arrays (A, B, n_i) -> (A, B, sum of n_i); (A, B) counts as (A, B, 1) and (N,) as
     (1, N, 1).
@@ -233,7 +233,7 @@ def dstack(arrays: Sequence[Array]) -> Array:
 
 @composed
 def column_stack(arrays: Sequence[Array]) -> Array:
-    """Vectors as the columns of a matrix; matrices side by side.
+    """Join vectors as the columns of a matrix; join matrices side by side.
 
     Shapes: k arrays (N,) -> (N, k); matrices (N, m_i) -> (N, sum of m_i).
 
@@ -247,7 +247,7 @@ def column_stack(arrays: Sequence[Array]) -> Array:
 
 @composed
 def append(x: Array, values: Array, axis: int | None = None) -> Array:
-    """Values joined behind x along an axis; None joins both flattened.
+    """Join values after x along an axis; None flattens both first.
 
     Shapes: x (..., n, ...), values (..., m, ...) -> (..., n + m, ...).
 
@@ -262,7 +262,7 @@ def append(x: Array, values: Array, axis: int | None = None) -> Array:
 
 @composed
 def block(arrays: Any) -> Array:
-    """Nested lists of arrays as blocks: the innermost lists joined along the last axis.
+    """Join nested lists of arrays as blocks: the innermost lists along the last axis.
 
     >>> block([[np.eye(2), np.ones((2, 1))]])
     array([[1., 0., 1.],
@@ -288,14 +288,14 @@ def block(arrays: Any) -> Array:
 
 @composed
 def insert(x: Array, index: Any, values: Array, axis: int | None = None) -> Array:
-    """Values inserted before the given indices along an axis; None flattens x.
+    """Insert values before the given indices along an axis; None flattens x.
 
     Shapes: x (..., n, ...) with k values -> (..., n + k, ...).
 
     >>> insert([1.0, 2.0], 1, 9.0)
     array([1., 9., 2.])
     """
-    # NumPy inserts labels of the elements, and these say which element goes where.
+    # Let NumPy insert into an array of labels: the result shows which element goes where.
     x, values = as_value(x), as_value(values)
     labels = np.arange(x.size + values.size)
     order = np.insert(
@@ -311,9 +311,9 @@ def insert(x: Array, index: Any, values: Array, axis: int | None = None) -> Arra
 
 @composed
 def delete(x: Array, index: Any, axis: int | None = None) -> Array:
-    """x without what the index names along an axis; None flattens x.
+    """x without the elements that the index names along an axis; None flattens x.
 
-    Shapes: x (..., n, ...) without k places -> (..., n - k, ...).
+    Shapes: x (..., n, ...) without k indices -> (..., n - k, ...).
 
     >>> delete([1.0, 2.0, 3.0], 1)
     array([1., 3.])

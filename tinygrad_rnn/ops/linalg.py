@@ -1,7 +1,7 @@
 """``np.linalg``, differentiable, on stacks of matrices: the last two axes are a matrix.
 
-``tg.linalg.solve(a, b)`` and ``np.linalg.solve(a, t)`` are the same. What has other defaults in
-``np.linalg`` than in ``np`` has them here too.
+``tg.linalg.solve(a, b)`` and ``np.linalg.solve(a, t)`` are the same. Functions with other defaults
+in ``np.linalg`` than in ``np`` have them here too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Comparisons and logic: constant in pieces, so they give Tensors without a graph."""
+"""Comparisons and logic. They are piecewise constant, so they return Tensors without a graph."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def isfinite(x: Array) -> Array:
 
 @nondifferentiable(np.signbit, scalar="signbit")
 def signbit(x: Array) -> Array:
-    """Whether the sign is negative, that of -0.0 too, as booleans."""
+    """Whether the sign is negative, also for -0.0, as booleans."""
 
 
 @nondifferentiable(np.sign, scalar="sign", onnx="Sign")
@@ -104,7 +104,7 @@ def logical_or(x: Array, y: Array) -> Array:
 
 @nondifferentiable(np.logical_xor, scalar="logical_xor")
 def logical_xor(x: Array, y: Array) -> Array:
-    """Either x or y, element by element, as booleans."""
+    """Either x or y but not both, element by element, as booleans."""
 
 
 @nondifferentiable(np.logical_not, scalar="logical_not")

@@ -1,4 +1,4 @@
-"""Reductions that skip NaN, written in those that do not."""
+"""Reductions that skip NaN, written with the ones that do not."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def _numbers(x: Array, where: Any) -> Array:
-    """Where x is a number and counts."""
+    """True where x is not NaN and ``where`` is True."""
     mask = equal(x, x)
     return mask if where is None else multiply(mask, where)
 
@@ -47,7 +47,7 @@ def nansum(
     initial: float | None = None,
     where: Any = None,
 ) -> Array:
-    """:func:`sum` of what is not NaN; 0 where nothing is.
+    """:func:`sum` of the elements that are not NaN; 0 if all are NaN.
 
     >>> nansum([1.0, np.nan])
     array(1.)
@@ -66,7 +66,7 @@ def nanprod(
     initial: float | None = None,
     where: Any = None,
 ) -> Array:
-    """:func:`prod` of what is not NaN; 1 where nothing is.
+    """:func:`prod` of the elements that are not NaN; 1 if all are NaN.
 
     >>> nanprod([2.0, np.nan])
     array(2.)
@@ -79,7 +79,7 @@ def nanprod(
 def nanmean(
     x: Array, axis: Axes = None, keepdims: bool = False, *, dtype: Any = None, where: Any = None
 ) -> Array:
-    """:func:`mean` of what is not NaN; NaN where nothing is.
+    """:func:`mean` of the elements that are not NaN; NaN if all are NaN.
 
     >>> nanmean([1.0, np.nan, 3.0])
     array(2.)
@@ -100,7 +100,7 @@ def nanvar(
     mean: Array = None,
     correction: float | None = None,
 ) -> Array:
-    """:func:`var` of what is not NaN.
+    """:func:`var` of the elements that are not NaN.
 
     >>> nanvar([1.0, np.nan, 3.0])
     array(1.)
@@ -123,7 +123,7 @@ def nanstd(
     mean: Array = None,
     correction: float | None = None,
 ) -> Array:
-    """:func:`std` of what is not NaN.
+    """:func:`std` of the elements that are not NaN.
 
     >>> nanstd([1.0, np.nan, 3.0])
     array(1.)
@@ -139,7 +139,7 @@ def _extreme_number(
     if x.dtype.kind != "f":
         return reduce(x, axis, keepdims, initial=initial, where=where)
     if initial is None and where is not None:
-        raise ValueError("where= leaves parts without a value; say initial= for these")
+        raise ValueError("where= leaves parts without a value; pass initial= for them")
     never = -np.inf if reduce is max else np.inf
     mask = _numbers(x, where)
     y = reduce(chosen(x, mask, never), axis, keepdims, initial=initial)
@@ -157,7 +157,7 @@ def nanmax(
     initial: float | None = None,
     where: Any = None,
 ) -> Array:
-    """:func:`max` of what is not NaN; NaN where nothing is.
+    """:func:`max` of the elements that are not NaN; NaN if all are NaN.
 
     >>> nanmax([1.0, np.nan])
     array(1.)
@@ -174,7 +174,7 @@ def nanmin(
     initial: float | None = None,
     where: Any = None,
 ) -> Array:
-    """:func:`min` of what is not NaN; NaN where nothing is.
+    """:func:`min` of the elements that are not NaN; NaN if all are NaN.
 
     >>> nanmin([1.0, np.nan])
     array(1.)
@@ -184,7 +184,7 @@ def nanmin(
 
 @composed
 def nancumsum(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
-    """:func:`cumsum` with 0 in the place of NaN.
+    """:func:`cumsum` with 0 instead of NaN.
 
     >>> nancumsum([1.0, np.nan, 2.0])
     array([1., 1., 3.])
@@ -194,7 +194,7 @@ def nancumsum(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
 
 @composed
 def nancumprod(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
-    """:func:`cumprod` with 1 in the place of NaN.
+    """:func:`cumprod` with 1 instead of NaN.
 
     >>> nancumprod([2.0, np.nan, 3.0])
     array([2., 2., 6.])
@@ -206,7 +206,7 @@ def nancumprod(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array
 def nanquantile(
     x: Array, q: Any, axis: Axes = None, *, method: str = "linear", keepdims: bool = False
 ) -> Array:
-    """:func:`quantile` of what is not NaN; NaN where nothing is.
+    """:func:`quantile` of the elements that are not NaN; NaN if all are NaN.
 
     >>> nanquantile([1.0, np.nan, 3.0], 0.5)
     array(2.)
@@ -218,7 +218,7 @@ def nanquantile(
 def nanpercentile(
     x: Array, q: Any, axis: Axes = None, *, method: str = "linear", keepdims: bool = False
 ) -> Array:
-    """:func:`percentile` of what is not NaN; NaN where nothing is.
+    """:func:`percentile` of the elements that are not NaN; NaN if all are NaN.
 
     >>> nanpercentile([1.0, np.nan, 3.0], 50)
     array(2.)
@@ -228,7 +228,7 @@ def nanpercentile(
 
 @composed
 def nanmedian(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
-    """:func:`median` of what is not NaN; NaN where nothing is.
+    """:func:`median` of the elements that are not NaN; NaN if all are NaN.
 
     >>> nanmedian([1.0, np.nan, 3.0])
     array(2.)

@@ -1,7 +1,7 @@
-"""What networks are made of, in PyTorch's meaning: convolution, pooling, dropout, normalisation.
+"""Layers' functions with PyTorch's meaning: convolution, pooling, dropout, normalisation.
 
-Apart from ``windows`` and its transpose these are compositions: their gradients of any order
-come from the operations they are written in.
+Apart from ``windows`` and its transpose these are compositions of other operations, which give
+their gradients of any order.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Pair = tuple[int, int]
 
 
 def pair(value: Any, name: str, least: int) -> Pair:
-    """One integer for both directions of an image, or one for each.
+    """A pair from one integer for both directions of an image, or one for each.
 
     >>> pair(3, "conv2d: stride", 1)
     (3, 3)
@@ -53,7 +53,7 @@ def pair(value: Any, name: str, least: int) -> Pair:
 def _window_slices(
     shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair, at: Pair
 ) -> tuple[slice, slice]:
-    """Where, for every window, its element ``at`` lies in the image."""
+    """The slices of the image that hold element ``at`` of every window."""
     starts = [a * d for a, d in zip(at, dilation, strict=True)]
     counts = _window_counts(shape, kernel, stride, dilation)
     return tuple(  # type: ignore[return-value]
@@ -80,14 +80,14 @@ def windows(x: Array, kernel: Pair, stride: Pair = (1, 1), dilation: Pair = (1, 
         y[..., i, j, u, v] = x[..., i s + u d, j s + v d]
 
     Args:
-        x: (..., H, W), no smaller than the kernel's reach, ``d (k - 1) + 1``.
+        x: (..., H, W), at least as large as the dilated kernel, ``d (k - 1) + 1``.
         kernel, stride, dilation: k, s and d for the two axes.
 
     Returns:
         (..., H', W', kh, kw), where H' = (H - d (kh - 1) - 1) // s + 1, and W' likewise.
 
     Raises:
-        ValueError: the kernel reaches beyond the image.
+        ValueError: the dilated kernel is larger than the image.
 
     >>> windows(np.arange(4.0).reshape(1, 4), (1, 2), (1, 2))[0]
     array([[[0., 1.]],
@@ -107,15 +107,15 @@ def windows(x: Array, kernel: Pair, stride: Pair = (1, 1), dilation: Pair = (1, 
     linear="all",
 )
 def unwindow(y: Array, shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair) -> Array:
-    """Every window added back where :func:`windows` read it: its transpose.
+    """Add every window back where :func:`windows` read it; this is the transpose of ``windows``.
 
     Args:
         y: (..., H', W', kh, kw).
-        shape: of the image, (..., H, W).
+        shape: the shape of the image, (..., H, W).
         kernel, stride, dilation: as for :func:`windows`.
 
     Returns:
-        Of the given shape; elements that no window read are 0.
+        An array of the given shape; elements in no window are 0.
 
     >>> unwindow(np.ones((1, 3, 1, 2)), (1, 4), (1, 2), (1, 1), (1, 1))
     array([[1., 2., 2., 1.]])
@@ -137,7 +137,7 @@ def conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Array:
-    """Convolve images with a bank of kernels (cross-correlation, as networks mean it).
+    """Convolve images with kernels (as everywhere in deep learning, this is a cross-correlation).
 
         y[n, o, i, j] = b[o] + sum_{c, u, v} W[o, c, u, v] x[n, c, i s + u d, j s + v d]
 
@@ -145,18 +145,18 @@ def conv2d(
         x: (N, C, H, W) or (C, H, W).
         W: (O, C / groups, kh, kw).
         b: (O,) or None.
-        stride, padding, dilation: one integer or two; padding is with zeros, on both sides.
-        groups: the channels are cut into this many groups, each with its own kernels.
+        stride, padding, dilation: one integer or two. Padding adds zeros on both sides.
+        groups: the number of groups of channels, each with its own kernels.
 
     Returns:
         (N, O, H', W') or (O, H', W'), where
         H' = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1, and W' likewise.
 
     Raises:
-        ValueError: shapes that do not fit, or a kernel larger than the padded image.
+        ValueError: the shapes do not fit, or the kernel is larger than the padded image.
 
-    Source: computed as one matrix product of all windows with all kernels, after Chellapilla, Puri
-    and Simard, "High Performance Convolutional Neural Networks for Document Processing" (2006).
+    Source: one matrix product of all windows with all kernels: Chellapilla, Puri and Simard,
+    "High Performance Convolutional Neural Networks for Document Processing" (2006).
 
     >>> conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)))[0, 0]
     array([[4., 4.],
@@ -173,7 +173,7 @@ def conv2d(
     outputs, per_group, *size = kernels
     if groups < 1 or outputs % groups or shape[1] != per_group * groups:
         raise ValueError(
-            f"conv2d: x has {shape[1]} channels and W {kernels} wants {per_group} in each of "
+            f"conv2d: x has {shape[1]} channels, but W {kernels} expects {per_group} in each of "
             f"{groups} groups"
         )
     if b is not None and shape_of(b) != (outputs,):
@@ -184,8 +184,8 @@ def conv2d(
     if height or width:
         x = pad(x, ((0, 0), (0, 0), (height, height), (width, width)))
     _require_room("conv2d", shape_of(x), kernel, stride, dilation)
-    # (N, C, H', W', kh, kw) -> (groups, N H' W', C/groups kh kw): a convolution is a product
-    # of every window with every kernel.
+    # (N, C, H', W', kh, kw) -> (groups, N H' W', C/groups kh kw): a convolution multiplies every
+    # window with every kernel.
     rows, columns = _window_counts(shape_of(x), kernel, stride, dilation)
     parts = reshape(
         windows(x, kernel, stride, dilation),
@@ -211,19 +211,19 @@ def _require_room(
 
 @located
 def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Array:
-    """The largest element of each window; the gradient goes to the first one that is largest.
+    """The largest element of each window; the first of the largest ones gets the gradient.
 
     Args:
         x: (N, C, H, W) or (C, H, W).
         kernel_size: one integer or two.
-        stride: one integer or two; the kernel's size where None.
-        padding: one integer or two, at most half the kernel; what is padded never wins.
+        stride: one integer or two; None for the kernel's size.
+        padding: one integer or two, at most half the kernel. Padding is never the largest.
 
     Returns:
         (..., H', W') with H' = (H + 2 padding - kernel) // stride + 1.
 
     Raises:
-        ValueError: shapes or sizes that do not fit.
+        ValueError: the shapes or sizes do not fit.
 
     >>> max_pool2d(np.arange(16.0).reshape(1, 4, 4), 2)
     array([[[ 5.,  7.],
@@ -249,7 +249,7 @@ def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0)
 
 
 def _least(dtype: np.dtype[Any]) -> Any:
-    """What no number of this dtype is less than."""
+    """The least number of a dtype; -Inf for floats."""
     if dtype.kind == "b":
         return False
     return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
@@ -269,7 +269,7 @@ def dropout(
     Args:
         x: any shape.
         p: from 0 to 1.
-        training: False returns x as it is.
+        training: False returns x unchanged.
         rng: a generator, or a seed for one; None draws an unpredictable seed.
 
     Raises:
@@ -288,8 +288,8 @@ def dropout(
     dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
     if current().tracing is not None and not isinstance(rng, (int, np.integer)):
         raise TypeError(
-            "dropout: in a step that scan traces, one draw would serve every time step; pass "
-            "unroll=True to scan, or draw the mask outside of the step (or give a seed as rng: "
+            "dropout: scan traces the step once, so every time step would get the same mask; pass "
+            "unroll=True to scan, or draw the mask outside the step (or pass a seed as rng, for "
             "the same mask at every step)"
         )
     kept = np.random.default_rng(rng).random(array.shape) >= p
@@ -309,13 +309,13 @@ def layer_norm(
 
         y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias
 
-    with the biased variance, taken over the last ``len(normalized_shape)`` axes.
+    with the biased variance, over the last ``len(normalized_shape)`` axes.
 
     Args:
         x: (..., *normalized_shape).
         normalized_shape: an integer or a tuple.
-        weight, bias: of that shape, or None.
-        eps: keeps the root away from 0.
+        weight, bias: arrays of that shape, or None.
+        eps: keeps the denominator above 0.
 
     Raises:
         ValueError: x does not end in normalized_shape, or weight or bias have another shape.

@@ -1,4 +1,4 @@
-"""Norms, powers, chains of products and least squares: written in other operations."""
+"""Norms, powers, chains of products and least squares, written with other operations."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ __all__ = [
 
 @composed
 def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
-    """The norm of vectors or matrices; where a 2-norm is 0, its gradient is 0.
+    """The norm of vectors or matrices. If a 2-norm is 0, its gradient is 0.
 
     Args:
         x: any shape.
-        ord: of vectors, p of ``(sum |x_i|^p)^(1/p)`` (2 by default), inf, -inf, or 0 (how many are
-            not 0). Of matrices: "fro" (by default), "nuc", 1, -1, 2, -2, inf, -inf.
-        axis: an axis for vectors, two for matrices; None for all of x.
+        ord: for vectors p in ``(sum |x_i|^p)^(1/p)``, by default 2; or inf, -inf, or 0 (the number
+            of elements that are not 0). For matrices "fro" (the default), "nuc", 1, -1, 2, -2,
+            inf, -inf.
+        axis: one axis for vectors, two axes for matrices; None for all of x.
         keepdims: keep the reduced axes, with length 1.
 
     Raises:
@@ -82,7 +83,7 @@ def _matrix_norm(x: Array, ord: Any, axes: tuple[int, ...], keepdims: bool) -> A
 
 @composed
 def vector_norm(x: Array, *, axis: Axes = None, keepdims: bool = False, ord: float = 2) -> Array:
-    """``(sum_i |x_i|^p)^(1/p)`` along axes, over all by default; see :func:`norm`.
+    """``(sum_i |x_i|^p)^(1/p)`` along some axes, by default all; see :func:`norm`.
 
     >>> vector_norm([3.0, 4.0], ord=1)
     array(7.)
@@ -101,7 +102,7 @@ def vector_norm(x: Array, *, axis: Axes = None, keepdims: bool = False, ord: flo
         return sum(equal(x, 0) == 0, axis, keepdims).astype(x.dtype)
     if ord == 1:
         return sum(abs(x), axis, keepdims)
-    # Powers of 0 that are not smooth get the gradient 0.
+    # At x_i = 0 the gradient is 0, also if |x_i|^p is not smooth there.
     zero = equal(x, 0)
     powers = power(abs(where(zero, 1, x)), ord)
     total = sum(where(zero, 0.0 if ord > 0 else np.inf, powers), axis, keepdims)
@@ -121,7 +122,7 @@ def matrix_norm(x: Array, *, keepdims: bool = False, ord: Any = "fro") -> Array:
 
 @composed
 def cond(x: Array, p: Any = None) -> Array:
-    """The condition number ``|x| |x^-1|`` in a norm, by default the 2-norm; see :func:`norm`.
+    """The condition number ``|x| |x^-1|`` with a norm, by default the 2-norm; see :func:`norm`.
 
     >>> cond([[2.0, 0.0], [0.0, 1.0]])
     array(2.)
@@ -138,15 +139,15 @@ def cond(x: Array, p: Any = None) -> Array:
 
 @composed
 def matrix_power(x: Array, n: int) -> Array:
-    """``x x ... x``, n factors, by repeated squaring; of the inverse for negative n.
+    """``x x ... x`` with n factors, by repeated squaring; for negative n with the inverse of x.
 
     Args:
         x: (..., m, m).
         n: an integer.
 
     Raises:
-        LinAlgError: a matrix is not square, or singular where n < 0.
-        TypeError: n is no integer.
+        LinAlgError: a matrix is not square, or n < 0 and a matrix is singular.
+        TypeError: n is not an integer.
 
     >>> matrix_power([[1.0, 1.0], [0.0, 1.0]], 3)
     array([[1., 3.],
@@ -172,7 +173,7 @@ def matrix_power(x: Array, n: int) -> Array:
 
 @composed
 def multi_dot(arrays: Sequence[Array]) -> Array:
-    """The product of a chain of matrices, in the order that takes the fewest multiplications.
+    """The product of a chain of matrices, in the order with the fewest multiplications.
 
     Shapes: arrays (A, B), (B, C), ..., (Y, Z) -> (A, Z).
 
@@ -200,7 +201,7 @@ def multi_dot(arrays: Sequence[Array]) -> Array:
 
     @functools.cache
     def cheapest(i: int, j: int) -> tuple[int, int]:
-        """The fewest multiplications of the product i ... j, and behind which factor to cut it."""
+        """The fewest multiplications for the product i ... j, and the factor to cut after."""
         if i == j:
             return 0, i
         return builtins.min(
@@ -220,19 +221,19 @@ def multi_dot(arrays: Sequence[Array]) -> Array:
 # ── least squares and rank ────────────────────────────────────────────────────────────────────────
 @composed
 def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array, Any, Array]:
-    """The z with the least ``|a z - b|``, and of these the shortest: ``z = pinv(a) b``.
+    """The z with the least ``|a z - b|``; if there are several, the shortest: ``z = pinv(a) b``.
 
     Shapes: a (M, N), b (M,) or (M, K) -> (N,) or (N, K), and the residuals (K,).
 
     Args:
         a: (m, n).
         b: (m,) or (m, k).
-        rcond: singular values up to this part of the largest one count as 0; by default the
+        rcond: singular values up to this part of the largest one count as 0. The default is the
             rounding error times max(m, n).
 
     Returns:
-        z, the sums of squares of ``b - a z`` (empty where the rank is below n or m <= n), the rank
-        of a and its singular values.
+        z; the sums of squares of ``b - a z`` (empty if the rank is below n, or m <= n); the rank of
+        a; and its singular values.
 
     >>> lstsq([[1.0], [1.0]], [1.0, 3.0])[0]
     array([2.])

@@ -1,4 +1,4 @@
-"""pad, with every mode of NumPy's: numbers, repeated edges, mirror images, ramps, statistics."""
+"""pad, with all of NumPy's modes: numbers, repeated edges, mirror images, ramps, statistics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
     "pad",
 ]
 
-#: Modes in which what is added are elements of x: which ones, NumPy says of their numbers.
+#: Modes that add copies of elements of x. We pad the elements' numbers with NumPy to find which.
 _copies = ("edge", "reflect", "symmetric", "wrap")
 _statistics: dict[str, Any] = {"maximum": max, "minimum": min, "mean": mean, "median": median}
 
@@ -45,25 +45,26 @@ def pad(
     end_values: Any = 0,
     reflect_type: str = "even",
 ) -> Array:
-    """x with something added around it, as ``np.pad``.
+    """x with elements added on all sides, like ``np.pad``.
 
     Args:
         x: any shape.
-        pad_width: ``n``, ``(before, after)`` or one such pair for each axis; also a dict of axes
-            and such.
-        mode: "constant"; "edge" repeats the outermost elements; "reflect" and "symmetric" mirror
-            x at them or at the border; "wrap" goes on with the other end; "linear_ramp" leads
-            straight to ``end_values``; "maximum", "minimum", "mean" and "median" are those of the
-            outermost ``stat_length`` elements; "empty" adds zeros.
+        pad_width: ``n``, ``(before, after)``, or such a pair for each axis; or a dict from axes to
+            these.
+        mode: "constant" adds ``constant_values``. "edge" repeats the outermost elements. "reflect"
+            and "symmetric" mirror x, without or with its outermost elements. "wrap" continues
+            with the other end. "linear_ramp" goes linearly to ``end_values``. "maximum",
+            "minimum", "mean" and "median" use the outermost ``stat_length`` elements. "empty"
+            adds zeros.
         constant_values, end_values: numbers, for all sides or in pairs.
-        stat_length: how many elements count; None for all.
-        reflect_type: "odd" turns the mirror image upside down around the outermost element.
+        stat_length: the number of elements for a statistic; None for all.
+        reflect_type: "odd" also negates the mirror image, around the outermost element.
 
     Returns:
-        x's shape, larger. What is added passes its gradient on to the elements it comes from.
+        The padded array. An added element passes its gradient to the elements it comes from.
 
     Raises:
-        ValueError: another mode, negative widths, or a ``pad_width`` that fits no axes.
+        ValueError: the mode is unknown, a width is negative, or ``pad_width`` does not fit x.
         TypeError: ``pad_width`` does not hold integers, or the mode is a function.
 
     >>> pad([1.0, 2.0], (1, 2))
@@ -115,9 +116,9 @@ def _with_copies(x: Array, widths: Any, mode: str, reflect_type: str) -> Array:
 
 
 def _with_odd_copies(x: Array, axis: int, before: int, after: int, skip: int) -> Array:
-    """Mirror images turned upside down, ``2 edge - x_i``, as often as it takes.
+    """Negated mirror images, ``2 edge - x_i``, repeated until the widths are filled.
 
-    ``skip``: 1 where the outermost element itself is not mirrored.
+    ``skip`` is 1 if the outermost element itself is not mirrored.
     """
     lead = (slice(None),) * axis
     while before or after:
@@ -175,5 +176,5 @@ def _with_statistics(x: Array, widths: Any, statistic: Any, lengths: Any) -> Arr
 
 
 def _as_part(value: Array, x: Array, rounded: Any) -> Array:
-    """A value in x's dtype, rounded where that is one of integers."""
+    """A value in x's dtype, rounded if this is an integer dtype."""
     return value if x.dtype.kind == "f" else astype(rounded(value), x.dtype)

@@ -1,6 +1,6 @@
-"""Polynomials as NumPy's older functions have them: vectors of coefficients, highest power first.
+"""Polynomials like those of NumPy's older functions: coefficients, the highest power first.
 
-All are written in other operations, and so have no rules of their own.
+All are written with other operations, so they need no rules of their own.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def polyval(p: Array, x: Array) -> Array:
 
 @composed
 def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
-    """The matrix of powers ``y_ij = x_i^(N-1-j)``, or ``x_i^j`` where increasing.
+    """The matrix of powers ``y_ij = x_i^(N-1-j)``, or ``x_i^j`` if ``increasing``.
 
     Shapes: x (M,) -> (M, N).
 
@@ -122,7 +122,7 @@ def polydiv(p: Array, q: Array) -> tuple[Array, Array]:
 
     Shapes: p (N,), q (M,) -> (N - M + 1,) and at most (M - 1,).
 
-    Leading coefficients of the remainder that come out as 0 are left out, as in NumPy.
+    Leading zeros of the remainder are removed, as in NumPy.
 
     >>> polydiv([1.0, 0.0, -2.0], [1.0, 1.0])
     (array([ 1., -1.]), array([-1.]))
@@ -161,7 +161,7 @@ def polyder(p: Array, m: int = 1) -> Array:
 
 @composed
 def polyint(p: Array, m: int = 1, k: Any = None) -> Array:
-    """The m-th antiderivative of a polynomial; k are the constants, 0 by default.
+    """The m-th antiderivative of a polynomial. k holds the constants, 0 by default.
 
     Shapes: p (N,) -> (N + m,).
 

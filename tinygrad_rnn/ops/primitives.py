@@ -1,11 +1,11 @@
-"""The primitives behind the operations, for what recognises them in a graph or in a program.
+"""The primitives of the operations, for code that looks for them in a graph or in a program.
 
     if node.primitive is primitives.matmul: ...
 
-They are compared by identity, never by name: an operation of a user's own may be called "matmul",
-too. What is asked of any operation (is it a view, linear, a movement of elements?) is a trait of
-its :class:`~tinygrad_rnn.graph.Primitive`; only what a compiler pass or a picture treats by itself
-is listed here.
+Compare them by identity, never by name: a user's operation may also be called "matmul". Facts
+about any operation (is it a view, linear, a movement of elements?) are traits of its
+:class:`~tinygrad_rnn.graph.Primitive`. This file lists only the operations that a compiler pass or
+a picture treats specially.
 """
 
 from __future__ import annotations

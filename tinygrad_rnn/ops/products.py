@@ -1,7 +1,7 @@
 """Matrix products: matmul, linear (x W^T + b) and einsum.
 
-A product is linear in each factor, so each rule is again a product, with the cotangent in the
-factor's place. A factor that was broadcast over a batch gets the sum over that batch.
+A product is linear in each factor, so each rule is again a product, with the cotangent instead of
+the factor. A factor that was broadcast over a batch gets the sum over this batch.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 
 def _rows(x: Array) -> Array:
-    """All leading axes as one: (..., n) as a matrix of rows."""
+    """Join all leading axes: (..., n) becomes a matrix of rows."""
     return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
@@ -69,14 +69,14 @@ def _matmul_right(g: Array, z: Array, x: Array, y: Array) -> Array:
 
 # ── products on blocks ───────────────────────────────────────────────────────────────────
 
-#: OpenBLAS multiplies matrices of up to so many multiplications as they lie in memory; larger ones
-#: it first copies, which does not pay for few rows.
+#: Up to this many multiplications, OpenBLAS multiplies matrices directly. It copies larger ones
+#: first, which is too slow for few rows.
 _uncopied = 1_000_000
 
 
 @functools.lru_cache(1024)
 def _rows_at_a_time(rows: int, inner: int, columns: int) -> int:
-    """How many of many rows to multiply at a time with one matrix; 0 for all."""
+    """The number of rows to multiply at a time with one matrix; 0 for all."""
     most = min(64, _uncopied // max(1, inner * columns))
     return max((n for n in range(8, most + 1) if rows % n == 0), default=0)
 
@@ -100,7 +100,7 @@ def _matmul_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blo
     rank = max(len(x.shape), len(y.shape), 2)
 
     def call(x_block: ndarray, y_block: ndarray) -> Any:
-        # A vector gets the axis that it lacks, and loses it again in the product.
+        # A vector gets an axis to become a matrix; the product loses this axis again.
         left = matrices(x_block, x, rank, (1, *x.shape) if len(x.shape) == 1 else x.shape)
         right = matrices(y_block, y, rank, (*y.shape, 1) if len(y.shape) == 1 else y.shape)
         z = np.matmul(left, right)
@@ -118,7 +118,7 @@ def subscripts_over_time(
 ) -> tuple[str, str] | None:
     """The subscripts of einsum's operands as blocks, and the letter of the time axis.
 
-    None where no letter is left.
+    None if no letter is left.
     """
     names = keywords["operands"]
     used = set(keywords["result"]).union(*names)
@@ -160,7 +160,7 @@ def matmul(x: Array, y: Array) -> Array:
         y: (..., k, m) or (k,). Leading axes broadcast.
 
     Returns:
-        (..., n, m); an axis that a vector argument lacks is left out.
+        (..., n, m), without n for a vector x, and without m for a vector y.
 
     Raises:
         ValueError: the inner lengths differ, or an argument is a scalar.
@@ -219,7 +219,7 @@ def linear(x: Array, W: Array, b: Array = None) -> Array:
     try:
         rows = x if x.ndim < 3 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         y = np.matmul(rows, W.T)
-    except (ValueError, AttributeError):  # the latter from a Python number
+    except (ValueError, AttributeError):  # AttributeError: a Python number
         y = None
     if y is None or np.ndim(W) != 2:
         raise ValueError(
@@ -270,12 +270,15 @@ def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[list[str]
 
 
 def _einsum_rule(index: int, g: Array, y: Array, *xs: Array, operands: Any, result: str) -> Array:
-    """Exchange the operand with the result; what neither it nor the others name was summed."""
+    """The same einsum, with the operand and the result exchanged.
+
+    A letter of this operand that no other operand nor the result has was summed alone.
+    """
     x = xs[index]
     wanted = operands[index]
     others = [(operands[i], xs[i]) for i in range(len(xs)) if i != index]
     sizes = dict(zip(wanted, x.shape, strict=True))
-    # A repeated letter reads a diagonal: the gradient lies on the diagonal of zeros.
+    # A repeated letter reads a diagonal: the gradient is a matrix with this diagonal, else 0.
     names, seen = "", set(result) | set("".join(operands))
     for letter in wanted:
         if letter in names:
@@ -288,10 +291,10 @@ def _einsum_rule(index: int, g: Array, y: Array, *xs: Array, operands: Any, resu
     found = "".join(c for c in names if c in known)
     terms = ",".join([result, *(letters for letters, _ in others)])
     contribution = einsum(f"{terms}->{found}", g, *(other for _, other in others))
-    # Axes that only this operand had were summed away: every element gets the same.
+    # Axes that only this operand has were summed: all elements along them get the same gradient.
     shape = iter(shape_of(contribution))
     contribution = reshape(contribution, tuple(next(shape) if c in known else 1 for c in names))
-    # An axis of length 1 may have been broadcast against another.
+    # An axis of length 1 may have been broadcast against a longer one.
     grown = tuple(c if n == 1 else n for c, n in zip(shape_of(contribution), x.shape, strict=True))
     return sum_to(broadcast_to(contribution, grown), x.shape)
 
@@ -314,15 +317,15 @@ _einsum = table["einsum"] = Primitive(
 def einsum(subscripts: str, *operands: Array) -> Array:
     """Einstein's summation: ``einsum("ij,jk->ik", x, y)`` is ``z_ik = sum_j x_ij y_jk``.
 
-    Shapes: as the subscripts say: i, j, k stand for lengths.
+    Shapes: given by the subscripts; each letter is an axis.
 
     Args:
-        subscripts: as ``np.einsum`` takes them: ``...``, repeated letters (diagonals) and an
-            implicit result included.
+        subscripts: as for ``np.einsum``, including ``...``, repeated letters (diagonals) and an
+            implicit result.
         *operands: one for each comma-separated term.
 
     Raises:
-        ValueError: subscripts that do not fit the operands.
+        ValueError: the subscripts do not fit the operands.
 
     Source: https://numpy.org/doc/stable/reference/generated/numpy.einsum.html
 

@@ -1,13 +1,13 @@
-"""Operations that sum up along axes, and the softmax family built on them.
+"""Operations that reduce along axes, and the softmax family built on them.
 
 ``axis`` is an int, a tuple of ints or None (all axes), and ``keepdims`` keeps the reduced axes
-with length 1, as in NumPy. A reduction's rule spreads the cotangent back over what was reduced.
+with length 1, as in NumPy. A reduction's rule spreads the cotangent back over the reduced axes.
 
-What NumPy's reductions take besides, these take by name:
+The other arguments of NumPy's reductions are keywords here:
 
     dtype       the elements are converted to it first
-    initial     a number that counts as one element more
-    where       booleans that broadcast with x: only the elements where it is True count
+    initial     a number that counts as one more element
+    where       booleans that broadcast with x; only elements where they are True count
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ __all__ = [
 
 
 def _axes(ndim: int, axis: Axes) -> tuple[int, ...]:
-    if axis is None or ndim == 0:  # NumPy takes axis 0 and -1 of a 0-d array to mean nothing
+    if axis is None or ndim == 0:  # NumPy ignores axis 0 and -1 of a 0-d array
         return tuple(range(ndim))
     return tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
 def _kept(g: Array, x: Array, axis: Axes) -> Array:
-    """g with the reduced axes back in place, as length 1: it broadcasts against x."""
+    """g with the reduced axes as length 1, so that it broadcasts against x."""
     axes = _axes(x.ndim, axis)
     return g.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
 
@@ -60,17 +60,17 @@ def _kept(g: Array, x: Array, axis: Axes) -> Array:
 
 
 def in_dtype(x: Array, dtype: Any) -> Array:
-    """x, converted where a dtype is named."""
+    """x, converted if a dtype is given."""
     return as_value(x) if dtype is None else astype(x, dtype)
 
 
 def chosen(x: Array, where: Any, instead: float) -> Array:
-    """x, with a number in the place of the elements that are left out."""
+    """x, with a number instead of the elements that do not count."""
     return x if where is None else where_(where, x, instead)
 
 
 def count(x: Array, axis: Axes, keepdims: bool = False, where: Any = None) -> Any:
-    """How many elements of each reduced part of x count: one number, or an array of them."""
+    """The number of elements that count in each reduced part of x: a number, or an array."""
     shape = shape_of(x)
     if where is None:
         return math.prod(shape[a] for a in _axes(len(shape), axis))
@@ -110,7 +110,7 @@ def _extreme_of(
 ) -> Array:
     if initial is None:
         raise ValueError(
-            f"{reduce.__name__}: where= leaves parts without a value; say initial= for these"
+            f"{reduce.__name__}: where= leaves parts without a value; pass initial= for them"
         )
     x = chosen(as_value(x), where, initial)
     if count(x, axis) == 0:
@@ -144,7 +144,7 @@ def sum(
 
     Args:
         x: any shape.
-        axis: what to reduce: an axis, a tuple of them, or None for all.
+        axis: an axis to reduce, a tuple of axes, or None for all.
         keepdims: keep the reduced axes, with length 1.
         dtype, initial, where: as in NumPy.
 
@@ -175,13 +175,13 @@ def mean(
 
     Args:
         x: any shape.
-        axis: what to reduce: an axis, a tuple of them, or None for all.
+        axis: an axis to reduce, a tuple of axes, or None for all.
         keepdims: keep the reduced axes, with length 1.
         dtype, where: as in NumPy.
 
     Returns:
-        x's shape without the reduced axes, in x's dtype (float64 for integers); NaN where n = 0,
-        as in NumPy.
+        x's shape without the reduced axes, in x's dtype (float64 for integers); NaN if n = 0, as
+        in NumPy.
 
     >>> mean([[1.0, 2.0], [3.0, 4.0]], axis=0)
     array([2., 3.])
@@ -190,7 +190,7 @@ def mean(
     n = count(x, axis)
     if n == 0 or x.dtype not in _summed_as_they_are:
         return np.mean(x, axis, keepdims=keepdims)
-    # The same as np.mean, in half of the time.
+    # Equal to np.mean, in half the time.
     return np.add.reduce(x, axis, keepdims=keepdims) / n  # type: ignore[call-overload]
 
 
@@ -198,9 +198,9 @@ _summed_as_they_are = frozenset(np.dtype(t) for t in "fdgFDG")
 
 
 def _products_of_others(x: Array) -> Array:
-    """Along the last axis, for each element the product of all others: no division by zeros.
+    """For each element the product of all others along the last axis, without a division.
 
-    Half of the elements times the other half is a problem of half the size:
+    Multiplying one half of the elements with the other gives the same problem of half the size:
 
         prod_{j != i} x_j = x_{i + n/2} prod_{k != i} (x_k x_{k + n/2})
     """
@@ -233,11 +233,11 @@ def prod(
     initial: float | None = None,
     where: Any = None,
 ) -> Array:
-    """``y = prod_i x_i``; dy/dx_i is the product of the others, right where some are 0 too.
+    """``y = prod_i x_i``; dy/dx_i is the product of the others, also right if some are 0.
 
     Args:
         x: any shape.
-        axis: what to reduce: an axis, a tuple of them, or None for all.
+        axis: an axis to reduce, a tuple of axes, or None for all.
         keepdims: keep the reduced axes, with length 1.
         dtype, initial, where: as in NumPy.
 
@@ -281,19 +281,19 @@ def max(
     initial: float | None = None,
     where: Any = None,
 ) -> Array:
-    """The largest element; it gets the whole gradient, the first one where several are equal.
+    """The largest element. It gets the whole gradient; if several are equal, the first one does.
 
     Args:
         x: any shape.
-        axis: what to reduce: an axis, a tuple of them, or None for all.
+        axis: an axis to reduce, a tuple of axes, or None for all.
         keepdims: keep the reduced axes, with length 1.
-        initial, where: as in NumPy. Where ``initial`` is as large, half of the gradient is its.
+        initial, where: as in NumPy. If ``initial`` is equally large, x gets half the gradient.
 
     Returns:
         x's shape without the reduced axes, in x's dtype.
 
     Raises:
-        ValueError: there is nothing to take the maximum of.
+        ValueError: there are no elements.
 
     >>> max([[1.0, 5.0], [3.0, 4.0]], axis=0)
     array([3., 5.])
@@ -310,19 +310,19 @@ def min(
     initial: float | None = None,
     where: Any = None,
 ) -> Array:
-    """The smallest element; it gets the whole gradient, the first one where several are equal.
+    """The smallest element. It gets the whole gradient; if several are equal, the first one does.
 
     Args:
         x: any shape.
-        axis: what to reduce: an axis, a tuple of them, or None for all.
+        axis: an axis to reduce, a tuple of axes, or None for all.
         keepdims: keep the reduced axes, with length 1.
-        initial, where: as in NumPy. Where ``initial`` is as small, half of the gradient is its.
+        initial, where: as in NumPy. If ``initial`` is equally small, x gets half the gradient.
 
     Returns:
         x's shape without the reduced axes, in x's dtype.
 
     Raises:
-        ValueError: there is nothing to take the minimum of.
+        ValueError: there are no elements.
 
     >>> min([[1.0, 5.0], [3.0, 4.0]], axis=0)
     array([1., 4.])
@@ -361,7 +361,7 @@ def cumsum(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
 
     Args:
         x: any shape.
-        axis: along which to add up; None counts through the flattened x.
+        axis: the axis of the sums; None for the flattened x.
         dtype: the elements are converted to it first.
 
     Returns:
@@ -374,16 +374,16 @@ def cumsum(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
 
 
 def _shifted(x: Array, by: int, fill: float) -> Array:
-    """Along the last axis x_{i + by}, and ``fill`` behind the end (before the start)."""
+    """x_{i + by} along the last axis, with ``fill`` after the end (or before the start)."""
     n = x.shape[-1]
     edge = np.full((*x.shape[:-1], builtins.min(abs(by), n)), fill, x.dtype)
     return concatenate([x[..., by:], edge] if by > 0 else [edge, x[..., :by]], -1)
 
 
 def _cumprod_rule(g: Array, y: Array, x: Array, axis: int | None) -> Array:
-    """dL/dx_i = prod_{j < i} x_j r_i,   r_i = g_i + x_{i+1} r_{i+1}: no division by zeros.
+    """dL/dx_i = prod_{j < i} x_j r_i,   r_i = g_i + x_{i+1} r_{i+1}: no division.
 
-    The recurrence in log2 n passes: in the k-th, r_i holds 2^k terms and a_i their factors.
+    The recurrence takes log2 n passes: in the k-th, r_i holds 2^k terms and a_i their factors.
     """
     if axis is None or x.ndim == 0:
         return reshape(_cumprod_rule(g, y, reshape(x, (-1,)), 0), x.shape)
@@ -402,11 +402,11 @@ def _cumprod_in(x: Array, axis: int | None, dtype: Any) -> Array:
 
 @differentiable(_cumprod_rule, batch=_running(np.cumprod), options=_cumprod_in)
 def cumprod(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
-    """``y_i = prod_{j <= i} x_j``; its gradient is right where some elements are 0 too.
+    """``y_i = prod_{j <= i} x_j``; its gradient is also right if some elements are 0.
 
     Args:
         x: any shape.
-        axis: along which to multiply; None counts through the flattened x.
+        axis: the axis of the products; None for the flattened x.
         dtype: the elements are converted to it first.
 
     Returns:
@@ -422,15 +422,18 @@ def cumprod(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
 
 
 def _largest(x: ndarray, axis: Axes) -> ndarray:
-    """The maximum along an axis, kept; -Inf where there is nothing."""
+    """The maximum along an axis, with keepdims; -Inf if there are no elements."""
     real = np.asarray(np.real(x))
     real = real if real.dtype.kind == "f" else real.astype(np.float64)
     return np.max(real, axis, keepdims=True, initial=-np.inf)  # type: ignore[no-any-return]
 
 
-def _unwarned() -> np.errstate:
-    """Differences of huge numbers overflow to -Inf, whose exponential is 0 as it should be; those
-    of infinite ones are NaN, which is said to come of them."""
+def _without_warnings() -> np.errstate:
+    """Ignore NumPy's warnings in the softmax family.
+
+    Differences of huge numbers overflow to -Inf, and its exponential is 0, which is right.
+    Differences of infinite numbers are NaN, which is documented.
+    """
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
@@ -452,7 +455,7 @@ def _log_softmax_written_out(x: Array, axis: Axes) -> Array:
     return z - log(sum(exp(z), axis, True))
 
 
-# e^(x - y) would do too, but loses in float32 what y rounds off: 3e-5 at y = 1000.
+# e^(x - y) is equal in exact arithmetic, but in float32 the rounding of y shows: 3e-5 at y = 1000.
 @differentiable(
     lambda g, y, x, axis, keepdims: _kept(g, x, axis) * softmax(x, axis),
     batch=along_axes,
@@ -465,12 +468,12 @@ def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
 
     Args:
         x: any shape.
-        axis: what to reduce: an axis, a tuple of them, or None for all.
+        axis: an axis to reduce, a tuple of axes, or None for all.
         keepdims: keep the reduced axes, with length 1.
 
     Returns:
-        x's shape without the reduced axes, in x's dtype; -Inf for an empty sum and where all x_i
-        are -Inf, Inf where one is Inf. There the gradient is NaN.
+        x's shape without the reduced axes, in x's dtype. It is -Inf if there are no x_i or all are
+        -Inf, and Inf if one is Inf. There the gradient is NaN.
 
     Source: Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax
     functions", IMA Journal of Numerical Analysis 41 (2021).
@@ -480,7 +483,7 @@ def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """
     largest = _largest(x, axis)
     largest = np.where(np.isfinite(largest), largest, 0).astype(largest.dtype)  # no Inf - Inf
-    with _unwarned():  # ln 0 = -Inf is the right answer for an empty sum
+    with _without_warnings():  # ln 0 = -Inf is right for an empty sum
         y = np.log(np.sum(np.exp(x - largest), axis, keepdims=True)) + largest
     return y if keepdims else np.squeeze(y, _axes(np.ndim(x), axis))
 
@@ -497,16 +500,16 @@ def softmax(x: Array, axis: Axes = -1) -> Array:
 
     Args:
         x: any shape.
-        axis: along which the result sums to 1; a tuple or None for several or all.
+        axis: the axis along which the result sums to 1; a tuple for several axes, None for all.
 
     Returns:
-        x's shape and dtype (float64 for integers): 0 where x_i is -Inf. Where all of them are -Inf,
-        or one is Inf, there are no such probabilities, and all are NaN.
+        x's shape and dtype (float64 for integers); 0 where x_i is -Inf. If all x_i are -Inf, or one
+        is Inf, the probabilities are undefined, and all are NaN.
 
     >>> softmax([0.0, 0.0])
     array([0.5, 0.5])
     """
-    with _unwarned():
+    with _without_warnings():
         e = np.exp(x - _largest(x, axis))
         return e / np.sum(e, axis, keepdims=True)
 
@@ -519,19 +522,19 @@ def softmax(x: Array, axis: Axes = -1) -> Array:
 def log_softmax(x: Array, axis: Axes = -1) -> Array:
     """``y_i = x_i - ln sum_j e^{x_j}``; dL/dx_i = g_i - softmax(x)_i sum_j g_j.
 
-    Accurate where softmax(x)_i underflows and its logarithm would be -Inf.
+    It is accurate even where softmax(x)_i underflows and its logarithm would be -Inf.
 
     Args:
         x: any shape.
-        axis: along which ``e^y`` sums to 1; a tuple or None for several or all.
+        axis: the axis along which ``e^y`` sums to 1; a tuple for several axes, None for all.
 
     Returns:
-        x's shape and dtype (float64 for integers): -Inf where x_i is -Inf. Where all of them are
-        -Inf, or one is Inf, all are NaN.
+        x's shape and dtype (float64 for integers); -Inf where x_i is -Inf. If all x_i are -Inf, or
+        one is Inf, all are NaN.
 
     >>> bool(np.allclose(log_softmax([0.0, 0.0]), -np.log(2)))
     True
     """
-    with _unwarned():  # no element reads the ln 0 of an empty sum
+    with _without_warnings():  # no element reads the ln 0 of an empty sum
         z = x - _largest(x, axis)
         return z - np.log(np.sum(np.exp(z), axis, keepdims=True))

@@ -1,6 +1,6 @@
-"""Repeating and turning arrays: the same elements again, or in another order.
+"""Repeat and rotate arrays: the same elements again, or in another order.
 
-All are written in the operations of ``shaping`` and ``indexing``: none has a rule of its own.
+All are written with the operations of ``shaping`` and ``indexing``, so they need no rules.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ __all__ = [
 
 @composed
 def repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
-    """Each element, or slice along an axis, several times one after the other.
+    """Repeat each element, or each slice along an axis, several times.
 
     Args:
         x: any shape.
-        repeats: one integer, or one for each place along the axis.
+        repeats: one integer, or one for each element along the axis.
         axis: None repeats the elements of the flattened x.
 
     >>> repeat([1.0, 2.0], 2)
@@ -59,7 +59,7 @@ def repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
 
 @composed
 def tile(x: Array, reps: Any) -> Array:
-    """x side by side with itself, ``reps`` times along each axis.
+    """Copies of x side by side, ``reps`` along each axis.
 
     Shapes: x (A, B) with reps (2, 3) -> (2 A, 3 B).
 
@@ -79,7 +79,7 @@ def tile(x: Array, reps: Any) -> Array:
 
 @composed
 def resize(x: Array, new_shape: Any) -> Array:
-    """The elements of x in a new shape, over and over where that is larger.
+    """The elements of x in a new shape; if the shape is larger, they start again.
 
     >>> resize([1.0, 2.0], (3,))
     array([1., 2., 1.])
@@ -94,7 +94,7 @@ def resize(x: Array, new_shape: Any) -> Array:
 # ── broadcasting together ─────────────────────────────────────────────────────────────────────────
 @composed
 def broadcast_arrays(*arrays: Array) -> tuple[Array, ...]:
-    """Arrays broadcast to the shape of all of them together.
+    """Broadcast arrays to their common shape.
 
     >>> broadcast_arrays([1.0, 2.0], [[3.0]])[1]
     array([[3., 3.]])
@@ -107,15 +107,15 @@ def broadcast_arrays(*arrays: Array) -> tuple[Array, ...]:
 def meshgrid(
     *arrays: Array, indexing: str = "xy", sparse: bool = False, copy: bool = True
 ) -> tuple[Array, ...]:
-    """Coordinate matrices of vectors: each repeated along the axes of all the others.
+    """Coordinate matrices from vectors: each vector is repeated along the axes of the others.
 
-    Shapes: vectors (N,), (M,) -> two of (M, N), or of (N, M) by ``indexing="ij"``.
+    Shapes: vectors (N,), (M,) -> two of (M, N), or of (N, M) with ``indexing="ij"``.
 
     Args:
         *arrays: vectors.
-        indexing: "xy" makes the first vector run along axis 1, "ij" along axis 0.
-        sparse: leave the repeated axes at length 1.
-        copy: has no meaning here.
+        indexing: "xy": the first vector runs along axis 1; "ij": along axis 0.
+        sparse: keep the repeated axes at length 1.
+        copy: has no effect.
 
     >>> meshgrid([1.0, 2.0], [3.0])[0]
     array([[1., 2.]])
@@ -140,7 +140,7 @@ def meshgrid(
     moves=True,
 )
 def _roll(x: Array, shift: int, axis: int) -> Array:
-    """``roll`` along one axis: two copies, in a fifth of np.roll's time."""
+    """``roll`` along one axis with two copies, in a fifth of np.roll's time."""
     n = x.shape[axis]
     shift = shift % n if n else 0
     lead = (slice(None),) * (axis % x.ndim)
@@ -152,12 +152,12 @@ def _roll(x: Array, shift: int, axis: int) -> Array:
 
 @composed
 def roll(x: Array, shift: Any, axis: Axes = None) -> Array:
-    """Elements moved along axes; those that leave at the end come in at the start.
+    """Move elements along axes; elements that leave at the end come in at the start.
 
     Args:
         x: any shape.
-        shift: by how much, for each axis or for all.
-        axis: None moves through the flattened x.
+        shift: the distance, for each axis or for all.
+        axis: an axis or a tuple of axes; None for the flattened x.
 
     >>> roll([1.0, 2.0, 3.0], 1)
     array([3., 1., 2.])
@@ -196,7 +196,7 @@ def flipud(x: Array) -> Array:
 
 @composed
 def rot90(x: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
-    """x turned by k right angles, from the first of two axes towards the second.
+    """Rotate x by k right angles, from the first of two axes towards the second.
 
     Shapes: x (A, B, ...) -> (B, A, ...) for odd k, the same shape for even k.
 

@@ -1,8 +1,8 @@
-"""Rounding, remainders, and what looks at signs: mostly functions that are constant in pieces.
+"""Rounding, remainders and functions of signs; most are piecewise constant.
 
-A function that is constant in pieces has the gradient 0 wherever it has one, and carries none: it
-gives Tensors without a graph, as comparisons do. What is left of it in a remainder still counts:
-``mod(x, y) = x - y floor(x / y)`` has the slope 1 in x and -floor(x / y) in y.
+A piecewise constant function has the gradient 0 wherever it is differentiable. So it returns
+Tensors without a graph, as comparisons do. A remainder, which contains such a function, does have a
+gradient: ``mod(x, y) = x - y floor(x / y)`` has the slope 1 in x and -floor(x / y) in y.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ fix = trunc
 
 @nondifferentiable(np.rint, scalar="rint", onnx="Round")
 def rint(x: Array) -> Array:
-    """The nearest integer, as a float, the even one of two; without gradient.
+    """The nearest integer, as a float; the even one of two equally near; without gradient.
 
     >>> rint([0.5, 1.5])
     array([0., 2.])
@@ -129,7 +129,7 @@ def fmod(x: Array, y: Array) -> Array:
 
 @composed
 def divmod(x: Array, y: Array) -> tuple[Array, Array]:
-    """``(x // y, x % y)``; the quotient is without gradient.
+    """``(x // y, x % y)``; the quotient has no gradient.
 
     Shapes: x and y of any shapes that broadcast -> two of the broadcast shape.
 
@@ -141,7 +141,7 @@ def divmod(x: Array, y: Array) -> tuple[Array, Array]:
 
 @composed
 def modf(x: Array) -> tuple[Array, Array]:
-    """The fractional and the integral part of x, both with its sign; the gradient is the first's.
+    """The fractional and the integral part of x, both with its sign; only the first has a gradient.
 
     Shapes: x of any shape -> two of the same shape.
 
@@ -196,7 +196,7 @@ def ldexp(x: Array, exponent: Array) -> Array:
 
 @elementwise(np.fabs, lambda g, y, x: g * sign(x), scalar="absolute", onnx="Abs")
 def fabs(x: Array) -> Array:
-    """``y = |x|``, of integers as floats; dy/dx = sign x, and 0 at 0.
+    """``y = |x|``, a float also for integers; dy/dx = sign x, and 0 at 0.
 
     >>> fabs([-2])
     array([2.])
@@ -205,7 +205,7 @@ def fabs(x: Array) -> Array:
 
 @composed
 def copysign(x: Array, y: Array) -> Array:
-    """``z = |x|`` with the sign of y; dz/dx = sign x times that of y, 0 at x = 0 and for y.
+    """``z = |x|`` with the sign of y; dz/dx = sign x sign y, 0 at x = 0; y gets no gradient.
 
     Shapes: x and y of any shapes that broadcast -> the broadcast shape.
 
@@ -217,7 +217,7 @@ def copysign(x: Array, y: Array) -> Array:
 
 
 def _beats(x: Array, y: Array, larger: Any) -> Array:
-    """Where x is chosen before y: 1, at a tie 1/2. NaN is chosen only beside NaN."""
+    """1 where x is chosen instead of y, 1/2 at a tie. NaN is chosen only if both are NaN."""
     nan_x, nan_y = not_equal(x, x), not_equal(y, y)
     return where(nan_y, where(nan_x, 0.5, 1), larger(x, y) + 0.5 * equal(x, y))
 
@@ -229,7 +229,7 @@ def _beats(x: Array, y: Array, larger: Any) -> Array:
     scalar="fmax",
 )
 def fmax(x: Array, y: Array) -> Array:
-    """``z = max(x, y)``, the other one where one is NaN; it gets the gradient, half each at a tie.
+    """``z = max(x, y)``, ignoring NaN. The chosen one gets the gradient; at a tie each gets half.
 
     >>> fmax([1.0, np.nan], 0.0)
     array([1., 0.])
@@ -243,7 +243,7 @@ def fmax(x: Array, y: Array) -> Array:
     scalar="fmin",
 )
 def fmin(x: Array, y: Array) -> Array:
-    """``z = min(x, y)``, the other one where one is NaN; it gets the gradient, half each at a tie.
+    """``z = min(x, y)``, ignoring NaN. The chosen one gets the gradient; at a tie each gets half.
 
     >>> fmin([1.0, np.nan], 0.0)
     array([0., 0.])
@@ -274,7 +274,7 @@ def _to_next(x: Array, y: Array) -> Array:
 
 @composed
 def nextafter(x: Array, y: Array) -> Array:
-    """The next number behind x in the direction of y; dz/dx = 1, and y gets no gradient.
+    """The next number after x towards y; dz/dx = 1, and y gets no gradient.
 
     Shapes: x and y of any shapes that broadcast -> the broadcast shape.
 
@@ -286,7 +286,7 @@ def nextafter(x: Array, y: Array) -> Array:
 
 @composed
 def float_power(x: Array, y: Array) -> Array:
-    """``z = x^y`` in float64 at least, of integers too; see :func:`power`.
+    """``z = x^y`` in float64 or wider, also for integers; see :func:`power`.
 
     Shapes: x and y of any shapes that broadcast -> the broadcast shape.
 
@@ -304,12 +304,12 @@ def _wide(x: Array) -> Array:
 def nan_to_num(
     x: Array, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Array:
-    """x with numbers in the place of NaN and of infinities; these elements get no gradient.
+    """x with numbers instead of NaN and infinities; these elements get no gradient.
 
     Args:
         x: any shape.
-        nan, posinf, neginf: what stands there instead; for the infinities by default the largest
-            finite numbers of the dtype.
+        nan, posinf, neginf: the numbers. The defaults are 0, and the largest and the least finite
+            number of the dtype.
 
     >>> nan_to_num([1.0, np.nan, np.inf], posinf=9.0)
     array([1., 0., 9.])

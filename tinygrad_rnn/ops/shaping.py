@@ -1,7 +1,7 @@
-"""Operations that move elements and compute nothing: the same numbers in another shape.
+"""Operations that only move elements: the same numbers in another shape.
 
-All are linear, so a rule is the opposite movement: broadcasting and summing back, padding and
-slicing, joining and splitting.
+All are linear, and the rule is the transpose: summing for broadcasting, slicing for padding,
+splitting for joining.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _reshape_in_order(x: Array, shape: Any, order: str) -> Array:
 @differentiable(
     lambda g, y, x, shape: reshape(g, x.shape),
     batch=alone(lambda x, shape: reshaped(blank(x).reshape(shape).shape)),
-    view="maybe",  # strides that the new shape cannot have make it a copy
+    view="maybe",  # a copy, if no strides give the new shape
     linear="all",
     moves=True,
     options=_reshape_in_order,
@@ -77,11 +77,11 @@ def reshape(x: Array, shape: Any, *, order: str | None = None) -> Array:
 
     Args:
         x: any shape.
-        shape: an integer or a tuple with as many elements in all; one -1 is worked out.
-        order: "C", the last axis runs fastest, or "F", the first one does.
+        shape: an integer or a tuple with the same number of elements. One -1 is computed.
+        order: "C": the last axis runs fastest; "F": the first axis does.
 
     Raises:
-        ValueError: the shape holds another number of elements.
+        ValueError: the shape has another number of elements.
 
     >>> reshape([1.0, 2.0, 3.0, 4.0], (2, -1))
     array([[1., 2.],
@@ -100,7 +100,7 @@ def reshape(x: Array, shape: Any, *, order: str | None = None) -> Array:
     moves=True,
 )
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
-    """The axes in another order; without ``axes`` reversed, which is x.T for a matrix.
+    """Put the axes into another order; by default reverse them, which is x.T for a matrix.
 
     Args:
         x: any shape.
@@ -129,7 +129,7 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
     moves=True,
 )
 def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
-    """Two axes exchanged.
+    """Exchange two axes.
 
     Shapes: x (A, B, C) with axes 0 and 2 -> (C, B, A).
 
@@ -153,7 +153,7 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     moves=True,
 )
 def moveaxis(x: Array, source: Any, destination: Any) -> Array:
-    """Axes moved to other places, the rest kept in order.
+    """Move axes to other positions; the other axes keep their order.
 
     Shapes: x (A, B, C) with 0 moved to -1 -> (B, C, A).
 
@@ -176,7 +176,7 @@ def moveaxis(x: Array, source: Any, destination: Any) -> Array:
     moves=True,
 )
 def squeeze(x: Array, axis: Axes = None) -> Array:
-    """Axes of length 1 removed: those named, or all.
+    """Remove the given axes of length 1, or all of them.
 
     Shapes: x (A, 1, B) -> (A, B).
 
@@ -197,7 +197,7 @@ def squeeze(x: Array, axis: Axes = None) -> Array:
     moves=True,
 )
 def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
-    """New axes of length 1 at the given places of the result.
+    """Add axes of length 1 at the given positions of the result.
 
     Shapes: x (A, B) with axis 0 -> (1, A, B).
 
@@ -219,7 +219,7 @@ def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
     moves=True,
 )
 def flip(x: Array, axis: Axes = None) -> Array:
-    """The elements in reverse order along the given axes, or along all.
+    """Reverse the order of elements along the given axes, or along all.
 
     Shapes: x of any shape -> the same shape.
 
@@ -232,7 +232,7 @@ def flip(x: Array, axis: Axes = None) -> Array:
     return x[(slice(None),) * normal_axis(axis, x.ndim) + (slice(None, None, -1),)]
 
 
-# Linear too, but rounded: a sum in the old dtype is not the sum in the new one.
+# Not declared linear: it rounds, so the sum in the old dtype is not the sum in the new one.
 @differentiable(
     lambda g, y, x, dtype: _astype(g, x.dtype), batch=alone(lambda x, dtype: {"dtype": dtype})
 )
@@ -247,16 +247,16 @@ def _as_constant(x: Array, *, dtype: Any) -> Array:
 
 @located
 def astype(x: Array, dtype: Any) -> Array:
-    """The same numbers in another dtype; the gradient comes back in the old one.
+    """Convert x to another dtype; the gradient comes back in the old one.
 
-    A gradient passes from float to float only: as integers or booleans the result is a constant.
+    Only a conversion from floats to floats has a gradient. Integers and booleans are constants.
 
     Args:
         x: any shape.
-        dtype: anything ``np.dtype`` takes; of a Tensor real numbers only.
+        dtype: anything that ``np.dtype`` accepts; for a Tensor only real numbers.
 
     Raises:
-        TypeError: a Tensor is asked for complex numbers, strings or objects.
+        TypeError: a Tensor would get complex numbers, strings or objects.
 
     >>> astype([1.5, 2.0], np.float32)
     array([1.5, 2. ], dtype=float32)
@@ -289,7 +289,7 @@ def _repeat_blocks(x: Operand, shape: Any) -> Blocks:
     moves=True,
 )
 def broadcast_to(x: Array, shape: Any) -> Array:
-    """x repeated to a larger shape, as NumPy broadcasts; the gradient sums over the repeats.
+    """Repeat x to a larger shape, as NumPy broadcasts; the gradient sums over the copies.
 
     Raises:
         ValueError: x does not broadcast to the shape.
@@ -302,11 +302,11 @@ def broadcast_to(x: Array, shape: Any) -> Array:
     extra = len(shape) - x.ndim if type(shape) is tuple else -1
     if extra < 0 or 0 in shape or not x.flags.c_contiguous:
         return np.broadcast_to(x, shape)
-    # The same as np.broadcast_to, in a fifth of the time.
+    # Equal to np.broadcast_to, in a fifth of the time.
     strides = [0] * extra
     for n, m, stride in zip(shape[extra:], x.shape, x.strides, strict=True):
         if n != m != 1:
-            return np.broadcast_to(x, shape)  # which says what does not fit
+            return np.broadcast_to(x, shape)  # for its error message
         strides.append(0 if m == 1 else stride)
     y = np.ndarray(shape, x.dtype, x, 0, strides)
     y.flags.writeable = False
@@ -324,9 +324,9 @@ def _sum_blocks(x: Operand, shape: Any) -> Blocks:
     lambda g, y, x, shape: broadcast_to(g, x.shape), batch=alone(_sum_blocks), linear="all"
 )
 def sum_to(x: Array, shape: Any) -> Array:
-    """Sum over the axes along which an array of ``shape`` was broadcast to get x's shape.
+    """Sum over the axes along which an array of ``shape`` was broadcast to x's shape.
 
-    The transpose of :func:`broadcast_to`, and the one place where gradients are un-broadcast.
+    This is the transpose of :func:`broadcast_to`, and the only place that un-broadcasts gradients.
 
     Raises:
         ValueError: ``shape`` does not broadcast to the shape of x.
@@ -365,17 +365,17 @@ def _concatenate(*xs: Array, axis: int) -> Array:
 
 
 def concatenate(arrays: Sequence[Array], axis: int | None = 0, *, dtype: Any = None) -> Array:
-    """Arrays joined along an existing axis; each gets its part of the gradient.
+    """Join arrays along an existing axis; each gets its part of the gradient.
 
-    Shapes: arrays (..., n_i, ...), alike but for the axis -> (..., sum of n_i, ...).
+    Shapes: arrays (..., n_i, ...), equal in the other axes -> (..., sum of n_i, ...).
 
     Args:
-        arrays: at least one, alike in every other axis.
-        axis: None joins them flattened.
-        dtype: the result is converted to it.
+        arrays: at least one array; all are equal in every other axis.
+        axis: the axis; None joins the flattened arrays.
+        dtype: the dtype of the result.
 
     Raises:
-        ValueError: there is none, or another axis differs.
+        ValueError: there are no arrays, or another axis differs.
 
     >>> concatenate([[1.0, 2.0], [3.0]])
     array([1., 2., 3.])
@@ -398,16 +398,16 @@ def _stack_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> Array:
 def _stack(*xs: Array, axis: int) -> Array:
     arrays = alike(*xs)
     if len({x.shape for x in arrays}) != 1:
-        return np.stack(arrays, axis)  # which says what does not fit
+        return np.stack(arrays, axis)  # for its error message
     place = (slice(None),) * normal_axis(axis, arrays[0].ndim + 1) + (np.newaxis,)
     return np.concatenate([x[place] for x in arrays], len(place) - 1)
 
 
 def stack(arrays: Sequence[Array], axis: int = 0, *, dtype: Any = None) -> Array:
-    """Arrays of one shape side by side along a new axis.
+    """Join arrays of one shape along a new axis.
 
     Raises:
-        ValueError: there is none, or their shapes differ.
+        ValueError: there are no arrays, or their shapes differ.
 
     >>> stack([[1.0, 2.0], [3.0, 4.0]], axis=1)
     array([[1., 3.],
@@ -423,12 +423,12 @@ def stack(arrays: Sequence[Array], axis: int = 0, *, dtype: Any = None) -> Array
 
 @located
 def split(x: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
-    """x cut along an axis into equal parts, or before each of the given indices.
+    """Cut x along an axis into equal parts, or before each of the given indices.
 
     Shapes: x (..., n, ...) in k equal parts -> k of (..., n / k, ...).
 
     Returns:
-        A list; each part is a slice, and sends its gradient to that slice of x.
+        A list. Each part is a slice of x and sends its gradient there.
 
     Raises:
         ValueError: the axis cannot be cut into that many equal parts.
@@ -483,7 +483,7 @@ def _pad(x: Array, pad_width: ndarray, constant_values: ndarray) -> Array:
     x = _array(x)
     if x.ndim and (constant_values != constant_values[0, 0]).any():
         return np.pad(x, pad_width, constant_values=constant_values)
-    # The same as np.pad, in a tenth of the time.
+    # Equal to np.pad, in a tenth of the time.
     around = pad_width.tolist()
     shape = [n + before + after for n, (before, after) in zip(x.shape, around, strict=True)]
     y = np.zeros(shape, x.dtype)

@@ -1,7 +1,7 @@
-"""Sorting, choosing and searching: what goes where is decided by values, and carries no gradient.
+"""Sorting, choosing and searching. Values decide the order, and the order has no gradient.
 
-Taking and adding along an axis are a linear pair, as indexing and placing are: the elements that
-indices name along one axis, and zeros with something added at these.
+Taking and adding along an axis are a linear pair, like indexing and placing. One takes the elements
+that indices name along an axis; the other adds values to zeros there.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _along_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Any:
 
 
 def _places_along(indices: ndarray, axis: int, shape: Sequence[int]) -> tuple[Any, ...]:
-    """The index that names, in an array of a shape, what ``indices`` name along an axis."""
+    """The index, into an array of a shape, of the elements that ``indices`` name along an axis."""
     places: list[Any] = []
     for i, n in enumerate(shape):
         one = [1] * len(shape)
@@ -104,8 +104,8 @@ def take_along_axis(x: Array, indices: Array, axis: int | None = -1) -> Array:
 
     Args:
         x: any shape.
-        indices: integers; of as many dimensions as x, the others broadcast.
-        axis: None counts through the flattened x.
+        indices: integers, with as many dimensions as x; the other axes broadcast.
+        axis: the axis of the indices; None for the flattened x.
 
     Raises:
         IndexError: an index is out of range, or not an integer.
@@ -156,12 +156,12 @@ def _in_order(x: Array, axis: int | None, order: Any, **keywords: Any) -> Array:
 def sort(
     x: Array, axis: int | None = -1, *, kind: str | None = None, stable: bool | None = None
 ) -> Array:
-    """x in ascending order along an axis, NaN last; each element takes its gradient along.
+    """x in ascending order along an axis, NaN last; each element keeps its gradient.
 
     Args:
         x: any shape.
-        axis: along which to sort; None sorts the flattened x.
-        kind, stable: as in NumPy; the order of equal elements is always kept.
+        axis: the axis to sort along; None sorts the flattened x.
+        kind, stable: as in NumPy. Equal elements always keep their order.
 
     >>> sort([3.0, 1.0, 2.0])
     array([1., 2., 3.])
@@ -171,7 +171,7 @@ def sort(
 
 @composed
 def partition(x: Array, kth: Any, axis: int | None = -1) -> Array:
-    """x along an axis with its k-th smallest element at place k, no larger ones before it.
+    """Order x along an axis so that the k-th smallest element is at index k, after smaller ones.
 
     Shapes: x of any shape -> the same shape.
 
@@ -182,7 +182,7 @@ def partition(x: Array, kth: Any, axis: int | None = -1) -> Array:
 
 
 def _integers(y: Array) -> Any:
-    """What an operation found out, as an array; as a Tensor in a step that ``scan`` traces."""
+    """The integer result of an operation as an array; as a Tensor while ``scan`` traces a step."""
     return y if current().tracing is not None else plain(y)[()]
 
 
@@ -190,7 +190,7 @@ def _integers(y: Array) -> Any:
 def argsort(
     x: Array, axis: int | None = -1, *, kind: str | None = None, stable: bool | None = None
 ) -> Any:
-    """The indices that sort x, an ndarray of integers; see :func:`sort`.
+    """The indices that sort x, as an ndarray of integers; see :func:`sort`.
 
     >>> argsort([3.0, 1.0, 2.0])
     array([1, 2, 0])
@@ -202,7 +202,7 @@ def argsort(
 
 @located
 def argpartition(x: Array, kth: Any, axis: int | None = -1) -> Any:
-    """The indices that partition x, an ndarray of integers; see :func:`partition`.
+    """The indices that partition x, as an ndarray of integers; see :func:`partition`.
 
     >>> argpartition([3.0, 1.0, 2.0], 0)[0]
     np.int64(1)
@@ -228,7 +228,7 @@ def _argmin(x: Array, *, axis: int | None, keepdims: bool) -> Any:
 
 @located
 def argmax(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    """The index of the first of the largest elements: integers.
+    """The index of the first of the largest elements, as integers.
 
     Shapes: x (..., n, ...) -> (...) for an axis, () without one.
 
@@ -240,7 +240,7 @@ def argmax(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
 
 @located
 def argmin(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    """The index of the first of the smallest elements: integers.
+    """The index of the first of the smallest elements, as integers.
 
     Shapes: x (..., n, ...) -> (...) for an axis, () without one.
 
@@ -261,7 +261,7 @@ def _searchsorted(x: Array, v: Array, *, side: Any) -> Any:
 
 @located
 def searchsorted(x: Array, v: Array, side: str = "left", sorter: Any = None) -> Any:
-    """Where to insert v into the sorted x to keep the order: integers.
+    """The indices at which to insert v into the sorted x to keep the order.
 
     Shapes: x (N,), v of any shape -> the shape of v.
 
@@ -282,12 +282,12 @@ def unique(
     *,
     equal_nan: bool = True,
 ) -> Any:
-    """The different elements of x, sorted; of equal ones the first gets the gradient.
+    """The distinct elements of x, sorted; the first of equal ones gets the gradient.
 
     Args:
         x: any shape.
-        return_index, return_inverse, return_counts: return arrays of integers as well.
-        axis: None compares elements, else the slices along this axis.
+        return_index, return_inverse, return_counts: whether to return these integers too.
+        axis: compare the slices along this axis; None compares elements.
         equal_nan: whether all NaN count as one.
 
     >>> unique([3.0, 1.0, 3.0])
@@ -308,7 +308,7 @@ def unique(
 
 @composed
 def compress(condition: Any, x: Array, axis: int | None = None) -> Array:
-    """The elements, or slices along an axis, at which the condition (n,) is True.
+    """The elements, or slices along an axis, where the condition (n,) is True.
 
     Shapes: condition (N,), x (..., n, ...) -> (..., number of True, ...).
 
@@ -323,7 +323,7 @@ def compress(condition: Any, x: Array, axis: int | None = None) -> Array:
 
 @composed
 def extract(condition: Any, x: Array) -> Array:
-    """The elements at which the condition, of x's shape, is True.
+    """The elements where the condition, of x's shape, is True.
 
     >>> extract([[True, False]], [[1.0, 2.0]])
     array([1.])
@@ -333,13 +333,13 @@ def extract(condition: Any, x: Array) -> Array:
 
 @composed
 def select(condlist: Sequence[Any], choicelist: Sequence[Array], default: Array = 0) -> Array:
-    """Where the first of several conditions is True, its choice; the default where none is.
+    """For each element the choice of the first condition that is True, else the default.
 
     Shapes: conditions, choices and default of any shapes that broadcast -> the broadcast
     shape.
 
     Raises:
-        ValueError: there are not as many choices as conditions, or none.
+        ValueError: there are no conditions, or another number of choices.
 
     >>> select([[True, False], [True, True]], [[1.0, 2.0], [3.0, 4.0]])
     array([1., 4.])
@@ -357,12 +357,12 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Array], default: Array 
 
 @composed
 def choose(a: Any, choices: Sequence[Array], *, mode: str = "raise") -> Array:
-    """``y_i = choices[a_i]_i``; each choice gets the gradient of the elements it gave.
+    """``y_i = choices[a_i]_i``; each choice gets the gradient of its own elements in y.
 
     Args:
         a: integers.
         choices: arrays that broadcast with a and each other.
-        mode: "raise", "wrap" or "clip" indices that are out of range.
+        mode: what to do with indices out of range: "raise", "wrap" or "clip".
 
     Raises:
         ValueError: an index is out of range.
@@ -388,14 +388,14 @@ def choose(a: Any, choices: Sequence[Array], *, mode: str = "raise") -> Array:
 
 @composed
 def bincount(x: Any, weights: Array = None, minlength: int = 0) -> Array:
-    """``y_k`` = the sum of the weights whose integer x_i is k, or their number.
+    """``y_k`` = the sum of the weights w_i with x_i = k, or the number of these i.
 
     Shapes: x (N,), weights (N,) -> (max x + 1,), or (minlength,) if that is longer.
 
     Args:
         x: (n,) integers, none negative.
         weights: (n,) or None.
-        minlength: of the result, at least.
+        minlength: the least length of the result.
 
     >>> bincount([0, 2, 2], [1.0, 2.0, 3.0])
     array([1., 0., 5.])

@@ -1,4 +1,4 @@
-"""Functions that NumPy does not have: the error function, and the cross-entropy of yes and no."""
+"""Functions that NumPy does not have: the error function and the binary cross-entropy."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .logic import less
 
 __all__ = ["erf"]
 
-# Coefficients of rational functions, highest power first: erf(x) / x in x^2 below 0.46875, and
-# erfc(x) exp(x^2) in x above.
+# Coefficients of rational functions, highest power first: erf(x) / x as a function of x^2 below
+# 0.46875, and erfc(x) exp(x^2) as a function of x above.
 _BELOW = (
     (
         1.85777706184603153e-1,
@@ -86,7 +86,7 @@ def erf(x: Array) -> Array:
         dy/dx = 2 / sqrt(pi) exp(-x^2)
 
     Source: Cody, "Rational Chebyshev Approximations for the Error Function", Mathematics of
-    Computation 23 (1969): the approximations, right to the last bit or two of float64.
+    Computation 23 (1969). The error is one or two units in the last place of float64.
 
     >>> erf([0.0, 1.0, -10.0]).round(6)
     array([ 0.      ,  0.842701, -1.      ])
@@ -95,7 +95,7 @@ def erf(x: Array) -> Array:
     if x.dtype.kind not in "fc":
         x = x.astype(np.float64)
     sign = np.where(x.real < 0, -1, 1).astype(x.real.dtype)
-    size = np.minimum(x * sign, 6)  # from where on it is 1 to the last bit
+    size = np.minimum(x * sign, 6)  # beyond 6 it is 1 to the last bit
     far = sign * (1 - np.exp(-size * size) * _ratio(_ABOVE, size))
     near = sign * (size * _ratio(_BELOW, size * size))
     return np.where(size.real < 0.46875, near, far)
@@ -116,9 +116,9 @@ def _log_from_minus_100(x: Array) -> Array:
 def _binary_cross_entropy(x: Array, y: Array) -> Array:
     """``z = -y log x - (1 - y) log(1 - x)`` for a probability x and a target y from 0 to 1.
 
-    At x = 0 and x = 1, where a logarithm is infinite, PyTorch's bounds hold: logarithms are at
-    least -100, and dz/dx = (x - y) / max(x (1 - x), 1e-12).
+    At x = 0 and x = 1 a logarithm is infinite. As in PyTorch, logarithms are at least -100, and
+    dz/dx = (x - y) / max(x (1 - x), 1e-12).
     """
-    dtype = np.result_type(x, y)  # a Python number has none of its own
+    dtype = np.result_type(x, y)  # a Python number has no dtype of its own
     x, y = (np.asarray(a, dtype if dtype.kind in "fc" else np.float64) for a in (x, y))
     return -(y * _log_from_minus_100(x) + (1 - y) * _log_from_minus_100(1 - x))

@@ -1,4 +1,4 @@
-"""Statistics: variance, averages and order statistics, written in other operations."""
+"""Statistics: variance, averages and order statistics, written with other operations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def root(x: Array) -> Array:
-    """sqrt(x), with the gradient 0 where x = 0: the root of a square that vanishes."""
+    """sqrt(x), but with the gradient 0 at x = 0, for the root of a sum of squares."""
     zero = equal(x, 0)
     return where_(zero, 0, sqrt(where_(zero, 1, x)))
 
@@ -55,15 +55,15 @@ def var(
 
     Args:
         x: any shape.
-        axis: what to reduce: an axis, a tuple of them, or None for all.
+        axis: an axis to reduce, a tuple of axes, or None for all.
         keepdims: keep the reduced axes, with length 1.
-        ddof, correction: what n is lowered by; two names of one argument.
+        ddof, correction: the number subtracted from n; two names of one argument.
         dtype: the elements are converted to it first.
-        where: booleans: only the elements where it is True count.
-        mean: the mean with ``keepdims=True``, if it is known; its gradient counts.
+        where: booleans; only the elements where they are True count.
+        mean: the mean with ``keepdims=True``, if it is known. It gets a gradient too.
 
     Returns:
-        x's shape without the reduced axes; NaN or Inf where n <= ddof, as in NumPy.
+        x's shape without the reduced axes; NaN or Inf if n <= ddof, as in NumPy.
 
     Raises:
         ValueError: both ``ddof`` and ``correction`` are given.
@@ -73,7 +73,7 @@ def var(
     """
     if correction is not None:
         if ddof:
-            raise ValueError("var: ddof and correction are two names of one argument; got both")
+            raise ValueError("var: expected ddof or correction, which are one argument; got both")
         ddof = correction
     x = in_dtype(x, dtype)
     if mean is None:
@@ -98,7 +98,7 @@ def std(
     mean: Array = None,
     correction: float | None = None,
 ) -> Array:
-    """The square root of :func:`var`; where that is 0, the gradient is 0.
+    """The square root of :func:`var`; if the variance is 0, the gradient is 0.
 
     Args:
         x: any shape.
@@ -124,14 +124,14 @@ def average(
 
     Args:
         x: any shape.
-        axis: what to reduce: an axis, a tuple of them, or None for all.
-        weights: of x's shape, or one for each place along the axis; None for :func:`mean`.
-        returned: return ``(y, sum of the weights)``.
+        axis: an axis to reduce, a tuple of axes, or None for all.
+        weights: x's shape, or one for each element along the axis; None for :func:`mean`.
+        returned: whether to return ``(y, sum of the weights)``.
         keepdims: keep the reduced axes, with length 1.
 
     Raises:
         ValueError: the weights have another shape.
-        ZeroDivisionError: weights add up to 0.
+        ZeroDivisionError: the weights add up to 0.
 
     >>> average([1.0, 4.0], weights=[2.0, 1.0])
     array(2.)
@@ -176,13 +176,13 @@ def cov(
     """The covariance matrix of variables, ``C_ij = sum_t w_t d_it d_jt / n`` with d = x - mean.
 
     Args:
-        x: (V, T), a variable in each row, or (T,).
-        y: more variables, of the same T; or None.
-        rowvar: False takes a variable in each column.
-        bias: divide by T in the place of T - 1.
-        ddof: what T is lowered by, if not by ``bias``.
-        fweights: (T,) integers: how often each observation counts.
-        aweights: (T,) the weight of each observation.
+        x: (V, T), with a variable in each row, or (T,).
+        y: more variables with the same T; or None.
+        rowvar: False if each column is a variable.
+        bias: divide by T instead of T - 1.
+        ddof: the number subtracted from T; it overrides ``bias``.
+        fweights: (T,) integers, how often each observation counts.
+        aweights: (T,), the weight of each observation.
 
     Returns:
         (V, V), or 0-d for one variable.
@@ -227,7 +227,7 @@ def _observations(x: Array, rowvar: bool) -> Array:
 
 @composed
 def corrcoef(x: Array, y: Array = None, rowvar: bool = True) -> Array:
-    """Correlation coefficients, ``R_ij = C_ij / sqrt(C_ii C_jj)`` of the covariances C.
+    """Correlation coefficients, ``R_ij = C_ij / sqrt(C_ii C_jj)`` with the covariances C.
 
     Args:
         x, y, rowvar: as for :func:`cov`.
@@ -248,9 +248,9 @@ def corrcoef(x: Array, y: Array = None, rowvar: bool = True) -> Array:
 
 @composed
 def ptp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
-    """The largest element less the smallest one; the first ones get the gradient.
+    """The largest minus the smallest element; if several are equal, the first gets the gradient.
 
-    Shapes: x of any shape -> that shape without the axes, or with 1 there by ``keepdims``.
+    Shapes: x of any shape -> this shape without the axes, or with length 1 for ``keepdims``.
 
     >>> ptp([3.0, 1.0, 4.0])
     array(3.)
@@ -259,12 +259,12 @@ def ptp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
 
 
 class _Parts(NamedTuple):
-    """The reduced parts of an array, sorted: along the last axis, NaN last.
+    """The reduced parts of an array, sorted along the last axis, NaN last.
 
     Attributes:
-        rows: (..., n).
-        kept: the shape of what remains, with the reduced axes as length 1.
-        shape: the shape of what remains.
+        rows: (..., n), the parts.
+        kept: the shape of the result with ``keepdims``.
+        shape: the shape of the result without the reduced axes.
     """
 
     rows: Array
@@ -283,7 +283,7 @@ def _sorted_parts(x: Array, axis: Axes) -> _Parts:
     return _Parts(sort(reshape(moved, (*shape, count(x, axis))), -1), kept, shape)
 
 
-#: How a quantile lies between its neighbours: (alpha, beta) of Hyndman and Fan.
+#: The parameters (alpha, beta) of Hyndman and Fan: they place a quantile between its neighbours.
 _continuous = {
     "interpolated_inverted_cdf": (0.0, 1.0),
     "hazen": (0.5, 0.5),
@@ -304,7 +304,7 @@ _discontinuous = (
 
 
 def _places(q: ndarray, n: ndarray, method: str) -> tuple[ndarray, ndarray]:
-    """The place (from 0) of the lower neighbour of each quantile, and how far it is to the next.
+    """The index of the lower neighbour of each quantile, and the fraction of the way to the next.
 
     Source: Hyndman and Fan, "Sample Quantiles in Statistical Packages", The American
     Statistician 50 (1996).
@@ -340,7 +340,7 @@ def _places(q: ndarray, n: ndarray, method: str) -> tuple[ndarray, ndarray]:
 
 
 def _quantiles(parts: _Parts, q: ndarray, n: Any, method: str) -> Array:
-    """(Q, ...) quantiles of sorted parts of which the first n elements count."""
+    """(Q, ...) quantiles of sorted parts; the first n elements of each part count."""
     n = np.broadcast_to(n, parts.shape)
     places, weights = _places(q.reshape(q.size, *(1,) * n.ndim), n[np.newaxis], method)
     found = []
@@ -349,16 +349,16 @@ def _quantiles(parts: _Parts, q: ndarray, n: Any, method: str) -> Array:
         below = take_along_axis(parts.rows, lower[..., np.newaxis], -1)[..., 0]
         above = take_along_axis(parts.rows, upper[..., np.newaxis], -1)[..., 0]
         weight = weight.astype(float_dtype_of(below))
-        # Where only one of the two counts, the other may be infinite.
+        # If the weight is 0, `above` does not count and may be infinite; 0 * Inf would be NaN.
         found.append(below + where_(weight == 0, 0, above - below) * weight)
     return stack(found)
 
 
 def as_share(q: Any) -> Any:
-    """Percentages as shares of 1.
+    """Percentages divided by 100.
 
     Raises:
-        ValueError: one is not from 0 to 100.
+        ValueError: a percentage is not from 0 to 100.
     """
     q = np.asarray(plain(q), np.float64)
     if not np.all((q >= 0) & (q <= 100)):
@@ -377,7 +377,7 @@ def _reduced(x: Array, q: Any, axis: Axes, keepdims: bool, method: str, skip_nan
     if skip_nan:
         n = np.sum(~np.isnan(plain(parts.rows)), -1)
     y = _quantiles(parts, q, n, method)
-    if not skip_nan:  # one NaN, which is sorted to the end, makes NaN of all
+    if not skip_nan:  # NaN is sorted to the end; one NaN makes the result NaN
         last = parts.rows[..., -1]
         y = where_(not_equal(last, last), last, y)
     return reshape(y, (*q.shape, *(parts.kept if keepdims else parts.shape)))
@@ -387,22 +387,22 @@ def _reduced(x: Array, q: Any, axis: Axes, keepdims: bool, method: str, skip_nan
 def quantile(
     x: Array, q: Any, axis: Axes = None, *, method: str = "linear", keepdims: bool = False
 ) -> Array:
-    """The value below which a share q of the elements lies, between two of them in proportion.
+    """The value below which a fraction q of the elements lies, interpolated between two elements.
 
-    The elements that it is computed from get the gradient, in that proportion.
+    These two elements share the gradient in proportion to their weights.
 
     Args:
         x: any shape.
-        q: from 0 to 1, any shape.
-        axis: what to reduce: an axis, a tuple of them, or None for all.
-        method: one of NumPy's thirteen.
+        q: numbers from 0 to 1, any shape.
+        axis: an axis to reduce, a tuple of axes, or None for all.
+        method: one of NumPy's thirteen methods.
         keepdims: keep the reduced axes, with length 1.
 
     Returns:
-        q's shape, then x's without the reduced axes; NaN where a part holds NaN.
+        q's shape, then x's without the reduced axes; NaN for a part that contains NaN.
 
     Raises:
-        ValueError: q is not from 0 to 1, the method has another name, or x is empty.
+        ValueError: q is not from 0 to 1, the method is unknown, or x is empty.
 
     >>> quantile([1.0, 2.0, 4.0], 0.75)
     array(3.)
@@ -424,15 +424,15 @@ def percentile(
 
 @composed
 def median(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
-    """The middle element, or the mean of the two in the middle, which get half the gradient each.
+    """The middle element, or the mean of the two middle ones, which share the gradient.
 
     Args:
         x: any shape.
-        axis: what to reduce: an axis, a tuple of them, or None for all.
+        axis: an axis to reduce, a tuple of axes, or None for all.
         keepdims: keep the reduced axes, with length 1.
 
     Returns:
-        x's shape without the reduced axes; NaN where a part holds NaN.
+        x's shape without the reduced axes; NaN for a part that contains NaN.
 
     >>> median([1.0, 9.0, 2.0, 3.0])
     array(2.5)

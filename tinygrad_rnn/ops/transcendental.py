@@ -1,8 +1,8 @@
-"""Exponentials, logarithms, circular and hyperbolic functions, besides those in ``elementwise``.
+"""More exponentials, logarithms, circular and hyperbolic functions than in ``elementwise``.
 
-Rules are written as in ``elementwise``. Where a function has an infinite slope at the border of its
-domain (``arcsin`` at 1, ``cbrt`` at 0), that is what the rule gives. Where a function is finite and
-its slope is not defined (``hypot`` and ``arctan2`` at the origin), the gradient is 0.
+Rules are written as in ``elementwise``. If the slope of a function is infinite (``arcsin`` at 1,
+``cbrt`` at 0), the rule returns Inf. If a function is finite and its slope is undefined (``hypot``
+and ``arctan2`` at the origin), the gradient is 0.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def cbrt(x: Array) -> Array:
 
 @elementwise(np.reciprocal, lambda g, y, x: -g * y * y, written_out=lambda x: 1 / x)
 def reciprocal(x: Array) -> Array:
-    """``y = 1 / x``; dy/dx = -1 / x^2. Of integers it is rounded towards 0, as in NumPy.
+    """``y = 1 / x``; dy/dx = -1 / x^2. For integers it is rounded towards 0, as in NumPy.
 
     >>> reciprocal([4.0])
     array([0.25])
@@ -103,7 +103,7 @@ def reciprocal(x: Array) -> Array:
 
 
 def _difference(x: Array, y: Array) -> Array:
-    """x - y, and 0 in the place of NaN where both are the same infinity."""
+    """x - y, but 0 instead of NaN if both are the same infinity."""
     return where(equal(x, y) * equal(abs_(x), math.inf), 0, x - y)
 
 
@@ -252,7 +252,7 @@ def _sinc(x: Array, order: int) -> Array:
 
 
 def _sinc_derivative(x: ndarray, order: int) -> ndarray:
-    """The derivative of sinc of some order: the series around 0, a recurrence elsewhere.
+    """The derivative of sinc of some order: a series near 0, a recurrence elsewhere.
 
     With z = pi x and f = sin(z) / z, differentiating z f = sin z n times gives
 
@@ -276,7 +276,7 @@ def _sinc_derivative(x: ndarray, order: int) -> ndarray:
 
 @located
 def sinc(x: Array) -> Array:
-    """``y = sin(pi x) / (pi x)``, and 1 at 0; its derivatives of any order are exact there too.
+    """``y = sin(pi x) / (pi x)``, and 1 at 0; its derivatives of any order are exact, also at 0.
 
     Shapes: x of any shape -> the same shape.
 
@@ -294,7 +294,7 @@ def sinc(x: Array) -> Array:
     elementwise=True,
 )
 def _bessel(x: Array, order: int) -> Array:
-    """The modified Bessel function of the first kind I_n, whose derivative is that of its kin.
+    """The modified Bessel function of the first kind I_n.
 
     2 I_n' = I_(n-1) + I_(n+1),   I_n(x) = 1/pi int_0^pi e^(x cos t) cos(n t) dt
     """
@@ -302,7 +302,7 @@ def _bessel(x: Array, order: int) -> Array:
 
 
 def _bessel_integral(x: ndarray, order: int) -> ndarray:
-    """The integral by the trapezoidal rule, which for a periodic function errs by I_(2n)(x)."""
+    """The integral by the trapezoidal rule; its error for this periodic function is I_(2n)(x)."""
     largest = float(np.max(np.abs(x), initial=1.0))
     n = 32 + int(2 * largest**0.5 * 8 if largest > 32 else largest)
     t = (np.arange(n) + 0.5) * np.pi / n

@@ -1,15 +1,15 @@
-"""Checking gradients: what this library proves about its own rules, for use on yours.
+"""Checking gradients: the checks that this library runs on its own rules, for use on yours.
 
     tg.testing.gradcheck(f, inputs)           f's gradient against central differences
     tg.testing.gradgradcheck(f, inputs)       the same for the gradient of the gradient
     tg.testing.check_op(op, *examples)        every law of ``testing.laws`` on an operation
-    tg.testing.check_bptt(f, b, "lstm")       a backward written by hand, and what is wrong in it
+    tg.testing.check_bptt(f, b, "lstm")       find the mistake in a backward written by hand
     tg.testing.strategies                     random arrays, sequences, cells for hypothesis
 
-``cases`` says what an operation is tried on, ``laws`` what must hold for it, ``mutants`` breaks
-rules on purpose to see whether the laws notice. ``python -m tinygrad_rnn check my_ops.py`` runs it
-all on the operations of a file. Only ``strategies`` needs hypothesis. The cases of the library's
-own operations are no part of the package: they are in ``tests/cases``.
+A ``case`` is an operation at a point, and ``laws`` holds what must be true there. ``mutants``
+breaks rules on purpose, to see whether the laws notice. ``python -m tinygrad_rnn check my_ops.py``
+runs all of this on the operations of a file. Only ``strategies`` needs hypothesis. The cases of
+the library's own operations are not part of the package: they are in ``tests/cases``.
 """
 
 import importlib

@@ -1,6 +1,6 @@
-"""What the laws are about: an operation at a point, and all that an operation is tried on.
+"""The subjects of the laws: an operation at a point, and all the points at which we try it.
 
-The library's own cases, a row for each of its operations, stand in ``tests/cases``: they are no
+The library's own cases, one row for each of its operations, are in ``tests/cases``. They are not
 part of the package.
 """
 
@@ -18,19 +18,20 @@ from ..graph import Primitive
 
 @dataclass(frozen=True)
 class Case:
-    """An operation at a point: what the laws are about.
+    """An operation at a point.
 
     Attributes:
-        name: for reports, the operation and how it is called.
-        f: a function of the differentiable arrays only; constants are bound in it.
+        name: for reports: the operation, and how it is called.
+        f: a function of the differentiable arrays only. It holds its constants.
         arrays: the point, float64.
-        analytic: whether f and its rules may be given complex numbers, and are then the same
-            functions: they are differentiated by a complex step, else by central differences.
-        polymorphic: whether f takes ndarrays and then gives an ndarray, as every primitive does.
+        analytic: whether f and its rules accept complex numbers and extend to them analytically.
+            If so the laws use a complex step, else central differences.
+        polymorphic: whether f takes ndarrays and then returns an ndarray, as every primitive does.
         keeps_dtype: whether float32 in gives float32 out.
         takes_numbers: whether a Python number may stand for a 0-d input.
-        second_order: whether the gradient is to be differentiated again.
-        magnitude: how large numbers inside f are at least, where f or a gradient cancel to less.
+        second_order: whether the laws also differentiate the gradient.
+        magnitude: a lower bound for the size of the numbers inside f. Needed where f or a
+            gradient is small because large numbers cancel.
     """
 
     name: str
@@ -46,15 +47,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Subject:
-    """An operation and everything it is tried on.
+    """An operation with all its cases and tests.
 
     Attributes:
         name: for reports.
-        cases: its cases, filled with random numbers; the laws must hold for each.
-        tests: functions that raise an exception where something else is wrong, such as the
-            gradient that was agreed upon at a kink.
-        primitive: the primitive whose rules :mod:`~tinygrad_rnn.testing.mutants` breaks; None for
-            a function that has no rule of its own.
+        cases: makes its cases from random numbers. The laws must hold for each.
+        tests: functions that raise an exception if something else is wrong, such as the
+            gradient that is documented for a kink.
+        primitive: the primitive whose rules :mod:`~tinygrad_rnn.testing.mutants` breaks. None for
+            a function without a rule of its own.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Subject:
     primitive: Primitive | None = None
 
     def broken_test(self) -> Exception | None:
-        """What the first test that fails raises; None if all pass."""
+        """The exception of the first test that fails; None if all pass."""
         for test in self.tests:
             try:
                 test()

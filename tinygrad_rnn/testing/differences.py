@@ -1,6 +1,6 @@
-"""Derivatives that know no rules: differences of the function itself, and how to read a mismatch.
+"""Derivatives without rules: differences of the function itself, and hints about a mismatch.
 
-Two ways to differentiate f along v without its rules:
+There are two ways to differentiate f along v without its rules:
 
     complex step          J v = Im f(x + i h v) / h            exact to rounding, f must be analytic
     central differences   J v = (f(x + h v) - f(x - h v)) / 2h   good to about 9 digits, any f
@@ -38,7 +38,7 @@ def live(array: ndarray) -> Value:
 
 
 def value_of(y: Any) -> ndarray:
-    """The array of a Tensor, or of what should have been one."""
+    """The array of a Tensor; anything else as an array."""
     return y._array if isinstance(y, Value) else np.asarray(y)
 
 
@@ -50,13 +50,12 @@ def evaluate(f: Callable[..., Any], arrays: Iterable[ndarray]) -> ndarray:
 def pull(
     f: Callable[..., Any], arrays: Sequence[ndarray], cotangent: ndarray
 ) -> tuple[ndarray, list[ndarray]]:
-    """f's value and ``J' u`` for each input, by the library's own sweep.
+    """f's value and ``J' u`` for each input, computed by the library's own sweep.
 
-    The sweep neither knows nor cares that an array is complex: this is how rules take a complex
-    step.
+    The sweep accepts complex arrays, so the rules too can be differentiated by a complex step.
 
     Raises:
-        AssertionError: f's output is no Tensor, or no gradient leads from it to the inputs.
+        AssertionError: f's output is not a Tensor, or is not connected to the inputs.
     """
     inputs = [live(x) for x in arrays]
     y = f(*inputs)
@@ -64,10 +63,10 @@ def pull(
         raise AssertionError(f"expected a Tensor from Tensors, got {type(y).__name__}")
     if y.node is None:
         raise AssertionError("no gradient: the output is not connected to the inputs")
-    found = sweep({y.node: cotangent}, {x.node for x in inputs if x.node is not None})
+    gradients = sweep({y.node: cotangent}, {x.node for x in inputs if x.node is not None})
     zeros = (np.zeros(x.shape, x.dtype) for x in arrays)
     return y._array, [
-        found.get(x.node, zero) if x.node is not None else zero
+        gradients.get(x.node, zero) if x.node is not None else zero
         for x, zero in zip(inputs, zeros, strict=True)
     ]
 
@@ -88,7 +87,7 @@ def central_difference(
     directions: Sequence[ndarray],
     h: float = difference_step,
 ) -> ndarray:
-    """``J v`` of any function of arrays that is smooth around here."""
+    """``J v`` of any function of arrays that is smooth around this point."""
     ahead = f(*(x + h * v for x, v in zip(arrays, directions, strict=True)))
     behind = f(*(x - h * v for x, v in zip(arrays, directions, strict=True)))
     directional: ndarray = (ahead - behind) / (2 * h)
@@ -98,9 +97,10 @@ def central_difference(
 def has_kink(
     f: Callable[..., ndarray], arrays: Sequence[ndarray], directions: Sequence[ndarray]
 ) -> bool:
-    """Whether f bends sharply here: its slopes ahead and behind differ however small the step.
+    """Whether f has a kink here along the directions.
 
-    Where f is smooth the two approach each other as the step shrinks.
+    Where f is smooth, the slopes behind and ahead approach each other as the step shrinks. At a
+    kink they stay apart, so we compare them at two steps.
     """
     here = f(*arrays)
     gaps = []
@@ -112,26 +112,25 @@ def has_kink(
     return bool(np.any(gaps[0] & gaps[1]))
 
 
-# ── all derivatives of one input, with an estimate of what they are worth ────────────────
+# ── all derivatives of one input, with an estimate of their error ────────────────────────
 
 
 class NumericJacobian:
     """Central differences of f for every element of one input.
 
     Args:
-        f: gives a vector (m,).
-        arrays: where.
-        index: of the input, with n elements.
-        eps: the step, for elements up to 1.
-        magnitude: how large numbers inside f are at least, where f itself cancels to less.
+        f: returns a vector (m,).
+        arrays: the point.
+        index: the number of the input, which has n elements.
+        eps: the step for elements up to 1; larger elements get a proportional step.
+        magnitude: a lower bound for the size of the numbers inside f, needed where they cancel.
 
     Attributes:
         values: (m, n), dy_i / dx_j.
-        errors: (m, n), what rounding in f may have done to each value.
-        scales: (m, n), the size of a slope that matters there: the larger of |values| and the
-            secant over a distance a thousand times the step. Compare with a tolerance that is
-            relative to this, and a derivative that is small only because f is small, as that
-            of 1e-7 x^2, is not mistaken for zero.
+        errors: (m, n), a bound for the rounding error of each value.
+        scales: (m, n), the typical slope of f there: the larger of |values| and the secant over
+            1000 steps. A tolerance relative to it also fits a small f such as 1e-7 x^2, whose
+            small derivative must not pass for zero.
     """
 
     def __init__(
@@ -171,8 +170,8 @@ class NumericJacobian:
         secant = np.maximum(np.abs(far_ahead - here), np.abs(far_behind - here)) / far
         scale = np.fmax(np.abs(fine), np.where(np.isfinite(secant), secant, 0))
         value, error = fine, rounding
-        # Where f is large and hardly moves, a small step measures its rounding and nothing else:
-        # take a long one, extrapolated to be as exact.
+        # Where f is large and hardly changes, a short step measures only rounding. Take a long
+        # step there, and extrapolate (Richardson) to make it as exact.
         lost = rounding > 1e-2 * scale
         if lost.any():
             half = (self._at(j, far / 2) - self._at(j, -far / 2)) / far
@@ -183,7 +182,7 @@ class NumericJacobian:
         self.values[:, j], self.errors[:, j], self.scales[:, j] = value, error, scale
 
     def slopes(self, j: int, eps: float) -> Slopes:
-        """The slopes (m,) behind and ahead of element j, and where the function bends there."""
+        """The slopes (m,) behind and ahead of element j, and where the function has a kink."""
         h = eps * max(1.0, abs(float(self._arrays[self._index].flat[j])))
         return slopes(lambda step: self._at(j, step), h, self._magnitude)
 
@@ -200,14 +199,14 @@ def mismatch(
     slopes: Callable[[int], Slopes] | None = None,
     at: tuple[ndarray, ndarray] | None = None,
 ) -> str:
-    """What is wrong where two Jacobians differ: the worst element, numbers, a hint.
+    """Describe how two Jacobians differ: the worst element, its numbers, and a hint.
 
     Args:
         analytic, numeric: (m, n), m elements of the output and n of the input.
-        wrong: (m, n), which of them differ by more than they may; at least one.
-        input_shape, output_shape: what the rows and columns are.
-        slopes: tells for an element of the input the slopes to both sides of it.
-        at: the input and the output, if they may help to guess the cause.
+        wrong: (m, n), which derivatives differ by more than the tolerance; at least one does.
+        input_shape, output_shape: the shapes whose elements are the columns and the rows.
+        slopes: returns the slopes on both sides of an element of the input.
+        at: the input and the output; they help to guess the cause.
     """
     with np.errstate(all="ignore"):
         i, j = _worst(analytic, numeric, wrong)
@@ -229,10 +228,10 @@ def mismatch(
 
 
 def _worst(analytic: ndarray, numeric: ndarray, wrong: ndarray) -> tuple[int, int]:
-    """The derivative that is most wrong: absolutely and relatively.
+    """The worst derivative, by absolute and relative error.
 
-    One that is tiny beside the others, at a saturated unit say, tells nothing about the mistake;
-    it counts only where all that are wrong are such.
+    A derivative that is tiny beside the others (at a saturated unit, for example) says nothing
+    about the mistake. It counts only if all wrong derivatives are tiny.
     """
     off = np.abs(analytic - numeric)
     size = np.maximum(np.abs(analytic), np.abs(numeric))
@@ -246,7 +245,7 @@ def _worst(analytic: ndarray, numeric: ndarray, wrong: ndarray) -> tuple[int, in
 
 
 def place(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Where in an array of this shape an element of the flat array stands."""
+    """The index in an array of this shape of an element of the flat array."""
     return tuple(int(k) for k in np.unravel_index(flat, shape)) if shape else ()
 
 
@@ -261,11 +260,11 @@ def _hint(
     slopes: Callable[[int], Slopes] | None,
     at: tuple[ndarray, ndarray] | None,
 ) -> str | None:
-    """What kind of mistake makes these numbers, if it is one of the usual ones."""
+    """The kind of mistake that gives these numbers, if it is one of the usual ones."""
     if not np.isfinite(n).all():
-        return "the function itself is not finite around here; is this the border of its domain?"
+        return "the function itself is not finite near this point; is it the edge of its domain?"
     if not np.isfinite(a).all():
-        return "the analytic gradient is not finite; a division by zero or a logarithm of it?"
+        return "the analytic gradient is not finite; a division by zero, or the logarithm of zero?"
     if slopes is not None:
         behind, ahead, kinked, jumps = (part[i] for part in slopes(j))
         if kinked or jumps:
@@ -276,26 +275,26 @@ def _hint(
             )
     if not a.any():
         return (
-            "the analytic gradient is zero everywhere; a rule that loses it, or a graph cut by "
+            "the analytic gradient is zero everywhere; does a rule lose it, or is the graph cut by "
             "detach(), .data, .numpy() or no_grad()?"
         )
     largest = np.abs(n).max()
     if largest == 0:
         return "the function does not depend on this input, yet a gradient arrives"
     ratio = _constant_ratio(a, n, largest)
-    # How many elements of the output one element of the input was repeated into.
+    # Into how many elements of the output a broadcast repeats one element of the input.
     repeats = math.prod(output_shape) / max(1, math.prod(input_shape))
     if ratio is not None:
         if abs(ratio + 1) < 1e-3:
             return "a constant ratio of -1: a sign is wrong"
         if repeats > 1 and abs(ratio * repeats - 1) < 1e-3:
             return (
-                f"a constant ratio of 1/{repeats:.6g}, which is how often this input was repeated: "
-                "a mean instead of a sum over a broadcast axis?"
+                f"a constant ratio of 1/{repeats:.6g}, and this input is repeated {repeats:.6g} "
+                "times: a mean instead of a sum over a broadcast axis?"
             )
         if abs(ratio - 2) < 1e-3:
             return "a constant ratio of 2: added twice, or a factor 1/2 missing?"
-        return f"a constant ratio of {ratio:.6g}: a factor lost or too many?"
+        return f"a constant ratio of {ratio:.6g}: is a factor missing, or one too many?"
     missing = _missing_derivative(a, n, at)
     if missing is not None:
         return missing
@@ -305,7 +304,7 @@ def _hint(
         lost_columns = np.all(a == 0, axis=0) & np.any(n != 0, axis=0)
         if repeats > 1 and not lost_columns.any():
             return (
-                "right from some elements of the output and zero from the rest: the sum over a "
+                "right for some elements of the output and zero for the rest: is the sum over a "
                 "broadcast axis missing?"
             )
         return "right where it is not zero: part of the gradient is lost"
@@ -322,17 +321,17 @@ def _constant_ratio(a: ndarray, n: ndarray, largest: float) -> float | None:
 
 
 def _missing_derivative(a: ndarray, n: ndarray, at: tuple[ndarray, ndarray] | None) -> str | None:
-    """The derivative of a nonlinearity that is missing, of an elementwise function."""
+    """The nonlinearity whose derivative is missing, for an elementwise function."""
     if at is None or at[0].shape != at[1].shape or at[1].size < 2:
         return None
     y = at[1].ravel()
-    said, measured = np.diag(a), np.diag(n)
-    if (a - np.diag(said)).any() or not said.any():
+    claimed, measured = np.diag(a), np.diag(n)
+    if (a - np.diag(claimed)).any() or not claimed.any():
         return None
     factors = {"tanh": ("1 - y^2", 1 - y * y), "sigmoid": ("y (1 - y)", y * (1 - y))}
     for name, (formula, factor) in factors.items():
         size = np.abs(measured).max()
-        if np.all(np.abs(said * factor - measured) <= 1e-3 * size):
+        if np.all(np.abs(claimed * factor - measured) <= 1e-3 * size):
             return f"the derivative of {name}, {formula}, is missing"
     return None
 

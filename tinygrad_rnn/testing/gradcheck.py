@@ -25,36 +25,37 @@ def gradcheck(
     atol: float = 1e-5,
     rtol: float = 1e-3,
 ) -> bool | Subgradient:
-    """Compare every derivative of f with central differences; explain the worst if one is off.
+    """Compare every derivative of f with central differences; explain the worst error.
 
         numeric   n_ij = (f_i(x + h e_j) - f_i(x - h e_j)) / 2h,   h = eps max(1, |x_j|)
         passes    |a_ij - n_ij| <= atol s_ij + rtol |n_ij| + rounding
 
-    The scale ``s_ij`` is the size of f_i's slope along e_j around x (the larger of ``|n_ij|`` and
-    the secant over 1000 h), so ``atol`` is relative too: a gradient of zero is wrong for 1e-7 x^2
-    as it is for x^2. ``rounding`` is what float64 does to a difference of two values of f's size.
+    The scale ``s_ij`` is the size of f_i's slope along e_j around x: the larger of ``|n_ij|`` and
+    the secant over 1000 h. So ``atol`` is relative too: a gradient of zero is wrong for x^2, and
+    also for 1e-7 x^2. ``rounding`` bounds the rounding error of a difference of two values of f.
 
     Args:
-        f: a function of as many Tensors as there are inputs; returns a Tensor or a tuple of them.
-        inputs: one array or Tensor, or a list or tuple of them, float64. Integers and booleans
-            are constants; so are Tensors that do not require grad, if another input does or is
-            an array. f gets them as Tensors all the same.
-        eps: the step, for elements up to 1.
+        f: a function of as many Tensors as there are inputs. It returns a Tensor or a tuple of
+            Tensors.
+        inputs: one float64 array or Tensor, or a list or tuple of them. Integers and booleans
+            are constants. Tensors that do not require grad are constants too, if another input
+            requires grad or is an array. f gets all inputs as Tensors.
+        eps: the step for elements up to 1.
         atol: the tolerance relative to f's slope around x.
         rtol: the tolerance relative to the derivative itself.
 
     Returns:
-        True. Where f bends at the inputs (relu at 0, the maximum of equal numbers), a difference
-        cannot judge the gradient; if it is a right subgradient, one between the slopes on both
-        sides, a :class:`Subgradient`, which is equal to True and shows these slopes.
+        True. Central differences cannot judge the gradient at a kink (relu at 0, the maximum of
+        equal numbers). If it is a right subgradient there, that is, between the slopes on both
+        sides, the result is a :class:`Subgradient`: it equals True and shows these slopes.
 
     Raises:
-        AssertionError: a derivative is wrong; the message names the input, the worst element,
-            both values, their ratio and, where the numbers allow it, a guess at the cause; of a
-            loop over time steps also the steps that are wrong. Also:
-            f gives different values when called again, writes into its inputs, or no gradient
-            leads from its output to an input.
-        TypeError: an input is not float64, or f returns something else than Tensors of float64.
+        AssertionError: a derivative is wrong. The message names the input, the worst element,
+            both values, their ratio and, if the numbers allow it, a guess at the cause. For a
+            loop over time steps it also names the wrong steps. Also raised if f gives different
+            values when called again, writes into its inputs, or has no output that is connected
+            to an input.
+        TypeError: an input is not float64, or f returns anything but Tensors of float64.
         ValueError: there is no input to check.
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -73,7 +74,7 @@ def gradcheck(
       numeric   12
       ratio     0.333333 (analytic / numeric)
       2 of 4 derivatives differ
-      hint: a constant ratio of 0.333333: a factor lost or too many?
+      hint: a constant ratio of 0.333333: is a factor missing, or one too many?
     """
     arrays, checked = _read(inputs, "gradcheck")
     return _check(f, arrays, checked, eps, atol, rtol, "gradcheck", "gradient", 0.0)
@@ -92,20 +93,22 @@ def gradgradcheck(
 
         (x, u) -> d/dx sum(f(x) * u)
 
-    is differentiated for the inputs x and for the cotangents u, and compared with differences.
+    is differentiated with respect to the inputs x and the cotangents u, and compared with
+    differences.
 
     Args:
         f: as for :func:`gradcheck`; its rules must run on Tensors.
         inputs: as for :func:`gradcheck`.
-        grad_outputs: the cotangent u, of f's output's shape (a tuple of them for a tuple); by
-            default random numbers, the same in every run.
+        grad_outputs: the cotangent u, in the shape of f's output (a tuple if f returns a tuple).
+            The default is random numbers, the same in every run.
         eps, atol, rtol: as for :func:`gradcheck`.
 
     Returns:
         True.
 
     Raises:
-        AssertionError: a second derivative is wrong; inputs are numbered first, then cotangents.
+        AssertionError: a second derivative is wrong. The message numbers the inputs first, then
+            the cotangents.
         TypeError: as for :func:`gradcheck`.
         ValueError: as for :func:`gradcheck`, or ``grad_outputs`` do not fit f's output.
 
@@ -139,7 +142,8 @@ def gradgradcheck(
 
     every = [*checked, *(True for _ in cotangents)]
     where, what = "gradgradcheck", "gradient of the gradient"
-    # A gradient that is zero, as that of sum(softmax(x)), comes out of numbers of this size.
+    # A gradient that is exactly zero, such as that of sum(softmax(x)), is a difference of numbers
+    # of this size: that much rounding is allowed.
     magnitude = max(
         float(np.max(np.abs(y._array), initial=0) * np.max(np.abs(u), initial=0))
         for y, u in zip(outputs, cotangents, strict=True)
@@ -152,12 +156,12 @@ def gradgradcheck(
 
 
 def _read(inputs: Any, where: str) -> tuple[list[ndarray], list[bool]]:
-    """The arrays, copied, and which of them are to be checked."""
-    given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    """Copies of the arrays, and which of them to check."""
+    parts = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     arrays: list[ndarray] = []
     constant_tensors: list[int] = []
     checked: list[bool] = []
-    for i, x in enumerate(given):
+    for i, x in enumerate(parts):
         array = np.array(x._array if isinstance(x, Value) else numeric(x, f"{where}: input {i}"))
         is_float = array.dtype.kind == "f"
         if is_float and isinstance(x, Value) and x.node is None:
@@ -169,7 +173,7 @@ def _read(inputs: Any, where: str) -> tuple[list[ndarray], list[bool]]:
             )
         arrays.append(array)
         checked.append(is_float and i not in constant_tensors)
-    if not any(checked):  # nobody said what to check: everything
+    if not any(checked):  # the caller marked no input, so check all
         for i in constant_tensors:
             arrays[i] = _float64(arrays[i], f"{where}: input {i}")
             checked[i] = True
@@ -186,7 +190,7 @@ def _float64(x: Any, where: str) -> ndarray:
 
 
 def _outputs(result: Any, where: str) -> list[Value]:
-    """The Tensors of float64 in what f returned, out of nested tuples."""
+    """The Tensors of float64 in f's result, which may be nested tuples."""
     if isinstance(result, Value):
         if result._array.dtype != np.float64:
             raise TypeError(
@@ -222,9 +226,9 @@ def _check(
         xs = [live(x) if check else _constant(x) for x, check in zip(values, checked, strict=True)]
         before = [x.copy() for x in values]
         outputs = _outputs(f(*xs), where)
-        for i, (x, given, copy) in enumerate(zip(xs, values, before, strict=True)):
-            if x._array is not given or given.tobytes() != copy.tobytes():
-                raise AssertionError(f"{where}: f changes its input {i}; it must leave it as it is")
+        for i, (x, value, copy) in enumerate(zip(xs, values, before, strict=True)):
+            if x._array is not value or value.tobytes() != copy.tobytes():
+                raise AssertionError(f"{where}: f writes into its input {i}; it must not change it")
         return xs, outputs
 
     def flat(*values: ndarray) -> ndarray:
@@ -242,8 +246,8 @@ def _check(
         )
     if all(y.node is None for y in outputs):
         raise AssertionError(
-            f"{where}: no gradient: nothing that f returned is connected to its inputs; was the "
-            "graph cut by detach(), .data, .numpy() or no_grad()?"
+            f"{where}: no gradient: no output of f is connected to its inputs; was the graph cut "
+            "by detach(), .data, .numpy() or no_grad()?"
         )
     wanted = [i for i, check in enumerate(checked) if check]
     analytic = _analytic([xs[i] for i in wanted], outputs)
@@ -270,8 +274,8 @@ def _check(
             problem += f"\n  in time: {in_time}"
         if len(shapes) > 1:
             problem += (
-                f"\n  the output's elements are those of {len(shapes)} outputs of shape "
-                f"{', '.join(map(str, shapes))}, one after the other"
+                f"\n  the output's elements are those of {len(shapes)} outputs, joined, of shape "
+                f"{', '.join(map(str, shapes))}"
             )
         raise AssertionError(
             f"{where}: the {what} for input {i} ({describe(x)}) is wrong\n{problem}"
@@ -289,7 +293,7 @@ def _subgradients(
     output_shape: tuple[int, ...],
     eps: float,
 ) -> list[Kink]:
-    """The derivatives that are right subgradients at kinks; they leave ``wrong``."""
+    """The derivatives that are right subgradients at kinks. They are removed from ``wrong``."""
     kinks: list[tuple[int, Kink]] = []
     excused: list[ndarray] = [np.zeros_like(w) for w in wrong]
     with np.errstate(all="ignore"):
@@ -327,7 +331,7 @@ def _constant(array: ndarray) -> Value:
 
 
 def _analytic(xs: Sequence[Value], outputs: Sequence[Value]) -> list[ndarray]:
-    """For each input its Jacobian (m, n): one sweep for each element of the outputs."""
+    """The Jacobian (m, n) of each input, by one sweep for each element of the outputs."""
     rows: list[list[ndarray]] = [[] for _ in xs]
     for y in outputs:
         for k in range(y._array.size):

@@ -1,4 +1,4 @@
-"""Inputs for an operation: found by trial, and those that show a mistake which others hide."""
+"""Inputs for an operation: random ones that it accepts, and ones that show a hidden mistake."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _shapes: tuple[tuple[tuple[int, ...], ...], ...] = (
     ((), (), ()),
     ((0,),) * 3,
 )
-_longest = 60  # characters of an array that is printed as it is
+_longest_text = 60  # characters; a longer array is not printed in full
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ def _uniform(low: float, high: float, shape: tuple[int, ...], seed: int) -> str:
 
 
 def _written(value: Any) -> str | None:
-    """An expression for a constant; None where there is none, or none that is short."""
+    """A short expression for a constant; None if there is none."""
     text = " ".join(repr(value).split())
     if isinstance(value, ndarray):
         text = f"np.{text.replace('dtype=', 'dtype=np.')}"
-    if len(text) > _longest:
+    if len(text) > _longest_text:
         return None
     try:
         eval(text, {"np": np})
@@ -77,10 +77,10 @@ def _written(value: Any) -> str | None:
 
 
 def found_examples(op: Callable[..., Any], arity: int, seed: int) -> Iterator[Example]:
-    """Random inputs that the operation accepts, found by trial: it gives finite numbers there.
+    """Random inputs that the operation accepts, found by trial: its output there is finite.
 
-    Tried are several shapes, broadcasting ones among them, of any sign, positive, within (-1, 1)
-    and within (0, 1); integers and booleans where an argument has no rule.
+    We try several shapes (also ones that broadcast) and several intervals: any sign, positive,
+    (-1, 1) and (0, 1). An argument without a rule also gets integers and booleans.
     """
     for shapes in _shapes:
         accepted = (
@@ -117,9 +117,9 @@ def _accepted(op: Callable[..., Any], example: Example) -> bool:
     arrays = inputs if isinstance(last, dict) else [*inputs, last]
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)  # the mean of an empty array, say
+            warnings.simplefilter("error", RuntimeWarning)  # e.g. the mean of an empty array
             y = op(*(attach(np.asarray(x), None) for x in arrays), **keywords)._array
-    except Exception:  # not for this operation
+    except Exception:  # the operation does not accept this input
         return False
     return bool(y.dtype.kind == "f" and np.isfinite(y).all())
 
@@ -132,11 +132,10 @@ class Advice:
     """How to notice a mutant that the examples of an operation hide.
 
     Attributes:
-        example: inputs that show the mistake; None where no input shows it.
-        gradients: what the rule and the mutant give there, one list for each input that is
-            differentiated, if the laws cannot tell which is right because the function has no
-            derivative there; else None.
-        tried: on how many inputs the rule and the mutant were compared.
+        example: inputs that show the mistake; None if no input shows it.
+        gradients: the gradients of the rule and of the mutant there, a list for each
+            differentiated input. Set only at a kink, where the laws cannot tell which is right.
+        tried: on how many inputs we compared the rule and the mutant.
     """
 
     example: Example | None
@@ -145,12 +144,12 @@ class Advice:
 
 
 class Advisor:
-    """Looks for inputs of one operation that show what its examples hide.
+    """Looks for inputs of one operation that show mistakes which its examples do not show.
 
     Args:
-        op: made by ``tg.primitive``.
-        examples: those that were given.
-        seed: of the random inputs.
+        op: an operation made by ``tg.primitive``.
+        examples: the user's examples.
+        seed: for the random inputs.
     """
 
     def __init__(
@@ -184,7 +183,7 @@ class Advisor:
         return Advice(None, None, len(tried))
 
     def _cases(self, examples: Iterable[Example]) -> Iterator[tuple[Example, Case, bool]]:
-        """Those that the operation accepts, and whether all laws hold there."""
+        """The examples that the operation accepts, each with whether all laws hold there."""
         for example in examples:
             if str(example) not in self._known and _accepted(self._op, example):
                 try:
@@ -208,12 +207,12 @@ class Advisor:
                     yield from _of_shapes(self._op, shapes, arity, self._seed, keywords)
 
     def _special(self, mutant: Mutant) -> Iterator[Example]:
-        """Where functions bend: at 0, at 1 and -1, at the numbers in the rule, and at ties."""
+        """Likely kinks: 0, 1 and -1, the numbers in the rule's source, and equal elements."""
         for number in dict.fromkeys((0.0, 1.0, -1.0, *numbers_in(mutant))):
             yield from self._like_given(lambda shape, i, at=number: f"np.full({shape}, {at!r})")  # type: ignore[misc]
 
     def _like_given(self, expression: Callable[[tuple[int, ...], int], str]) -> Iterator[Example]:
-        """The given examples with other numbers in the arrays that are differentiated."""
+        """The user's examples with other numbers in the arrays that are differentiated."""
         rules = self._op.primitive.vjps  # type: ignore[attr-defined]
         for example in self._examples:
             expressions: list[str | None] = []
@@ -229,7 +228,7 @@ class Advisor:
 
 
 def _other_keywords(example: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    """The example, and the same with one of its keywords changed."""
+    """The example, and copies of it with one keyword changed."""
     yield example
     *inputs, keywords = example
     if isinstance(keywords, dict):
@@ -246,7 +245,7 @@ def _other_keywords(example: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
 
 
 def _keywords(example: tuple[Any, ...]) -> str | None:
-    """The keywords of an example as an expression; "" where there are none."""
+    """The keywords of an example as an expression; "" if there are none."""
     return _written(example[-1]) if isinstance(example[-1], dict) else ""
 
 
@@ -254,10 +253,10 @@ def _gradients(case: Case) -> list[Any] | str:
     """The gradients of the sum of the output, or the error that the rule raises."""
     try:
         y = evaluate(case.f, case.arrays)
-        found = pull(case.f, case.arrays, np.ones_like(y))[1]
+        gradients = pull(case.f, case.arrays, np.ones_like(y))[1]
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    return [(g + 0.0).tolist() for g in found]  # 0, not -0
+    return [(g + 0.0).tolist() for g in gradients]  # 0, not -0
 
 
 __all__ = ["Advice", "Advisor", "Example", "found_examples"]

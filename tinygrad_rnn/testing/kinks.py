@@ -1,10 +1,10 @@
-"""Points at which a function bends: there it has several slopes, and a rule has to choose one.
+"""Kinks: points at which a function has several slopes, and a rule has to choose one.
 
 At a kink (relu at 0, the maximum of equal numbers, clip at its bounds) the slopes behind and ahead
-differ, and a central difference measures their mean, which no rule has to return. What a rule may
-return is a *subgradient*: a number between the slopes, of every element by itself and along every
-direction. relu at 0 may say 0, 1 or anything between; the maximum of two equal numbers may say
-(1, 0), (1/2, 1/2) or (0, 1), but not (1, 1).
+differ. A central difference measures their mean, which no rule has to return. A rule may return
+any *subgradient*: a number between the slopes, for every element alone and along every direction.
+For relu at 0, any number from 0 to 1 is right. For the maximum of two equal numbers, (1, 0),
+(1/2, 1/2) and (0, 1) are right, but (1, 1) is not.
 
 Source: Clarke, "Optimization and Nonsmooth Analysis" (1983), chapter 2.
 """
@@ -21,13 +21,13 @@ _ulp = float(np.finfo(np.float64).eps)
 
 
 class Kink(NamedTuple):
-    """A derivative that a central difference cannot judge, since the function bends there.
+    """A derivative that a central difference cannot judge, since the function has a kink there.
 
     Attributes:
         input: the number of the input.
         element: the element of the input.
         output_element: the element of the output.
-        analytic: what the gradient says.
+        analytic: the gradient's value.
         behind, ahead: the slopes on both sides.
     """
 
@@ -46,12 +46,12 @@ class Kink(NamedTuple):
 
 
 class Subgradient(int):
-    """What ``gradcheck`` returns in the place of True where the inputs lie on kinks.
+    """The result of ``gradcheck`` if the inputs lie on kinks and all subgradients are right.
 
-    It is equal to True. Printed, it shows the slopes.
+    It equals True. Printed, it shows the slopes.
 
     Attributes:
-        kinks: every :class:`Kink` that was met.
+        kinks: every :class:`Kink` among the derivatives.
     """
 
     kinks: tuple[Kink, ...]
@@ -74,7 +74,7 @@ class Subgradient(int):
 
 
 class Slopes(NamedTuple):
-    """The slopes (m,) behind and ahead of a point, and where they show that f bends or jumps."""
+    """The slopes (m,) behind and ahead of a point, and where f has a kink or jumps."""
 
     behind: ndarray
     ahead: ndarray
@@ -85,22 +85,22 @@ class Slopes(NamedTuple):
 def slopes(f: Callable[[float], ndarray], step: float, size: float) -> Slopes:
     """The slopes of a function of one number, at 0.
 
-    As the step shrinks, the slopes behind and ahead approach each other where f is smooth, stay
-    where it bends, and grow where it jumps.
+    As the step shrinks, the gap between the slopes behind and ahead shrinks where f is smooth,
+    stays at a kink, and grows at a jump.
 
     Args:
-        f: gives a vector (m,).
-        step: the distance to go.
-        size: how large numbers inside f are at least, whose rounding is no slope.
+        f: returns a vector (m,).
+        step: the larger of the two steps; the other is an eighth of it.
+        size: a lower bound for the numbers inside f: differences below their rounding are noise.
     """
     here = f(0.0)
-    found = []
+    measured = []
     for h in (step, step / 8):
         behind, ahead = f(-h), f(h)
         largest = np.maximum(np.maximum(np.abs(behind), np.abs(ahead)), np.abs(here))
         rounding = 16 * _ulp * np.maximum(largest, size) / h
-        found.append(((here - behind) / h, (ahead - here) / h, rounding))
-    (behind, ahead, coarse), (near_behind, near_ahead, rounding) = found
+        measured.append(((here - behind) / h, (ahead - here) / h, rounding))
+    (behind, ahead, coarse), (near_behind, near_ahead, rounding) = measured
     apart, near_apart = np.abs(ahead - behind), np.abs(near_ahead - near_behind)
     moved = np.maximum(np.abs(behind - near_behind), np.abs(ahead - near_ahead))
     differ = near_apart > 1e-2 * (np.abs(ahead) + np.abs(behind)) + 2 * rounding
@@ -109,7 +109,7 @@ def slopes(f: Callable[[float], ndarray], step: float, size: float) -> Slopes:
 
 
 def is_between(value: ndarray, a: ndarray, b: ndarray) -> ndarray:
-    """Whether a value lies between two slopes, up to what a difference of values is worth."""
+    """Whether a value lies between two slopes, up to the error of a difference."""
     slack = 1e-3 * (np.abs(a) + np.abs(b))
     inside: ndarray = (np.minimum(a, b) - slack <= value) & (value <= np.maximum(a, b) + slack)
     return inside
@@ -122,41 +122,41 @@ def along_directions(
     kinked: Sequence[ndarray],
     step: float,
 ) -> ndarray:
-    """Which outputs have subgradients: between the slopes along directions, too.
+    """Which outputs have right subgradients along random directions too.
 
-    The slopes of f near the point, along a direction d, reach from one bound to another; ``g . d``
-    has to lie within.
+    We measure the slopes of f along a direction d at several points nearby. ``g . d`` has to lie
+    between the smallest and the largest of them.
 
     Args:
-        f: gives a vector (m,).
+        f: returns a vector (m,).
         arrays: the point.
-        gradients: for every input (m, n), what the rules say.
-        kinked: for every input (n,), the elements along which some output bends.
-        step: of differences.
+        gradients: for every input (m, n), the gradients that the rules return.
+        kinked: for every input (n,), the elements along which some output has a kink.
+        step: the step of the differences.
 
     Returns:
-        (m,), True where no direction speaks against it.
+        (m,), False where some direction shows that the gradient is not a subgradient.
     """
     rng = np.random.default_rng(0)
     fine: ndarray = np.ones(len(gradients[0]), bool)
     here = f(*arrays)
     for _ in range(6):
         d = [np.where(k, rng.standard_normal(k.size), 0.0) for k in kinked]
-        said = sum(g @ v for g, v in zip(gradients, d, strict=True))
+        claimed = sum(g @ v for g, v in zip(gradients, d, strict=True))
 
         def moved(h: float, start: Sequence[ndarray] = arrays, d: Sequence[ndarray] = d) -> ndarray:
             return f(*(x + h * v.reshape(x.shape) for x, v in zip(start, d, strict=True)))
 
-        found = [(moved(step) - here) / step, (here - moved(-step)) / step]
+        measured = [(moved(step) - here) / step, (here - moved(-step)) / step]
         for _ in range(16):
             near = [
                 x + 50 * step * np.where(k, rng.standard_normal(k.size), 0.0).reshape(x.shape)
                 for x, k in zip(arrays, kinked, strict=True)
             ]
-            found.append((moved(step, near) - moved(-step, near)) / (2 * step))
-        low, high = np.min(found, 0), np.max(found, 0)
+            measured.append((moved(step, near) - moved(-step, near)) / (2 * step))
+        low, high = np.min(measured, 0), np.max(measured, 0)
         slack = 1e-2 * (np.abs(low) + np.abs(high)) + 32 * _ulp * np.abs(here) / step
-        fine &= (low - slack <= said) & (said <= high + slack)
+        fine &= (low - slack <= claimed) & (claimed <= high + slack)
     return fine
 
 

@@ -1,8 +1,8 @@
-"""What must be true of every operation: each law is a function that says so and tries it.
+"""What must be true of every operation: each law is a function that tests one such fact.
 
 A law takes a :class:`~tinygrad_rnn.testing.cases.Case` (a function f at a point) and random
-numbers, and raises AssertionError if f breaks it. Random directions stand for all directions: a
-wrong rule passes with probability zero, not with a small one.
+numbers. It raises AssertionError if f breaks it. A random direction is enough: the directions
+along which a wrong rule looks right have measure zero, so it passes with probability zero.
 
 Notation: x are the inputs, u a cotangent of f's output, v a direction in the inputs, J the
 Jacobian at x. ``J' u`` is what the rules compute; ``J v`` is measured without them.
@@ -36,8 +36,8 @@ from .differences import (
 
 Law: TypeAlias = Callable[[Case, np.random.Generator], None]
 
-# Relative to the size of what is summed up: a complex step is exact to rounding; a central
-# difference keeps about nine digits.
+# Tolerances, relative to the sum of the sizes of the summands. A complex step is exact to
+# rounding; a central difference keeps about nine digits.
 exact, measured, single = 1e-10, 1e-6, 1e-4
 
 
@@ -45,7 +45,7 @@ exact, measured, single = 1e-10, 1e-6, 1e-4
 
 
 def adjoint(case: Case, rng: np.random.Generator) -> None:
-    """<u, J v> = <J' u, v>, for a direction in each input by itself.
+    """<u, J v> = <J' u, v>, for a direction v in each input alone.
 
     J v is a complex step of f, or central differences where f is not analytic.
     """
@@ -88,12 +88,12 @@ def linear(case: Case, rng: np.random.Generator) -> None:
 
 
 def second_order(case: Case, rng: np.random.Generator) -> None:
-    """The gradient differentiates as the rules themselves do, for the inputs and for u.
+    """The gradient of the gradient is the derivative of the rules, for the inputs and for u.
 
         d/dx <w, J' u> . v = <w, d/dt J(x + t v)' u>        d/du <w, J' u> = J w
 
-    The left is the gradient of a recorded gradient; on the right the rules take a complex step
-    (central differences where they are not analytic).
+    The left side is the gradient of a recorded gradient. The right side differentiates the rules
+    by a complex step, or by central differences if they are not analytic.
     """
     if not case.second_order:
         return
@@ -129,11 +129,11 @@ def second_order(case: Case, rng: np.random.Generator) -> None:
     _require_same(for_cotangent._array, jw, "d/du <w, J' u> and J w", rounding, tolerance)
 
 
-# ── it does not depend on how one asks ───────────────────────────────────────────────────
+# ── the gradient does not depend on how it is computed ───────────────────────────────────
 
 
 def any_subset(case: Case, rng: np.random.Generator) -> None:
-    """Whichever inputs are live, their gradients are the same; the rest may be plain arrays."""
+    """An input's gradient does not depend on which other inputs require grad or are arrays."""
     if len(case.arrays) < 2:
         return
     u, expected, rounding = _reference(case, rng)
@@ -151,7 +151,7 @@ def any_subset(case: Case, rng: np.random.Generator) -> None:
 
 
 def every_sweep(case: Case, rng: np.random.Generator) -> None:
-    """grad, grad(create_graph=True) and backward give the same; backward twice gives it twice."""
+    """grad, grad(create_graph=True) and backward agree; two backwards add up to twice as much."""
     u, expected, rounding = _reference(case, rng)
     inputs: list[Any] = [live(x) for x in case.arrays]
     y = case.f(*inputs)
@@ -172,7 +172,7 @@ def every_sweep(case: Case, rng: np.random.Generator) -> None:
 
 
 def plain_arrays(case: Case, rng: np.random.Generator) -> None:
-    """On ndarrays it gives an ndarray with the very bits that Tensors give."""
+    """On ndarrays it returns an ndarray that equals the Tensor's array bit by bit."""
     if not case.polymorphic:
         return
     plain = case.f(*case.arrays)
@@ -215,7 +215,7 @@ _layouts: dict[str, Callable[[ndarray], ndarray]] = {
 
 
 def float32(case: Case, rng: np.random.Generator) -> None:
-    """float32 in gives float32 out, for values and gradients, and the same to its precision."""
+    """float32 in gives float32 out, for values and gradients, equal to float32 precision."""
     arrays = [x.astype(np.float32) for x in case.arrays]
     wide = [x.astype(np.float64) for x in arrays]
     value = evaluate(case.f, wide)
@@ -237,7 +237,7 @@ def float32(case: Case, rng: np.random.Generator) -> None:
 
 
 def python_numbers(case: Case, rng: np.random.Generator) -> None:
-    """A Python number does what a 0-d constant does, and never changes a dtype."""
+    """A Python number acts as a 0-d constant does, and never changes a dtype."""
     scalars = [i for i, x in enumerate(case.arrays) if x.shape == ()]
     if not case.takes_numbers or len(case.arrays) < 2:
         return
@@ -275,7 +275,7 @@ def same_value_twice(case: Case, rng: np.random.Generator) -> None:
     for i, j in itertools.combinations(range(len(case.arrays)), 2):
         if case.arrays[i].shape != case.arrays[j].shape:
             continue
-        for source in (i, j):  # the domains may differ: where one of them is inside both
+        for source in (i, j):  # the domains may differ: take the value that lies in both
             arrays = list(case.arrays)
             arrays[i] = arrays[j] = case.arrays[source]
             with np.errstate(all="ignore"):
@@ -294,10 +294,10 @@ def same_value_twice(case: Case, rng: np.random.Generator) -> None:
 
 
 def fan_out(case: Case, rng: np.random.Generator) -> None:
-    """f(x) + 2 f(x) has the gradient of 3 f(x); what stands beside f gets its cotangent whole.
+    """f(x) + 2 f(x) has the gradient of 3 f(x), and a value added to f gets its full cotangent.
 
-    An addition hands one array to both of its inputs: a rule that writes into its cotangent, or
-    gives away a buffer that it still uses, shows here.
+    An addition passes the same array to both of its inputs. So this law notices a rule that writes
+    into its cotangent, or that returns a buffer which it still uses.
     """
     y = evaluate(case.f, case.arrays)
     u, expected, rounding = _reference(case, rng)
@@ -320,7 +320,7 @@ def untouched(case: Case, rng: np.random.Generator) -> None:
     inputs = [live(x.copy()) for x in case.arrays]
     y = case.f(*inputs)
     _require_untouched([x._array for x in inputs], case.arrays, "forward writes into input")
-    # Whole arrays: writing through a view of a broadcast result would fail by itself.
+    # Use whole arrays: a view of a broadcast result is read-only, so writing into it raises anyway.
     u = _random_like(y._array, rng)
     held = [x._array for x in inputs] + [y._array, u]
     before = [array.copy() for array in held]
@@ -350,9 +350,9 @@ def not_aliased(case: Case, rng: np.random.Generator) -> None:
 
 
 def traits(case: Case, rng: np.random.Generator) -> None:
-    """Its batch rule gives what single steps give; it is a view, and linear, where it says so."""
+    """Its batch rule gives what single steps give; its traits view and linear are true."""
     inputs: list[Any] = [live(x) for x in case.arrays]
-    with np.errstate(all="ignore"):  # values within, moved a little, may leave a domain
+    with np.errstate(all="ignore"):  # _at_step changes values a little; some leave the domain
         for node in ancestors([case.f(*inputs).node]):
             if node.primitive is not None and node.primitive is not pick:
                 _require_view(node)
@@ -367,17 +367,17 @@ def _computed(node: Node, arrays: Sequence[Any]) -> ndarray:
 
 def _require_view(node: Node) -> None:
     assert node.primitive is not None
-    said = node.primitive.is_view(node.keywords)
-    if said in ("maybe", "unknown") or node.output.ndim == 0 or not node.output.size:
+    declared = node.primitive.is_view(node.keywords)
+    if declared in ("maybe", "unknown") or node.output.ndim == 0 or not node.output.size:
         return
     for again in _layouts.values():
         arrays: list[Any] = [again(x) if isinstance(x, ndarray) else x for x in node.arrays]
         y = _computed(node, arrays)
         shared = [isinstance(x, ndarray) and np.shares_memory(x, y) for x in arrays]
-        if said is not shared[0] or any(shared[1:]):
+        if declared is not shared[0] or any(shared[1:]):
             raise AssertionError(
                 f"{node.primitive}: its output {'shares' if any(shared) else 'does not share'} "
-                f"memory with its inputs; it says view={said}"
+                f"memory with its inputs; it declares view={declared}"
             )
 
 
@@ -456,12 +456,13 @@ laws: tuple[Law, ...] = (
 
 
 def broken_law(case: Case, seed: int, which: Sequence[Law] = laws) -> tuple[str, Exception] | None:
-    """The first law that the case breaks, with the exception that says how; None if it keeps all.
+    """The first law that the case breaks, and the exception that says how; None if it keeps all.
 
-    Any exception of a rule counts: that a wrong shape is refused is part of what is tested.
+    Any exception of a rule counts as a broken law, not only AssertionError: a mistake may make a
+    rule raise.
     """
     for law in which:
-        # What a rule writes into its inputs must not reach the next law.
+        # Copy the inputs: a rule that writes into them must not affect the next law.
         fresh = replace(case, arrays=tuple(x.copy() for x in case.arrays))
         try:
             law(fresh, np.random.default_rng(seed))
@@ -495,7 +496,7 @@ def explanation(case: Case) -> str | None:
                     analytic, numeric.values, wrong, x.shape, y.shape, slopes, (x, y)
                 )
                 return f"the gradient for input {i} is wrong: {problem}"
-    except Exception:  # an explanation that fails explains nothing; the law's own message stands
+    except Exception:  # without an explanation, the law's own message remains
         return None
     return None
 
@@ -512,7 +513,7 @@ def _as_array(x: ndarray) -> Any:
 
 
 def _gradients(y: Any, wanted: Sequence[Any], u: ndarray) -> Sequence[Any]:
-    """``grad``, also where the inputs that are live are not used, and an ndarray comes out."""
+    """``grad``, also if the output is an ndarray because f does not use the live inputs."""
     found: Sequence[Any] = grad(y if isinstance(y, Value) else attach(y, None), wanted, u)
     return found
 
@@ -529,13 +530,13 @@ def _direction_in(case: Case, index: int, rng: np.random.Generator) -> list[ndar
 
 
 def _push(case: Case, v: Sequence[ndarray]) -> ndarray:
-    """``J v``, without rules."""
+    """``J v``, measured without rules."""
     step = complex_step if case.analytic else central_difference
     return step(lambda *xs: evaluate(case.f, xs), case.arrays, v)
 
 
 def _push_rules(case: Case, u: ndarray, v: Sequence[ndarray]) -> list[ndarray]:
-    """``d/dt J(x + t v)' u`` for each input: the rules, differentiated without rules."""
+    """``d/dt J(x + t v)' u`` for each input: the derivative of the rules, measured."""
     step = complex_step if case.analytic else central_difference
 
     def rules_of(i: int) -> Callable[..., ndarray]:
@@ -545,19 +546,19 @@ def _push_rules(case: Case, u: ndarray, v: Sequence[ndarray]) -> list[ndarray]:
 
 
 def _reference(case: Case, rng: np.random.Generator) -> tuple[ndarray, list[ndarray], float]:
-    """A cotangent, the gradients that belong to it, and the size of what may have cancelled."""
+    """A random cotangent, its gradients, and the size of the numbers that may have cancelled."""
     y = evaluate(case.f, case.arrays)
     u = _random_like(y, rng)
     return u, pull(case.f, case.arrays, u)[1], _rounding(case, u, y)
 
 
 def _rounding(case: Case, u: ndarray, y: ndarray) -> float:
-    """The size of <u, y>: derivatives far below it may be what rounding left of a zero."""
+    """The size of <u, y>: a derivative far below it may be zero plus rounding."""
     largest = float(np.max(np.abs(y), initial=case.magnitude))
     return float(np.sum(np.abs(u))) * largest
 
 
-# For each tolerance: how much of that size rounding is allowed to be.
+# For each tolerance: the rounding that is allowed, relative to ``_rounding``.
 _ulps = {exact: 1e-14, measured: 1e-9, single: 1e-5}
 
 

@@ -1,12 +1,12 @@
 """Tests of the tests: a rule that is broken on purpose must break a law.
 
-A mutant is a rule with one mistake of the kind that people make: a sign, a factor, a sum over a
-broadcast axis left out, another input's rule, a buffer that is written into. It replaces the rule
-on its primitive for as long as it takes the laws to notice. One that no law notices shows a law
-or a case that is missing; :func:`run` counts them.
+A mutant is a rule with one mistake of the kind that people make: a wrong sign, a missing factor, a
+missing sum over a broadcast axis, another input's rule, a write into a buffer. It replaces the
+rule on its primitive while the laws run. A mutant that no law notices shows that a law or a case
+is missing; :func:`run` counts them.
 
-Two kinds: wrappers that spoil what the rule returns, and rewritten sources, in which one product
-lost a factor, one sum a term, one minus its sign or one comparison its strictness.
+There are two kinds. Wrappers change the rule's result. Rewritten sources drop one factor, one term
+or one minus sign, or change ``<`` to ``<=``.
 """
 
 from __future__ import annotations
@@ -50,14 +50,12 @@ class Mutant:
 
     Attributes:
         primitive: the operation whose rule is broken.
-        rule: which one: the number of its argument, "every" for an operation on any number of
+        rule: which rule: the number of its argument, "every" for an operation on any number of
             arrays, or the name of another attribute of the primitive.
-        how: the mistake.
-        changes: what stands in for the primitive's attributes while the mutant is installed.
-        helper: a function that is replaced instead: the names of its module, its own, the
-            stand-in.
-        lines: the line of the rule that is changed, as it was and as it is; None for a mistake
-            that is made without rewriting the rule.
+        how: the mistake, in words.
+        changes: the primitive's attributes to replace while the mutant is installed.
+        helper: a function to replace instead: its module's namespace, its name, its replacement.
+        lines: the changed line of the rule, before and after; None if the rule is not rewritten.
     """
 
     primitive: Primitive
@@ -69,15 +67,15 @@ class Mutant:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """The mistake is made inside the block; afterwards the primitive is as before."""
+        """A context with the mistake in place; afterwards the primitive is as before."""
         before = {attribute: getattr(self.primitive, attribute) for attribute in self.changes}
-        module, name, stand_in = self.helper or ({}, "", None)
+        module, name, replacement = self.helper or ({}, "", None)
         helper_before = module.get(name)
         try:
             for attribute, value in self.changes.items():
                 setattr(self.primitive, attribute, value)
             if self.helper:
-                module[name] = stand_in
+                module[name] = replacement
             yield
         finally:
             for attribute, value in before.items():
@@ -91,12 +89,12 @@ class Mutant:
 
 @dataclass
 class Tally:
-    """What became of the mutants.
+    """How many mutants the laws noticed.
 
     Attributes:
         rules: how many rules were broken.
-        killed: for each law, how many mutants it was the first to notice.
-        survivors: those that no law noticed.
+        killed: for each law, the number of mutants that it noticed first.
+        survivors: the mutants that no law noticed.
     """
 
     rules: int = 0
@@ -117,11 +115,11 @@ class Tally:
         )
 
 
-# ── mistakes in what a rule returns ──────────────────────────────────────────────────────
+# ── mistakes in a rule's result ──────────────────────────────────────────────────────────
 
 
 def _after(change: Callable[[Any], Any]) -> Spoil:
-    """The rule's result, changed."""
+    """Change the rule's result."""
     return lambda rule: lambda *args, **keywords: change(rule(*args, **keywords))
 
 
@@ -144,7 +142,7 @@ def _inputs_detached(rule: Rule) -> Rule:
 
 
 def _scribbling_on(which: int) -> Spoil:
-    """Write into the cotangent (0), the output (1) or an input (2, ...) once it was used."""
+    """Write into the cotangent (0), the output (1) or an input (2, ...) after using it."""
 
     def spoil(rule: Rule) -> Rule:
         def spoilt(*args: Any, **keywords: Any) -> Any:
@@ -186,7 +184,7 @@ _always: dict[str, Spoil] = {
     "cotangent replaced by ones": _with_cotangent(lambda g: np.ones(np.shape(_data(g)))),
     "cotangent squared": _with_cotangent(lambda g: ops.multiply(g, g)),
 }
-# These show on ndarrays only; where add_into stands in for the rule it never sees one.
+# These need ndarrays. A primitive with add_into never passes ndarrays to its rule.
 _on_arrays: dict[str, Spoil] = {
     "writes into its cotangent": _scribbling_on(0),
     "writes into its output": _scribbling_on(1),
@@ -200,11 +198,11 @@ def _data(x: Any) -> Any:
 
 
 class _IfApplicable:
-    """A mistake that can only be made on some shapes; it remembers whether it ever was."""
+    """A mistake that is possible only for some shapes; it remembers whether it ever was."""
 
     def __init__(self, change: Callable[[Any, tuple[Any, ...]], Any]):
         self.change = change
-        self.made = False
+        self.applied = False
 
     def __call__(self, rule: Rule) -> Rule:
         def spoilt(*args: Any, **keywords: Any) -> Any:
@@ -212,14 +210,14 @@ class _IfApplicable:
             changed = self.change(r, args)
             if changed is None:
                 return r
-            self.made = True
+            self.applied = True
             return changed
 
         return spoilt
 
 
 def _transposed(r: Any, args: tuple[Any, ...]) -> Any:
-    """Two axes of one length exchanged."""
+    """Exchange two axes of the same length."""
     shape = ops.shape_of(r)
     for i, j in itertools.combinations(range(len(shape)), 2):
         if shape[i] == shape[j] > 1:
@@ -228,7 +226,7 @@ def _transposed(r: Any, args: tuple[Any, ...]) -> Any:
 
 
 def _first_slice(index: int) -> Callable[[Any, tuple[Any, ...]], Any]:
-    """Where the input was broadcast: the first part of what should have been summed."""
+    """If the input was broadcast: take the first slice instead of the sum."""
 
     def change(r: Any, args: tuple[Any, ...]) -> Any:
         return _one_part(r, ops.shape_of(args[2 + index]))
@@ -237,7 +235,7 @@ def _first_slice(index: int) -> Callable[[Any, tuple[Any, ...]], Any]:
 
 
 def _one_part(x: Any, shape: tuple[int, ...]) -> Any:
-    """``sum_to`` without the sum; None where there is nothing to sum."""
+    """``sum_to`` without the sum; None if there is nothing to sum."""
     whole = ops.shape_of(x)
     if whole == shape or 0 in whole:
         return None
@@ -253,7 +251,7 @@ def _sum_to_without_sum(x: Any, shape: Any) -> Any:
     return ops.sum_to(x, shape) if part is None else part
 
 
-# ── mistakes in how a rule is written ────────────────────────────────────────────────────
+# ── mistakes in a rule's source ──────────────────────────────────────────────────────────
 
 _strictness = {
     "greater": "greater_equal",
@@ -276,7 +274,7 @@ def _tree(path: str) -> ast.Module:
 
 
 def _definition(rule: Any) -> ast.Lambda | ast.FunctionDef | None:
-    """Where a rule is written, found by the place that its code remembers."""
+    """The syntax tree of a rule, found by the line and column numbers in its code object."""
     code = getattr(rule, "__code__", None)
     path = inspect.getsourcefile(rule) if code else None
     if code is None or path is None:
@@ -296,7 +294,7 @@ def _definition(rule: Any) -> ast.Lambda | ast.FunctionDef | None:
 
 @dataclass(frozen=True)
 class Written:
-    """Where a rule is written: the file, the line, and the rule or its first line."""
+    """The place of a rule in its source: the file, the line, and the rule or its first line."""
 
     file: str
     line: int
@@ -304,7 +302,7 @@ class Written:
 
 
 def written(rule: Any) -> Written | None:
-    """Where a rule is written; None where its source cannot be found."""
+    """The place of a rule in its source; None if the source cannot be found."""
     definition = _definition(rule)
     path = None if definition is None else inspect.getsourcefile(rule)
     if definition is None or path is None:
@@ -315,19 +313,19 @@ def written(rule: Any) -> Written | None:
 
 
 def numbers_in(mutant: Mutant) -> list[float]:
-    """The numbers that are written in a rule: the function may bend there."""
+    """The numbers in a rule's source: the function may have kinks there."""
     vjps = mutant.primitive.vjps
     rule = vjps[mutant.rule] if isinstance(mutant.rule, int) else getattr(vjps, "rule", None)
     definition = _definition(rule)
     parts = ast.walk(definition) if definition is not None else ()
-    found = [part.value for part in parts if isinstance(part, ast.Constant)]
-    return [sign * float(x) for x in found if isinstance(x, (int, float)) for sign in (1, -1)]
+    numbers = [part.value for part in parts if isinstance(part, ast.Constant)]
+    return [sign * float(x) for x in numbers if isinstance(x, (int, float)) for sign in (1, -1)]
 
 
 def _rewritings(rule: Rule) -> Iterator[tuple[str, Rule, tuple[str, str]]]:
-    """The rule with one mistake in its source, for every place where one can be made.
+    """The rule with one mistake in its source, for every place where one is possible.
 
-    Each comes with what is changed, in words, and the changed line before and after.
+    Yields the change in words, the new rule, and the changed line before and after.
     """
     definition = _definition(rule)
     if definition is None:
@@ -335,7 +333,7 @@ def _rewritings(rule: Rule) -> Iterator[tuple[str, Rule, tuple[str, str]]]:
     around = {part: node for node in ast.walk(definition) for part in ast.iter_child_nodes(node)}
 
     def line(node: ast.AST) -> ast.AST:
-        """The lambda or the statement that a node stands in."""
+        """The lambda or the statement that contains a node."""
         while node is not definition and not isinstance(node, ast.stmt):
             node = around[node]
         return node
@@ -351,8 +349,8 @@ def _rewritings(rule: Rule) -> Iterator[tuple[str, Rule, tuple[str, str]]]:
         elif isinstance(node, ast.Attribute) and node.attr in _strictness:
             replacements = [ast.Attribute(node.value, _strictness[node.attr], ast.Load())]
         elif isinstance(node, ast.Compare) and type(node.ops[0]) in _operators:
-            if _decides(node, around):
-                continue  # it compares shapes or numbers of steps, not elements
+            if _is_condition(node, around):
+                continue  # a condition compares shapes or numbers of steps, not elements
             turned = [_operators[type(node.ops[0])](), *node.ops[1:]]
             replacements = [ast.Compare(node.left, turned, node.comparators)]
         for replacement in replacements:
@@ -365,8 +363,8 @@ def _rewritings(rule: Rule) -> Iterator[tuple[str, Rule, tuple[str, str]]]:
             yield how, _compiled(rule, definition, node, replacement), lines
 
 
-def _decides(node: ast.AST, around: dict[ast.AST, ast.AST]) -> bool:
-    """Whether a node is part of what an if or a loop asks."""
+def _is_condition(node: ast.AST, around: dict[ast.AST, ast.AST]) -> bool:
+    """Whether a node is part of the condition of an if or a while."""
     while node in around:
         node, part = around[node], node
         if isinstance(node, (ast.If, ast.IfExp, ast.While)) and node.test is part:
@@ -377,7 +375,7 @@ def _decides(node: ast.AST, around: dict[ast.AST, ast.AST]) -> bool:
 def _compiled(
     rule: Any, definition: ast.Lambda | ast.FunctionDef, target: ast.AST, replacement: ast.expr
 ) -> Rule:
-    """The rule's definition with one node replaced, in the same module and closure."""
+    """The rule with one node replaced, compiled in the rule's own module and closure."""
     changed = _copied(definition, target, replacement)
     if isinstance(changed, ast.FunctionDef):
         changed.decorator_list = []
@@ -390,12 +388,12 @@ def _compiled(
     module = ast.fix_missing_locations(ast.Module([make], []))
     local: dict[str, Any] = {}
     exec(compile(module, "<mutant>", "exec"), rule.__globals__, local)
-    made: Rule = local["make"](*(cell.cell_contents for cell in rule.__closure__ or ()))
-    return made
+    mutated: Rule = local["make"](*(cell.cell_contents for cell in rule.__closure__ or ()))
+    return mutated
 
 
 def _copied(node: Any, target: ast.AST, replacement: ast.expr) -> Any:
-    """A copy of a tree in which one node is replaced."""
+    """A copy of a tree with one node replaced."""
     if node is target:
         node = replacement
     if isinstance(node, ast.AST):
@@ -446,7 +444,7 @@ def _add_into_mistakes(add_into: Callable[..., None]) -> Iterator[tuple[str, Any
 
 
 def mutants(primitive: Primitive, cases: Sequence[Case]) -> Iterator[Mutant]:
-    """Every mistake that can be made in the rules of a primitive."""
+    """Every mutant of the rules of a primitive."""
     vjps = primitive.vjps
     if isinstance(vjps, ForEach):
         yield from _of_rule(primitive, "every", vjps.rule, cases)
@@ -463,7 +461,7 @@ def mutants(primitive: Primitive, cases: Sequence[Case]) -> Iterator[Mutant]:
 
 
 def _of_traits(primitive: Primitive) -> Iterator[Mutant]:
-    """What an operation says of itself besides its rules, said wrong."""
+    """False traits: wrong facts about an operation besides its rules."""
     if isinstance(primitive.view, bool):
         yield Mutant(primitive, "view", "denied", {"view": not primitive.view})
     if primitive.linear in ((), "each"):
@@ -476,10 +474,10 @@ def _of_traits(primitive: Primitive) -> Iterator[Mutant]:
 
     def spoilt(change: Callable[[Any], Any]) -> BatchRule:
         def broken(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:
-            made = rule(keywords, operands)
-            if isinstance(made, dict):
-                made = functools.partial(primitive.forward, **made)
-            return None if made is None else lambda *blocks: change(made(*blocks))
+            on_blocks = rule(keywords, operands)
+            if isinstance(on_blocks, dict):
+                on_blocks = functools.partial(primitive.forward, **on_blocks)
+            return None if on_blocks is None else lambda *blocks: change(on_blocks(*blocks))
 
         return broken
 
@@ -501,9 +499,9 @@ def _of_rule(
 
     for how, spoil in (_always if primitive.add_into else _always | _on_arrays).items():
         yield mutant(how, spoil)
-    if rule is not same:  # a rule that hands its cotangent on has no factor to lose
+    if rule is not same:  # this rule passes its cotangent on, so the mutant would equal it
         yield mutant("returns its cotangent as it is", lambda _: lambda g, *args, **keywords: g)
-    if _uses_inputs(primitive, index, cases):  # else there is nothing to detach
+    if _uses_inputs(primitive, index, cases):  # otherwise there is nothing to detach
         yield mutant("inputs cut off from the graph", _inputs_detached)
 
     shaped = {"transposed": _IfApplicable(_transposed)}
@@ -514,7 +512,7 @@ def _of_rule(
         with attempt.installed():
             for case in cases:
                 broken_law(case, 0, laws[:1])
-        if mistake.made:
+        if mistake.applied:
             yield attempt
 
     if isinstance(primitive.vjps, ForEach):
@@ -541,28 +539,30 @@ def _spoilt(vjps: Any, index: int | str, spoil: Spoil) -> Any:
     """The rules with one of them spoilt."""
     if isinstance(vjps, ForEach):
         rule = vjps.rule
-        made: dict[int, Rule] = {}
+        spoilt: dict[int, Rule] = {}
 
         def each(k: int, *args: Any, **keywords: Any) -> Any:
-            if k not in made:
-                made[k] = spoil(functools.partial(rule, k))
-            return made[k](*args, **keywords)
+            if k not in spoilt:
+                spoilt[k] = spoil(functools.partial(rule, k))
+            return spoilt[k](*args, **keywords)
 
         return ForEach(each)
     return tuple(spoil(rule) if i == index else rule for i, rule in enumerate(vjps))
 
 
 def _uses_inputs(primitive: Primitive, index: int | str, cases: Sequence[Case]) -> bool:
-    """Whether what the rule returns depends on the inputs or the output: then it has a second
-    derivative, and must not be cut off from them."""
-    found: list[bool] = []
+    """Whether the rule's result depends on the inputs or the output.
+
+    If so it has a second derivative, and detaching the inputs is a mistake.
+    """
+    depends: list[bool] = []
 
     def watch(rule: Rule) -> Rule:
         def watched(g: Any, *args: Any, **keywords: Any) -> Any:
             r = rule(g, *args, **keywords)
             if isinstance(r, Value) and r.node is not None:
                 nodes = {x.node for x in args if isinstance(x, Value) and x.node is not None}
-                found.append(not nodes.isdisjoint(ancestors([r.node])))
+                depends.append(not nodes.isdisjoint(ancestors([r.node])))
             return r
 
         return watched
@@ -571,16 +571,16 @@ def _uses_inputs(primitive: Primitive, index: int | str, cases: Sequence[Case]) 
     with watcher.installed():
         for case in cases:
             broken_law(case, 0, [second_order])
-    return any(found)
+    return any(depends)
 
 
 # ── running them ─────────────────────────────────────────────────────────────────────────
 
 
 def noticed_by(mutant: Mutant, subject: Subject, seed: int = 0, draws: int = 5) -> str | None:
-    """What notices a mutant first: the name of a law, or "a test"; None if nothing does.
+    """The first check to notice a mutant: the name of a law, or "a test"; None if nothing does.
 
-    Where a mask of random numbers happens to hide the mistake, other numbers are drawn.
+    A random mask may happen to hide the mistake, so we try several draws.
     """
     with mutant.installed(), np.errstate(all="ignore"):
         for attempt in range(seed, seed + draws):
@@ -588,7 +588,7 @@ def noticed_by(mutant: Mutant, subject: Subject, seed: int = 0, draws: int = 5) 
                 broken = broken_law(case, attempt)
                 if broken:
                     return broken[0]
-            if attempt == seed and subject.broken_test() is not None:  # the same at every attempt
+            if attempt == seed and subject.broken_test() is not None:  # not random: try it once
                 return "a test"
     return None
 
@@ -600,18 +600,17 @@ def run(
     seed: int = 0,
     report: Callable[[int, Tally], None] = lambda done, tally: None,
 ) -> Tally:
-    """Break every rule of these operations in every way, and see which law notices.
+    """Break every rule of these operations in every way, and count which law notices.
 
     Args:
-        subjects: the operations, each with its cases; those without a primitive are passed over.
-        equivalent: mutants that nobody can tell from the rule, each as its
-            :attr:`Mutant.primitive`, :attr:`Mutant.rule` and :attr:`Mutant.how`; they are left
-            out.
-        seed: of the random numbers that the laws use.
+        subjects: the operations, each with its cases. One without a primitive is skipped.
+        equivalent: mutants to skip because they compute the same as the rule; each is given by
+            its :attr:`Mutant.primitive`, :attr:`Mutant.rule` and :attr:`Mutant.how`.
+        seed: for the random numbers that the laws use.
         report: called with the number of operations done and the tally so far.
 
     Raises:
-        AssertionError: an operation breaks a law as it is; its mutants would show nothing.
+        AssertionError: an operation breaks a law without any mutant, so its mutants show nothing.
     """
     tally = Tally()
     for done, subject in enumerate(subjects):

@@ -1,4 +1,4 @@
-"""check_op: every law of this library on an operation of the user's own."""
+"""check_op: test an operation of the user's own against every law of this library."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ def check_op(
     max_examples: int = 30,
     seed: int = 0,
 ) -> bool:
-    """Require of an operation whatever the library requires of its own; for use inside a test.
+    """Test an operation against all laws that the library's own operations obey; use it in tests.
 
-    The laws (:mod:`tinygrad_rnn.testing.laws`): ``<u, J v> = <J' u, v>``, linear in the cotangent,
-    right second derivatives, any subset of the inputs live, one value as two inputs, strided
-    arrays, nothing written into or shared; of what ``tg.primitive`` made also float32 in and out,
-    and ndarrays in and out.
+    The laws (:mod:`tinygrad_rnn.testing.laws`): ``<u, J v> = <J' u, v>``; rules linear in the
+    cotangent; right second derivatives; any subset of the inputs live; one value as two inputs;
+    strided arrays; nothing written into, nothing shared. For an operation made by ``tg.primitive``
+    also: float32 in and out, and ndarrays in and out.
 
-    J v is measured by a complex step where the operation and its rules take one, else by central
-    differences.
+    J v is measured by a complex step if the operation and its rules accept complex numbers, else
+    by central differences.
 
     Args:
         op: made by ``tg.primitive``, or any function of Tensors.
         *strategies_or_examples: one for each input of op: an array, a Tensor, a number, or a
-            hypothesis strategy that draws one. Or tuples, each of them all inputs of one example;
-            a single strategy may draw such tuples, for inputs that depend on each other. Floats
-            are differentiated (integers, booleans and what op has no rule for are constants) and
-            converted to float64.
-        second_order: False for an operation that is differentiated once only, whose rules run on
-            ndarrays alone.
+            hypothesis strategy that draws one. Or tuples, each with all inputs of one example. A
+            single strategy may draw such tuples, for inputs that depend on each other. Floats are
+            converted to float64 and differentiated. Integers, booleans, and arguments for which
+            op has no rule are constants.
+        second_order: False for an operation that can be differentiated only once, because its
+            rules run on ndarrays only.
         max_examples: how many examples to draw from strategies.
-        seed: of the random directions.
+        seed: for the random directions.
 
     Returns:
         True.
@@ -51,10 +51,10 @@ def check_op(
     Raises:
         AssertionError: a law is broken. The message names the operation, the law, the inputs'
             shapes and the numbers.
-        TypeError: there is nothing to check: no input, or none of floats that op differentiates.
+        TypeError: there is nothing to check: no input, or no float input with a rule.
 
-    An example at a kink (relu at 0) has no derivative to compare with; those that a strategy draws
-    are skipped.
+    An example at a kink (relu at 0) has no derivative to compare with. If a strategy draws such an
+    example, it is skipped.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> sinh = tg.primitive(np.sinh, lambda g, y, x: g * tg.sqrt(1 + y * y), name="sinh")
@@ -68,13 +68,13 @@ def check_op(
     ...
     """
     name = name_of(op)
-    given = strategies_or_examples
-    if not given:
+    parts = strategies_or_examples
+    if not parts:
         raise TypeError(f"check_op: expected at least one example or strategy for {name}, got none")
-    if any(_is_strategy(part) for part in given):
-        _check_drawn(op, given, second_order, max_examples, seed)
+    if any(_is_strategy(part) for part in parts):
+        _check_drawn(op, parts, second_order, max_examples, seed)
         return True
-    examples = list(given) if all(isinstance(part, tuple) for part in given) else [given]
+    examples = list(parts) if all(isinstance(part, tuple) for part in parts) else [parts]
     for example in examples:
         _require_laws(op, example, second_order, seed)
     return True
@@ -106,7 +106,7 @@ def _check_drawn(
 
 
 def _is_strategy(part: Any) -> bool:
-    hypothesis = sys.modules.get("hypothesis.strategies")  # a strategy exists only if it is loaded
+    hypothesis = sys.modules.get("hypothesis.strategies")  # no strategy without it
     return hypothesis is not None and isinstance(part, hypothesis.SearchStrategy)
 
 
@@ -121,7 +121,7 @@ def _require(case: Case, seed: int) -> None:
 
 
 def report(case: Case, law: str, error: Exception) -> str:
-    """What a broken law is told as: the operation, the law, the numbers."""
+    """The message about a broken law: the operation, the law, the numbers."""
     lines = [
         f"{case.name.partition(' ')[0]} breaks the law {law!r} on {case.name.partition(' ')[2]}"
     ]
@@ -130,9 +130,9 @@ def report(case: Case, law: str, error: Exception) -> str:
     statement = next((f.__doc__ or "" for f in laws if f.__name__ == law), "")
     lines.append(f"  the law: {statement.strip().splitlines()[0] if statement else law}")
     if law == adjoint.__name__:
-        found = explanation(case)
-        if found:
-            lines.extend(f"  {line}" for line in found.splitlines())
+        details = explanation(case)
+        if details:
+            lines.extend(f"  {line}" for line in details.splitlines())
     return "\n".join(lines)
 
 
@@ -140,7 +140,7 @@ def report(case: Case, law: str, error: Exception) -> str:
 
 
 def name_of(op: Callable[..., Any]) -> str:
-    """What reports call an operation."""
+    """The name of an operation in reports."""
     primitive = getattr(op, "primitive", None)
     if isinstance(primitive, Primitive):
         return primitive.name
@@ -148,10 +148,10 @@ def name_of(op: Callable[..., Any]) -> str:
 
 
 def case_of(op: Callable[..., Any], example: Any, second_order: bool = True) -> Case:
-    """An operation at an example: what is differentiated, and whether by a complex step.
+    """The case of an operation at an example.
 
     Raises:
-        TypeError: nothing in the example can be differentiated.
+        TypeError: no input in the example can be differentiated.
     """
     name = name_of(op)
     inputs = list(example)
@@ -167,7 +167,7 @@ def case_of(op: Callable[..., Any], example: Any, second_order: bool = True) -> 
         else:
             inputs[i] = array
     if not arrays:
-        raise TypeError(f"check_op: {name} gets no input of floats that it differentiates")
+        raise TypeError(f"check_op: {name} gets no float input that it has a rule for")
 
     def f(*live: Any) -> Any:
         single = all(getattr(x, "dtype", np.float32) == np.float32 for x in live)
@@ -188,7 +188,8 @@ def case_of(op: Callable[..., Any], example: Any, second_order: bool = True) -> 
         arrays=tuple(arrays.values()),
         analytic=False,
         polymorphic=isinstance(primitive, Primitive),
-        # A function may close over arrays of float64, and integers make float64 of float32.
+        # Not expected from a plain function, which may close over float64 arrays, nor from a
+        # primitive with integer inputs, which NumPy promotes to float64 together with float32.
         keeps_dtype=isinstance(primitive, Primitive)
         and not any(inputs[i].dtype.kind in "iu" for i in range(len(inputs)) if i not in arrays),
         takes_numbers=isinstance(primitive, Primitive),
@@ -198,7 +199,7 @@ def case_of(op: Callable[..., Any], example: Any, second_order: bool = True) -> 
 
 
 def _is_analytic(case: Case) -> bool:
-    """Whether f and its rules take a complex step and find what central differences find."""
+    """Whether a complex step through f and its rules agrees with central differences."""
     rng = np.random.default_rng(0)
     v = [rng.standard_normal(x.shape) for x in case.arrays]
 
@@ -221,18 +222,18 @@ def _is_analytic(case: Case) -> bool:
                 return np.concatenate([g.ravel() for g in pulled])
 
             return agree(forward) and (agree(gradient) or not case.second_order)
-    except Exception:  # whatever goes wrong with complex numbers: they are not what it is for
+    except Exception:  # f or a rule does not accept complex numbers
         return False
 
 
 def at_kink(case: Case, seed: int) -> bool:
-    """Whether the function bends at the case's point, so that it has no derivative there."""
+    """Whether the function has a kink at the case's point, and so no derivative there."""
     rng = np.random.default_rng(seed)
     v = [rng.standard_normal(x.shape) for x in case.arrays]
     with np.errstate(all="ignore"):
         try:
             return has_kink(lambda *xs: evaluate(case.f, xs), case.arrays, v)
-        except Exception:  # the laws will say what is the matter
+        except Exception:  # the laws will report this error
             return False
 
 

@@ -1,8 +1,8 @@
-"""Random programs: the gradient of what nobody wrote down beforehand.
+"""Random programs: test gradients of compositions that nobody thought of.
 
-A program is a list of instructions on numbered values. It is drawn by hypothesis
-(``strategies.programs``) or from a random generator; it prints as the lines of Python that it
-stands for, so that a failing one can be read and typed in.
+A program is a list of instructions on numbered values. Hypothesis draws it
+(``strategies.programs``), or a random generator does. It prints as Python, so that a reader can
+type in a failing program.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Program:
     """A function of some arrays, made of primitives.
 
     Attributes:
-        shapes: of the inputs, v0, v1, ...
+        shapes: the shapes of the inputs v0, v1, ...
         instructions: each computes the next value from earlier ones.
         result: the number of the value that is returned. Values that it does not depend on are
             dead branches.
@@ -96,7 +96,7 @@ class Program:
 
 # ── what a line may be ───────────────────────────────────────────────────────────────────
 
-# Every value stays of order one and inside the domains, whatever is composed.
+# Every instruction keeps values of order one and inside all domains, so any composition is valid.
 _unary: dict[str, Callable[[Any], Any]] = {
     "tanh({})": ops.tanh,
     "sigmoid({})": ops.sigmoid,
@@ -165,14 +165,15 @@ _most_elements = 48
 
 
 def random_program(source: Source, most_instructions: int = 10) -> Program:
-    """A program from a source of decisions: fan-out, diamonds and dead branches come by themselves.
+    """A program from a source of decisions.
 
-    Arguments are drawn from all earlier values, the same one twice included; a line whose shapes
-    do not fit, or whose result would be large, is left out.
+    Each argument is drawn from all earlier values, so fan-out, diamonds and dead branches occur,
+    and one value may be used twice in a line. Lines whose shapes do not fit, or whose result would
+    be large, are skipped.
     """
     sides = [(), (1,), (3,), (2, 3), (3, 3), (3, 2), (2, 1, 3)]
     shapes = tuple(sides[source.below(len(sides))] for _ in range(1 + source.below(3)))
-    # Constants stand in for the values, to learn the shapes of what is built.
+    # Run each line on constants, to find the shape of its result.
     values: list[ndarray] = [np.full(shape, 0.3) for shape in shapes]
     instructions: list[Instruction] = []
     kinds: Sequence[tuple[int, dict[str, Callable[..., Any]]]] = (
@@ -188,12 +189,12 @@ def random_program(source: Source, most_instructions: int = 10) -> Program:
         arguments = tuple(source.below(len(values)) for _ in range(arity))
         try:
             value = table[text](*(values[i] for i in arguments))
-        except (ValueError, IndexError, TypeError):  # these shapes do not go together
+        except (ValueError, IndexError, TypeError):  # the shapes do not fit
             continue
         if value.size <= _most_elements and value.ndim <= 4:
             values.append(value)
             instructions.append(Instruction(text, table[text], arguments))
-    # Often the last value, else any computed one: what comes after it is dead.
+    # Return the last value, or sometimes an earlier one: the values after it are then dead.
     back = source.below(3) if source.below(2) else 0
     result = max(len(shapes) if instructions else 0, len(values) - 1 - back)
     return Program(shapes, tuple(instructions), result)

@@ -1,4 +1,4 @@
-"""What a wrong gradient looks like along time: a hint in the words of BPTT."""
+"""Hints about a wrong gradient along time, in the words of BPTT."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ def hint_in_time(
     wrong: ndarray,
     shape: tuple[int, ...],
 ) -> str | None:
-    """Which time steps of an input are wrong, and where the graph is cut; None without steps.
+    """Which time steps of an input are wrong, and where the graph is cut; None without time steps.
 
     Args:
-        outputs: what the function computed; their graph has the time steps.
-        analytic, numeric: (m, n), what the gradient says and what it is.
+        outputs: the function's outputs; their graph has the time steps.
+        analytic, numeric: (m, n), the gradient from the rules, and from differences.
         wrong: (m, n), the derivatives that are wrong.
-        shape: of the input; if its first axis is as long as the loop, these are the time steps.
+        shape: the input's shape. If its first axis is as long as the loop, it is the time axis.
     """
     nodes = ancestors([y.node for y in outputs if y.node is not None])
     steps = sorted({node.scope.step for node in nodes if node.scope.step is not None})
     if not steps:
         return None
-    told = []
+    hints = []
     T = steps[-1] + 1
     if len(shape) > 1 and shape[0] == T and T > 1:
         by_step: ndarray = np.any(wrong.reshape(len(wrong), T, -1), axis=(0, 2))
@@ -37,27 +37,27 @@ def hint_in_time(
         right = np.flatnonzero(~by_step)
         if right.size and by_step.any():
             what = "zero" if zero[by_step].all() else "wrong"
-            told.append(
+            hints.append(
                 f"the gradient is right at {_listed(right)} and {what} at "
                 f"{_listed(np.flatnonzero(by_step))}"
             )
     cut = _cuts(nodes, steps)
     if cut:
-        told.append(
+        hints.append(
             f"no gradient goes back from time step {cut[0]} to the step before it: the state "
             "enters there as a constant (detach(), .data, .numpy() or no_grad() in the loop?)"
         )
-    elif told:
-        told.append("the gradient that comes back from the step after is lost or wrong")
+    elif hints:
+        hints.append("the gradient that comes back from the step after is lost or wrong")
     elif len(shape) > 1 and shape[0] == T and T > 2:
         ratios = _ratios(analytic, numeric, T)
         if ratios is not None:
-            told.append(ratios)
-    return "; ".join(told) or None
+            hints.append(ratios)
+    return "; ".join(hints) or None
 
 
 def _cuts(nodes: Sequence[Node], steps: Sequence[int]) -> list[int]:
-    """The time steps into which nothing leads from the step before, though steps lie before."""
+    """The time steps that are not connected to the step before, although there is one."""
     entered: set[int] = set()
     for node in nodes:
         step = node.scope.step
@@ -73,7 +73,7 @@ def _cuts(nodes: Sequence[Node], steps: Sequence[int]) -> list[int]:
 
 
 def _ratios(analytic: ndarray, numeric: ndarray, T: int) -> str | None:
-    """How far off the gradient is at the last step, and by what factor more at each one before."""
+    """The ratio at the last time step, and the factor by which each step back changes it."""
     a, n = (x.reshape(len(x), T, -1) for x in (analytic, numeric))
     with np.errstate(all="ignore"):
         ratios = np.sum(a * n, axis=(0, 2)) / np.sum(n * n, axis=(0, 2))

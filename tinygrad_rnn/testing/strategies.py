@@ -7,8 +7,8 @@
     def test_softmax_sums_to_one(x):
         assert np.allclose(tg.softmax(x).sum(-1), 1)
 
-Numbers are multiples of 1/64: they print shortly, are exact in float32, and keep a distance of at
-least 1/64 from each other where they are to be ``distinct``.
+Numbers are multiples of 1/64: they print in few digits and are exact in float32. With
+``distinct`` they differ by at least 1/64.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _grain = 64
 def shapes(
     min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 4
 ) -> st.SearchStrategy[tuple[int, ...]]:
-    """Shapes of arrays: 0-d ones, empty ones and axes of length 1 included.
+    """Shapes of arrays, including 0-d shapes, empty shapes and axes of length 1.
 
     Args:
-        min_dims, max_dims: how many axes.
-        min_side, max_side: how long each is; ``min_side=1`` leaves empty arrays out.
+        min_dims, max_dims: the number of axes.
+        min_side, max_side: the length of each axis; ``min_side=1`` excludes empty arrays.
     """
     sides = st.integers(min_side, max_side)
     return st.lists(sides, min_size=min_dims, max_size=max_dims).map(tuple)
@@ -59,17 +59,17 @@ def arrays(
     away: tuple[float, ...] = (),
     distinct: bool = False,
 ) -> ndarray:
-    """Arrays of floats that are good to differentiate at.
+    """Arrays of floats at which a function can be differentiated.
 
     Args:
-        shape: a shape or a strategy for one; by default any of :func:`shapes`.
+        shape: a shape, or a strategy for one; by default :func:`shapes`.
         dtype: float32 or float64.
         low, high: the interval, both ends included.
-        away: values at which no element lies (0 for relu): kinks, poles.
-        distinct: no two elements are equal (for max and sorting).
+        away: values that no element takes, such as kinks and poles (0 for relu).
+        distinct: whether all elements must differ (for max and sorting).
 
     Raises:
-        ValueError: the interval holds too few numbers for as many distinct elements.
+        ValueError: the interval holds too few numbers for that many distinct elements.
     """
     shape = draw(_shape(shape))
     size = math.prod(shape)
@@ -78,7 +78,7 @@ def arrays(
     if last - first + 1 - len(forbidden) < (size if distinct else 1):
         raise ValueError(
             f"arrays: between {low} and {high} there are too few multiples of 1/{_grain} for "
-            f"{size} elements"
+            f"{size} {'distinct ' if distinct else ''}elements"
         )
     element = st.integers(first, last)
     if forbidden:
@@ -122,15 +122,16 @@ def sequences(
     lengths: bool = False,
     dtype: Any = np.float64,
 ) -> Any:
-    """Inputs of recurrent layers: arrays (T, N, D), or (T, D) where not batched.
+    """Inputs of recurrent layers: arrays (T, N, D), or (T, D) if not batched.
 
     Args:
         features: D; None for 1 to 4.
-        min_steps, max_steps: of T.
-        max_batch: of N, from 1.
+        min_steps, max_steps: the range of T.
+        max_batch: the largest N; the smallest is 1.
         batched: True or False; None for either.
         lengths: draw pairs ``(xs, lengths)`` of batched sequences with the valid length of each,
-            integers (N,) from 1 to T. What lies behind is NaN: nobody should look.
+            integers (N,) from 1 to T. After its end a sequence is NaN, so that a layer which reads
+            the padding is noticed.
         dtype: float32 or float64.
     """
     if lengths and (batched is False or min_steps < 1):
@@ -151,7 +152,7 @@ def sequences(
 
 
 class _Drawn:
-    """Decisions from hypothesis, which makes them smaller in search of a minimal example."""
+    """Decisions from hypothesis, which can shrink them to find a minimal example."""
 
     def __init__(self, draw: st.DrawFn):
         self._draw = draw
@@ -164,10 +165,10 @@ class _Drawn:
 def programs(draw: st.DrawFn, max_instructions: int = 10) -> Program:
     """Functions of one to three arrays, composed of primitives at random.
 
-    They have fan-out, diamonds, dead branches and values used twice, and print as Python.
+    They have fan-out, diamonds, dead branches and values used twice. They print as Python.
 
     Args:
-        max_instructions: how long they get.
+        max_instructions: the largest number of instructions.
     """
     return random_program(_Drawn(draw), max_instructions)
 
@@ -179,8 +180,8 @@ class Cell:
     """A random step function ``(carry, x_t) -> (carry, y_t)``; prints as its lines.
 
     Attributes:
-        parameters: the Tensors it closes over, of any shapes, requiring grad.
-        named_parameters: the same by the names that its lines use.
+        parameters: the Tensors that it closes over; they require grad.
+        named_parameters: the same Tensors, by the names that its lines use.
     """
 
     def __init__(
@@ -212,8 +213,7 @@ class Cell:
 
     def __repr__(self) -> str:
         n = len(list(_leaves(self._structure)))
-        given = [f"v{i}" for i in range(n)]
-        carry = _text(self._structure, iter(given))
+        carry = _text(self._structure, iter([f"v{i}" for i in range(n)]))
         lines = [f"def cell({carry}, v{n}):"]
         for k, (text, _, arguments) in enumerate(self._lines):
             lines.append(f"    v{n + 1 + k} = {text.format(*(f'v{i}' for i in arguments))}")
@@ -245,7 +245,7 @@ def _text(structure: Any, names: Any) -> str:
     return str(next(names))
 
 
-# Each acts on every row by itself, keeps the width H, and keeps numbers of order one.
+# Each acts on every row alone, keeps the width H, and keeps numbers of order one.
 _cell_unary: dict[str, Callable[[Any], Any]] = {
     "tanh({})": ops.tanh,
     "sigmoid({})": ops.sigmoid,
@@ -281,19 +281,19 @@ def cells(
     max_steps: int = 5,
     dtype: Any = np.float64,
 ) -> tuple[Cell, Any, Tensor]:
-    """Random recurrent steps with what to run them on: ``(cell, carry, xs)``, for ``tg.scan``.
+    """Random recurrent cells with a carry and a sequence: ``(cell, carry, xs)``, for ``tg.scan``.
 
         for x_t in xs:
             carry, y_t = cell(carry, x_t)
 
-    The carry is one Tensor, a pair, or a nested tuple; y_t is one Tensor or a pair. Every Tensor
-    of the carry is (N, H), or (H,) where not batched, and every row of a batch is computed by
-    itself. The cell closes over its ``parameters``: weights of x_t, of states, and biases, some
-    used twice.
+    The carry is one Tensor, a pair, or a nested tuple. y_t is one Tensor or a pair. Every Tensor
+    of the carry is (N, H), or (H,) if not batched. The rows of a batch do not affect each other.
+    The cell closes over its ``parameters``: weights for x_t and for states, and biases. Some of
+    them are used twice.
 
     Args:
         batched: True or False; None for either.
-        min_steps, max_steps: of the sequence; ``min_steps=0`` draws empty ones too.
+        min_steps, max_steps: the range of T; ``min_steps=0`` draws empty sequences too.
         dtype: float32 or float64.
 
     Returns:
@@ -333,7 +333,7 @@ def cells(
         else:
             lines.append((f"{{}} @ {name}.T", _linear(W, None), (source,)))
 
-    # v0 .. v(n-1) is the carry, vn is x_t; what follows has the width H.
+    # v0 to v(n-1) are the carry, vn is x_t; all later values have the width H.
     linear_line(n, D)
     wide = [*range(n), n + 1]
     for _ in range(draw(st.integers(1, 8))):
@@ -357,7 +357,7 @@ def cells(
                 )
             )
         wide.append(n + len(lines))
-    # A state that only grows would overflow: each passes through a squashing function.
+    # Without a bound a state could grow at every step and overflow, so each ends in a tanh.
     carried = []
     for _ in range(n):
         source = draw(st.sampled_from(wide[n:]))

@@ -1,14 +1,14 @@
-"""Pictures: of graphs, of the gradient's way back through time, of gates and states.
+"""Pictures of graphs, of the gradient's path back through time, of gates and states.
 
-Graphs are laid out by Graphviz: ``boxes`` decides what is shown as one box and makes a ``picture``
-of boxes, clusters and edges, ``routing`` leads the edges along the steps, ``wrap`` breaks it into
-lines, ``gradients`` measures what flowed along the edges, ``dot`` writes it as DOT text, and
-``render`` has Graphviz draw it. ``plans`` makes such a picture of the plan of a scan.
+Graphviz lays out graphs. ``boxes`` groups operations into boxes and makes a ``picture`` of boxes,
+clusters and edges. ``routing`` leads the edges along the steps, ``wrap`` breaks the picture into
+lines, ``gradients`` measures the gradients along the edges, ``dot`` writes DOT text, and
+``render`` runs Graphviz. ``plans`` makes such a picture of the plan of a scan.
 
-All else is written as ``svg`` directly: ``lattice`` draws a gradient flow on a ``sheet``, with
-``strips`` beneath, ``page`` plays it in a browser, ``compare`` puts several beside each other,
-``heat`` shows activations, ``curve`` losses. ``export`` saves them, by way of ``shapes`` and
-``tikz`` for what is no SVG. The numbers come from the room ``bptt``.
+The other pictures are written directly as ``svg``. ``lattice`` draws a gradient flow on a
+``sheet``, with ``strips`` below. ``page`` plays it in a browser. ``compare`` draws several flows
+together. ``heat`` shows activations, and ``curve`` shows losses. ``export`` saves them; for other
+formats than SVG it uses ``shapes`` and ``tikz``. The numbers come from the room ``bptt``.
 """
 
 from __future__ import annotations
@@ -41,41 +41,41 @@ def draw(
     theme: str = "light",
     fit: float | None = None,
 ) -> Drawing:
-    """Draw the graph of what an output was computed from, time running from left to right.
+    """Draw the graph of an output. Time runs from left to right.
 
-    The nodes are those that ``output.backward()`` visits. The steps of a loop over
-    ``tg.steps(xs)`` stand in order, each in a frame of its own; a value that crosses from one
-    into the next is a state (blue). A leaf is one node (orange), however many steps share it: it
-    runs along them as a line with a tap at each. Constants are grey, bare numbers part of an
-    operation's title, the outputs green.
+    The nodes are the ones that ``output.backward()`` visits. The steps of a loop over
+    ``tg.steps(xs)`` stand in order, each in its own frame. A value that crosses from one step into
+    the next is a state (blue). A leaf is one node (orange), even if many steps share it: a line
+    runs along the steps, with a tap at each. Constants are grey, and outputs are green. Plain
+    numbers are part of an operation's title.
 
     Args:
-        output: a Tensor, or a sequence of them. A gradient made with ``create_graph=True`` shows
-            the backward pass itself. Or a plan, see ``tg.scan_plan``: what ``tg.scan`` does once
-            before the steps, at every step, and once after them.
-        detail: ``"op"``, a box for every operation; ``"cell"``, one for every time step;
-            ``"layer"``, one for every module, all its steps together.
+        output: a Tensor, or a sequence of Tensors. A gradient made with ``create_graph=True``
+            shows the backward pass itself. Or a plan (see ``tg.scan_plan``): the operations of
+            ``tg.scan`` once before the steps, at every step, and once after them.
+        detail: ``"op"``: a box for every operation. ``"cell"``: a box for every time step.
+            ``"layer"``: a box for every module, with all its steps.
         values: write the elements of small arrays, rounded, into their boxes.
         grads: colour and widen every edge by the Euclidean norm of the gradient that flowed back
-            through it, on a log scale with a legend, and write the norms of the boxes' own
-            gradients. Needs scalar outputs (of several, their sum is differentiated); no
-            ``.grad`` is touched.
-        max_steps: show of each loop this many steps, the first and the last ones, and one box in
-            place of the others.
-        theme: "light", "dark", or "auto": an SVG that follows the system of whoever looks.
-        fit: a width in pixels, at which a long graph is broken into lines.
+            through it, on a log scale with a legend, and write the norm of each box's gradient.
+            Needs scalar outputs; of several outputs the sum is differentiated. No ``.grad``
+            changes.
+        max_steps: show only this many steps of each loop, the first and the last ones. One box
+            replaces the others.
+        theme: "light", "dark", or "auto": the SVG follows the viewer's system.
+        fit: a width in pixels. A longer graph is broken into lines.
 
     Returns:
-        A ``graphviz.Digraph``: ``.render(outfile="graph.svg")`` writes it as a picture,
-        ``.save("graph.dot")`` as DOT text, ``.source`` is that text, and a notebook shows it.
-        An outfile named .tex or .tikz is TikZ, for papers. Pictures need the ``dot`` program or,
-        as SVG, ``pip install 'tinygrad_rnn[dot]'``.
+        A ``graphviz.Digraph``. ``.render(outfile="graph.svg")`` writes a picture.
+        ``.save("graph.dot")`` writes DOT text, and ``.source`` is this text. A notebook shows the
+        picture. An outfile named .tex or .tikz is TikZ, for papers. Pictures need the ``dot``
+        program. For SVG, ``pip install 'tinygrad_rnn[dot]'`` is enough.
 
     Raises:
-        TypeError: the output is not a Tensor, or max_steps not an integer.
-        ValueError: the output has no graph; there is no such detail; ``detail="cell"`` without
-            time steps; ``grads=True`` and an output that is not a scalar; max_steps below 2; any
-            of these with a plan; no such theme; fit below 300.
+        TypeError: the output is not a Tensor, or max_steps is not an integer.
+        ValueError: the output has no graph; the detail or the theme is unknown; ``detail="cell"``
+            without time steps; ``grads=True`` and an output that is not a scalar; max_steps below
+            2; fit below 300; or one of these arguments with a plan.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.Tensor([[0.5, 1.0], [0.0, 2.0]], requires_grad=True, name="w")
@@ -90,7 +90,7 @@ def draw(
         if (detail, values, grads, max_steps, fit) != ("op", False, False, None, None):
             raise ValueError(
                 "draw: a plan has one picture and no numbers; detail, values, grads, max_steps and "
-                "fit go with a Tensor: that of a scan with unroll=True"
+                "fit need a Tensor, such as the output of a scan with unroll=True"
             )
         return to_dot(build_plan(output), theme)
     if not isinstance(output, (Value, Iterable)):
@@ -115,13 +115,13 @@ def draw(
 
 
 def _node(y: Value, index: int, grads: bool) -> Node:
-    """The place of an output in the graph, if it has one and it can be drawn as asked."""
+    """The node of an output; an error if it cannot be drawn."""
     which = f"output {index}" if index else "the output"
     if not isinstance(y, Value):
         raise TypeError(f"draw: expected Tensors, {which} is {type(y).__name__}")
     if y.node is None:
         raise ValueError(
-            f"draw: {which} has no graph; compute it outside of no_grad() from a tensor with "
+            f"draw: {which} has no graph; compute it outside no_grad() from a tensor with "
             "requires_grad=True"
         )
     if grads and y._array.size != 1:

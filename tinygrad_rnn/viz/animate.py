@@ -1,4 +1,4 @@
-"""The two sweeps as moving pictures: an SVG that runs by itself, and single frames."""
+"""The two sweeps as moving pictures: an SVG that runs automatically, and single frames."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from xml.etree import ElementTree
 from .lattice import Lattice
 
 _SVG = "http://www.w3.org/2000/svg"
-SECONDS = 0.4  # a frame
-MOST = 24.0  # of the whole run
-MOST_FRAMES = 120  # of a GIF
+SECONDS = 0.4  # for one frame
+MOST = 24.0  # seconds for the whole run
+MOST_FRAMES = 120  # in a GIF
 
 
 def animated(lattice: Lattice) -> str:
-    """The picture, in which the forward and then the backward sweep run, again and again.
+    """The picture with a loop of the forward and the backward sweep.
 
-    Each frame is a class; it is invisible until its time has come.
+    Each frame is a class, which is invisible until its turn.
     """
     last = len(lattice.time_steps)
     run = min(SECONDS * last, MOST)
-    whole = run + 2.5  # at the end it stands still
+    whole = run + 2.5  # a pause at the end
     used = sorted({int(n) for n in re.findall(r'data-f="(\d+)"', lattice.svg)})
     rules = [f".t{{animation-duration:{whole:.2f}s;animation-iteration-count:infinite}}"]
     for n in used:
@@ -47,18 +47,18 @@ def animated(lattice: Lattice) -> str:
 def frames(lattice: Lattice) -> list[str]:
     """The pictures of the frames, from before the first step to after the last one."""
     ElementTree.register_namespace("", _SVG)
-    found = []
+    pictures = []
     last = len(lattice.time_steps)
     every = -(-last // MOST_FRAMES)
     for n in [*range(0, last, every), last]:
         root = ElementTree.fromstring(lattice.svg)
         _drop(root, n)
-        found.append(ElementTree.tostring(root, encoding="unicode"))
-    return found
+        pictures.append(ElementTree.tostring(root, encoding="unicode"))
+    return pictures
 
 
 def _drop(element: ElementTree.Element, frame: int) -> None:
-    """Take away what appears later than in this frame."""
+    """Remove the parts that appear in later frames."""
     for child in list(element):
         if int(child.get("data-f", "0")) > frame or child.get("id") == "now":
             element.remove(child)

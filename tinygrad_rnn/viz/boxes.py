@@ -1,11 +1,11 @@
-"""From a graph to a picture: which box every node goes into, and what runs between the boxes.
+"""From a graph to a picture: the box of every node, and the edges between the boxes.
 
-The nodes are those that backward walks, oldest first. How many of them share a box is the
-``detail``. A value that runs from one box into another is an edge, and a *state* if it crosses
-from one time step into a later one, whatever its name.
+The nodes are the ones that backward visits, oldest first. ``detail`` says how many of them share a
+box. A value that goes from one box into another is an edge. It is a *state* if it crosses from one
+time step into a later one, whatever its name.
 
-A graph has no cycles, and neither has its picture: where a box would depend on itself by way of
-another one, a second box is begun.
+A graph has no cycles, and neither has its picture: if a box would depend on itself through another
+box, we begin a second box.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from .picture import Box, Edge, Picture, arranged, single
 def build(
     outputs: Sequence[Node], detail: str, values: bool = False, max_steps: int | None = None
 ) -> Picture:
-    """The picture of all that the outputs were computed from.
+    """The picture of the graph of some outputs.
 
     Raises:
-        ValueError: the detail is one box a step, and there are no steps.
+        ValueError: the detail is "cell", and there are no time steps.
     """
     return details[detail](outputs, values, max_steps).picture()
 
 
 @dataclass(eq=False, slots=True)
 class _Source:
-    """A leaf or a constant: what was not computed."""
+    """A leaf or a constant."""
 
     node: Node | None  # a constant has none
     name: str
     array: Any
     inputs: list[tuple[Node, int]] = field(default_factory=list)
 
-    full_name: str = ""  # with its modules, if another one has the same name
+    full_name: str = ""  # with its modules, if another source has the same name
 
     @property
     def kind(self) -> str:
@@ -49,14 +49,14 @@ class _Source:
 
 
 class _Builder:
-    """What all details share."""
+    """The common part of all details."""
 
     def __init__(self, outputs: Sequence[Node], values: bool, max_steps: int | None):
         nodes = ancestors(outputs)[::-1]
         self.operations = [node for node in nodes if not node.is_leaf]
         self.outputs = dict.fromkeys(outputs)
         used = {parent for node in nodes for parent in node.parents}
-        # A loss that nothing else depends on has a box of its own, at the end.
+        # A loss that nothing else depends on gets its own box at the end.
         self.ends = {node for node in outputs if node not in used and node.output.size == 1}
         self.values = values
         self.places = places(self.operations)
@@ -84,7 +84,7 @@ class _Builder:
                         continue
                     source = sources.get(parent)
                     if source is None:
-                        # What the operation saw: the leaf may have been rebound since.
+                        # The array that the operation used: the leaf's data may have changed.
                         source = sources[parent] = _Source(parent, parent.name or "", x)
                 elif labels.has_box(x, parent):
                     # Constants have no node: the same array is the same constant.
@@ -99,16 +99,16 @@ class _Builder:
     # ── what a detail decides ────────────────────────────────────────────────────────────
 
     def box(self, node: Node) -> Box:
-        """The box that an operation goes into."""
+        """The box of an operation."""
         raise NotImplementedError
 
     def finish(self) -> None:
-        """What remains to be done when all boxes and edges are known."""
+        """Work that needs all boxes and edges."""
 
     # ── boxes of operations ──────────────────────────────────────────────────────────────
 
     def gap(self, node: Node) -> Box | None:
-        """The box in place of the steps left out, if the node ran in one of them."""
+        """The box for the omitted steps, if the node ran in one of them."""
         place = self.places[node]
         for depth, time_step in enumerate(place):
             gap = self.gaps.get(time_step)
@@ -131,7 +131,7 @@ class _Builder:
         return box
 
     def modules(self, node: Node) -> tuple[str, ...]:
-        """The modules a node ran in: those inside of the innermost loop, if it ran in one."""
+        """The modules that a node ran in; in a loop only those inside the innermost loop."""
         place = self.places[node]
         path = tuple(map(labels.name, node.scope.path))
         if place:
@@ -153,7 +153,7 @@ class _Builder:
             self.add_source(source, users)
 
     def add_source(self, source: _Source, users: list[Box]) -> Box:
-        """A box for it, and its edges."""
+        """Add a box for a source, and its edges."""
         shape = labels.shape(source.array, self.dtype)
         name = source.full_name
         box = Box(source.kind, name or shape, [shape] if name else [])
@@ -167,14 +167,14 @@ class _Builder:
         return box
 
     def feed(self, box: Box, inputs: list[tuple[Node, int]]) -> None:
-        """Edges from a leaf or a constant to all that uses it."""
+        """Add the edges from a leaf or a constant to the operations that use it."""
         for node, i in inputs:
             self.edge(box, box.kind, node, i)
 
     # ── edges ────────────────────────────────────────────────────────────────────────────
 
     def connect(self, parent: Node, node: Node, i: int) -> None:
-        """The edge by which an operation gets what another one computed."""
+        """Add the edge for a value that another operation computed."""
         tail = self.box_of[parent]
         if tail is not self.box_of[node]:
             self.edge(tail, self.kind_between(parent, node), node, i)
@@ -183,8 +183,10 @@ class _Builder:
         return "state" if crosses(self.places[parent], self.places[node]) else "data"
 
     def edge(self, tail: Box, kind: str, node: Node, i: int) -> None:
-        """Add to the edge between two boxes; each input of a single operation has its own, but
-        for what comes from steps left out."""
+        """Add a value to the edge between two boxes.
+
+        Each input of a box with one operation has its own edge, except from omitted steps.
+        """
         head = self.box_of[node]
         key = (tail, head, kind, i if head.kind in single and tail.kind != "gap" else None)
         edge = self.edges.get(key)
@@ -193,10 +195,10 @@ class _Builder:
         edge.inputs.append((node, i))
 
     def name_edges(self, kinds: Iterable[str]) -> None:
-        """Say what runs along the edges that come from boxes of these kinds."""
+        """Label the edges that come from boxes of these kinds with their values."""
         for edge in self.edges.values():
             if edge.inputs and edge.tail.kind in kinds:
-                # Where an edge stands for those of several steps, what runs along the last.
+                # An edge for several steps shows the value of the last step.
                 last = self.places[edge.inputs[-1][0]]
                 parents = [node.parents[i] for node, i in edge.inputs if self.places[node] == last]
                 edge.lines = [labels.crossing(dict.fromkeys(parents), self.dtype)]
@@ -217,9 +219,10 @@ class _ByOperation(_Builder):
 
 
 class _Grouping(_Builder):
-    """Boxes of several operations, so grouped that no box depends on itself by way of others.
+    """Boxes of several operations, grouped without cycles between the boxes.
 
-    For every box a set of bits has all boxes that it depends on.
+    Each box has a bit, and ``before`` holds for each box the bits of all boxes that it depends on.
+    An operation may join a box if none of its other inputs depends on this box.
     """
 
     def __init__(self, outputs: Sequence[Node], values: bool, max_steps: int | None):
@@ -232,23 +235,17 @@ class _Grouping(_Builder):
         self.loop_of: dict[Box, Loop] = {}
 
     def group(self, node: Node, key: Hashable, make: Callable[[], Box]) -> Box:
-        """The first box with this key that the node may go into, or a new one.
+        """The first box with this key that the node may join, or a new one.
 
-        Two loops, as two calls of a layer, do not share a box.
+        Two loops (two calls of a layer) do not share a box.
         """
         place = self.places[node]
         loop = place[0].loop if place else None
         parents = {self.box_of[p] for p in self.feeding(node)}
-        needed = 0
-        for parent in parents:
-            needed |= self.before[parent] | self.bit[parent]
         for box in self.groups[key]:
             if loop is not None and self.loop_of.setdefault(box, loop) is not loop:
                 continue
-            others = 0
-            for parent in parents:
-                if parent is not box:
-                    others |= self.before[parent] | self.bit[parent]
+            others = self.needed(parents - {box})
             if not others & self.bit[box]:
                 self.depend(box, others, parents)
                 return box
@@ -261,42 +258,45 @@ class _Grouping(_Builder):
         if self.alike[same] > 1:
             box.title += f" ({self.alike[same]})"
         self.boxes[box] = box
-        self.known(box, needed, parents)
+        self.register(box, self.needed(parents), parents)
         return box
 
     def alone(self, node: Node) -> Box:
         """A box for this operation only."""
         parents = {self.box_of[p] for p in self.feeding(node)}
         box = self.operation(node)
-        needed = 0
-        for parent in parents:
-            needed |= self.before[parent] | self.bit[parent]
-        self.known(box, needed, parents)
+        self.register(box, self.needed(parents), parents)
         return box
 
     def gap(self, node: Node) -> Box | None:
         box = super().gap(node)
         if box is not None:
             parents = {self.box_of[p] for p in self.feeding(node)} - {box}
-            needed = 0
-            for parent in parents:
-                needed |= self.before[parent] | self.bit[parent]
             if box in self.bit:
-                self.depend(box, needed, parents)
+                self.depend(box, self.needed(parents), parents)
             else:
-                self.known(box, needed, parents)
+                self.register(box, self.needed(parents), parents)
         return box
 
     def feeding(self, node: Node) -> list[Node]:
-        """What an operation is computed from, as far as that decides on the order of boxes."""
+        """The inputs of an operation that decide on the order of boxes."""
         return [p for p in node.parents if isinstance(p, Node) and not p.is_leaf]
 
-    def known(self, box: Box, needed: int, parents: set[Box]) -> None:
+    def needed(self, parents: Iterable[Box]) -> int:
+        """The bits of some boxes, and of all boxes that they depend on."""
+        bits = 0
+        for parent in parents:
+            bits |= self.before[parent] | self.bit[parent]
+        return bits
+
+    def register(self, box: Box, needed: int, parents: set[Box]) -> None:
+        """Give a new box its bit and its dependencies."""
         self.bit[box] = 1 << len(self.bit)
         self.before[box] = needed
         self.is_used |= parents
 
     def depend(self, box: Box, needed: int, parents: set[Box]) -> None:
+        """Add dependencies to a box, and to all boxes that depend on it."""
         self.is_used |= parents - {box}
         if needed & ~self.before[box]:
             self.before[box] |= needed
@@ -306,14 +306,14 @@ class _Grouping(_Builder):
                         self.before[other] |= needed
 
     def module(self, node: Node) -> Box:
-        """A box for all that ran in this node's module."""
+        """A box for all operations of this node's module."""
         scope = node.scope
         title = labels.name(".".join(scope.path)) + backward(scope.sweep)
         return self.group(node, (scope.path, scope.sweep), lambda: Box("module", title))
 
 
 class _ByStep(_Grouping):
-    """A box for every time step; what ran outside the loops by module, or by operation."""
+    """A box for every time step. Outside the loops a box for every module, or operation."""
 
     def __init__(self, outputs: Sequence[Node], values: bool, max_steps: int | None):
         super().__init__(outputs, values, max_steps)
@@ -334,7 +334,7 @@ class _ByStep(_Grouping):
             return self.module(node)
         self.rank[node] = len(self.members[place])
         self.members[place].append(node)
-        # A step that has loops inside is a cluster, and its own operations a box in it.
+        # A step with loops inside is a cluster, and its own operations are a box in it.
         around = place if place[-1] in self.outer else place[:-1]
         title = labels.name(place[-1].title)
         box = self.group(node, place, lambda: Box("step", title, place=around))
@@ -344,7 +344,7 @@ class _ByStep(_Grouping):
         return box
 
     def add_source(self, source: _Source, users: list[Box]) -> Box:
-        """The inputs of a single step stand beside it; the first state stands before it."""
+        """Put the inputs of a single step beside it, and the first state before it."""
         box = super().add_source(source, users)
         alone = len(users) == 1 and users[0].kind == "step"
         if alone and not any(self.state_follows(node, i) for node, i in source.inputs):
@@ -371,9 +371,9 @@ class _ByStep(_Grouping):
 
 
 class _ByModule(_Grouping):
-    """A box for every module, all its time steps in one.
+    """A box for every module, with all its time steps.
 
-    What a module keeps for its own next step does not come back into it: it is shown beside it.
+    A state that a module keeps for its own next step would be a cycle, so it is shown beside it.
     """
 
     def __init__(self, outputs: Sequence[Node], values: bool, max_steps: int | None):
@@ -411,7 +411,7 @@ class _ByModule(_Grouping):
         self.edges[key].inputs.append((node, i))
 
     def add_source(self, source: _Source, users: list[Box]) -> Box:
-        """A weight is listed in the only box that uses it; the inputs of all steps are one box."""
+        """List a weight in the box that uses it, if it is the only one; join the steps' inputs."""
         if len(users) != 1 or users[0].kind != "module":
             return super().add_source(source, users)
         shape = labels.shape(source.array, self.dtype)
@@ -450,7 +450,7 @@ details: dict[str, type[_Builder]] = {"op": _ByOperation, "cell": _ByStep, "laye
 
 
 def _gaps(loops: list[Loop], max_steps: int | None) -> dict[TimeStep, Box]:
-    """For every time step that is left out the box that stands in its place."""
+    """The box that replaces each omitted time step."""
     gaps: dict[TimeStep, Box] = {}
     if max_steps is None:
         return gaps

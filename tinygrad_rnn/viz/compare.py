@@ -24,14 +24,14 @@ _dashes = ("", "7 3", "2 3", "9 3 2 3")
 
 
 class Comparison(Shown):
-    """Gradient flows beside each other; :func:`compare` makes it.
+    """Several gradient flows in one picture; made by :func:`compare`.
 
-    A notebook shows the picture; printed, it is a table; :meth:`save` writes it.
+    A notebook shows the picture, ``print`` shows a table, and :meth:`save` writes a file.
 
     Attributes:
-        flows: by name.
-        jacobians: by name ``(steps, norms)``, see :meth:`GradientFlow.jacobian_norms`; none for a
-            flow without states.
+        flows: the flows by name.
+        jacobians: ``(steps, norms)`` by name, see :meth:`GradientFlow.jacobian_norms`; no entry
+            for a flow without states.
     """
 
     def __init__(self, flows: Mapping[str, Flow]):
@@ -43,7 +43,7 @@ class Comparison(Shown):
         }
 
     def __str__(self) -> str:
-        """A row a flow: the gradient of its states at the first and at the last step."""
+        """A table with a row for each flow: its states' gradient at the first and the last step."""
         rows = [["", "steps", "|dL/ds| first", "last", "first / last"]]
         for name, flow in self.flows.items():
             first, last = _ends(flow)
@@ -64,25 +64,25 @@ class Comparison(Shown):
 
 
 def compare(flows: Mapping[str, GradientFlow]) -> Comparison:
-    """Show how gradients flow in several nets: who forgets, who remembers, who explodes.
+    """Show how gradients flow in several nets: which net forgets, remembers, or explodes.
 
-    Above, on one logarithmic axis, the norm of the gradient of all states of a step, |dL/ds_t|.
-    Below, for each net, the heat map of |dh_t/dh_s|: how strongly the state at step t (a row)
-    depends on that at step s (a column); on the diagonal it is that of the identity. Of states
-    larger than 16 these norms are estimates, and of more than 32 steps some rows are left out.
+    Above are curves on one logarithmic axis: the norm of the gradient of all states of a step,
+    |dL/ds_t|. Below is a heat map of |dh_t/dh_s| for each net: how strongly the state at step t (a
+    row) depends on the state at step s (a column). The diagonal is the norm of the identity. For
+    states larger than 16 these norms are estimates. For more than 32 steps some rows are omitted.
 
-    What has vanished, and what has exploded, is told for each net by itself: see
-    ``bptt.flow.VANISHED``. Of a Jacobian, R is the norm of the identity.
+    The written rule decides for each net separately what has vanished or exploded: see
+    ``bptt.flow.VANISHED``. For a Jacobian, R is the norm of the identity.
 
     Args:
         flows: a :class:`GradientFlow` for each name.
 
     Returns:
-        A :class:`Comparison`; a notebook shows it, ``.save("flows.svg")`` writes it.
+        A :class:`Comparison`. A notebook shows it; ``.save("flows.svg")`` writes it.
 
     Raises:
         ValueError: there are no flows.
-        TypeError: something among them is no GradientFlow, or a name no string.
+        TypeError: a value is not a GradientFlow, or a name is not a string.
 
     >>> import numpy as np
     >>> import tinygrad_rnn as tg
@@ -107,7 +107,7 @@ def compare(flows: Mapping[str, GradientFlow]) -> Comparison:
 
 
 def _ends(flow: Flow) -> tuple[float, float]:
-    """The norms at the first and at the last step that there is a state in."""
+    """The norms at the first and the last step with a state."""
     present = sorted({c for state in flow.states.values() for c in state.columns.tolist()})
     norms = [float(flow.norms[c]) for c in present]
     norms = [n for n in norms if not math.isnan(n)] or [math.nan]
@@ -136,15 +136,15 @@ class _Drawer(Canvas):
 
     @quiet
     def _curves(self) -> None:
-        """|dL/ds_t| of all on one axis: marks where one is off it."""
-        told = {
+        """Draw |dL/ds_t| of all flows on one axis, with marks for norms that are off the axis."""
+        regimes = {
             name: [regime(float(norm), flow.sent_by_loss) for norm in flow.norms]
             for name, flow in self.flows.items()
         }
         sizes = [
             (float(norm), kind)
             for name, flow in self.flows.items()
-            for norm, kind in zip(flow.norms, told[name], strict=True)
+            for norm, kind in zip(flow.norms, regimes[name], strict=True)
         ]
         scale = Scale.over(sizes)
         top, pitch = 58.0, _width / self.T
@@ -184,7 +184,7 @@ class _Drawer(Canvas):
             line = points = marks = ""
             pen = "M"
             present = {c for state in flow.states.values() for c in state.columns.tolist()}
-            for t, (norm, kind) in enumerate(zip(flow.norms, told[name], strict=True)):
+            for t, (norm, kind) in enumerate(zip(flow.norms, regimes[name], strict=True)):
                 x = _left + pitch * (t + 0.5)
                 if t not in present:
                     pen = "M"
@@ -216,14 +216,14 @@ class _Drawer(Canvas):
         first, last = _ends(flow)
         self.text(x + 34, y, fitted(name, 150))
         kinds = {regime(float(n), flow.sent_by_loss) for n in (first,)}
-        said = next((f"; {kind}" for kind in ("exploded", "vanished") if kind in kinds), "")
-        words = fitted(f"{figure(first)} first, {figure(last)} last{said}", 162, 9.5)
+        verdict = next((f"; {kind}" for kind in ("exploded", "vanished") if kind in kinds), "")
+        words = fitted(f"{figure(first)} first, {figure(last)} last{verdict}", 162, 9.5)
         self.text(x + 34, y + 12, words, "small")
 
     # ── the Jacobians ────────────────────────────────────────────────────────────────────
 
     def _maps(self) -> None:
-        """|dh_t/dh_s| of each, in the same colours."""
+        """Draw |dh_t/dh_s| of each flow, with the same colours."""
         kinds = {name: self._kinds(name) for name in self.jacobians}
         sizes = [
             pair
@@ -273,7 +273,7 @@ class _Drawer(Canvas):
         self.y += 4
 
     def _kinds(self, name: str) -> ndarray:
-        """What the written rule says of every Jacobian; None where there is none."""
+        """The verdict of the written rule for every Jacobian; None if there is no Jacobian."""
         norms = self.jacobians[name][1]
         state = next(iter(self.flows[name].states.values()))
         identity = math.sqrt(math.prod(state.trajectory.shape))
@@ -287,7 +287,7 @@ class _Drawer(Canvas):
         steps, norms = self.jacobians[name]
         top = self.y + 14
         across = self.map / norms.shape[1]
-        # A row stands for itself and for the ones left out before it.
+        # A row also covers the omitted rows before it.
         edges = np.concatenate([[0], steps + 1]) * across
         self.text(left, self.y + 6, fitted(name, self.map))
         self.rect(left, top, self.map, self.map, "node")

@@ -10,9 +10,9 @@ from .style import BOXES, HUES
 from .svg import Canvas, columns, document, fitted, number, round_ticks, tick_label
 
 WIDTH, HEIGHT = 760, 420
-LEFT, TOP, BOTTOM = 62, 48, 48  # margins; at the right stand the names of the lines
-POINTS = 240  # of the training curve, each the mean of what lies between
-DOTS = 60  # so many measurements are shown as dots, too
+LEFT, TOP, BOTTOM = 62, 48, 48  # margins; the right margin holds the names of the lines
+POINTS = 240  # in the training curve; each is a mean of neighbouring steps
+DOTS = 60  # a line with at most this many measurements also shows dots
 LINE = 14  # the height of a name
 
 _training, _held_out = BOXES["weight"]["color"], BOXES["state"]["color"]
@@ -30,17 +30,17 @@ class _Line(NamedTuple):
 def loss_curve(
     title: str, unit: str, training: Sequence[float], held_out: Curve, *, theme: str = "light"
 ) -> str:
-    """Training and held-out loss over the steps of a run, as an SVG file's text.
+    """The training and the held-out loss over the steps of a run, as SVG text.
 
     Args:
-        title: what stands above it.
-        unit: of the losses.
-        training: the loss of step 1, 2, ...; shown as means of neighbouring steps.
+        title: the title above the picture.
+        unit: the unit of the losses.
+        training: the losses of steps 1, 2, ...; drawn as means of neighbouring steps.
         held_out: pairs of step and loss.
         theme: "light", "dark" or "auto".
 
     Raises:
-        ValueError: there is nothing to show, or a loss is not a finite number.
+        ValueError: there are no losses, or a loss is not a finite number.
 
     >>> svg = loss_curve("a run", "bits", [3.0, 2.5, 2.0], [(0, 3.1), (3, 2.2)])
     >>> svg.startswith("<svg") and "held out 2.20" in svg
@@ -54,16 +54,16 @@ def loss_curve(
 
 
 def curves(title: str, unit: str, lines: Mapping[str, Curve], *, theme: str = "light") -> str:
-    """What several runs measured over their steps, as an SVG file's text.
+    """The measurements of several runs over their steps, as SVG text.
 
     Args:
-        title: what stands above it.
-        unit: of what was measured.
-        lines: by the name of a run: pairs of step and number.
+        title: the title above the picture.
+        unit: the unit of the measurements.
+        lines: for each run, by name, pairs of step and number.
         theme: "light", "dark" or "auto".
 
     Raises:
-        ValueError: there is no line, a line without points, or a number that is not finite.
+        ValueError: there is no line, a line has no points, or a number is not finite.
 
     >>> bits = {"RNN": [(0, 3.0), (9, 2.5)], "LSTM": [(0, 3.0), (9, 2.1)]}
     >>> svg = curves("two runs", "bits", bits)
@@ -118,13 +118,13 @@ def _drawn(where: str, title: str, unit: str, lines: Sequence[_Line], theme: str
             )
     heights = _apart([y(line.points[-1][1]) + 4 for line in lines])
     for line, label, height in zip(lines, labels, heights, strict=True):
-        # All at the edge: beside a line that ends early, others may go on.
+        # All names stand at the right edge: beside the end of a short line, other lines may go on.
         canvas.text(edge + 9, height, label, "name", more=f' style="fill:{line.color}"')
     return document(WIDTH, HEIGHT, title, "".join(canvas.parts), theme=theme)
 
 
 def _thinned(losses: Sequence[float]) -> list[tuple[float, float]]:
-    """Means over stretches of equal length, each at its middle; the last one at its end."""
+    """Means over stretches of equal length, each at its middle; the last at its end."""
     size = max(1, -(-len(losses) // POINTS))
     curve = []
     for start in range(0, len(losses), size):
@@ -136,8 +136,8 @@ def _thinned(losses: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def _apart(heights: Sequence[float]) -> list[float]:
-    """The heights of labels, moved as little as keeps them apart and above the axis."""
-    groups: list[tuple[float, list[int]]] = []  # labels that touch: their middle, who they are
+    """Move the heights of labels as little as possible, so that none overlap or cross the axis."""
+    groups: list[tuple[float, list[int]]] = []  # labels that touch: their middle, their numbers
     for i in sorted(range(len(heights)), key=heights.__getitem__):
         middle, members = heights[i], [i]
         while True:

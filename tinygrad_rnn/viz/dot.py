@@ -1,8 +1,8 @@
 """From a picture to DOT text, the language of Graphviz.
 
-The text depends on the picture alone: boxes are numbered as they are written, so that two runs
-of one program give the same text. What is written on an edge is a node in the middle of it, which
-other edges are led around.
+The text depends on the picture alone: boxes get numbers in the order of the text, so two runs of
+one program give the same text. The label of an edge is a node in its middle, so that Graphviz
+leads other edges around it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def to_dot(picture: Picture, theme: str = "light") -> Drawing:
 
 
 def _effort(boxes: Collection[Box]) -> Mapping[str, str]:
-    """How long Graphviz may look for the best places, in passes over the boxes.
+    """A limit on Graphviz's search for the best layout, in passes over the boxes.
 
-    Of a bidirectional GRU of 32 steps it looked for 17 s, and found none that look better than
-    what it had after half a second.
+    For a bidirectional GRU of 32 steps it searched for 17 s, and the result looked no better than
+    the layout after half a second.
     """
     if sum(box.kind in single for box in boxes) <= 200 and len(boxes) <= 1500:
         return {}
@@ -60,13 +60,13 @@ class _Writer:
             yield from self.legend(self.picture.norms)
 
     def look(self, attributes: Mapping[str, str]) -> dict[str, str]:
-        """The attributes, in the colours of the theme."""
+        """The attributes with the colours of the theme."""
         if not self.dark:
             return dict(attributes)
         return {key: style.DARKER.get(value, value) for key, value in attributes.items()}
 
     def parts(self, cluster: Cluster, indent: str) -> Iterator[str]:
-        """The boxes and clusters in a cluster, numbering the boxes on the way."""
+        """Write the boxes and clusters in a cluster, and number the boxes."""
         for part in cluster.parts:
             if isinstance(part, Box):
                 self.ids[part] = f"n{len(self.ids)}"
@@ -93,7 +93,7 @@ class _Writer:
         if edge.head.kind == "on":
             look["arrowhead"] = "none"
         if edge.tail.beside is edge.head:
-            # In one column Graphviz draws the tail above; an input stands below what it goes into.
+            # In a column Graphviz puts the tail on top, but an input belongs below its operation.
             yield f"\t{head} -> {tail}{_attributes({**look, 'dir': 'back'})}\n"
         elif edge.lines and edge.tail is not edge.head:
             words = f"w{next(self.words)}"
@@ -115,7 +115,7 @@ class _Writer:
         return style.gradient(round(norms.fraction(norm), 2), self.dark)
 
     def legend(self, norms: Range) -> Iterator[str]:
-        """Some norms, each above a line in its look."""
+        """Write some norms, each above a line with its colour and width."""
         looks = {figure(norm): self.flow(norm, norms) for norm in norms.marks()}
         if norms.zero:
             looks["0"] = self.flow(0.0, norms)
@@ -141,11 +141,11 @@ _special = str.maketrans({"\\": "\\\\", '"': '\\"', "&": "&amp;"})
 
 
 def label(lines: Iterable[str], left: bool = False) -> str:
-    r"""A quoted label of these lines that shows every character as it is.
+    r"""A quoted label of these lines that shows every character unchanged.
 
-    The lines are centred, or begin at the left.
+    The lines are centred, or aligned left.
 
-    What cannot be shown stands there as in Python source: a newline inside a line as ``\n``.
+    A character that cannot be shown appears as in Python source: a newline as ``\n``.
 
     >>> print(label(['a "name"', "<b> & |{}"]))
     "a \"name\"\n<b> &amp; |{}"

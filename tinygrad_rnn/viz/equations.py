@@ -1,4 +1,4 @@
-"""What a step computes, as equations, read off the graph."""
+"""The equations of a time step, derived from the graph."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ _linear = primitives.linear
 
 
 def equations(structure: Structure, node: Node) -> list[str]:
-    """How a value of a step is computed: down to the values that have names, and these too.
+    """The equations of a value of a step, and of the named values in them.
 
-    ``h_t = o_t × tanh(c_t)``, ``o_t = σ(...)``, ...: up to states, inputs and weights.
+    ``h_t = o_t × tanh(c_t)``, ``o_t = σ(...)``, ...: down to states, inputs and weights.
     """
-    found: list[str] = []
+    lines: list[str] = []
     waiting, seen = [node], {node}
-    while waiting and len(found) < _most_equations:
+    while waiting and len(lines) < _most_equations:
         here = waiting.pop(0)
         writer = _Writer(structure, here)
-        found.append(f"{writer.name(here)} = {writer.written(here)[0]}")
+        lines.append(f"{writer.name(here)} = {writer.written(here)[0]}")
         for other in writer.named:
             if other not in seen:
                 seen.add(other)
                 waiting.append(other)
-    return found
+    return lines
 
 
 class _Writer:
-    """Writes one equation; counts what it writes, so that none becomes too long."""
+    """Writes one equation, and counts its parts to keep it short."""
 
     def __init__(self, structure: Structure, root: Node):
         self.structure = structure
         self.time_step = structure.time_step.get(root)
         self.left = _most_operations
-        self.named: dict[Node, None] = {}  # what of the same step it refers to by name
+        self.named: dict[Node, None] = {}  # the named values of the same step in it
 
     def name(self, node: Node) -> str:
-        """``h_t``, ``h_{t-1}`` for states and outputs, else its own name."""
-        found = self.structure.holds.get(node)
-        if found is None:
+        """``h_t`` or ``h_{t-1}`` for states and outputs, else the value's own name."""
+        trajectory = self.structure.holds.get(node)
+        if trajectory is None:
             return node.name or "y"
         time_step = self.structure.time_step.get(node)
         if (
@@ -51,9 +51,9 @@ class _Writer:
             or time_step.loop is not self.time_step.loop
             or time_step is self.time_step
         ):
-            return f"{found.name}_t"
+            return f"{trajectory.name}_t"
         back = time_step.t - self.time_step.t
-        return f"{found.name}_{{t{back:+d}}}"
+        return f"{trajectory.name}_{{t{back:+d}}}"
 
     def written(self, node: Node) -> tuple[str, bool]:
         """The expression, and whether it is a sum, which needs brackets in a product."""
@@ -85,10 +85,10 @@ class _Writer:
         parent, x = node.parents[i], node.arrays[i]
         before = structure.entries.get((node, i))
         if before is not None and not (isinstance(parent, Node) and parent in structure.holds):
-            return self.earlier(before.name), False  # what stands in the place of the state
-        given = structure.input_at.get((node, i))
-        if given is not None:
-            return self.input_name(given.name), False
+            return self.earlier(before.name), False  # the state's initial value
+        step_input = structure.input_at.get((node, i))
+        if step_input is not None:
+            return self.input_name(step_input.name), False
         if not isinstance(parent, Node):
             if parent is not None:
                 return shortened(parent, 30), False
@@ -106,12 +106,12 @@ class _Writer:
         return self.written(parent)
 
     def earlier(self, name: str) -> str:
-        """The state of the step before, which in a reversed loop is the step after."""
+        """The name of the state of the step before: ``h_{t-1}``, or ``h_{t+1}`` in reverse."""
         time_steps = self.time_step.loop.time_steps if self.time_step is not None else []
         back = len(time_steps) > 1 and time_steps[0].t > time_steps[-1].t
         return f"{name}_{{t{'+' if back else '-'}1}}"
 
     def input_name(self, name: str) -> str:
-        """``x_t`` of ``x[3]``, and of what has no name."""
+        """``x_t`` for ``x[3]``, and for an input without a name."""
         stem = name.rstrip("0123456789]").rstrip("[_").removesuffix("_t")
         return f"{shortened(stem or 'x', 30)}_t"

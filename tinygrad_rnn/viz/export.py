@@ -1,7 +1,7 @@
-"""Files of pictures: SVG and pages as they are, and by renderers PNG, PDF and GIF; TikZ for papers.
+"""Save pictures as files: SVG, HTML, PNG, PDF, GIF, and TikZ for papers.
 
-PNG and PDF are drawn by Graphviz's ``dot``, which takes any shapes (its ``_background``), or where
-there is none by CairoSVG; a GIF's frames are put together by Pillow. Both come with
+Graphviz's ``dot`` draws PNG and PDF, because it accepts any shapes as its ``_background``. Without
+``dot``, CairoSVG draws them. Pillow joins the frames of a GIF. CairoSVG and Pillow come with
 ``pip install 'tinygrad_rnn[pictures]'``.
 """
 
@@ -25,38 +25,38 @@ FORMATS = ("svg", "html", "png", "pdf", "gif", "tex", "tikz")
 
 
 class Shown:
-    """What can be shown and saved; ``svg`` and ``html`` make it."""
+    """A picture that a notebook shows and ``save`` writes; ``svg`` and ``html`` make it."""
 
     svg: Callable[..., str]
     html: Callable[..., str]
 
     def frames(self, **options: Any) -> list[str]:
-        """The pictures of a GIF; one, where nothing moves."""
+        """The pictures of a GIF; a single one if nothing moves."""
         return [self.svg(**options)]
 
     def _repr_svg_(self) -> str:
         return self.svg()
 
     def save(self, path: str | os.PathLike[str], **options: Any) -> None:
-        """Write it; the suffix says as what.
+        """Write a file; its suffix is the format.
 
-        ``.svg``: the picture; ``.html``: a page that needs nothing else, no network either (of a
-        gradient flow, one that plays the forward and the backward sweep; a notebook shows it by
-        ``IPython.display.IFrame("flow.html", 1200, 800)``). ``.png``, ``.pdf``: drawn by ``dot``,
-        or by CairoSVG. ``.gif``: the sweeps, step by step, put together by Pillow. ``.tex``: TikZ
-        in a document of its own; ``.tikz``: to be ``\\input`` in a paper.
+        ``.svg``: the picture. ``.html``: a page in one file, which needs no network. The page of a
+        gradient flow plays the forward and the backward sweep; a notebook shows it with
+        ``IPython.display.IFrame("flow.html", 1200, 800)``. ``.png``, ``.pdf``: drawn by ``dot``,
+        or by CairoSVG. ``.gif``: the sweeps step by step, made by Pillow. ``.tex``: TikZ as a
+        document. ``.tikz``: TikZ for ``\\input`` in a paper.
 
         Args:
             path: the file.
-            **options: those of ``svg``: ``theme``, "light", "dark" or "auto" (which follows the
-                system of whoever looks, in .svg and .html); ``fit``, the width in pixels, at which
-                long sequences are broken into lines; of a gradient flow ``animate=True``, an .svg
-                in which the sweeps run.
+            **options: the options of ``svg``. ``theme``: "light", "dark" or "auto", which follows
+                the viewer's system in .svg and .html. ``fit``: a width in pixels; longer sequences
+                are broken into lines. ``animate=True``, for a gradient flow: an .svg that plays
+                the sweeps.
 
         Raises:
-            ValueError: another suffix, or a wrong option.
-            TypeError: an unknown option.
-            RuntimeError: what draws this kind of file is not installed.
+            ValueError: the suffix is unknown, or an option is wrong.
+            TypeError: an option is unknown.
+            RuntimeError: the program for this format is not installed.
             OSError: the file cannot be written.
         """
         path = Path(path)
@@ -69,12 +69,12 @@ class Shown:
             file.write(content)
 
     def content(self, format: str, **options: Any) -> bytes:
-        """What :meth:`save` writes into a file of this format, ``"svg"``, ``"png"``, ...
+        """The bytes that :meth:`save` writes into a file of a format: ``"svg"``, ``"png"``, ...
 
         Raises:
-            ValueError: another format, or a wrong option.
-            TypeError: an unknown option.
-            RuntimeError: what draws this format is not installed.
+            ValueError: the format is unknown, or an option is wrong.
+            TypeError: an option is unknown.
+            RuntimeError: the program for this format is not installed.
         """
         if format not in FORMATS:
             names = ", ".join(FORMATS)
@@ -84,7 +84,7 @@ class Shown:
             if name not in known:
                 raise TypeError(f"save: unknown option {name!r}; there are {', '.join(known)}")
         if options.get("animate") and format != "svg":
-            raise ValueError("save: animate=True is for .svg; .gif always runs")
+            raise ValueError("save: animate=True is for .svg only; a .gif always moves")
         if format == "html":
             return self.html(**options).encode()
         if format == "gif":
@@ -98,7 +98,7 @@ class Shown:
 
 
 def rendered(svg: str, format: str) -> bytes:
-    """An SVG of ours as PNG or PDF.
+    """One of our SVGs as PNG or PDF.
 
     Raises:
         RuntimeError: there is neither ``dot`` nor CairoSVG.
@@ -125,7 +125,7 @@ def rendered(svg: str, format: str) -> bytes:
 
 
 def gif(frames: list[bytes], seconds: float = 0.4) -> bytes:
-    """PNGs as one animated GIF; the last one stays for two seconds.
+    """PNGs as one animated GIF. The last frame stays for two seconds.
 
     Raises:
         RuntimeError: Pillow is not installed.
@@ -135,7 +135,7 @@ def gif(frames: list[bytes], seconds: float = 0.4) -> bytes:
     except ImportError:
         raise RuntimeError("to write .gif pip install 'tinygrad_rnn[pictures]'") from None
     images = [Image.open(io.BytesIO(frame)).convert("RGB") for frame in frames]
-    # One palette for all, or colours would flicker.
+    # Use one palette for all frames: with one for each, colours would flicker.
     palette = images[-1].quantize(255)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     durations = [round(1000 * seconds)] * (len(images) - 1) + [2000]

@@ -1,4 +1,4 @@
-"""Gradient flows that can be looked at: as a picture, as a page, as files for slides and papers."""
+"""Gradient flows as pictures, as pages, and as files for slides and papers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .page import page
 
 
 class GradientFlow(Shown, Flow):
-    """The gradient of a loss on its way back through time; :func:`gradient_flow` makes it.
+    """The gradient of a loss on its way back through time; made by :func:`gradient_flow`.
 
-    Printed, it is a table; a notebook shows its picture; ``save`` writes it. The numbers are those
-    of :class:`tinygrad_rnn.bptt.Flow`: ``states``, ``weights``, ``inputs``, ``links``,
-    ``jacobian(t, s)``.
+    ``print`` shows a table, a notebook shows the picture, and ``save`` writes a file. The numbers
+    are described at :class:`tinygrad_rnn.bptt.Flow`: ``states``, ``weights``, ``inputs``,
+    ``links``, ``jacobian(t, s)``.
     """
 
     def svg(self, *, theme: str = "light", fit: float | None = None, animate: bool = False) -> str:
-        """The picture, as SVG text; see :meth:`save` for the arguments."""
+        """The picture as SVG text; see :meth:`save` for the arguments."""
         if animate:
             from .animate import animated
 
@@ -29,7 +29,7 @@ class GradientFlow(Shown, Flow):
         return draw_lattice(self, theme=theme, fit=fit).svg
 
     def html(self, *, theme: str = "auto", fit: float | None = None) -> str:
-        """The page in which the sweeps are played step by step, as HTML text."""
+        """The page that plays the sweeps step by step, as HTML text."""
         return page(self, theme=theme, fit=fit)
 
     def frames(self, **options: Any) -> list[str]:
@@ -40,29 +40,29 @@ class GradientFlow(Shown, Flow):
 
 
 def gradient_flow(loss: Value, *, text: Sequence[str] | None = None) -> GradientFlow:
-    """See how the gradient of a loss flows back through the time steps of a recurrent net.
+    """Measure how the gradient of a loss flows back through the time steps of a recurrent net.
 
     A state is any value that crosses from one time step of ``for t, x_t in tg.steps(xs)`` into the
-    next, so a loop of one's own needs no more than that. T counts up to the last step that the
-    loss depends on. Loops that follow each other, an encoder and a decoder, stand side by side.
+    next. So your own loop needs nothing more. T counts up to the last step that the loss depends
+    on. Loops that follow each other (an encoder, a decoder) stand side by side.
 
-    A batch shows what its sequences, run alone, show together: with ``lengths``, and in loops that
-    mask with ``tg.where(mask, new, old)``, nothing is shown past a sequence's end.
+    A batch shows the sum of its sequences, as if each ran alone. With ``lengths``, and in loops
+    that mask with ``tg.where(mask, new, old)``, nothing is shown after a sequence's end.
 
     Args:
-        loss: a scalar Tensor; no ``.grad`` is touched.
-        text: one character or word for each step, to be shaded by the gradient that reaches it:
-            which of them mattered. For a logit of one's choice, pass that as the loss.
+        loss: a scalar Tensor. No ``.grad`` changes. To explain one logit, pass this logit.
+        text: one character or word for each step. The picture shades each by the gradient that
+            reaches it, and so shows which of them mattered.
 
     Returns:
-        A :class:`GradientFlow`. ``print`` shows a table, ``.save("flow.svg")`` and
-        ``.save("flow.html")`` write the picture and the page, a notebook shows the picture;
-        ``.states``, ``.weights`` and ``.jacobian(t, s)`` are the numbers.
+        A :class:`GradientFlow`. ``print`` shows a table, and a notebook shows the picture.
+        ``.save("flow.svg")`` writes the picture, and ``.save("flow.html")`` the page. The numbers
+        are in ``.states``, ``.weights`` and ``.jacobian(t, s)``.
 
     Raises:
         TypeError: the loss is not a Tensor.
-        ValueError: it is not a scalar, has no graph, or was computed without time steps; ``text``
-            has another length.
+        ValueError: the loss is not a scalar, has no graph, or was computed without time steps; or
+            ``text`` does not have one string for each step.
 
     >>> import numpy as np
     >>> import tinygrad_rnn as tg

@@ -1,9 +1,9 @@
 """The gradient that flowed along every edge of a picture.
 
 An edge of the graph carries the contribution of one operation to the cotangent of one of its
-inputs, the product of the operation's cotangent with its own Jacobian; the cotangent of a node
-is the sum of what its edges bring. So one sweep for the cotangents, and then every operation's
-rules once more, by themselves. No ``.grad`` is touched.
+inputs: the product of the operation's cotangent with its Jacobian. The cotangent of a node is the
+sum over its edges. So we compute the cotangents in one sweep, and then run every operation's rules
+once more, separately. No ``.grad`` changes.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from ..graph import Node, ancestors
 from . import labels
 from .picture import Box, Edge, Picture, Range, boxes_in
 
-#: What flowed to the values that an edge stands for.
+#: The gradient that flowed to each value of an edge.
 _Total: TypeAlias = dict[Node, ndarray]
 
 
 def measure(picture: Picture, outputs: Sequence[Node]) -> None:
-    """Set the norm of every edge that carries a gradient, and write them into the labels.
+    """Set the norm of every edge that carries a gradient, and write the norms into the labels.
 
-    Where an edge stands for several values, their norms are taken together; what several
-    operations in one box contribute to one value is added up first, as backward does.
+    An edge for several values gets their joint norm. If several operations in one box contribute to
+    one value, their contributions are added first, as backward does.
     """
     seeds = {node: np.ones_like(node.output) for node in outputs}
     cotangents = sweep(seeds, wanted=set(ancestors(outputs)))
     carriers = {use: edge for edge in picture.edges for use in edge.inputs}
-    kept: dict[Edge, _Total] = {}  # of what joins a rail
+    kept: dict[Edge, _Total] = {}  # the edges that join a rail
     for box in boxes_in(picture.root):
         flows = _measure_into(box, carriers, cotangents)
         kept.update((edge, total) for edge, total in flows if edge.kind == "branch")
@@ -51,7 +51,7 @@ def measure(picture: Picture, outputs: Sequence[Node]) -> None:
 def _measure_into(
     box: Box, carriers: dict[tuple[Node, int], Edge], cotangents: dict[Node, Any]
 ) -> Iterable[tuple[Edge, _Total]]:
-    """Measure the edges that lead into a box; returns what flowed along each."""
+    """Measure the edges that lead into a box, and return the gradients along each."""
     sums: dict[Edge, _Total] = {}
     for node in box.nodes:
         live = [i for i, parent in enumerate(node.parents) if isinstance(parent, Node)]
@@ -67,7 +67,7 @@ def _measure_into(
 
 
 def _measure_rails(picture: Picture, kept: dict[Edge, _Total]) -> None:
-    """Measure the rails; each part of one stands behind those that it carries."""
+    """Measure the rails. In the list of edges, each part of a rail follows the edges it carries."""
     for edge in picture.edges:
         carried = [(part, kept.pop(part)) for part in edge.carries if part in kept]
         if not carried:

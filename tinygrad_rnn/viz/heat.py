@@ -1,4 +1,4 @@
-"""Heat maps: what gates and states do over time, unit by unit, with the text beneath."""
+"""Heat maps of gates and states over time and units, with the text below."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .style import DIVERGING
 from .svg import Canvas, document, figure, fitted, number, step_ticks, width_of
 
 _LEFT, _RIGHT, _WIDTH = 120.0, 96.0, 900.0
-_TALL = 260.0  # of one map at most
+_TALL = 260.0  # the largest height of one map
 _MOST_UNITS = 600
 _LINE = 20.0  # the height of a line of text
 
 
 class HeatMap(Shown):
-    """Values over time and units; :func:`heat_map` makes it.
+    """Values over time and units; made by :func:`heat_map`.
 
-    A notebook shows it, :meth:`save` writes it.
+    A notebook shows it; :meth:`save` writes it.
 
     Attributes:
-        values: by name (T, H).
-        text: what stands under every step, or None.
+        values: arrays (T, H) by name.
+        text: the string under every step, or None.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class HeatMap(Shown):
         return f"<HeatMap of {', '.join(self.values)} over {self.T} steps>"
 
     def svg(self, *, theme: str = "light", fit: float | None = None) -> str:
-        """The picture, as SVG text."""
+        """The picture as SVG text."""
         return _Drawer(self, fit).svg(theme)
 
     def html(self, *, theme: str = "auto", fit: float | None = None) -> str:
@@ -64,22 +64,21 @@ def heat_map(
     With ``tg.activations`` it shows the gates and states of a net while it reads a text.
 
     Args:
-        values: (T, H), (T, N, H) or (T,); or a dict of such by name, all of the same T: one map
-            beneath the other. NaN stays empty.
+        values: an array (T, H), (T, N, H) or (T,), or a dict of arrays by name, all with the same
+            T. A dict gives one map below the other. NaN stays empty.
         text: one character or word for each step.
-        title: what stands above.
-        sequence: which one of a batch is shown.
-        units: which units are shown, by their numbers; all where None.
-        scale: the number that has the full colour; 0 for the largest of each map.
+        title: the title above.
+        sequence: the number of the sequence to show from a batch.
+        units: the numbers of the units to show; None for all.
+        scale: the value with the full colour; 0 for the largest value of each map.
 
     Returns:
-        A :class:`HeatMap`; a notebook shows it, ``.save("gates.svg")`` writes it, as it does a
-        gradient flow.
+        A :class:`HeatMap`. A notebook shows it, and ``.save("gates.svg")`` writes it.
 
     Raises:
-        TypeError: the values are no real numbers.
-        ValueError: other shapes, arrays of different lengths, ``text`` of another length, no such
-            unit or sequence, or no values at all.
+        TypeError: the values are not real numbers.
+        ValueError: an array has another shape; the arrays or ``text`` have different lengths; there
+            is no such unit or sequence; or there are no values.
 
     >>> import numpy as np
     >>> import tinygrad_rnn as tg
@@ -89,13 +88,13 @@ def heat_map(
     >>> tg.heat_map({name: found[name] for name in ("f", "c")}, text="hello")
     <HeatMap of f, c over 5 steps>
     """
-    given = values if isinstance(values, Mapping) else {"": values}
-    if not given:
+    arrays = values if isinstance(values, Mapping) else {"": values}
+    if not arrays:
         raise ValueError("heat_map: expected at least one array, got none")
-    maps = {str(name): _map(str(name), x, sequence, units) for name, x in given.items()}
+    maps = {str(name): _map(str(name), x, sequence, units) for name, x in arrays.items()}
     lengths = {len(x) for x in maps.values()}
     if len(lengths) > 1:
-        raise ValueError(f"heat_map: all arrays need the same number of steps, got {lengths}")
+        raise ValueError(f"heat_map: expected arrays with the same number of steps, got {lengths}")
     (T,) = lengths
     if text is not None and (len(text) != T or not all(isinstance(part, str) for part in text)):
         raise ValueError(
@@ -129,8 +128,8 @@ def _map(name: str, values: Any, sequence: int, units: Sequence[int] | None) -> 
         array = array[:, wanted]
     if array.shape[1] > _MOST_UNITS:
         raise ValueError(
-            f"{which}at most {_MOST_UNITS} units can be told apart, got {array.shape[1]}; choose "
-            "some by units="
+            f"{which}expected at most {_MOST_UNITS} units, got {array.shape[1]}; choose some with "
+            "units="
         )
     return array.astype(np.float64)
 
@@ -161,7 +160,7 @@ class _Drawer(Canvas):
         return document(max(width, 240), self.y, words, "".join(self.parts), theme=theme)
 
     def map(self, name: str, values: ndarray, first: int, stop: int) -> None:
-        """One map: a stroke for each run of a colour in a unit, all of a colour in one path."""
+        """Draw one map. Each run of a colour in a unit is a stroke; a path has one colour."""
         units = values.shape[1]
         tall = max(min(14.0, _TALL / units), 2.0)
         right, bottom = _LEFT + self.pitch * (stop - first), self.y + tall * units

@@ -1,4 +1,4 @@
-"""The words in a picture: what operations, arrays and gradients are called."""
+"""The words in a picture: names of operations, arrays and gradients."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..bptt.structure import getitem
 from ..graph import Node, Primitive
 from ..ops import primitives
 
-#: Keywords that say no more than the shape of the output does.
+#: Keywords that repeat what the shape of the output says.
 _redundant = frozenset({"shape", "keepdims"})
 _longest = 24
-MOST = 40  #: columns of a name
+MOST = 40  #: the largest number of columns of a name
 
 _place, _einsum = primitives.place, primitives.einsum
 
 
 def name(text: str) -> str:
-    """A name, its middle left out where it is too long for a box."""
+    """A name, without its middle if it is too long for a box."""
     return text if len(text) <= MOST else f"{text[: MOST // 2]}…{text[-MOST // 2 + 1 :]}"
 
 
@@ -48,7 +48,7 @@ def operation(node: Node) -> str:
 
 
 def has_box(x: Any, name: str | None) -> bool:
-    """Whether a constant is drawn; a bare number is part of its operation's title instead."""
+    """Whether a constant is drawn; a plain number is part of its operation's title instead."""
     return isinstance(x, ndarray) and (x.ndim > 0 or bool(name))
 
 
@@ -93,20 +93,20 @@ def _short(text: str) -> str:
 
 
 def shape(array: ndarray, common: np.dtype[Any]) -> str:
-    """``(2, 3)``, with the dtype where it is not the common one."""
+    """``(2, 3)``, with the dtype if it is not the common one."""
     text = str(array.shape) if array.shape else "scalar"
     return text if array.dtype == common else f"{text} {array.dtype}"
 
 
 def values(array: ndarray) -> list[str]:
-    """The elements, rounded, a row each line; of a large array the first and last few."""
+    """The rounded elements, one line for each row; for a large array the first and last few."""
     rows = array if array.ndim <= 2 else array.reshape(-1)
     text = np.array2string(rows, precision=3, threshold=12, edgeitems=2, max_line_width=60)
     return text.split("\n")
 
 
 def crossing(nodes: Iterable[Any], common: np.dtype[Any]) -> str:
-    """The values on one edge: their names, or the shapes of those that have none."""
+    """The values on one edge: their names, or their shapes if they have no names."""
     counts: dict[str, int] = {}
     for node in nodes:
         text = node.name or shape(node.output, common)
@@ -119,7 +119,7 @@ def crossing(nodes: Iterable[Any], common: np.dtype[Any]) -> str:
 
 
 def steps(counts: Iterable[int]) -> str:
-    """How many time steps a box holds, in one loop or in several."""
+    """The number of time steps in a box, in one loop or in several."""
     numbers = list(counts)
     if len(numbers) > 2 and len(set(numbers)) == 1:
         return f"{len(numbers)} × {numbers[0]} steps"
@@ -127,7 +127,7 @@ def steps(counts: Iterable[int]) -> str:
 
 
 def left_out(first: int, last: int, count: int) -> str:
-    """What stands in place of the steps that ``max_steps`` leaves out."""
+    """The text for the steps that ``max_steps`` omits."""
     which = f"{first}" if count == 1 else f"{first} to {last}"
     return f"... {steps([count])} ({which}) left out ..."
 

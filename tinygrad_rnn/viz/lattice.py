@@ -1,14 +1,14 @@
-"""The picture of a gradient flow: columns are time steps, rows are what runs along them.
+"""The picture of a gradient flow: columns are time steps, rows are states, inputs and weights.
 
-From the top: the loss, the states of every loop (an LSTM's c above its h), the inputs; a rail for
-every shared weight with a tap at each step; and the norms of the gradients as bars. Where values
-run forward, a thin arrow does; beside it the gradient comes back, and its logarithm is the width
-and the colour. Loops that follow each other stand side by side: the state handed over, and what a
-decoder reads of an encoder's steps, are lines between them.
+From top to bottom: the loss; the states of every loop (an LSTM's c above its h); the inputs; a
+rail for every shared weight, with a tap at each step; and the norms of the gradients as bars. Thin
+arrows show values that run forward. Beside them run the gradients; the logarithm of the norm gives
+the width and the colour. Loops that follow each other stand side by side. Lines between them show
+the state handed over, and the encoder steps that a decoder reads.
 
-The layout is known beforehand, so the SVG is written directly. No text stands where lines run.
-With many steps the columns become narrow: arrows lose their heads, labels are thinned out, and at
-last every row is a strip of colours; or the picture is broken into lines (``fit``).
+The layout is fixed, so we write the SVG directly. No text overlaps a line. With many steps the
+columns become narrow: first arrows lose their heads, then labels are omitted, and at last every
+row is a strip of colours. With ``fit`` the picture is broken into lines instead.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from . import strips, style
 from .sheet import LEFT, RIGHT, Row, Sheet
 from .svg import document, escaped, figure, fitted, number, width_of
 
-MOST_READS = 600  # lines of attention in one picture
-WORDS = 464.0  # the least width: that of the longest line of words
+MOST_READS = 600  # the largest number of attention lines in one picture
+WORDS = 464.0  # the smallest width of a picture: the width of its longest text
 
 
 @dataclass(slots=True)
@@ -36,8 +36,8 @@ class Lattice:
 
     Attributes:
         svg: the SVG text.
-        sheet: where everything stands on it.
-        time_steps: for each frame of the two sweeps the loop and the time step; None for the loss.
+        sheet: the positions of everything.
+        time_steps: the loop and the time step of each frame of the two sweeps; None for the loss.
     """
 
     svg: str
@@ -48,14 +48,14 @@ class Lattice:
 def draw_lattice(
     flow: Flow, *, playable: bool = False, theme: str = "light", fit: float | None = None
 ) -> Lattice:
-    """Draw it.
+    """Draw the picture.
 
     Args:
         flow: the numbers.
-        playable: give each part the frames in which it appears (``data-f``) and the key of what
-            is to be told about it (``data-k``).
+        playable: give each part the frame in which it appears (``data-f``) and the key of its tip
+            (``data-k``).
         theme: "light", "dark" or "auto".
-        fit: the width of the picture; steps that have no room go to further lines.
+        fit: the width of the picture; steps without room go to further lines.
     """
     drawer = _Drawer(flow, playable, fit)
     return drawer.lattice(theme)
@@ -66,13 +66,13 @@ class _Drawer(Sheet):
         super().__init__(flow, playable, fit)
         self.radius = 9.5 if self.roomy else min(self.pitch * 0.3, 6)
         self.square = 12 if self.roomy else min(self.pitch * 0.6, 9)
-        self.widest = 9 if self.roomy else max(self.pitch * 0.4, 1)  # of the lines
-        self.lane = 5.0 if self.roomy else 0.0  # half the distance between the two ways
+        self.widest = 9 if self.roomy else max(self.pitch * 0.4, 1)  # of all lines
+        self.lane = 5.0 if self.roomy else 0.0  # half the distance of forward and backward lines
         wide = LEFT + self.pitch * max(b - a for a, b in self.lines) + RIGHT
         self.width = max(wide, 720 if fit is None else min(max(fit, WORDS), 720))
         self.row_of = {state: row for row in self.rows for state in row.states}
         reads = sorted((link.norm for link in flow.links if self._is_line(link)), reverse=True)
-        #: The smallest norm that is drawn where there are too many lines.
+        #: The smallest norm that is drawn if there are too many lines.
         self.least = reads[MOST_READS - 1] if len(reads) > MOST_READS else 0.0
 
     # ── all of it ────────────────────────────────────────────────────────────────────────
@@ -128,7 +128,7 @@ class _Drawer(Sheet):
             "title",
         )
         self.text(16, 40, f"L = {named}{flow.loss:.5g}; thin: forward, coloured: back", "small")
-        # What the colours mean, from the left to the right.
+        # The meaning of the colours, from left to right.
         x, y = 16.0, 58.0
         tags = self.tags(self.loss_frame + 1)
         ends = (figure(self.scale.low), figure(self.scale.high))
@@ -239,14 +239,14 @@ class _Drawer(Sheet):
         steps = state.trajectory.steps
         back = len(steps) > 1 and steps[0] > steps[-1]
         x = self.x(c) + self.pitch * (0.5 if back else -0.5)
-        told = f"t = {t}: a constant enters {state.name} here; the gradient goes no further"
+        tip = f"t = {t}: a constant enters {state.name} here; the gradient goes no further"
         self.add(
             f'<path class="cut" d="M{number(x - 2)} {number(y - 11)}l5 5.5l-5 5.5l5 5.5l-5 5.5"'
-            f"{self.tags(None, f'c{k}.{t}')}><title>{escaped(told)}</title></path>"
+            f"{self.tags(None, f'c{k}.{t}')}><title>{escaped(tip)}</title></path>"
         )
 
     def _corridor(self, state: State, k: int, before: int, after: int, y: float) -> None:
-        """From one time step to the next, and back."""
+        """Draw the lines from one time step to the next, and back."""
         loop = state.trajectory.loop
         c0, c1 = self.column(loop, before), self.column(loop, after)
         if not (self.on(c0) or self.on(c1)) or after in state.cuts:
@@ -273,7 +273,7 @@ class _Drawer(Sheet):
             )
 
     def _edge(self, column: int) -> float:
-        """Where what leads to a column of another line leaves this one."""
+        """The end of this line, where edges to a column of another line leave it."""
         return LEFT + 1.0 if column < self.first else self.right - 1.0
 
     def _shade(self, norm: float) -> str:
@@ -289,7 +289,7 @@ class _Drawer(Sheet):
         key: str,
         head: bool = True,
     ) -> None:
-        """A thin arrow forward, with a head where there is room."""
+        """Draw a thin arrow forward, with a head if there is room."""
         d = f"M{number(x0)} {number(y0)}L{number(x1)} {number(y1)}"
         self.path(d, "fwd", self.tags(frame, key))
         if self.roomy and head:
@@ -304,7 +304,7 @@ class _Drawer(Sheet):
         self.path(f"M{d}z", "head", self.tags(frame))
 
     def _entrance(self, state: State, steps: list[int], y: float) -> None:
-        """The first state comes from before, if no loop hands it over."""
+        """Draw the arrow into the first state, if no loop hands it over."""
         trajectory = state.trajectory
         if not steps or steps[0] in state.cuts or trajectory.loop.time_steps[0].t != steps[0]:
             return
@@ -348,9 +348,9 @@ class _Drawer(Sheet):
     # ── between the rows ─────────────────────────────────────────────────────────────────
 
     def _verticals(self, rows: list[Row]) -> None:
-        """Inputs into the loops, states into states, and the links between loops and loss."""
-        lowest: dict[tuple[Loop, int], float] = {}  # of each loop and step, its lowest circle
-        for row in rows:  # from the top down
+        """Draw inputs into the loops, states into states, and links between loops and the loss."""
+        lowest: dict[tuple[Loop, int], float] = {}  # the lowest circle of each loop and step
+        for row in rows:  # from top to bottom
             for state in row.states:
                 for t in state.steps.tolist():
                     lowest[state.trajectory.loop, t] = row.y
@@ -398,14 +398,14 @@ class _Drawer(Sheet):
         return self.column(link.loop, link.at) != self.column(link.trajectory.loop, link.t)
 
     def _shift(self, state: State) -> float:
-        """How far beside its circle the way up from a state runs."""
+        """The distance from a state's circle to its line upwards."""
         n = self.flow.structure.loops.index(state.trajectory.loop)
         return self.pitch * (0.24 + 0.07 * (n % 3))
 
     def _up(
         self, state: State, k: int, t: int, norm: float, goals: list[float], shift: float
     ) -> None:
-        """From a circle to the row of the loss, or to the rows of the loops above."""
+        """Draw the lines from a circle up to the row of the loss, or to the loops above."""
         loop, y, r = state.trajectory.loop, self.row_of[state].y, self.radius
         x = self.x(self.column(loop, t))
         forth, back = self.forth[loop, t], self.back[loop, t]
@@ -423,7 +423,7 @@ class _Drawer(Sheet):
                 self._arrow(side, goal + 14, x + r * 0.8, goal + 5, forth, key)
 
     def _handed(self, link: Link, k: int, y: float, names: dict[Trajectory, State]) -> None:
-        """A state handed over: from a loop's last value to the first one of another loop."""
+        """Draw a state handed over: from a loop's last value to the first one of another loop."""
         assert link.loop is not None
         target = names.get(link.target) if link.target is not None else None
         if target is None or link.at is None or not len(target.steps):
@@ -438,7 +438,7 @@ class _Drawer(Sheet):
         self._curve(link, k, self.x(c0), y, self.x(c1), self.row_of[target].y, forward=True)
 
     def _read(self, link: Link, k: int, y: float, lowest: dict[tuple[Loop, int], float]) -> None:
-        """What a step of a later loop reads of this one: a line, as wide as its gradient."""
+        """Draw a value that a step of a later loop reads: a line, as wide as its gradient."""
         assert link.loop is not None
         assert link.at is not None
         c0 = self.column(link.trajectory.loop, link.t)
@@ -465,7 +465,7 @@ class _Drawer(Sheet):
     def _curve(
         self, link: Link, k: int, x0: float, y0: float, x1: float, y1: float, forward: bool
     ) -> None:
-        """From beside one circle to beside another one."""
+        """Draw a curve from one circle's side to another's."""
         assert link.loop is not None
         assert link.at is not None
         way = 1 if x1 > x0 else -1
@@ -489,7 +489,7 @@ class _Drawer(Sheet):
             self._arrow_head(b - way * 6, y1 - self.lane, b, y1 - self.lane, forth)
 
     def _inside(self, state: State, k: int, t: int, c: int, norm: float, rows: list[Row]) -> None:
-        """Between two states of the same step, as from c to h: only where they are neighbours."""
+        """Draw the lines between two neighbouring states of the same step, as from c to h."""
         loop, node = state.trajectory.loop, state.trajectory.nodes[t]
         y = self.row_of[state].y
         others = [
@@ -513,17 +513,17 @@ class _Drawer(Sheet):
         self.path(line, f"back m{self._shade(norm)}", self.tags(back, key))
 
     def _inward(self, lowest: dict[tuple[Loop, int], float]) -> None:
-        """The inputs' ways up, to all loops that take them."""
+        """Draw the lines from the inputs up to all loops that use them."""
         below: dict[int, float] = defaultdict(float)  # the lowest circle of each column
         for (loop, t), y in lowest.items():
             c = self.column(loop, t)
             below[c] = max(below[c], y)
-        for time_step, given in self.flow.structure.inputs.items():
+        for time_step, inputs in self.flow.structure.inputs.items():
             c = self.flow.columns.of[time_step]
-            if not given or (time_step.loop, time_step.t) not in lowest or not self.on(c):
+            if not inputs or (time_step.loop, time_step.t) not in lowest or not self.on(c):
                 continue
             y = lowest[time_step.loop, time_step.t]
-            x, direct = self.x(c), y == below[c]  # else they come from the input's side
+            x, direct = self.x(c), y == below[c]  # otherwise the lines start at the input's side
             forth, back = (
                 self.forth[time_step.loop, time_step.t],
                 self.back[time_step.loop, time_step.t],
@@ -548,7 +548,7 @@ class _Drawer(Sheet):
             self._arrow(side, y + 10, x - self.radius * 0.8, y + 5, forth, key)
 
     def _into_loss(self, leaving: list[tuple[float, float]]) -> None:
-        """The line that everything is gathered on, and the loss at its end."""
+        """Draw the line that collects all links to the loss, and the loss at its end."""
         last = self.stop == self.flow.T
         end = self.right + (12 if last else -1)
         ends = [x for x, _ in leaving[1:]] + [end] * bool(leaving)
@@ -573,9 +573,9 @@ class _Drawer(Sheet):
 
     def _input_row(self) -> None:
         loops_at: dict[int, list[tuple[Loop, int]]] = defaultdict(list)
-        for time_step, given in self.flow.structure.inputs.items():
+        for time_step, inputs in self.flow.structure.inputs.items():
             c = self.flow.columns.of[time_step]
-            if given and self.on(c):
+            if inputs and self.on(c):
                 loops_at[c].append((time_step.loop, time_step.t))
         if not loops_at:
             return
@@ -593,13 +593,13 @@ class _Drawer(Sheet):
             if self.lined or self.playable:
                 kind = "node" if self.lined else "bg"
                 self.rect(*at, kind, self.tags(forth, f"x{c}"))
-            # A constant has no gradient, which is not to look like a vanished one.
+            # A constant has no gradient; it must not look like a vanished one.
             if norm == norm:
                 self.rect(*at, f"f{self._shade(norm)}", self.tags(back, f"x{c}"))
 
     def _input_names(self) -> str:
-        given = [x for inputs in self.flow.structure.inputs.values() for x in inputs]
-        stems = dict.fromkeys(x.name.rstrip("0123456789]").rstrip("[_") for x in given if x.name)
+        named = [x for inputs in self.flow.structure.inputs.values() for x in inputs]
+        stems = dict.fromkeys(x.name.rstrip("0123456789]").rstrip("[_") for x in named if x.name)
         return ", ".join(stem for stem in stems if stem)
 
 

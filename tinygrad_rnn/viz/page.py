@@ -1,8 +1,8 @@
-"""The page: one HTML file, in which the forward and the backward sweep are played step by step.
+"""The page: one HTML file that plays the forward and the backward sweep step by step.
 
-The picture is laid out already; each part carries the frame in which it appears and the key of
-what is to be told about it. So the page needs a slider, a button and little script, no other file
-and no network, which its own policy forbids.
+The picture is complete: each part has the frame in which it appears, and the key of its tip. So
+the page needs only a slider, a button and a short script. It needs no other file and no network;
+its own content policy forbids both.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
 def page(flow: Flow, *, theme: str = "auto", fit: float | None = None) -> str:
     """The page of a gradient flow, as HTML text."""
     lattice = draw_lattice(flow, playable=True, theme=theme, fit=fit)
-    data = {**_told(flow), **_frames(flow, lattice)}
+    data = {**_tips(flow), **_frames(flow, lattice)}
     title = f"Gradient flow through {flow.T} time steps"
     return _document(title, lattice.svg, _controls(len(lattice.time_steps)), data, theme)
 
 
 def still_page(title: str, svg: str, theme: str = "auto") -> str:
-    """A page that shows a picture and plays nothing."""
+    """A page that only shows a picture."""
     return _document(title, svg, "", None, theme)
 
 
 def _frames(flow: Flow, lattice: Lattice) -> dict[str, object]:
-    """For every frame its words, the column that it is at, and what is told beneath."""
+    """For every frame its words, its column, and the keys of the tips below the picture."""
     sheet = lattice.sheet
     numbers = {state.trajectory: k for k, state in enumerate(flow.states.values())}
     by_time_step: dict[object, list[str]] = {}
-    for found, k in numbers.items():
-        for t in found.nodes:
-            by_time_step.setdefault((found.loop, t), []).append(f"s{k}.{t}")
+    for trajectory, k in numbers.items():
+        for t in trajectory.nodes:
+            by_time_step.setdefault((trajectory.loop, t), []).append(f"s{k}.{t}")
     frames: list[list[object]] = [["nothing is computed yet", None, []]]
     half = len(lattice.time_steps) // 2
     for n, time_step in enumerate(lattice.time_steps):
@@ -56,36 +56,35 @@ def _frames(flow: Flow, lattice: Lattice) -> dict[str, object]:
         loop, t = time_step
         where = f"{visible(loop.name)}, " if loop.name else ""
         c = sheet.column(loop, t)
-        told = [*by_time_step.get(time_step, []), f"x{c}"]
-        frames.append([f"{way}: {where}t = {t}", c, told])
+        frames.append([f"{way}: {where}t = {t}", c, [*by_time_step.get(time_step, []), f"x{c}"]])
     at = [LEFT, sheet.pitch, sheet.lines[0][1] - sheet.lines[0][0]]
     return {"frames": frames, "at": at}
 
 
-# ── what is told ─────────────────────────────────────────────────────────────────────────
+# ── the tips ─────────────────────────────────────────────────────────────────────────────
 
 
-def _told(flow: Flow) -> dict[str, object]:
-    told = _Told()
+def _tips(flow: Flow) -> dict[str, object]:
+    tips = _Tips()
     for k, state in enumerate(flow.states.values()):
-        _tell_of_state(told, flow, state, k)
-    _tell_of_inputs(told, flow)
+        _add_state_tips(tips, flow, state, k)
+    _add_input_tips(tips, flow)
     for n, weight in enumerate(flow.weights.values()):
         for c in weight.steps.tolist():
             part = weight.parts[c]
             percent = "" if math.isnan(part) else f"{100 * part:.3g} % of it: "
-            told.add(
+            tips.add(
                 f"w{n}.{c}",
-                f"what step {flow.columns.steps[c]} adds to dL/d {weight.name}",
+                f"the share of step {flow.columns.steps[c]} in dL/d {weight.name}",
                 f"{percent}|G_t| = {figure(weight.norms[c])}, |dL/dW| = {figure(weight.norm)}",
                 f"shape {weight.node.output.shape}",
             )
-    told.add("L", "the loss", f"L = {flow.loss:.6g}", "dL/dL = 1: here the backward sweep starts")
-    return {"lines": told.lines, "told": told.by_key}
+    tips.add("L", "the loss", f"L = {flow.loss:.6g}", "dL/dL = 1: here the backward sweep starts")
+    return {"lines": tips.lines, "told": tips.by_key}
 
 
-class _Told:
-    """What is told about the parts: every line once, however many parts it is told about."""
+class _Tips:
+    """The tips of all parts. A line that several tips share is stored once."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -101,19 +100,19 @@ class _Told:
             indices.append(self._known[line])
 
 
-def _tell_of_state(told: _Told, flow: Flow, state: State, k: int) -> None:
+def _add_state_tips(tips: _Tips, flow: Flow, state: State, k: int) -> None:
     name, trajectory = state.name, state.trajectory
     for t, node in trajectory.nodes.items():
         gate = carried = ended = ""
         if state.gates is not None and not np.isnan(state.gates[t]):
-            gate = f"gate on the way from the step before: {state.gates[t]:.3f} in the mean"
+            gate = f"gate on the way from the step before: {state.gates[t]:.3f} on average"
         if state.carried is not None:
-            carried = f"what the gates alone carry here: {figure(state.carried[t])}"
+            carried = f"the gradient through the gates alone: {figure(state.carried[t])}"
         if t in trajectory.masks:
             mask = trajectory.masks[t]
             ended = f"{int(mask.sum())} of {mask.size} sequences have this step" * (mask.size > 1)
         regime = state.regimes[t]
-        told.add(
+        tips.add(
             f"s{k}.{t}",
             f"{name}, t = {t}",
             *equations(flow.structure, node),
@@ -124,11 +123,11 @@ def _tell_of_state(told: _Told, flow: Flow, state: State, k: int) -> None:
             carried,
             ended,
         )
-        ways = (("e", "next", "the steps after"), ("i", "step", "its own step"))
-        for letter, where, words in (*ways, ("o", "outside", "outside of the loop")):
+        senders = (("e", "next", "the steps after"), ("i", "step", "its own step"))
+        for letter, where, words in (*senders, ("o", "outside", "outside the loop")):
             sent = float(state.sent[where][t])
             if sent != 0:
-                told.add(
+                tips.add(
                     f"{letter}{k}.{t}",
                     f"{name}, t = {t}, to {words} and back",
                     f"shape {node.output.shape}",
@@ -136,11 +135,11 @@ def _tell_of_state(told: _Told, flow: Flow, state: State, k: int) -> None:
                     f"the gradient that came back: norm {figure(sent)}",
                 )
     for t in state.cuts.tolist():
-        told.add(f"c{k}.{t}", f"t = {t}: a constant enters {name}; the gradient goes no further")
+        tips.add(f"c{k}.{t}", f"t = {t}: a constant enters {name}; the gradient goes no further")
     for link in flow.links:
         if link.trajectory is trajectory and link.loop is not None and link.kind != "state":
             where = f"{link.loop.name or 'a later loop'}, t = {link.at}"
-            told.add(
+            tips.add(
                 f"r{k}.{link.t}", f"{name}, t = {link.t}, read by {where}: {figure(link.norm)}"
             )
 
@@ -154,19 +153,19 @@ def _in_words(regime: str) -> str:
     return words.get(regime, "")
 
 
-def _tell_of_inputs(told: _Told, flow: Flow) -> None:
+def _add_input_tips(tips: _Tips, flow: Flow) -> None:
     for time_step, inputs in flow.structure.inputs.items():
         c = flow.columns.of[time_step]
         norm = flow.inputs[c]
         lines = [f"input, t = {time_step.t}"]
         if flow.text is not None:
             lines.append(repr(flow.text[c]))
-        for given in inputs:
-            lines += [f"{given.name or 'x'}: shape {given.array.shape}", _values(given.array)]
-        constant = all(given.node is None for given in inputs)
-        came = "a constant" if constant else f"|dL/dx| = {figure(norm)}"
-        if f"x{c}" not in told.by_key:
-            told.add(f"x{c}", *lines, came)
+        for x in inputs:
+            lines += [f"{x.name or 'x'}: shape {x.array.shape}", _values(x.array)]
+        constant = all(x.node is None for x in inputs)
+        gradient = "a constant" if constant else f"|dL/dx| = {figure(norm)}"
+        if f"x{c}" not in tips.by_key:
+            tips.add(f"x{c}", *lines, gradient)
 
 
 def _values(array: ndarray) -> str:
@@ -309,7 +308,7 @@ document.addEventListener("keydown", event => {
   else return;
   event.preventDefault();
 });
-// A finger does not hover: what it touches is told, until it touches something else.
+// A finger does not hover: show the tip of the touched part until the next touch.
 document.addEventListener("pointermove", event => event.pointerType !== "touch" && point(event));
 document.addEventListener("pointerdown", point);
 document.addEventListener("scroll", hide, {capture: true, passive: true});

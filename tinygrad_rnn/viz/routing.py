@@ -1,9 +1,9 @@
-"""How the edges of a picture run along its time steps.
+"""Route the edges of a picture along its time steps.
 
-What several steps take, and what several steps give to one box, runs along them as a *rail* with a
-tap at each: Graphviz takes time quadratic in the length of an edge, so that straight edges to every
-one of 60 steps would take it minutes. What becomes of a state within a step is kept straight, and
-no step begins before the one before it has ended.
+A value that several steps use runs along them as a *rail* with a tap at each step. So do values of
+several steps that one box uses. Graphviz takes time quadratic in the length of an edge, so straight
+edges to each of 60 steps would take minutes. The path of a state within a step is kept straight,
+and no step begins before the step before it has ended.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ def route(
     loops: Sequence[Loop],
     gaps: dict[TimeStep, Box],
 ) -> None:
-    """Lead the edges along the steps; boxes and edges that nobody sees, or that are points and
-    lines, are added.
+    """Route the edges along the steps. This adds boxes and edges: points, lines, invisible ones.
 
     Args:
-        boxes, edges: of the picture, by anything.
-        places: of the nodes in the boxes.
-        loops: of the graph.
-        gaps: the box in place of each time step that is left out.
+        boxes, edges: the boxes and edges of the picture, by any keys.
+        places: the places of the nodes in the boxes.
+        loops: the loops of the graph.
+        gaps: the box that replaces each omitted time step.
     """
     router = _Router(boxes, edges, places, loops, gaps)
     router.lay_rails(outward=True)
@@ -55,7 +54,7 @@ class _Router:
     # ── rails ────────────────────────────────────────────────────────────────────────────
 
     def lay_rails(self, outward: bool) -> None:
-        """From a box to the steps of a loop that take it, or from these to a box."""
+        """Lay rails from a box to the steps of a loop that use it, or from the steps to a box."""
         rails: dict[tuple[Box, Loop | None], dict[TimeStep | Box, list[Edge]]] = {}
         in_order = {
             self.gaps.get(time_step, time_step): n
@@ -70,7 +69,7 @@ class _Router:
                     stops = rails.setdefault((near, time_step.loop), defaultdict(list))
                     stops[self.gaps.get(time_step, time_step)].append(edge)
             elif edge.kind in ("weight", "constant") and outward:
-                # One for all loops: they stand behind each other, and share it visibly.
+                # One rail for all loops: they follow each other, and share the weight visibly.
                 time_step = self.beyond(near, far)
                 stops = rails.setdefault((near, None), defaultdict(list))
                 stops[far if time_step is None else self.gaps.get(time_step, time_step)].append(
@@ -78,7 +77,7 @@ class _Router:
                 )
         for (near, loop), stops in rails.items():
             if len(stops) > 1:
-                # What a reversed loop gives is taken the other way round.
+                # A reversed loop runs through its steps in the other direction.
                 order = sorted(stops, key=in_order.__getitem__) if loop else stops
                 self.lay_rail(near, [stops[stop] for stop in order], outward)
 
@@ -103,8 +102,7 @@ class _Router:
             joined = [rail] if kind == "data" else []
 
     def beyond(self, near: Box, far: Box) -> TimeStep | None:
-        """The outermost time step that a box lies in and the other one, outside of its loop, does
-        not."""
+        """The outermost time step around ``far``, if ``near`` is outside its loop; else None."""
         here, there = self.whereabouts(near), self.whereabouts(far)
         if here is there:
             return None
@@ -116,15 +114,15 @@ class _Router:
         )
 
     def whereabouts(self, box: Box) -> Place:
-        """The time steps that a box lies in, or stands for."""
+        """The time steps around a box, or the ones that it stands for."""
         return self.places[box.nodes[0]] if box.kind in ("step", "gap") else box.place
 
-    # ── straight ways ────────────────────────────────────────────────────────────────────
+    # ── straight paths ───────────────────────────────────────────────────────────────────
 
     def straighten(self) -> None:
-        """Mark the shortest ways from where a state enters a step to where the next one leaves."""
+        """Mark the shortest paths from a state's entry into a step to the next state's exit."""
         entries: dict[Place, set[Box]] = defaultdict(set)
-        exits: dict[Place, dict[Box, bool]] = defaultdict(dict)  # and whether as a state
+        exits: dict[Place, dict[Box, bool]] = defaultdict(dict)  # True if a state leaves there
         inside: dict[Box, list[Edge]] = defaultdict(list)
         for edge in self.edges.values():
             if edge.kind == "state":
@@ -135,24 +133,23 @@ class _Router:
             else:
                 exits[edge.tail.place].setdefault(edge.tail, False)
         for place, starts in entries.items():
-            found = []
+            paths = []
             for end, is_state in exits[place].items():
-                for start, way in _ways_to(end, starts, exits[place], inside):
-                    found.append((not is_state, len(way), start, end, way))
+                for start, path in _paths_to(end, starts, exits[place], inside):
+                    paths.append((not is_state, len(path), start, end, path))
             taken: set[Box] = set()
-            for _, _, start, end, way in sorted(found, key=lambda found: found[:2]):
+            for _, _, start, end, path in sorted(paths, key=lambda candidate: candidate[:2]):
                 if start not in taken and end not in taken:
                     taken |= {start, end}
-                    for edge in way:
+                    for edge in path:
                         edge.kind = "spine"
 
     # ── time ─────────────────────────────────────────────────────────────────────────────
 
     def keep_order(self) -> None:
-        """Let no step begin, in the picture, before the one before it has ended.
+        """Keep each step, in the picture, after the end of the step before.
 
-        An unseen post stands between them: nothing of the first lies behind it, nothing of the
-        second before it.
+        An invisible post stands between them: the first step lies before it, the second after it.
         """
         inside: dict[TimeStep, dict[Box, None]] = defaultdict(dict)
         for box in self.boxes.values():
@@ -179,20 +176,20 @@ class _Router:
                         self.edges[post, box] = Edge(post, box, "after")
 
 
-def _ways_to(
+def _paths_to(
     end: Box, starts: set[Box], exits: dict[Box, bool], inside: dict[Box, list[Edge]]
 ) -> list[tuple[Box, list[Edge]]]:
-    """The shortest ways that lead to a box from some others, through none that is an exit."""
-    found = []
+    """The shortest paths from some boxes to a box, through no exit."""
+    paths = []
     onward: dict[Box, list[Edge]] = {end: []}
     waiting = deque([end])
     while waiting:
         box = waiting.popleft()
         if box in starts:
-            found.append((box, onward[box]))
+            paths.append((box, onward[box]))
             continue
         for edge in inside[box]:
             if edge.tail not in onward and edge.tail not in exits:
                 onward[edge.tail] = [edge, *onward[box]]
                 waiting.append(edge.tail)
-    return found
+    return paths

@@ -1,8 +1,8 @@
-"""The scale of gradient norms: which colour and which height each one has.
+"""The scale of gradient norms: the colour and the height of each norm.
 
-What has vanished and what has exploded is not a matter of the picture but of the written rule,
-``bptt.flow``. The colours run logarithmically over what is neither. What exploded has colours of
-its own, so that one exploding net leaves the others theirs.
+The written rule in ``bptt.flow`` decides what has vanished or exploded; the picture does not. The
+colours run logarithmically over the other norms. Exploded norms have their own colours, so that
+one exploding net does not take the colours of the others.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from dataclasses import dataclass
 
 from . import style
 
-LEAST_DECADES = 4  # so that a gradient that stays looks so
+LEAST_DECADES = 4  # so that a nearly constant gradient has nearly one colour
 EXPLODING = len(style.EXPLODING)
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The range of norms, to be shown logarithmically.
+    """The range of norms, for a logarithmic scale.
 
     Attributes:
-        low, high: the ends of the colours.
-        most: the largest finite norm; above ``high`` where some exploded.
-        regimes: what the written rule says of some norm.
+        low, high: the norms at the ends of the colours.
+        most: the largest finite norm; above ``high`` if some norm exploded.
+        regimes: the verdicts of the written rule that occur.
     """
 
     low: float
@@ -34,32 +34,32 @@ class Scale:
 
     @classmethod
     def over(cls, sizes: Iterable[tuple[float, str]]) -> Scale:
-        """The scale of norms, each with what the rule says of it."""
+        """The scale for some norms, each with the verdict of the rule."""
         sizes = list(sizes)
         shown = [size for size, regime in sizes if regime == "" and size > 0]
         exploded = [size for size, regime in sizes if regime == "exploded"]
         high = max(shown, default=min(exploded, default=1.0))
-        high = max(high, 1e-290)  # smaller ones are as good as vanished
+        high = max(high, 1e-290)  # keeps the low end above 0
         decades = math.ceil(math.log10(high) - math.log10(min(shown, default=high)) - 1e-9)
         low = high * 10.0 ** -max(decades, LEAST_DECADES)
         most = max([high, *exploded])
         return cls(max(low, 1e-300), high, most, frozenset(regime for _, regime in sizes))
 
     def fraction(self, norm: float) -> float:
-        """Where among the colours a norm stands: 0 at their low end, 1 at their high end."""
+        """The place of a norm among the colours: 0 at the low end, 1 at the high end."""
         return _between(norm, self.low, self.high)
 
     @property
     def knee(self) -> float:
-        """Where on an axis over all that is finite the colours end: from 0 to 1.
+        """The place from 0 to 1 where the colours end, on an axis of all finite norms.
 
-        What exploded gets no more than a third of the axis, so that the rest stays readable.
+        Exploded norms get at most a third of the axis, so that the rest stays readable.
         """
         decades = math.log10(self.high) - math.log10(self.low)
         return max(decades / (math.log10(self.most) - math.log10(self.low)), 2 / 3)
 
     def height(self, norm: float) -> float:
-        """Where on that axis a norm stands."""
+        """The place of a norm on this axis."""
         knee = self.knee
         below = knee * _between(norm, self.low, self.high)
         return below + (1 - knee) * _between(norm, self.high, self.most)
@@ -70,8 +70,11 @@ class Scale:
         return self.knee > _between(self.high, self.low, self.most) + 1e-9
 
     def shade(self, norm: float, regime: str) -> str:
-        """The name of a norm's colour: ``0`` to ``15``, ``e0`` to ``e3`` for exploded ones, ``z``
-        for vanished ones, ``n`` where there is no gradient at all, ``x`` for NaN and Inf."""
+        """The name of a norm's colour.
+
+        ``0`` to ``15``; ``e0`` to ``e3`` for exploded norms; ``z`` for vanished ones; ``n`` for no
+        gradient at all; ``x`` for NaN and Inf.
+        """
         kind = {"vanished": "z", "none": "n", "0": "n", "NaN": "x"}.get(regime)
         if kind is not None:
             return kind

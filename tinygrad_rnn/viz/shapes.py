@@ -1,7 +1,7 @@
-"""Any SVG of ours, or of Graphviz's, as plain shapes, for programs that do not read SVG.
+"""Convert our SVGs, and Graphviz's, into plain shapes, for programs that do not read SVG.
 
-What is understood is what these pictures are made of: rectangles, circles, ellipses, polygons,
-paths of lines and curves, text; looks by attributes and by classes of one style sheet.
+It reads only the SVG in these pictures: rectangles, circles, ellipses, polygons, paths of lines
+and curves, and text; styles from attributes and from the classes of one style sheet.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 _NAME = "{http://www.w3.org/2000/svg}"
-_bend = 0.5522847498  # of the curves that make a circle
+_bend = 0.5522847498  # the control points' distance for a quarter circle of radius 1
 
 Point = tuple[float, float]
 
@@ -26,13 +26,13 @@ class Shape:
 
     Attributes:
         kind: "path" or "text".
-        parts: of a path, each a list of points: the first one, and then for every segment one
-            point (a line) or three (a curve).
-        closed: whether its parts are.
-        words, at, anchor, size, bold, mono: of a text.
+        parts: the parts of a path. Each is a list: the first point, and then for every segment
+            one point (a line) or three (a curve).
+        closed: whether the parts are closed.
+        words, at, anchor, size, bold, mono: the text, its position and its font.
         fill, stroke: colours as "#rrggbb", or None.
-        width: of the stroke.
-        dashed, opacity: its look.
+        width: the width of the stroke.
+        dashed, opacity: the style of the stroke, and the opacity of all.
     """
 
     kind: str
@@ -59,12 +59,12 @@ def shapes_of(svg: str) -> tuple[float, float, list[Shape]]:
     inherited = {
         key: root.get(key, "") for key in ("font-family", "font-size", "fill") if root.get(key)
     }
-    found = list(_walk(root, inherited, rules, (0.0, 0.0), (box[2], box[3])))
-    return box[2], box[3], found
+    shapes = list(_walk(root, inherited, rules, (0.0, 0.0), (box[2], box[3])))
+    return box[2], box[3], shapes
 
 
 def _rules(css: str) -> dict[str, dict[str, str]]:
-    """The looks by class, or by element; what is only for some systems is left out."""
+    """The styles by class, or by element, without media queries (dark systems)."""
     css = re.sub(r"@media[^{]*\{(?:[^{}]*\{[^{}]*\})*\}", "", css)
     css = re.sub(r"@keyframes[^{]*\{(?:[^{}]*\{[^{}]*\})*\}", "", css)
     rules: dict[str, dict[str, str]] = {}
@@ -118,7 +118,7 @@ def _walk(
 def _shape(element: Any, tag: str, look: dict[str, str], size: Point) -> Shape | None:
     fill = look.get("fill", "#000000")
     stroke = look.get("stroke", "none")
-    made = Shape(
+    shape = Shape(
         "path",
         None if fill in ("none", "transparent") else _colour(fill),
         None if stroke in ("none", "transparent") else _colour(stroke),
@@ -133,28 +133,28 @@ def _shape(element: Any, tag: str, look: dict[str, str], size: Point) -> Shape |
 
     if tag == "rect":
         x, y, w, h = value("x"), value("y"), value("width", size[0]), value("height", size[1])
-        made.parts, made.closed = [[(x, y), (x + w, y), (x + w, y + h), (x, y + h)]], True
+        shape.parts, shape.closed = [[(x, y), (x + w, y), (x + w, y + h), (x, y + h)]], True
     elif tag in ("circle", "ellipse"):
         rx, ry = value("r") or value("rx"), value("r") or value("ry")
-        made.parts, made.closed = [_ellipse(value("cx"), value("cy"), rx, ry)], True
+        shape.parts, shape.closed = [_ellipse(value("cx"), value("cy"), rx, ry)], True
     elif tag in ("polygon", "polyline"):
         numbers = [float(x) for x in re.split(r"[ ,]+", element.get("points", "").strip())]
-        made.parts = [list(zip(numbers[::2], numbers[1::2], strict=True))]
-        made.closed = tag == "polygon"
+        shape.parts = [list(zip(numbers[::2], numbers[1::2], strict=True))]
+        shape.closed = tag == "polygon"
     elif tag == "path":
-        made.parts, made.closed = _path(element.get("d", ""))
+        shape.parts, shape.closed = _path(element.get("d", ""))
     elif tag == "text":
-        made.kind, made.at = "text", (value("x"), value("y"))
-        made.words = "".join(
+        shape.kind, shape.at = "text", (value("x"), value("y"))
+        shape.words = "".join(
             [element.text or "", *((child.tail or "") for child in element)]
         ).replace("\u00a0", " ")
-        made.anchor = look.get("text-anchor", "start")
-        made.size = float(look.get("font-size", "11").removesuffix("px"))
-        made.bold = look.get("font-weight") == "bold"
-        made.mono = "mono" in look.get("font-family", "")
+        shape.anchor = look.get("text-anchor", "start")
+        shape.size = float(look.get("font-size", "11").removesuffix("px"))
+        shape.bold = look.get("font-weight") == "bold"
+        shape.mono = "mono" in look.get("font-family", "")
     else:
         return None
-    return made
+    return shape
 
 
 _names = {"black": "#000000", "white": "#ffffff", "transparent": "#ffffff"}
@@ -207,7 +207,7 @@ def _path(d: str) -> tuple[list[list[Any]], bool]:
 
 
 def segments_of(d: str) -> Iterator[tuple[float, float, float, float]]:
-    """The lines that a path is made of, its curves in small pieces."""
+    """The segments of a path, with curves as short lines."""
     for part in _path(d)[0]:
         points = _flattened(part)
         for (x0, y0), (x1, y1) in itertools.pairwise(points):
@@ -232,11 +232,11 @@ def _shifted(shape: Shape, by: Point) -> Shape:
 
 
 def xdot(width: float, height: float, shapes: list[Shape]) -> str:
-    """DOT text of a graph with nothing in it but the shapes as its background.
+    """DOT text of an empty graph with the shapes as its background.
 
-    The language of the shapes is xdot's, https://graphviz.org/docs/outputs/canon/#xdot.
+    The shapes are written in xdot, https://graphviz.org/docs/outputs/canon/#xdot.
     """
-    # Graphviz reads no string beyond 16 kB, but joins several.
+    # Graphviz reads no string longer than 16 kB, but it joins several.
     pieces = [""]
     for shape in shapes:
         words = _xdot_shape(shape, height).replace("\\", "\\\\").replace('"', '\\"')
@@ -265,7 +265,7 @@ def _xdot_shape(shape: Shape, height: float) -> str:
     if shape.kind == "text":
         if not shape.words.strip() or shape.fill is None:
             return ""
-        # As Helvetica, Graphviz takes any font; as Arial, one that is as wide as Helvetica is.
+        # For Helvetica Graphviz may use any font; for Arial it uses one of Helvetica's widths.
         family = "Courier New" if shape.mono else "Arial Bold" if shape.bold else "Arial"
         side = {"start": -1, "middle": 0, "end": 1}[shape.anchor]
         text = shape.words.encode()
@@ -296,7 +296,7 @@ def _xdot_shape(shape: Shape, height: float) -> str:
 
 
 def _flattened(part: list[Any], steps: int = 12) -> list[Point]:
-    """A path of curves as one of lines."""
+    """Replace the curves of a path by short lines."""
     points = [part[0]]
     for segment in part[1:]:
         if not isinstance(segment[0], tuple):

@@ -11,20 +11,20 @@ from .scale import Scale
 from .svg import Canvas, escaped, fitted, number
 
 LEFT, RIGHT = 178, 76
-WIDTH = 1120  # of all columns, unless another width is asked for
-#: From these widths of a column on, arrows have heads, and there are arrows at all.
+WIDTH = 1120  # the default width of all columns
+#: The smallest widths of a column for arrows with heads, and for any arrows.
 ROOMY, LINED = 40, 11
 WIDEST = 96
 
 
 @dataclass(eq=False, slots=True)
 class Row:
-    """States that stand in one row: one, or the same of loops that follow each other.
+    """The states in one row: one state, or the same state of loops that follow each other.
 
     Attributes:
-        states: from the left to the right.
-        label, small: what is written before it.
-        y: where it is drawn.
+        states: the states from left to right.
+        label, small: the text before the row.
+        y: its height on the sheet.
     """
 
     states: list[State]
@@ -35,20 +35,20 @@ class Row:
 
 
 class Sheet(Canvas):
-    """SVG parts, written from the top down.
+    """SVG parts, written from top to bottom.
 
     Attributes:
-        flow: what is drawn.
-        playable: whether each part says in which frame it appears, and what is told about it.
+        flow: the flow to draw.
+        playable: whether each part has its frame and the key of its tip.
         pitch: the width of a column.
         lines: the columns of each line, as (first, stop).
-        first, stop: those of the line that is being drawn.
-        roomy, lined: whether there is room for heads on the arrows, and for arrows at all.
-        scale: of the norms.
-        y: how far down the parts reach.
+        first, stop: the columns of the current line.
+        roomy, lined: whether there is room for heads on the arrows, and for any arrows.
+        scale: the scale of the norms.
+        y: the lower end of the parts so far.
         order: the loop and the number of every time step, in the order in which they ran.
-        forth, back: the frames in which the sweeps come to a time step.
-        loss_frame: the one in which they come to the loss.
+        forth, back: the frames in which the sweeps reach a time step.
+        loss_frame: the frame in which they reach the loss.
     """
 
     def __init__(self, flow: Flow, playable: bool = False, fit: float | None = None):
@@ -60,7 +60,7 @@ class Sheet(Canvas):
         if fit is None or room >= flow.T * LINED:
             self.pitch = max(min(float(WIDEST), room / flow.T), 1.6)
             each = flow.T
-        else:  # as a text is broken into lines
+        else:  # broken into lines, like a text
             each = max(int(room / 26), 1)
             self.pitch = room / each
         self.lines = [(start, min(start + each, flow.T)) for start in range(0, flow.T, each)]
@@ -83,7 +83,7 @@ class Sheet(Canvas):
         ]
 
     def _number_frames(self) -> None:
-        """The steps in the order in which they ran, then the loss, then backwards."""
+        """Number the frames: the steps in the order in which they ran, the loss, then back."""
         last: dict[tuple[Loop, int], int] = {}
         for time_step, members in self.flow.structure.members.items():
             last[time_step.loop, time_step.t] = members[-1].number
@@ -98,7 +98,7 @@ class Sheet(Canvas):
         return LEFT + self.pitch * (column - self.first + 0.5)
 
     def on(self, column: int) -> bool:
-        """Whether a column is in the line that is being drawn."""
+        """Whether a column is in the current line."""
         return self.first <= column < self.stop
 
     def column(self, loop: Loop, t: int) -> int:
@@ -110,11 +110,11 @@ class Sheet(Canvas):
     def tags(self, frame: int | None, key: str = "") -> str:
         if not self.playable:
             return ""
-        told = f' data-k="{key}"' if key else ""
-        return told if frame is None else f'{told} data-f="{frame}"'
+        tip = f' data-k="{key}"' if key else ""
+        return tip if frame is None else f'{tip} data-f="{frame}"'
 
     def label(self, y: float, text: str, *small: str, more: str = "") -> None:
-        """The name of a row, to the left of it, and small lines beneath."""
+        """Write the name of a row to its left, and small lines below it."""
         at = y + (4 if not small else 0)
         short = fitted(text, LEFT - 22)
         title = f"<title>{escaped(text)}</title>" if short != text else ""

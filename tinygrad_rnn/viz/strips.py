@@ -1,4 +1,4 @@
-"""The strips beneath the lattice: time steps, shared weights, norms as bars, and shaded text."""
+"""The strips below the lattice: time steps, shared weights, norms as bars, and shaded text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .svg import columns, escaped, figure, fitted, joined, number, step_ticks, v
 
 
 def times(sheet: Sheet) -> None:
-    """The numbers of the steps, the loops that they belong to, and the text."""
+    """Write the numbers of the steps, the names of their loops, and the text."""
     y, steps = sheet.y, sheet.flow.columns.steps
     most = max(steps) + 1
     shown = set(step_ticks(most, sheet.pitch))
@@ -45,7 +45,7 @@ def times(sheet: Sheet) -> None:
 
 
 def weights(sheet: Sheet) -> None:
-    """A rail for each weight, a tap at each step, and on it the step's share of dL/dW."""
+    """Draw a rail for each weight, with a tap at each step, and on it the step's share of dL/dW."""
     weights = list(sheet.flow.weights.values())
     if not weights:
         return
@@ -66,12 +66,12 @@ def weights(sheet: Sheet) -> None:
         unit = tall / largest if largest > 0 else 0.0
         y = sheet.y + tall
         hue = HUES[n % len(HUES)]
-        told = f"|dL/dW| = {figure(weight.norm)}"
+        words = f"|dL/dW| = {figure(weight.norm)}"
         if largest:
-            told += f", tallest {100 * largest:.0f} %"
-        outside = f"outside of the steps {100 * weight.outside:.0f} %" if weight.outside else ""
+            words += f", tallest {100 * largest:.0f} %"
+        outside = f"outside the steps {100 * weight.outside:.0f} %" if weight.outside else ""
         sheet.label(y - 9, weight.name)
-        for k, line in enumerate(filter(None, (told, outside))):
+        for k, line in enumerate(filter(None, (words, outside))):
             words = fitted(line, LEFT - 22, 9.5)
             sheet.text(LEFT - 14, y + 6 + 11 * k, words, "small", "end", later)
         stroke = f' stroke="{hue}" stroke-width="2"'
@@ -96,14 +96,14 @@ def weights(sheet: Sheet) -> None:
 
 
 def bars(sheet: Sheet, rows: Sequence[Row]) -> None:
-    """The norms of the states' gradients on a logarithmic axis."""
+    """Draw the norms of the states' gradients on a logarithmic axis."""
     if not rows:
         return
     later = sheet.tags(sheet.loss_frame + 1)
     sheet.y += 6
     words = "norm of the gradient in every step, logarithmic"
     if sheet.scale.is_bent:
-        words += ", what exploded narrower"
+        words += ", exploded norms narrower"
     sheet.text(16, sheet.y + 8, words, more=later)
     sheet.y += 20
     tall = 46.0
@@ -134,8 +134,8 @@ def bars(sheet: Sheet, rows: Sequence[Row]) -> None:
 
 
 def _gates(sheet: Sheet, row: Row) -> None:
-    """What the state of the step before is multiplied by, in the mean."""
-    sheet.text(LEFT - 14, sheet.y - 2, "times its gate, in the mean", "small", "end")
+    """Write the mean of the gate that multiplies the state of the step before."""
+    sheet.text(LEFT - 14, sheet.y - 2, "times its gate, on average", "small", "end")
     for state in row.states:
         for t, c in zip(state.steps.tolist(), state.columns.tolist(), strict=True):
             if state.gates is not None and sheet.on(c) and not math.isnan(state.gates[t]):
@@ -146,10 +146,10 @@ def _gates(sheet: Sheet, row: Row) -> None:
 
 
 def _notes(states: Sequence[State]) -> list[str]:
-    """In which steps the gradient vanished or exploded."""
+    """The steps in which the gradient vanished or exploded."""
     notes = []
     for regime in ("vanished", "exploded"):
-        steps = [t for state in states for t, found in state.regimes.items() if found == regime]
+        steps = [t for state in states for t, verdict in state.regimes.items() if verdict == regime]
         if steps:
             notes.append(f"{regime}: {joined(dict.fromkeys(steps))}")
     return notes
@@ -172,7 +172,7 @@ def _bars_of(sheet: Sheet, state: State, k: int, bottom: float, tall: float) -> 
 
 
 def _gate_line(sheet: Sheet, state: State, bottom: float, tall: float) -> None:
-    """What the gates alone would let through of the last state's gradient."""
+    """Draw the gradient of the last state after the gates alone."""
     assert state.carried is not None
     places = dict(zip(state.steps.tolist(), state.columns.tolist(), strict=True))
     points: list[str] = []
@@ -186,7 +186,7 @@ def _gate_line(sheet: Sheet, state: State, bottom: float, tall: float) -> None:
 
 
 def shaded(sheet: Sheet, text: Sequence[str], width: float) -> None:
-    """Which characters mattered: each shaded by the gradient that reached it."""
+    """Write the text, with each character shaded by the gradient that reached it."""
     norms = sheet.flow.inputs
     if np.isnan(norms).all():
         norms = sheet.flow.norms
@@ -197,7 +197,7 @@ def shaded(sheet: Sheet, text: Sequence[str], width: float) -> None:
     sheet.y += 36
     finite = [float(n) for n in norms if math.isfinite(n) and n > 0]
     high = max(finite, default=1.0)
-    scale = Scale(high * 1e-3, high, high)  # what is below did not matter
+    scale = Scale(high * 1e-3, high, high)  # an input below 1/1000 of the largest did not matter
     x, left, room = 20.0, 20.0, width - 40
     for c, (part, norm) in enumerate(zip(text, norms, strict=True)):
         shown = visible(part).replace(" ", "\u00a0") or "\u00a0"
@@ -227,7 +227,7 @@ def shaded(sheet: Sheet, text: Sequence[str], width: float) -> None:
 
 
 def reason(sheet: Sheet, width: float) -> None:
-    """Why the gradient vanishes or explodes, in a sentence beneath the picture."""
+    """Write the sentence why the gradient vanishes or explodes below the picture."""
     sentence = visible(sheet.flow.reason)
     if not sentence:
         return

@@ -1,7 +1,7 @@
-"""How pictures look: every colour, shape and font of them.
+"""The style of all pictures: colours, shapes and fonts.
 
-The fills are pale, so that text stays readable. Kinds also differ in shape, and the gradient's
-colours run from light to dark besides from orange to blue, so that nothing rests on hue alone.
+The fills are pale, so that text stays readable. Nothing depends on hue alone: kinds also differ in
+shape, and the gradient's colours run from light to dark as well as from orange to blue.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FAINT = "#b5b5b5"
 
 # ── graphs, drawn by Graphviz ────────────────────────────────────────────────────────────
 
-# Graphviz knows how wide these two fonts are even where there are none, by these names only.
+# Graphviz knows the widths of these two fonts even if they are not installed.
 GRAPH = {
     "rankdir": "LR",
     "newrank": "true",
@@ -52,7 +52,7 @@ EDGE = {
     "arrowsize": "0.5",
 }
 
-#: What a box stands for, and what sets it apart from NODE.
+#: The kinds of boxes, each with the attributes that differ from NODE.
 BOXES: dict[str, dict[str, str]] = {
     "operation": {},
     "state": {"fillcolor": "#d6e6f7", "color": "#2f6fb2", "penwidth": "1.4"},
@@ -89,8 +89,8 @@ BOXES: dict[str, dict[str, str]] = {
     "post": {"shape": "point", "width": "0.01", "style": "invis"},
 }
 
-#: What an edge stands for, and what sets it apart from EDGE. The weights are Graphviz's own: the
-#: heavier an edge, the shorter and straighter it is drawn.
+#: The kinds of edges, each with the attributes that differ from EDGE. The weights are Graphviz's:
+#: it draws a heavier edge shorter and straighter.
 EDGES: dict[str, dict[str, str]] = {
     "data": {},
     "state": {"color": "#2f6fb2", "penwidth": "1.5", "fontcolor": "#2f6fb2", "weight": "300"},
@@ -149,31 +149,31 @@ DARKER = {
 
 # ── the gradient's scale ─────────────────────────────────────────────────────────────────
 
-#: From a small gradient to a large one: the darker, the larger (matplotlib's plasma, backwards and
-#: without its yellow end, which would be lost on white). On dark, what is large is light.
+#: From a small gradient to a large one: a larger gradient is darker. This is matplotlib's plasma,
+#: reversed, without its yellow end, which is hard to see on white. On dark a larger one is lighter.
 GRADIENT = ("#f6ab4d", "#ec7754", "#cc4778", "#9c179e", "#5601a4", "#0d0887")
 GRADIENT_DARK = ("#4d3a86", "#7a3aa8", "#b03f92", "#e06468", "#f9a242", "#f6ec6a")
-#: What exploded has colours of its own, which go on where the others end.
+#: Exploded gradients have their own colours, which go on where the others end.
 EXPLODING = ("#7a0a2a", "#b3122e", "#e01f2f", "#ff4a3d")
 EXPLODING_DARK = ("#ffb3a0", "#ff8a73", "#ff5f4d", "#ff2f2f")
 NARROWEST, WIDEST = 0.7, 5.0
 VANISHED = {"color": "#c8c8c8", "penwidth": "1", "style": "dashed"}
 BROKEN = {"color": "#d00000", "penwidth": "5", "style": "dashed"}
 
-#: For weights and compared nets: Okabe and Ito's colours, which the colour-blind tell apart, in
-#: shades that stand out from white and from black.
+#: For weights and compared nets: Okabe and Ito's colours, which colour-blind readers can
+#: distinguish, in shades that are visible on white and on black.
 HUES = ("#d07a00", "#3f9fd8", "#009e73", "#c96a9b", "#3b6fc9", "#c4551a", "#938000", "#7d6bb8")
 
 
 def gradient(fraction: float, dark: bool = False) -> dict[str, str]:
-    """Colour and width at a fraction (0 to 1) of the way from the smallest norm to the largest."""
+    """Colour and width of a norm: fraction 0 is the smallest norm, 1 the largest."""
     width = NARROWEST + (WIDEST - NARROWEST) * fraction
     ramp = GRADIENT_DARK if dark else GRADIENT
     return {"color": mixed(ramp, fraction), "penwidth": f"{width:.2f}"}
 
 
 def mixed(ramp: Sequence[str], fraction: float) -> str:
-    """The colour at a fraction (0 to 1) of the way along a ramp."""
+    """The colour at a fraction (0 to 1) of a ramp."""
     at = fraction * (len(ramp) - 1)
     low = min(math.floor(at), len(ramp) - 2)
     ends = [[int(ramp[low + k][i : i + 2], 16) for i in (1, 3, 5)] for k in (0, 1)]
@@ -183,10 +183,10 @@ def mixed(ramp: Sequence[str], fraction: float) -> str:
 
 # ── pictures written as SVG ──────────────────────────────────────────────────────────────
 
-SHADES = 16  # of the gradient
-DIVERGING = 33  # of activations: from blue by white to red
+SHADES = 16  # the number of colours of gradients
+DIVERGING = 33  # the number of colours of activations, from blue through white to red
 
-#: By class, in light and in dark: what only says how it looks is not said again for dark.
+#: For each class its style in light and in dark. The dark style repeats only what differs.
 LIGHT = {
     "text": f"font-family:{FONT};font-size:11px;fill:#333",
     "bg": "fill:#fff",
@@ -238,8 +238,11 @@ DARK = {
 
 @functools.lru_cache(2048)
 def rule(name: str, dark: bool, widest: float) -> str:
-    """The look of a class: ``f7`` fills with a shade, ``l7`` is a line of its colour and width,
-    ``m7`` one of half the width; ``fe2`` and so on for what exploded, ``d20`` for activations."""
+    """The style of a class.
+
+    ``f7`` fills with a shade, ``l7`` is a line of its colour and width, and ``m7`` a line of half
+    the width. ``fe2`` and so on are for exploded gradients, ``d20`` for activations.
+    """
     kind, number = name[:1], name[1:]
     if kind == "m" and f"l{number}" in LIGHT:
         name = f"l{number}"
@@ -262,7 +265,7 @@ def rule(name: str, dark: bool, widest: float) -> str:
 
 
 def line_width(shade: str, widest: float) -> float:
-    """How wide a line is whose norm has this shade, if that of the largest is so wide."""
+    """The width of a line with this shade; the largest norm has the width ``widest``."""
     digits = shade.removeprefix("e")
     if not digits.isdigit():
         return 1.0

@@ -1,4 +1,4 @@
-"""SVG, written directly: shapes, text and its width, numbers, ticks, themes."""
+"""Writing SVG: shapes, text and its width, numbers, ticks, themes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Canvas:
     def text(
         self, x: float, y: float, words: str, kind: str = "", at: str = "start", more: str = ""
     ) -> None:
-        """Words on the base line y, beginning at x (at="start"), around it or ending there."""
+        """Add a text on the base line y: it starts at x (at="start"), is centred, or ends there."""
         named = f' class="{kind}"' if kind else ""
         anchor = f' text-anchor="{at}"' if at != "start" else ""
         self.parts.append(
@@ -53,14 +53,14 @@ def document(
     """A picture: its parts on a background.
 
     Args:
-        width, height: of the picture.
-        words: that tell what it shows.
-        body: the parts; their classes are those of ``style.rule``.
-        theme: "light", "dark" or "auto", which follows the system of whoever looks at it.
+        width, height: the size of the picture.
+        words: a description for screen readers.
+        body: the parts; their classes are described at ``style.rule``.
+        theme: "light", "dark" or "auto", which follows the viewer's system.
         widest: the width of the line of the largest norm.
 
     Raises:
-        ValueError: there is no such theme.
+        ValueError: the theme is unknown.
     """
     checked_theme(theme)
     names = sorted(
@@ -76,7 +76,8 @@ def document(
             if look
         )
 
-    # A notebook puts all pictures into one page, where a style is everybody's.
+    # A notebook puts all pictures into one page, where a style applies to all of them. So each
+    # picture has a class of its own.
     scope = f"v{zlib.crc32((rules('', dark=False) + theme).encode()):08x}"
     css = rules(f".{scope}", dark=False)
     if theme == "dark":
@@ -101,7 +102,7 @@ def checked_theme(theme: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with what cannot be shown, or is no character of XML, as a picture of itself."""
+    """The text, with visible symbols for characters that cannot be shown or that XML forbids."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(map(_visible, text))
@@ -113,15 +114,15 @@ def _visible(character: str) -> str:
         return chr(0x2400 + code)
     if code == 0x7F:
         return "\u2421"
-    if unicodedata.category(character) in {"Zl", "Zp"}:  # they end a line, or a paragraph
+    if unicodedata.category(character) in {"Zl", "Zp"}:  # line and paragraph separators
         return "\u2424"
-    # Not controls, surrogates and the like; but a joiner within an emoji stays.
+    # Controls, surrogates and the like cannot be shown. A joiner within an emoji stays.
     if unicodedata.category(character) in {"Cc", "Cs", "Cn"} or code & 0xFFFE == 0xFFFE:
         return "\ufffd"
     return "\ufffd" if unicodedata.bidirectional(character) in _turning else character
 
 
-#: Characters that turn the direction of all the text that follows.
+#: Characters that change the direction of all text after them.
 _turning = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
@@ -131,7 +132,7 @@ def escaped(text: str) -> str:
 
 
 def columns(text: str) -> int:
-    """How many columns the text takes in a font of one width; Hangul takes two each."""
+    """The number of columns of a text in a monospaced font. A Hangul syllable takes two."""
     return sum(
         0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text
@@ -150,23 +151,23 @@ _widths = {chr(32 + k): int(width) / 1000 for k, width in enumerate(_helvetica.s
 
 
 def width_of(text: str, size: float = 11, bold: bool = False) -> float:
-    """How wide a text is in Helvetica of this size."""
+    """The width of a text in Helvetica of this size."""
     wide = sum(_widths[c] if c in _widths else 0.6 * columns(c) for c in text)
     return wide * size * (1.07 if bold else 1)
 
 
 def shortened(text: str, most: int) -> str:
-    """The beginning and the end of a text that takes more than so many columns."""
+    """The text, without its middle if it takes more than ``most`` columns."""
     return _cut(visible(text), most, columns)
 
 
 def fitted(text: str, room: float, size: float = 11) -> str:
-    """The text, shortened so that it is no wider than this."""
+    """The text, shortened to a width of at most ``room``."""
     return _cut(visible(text), room / size, lambda c: width_of(c, 1))
 
 
 def _cut(text: str, room: float, width: Callable[[str], float]) -> str:
-    """A text without its middle, where it has no room; at least "…" is left of it."""
+    """The text, without its middle if it has no room; at least "…"."""
     if width(text) <= room:
         return text
     head, tail = list(text[: len(text) // 2]), list(text[: len(text) // 2 - 1 : -1])
@@ -183,20 +184,20 @@ def _cut(text: str, room: float, width: Callable[[str], float]) -> str:
 
 
 def figure(x: float) -> str:
-    """A norm in two digits: ``1.6``, ``3.2e-5``, ``NaN``."""
+    """A norm with two digits: ``1.6``, ``3.2e-5``, ``NaN``."""
     if not math.isfinite(x):
         return "NaN" if math.isnan(x) else "Inf"
     return f"{x:.2g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
 def number(x: float) -> str:
-    """A coordinate: as short as a tenth of a pixel allows."""
+    """A coordinate, rounded to a tenth of a pixel."""
     text = f"{x:.1f}"
     return text[:-2] if text.endswith(".0") else text
 
 
 def step_ticks(count: int, pitch: float) -> list[int]:
-    """The steps that have room for a label."""
+    """The steps with room for a label."""
     room = 7 * len(str(count - 1)) + 8
     stride = next(
         base * 10**power
@@ -208,7 +209,7 @@ def step_ticks(count: int, pitch: float) -> list[int]:
 
 
 def log_ticks(low: float, high: float, tall: float) -> list[int]:
-    """The powers of ten from low to high that have room for a label on an axis so tall."""
+    """The powers of ten from low to high with room for a label on an axis of this height."""
     first = math.ceil(math.log10(low) - 1e-9)
     last = math.floor(math.log10(high) + 1e-9)
     decades = max(math.log10(high) - math.log10(low), 1e-9)
@@ -222,7 +223,7 @@ def log_ticks(low: float, high: float, tall: float) -> list[int]:
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """Four to ten round numbers, evenly spaced, that enclose what lies from low to high."""
+    """Four to ten round numbers, evenly spaced, that enclose the range from low to high."""
     span = max(high - low, 1e-3 * max(abs(low), abs(high))) or 1.0
     power = 10.0 ** math.floor(math.log10(span / 4))
     spacing = next(power * f for f in (1, 2, 2.5, 5, 10) if span / (power * f) <= 6)
@@ -231,13 +232,13 @@ def round_ticks(low: float, high: float) -> list[float]:
 
 
 def tick_label(tick: float, ticks: list[float]) -> str:
-    """A number of ``round_ticks`` with the digits that tell it from the others."""
+    """A number of ``round_ticks`` with enough digits to differ from the others."""
     digits = max(0, 1 - math.floor(math.log10(ticks[1] - ticks[0])))
     return f"{tick:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"{tick:,.0f}"
 
 
 def joined(numbers: Iterable[int]) -> str:
-    """``0 to 3, 7``: numbers in short."""
+    """Numbers in short form: ``0 to 3, 7``."""
     runs: list[list[int]] = []
     for n in sorted(numbers):
         if runs and n == runs[-1][-1] + 1:

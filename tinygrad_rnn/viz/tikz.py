@@ -1,4 +1,4 @@
-"""Pictures as TikZ, for papers: what is SVG elsewhere, in LaTeX's own words."""
+"""Pictures as TikZ, for papers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WHOLE = r"""\documentclass[tikz,border=2pt]{standalone}
 %s\end{document}
 """
 
-#: Characters that LaTeX has commands for; others need lualatex or xelatex.
+#: Characters with LaTeX commands; others need lualatex or xelatex.
 _characters = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -45,7 +45,7 @@ _characters = {
 
 
 def written(svg: str, whole: bool = True) -> str:
-    """An SVG of ours, or of Graphviz's, as a ``tikzpicture``; ``whole``: in a document of its own.
+    """One of our SVGs, or of Graphviz's, as a ``tikzpicture``; as a document if ``whole``.
 
     One unit is a point; y runs downwards, as in SVG.
     """

@@ -1,7 +1,7 @@
-"""A long picture, broken into lines as a text is.
+"""Break a long picture into lines, like a text.
 
-The time steps that fit into the width are a line; the next ones begin beneath. What leads from one
-line to another ends in a mark with its name, and goes on at a mark with the same name.
+The time steps that fit into the width are one line; the next line starts below. An edge from one
+line to another ends at a mark with its name, and goes on at a mark with the same name.
 """
 
 from __future__ import annotations
@@ -11,53 +11,53 @@ from collections import defaultdict
 from .picture import Box, Cluster, Edge, Picture, boxes_in
 from .svg import width_of
 
-_POINTS = 0.75  # a pixel in the points that Graphviz counts in
-_APART = 21.6  # between two columns of boxes
+_POINTS = 0.75  # one pixel in Graphviz's points
+_APART = 21.6  # the distance between two columns of boxes
 
 
 def wrapped(picture: Picture, fit: float) -> Picture:
     """The picture in lines of about this width, in pixels.
 
     Raises:
-        ValueError: it is too narrow for anything.
+        ValueError: the width is below 300 pixels.
     """
     if not fit >= 300:
         raise ValueError(f"draw: expected fit of at least 300 pixels, got {fit}")
     steps = _columns(picture)
-    each = max(steps, default=0) + 1  # how many steps a line has
-    found = picture
+    each = max(steps, default=0) + 1  # steps in one line
+    broken = picture
     while steps:
-        width = max(map(_width, _lines(found)))
+        width = max(map(_width, _lines(broken)))
         if width <= fit * _POINTS or each == 1:
             break
         each = max(1, min(each - 1, int(each * fit * _POINTS / width)))
-        found = _Wrapper(
+        broken = _Wrapper(
             picture, {b: n // each for n, boxes in steps.items() for b in boxes}
         ).picture()
-    return found
+    return broken
 
 
 def _lines(picture: Picture) -> list[tuple[list[Box], list[Edge]]]:
     """The boxes and the edges of each line."""
     frames = [p for p in picture.root.parts if isinstance(p, Cluster) and p.kind == "line"]
-    found = []
+    lines = []
     for frame in frames or [picture.root]:
         boxes = boxes_in(frame)
         among = set(boxes)
-        found.append((boxes, [e for e in picture.edges if e.tail in among and e.head in among]))
-    return found
+        lines.append((boxes, [e for e in picture.edges if e.tail in among and e.head in among]))
+    return lines
 
 
 def _columns(picture: Picture) -> dict[int, list[Box]]:
-    """The boxes of every time step, loops and their backward passes behind each other."""
-    found: dict[tuple[int, int], dict[int, list[Box]]] = defaultdict(lambda: defaultdict(list))
+    """The boxes of every time step: first the loops, then their backward passes."""
+    by_sweep: dict[tuple[int, int], dict[int, list[Box]]] = defaultdict(lambda: defaultdict(list))
     for box in boxes_in(picture.root):
         key = _step_of(box)
         if key is not None:
-            found[key[0]][key[1]].append(box)
+            by_sweep[key[0]][key[1]].append(box)
     columns: dict[int, list[Box]] = defaultdict(list)
     offset = 0
-    for (sweep, _), steps in sorted(found.items(), key=lambda pair: pair[0]):
+    for (sweep, _), steps in sorted(by_sweep.items(), key=lambda pair: pair[0]):
         order = sorted(steps, reverse=bool(sweep % 2))
         for n, t in enumerate(order):
             columns[offset + n] += steps[t]
@@ -66,7 +66,7 @@ def _columns(picture: Picture) -> dict[int, list[Box]]:
 
 
 def _step_of(box: Box) -> tuple[tuple[int, int], int] | None:
-    """Which sweep and which time step a box belongs to; None if it belongs to none."""
+    """The sweep and the time step of a box; None if it belongs to none."""
     if box.place:
         return (box.place[0].loop.sweep, 0), box.place[0].t
     if box.kind == "step" and box.nodes and box.nodes[0].scope.steps:
@@ -76,7 +76,7 @@ def _step_of(box: Box) -> tuple[tuple[int, int], int] | None:
 
 
 def _width(line: tuple[list[Box], list[Edge]]) -> float:
-    """How wide Graphviz will draw a line: boxes in columns, each as wide as its widest one."""
+    """An estimate of the width of a line in Graphviz: each column is as wide as its widest box."""
     boxes, edges = line
     following: dict[Box, list[Edge]] = defaultdict(list)
     waiting: dict[Box, int] = dict.fromkeys(boxes, 0)
@@ -118,7 +118,7 @@ class _Wrapper:
         self.edges: list[Edge] = []
 
     def _find_others(self) -> None:
-        """What is in no time step stands where it is first used, or where it is computed."""
+        """Place the boxes of no time step in the line that first uses them, or computes them."""
         lines, edges = self.line_of, self.whole.edges
         users: dict[Box, list[Box]] = defaultdict(list)
         for edge in edges:
@@ -145,7 +145,7 @@ class _Wrapper:
     def picture(self) -> Picture:
         for edge in self.whole.edges:
             self._add(edge)
-        for box in self.line_of:  # Graphviz 2.43 fails to draw some edges within a column here
+        for box in self.line_of:  # Graphviz 2.43 fails to draw some edges within a column
             box.beside = None
         count = max(self.line_of.values()) + 1
         frames = [Cluster("line", "") for _ in range(count)]
@@ -155,7 +155,7 @@ class _Wrapper:
             frames[min(lines, default=0)].parts.append(part)
         for mark, line in [(mark, key[1]) for key, mark in self.marks.items()]:
             frames[line].parts.append(mark)
-        # Graphviz stacks what does not hang together from the bottom up.
+        # Graphviz stacks unconnected parts from bottom to top.
         root = Cluster("root", "", list(frames[::-1]))
         return Picture(root, self.edges, self.whole.norms, self.whole.downwards)
 
@@ -180,7 +180,7 @@ class _Wrapper:
         return self.marks[key]
 
     def _name(self, edge: Edge) -> str:
-        """What runs along an edge: of a rail, what it begins with."""
+        """The name of the value on an edge; for a rail, of the value at its start."""
         box, seen = edge.tail, {edge.tail}
         while box.kind.endswith("tap"):
             before = [e.tail for e in self.whole.edges if e.head is box and e.tail not in seen]

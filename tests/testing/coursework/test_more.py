@@ -17,7 +17,7 @@ FORWARDS = [
     ("rnn", "hs = [h0]", "hs = [0 * h0]", "h0 is not used, or taken as zero"),
     ("rnn", "@ Wh + b", "@ Wh.T + b", "Wh is transposed"),
     ("rnn", "h = np.tanh(a)", "h = a", "h_t: tanh is missing"),
-    ("rnn", "h = np.tanh(a)", "h = np.maximum(a, 0)", "h_t takes relu, not tanh"),
+    ("rnn", "h = np.tanh(a)", "h = np.maximum(a, 0)", "h_t uses relu instead of tanh"),
     (
         "rnn",
         "np.stack(hs[1:], 1)",
@@ -25,8 +25,8 @@ FORWARDS = [
         "the outputs are in reverse order of time",
     ),
     ("rnn", "a = x[:, t]", "a = x[:, T - 1 - t]", "x is read from the last time step to the first"),
-    ("lstm", "sigmoid(af)", "np.tanh(af)", "the forget gate f_t takes tanh, not sigmoid"),
-    ("lstm", "np.tanh(ag)", "sigmoid(ag)", "the candidate g_t takes sigmoid, not tanh"),
+    ("lstm", "sigmoid(af)", "np.tanh(af)", "the forget gate f_t uses tanh instead of sigmoid"),
+    ("lstm", "np.tanh(ag)", "sigmoid(ag)", "the candidate g_t uses sigmoid instead of tanh"),
     ("lstm", "h = o * np.tanh(c)", "h = o * c", "tanh(c_t): tanh is missing"),
     ("lstm", "c = f * c_prev + i * g", "c = f * c_prev + i", "the factor g_t is missing"),
     ("lstm", "c = f * c_prev + i * g", "c = i * g", "c_t: the term f_t * c_{t-1} is missing"),
@@ -226,7 +226,7 @@ def test_a_single_step_of_an_lstm():
     assert check_bptt(lstm_step_forward, lstm_step_backward, "lstm", over_time=False)
     with pytest.raises(
         AssertionError,
-        match="the gradient of the output c_t, which backward is given, is never used",
+        match="the gradient of the output c_t, an argument of backward, is never used",
     ):
         check_bptt(
             lstm_step_forward,

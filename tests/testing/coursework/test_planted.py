@@ -77,19 +77,19 @@ PLANTED = [
         "lstm",
         "for t in reversed(range(T)):",
         "for t in range(T - 2, -1, -1):",
-        "of the last step, t = 3, is never used; does the loop over time begin at t = 2?",
+        "of the last step, t = 3, is never used; does the loop over time start at t = 2?",
     ),
     (
         "lstm",
         "= saved[t]",
         "= saved[T - 1 - t]",
-        "what the forward saved (the caches) is taken in the wrong order of time",
+        "what the forward saved (the caches) is read in the wrong order of time",
     ),
     (
         "rnn",
         "dout[:, t] +",
         "dout[:, T - 1 - t] +",
-        "the outputs' gradient (dout) is taken in the wrong order of time",
+        "the outputs' gradient (dout) is read in the wrong order of time",
     ),
     (
         "rnn",
@@ -127,7 +127,7 @@ PLANTED = [
         "lstm",
         "dao = do * o * (1 - o)",
         "dao = do * (1 - o**2)",
-        "the output gate o_t: the derivative of tanh, 1 - o_t**2, stands for that of sigmoid",
+        "the output gate o_t: the derivative of tanh, 1 - o_t**2, is used for that of sigmoid",
     ),
     (
         "lstm",
@@ -145,7 +145,7 @@ PLANTED = [
         "gru",
         "dan = dn * (1 - n**2)",
         "dan = dn * n * (1 - n)",
-        "the candidate n_t: the derivative of sigmoid, n_t (1 - n_t), stands for that of tanh",
+        "the candidate n_t: the derivative of sigmoid, n_t (1 - n_t), is used for that of tanh",
     ),
     # factors and paths
     (
@@ -268,7 +268,12 @@ PLANTED = [
         "db += da.mean(0)",
         "db is divided by the batch size, 3: sum over the batch, without a mean",
     ),
-    ("rnn", "db += da.sum(0)", "db += da[0]", "db is that of sequence 0 of the batch alone"),
+    (
+        "rnn",
+        "db += da.sum(0)",
+        "db += da[0]",
+        "db is the gradient of sequence 0 of the batch alone",
+    ),
     ("rnn", "db += da.sum(0)", "db -= da.sum(0)", "db has the wrong sign"),
     (
         "rnn",

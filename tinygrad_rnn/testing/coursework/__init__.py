@@ -1,12 +1,13 @@
-"""Checking what a student wrote: a forward and a backward in plain NumPy, against a reference.
+"""Checking a student's work: a forward and a backward in plain NumPy, against a reference.
 
-``check_bptt`` calls both and compares. Where a gradient is wrong, the same wrong numbers are looked
-for: the reference is recorded, and its backward is run with one mistake after another.
+``check_bptt`` calls both and compares. If a gradient is wrong, it searches for the mistake: it
+runs the backward of the recorded reference with one known mistake after another, until one gives
+the student's numbers.
 
-In the order in which to read them: ``conventions`` (which net is meant, as which course writes it),
-``recorded`` (the reference, and its backward with a mistake in it), ``names`` (what its values are
-called), ``loop_mistakes``, ``line_mistakes``, ``one_gradient`` and ``forward_mistakes`` (the
-mistakes), ``student`` (calling the student's functions), ``diagnosis`` (which mistake it is).
+Read the files in this order: ``conventions`` (the net, and the conventions of the course),
+``recorded`` (the reference, and its backward with a mistake), ``names`` (the names of its values),
+``loop_mistakes``, ``line_mistakes``, ``one_gradient`` and ``forward_mistakes`` (the mistakes),
+``student`` (calling the student's functions), ``diagnosis`` (choosing the mistake).
 """
 
 from .check import check_bptt

@@ -50,49 +50,48 @@ def check_bptt(
     dtype: Any = np.float64,
     rng: int | np.random.Generator = 0,
 ) -> bool:
-    """Check a backward through time that was written by hand, and name the mistake in it.
+    """Check a backward through time written by hand, and name the mistake in it.
 
         outputs, cache = forward(x, h0, Wx, Wh, b)
         dx, dh0, dWx, dWh, db = backward(gradient of the outputs, cache)
 
     Both are plain NumPy. The gradients are compared with those of the reference. If they differ,
-    the message says what the mistake is in the code, if its numbers are those of one of some
-    hundred known mistakes, or two of them; else which gradients are wrong, and at which time steps
-    or gates.
+    and one or two of about a hundred known mistakes give the same numbers, the message names the
+    mistake. Otherwise it says which gradients are wrong, and at which time steps or gates.
 
     Args:
         forward: ``forward(*arrays) -> (output, ..., cache)``. For a built-in reference its
-            arguments are x, the initial states, the weights and the biases, in any order and known
-            by their names: ``h0``, ``prev_h``, ``c0``; ``Wx``, ``W_ih``; ``Wh``, ``W_hh``; ``b``.
-            States and biases may be left out. The outputs are h at all time steps, or the last h;
-            after it c for an LSTM, if it is returned.
+            arguments are x, the initial states, the weights and the biases, in any order. Their
+            names tell them apart: ``h0``, ``prev_h``, ``c0``; ``Wx``, ``W_ih``; ``Wh``, ``W_hh``;
+            ``b``. You may omit states and biases. The outputs are h at all time steps, or the
+            last h. For an LSTM, c may follow.
         backward: ``backward(gradient of each output, ..., cache)`` returns the gradients of
             forward's arguments: a tuple in their order, or a dict by name.
-        reference: ``"rnn"``, ``"lstm"`` or ``"gru"``; or a step written in the operations of ``tg``
-            (a function of Tensors): ``step(x_t, *states, *weights) -> states`` with forward's
-            arguments, or ``cell(carry, x_t) -> (carry, y_t)`` as for ``tg.scan``, whose weights
-            are Tensors among the ``inputs``. With ``over_time=False``, a function of forward's
-            arguments.
-        inputs: of forward, as a dict by name or in order; needed for a reference of one's own.
-            Arrays of floats get gradients, integers and booleans do not.
+        reference: ``"rnn"``, ``"lstm"`` or ``"gru"``, or a function of Tensors, written with the
+            operations of ``tg``. It is either ``step(x_t, *states, *weights) -> states`` with
+            forward's arguments, or ``cell(carry, x_t) -> (carry, y_t)`` as for ``tg.scan``, whose
+            weights are Tensors among the ``inputs``. With ``over_time=False``, it is a function
+            of forward's arguments.
+        inputs: the inputs of forward, as a dict by name or in order. Required if the reference is
+            your own function. Arrays of floats get gradients; integers and booleans do not.
         over_time: False for a single step, where x is (N, D).
-        batch_first: True for x (N, T, D), False for (T, N, D); None finds out.
-        columns: True for ``x @ W`` with W (D, H), False for (H, D); None finds out.
-        gates: their order in the weights, ``"ifog"`` say; None finds out.
-        z_keeps: of a GRU, whether ``h_t = (1 - z_t) n_t + z_t h_{t-1}``, or z_t and 1 - z_t
-            exchanged; None finds out.
-        reset_after: of a GRU, whether r_t resets ``h_{t-1} @ W``, or h_{t-1} before it; None finds
-            out.
-        sizes: T, N, D and H of random inputs. All should differ.
-        dtype: of random inputs, float64 or float32.
+        batch_first: True for x (N, T, D), False for (T, N, D); None tries both.
+        columns: True for ``x @ W`` with W (D, H), False for W (H, D); None tries both.
+        gates: the order of the gates in the weights, such as ``"ifog"``; None tries all.
+        z_keeps: for a GRU: True for ``h_t = (1 - z_t) n_t + z_t h_{t-1}``, False if z_t and
+            1 - z_t are exchanged; None tries both.
+        reset_after: for a GRU: True if r_t resets ``h_{t-1} @ W``, False if it resets h_{t-1}
+            before the product; None tries both.
+        sizes: T, N, D and H of the random inputs. All should differ.
+        dtype: the dtype of the random inputs, float64 or float32.
         rng: a generator, or a seed for one.
 
     Returns:
         True.
 
     Raises:
-        AssertionError: the forward or the backward is wrong; the message says how.
-        ValueError: forward's arguments fit no net of this kind, or ``inputs`` are missing.
+        AssertionError: the forward or the backward is wrong; the message names the mistake.
+        ValueError: forward's arguments fit no net of this kind, or ``inputs`` is missing.
         TypeError: the reference is neither a name nor a function.
 
     >>> import numpy as np, tinygrad_rnn as tg
@@ -152,36 +151,40 @@ def _letters(gates: str | None, cell: Cell) -> str | None:
 
 
 def _by_name(inputs: Any, names: Sequence[str]) -> dict[str, Any]:
-    given = dict(inputs) if isinstance(inputs, Mapping) else dict(zip(names, inputs, strict=False))
-    if set(given) != set(names) or (not isinstance(inputs, Mapping) and len(inputs) != len(names)):
+    by_name = (
+        dict(inputs) if isinstance(inputs, Mapping) else dict(zip(names, inputs, strict=False))
+    )
+    if set(by_name) != set(names) or (
+        not isinstance(inputs, Mapping) and len(inputs) != len(names)
+    ):
         raise ValueError(
             f"check_bptt: expected inputs for {', '.join(names)}, got {len(inputs)}: "
-            f"{', '.join(map(str, given))}"
+            f"{', '.join(map(str, by_name))}"
         )
-    return {name: given[name] for name in names}
+    return {name: by_name[name] for name in names}
 
 
-# ── the student's forward, and the reference that it should be ───────────────────────────
+# ── the student's forward beside the reference ───────────────────────────────────────────
 
 
 class _Attempt:
-    """What the student's forward gave, and what it should have given.
+    """The student's outputs in one convention, beside the reference's.
 
     Attributes:
-        arrays: the inputs, as the student got them.
-        outputs, cache: what forward returned.
-        recorded: the reference, with the same outputs.
-        time_axis: of the outputs, or None.
-        batch_axes: of each output.
+        arrays: the inputs that the student's forward got.
+        outputs, cache: its results.
+        recorded: the reference, recorded on the same inputs.
+        time_axis: the time axis of the outputs, or None.
+        batch_axes: the batch axis of each output, or None.
         gates: as for Diagnosis.
-        read_as, convention: the convention, in words and as such.
+        convention, read_as: the convention, and its description in words.
         same: compares arrays.
     """
 
     def __init__(
         self,
         arrays: Sequence[ndarray],
-        made: tuple[list[ndarray], Any],
+        returned: tuple[list[ndarray], Any],
         recorded: Recorded,
         time_axis: int | None,
         batch_axes: Sequence[int | None],
@@ -190,7 +193,7 @@ class _Attempt:
         convention: Convention | None = None,
     ):
         self.arrays = arrays
-        self.outputs, self.cache = made
+        self.outputs, self.cache = returned
         self.recorded = recorded
         self.time_axis, self.batch_axes = time_axis, batch_axes
         self.gates, self.read_as, self.convention = gates, read_as, convention
@@ -198,13 +201,13 @@ class _Attempt:
         self.same = Same(_precise if all(k.itemsize >= 8 for k in kinds) else _single)
 
     def error(self) -> float:
-        """How far the outputs are from what they should be."""
+        """The mean distance between the outputs and the reference's, summed over the outputs."""
         return sum(
             float(np.abs(a - b).mean()) if a.shape == b.shape else np.inf
             for a, b in zip(self.outputs, self.recorded.values, strict=True)
         )
 
-    def said(self) -> list[str]:
+    def convention_lines(self) -> list[str]:
         return [f"read as: {self.read_as}"] if self.read_as else []
 
     def is_right(self) -> bool:
@@ -232,25 +235,25 @@ class _BuiltIn:
         self._sizes, self._dtype = sizes, dtype
         self._inputs = None
         if inputs is not None:
-            given = _by_name(inputs, self.roles.names)
-            self._inputs = {n: numeric(x, f"check_bptt: {n}") for n, x in given.items()}
+            named = _by_name(inputs, self.roles.names)
+            self._inputs = {n: numeric(x, f"check_bptt: {n}") for n, x in named.items()}
 
     def attempts(self, rng: np.random.Generator, first_step: bool = False) -> list[_Attempt]:
-        """The first convention in which the forward is right; else all in which it runs.
+        """The first convention in which the forward is right, or all in which it runs.
 
         Args:
-            rng: of random inputs.
-            first_step: whether the sequence has one time step alone.
+            rng: for the random inputs.
+            first_step: whether to use a sequence of one time step.
 
         Raises:
             AssertionError: the forward raises in every convention, or returns other shapes.
         """
-        made, found = self._tried(self._cell.conventions(**self._asked), rng, first_step)
-        if found:
-            return found
-        ran = [m for m in made if not isinstance(m, AssertionError)]
+        results, attempts = self._tried(self._cell.conventions(**self._asked), rng, first_step)
+        if attempts:
+            return attempts
+        ran = [m for m in results if not isinstance(m, AssertionError)]
         if not ran:
-            raise next(m for m in made if isinstance(m, AssertionError))
+            raise next(m for m in results if isinstance(m, AssertionError))
         T, N, _, H = self._sizes
         whole = (
             f"h of all time steps, ({N}, {T}, {H}) or ({T}, {N}, {H}), or of the last, ({N}, {H})"
@@ -265,59 +268,59 @@ class _BuiltIn:
             )
         )
 
-    def other_than_asked(self, rng: np.random.Generator) -> list[str]:
-        """In what the forward, which is right, is written otherwise than it was asked for."""
-        _, found = self._tried(self._cell.conventions(), rng, False)
-        if not found or not found[0].is_right() or found[0].convention is None:
+    def unasked_conventions(self, rng: np.random.Generator) -> list[str]:
+        """How a forward that is right differs from the conventions that the caller asked for."""
+        _, attempts = self._tried(self._cell.conventions(), rng, False)
+        if not attempts or not attempts[0].is_right() or attempts[0].convention is None:
             return []
-        right = found[0].convention.parts()
+        right = attempts[0].convention.parts()
         names = {"keeps": "z_keeps"}
-        told = []
+        lines = []
         for name, value in self._asked.items():
-            if value is None or getattr(found[0].convention, name) == value:
+            if value is None or getattr(attempts[0].convention, name) == value:
                 continue
             key = names.get(name, name)
-            asked = found[0].convention._replace(**{name: value}).parts()
-            told.append(f"it has {right[key]}, where {asked[key]} was asked for")
-        return told
+            asked = attempts[0].convention._replace(**{name: value}).parts()
+            lines.append(f"it has {right[key]}, where {asked[key]} was asked for")
+        return lines
 
     def _tried(
         self, conventions: Sequence[Convention], rng: np.random.Generator, first_step: bool
     ) -> tuple[list[Any], list[_Attempt]]:
         state = rng.bit_generator.state
-        made: dict[tuple[bool, bool], tuple[list[ndarray], Any] | AssertionError] = {}
-        found: list[_Attempt] = []
+        results: dict[tuple[bool, bool], tuple[list[ndarray], Any] | AssertionError] = {}
+        attempts: list[_Attempt] = []
         for convention in conventions:
             rng.bit_generator.state = state
             arrays = self._arrays(convention, rng, first_step)
             layout = convention.batch_first, convention.columns
-            if layout not in made:
+            if layout not in results:
                 try:
-                    made[layout] = self.student.forward(list(arrays.values()))
+                    results[layout] = self.student.forward(list(arrays.values()))
                 except AssertionError as error:
-                    made[layout] = error
-            result = made[layout]
+                    results[layout] = error
+            result = results[layout]
             if isinstance(result, AssertionError):
                 continue
             try:
                 attempt = _as_asked(
                     self.roles, self._cell, convention, self.over_time, arrays, result
                 )
-            except (ValueError, IndexError):  # the inputs have other shapes in this convention
+            except (ValueError, IndexError):  # the shapes do not fit this convention
                 continue
             if attempt is not None and attempt.is_right():
-                return list(made.values()), [attempt]
+                return list(results.values()), [attempt]
             if attempt is not None:
-                found.append(attempt)
-        return list(made.values()), found
+                attempts.append(attempt)
+        return list(results.values()), attempts
 
     def _arrays(
         self, convention: Convention, rng: np.random.Generator, first_step: bool
     ) -> dict[str, ndarray]:
         if self._inputs is None:
             sizes = self._sizes._replace(T=1) if first_step else self._sizes
-            made = inputs_for(self.roles, self._cell, convention, sizes, self.over_time, rng)
-            return {name: x.astype(self._dtype) for name, x in made.items()}
+            arrays = inputs_for(self.roles, self._cell, convention, sizes, self.over_time, rng)
+            return {name: x.astype(self._dtype) for name, x in arrays.items()}
         if not first_step:
             return self._inputs
         x = self._inputs[self.roles.x]
@@ -331,13 +334,13 @@ def _as_asked(
     convention: Convention,
     over_time: bool,
     arrays: dict[str, ndarray],
-    made: tuple[list[ndarray], Any],
+    returned: tuple[list[ndarray], Any],
 ) -> _Attempt | None:
-    """The outputs beside the reference in one convention; None if their shapes do not fit it."""
+    """The outputs and the reference in one convention; None if the shapes do not fit it."""
     reference = reference_of(roles, cell, convention, over_time)
     names = [*roles.names]
-    found = reference(*(attach(x.astype(np.float64), None) for x in arrays.values()))
-    chosen = _chosen(made[0], found, over_time, convention.batch_first)
+    states = reference(*(attach(x.astype(np.float64), None) for x in arrays.values()))
+    chosen = _chosen(returned[0], states, over_time, convention.batch_first)
     if chosen is None:
         return None
     outputs = lambda *xs: collected(reference(*xs), chosen, convention.batch_first)  # noqa: E731
@@ -353,7 +356,7 @@ def _as_asked(
     batch = 0 if convention.batch_first or not over_time else 1
     return _Attempt(
         list(arrays.values()),
-        made,
+        returned,
         recorded,
         1 - batch if over_time and all(c.all_steps for c in chosen) else None,
         [batch if c.all_steps else 0 for c in chosen],
@@ -364,11 +367,11 @@ def _as_asked(
 
 
 def _chosen(
-    outputs: Sequence[ndarray], found: States, over_time: bool, batch_first: bool
+    outputs: Sequence[ndarray], states: States, over_time: bool, batch_first: bool
 ) -> list[Chosen] | None:
-    """Which states a student's outputs are, by their shapes."""
-    last = found[-1][0].shape
-    whole = (last[0], len(found), *last[1:]) if batch_first else (len(found), *last)
+    """Tell by their shapes which states a student's outputs are."""
+    last = states[-1][0].shape
+    whole = (last[0], len(states), *last[1:]) if batch_first else (len(states), *last)
     taken = {True: 0, False: 0}
     chosen = []
     for y in outputs:
@@ -378,7 +381,7 @@ def _chosen(
             all_steps = False
         else:
             return None
-        if taken[all_steps] == len(found[0]):
+        if taken[all_steps] == len(states[0]):
             return None
         chosen.append(Chosen(taken[all_steps], all_steps))
         taken[all_steps] += 1
@@ -386,7 +389,7 @@ def _chosen(
 
 
 class _Own:
-    """Tries a student's forward against a reference of one's own."""
+    """Tries a student's forward against the caller's own reference."""
 
     def __init__(
         self,
@@ -409,8 +412,8 @@ class _Own:
         self._layouts = (True, False) if batch_first is None else (batch_first,)
 
     def attempts(self, rng: np.random.Generator, first_step: bool = False) -> list[_Attempt]:
-        """As those of a built-in reference."""
-        found: list[_Attempt] = []
+        """As for a built-in reference."""
+        attempts: list[_Attempt] = []
         problems: list[Exception] = []
         for batch_first in self._layouts if self.over_time else (True,):
             try:
@@ -420,34 +423,36 @@ class _Own:
                 continue
             if attempt.is_right():
                 return [attempt]
-            found.append(attempt)
-        if not found:
+            attempts.append(attempt)
+        if not attempts:
             raise AssertionError(
                 f"check_bptt: the outputs of forward do not fit the reference: {problems[0]}"
             ) from problems[0]
-        return found
+        return attempts
 
-    def other_than_asked(self, rng: np.random.Generator) -> list[str]:
+    def unasked_conventions(self, rng: np.random.Generator) -> list[str]:
         return []
 
     def _attempt(self, batch_first: bool, first_step: bool) -> _Attempt:
-        given = {
+        named = {
             name: np.array(x._array if isinstance(x, Value) else numeric(x, f"check_bptt: {name}"))
             for name, x in self._inputs.items()
         }
         if first_step:
-            name = next(iter(given))
-            given[name] = given[name][:, :1] if batch_first else given[name][:1]
-        arrays = list(given.values())
-        made = self.student.forward(arrays)
-        function = _function(self._reference, self._inputs, self.over_time, batch_first, made[0])
+            name = next(iter(named))
+            named[name] = named[name][:, :1] if batch_first else named[name][:1]
+        arrays = list(named.values())
+        returned = self.student.forward(arrays)
+        function = _function(
+            self._reference, self._inputs, self.over_time, batch_first, returned[0]
+        )
         precise = [x.astype(np.float64) if x.dtype.kind == "f" else x for x in arrays]
-        recorded = Recorded(function, list(given), precise, [x.dtype.kind == "f" for x in arrays])
+        recorded = Recorded(function, list(named), precise, [x.dtype.kind == "f" for x in arrays])
         values = recorded.values
-        if [y.shape for y in values] != [y.shape for y in made[0]]:
+        if [y.shape for y in values] != [y.shape for y in returned[0]]:
             raise ValueError(
                 f"the reference gives {', '.join(str(y.shape) for y in values)}, forward "
-                f"{', '.join(str(y.shape) for y in made[0])}"
+                f"{', '.join(str(y.shape) for y in returned[0])}"
             )
         batch: list[int | None] = [None if y.ndim < 2 else 0 for y in values]
         if self.over_time and not batch_first:
@@ -455,7 +460,9 @@ class _Own:
         whole = self.over_time and all(y.ndim > 2 for y in values)
         axis = (1 if batch_first else 0) if whole else None
         words = "x (N, T, D)" if batch_first else "x (T, N, D)"
-        return _Attempt(arrays, made, recorded, axis, batch, {}, words if self.over_time else "")
+        return _Attempt(
+            arrays, returned, recorded, axis, batch, {}, words if self.over_time else ""
+        )
 
 
 def _function(
@@ -465,11 +472,11 @@ def _function(
     batch_first: bool,
     outputs: Sequence[ndarray],
 ) -> Callable[..., list[Any]]:
-    """A reference of one's own as a function of forward's arguments."""
+    """The caller's own reference as a function of forward's arguments."""
 
     def of_arguments(*args: Any) -> list[Any]:
-        made = reference(*args)
-        return list(made) if isinstance(made, (tuple, list)) else [made]
+        result = reference(*args)
+        return list(result) if isinstance(result, (tuple, list)) else [result]
 
     if not over_time:
         return of_arguments
@@ -480,21 +487,22 @@ def _function(
     def over_steps(*args: Any) -> list[Any]:
         x, *rest = args
         first = x[:, 0] if batch_first else x[0]
-        made = reference(first, *rest)
-        n = len(made) if isinstance(made, (tuple, list)) else 1
+        after_first = reference(first, *rest)
+        n = len(after_first) if isinstance(after_first, (tuple, list)) else 1
 
         def step(x_t: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
             after = reference(x_t, *state, *rest[n:])
             return tuple(after) if isinstance(after, (tuple, list)) else (after,)
 
-        found = run(step, x, tuple(rest[:n]), batch_first)
-        chosen = _chosen(outputs, found, True, batch_first)
+        states = run(step, x, tuple(rest[:n]), batch_first)
+        chosen = _chosen(outputs, states, True, batch_first)
         if chosen is None:
             raise ValueError(
-                f"the reference's states are {', '.join(str(s.shape) for s in found[-1])} at every "
-                f"step, forward returns {', '.join(str(y.shape) for y in outputs)}"
+                f"the reference's states have the shapes "
+                f"{', '.join(str(s.shape) for s in states[-1])} at every step, forward returns "
+                f"{', '.join(str(y.shape) for y in outputs)}"
             )
-        return collected(found, chosen, batch_first)
+        return collected(states, chosen, batch_first)
 
     return over_steps
 
@@ -502,32 +510,32 @@ def _function(
 def _of_cell(
     cell: Callable[..., Any], inputs: dict[str, Any], batch_first: bool
 ) -> Callable[..., list[Any]]:
-    """``cell(carry, x_t) -> (carry, y_t)``, which reads Tensors that are among the inputs."""
+    """The function of a ``cell(carry, x_t) -> (carry, y_t)`` that reads Tensors of the inputs."""
     names = list(inputs)
     states = [n for n in names[1:] if not isinstance(inputs[n], Value)]
 
     def function(*args: Any) -> list[Any]:
-        given = dict(zip(names, args, strict=True))
+        named = dict(zip(names, args, strict=True))
         weights = {n: x for n, x in inputs.items() if isinstance(x, Value) and n != names[0]}
         before = {n: (w._array, w.node) for n, w in weights.items()}
-        carry = tuple(given[n] for n in states)
+        carry = tuple(named[n] for n in states)
         single = len(carry) == 1
         outputs: list[Any] = []
         try:
-            for n, w in weights.items():  # the cell reads these very objects
-                w._array, w.node = given[n]._array, given[n].node
+            for n, w in weights.items():  # the cell holds references to these Tensors
+                w._array, w.node = named[n]._array, named[n].node
 
             def step(x_t: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
                 after, y = cell(state[0] if single else state, x_t)
                 outputs.append(y)
                 return tuple(after) if isinstance(after, (tuple, list)) else (after,)
 
-            found = run(step, given[names[0]], carry, batch_first)
+            states_of_steps = run(step, named[names[0]], carry, batch_first)
         finally:
             for n, w in weights.items():
                 w._array, w.node = before[n]
         ys = [(y,) for y in outputs]
-        return collected(ys, [Chosen(0, True)], batch_first) if found else []
+        return collected(ys, [Chosen(0, True)], batch_first) if states_of_steps else []
 
     return function
 
@@ -542,69 +550,72 @@ def _compare(make: _BuiltIn | _Own, rng: np.random.Generator) -> bool:
         raise AssertionError(
             _report("the forward is wrong", _forward_explained(make, attempts, rng))
         )
-    diagnosis, given = _gradients(make.student, attempt, rng)
-    wrong = diagnosis.wrong(given)
+    diagnosis, submitted = _gradients(make.student, attempt, rng)
+    wrong = diagnosis.wrong(submitted)
     if not wrong:
         return True
-    right = [f"d{name}" for name in given if name not in wrong]
-    lines, is_cause = diagnosis.explain(given)
+    right = [f"d{name}" for name in submitted if name not in wrong]
+    lines, is_cause = diagnosis.explain(submitted)
     if not is_cause and make.over_time and attempt.recorded.steps > 1:
         lines += _one_step(make, rng)
-    told = [
+    report = [
         f"right: {', '.join(right) or 'none'}",
         f"wrong: {', '.join(f'd{name}' for name in wrong)}",
         *lines,
-        *attempt.said(),
+        *attempt.convention_lines(),
     ]
-    raise AssertionError(_report("the backward is wrong", told))
+    raise AssertionError(_report("the backward is wrong", report))
 
 
 def _gradients(
     student: Student, attempt: _Attempt, rng: np.random.Generator
 ) -> tuple[Diagnosis, dict[str, ndarray | None]]:
-    """The student's gradients, and who can tell what is wrong with them."""
+    """The student's gradients, and a Diagnosis to explain them."""
     taken = student.gradients_taken()
     used = len(attempt.outputs) if taken is None else min(taken, len(attempt.outputs))
     cotangents = [np.asarray(rng.standard_normal(y.shape), y.dtype) for y in attempt.outputs]
-    for k in range(used, len(cotangents)):  # backward does not take it
+    for k in range(used, len(cotangents)):  # backward takes no gradient of this output
         cotangents[k] = np.zeros_like(cotangents[k])
-    given = student.backward(cotangents[:used], attempt.cache, attempt.recorded.names)
-    kinds = [g.dtype for g in given.values() if g is not None and g.dtype.kind == "f"]
+    submitted = student.backward(cotangents[:used], attempt.cache, attempt.recorded.names)
+    kinds = [g.dtype for g in submitted.values() if g is not None and g.dtype.kind == "f"]
     same = Same(_single) if any(k.itemsize < 8 for k in kinds) else attempt.same
     precise = [g.astype(np.float64) for g in cotangents]
     diagnosis = Diagnosis(attempt.recorded, precise, attempt.batch_axes, attempt.gates, same)
-    return diagnosis, given
+    return diagnosis, submitted
 
 
 def _one_step(make: _BuiltIn | _Own, rng: np.random.Generator) -> list[str]:
-    """Where the backward of a sequence of one time step is wrong: nothing is carried there."""
+    """Where the backward is wrong for a sequence of one time step.
+
+    No gradient goes from step to step there, so this tells a wrong step from a wrong loop.
+    """
     try:
         attempt = make.attempts(rng, first_step=True)[0]
-        diagnosis, given = _gradients(make.student, attempt, rng)
+        diagnosis, submitted = _gradients(make.student, attempt, rng)
     except AssertionError:
         return []
     if not attempt.is_right():
         return []
-    lines = diagnosis.located(given)
+    lines = diagnosis.located(submitted)
     if not lines:
-        return ["with one time step alone all is right: what goes from step to step is wrong"]
-    return ["with one time step alone:", *(f"  {line}" for line in lines)]
+        return ["with a single time step all is right: the gradient between time steps is wrong"]
+    return ["with a single time step:", *(f"  {line}" for line in lines)]
 
 
 def _forward_explained(
     make: _BuiltIn | _Own, attempts: Sequence[_Attempt], rng: np.random.Generator
 ) -> list[str]:
-    other = make.other_than_asked(rng)
-    if other:
-        return other
+    unasked = make.unasked_conventions(rng)
+    if unasked:
+        return unasked
     for attempt in attempts:
         axis = attempt.time_axis
         for text, outputs in forward_mistakes(attempt.recorded, Names(attempt.recorded), axis):
             pairs = zip(attempt.outputs, outputs(), strict=True)
             if all(attempt.same(a, np.asarray(b, np.float64)) for a, b in pairs):
-                return [_where(attempt), text, *attempt.said()]
+                return [_where(attempt), text, *attempt.convention_lines()]
     best = min(attempts, key=_Attempt.error)
-    return [_where(best), *best.said()]
+    return [_where(best), *best.convention_lines()]
 
 
 def _where(attempt: _Attempt) -> str:

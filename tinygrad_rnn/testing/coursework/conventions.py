@@ -1,8 +1,8 @@
-"""Which net a student's functions are meant to compute, and in which of the usual conventions.
+"""The equations of the built-in references, and the conventions in which courses write them.
 
 Courses write the same equations in different ways: the batch or the time first, ``x @ W`` or
-``W @ x``, one bias or two, the gates in another order. None of these is a mistake, so the
-convention is found out by running the student's forward.
+``W @ x``, one bias or two, the gates in another order. None of these is a mistake. So we run the
+student's forward to find its convention.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Step = Callable[..., Any]
 
 
 def named(name: str, x: Any) -> Any:
-    """x, called so in messages."""
+    """Give x the name that messages use."""
     if isinstance(x, Value) and x.node is not None and not x.node.is_leaf:
         x.node.name = name
     return x
@@ -36,9 +36,9 @@ class Convention(NamedTuple):
     Attributes:
         batch_first: x is (N, T, D), not (T, N, D).
         columns: weights are (inputs, outputs), as in ``x @ W``; else (outputs, inputs).
-        gates: in which order they stand side by side in the weights.
-        keeps: of a GRU, whether z_t near 1 keeps the old state; else it takes the new value.
-        reset_after: of a GRU, whether r_t resets the product with h_{t-1}, or h_{t-1} before it.
+        gates: their order in the weights.
+        keeps: for a GRU: whether z_t near 1 keeps the old state; else it takes the new value.
+        reset_after: for a GRU: whether r_t resets the product with h_{t-1}, or h_{t-1} before it.
     """
 
     batch_first: bool = True
@@ -48,17 +48,17 @@ class Convention(NamedTuple):
     reset_after: bool = True
 
     def parts(self) -> dict[str, str]:
-        """What it says, in words, by the names of check_bptt's arguments."""
-        found = {
+        """The convention in words, by the names of check_bptt's arguments."""
+        words = {
             "batch_first": "x (N, T, D)" if self.batch_first else "x (T, N, D)",
             "columns": "x @ W" if self.columns else "x @ W.T",
         }
         if self.gates:
-            found["gates"] = f"gates in the order {', '.join(self.gates)}"
+            words["gates"] = f"gates in the order {', '.join(self.gates)}"
         if "z" in self.gates:
-            found["z_keeps"] = f"h = {'(1 - z) n + z h' if self.keeps else '(1 - z) h + z n'}"
-            found["reset_after"] = f"reset as {'r (h @ W)' if self.reset_after else '(r h) @ W'}"
-        return found
+            words["z_keeps"] = f"h = {'(1 - z) n + z h' if self.keeps else '(1 - z) h + z n'}"
+            words["reset_after"] = f"reset as {'r (h @ W)' if self.reset_after else '(r h) @ W'}"
+        return words
 
     def described(self, over_time: bool = True) -> str:
         parts = self.parts()
@@ -68,7 +68,7 @@ class Convention(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """The weights among a step's arguments; a bias is None where there is none."""
+    """The weights among a step's arguments; a bias is None if there is none."""
 
     x: Any
     h: Any
@@ -142,7 +142,7 @@ class Cell(NamedTuple):
     gates: str
 
     def conventions(self, **asked: Any) -> list[Convention]:
-        """All in which a course may write it, the commonest first; those that were asked for."""
+        """All conventions that agree with the caller's arguments, the commonest first."""
         orders = ["".join(p) for p in itertools.permutations(self.gates)] if self.gates else [""]
         # The orders of CS231n, PyTorch, and Deep Learning from Scratch.
         usual = {"ifgo": ["ifog", "ifgo", "fgio"], "rzn": ["rzn", "zrn"]}.get(self.gates, [])
@@ -172,11 +172,11 @@ CELLS = {
 
 
 class Roles(NamedTuple):
-    """Which of a forward's arguments is what, by name."""
+    """The role of each of forward's arguments, by name."""
 
     names: tuple[str, ...]
     x: str
-    states: dict[str, str | None]  #: by the state's name the argument it starts from
+    states: dict[str, str | None]  #: for each state the argument that it starts from
     weights: Weights
 
     def weight_names(self) -> list[str]:
@@ -184,26 +184,26 @@ class Roles(NamedTuple):
 
 
 def roles_of(forward: Callable[..., Any], cell: Cell) -> Roles:
-    """Tell the arguments of a student's forward from each other, by their names and order.
+    """Find the role of each argument of a student's forward, by its name and its place.
 
     Raises:
-        ValueError: it has arguments that fit no net of this kind.
+        ValueError: the arguments fit no net of this kind.
     """
     names = argument_names(forward)
     rest = list(names[1:])
     states: dict[str, str | None] = {}
     for state in cell.states:
-        found = [n for n in rest if _is_state(n, state)]
-        states[state] = found[0] if found else None
-        if found:
-            rest.remove(found[0])
+        candidates = [n for n in rest if _is_state(n, state)]
+        states[state] = candidates[0] if candidates else None
+        if candidates:
+            rest.remove(candidates[0])
     biases = [n for n in rest if n.lower().startswith("b")]
     products = [n for n in rest if n not in biases]
     if len(products) != 2 or len(biases) > 2:
         expected = "x, " + ", ".join(f"{s}0" for s in cell.states) + ", Wx, Wh, b"
         raise ValueError(
-            f"check_bptt: expected forward({expected}), with the states and biases left out where "
-            f"there are none, or two biases; got forward({', '.join(names)})"
+            f"check_bptt: expected forward({expected}), where states and biases may be missing and "
+            f"there may be two biases; got forward({', '.join(names)})"
         )
     if _is_of_h(products[0]) and not _is_of_h(products[1]):
         products.reverse()
@@ -243,7 +243,7 @@ def _is_of_h(name: str) -> bool:
 
 
 class Sizes(NamedTuple):
-    """Time steps, sequences, inputs and units; all different, so that no two axes are mixed up."""
+    """Time steps, sequences, inputs and units. All differ, so that no two axes look the same."""
 
     T: int = 4
     N: int = 3
@@ -258,17 +258,17 @@ def inputs_for(
     T, N, D, H = sizes
     rows = H * max(1, len(cell.gates))
     x_shape = (N, D) if not over_time else (N, T, D) if convention.batch_first else (T, N, D)
-    found = {roles.x: rng.standard_normal(x_shape)}
+    arrays = {roles.x: rng.standard_normal(x_shape)}
     for name in roles.states.values():
         if name is not None:
-            found[name] = 0.7 * rng.standard_normal((N, H))
+            arrays[name] = 0.7 * rng.standard_normal((N, H))
     for name, size in ((roles.weights.x, D), (roles.weights.h, H)):
         shape = (size, rows) if convention.columns else (rows, size)
-        found[name] = rng.standard_normal(shape) / np.sqrt(size)
+        arrays[name] = rng.standard_normal(shape) / np.sqrt(size)
     for name in roles.weights[2:]:
         if name is not None:
-            found[name] = 0.5 * rng.standard_normal(rows)
-    return {name: found[name] for name in roles.names}
+            arrays[name] = 0.5 * rng.standard_normal(rows)
+    return {name: arrays[name] for name in roles.names}
 
 
 #: The states after each step, in order.
@@ -281,18 +281,18 @@ def reference_of(
     """The reference as a function of the student's arguments."""
 
     def function(*args: Any) -> States:
-        given = dict(zip(roles.names, args, strict=True))
-        weights = Weights(*(None if n is None else given[n] for n in roles.weights))
-        x = given[roles.x]
+        arrays = dict(zip(roles.names, args, strict=True))
+        weights = Weights(*(None if n is None else arrays[n] for n in roles.weights))
+        x = arrays[roles.x]
         N = x.shape[0] if convention.batch_first or not over_time else x.shape[1]
         H = weights.h.shape[0 if convention.columns else 1]
         state: tuple[Any, ...] = tuple(
-            np.zeros((N, H)) if n is None else given[n] for n in roles.states.values()
+            np.zeros((N, H)) if n is None else arrays[n] for n in roles.states.values()
         )
 
         def step(x_t: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
-            made = cell.step(convention, x_t, *state, weights)
-            return made if isinstance(made, tuple) else (made,)
+            after = cell.step(convention, x_t, *state, weights)
+            return after if isinstance(after, tuple) else (after,)
 
         return run(step, x, state, convention.batch_first) if over_time else [step(x, state)]
 
@@ -306,27 +306,27 @@ def run(
     batch_first: bool,
 ) -> States:
     """A step over a sequence."""
-    found: States = []
+    states: States = []
     for t, _ in steps(range(x.shape[1 if batch_first else 0])):
         state = step(named("x_t", x[:, t] if batch_first else x[t]), state)
-        found.append(state)
-    return found
+        states.append(state)
+    return states
 
 
 class Chosen(NamedTuple):
-    """One output of a student's forward: a state, at all time steps or after the last one."""
+    """One output of a student's forward: a state at all time steps, or after the last one."""
 
     state: int
     all_steps: bool
 
 
-def collected(found: States, chosen: Sequence[Chosen], batch_first: bool) -> list[Any]:
-    """The outputs that a student's forward returns, out of all states."""
+def collected(states: States, chosen: Sequence[Chosen], batch_first: bool) -> list[Any]:
+    """The states that a student's forward returns, selected from all states."""
     with scope("outputs"):
         return [
-            ops.stack([states[c.state] for states in found], 1 if batch_first else 0)
+            ops.stack([state_t[c.state] for state_t in states], 1 if batch_first else 0)
             if c.all_steps
-            else found[-1][c.state]
+            else states[-1][c.state]
             for c in chosen
         ]
 

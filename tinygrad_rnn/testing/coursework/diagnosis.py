@@ -1,4 +1,4 @@
-"""Which mistake makes a student's gradients."""
+"""Find the mistake that gives a student's wrong gradients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _most_pairs = 4000
 
 
 class Same:
-    """Whether two arrays are equal up to rounding: relative to the largest number."""
+    """Whether two arrays are equal up to rounding, relative to the largest number."""
 
     def __init__(self, tolerance: float):
         self.tolerance = tolerance
@@ -32,13 +32,13 @@ class Same:
 
 
 class Diagnosis:
-    """Finds the mistakes behind wrong gradients.
+    """Finds the mistakes that cause wrong gradients.
 
     Args:
         recorded: the reference.
-        cotangents: the outputs' gradients that backward was given.
-        batch_axes: of each output the axis of the batch, or None.
-        gates: by name of a weight or bias, the axis of its gates and their letters.
+        cotangents: the outputs' gradients that backward received.
+        batch_axes: the batch axis of each output, or None.
+        gates: for each weight or bias, by name, the axis of its gates and their letters.
         same: compares arrays.
     """
 
@@ -56,15 +56,15 @@ class Diagnosis:
         self._time = _read_by_step(recorded)
         self.right = recorded.gradients(cotangents)
 
-    def wrong(self, given: dict[str, ndarray | None]) -> list[str]:
+    def wrong(self, submitted: dict[str, ndarray | None]) -> list[str]:
         """The names of the gradients that are wrong."""
-        return [n for n, g in given.items() if g is None or not self._same(g, self.right[n])]
+        return [n for n, g in submitted.items() if g is None or not self._same(g, self.right[n])]
 
-    def explain(self, given: dict[str, ndarray | None]) -> tuple[list[str], bool]:
-        """What is wrong, a line each, and whether this is the cause; else it is the place."""
-        wrong = self.wrong(given)
-        none = [f"d{name} is None: it is not returned" for name in wrong if given[name] is None]
-        arrays = {name: np.asarray(g) for name, g in given.items() if g is not None}
+    def explain(self, submitted: dict[str, ndarray | None]) -> tuple[list[str], bool]:
+        """Lines that say what is wrong, and whether they name the cause or only the place."""
+        wrong = self.wrong(submitted)
+        none = [f"d{name} is None: it is not returned" for name in wrong if submitted[name] is None]
+        arrays = {name: np.asarray(g) for name, g in submitted.items() if g is not None}
         strange = [
             f"d{name} is not finite: NaN or Inf"
             for name, g in arrays.items()
@@ -77,9 +77,9 @@ class Diagnosis:
         lines = _together(alone)
         if lines is not None and (len(wrong) == 1 or len(lines) == 1):
             return lines, True
-        found = self._single(arrays)
-        if found is not None:
-            return [found], True
+        mistake = self._single(arrays)
+        if mistake is not None:
+            return [mistake], True
         if lines is not None:
             return lines, True
         pair = self._single_and_alone(arrays) or self._pair(arrays)
@@ -99,8 +99,8 @@ class Diagnosis:
             change,
         )
 
-    def _matches(self, given: Gradients, wrong: Gradients) -> bool:
-        return all(self._same(given[name], wrong[name]) for name in given)
+    def _matches(self, submitted: Gradients, wrong: Gradients) -> bool:
+        return all(self._same(submitted[name], wrong[name]) for name in submitted)
 
     # ── one mistake ──────────────────────────────────────────────────────────────────────
 
@@ -110,22 +110,22 @@ class Diagnosis:
             if len(self._cotangents) > 1:
                 name = self._names.value(node) if step_of(node) >= 0 or node.name else f"{k}"
                 yield (
-                    f"the gradient of the output {name}, which backward is given, is never used",
+                    f"the gradient of the output {name}, an argument of backward, is never used",
                     lambda k=k: self._without_output(k),  # type: ignore[misc]
                 )
         for text, change in LineMistakes(self._recorded, self._names):
             yield text, lambda change=change: self._gradients(change)  # type: ignore[misc]
 
     def _without_output(self, k: int) -> Gradients:
-        given = [g * (i != k) for i, g in enumerate(self._cotangents)]
-        return self._recorded.gradients(given)
+        cotangents = [g * (i != k) for i, g in enumerate(self._cotangents)]
+        return self._recorded.gradients(cotangents)
 
     def _gradients(self, change: Change) -> Gradients:
         return self._recorded.gradients(self._cotangents, change)
 
-    def _single(self, given: Gradients) -> str | None:
+    def _single(self, submitted: Gradients) -> str | None:
         for text, gradients in self._all():
-            if self._matches(given, gradients()):
+            if self._matches(submitted, gradients()):
                 return text
         return None
 
@@ -135,32 +135,32 @@ class Diagnosis:
         loop = LoopMistakes(self._recorded, self._names, self._cotangents, self._time)
         return [*loop.changes(), *LineMistakes(self._recorded, self._names).common()]
 
-    def _single_and_alone(self, given: Gradients) -> list[str] | None:
-        """A mistake, and what is wrong with one gradient or with several by themselves."""
+    def _single_and_alone(self, submitted: Gradients) -> list[str] | None:
+        """A common mistake, together with mistakes in one or several gradients alone."""
         for text, change in self._common():
             gradients = self._gradients(change)
-            rest = [name for name in given if not self._same(given[name], gradients[name])]
-            if len(rest) == len(given):
+            rest = [name for name in submitted if not self._same(submitted[name], gradients[name])]
+            if len(rest) == len(submitted):
                 continue
             one = self._one(change)
-            lines = _together({name: one.explain(name, given[name]) for name in rest})
+            lines = _together({name: one.explain(name, submitted[name]) for name in rest})
             if lines is not None:
                 return [text, *lines]
         return None
 
-    def _pair(self, given: Gradients) -> list[str] | None:
+    def _pair(self, submitted: Gradients) -> list[str] | None:
         pairs = itertools.combinations(self._common(), 2)
         for (text, change), (other_text, other) in itertools.islice(pairs, _most_pairs):
-            if self._matches(given, self._gradients(_both(change, other))):
+            if self._matches(submitted, self._gradients(_both(change, other))):
                 return [text, other_text]
         return None
 
-    # ── no mistake that is known ─────────────────────────────────────────────────────────
+    # ── no known mistake ─────────────────────────────────────────────────────────────────
 
-    def located(self, given: dict[str, ndarray | None]) -> list[str]:
+    def located(self, submitted: dict[str, ndarray | None]) -> list[str]:
         """Where the gradients are wrong."""
-        wrong = [name for name in self.wrong(given) if given[name] is not None]
-        arrays = {name: np.asarray(given[name]) for name in wrong}
+        wrong = [name for name in self.wrong(submitted) if submitted[name] is not None]
+        arrays = {name: np.asarray(submitted[name]) for name in wrong}
         one = self._one(None)
         return [
             f"d{name} {one.explain(name, g) or one.located(name, g)}" for name, g in arrays.items()
@@ -168,7 +168,7 @@ class Diagnosis:
 
     def _located(
         self,
-        given: Gradients,
+        submitted: Gradients,
         wrong: list[str],
         alone: dict[str, str | None],
         one: OneGradient,
@@ -176,18 +176,18 @@ class Diagnosis:
         best, most = None, len(wrong)
         for text, change in self._common():
             gradients = self._gradients(change)
-            left = sum(not self._same(given[name], gradients[name]) for name in given)
+            left = sum(not self._same(submitted[name], gradients[name]) for name in submitted)
             if left < most:
                 best, most = text, left
-        lines = [] if best is None else [f"{best}; and something else"]
+        lines = [] if best is None else [f"{best}; something else is wrong too"]
         for name in wrong:
-            text = alone[name] or one.located(name, given[name])
+            text = alone[name] or one.located(name, submitted[name])
             lines.append(f"d{name} {text}")
         return lines
 
 
 def _together(texts: dict[str, str | None]) -> list[str] | None:
-    """A line for each text, with the names of all gradients that it is true of."""
+    """A line for each text, with the names of all gradients for which it is true."""
     by_text: dict[str, list[str]] = {}
     for name, text in texts.items():
         if text is None:
@@ -200,15 +200,15 @@ def _together(texts: dict[str, str | None]) -> list[str] | None:
 
 
 def _both(first: Change, second: Change) -> Change:
-    def change(use: Any, g: Any, made: Any) -> Any:
-        made = first(use, g, made)
-        return None if made is None else second(use, g, made)
+    def change(use: Any, g: Any, contribution: Any) -> Any:
+        contribution = first(use, g, contribution)
+        return None if contribution is None else second(use, g, contribution)
 
     return change
 
 
 def _read_by_step(recorded: Recorded) -> tuple[str, int] | None:
-    """The input that is read step by step, and its axis of time."""
+    """The input that is read step by step, and its time axis."""
     for node in recorded.nodes:
         parent = node.parents[0] if node.parents else None
         if node.primitive is not getitem or parent not in recorded.leaves or step_of(node) < 0:

@@ -1,4 +1,4 @@
-"""Mistakes in the forward of a recurrent net, and what each would compute."""
+"""Mistakes in the forward of a recurrent net, and the outputs that each gives."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def _logistic(x: Any) -> Any:
 _others: dict[Primitive, list[tuple[str, Callable[[Any], Any]]]] = {
     _tanh: [
         ("{y}: tanh is missing", lambda x: x),
-        ("{y} takes sigmoid, not tanh", _logistic),
-        ("{y} takes relu, not tanh", lambda x: np.maximum(x, 0)),
+        ("{y} uses sigmoid instead of tanh", _logistic),
+        ("{y} uses relu instead of tanh", lambda x: np.maximum(x, 0)),
     ],
     _sigmoid: [
         ("{y}: sigmoid is missing", lambda x: x),
-        ("{y} takes tanh, not sigmoid", np.tanh),
-        ("{y} takes sigmoid twice", lambda x: _logistic(_logistic(x))),
+        ("{y} uses tanh instead of sigmoid", np.tanh),
+        ("{y} uses sigmoid twice", lambda x: _logistic(_logistic(x))),
     ],
 }
 
@@ -44,12 +44,12 @@ _others: dict[Primitive, list[tuple[str, Callable[[Any], Any]]]] = {
 def forward_mistakes(
     recorded: Recorded, names: Names, time_axis: int | None
 ) -> Iterator[tuple[str, Callable[[], Outputs]]]:
-    """Texts, each with a function that gives the outputs that come of the mistake.
+    """Mistakes as texts, each with a function that computes the outputs with this mistake.
 
     Args:
         recorded: the reference.
-        names: of its values.
-        time_axis: of the outputs; None where they have none.
+        names: the names of its values.
+        time_axis: the time axis of the outputs; None if they have none.
     """
     for leaf in recorded.leaves:
         yield (
@@ -62,7 +62,7 @@ def forward_mistakes(
             lambda: [np.flip(y, time_axis) for y in recorded.values],
         )
         yield (
-            "the outputs are those of the step before: h_{t-1} where h_t is meant",
+            "the outputs are one time step late: h_{t-1} where h_t is meant",
             lambda: [_shifted(y, time_axis) for y in recorded.values],
         )
         for leaf in recorded.leaves:
@@ -118,7 +118,7 @@ def _states(recorded: Recorded, names: Names) -> Iterator[tuple[str, Callable[[]
 def _operands(
     recorded: Recorded, names: Names, site: Site, node: Node
 ) -> Iterator[tuple[str, Callable[[], Outputs]]]:
-    """A term or a factor that is missing, or another value in its place."""
+    """A missing term or factor, or another value instead of it."""
     y = names.value(node)
     symbol = "*" if node.primitive is _multiply else "+"
     for i in range(2):
@@ -159,38 +159,38 @@ def _nth(i: int, node: Node, inputs: list[Any]) -> Any:
 
 
 def _with_input(recorded: Recorded, leaf: Node, x: ndarray) -> Outputs:
-    """The outputs for another array in the place of an input."""
+    """The outputs with another array instead of an input."""
 
     def replace(node: Node, inputs: list[Any]) -> Any:
         if leaf not in node.parents:
             return None
         assert node.primitive is not None
-        given = [x if p is leaf else y for p, y in zip(node.parents, inputs, strict=True)]
-        return node.primitive.forward(*given, **node.keywords)
+        replaced = [x if p is leaf else y for p, y in zip(node.parents, inputs, strict=True)]
+        return node.primitive.forward(*replaced, **node.keywords)
 
     return recorded.rerun(replace)
 
 
-def _at(recorded: Recorded, site: Site, made: Callable[[Node, list[Any]], Any]) -> Outputs:
+def _at(recorded: Recorded, site: Site, function: Callable[[Node, list[Any]], Any]) -> Outputs:
     nodes = set(recorded.sites[site].values())
-    return recorded.rerun(lambda node, inputs: made(node, inputs) if node in nodes else None)
+    return recorded.rerun(lambda node, inputs: function(node, inputs) if node in nodes else None)
 
 
 def _with_value(recorded: Recorded, site: Site, i: int, other: Site) -> Outputs:
-    """The outputs where an operation takes another value of its step."""
-    found: dict[int, Any] = {}
+    """The outputs if an operation uses another value of its time step."""
+    values: dict[int, Any] = {}
     nodes = set(recorded.sites[site].values())
     watched = {node: t for t, node in recorded.sites[other].items()}
 
     def replace(node: Node, inputs: list[Any]) -> Any:
         assert node.primitive is not None
         if node in nodes:
-            inputs[i] = found[step_of(node)]
+            inputs[i] = values[step_of(node)]
             return node.primitive.forward(*inputs, **node.keywords)
         if node in watched:
-            made = node.primitive.forward(*inputs, **node.keywords)
-            found[watched[node]] = made
-            return made
+            y = node.primitive.forward(*inputs, **node.keywords)
+            values[watched[node]] = y
+            return y
         return None
 
     return recorded.rerun(replace)
@@ -205,16 +205,16 @@ def _shifted(y: ndarray, axis: int) -> ndarray:
 
 
 def first_wrong_step(
-    given: Sequence[ndarray],
+    outputs: Sequence[ndarray],
     right: Sequence[ndarray],
     axis: int,
     same: Callable[..., bool],
 ) -> int:
-    """The first time step at which an output is wrong."""
+    """The first time step with a wrong output."""
     T: int = right[0].shape[axis]
     for t in range(T):
         if not all(
-            same(a.take(t, axis), b.take(t, axis), b) for a, b in zip(given, right, strict=True)
+            same(a.take(t, axis), b.take(t, axis), b) for a, b in zip(outputs, right, strict=True)
         ):
             return t
     return T

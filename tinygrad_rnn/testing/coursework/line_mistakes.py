@@ -1,7 +1,7 @@
 """Mistakes in one line of a backward: a factor, a path, a derivative, a sign, an order of gates.
 
-A line of the backward belongs to one operation of the forward, at every time step alike. Each
-mistake is a text, and a change of what that operation sends back.
+A line of the backward belongs to one operation of the forward, the same at every time step. Each
+mistake is a text, and a change of the gradient that this operation sends back.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ...ops import primitives
 from .names import Names, getitem
 from .recorded import Change, Recorded, Site, Use, contribution_of, fitted, step_of
 
-#: (operation, the gradient of its output, what it sends back) -> what it sends back by mistake.
-Made: TypeAlias = Callable[[Node, Any, Any], Any]
+#: (operation, the gradient of its output, the right gradient of its input) -> the wrong one.
+WrongGradient: TypeAlias = Callable[[Node, Any, Any], Any]
 Factor: TypeAlias = Callable[[Any, Any], Any]
 
 _tanh = primitives.tanh
@@ -32,13 +32,14 @@ def _logistic(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
-#: Derivatives that students write: a text with the output {y} and the input {x}, and the factor.
+#: Wrong derivatives that students write: a text with the output {y} and the input {x}, and the
+#: factor that they use.
 _DERIVATIVES: dict[Primitive, list[tuple[str, Factor]]] = {
     _tanh: [
         ("the derivative of tanh, 1 - {y}**2, is missing", lambda y, x: np.ones_like(y)),
         ("the derivative of tanh is 1 - {y}**2, not 1 - {x}**2", lambda y, x: 1 - x * x),
         (
-            "the derivative of sigmoid, {y} (1 - {y}), stands for that of tanh, 1 - {y}**2",
+            "the derivative of sigmoid, {y} (1 - {y}), is used for that of tanh, 1 - {y}**2",
             lambda y, x: y * (1 - y),
         ),
         ("the derivative of tanh is 1 - {y}**2, not 1 - {y}", lambda y, x: 1 - y),
@@ -46,23 +47,23 @@ _DERIVATIVES: dict[Primitive, list[tuple[str, Factor]]] = {
             "the derivative of tanh is 1 - {y}**2, not 1 - tanh({y})**2",
             lambda y, x: 1 - np.tanh(y) ** 2,
         ),
-        ("the derivative of tanh, 1 - {y}**2, is there twice", lambda y, x: (1 - y * y) ** 2),
+        ("the derivative of tanh, 1 - {y}**2, is applied twice", lambda y, x: (1 - y * y) ** 2),
     ],
     _sigmoid: [
         ("the derivative of sigmoid, {y} (1 - {y}), is missing", lambda y, x: np.ones_like(y)),
         ("the derivative of sigmoid is {y} (1 - {y}), not {x} (1 - {x})", lambda y, x: x * (1 - x)),
         (
-            "the derivative of tanh, 1 - {y}**2, stands for that of sigmoid, {y} (1 - {y})",
+            "the derivative of tanh, 1 - {y}**2, is used for that of sigmoid, {y} (1 - {y})",
             lambda y, x: 1 - y * y,
         ),
         ("the derivative of sigmoid is {y} (1 - {y}), not 1 - {y}", lambda y, x: 1 - y),
         ("the derivative of sigmoid is {y} (1 - {y}), not {y}", lambda y, x: y),
         (
-            "the derivative of sigmoid is {y} (1 - {y}), with {y}, not with sigmoid({y})",
+            "the derivative of sigmoid is {y} (1 - {y}): use {y}, not sigmoid({y})",
             lambda y, x: _logistic(y) * (1 - _logistic(y)),
         ),
         (
-            "the derivative of sigmoid, {y} (1 - {y}), is there twice",
+            "the derivative of sigmoid, {y} (1 - {y}), is applied twice",
             lambda y, x: (y * (1 - y)) ** 2,
         ),
     ],
@@ -74,7 +75,7 @@ def _along_last(x: Any) -> Any:
 
 
 #: The same for functions of several numbers: (operation, the gradient of its output, right).
-_OF_SEVERAL: dict[Primitive, list[tuple[str, Made]]] = {
+_OF_SEVERAL: dict[Primitive, list[tuple[str, WrongGradient]]] = {
     primitives.softmax: [
         (
             "the derivative of softmax is {y} (g - sum({y} g)): the sum is missing",
@@ -102,7 +103,7 @@ _OF_SEVERAL: dict[Primitive, list[tuple[str, Made]]] = {
 
 
 class LineMistakes:
-    """Mistakes of one line at one recorded reference; iterating gives the likely ones first."""
+    """Mistakes in one line, for one recorded reference. Iteration yields the likely ones first."""
 
     def __init__(self, recorded: Recorded, names: Names):
         self._recorded, self._names = recorded, names
@@ -115,7 +116,7 @@ class LineMistakes:
             yield from self._signs(site, use)
 
     def common(self) -> Iterator[tuple[str, Change]]:
-        """The commonest, to be combined with others."""
+        """The commonest mistakes, which the diagnosis also combines with others."""
         yield from self._derivatives()
         yield from self._several()
         yield from self._gates()
@@ -126,19 +127,19 @@ class LineMistakes:
         """Every operation, and every input of it that a gradient goes to."""
         for site, steps in self._recorded.sites.items():
             node = steps[max(steps)]
-            if "outputs" in node.scope.path:  # it only collects the states
+            if "outputs" in node.scope.path:  # this operation only collects the states
                 continue
             for i in range(len(node.parents)):
                 if any(isinstance(x.parents[i], Node) for x in steps.values()):
                     yield site, Use(node, i)
 
-    def _at(self, sites: list[Site], index: int, made: Made) -> Change:
-        """Something else in the place of what some sites send to one of their inputs."""
+    def _at(self, sites: list[Site], index: int, wrong: WrongGradient) -> Change:
+        """Change the gradient that some sites send to one of their inputs."""
         nodes = {node for site in sites for node in self._recorded.sites[site].values()}
 
         def change(use: Use, g: Any, right: Any) -> Any:
             if use.input == index and use.node in nodes:
-                return made(use.node, g, right)
+                return wrong(use.node, g, right)
             return right
 
         return change
@@ -146,34 +147,34 @@ class LineMistakes:
     # ── nonlinearities ───────────────────────────────────────────────────────────────────
 
     def _derivatives(self) -> Iterator[tuple[str, Change]]:
-        for primitive, wrong in _DERIVATIVES.items():
+        for primitive, factors in _DERIVATIVES.items():
             sites = [
                 site
                 for site, steps in self._recorded.sites.items()
                 if next(iter(steps.values())).primitive is primitive
             ]
-            for text, factor in wrong:
-                made = _times(factor)
+            for text, factor in factors:
+                wrong = _times(factor)
                 for site in sites:
                     steps = self._recorded.sites[site]
                     node = steps[max(steps)]
                     y, x = self._names.value(node), self._names.input(Use(node, 0))
                     where = self._names.described(y)
-                    told = text.format(y=y, x=f"({x})" if " " in x else x)
-                    yield f"{where}: {told}", self._at([site], 0, made)
+                    mistake = text.format(y=y, x=f"({x})" if " " in x else x)
+                    yield f"{where}: {mistake}", self._at([site], 0, wrong)
                 if len(sites) > 1:
-                    told = text.format(y="y", x="x")
-                    yield f"every {primitive}: {told}", self._at(sites, 0, made)
+                    mistake = text.format(y="y", x="x")
+                    yield f"every {primitive}: {mistake}", self._at(sites, 0, wrong)
 
     def _several(self) -> Iterator[tuple[str, Change]]:
-        """Functions of several numbers at once, and rows that are taken several times."""
+        """Functions of several numbers at once, and rows that an index takes several times."""
         for site, steps in self._recorded.sites.items():
             node = steps[max(steps)]
             y = self._names.value(node)
-            for text, made in _OF_SEVERAL.get(node.primitive, []):  # type: ignore[arg-type]
+            for text, wrong in _OF_SEVERAL.get(node.primitive, []):  # type: ignore[arg-type]
                 yield (
                     text.format(y=y if " " not in y and "(" not in y else "y"),
-                    self._at([site], 0, made),
+                    self._at([site], 0, wrong),
                 )
             for i, x in enumerate(node.arrays):
                 if isinstance(x, ndarray) and _ids(node, i) is not None:
@@ -202,7 +203,7 @@ class LineMistakes:
                 yield f"the gate {letter} gets no gradient", self._at([site], 0, _nothing)
 
     def _reordered(self, cuts: list[dict[Site, Node]], order: tuple[int, ...]) -> Change:
-        """The gradient of one part lands in the place of another."""
+        """The gradients of the parts are joined in another order."""
         place: dict[Node, Node] = {}
         for cut in cuts:
             sites = list(cut)
@@ -237,7 +238,7 @@ class LineMistakes:
     # ── operands ─────────────────────────────────────────────────────────────────────────
 
     def _operands(self, site: Site, use: Use) -> Iterator[tuple[str, Change]]:
-        """A factor that is another value of the step, or the same value of another step."""
+        """A factor that is another value of the step, or the right value at another step."""
         node, i = use
         primitive = node.primitive
         assert primitive is not None
@@ -252,8 +253,8 @@ class LineMistakes:
         for name, value in self._values_like(Use(node, j), here):
             yield f"{d} uses {name} for {here}", self._at([site], i, _with_operand(i, j, value))
         if primitive in _products and x.ndim == 2 and x.shape[0] == x.shape[1]:
-            made = _with_operand(i, j, lambda node: node.arrays[j].T)
-            yield f"{d}: {here} is not transposed", self._at([site], i, made)
+            wrong = _with_operand(i, j, lambda node: node.arrays[j].T)
+            yield f"{d}: {here} is not transposed", self._at([site], i, wrong)
 
     def _values_like(self, use: Use, here: str) -> Iterator[tuple[str, Callable[[Node], Any]]]:
         node, j = use
@@ -276,14 +277,14 @@ class LineMistakes:
                 yield f"{here} of the step {word}", self._value_of(own, shift)
 
     def _value_of(self, site: Site, back: int) -> Callable[[Node], Any]:
-        """A value of the step of an operation, or of ``back`` steps before it."""
+        """A value at an operation's own time step, or ``back`` steps before it."""
         steps, T = self._recorded.sites[site], self._recorded.steps
 
         def value(node: Node) -> Any:
             t = step_of(node) - back
             if site in self._names.states and t < 0:
                 return self._start_of(site)
-            t = t % T if back > 0 else min(t, T - 1)  # x[t - 1] at t = 0 is the last one
+            t = t % T if back > 0 else min(t, T - 1)  # in NumPy x[t - 1] at t = 0 is x[-1]
             return steps[t].output if t in steps else None
 
         return value
@@ -311,7 +312,7 @@ class LineMistakes:
 
 
 def _ids(node: Node, i: int) -> Any:
-    """The integers by which an operation takes rows of its input i; None where it does not."""
+    """The integers by which an operation takes rows of its input i; None if it takes no rows."""
     if node.primitive is primitives.embedding and i == 1:
         return node.arrays[0]
     if node.primitive is getitem and i == 0:
@@ -329,38 +330,38 @@ def _nothing(node: Node, g: Any, right: Any) -> Any:
     return None
 
 
-def _times(factor: Factor) -> Made:
+def _times(factor: Factor) -> WrongGradient:
     return lambda node, g, right: g * factor(node.output, node.arrays[0])
 
 
-def _each_row_once(i: int) -> Made:
-    def made(node: Node, g: Any, right: Any) -> Any:
+def _each_row_once(i: int) -> WrongGradient:
+    def wrong(node: Node, g: Any, right: Any) -> Any:
         rows = np.zeros_like(node.arrays[i])
-        rows[_ids(node, i)] = g  # what rows[ids] += g does with ids that occur several times
+        rows[_ids(node, i)] = g  # rows[ids] += g, too, adds only once for a repeated id
         return rows
 
-    return made
+    return wrong
 
 
-def _scaled(factor: float) -> Made:
+def _scaled(factor: float) -> WrongGradient:
     return lambda node, g, right: factor * right
 
 
-def _without_factor(i: int) -> Made:
+def _without_factor(i: int) -> WrongGradient:
     return lambda node, g, right: fitted(g, node, node.arrays[i])
 
 
-def _without_part(i: int, index: Any) -> Made:
-    def made(node: Node, g: Any, right: Any) -> Any:
+def _without_part(i: int, index: Any) -> WrongGradient:
+    def wrong(node: Node, g: Any, right: Any) -> Any:
         rest = np.array(g)
         rest[index] = 0.0
         return contribution_of(node, i, rest)
 
-    return made
+    return wrong
 
 
-def _with_operand(i: int, j: int, value: Callable[[Node], Any]) -> Made:
-    def made(node: Node, g: Any, right: Any) -> Any:
+def _with_operand(i: int, j: int, value: Callable[[Node], Any]) -> WrongGradient:
+    def wrong(node: Node, g: Any, right: Any) -> Any:
         other = value(node)
         if other is None:
             return right
@@ -368,7 +369,7 @@ def _with_operand(i: int, j: int, value: Callable[[Node], Any]) -> Made:
         arrays[j] = other
         return contribution_of(node, i, g, arrays)
 
-    return made
+    return wrong
 
 
 __all__ = ["LineMistakes"]

@@ -1,6 +1,6 @@
-"""Mistakes in the loop of a backward through time: what goes from step to step, and what does not.
+"""Mistakes in the loop of a backward through time: gradients lost or added between time steps.
 
-Each is a text, and a function that gives the gradients which come out of it.
+Each mistake is a text, and a function that computes the gradients with this mistake.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Wrong: TypeAlias = tuple[str, Callable[[], Gradients]]
 
 
 class LoopMistakes:
-    """Mistakes of the loop at one recorded reference.
+    """Mistakes in the loop, for one recorded reference.
 
     Args:
         recorded: the reference.
-        names: of its values.
-        cotangents: the outputs' gradients, which the backward is given.
-        time: the input that is read step by step, and its axis of time.
+        names: the names of its values.
+        cotangents: the outputs' gradients that backward receives.
+        time: the input that is read step by step, and its time axis.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class LoopMistakes:
         self._recorded, self._names, self._cotangents = recorded, names, cotangents
         self._time = time
         self._T = recorded.steps
-        # Where the outputs' gradients enter the steps, and at which.
+        # The places where the outputs' gradients enter, each with its time step.
         self._entries = {
             Use(node, i): step_of(parent)
             for node in recorded.nodes
@@ -66,7 +66,7 @@ class LoopMistakes:
             yield from self._truncations()
 
     def changes(self) -> Iterator[tuple[str, Change]]:
-        """Those that are a change of the sweep, to be combined with others."""
+        """The mistakes that are changes of the sweep, which the diagnosis combines with others."""
         T, states = self._T, self._names.states
         if T < 2 or not states:
             return
@@ -93,13 +93,13 @@ class LoopMistakes:
             yield self._changed(text, change)
 
     def _crossing(self, sites: set[Site], factor: float | None) -> Change:
-        """A factor for what comes back from the step after; None: it does not come back."""
+        """Multiply the gradient from the step after by a factor; None drops it."""
         uses = {use for site in sites for use in self._names.states[site]}
 
-        def change(use: Use, g: Any, made: Any) -> Any:
+        def change(use: Use, g: Any, contribution: Any) -> Any:
             if use not in uses:
-                return made
-            return None if factor is None else factor * made
+                return contribution
+            return None if factor is None else factor * contribution
 
         return change
 
@@ -111,12 +111,12 @@ class LoopMistakes:
             return
         yield self._changed(
             f"the outputs' gradient (dout) is used at t = {T - 1} alone; every step has to add its "
-            "own to what comes from the step after",
+            "own dout to the gradient from the step after",
             self._entering(lambda t: t == T - 1),
         )
         yield self._changed(
             f"the outputs' gradient (dout) of the last step, t = {T - 1}, is never used; does the "
-            f"loop over time begin at t = {T - 2}?",
+            f"loop over time start at t = {T - 2}?",
             self._entering(lambda t: t != T - 1),
         )
         yield self._changed(
@@ -125,7 +125,7 @@ class LoopMistakes:
         )
         orders: list[tuple[str, Callable[[int], int]]] = [
             (
-                "the outputs' gradient (dout) is taken in the wrong order of time",
+                "the outputs' gradient (dout) is read in the wrong order of time",
                 lambda t: T - 1 - t,
             )
         ]
@@ -142,15 +142,15 @@ class LoopMistakes:
             )
 
     def _entering(self, chosen: Callable[[int], bool]) -> Change:
-        def change(use: Use, g: Any, made: Any) -> Any:
-            return None if use in self._entries and not chosen(self._entries[use]) else made
+        def change(use: Use, g: Any, contribution: Any) -> Any:
+            return None if use in self._entries and not chosen(self._entries[use]) else contribution
 
         return change
 
     # ── the loop ─────────────────────────────────────────────────────────────────────────
 
     def _ends(self) -> Iterator[Wrong]:
-        """The loop over time leaves the first step out."""
+        """The loop over time omits the first step."""
         yield (
             "the loop over time ends before t = 0: time step 0 is left out",
             functools.partial(self._walk, [(t, t, t) for t in reversed(range(1, self._T))]),
@@ -163,7 +163,7 @@ class LoopMistakes:
             functools.partial(self._walk, [(t, t, t) for t in range(T)]),
         )
         yield (
-            "what the forward saved (the caches) is taken in the wrong order of time",
+            "what the forward saved (the caches) is read in the wrong order of time",
             functools.partial(self._walk, [(t, t, T - 1 - t) for t in reversed(range(T))]),
         )
 
@@ -179,10 +179,10 @@ class LoopMistakes:
         total: Gradients = {}
         for t in range(self._T):
 
-            def change(use: Use, g: Any, made: Any, t: int = t) -> Any:
+            def change(use: Use, g: Any, contribution: Any, t: int = t) -> Any:
                 if use in self._entries:
-                    return made if self._entries[use] == t else None
-                return made if step_of(use.node) < 0 or step_of(use.node) >= t - k else None
+                    return contribution if self._entries[use] == t else None
+                return contribution if step_of(use.node) < 0 or step_of(use.node) >= t - k else None
 
             for name, g in self._recorded.gradients(self._cotangents, change).items():
                 total[name] = total[name] + g if name in total else g
@@ -191,17 +191,21 @@ class LoopMistakes:
     # ── one step after another, in any order ─────────────────────────────────────────────
 
     def _walk(self, order: Sequence[tuple[int, int, int]]) -> Gradients:
-        """The gradients of a loop over (t, l, s): at turn t it takes the outputs' gradients of
-        step l, and goes through the operations of step s."""
+        """The gradients of a loop that reads its arrays at the wrong time steps.
+
+        Args:
+            order: (t, l, s) for each turn of the loop: at time t it uses the outputs' gradients
+                of step l and the operations of step s.
+        """
         losses: dict[tuple[Site, int], Any] = {}
 
-        def note(use: Use, g: Any, made: Any) -> Any:
+        def note(use: Use, g: Any, contribution: Any) -> Any:
             if use in self._entries:
                 parent = use.node.parents[use.input]
                 assert isinstance(parent, Node)
                 key = self._recorded.site[parent], self._entries[use]
-                losses[key] = losses[key] + made if key in losses else made
-            return made
+                losses[key] = losses[key] + contribution if key in losses else contribution
+            return contribution
 
         self._recorded.by_step(self._cotangents, note)
         totals = {
@@ -214,9 +218,9 @@ class LoopMistakes:
             seeds: dict[Node, Any] = {}
             for site in self._names.states:
                 arrived = [carried.get(site), losses.get((site, loss))]
-                found = [g for g in arrived if g is not None]
-                if found and s in self._recorded.sites[site]:
-                    seeds[self._recorded.sites[site][s]] = sum(found[1:], found[0])
+                cotangents = [g for g in arrived if g is not None]
+                if cotangents and s in self._recorded.sites[site]:
+                    seeds[self._recorded.sites[site][s]] = sum(cotangents[1:], cotangents[0])
             inputs, carried = self._through(s, seeds)
             for name, g in inputs.items():
                 if name not in initial:
@@ -228,7 +232,7 @@ class LoopMistakes:
         return totals
 
     def _through(self, s: int, seeds: dict[Node, Any]) -> tuple[Gradients, dict[Site, Any]]:
-        """What step s sends to the inputs, and to the states that it starts from."""
+        """The gradients that step s sends to the inputs, and to the states before it."""
         taken = {
             (self._recorded.site[use.node], use.input): site
             for site, uses in self._names.states.items()
@@ -245,14 +249,18 @@ class LoopMistakes:
                 state = taken.get((self._recorded.site[node], i))
                 if state is None and not isinstance(parent, Node):
                     continue
-                made = contribution_of(node, i, g)
+                contribution = contribution_of(node, i, g)
                 if state is not None:
-                    states[state] = states[state] + made if state in states else made
+                    states[state] = (
+                        states[state] + contribution if state in states else contribution
+                    )
                 elif parent in self._recorded.leaves:
                     name = self._recorded.names[self._recorded.leaves.index(parent)]
-                    inputs[name] = inputs[name] + made if name in inputs else made
+                    inputs[name] = inputs[name] + contribution if name in inputs else contribution
                 elif isinstance(parent, Node) and step_of(parent) == s:
-                    pending[parent] = pending[parent] + made if parent in pending else made
+                    pending[parent] = (
+                        pending[parent] + contribution if parent in pending else contribution
+                    )
         return inputs, states
 
 

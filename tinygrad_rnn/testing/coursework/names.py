@@ -1,4 +1,4 @@
-"""What the values of a recorded reference are called in messages."""
+"""The names in messages of the values of a recorded reference."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Names:
 
     def __init__(self, recorded: Recorded):
         self.recorded = recorded
-        #: By the site of a state, who takes it at the next step.
+        #: For the site of each state, its uses at the next step.
         self.states = {
             site: uses for site, uses in recorded.crossings().items() if not site.outside
         }
@@ -41,7 +41,7 @@ class Names:
         }
 
     def value(self, node: Node, back: int = 0) -> str:
-        """What a value is called, seen from ``back`` steps later: h_t is then h_{t-1}."""
+        """The name of a value, seen from ``back`` steps later: h_t is then h_{t-1}."""
         if node.primitive is None:
             return node.name or "an input"
         steps = self.recorded.sites[self.recorded.site[node]].values()
@@ -62,10 +62,10 @@ class Names:
         return f"{node.primitive}({', '.join(inputs)})"
 
     def input(self, use: Use) -> str:
-        """What an input of an operation is called; a state of the step before as h_{t-1}."""
+        """The name of an operation's input; h_{t-1} for a state of the step before."""
         node, i = use
         steps = self.recorded.sites[self.recorded.site[node]]
-        for t in sorted(steps, reverse=True):  # at the first step a state is the initial one
+        for t in sorted(steps, reverse=True):  # try step 0 last: there the state is h0
             parent = steps[t].parents[i]
             if isinstance(parent, Node) and parent.primitive is not None:
                 back = t - step_of(parent) if step_of(parent) >= 0 else 0
@@ -92,58 +92,57 @@ class Names:
 
     def initial(self) -> dict[str, Site]:
         """The inputs that a state starts from, with the state's site."""
-        found: dict[str, Site] = {}
+        sites: dict[str, Site] = {}
         for site, uses in self.states.items():
             for use in uses:
                 first = self.recorded.sites[self.recorded.site[use.node]].get(0)
                 parent = None if first is None else first.parents[use.input]
                 if isinstance(parent, Node) and parent in self.recorded.leaves:
-                    found[self.recorded.names[self.recorded.leaves.index(parent)]] = site
-        return found
+                    sites[self.recorded.names[self.recorded.leaves.index(parent)]] = site
+        return sites
 
     def users(self, node: Node) -> list[Node]:
         return [user for user in self.recorded.nodes if node in user.parents]
 
     def parts(self, node: Node) -> list[Node]:
-        """The gates that are cut from a product, from its sum with the other one or a bias."""
-        found = node
+        """The gates cut from a product, or from its sum with the other product or a bias."""
         for _ in range(4):
-            users = self.users(found)
+            users = self.users(node)
             cuts = [user for user in users if user.primitive is getitem]
             if cuts:
                 return cuts
             if len(users) != 1 or users[0].output.shape != node.output.shape:
                 return []
-            found = users[0]
+            node = users[0]
         return []
 
     def gate(self, part: Node) -> str:
-        """The letter of the gate that is made of a part of a sum: i, f, g, o."""
-        found = part
-        while found.name is None or found.name.startswith("a_"):
-            if found.name is not None:
-                return found.name.removeprefix("a_")
-            users = self.users(found)
+        """The letter of the gate that is computed from a part of a sum: i, f, g, o."""
+        node = part
+        while node.name is None or node.name.startswith("a_"):
+            if node.name is not None:
+                return node.name.removeprefix("a_")
+            users = self.users(node)
             if not users:
                 return self.value(part)
-            found = users[0]
-        return found.name.removesuffix("_t")
+            node = users[0]
+        return node.name.removesuffix("_t")
 
     def cuts(self) -> Iterator[dict[Site, Node]]:
-        """The values that are cut into parts of one shape within a step, part by part."""
+        """The parts of each value that a step cuts into parts of equal shape."""
         by_source: dict[Site, dict[Site, Node]] = {}
         for site, steps in self.recorded.sites.items():
             node = steps[max(steps)]
             source = node.parents[0] if node.primitive is getitem else None
             if isinstance(source, Node) and source.primitive and step_of(source) == step_of(node):
                 by_source.setdefault(self.recorded.site[source], {})[site] = node
-        for found in by_source.values():
-            if len(found) > 1 and len({node.output.shape for node in found.values()}) == 1:
-                yield found
+        for parts in by_source.values():
+            if len(parts) > 1 and len({node.output.shape for node in parts.values()}) == 1:
+                yield parts
 
 
 def _without_number(name: str) -> str:
-    """The name of a state, from that of the initial one: h of h0, h_0, prev_h or h_prev."""
+    """The name of a state, from its initial state's name: h for h0, h_0, prev_h or h_prev."""
     return re.sub(r"^prev_?|_?prev$|_?0$", "", name) or name
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with one gradient by itself: its shape, its sign, a missing sum, one step alone."""
+"""Mistakes that show in one gradient alone: its shape, its sign, a missing sum, a single step."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class OneGradient:
 
     Args:
         recorded: the reference.
-        names: of its values.
+        names: the names of its values.
         cotangents: the outputs' gradients.
         same: whether two arrays are equal up to rounding.
-        time: the input that is read step by step, and its axis of time.
-        batch_axes: of each output, which of its axes is the batch; None where there is none.
-        gates: by name of a weight or bias, the axis along which its gates lie, and their letters.
-        change: a mistake that was made beside, whose gradients are then the right ones.
+        time: the input that is read step by step, and its time axis.
+        batch_axes: the batch axis of each output; None if there is none.
+        gates: for each weight or bias, by name, the axis of its gates and their letters.
+        change: another mistake, found before. The gradients with it then count as right.
     """
 
     def __init__(
@@ -45,44 +45,44 @@ class OneGradient:
         self._contributions = recorded.by_step(cotangents, change)
         self.right = self._contributions.totals()
 
-    def explain(self, name: str, given: ndarray) -> str | None:
+    def explain(self, name: str, submitted: ndarray) -> str | None:
         """What is wrong with the gradient of this input, after its name: "is transposed"."""
         right = self.right[name]
-        if given.shape != right.shape:
-            return self._shape(given, right)
+        if submitted.shape != right.shape:
+            return self._shape(submitted, right)
         for text, wrong in self._values(name, right):
-            if self._same(given, wrong):
+            if self._same(submitted, wrong):
                 return text
-        ratio = _constant_ratio(given, right)
+        ratio = _constant_ratio(submitted, right)
         if ratio is not None:
             return f"is {ratio:.4g} times what it should be"
         return None
 
     # ── shapes ───────────────────────────────────────────────────────────────────────────
 
-    def _shape(self, given: ndarray, right: ndarray) -> str:
-        shapes = f"has shape {given.shape}, expected {right.shape}"
-        if given.ndim == right.ndim:
-            for axes in itertools.permutations(range(given.ndim)):
-                if given.transpose(axes).shape == right.shape:
-                    if not self._same(given.transpose(axes), right):
+    def _shape(self, submitted: ndarray, right: ndarray) -> str:
+        shapes = f"has shape {submitted.shape}, expected {right.shape}"
+        if submitted.ndim == right.ndim:
+            for axes in itertools.permutations(range(submitted.ndim)):
+                if submitted.transpose(axes).shape == right.shape:
+                    if not self._same(submitted.transpose(axes), right):
                         return f"is transposed and has other numbers: it {shapes}"
                     return f"is transposed: it {shapes}"
-        for axes in _some_axes(given.ndim):
+        for axes in _some_axes(submitted.ndim):
             for keep in (False, True):
-                summed = given.sum(axes, keepdims=keep)
+                summed = submitted.sum(axes, keepdims=keep)
                 if summed.shape == right.shape and self._same(summed, right):
-                    return f"is not summed over {self._axes(given, axes)}: it {shapes}"
+                    return f"is not summed over {self._axes(submitted, axes)}: it {shapes}"
         for axes in _some_axes(right.ndim):
             for keep in (False, True):
                 summed = right.sum(axes, keepdims=keep)
-                if summed.shape == given.shape and self._same(summed, given):
+                if summed.shape == submitted.shape and self._same(summed, submitted):
                     return f"is summed over {_axis(axes)} too many: it {shapes}"
-        if given.size == right.size and self._same(given.reshape(right.shape), right):
+        if submitted.size == right.size and self._same(submitted.reshape(right.shape), right):
             return f"has the right numbers in another shape: it {shapes}"
         return shapes
 
-    def _axes(self, given: ndarray, axes: tuple[int, ...]) -> str:
+    def _axes(self, submitted: ndarray, axes: tuple[int, ...]) -> str:
         """The batch, the time, or axes by their numbers."""
         T = self._recorded.steps
         N = {
@@ -92,9 +92,9 @@ class OneGradient:
         }
         words = []
         for axis in axes:
-            if given.shape[axis] in N:
+            if submitted.shape[axis] in N:
                 words.append("the batch")
-            elif given.shape[axis] == T > 1:
+            elif submitted.shape[axis] == T > 1:
                 words.append("time")
             else:
                 words.append(f"axis {axis}")
@@ -166,7 +166,10 @@ class OneGradient:
         for t in range(T):
             mask = (np.arange(T) != t).reshape([-1 if k == axis else 1 for k in range(right.ndim)])
             yield f"is zero at time step {t}", right * mask
-            yield f"is zero but at time step {t}: was it made anew in the loop?", right * ~mask
+            yield (
+                f"is zero except at time step {t}: is its array created in the loop?",
+                right * ~mask,
+            )
         for shift, word in ((1, "later"), (-1, "earlier")):
             moved = np.roll(right, shift, axis)
             edge = np.arange(T) != (0 if shift > 0 else T - 1)
@@ -203,12 +206,12 @@ class OneGradient:
                 part[index] = y[index]
                 alone.append(part)
             yield (
-                f"is that of sequence {n} of the batch alone: sum over the batch",
+                f"is the gradient of sequence {n} of the batch alone: sum over the batch",
                 self._recorded.gradients(alone, self._change)[name],
             )
 
     def _of_states(self, name: str, right: ndarray) -> Iterator[tuple[str, ndarray]]:
-        """The gradient of a later state in the place of the initial one's."""
+        """The gradient of a later state instead of the initial one."""
         site = self._names.initial().get(name)
         if site is None:
             return
@@ -217,31 +220,33 @@ class OneGradient:
             if g is not None and g.shape == right.shape:
                 yield (
                     f"is the gradient of the state after time step {t}, not of the initial one: "
-                    "return what comes back from step 0",
+                    "return the gradient that comes back from step 0",
                     g,
                 )
 
-    # ── where it is wrong, if nothing is known of why ────────────────────────────────────
+    # ── the place of the mistake, if the cause is unknown ────────────────────────────────
 
-    def located(self, name: str, given: ndarray) -> str:
+    def located(self, name: str, submitted: ndarray) -> str:
         """Which time steps or gates of a gradient are right, and which are wrong."""
         right = self.right[name]
         if self._time is not None and name == self._time[0] and self._recorded.steps > 1:
             axis, T = self._time[1], right.shape[self._time[1]]
-            good = [self._same(given.take(t, axis), right.take(t, axis), right) for t in range(T)]
+            good = [
+                self._same(submitted.take(t, axis), right.take(t, axis), right) for t in range(T)
+            ]
             return _listed("time step", [str(t) for t in range(T)], good)
         if name in self._gates:
             axis, letters = self._gates[name]
             parts = zip(
-                np.split(given, len(letters), axis),
+                np.split(submitted, len(letters), axis),
                 np.split(right, len(letters), axis),
                 strict=True,
             )
             good = [self._same(a, b, right) for a, b in parts]
             return _listed("gate", list(letters), good)
-        worst = np.unravel_index(int(np.argmax(np.abs(given - right))), right.shape)
+        worst = np.unravel_index(int(np.argmax(np.abs(submitted - right))), right.shape)
         where = tuple(int(k) for k in worst)
-        return f"is wrong: at {where} it is {given[worst]:.6g}, expected {right[worst]:.6g}"
+        return f"is wrong: at {where} it is {submitted[worst]:.6g}, expected {right[worst]:.6g}"
 
 
 def _listed(kind: str, names: Sequence[str], good: Sequence[bool]) -> str:
@@ -263,16 +268,16 @@ def _axis(axes: tuple[int, ...]) -> str:
     return f"{'axis' if len(axes) == 1 else 'axes'} {', '.join(map(str, axes))}"
 
 
-def _constant_ratio(given: ndarray, right: ndarray) -> float | None:
+def _constant_ratio(submitted: ndarray, right: ndarray) -> float | None:
     size = np.abs(right).max(initial=0)
     telling = np.abs(right) > 1e-3 * size
     if size == 0 or not telling.any():
         return None
-    ratios = given[telling] / right[telling]
+    ratios = submitted[telling] / right[telling]
     ratio = float(ratios.mean())
     if np.ptp(ratios) > 1e-3 * abs(ratio) or abs(ratio - 1) < 1e-3:
         return None
-    return ratio if np.abs(given - ratio * right).max() <= 1e-3 * abs(ratio) * size else None
+    return ratio if np.abs(submitted - ratio * right).max() <= 1e-3 * abs(ratio) * size else None
 
 
 __all__ = ["Gradients", "OneGradient"]

@@ -1,9 +1,9 @@
 """A recorded reference whose backward can be run with a mistake in it, on purpose.
 
-The reference is recorded once, step by step. Its operations are grouped into *sites*: the same
-operation of the same line, at every time step. A mistake that a student makes in the line of a
-backward is a change at one site, at all steps alike; :meth:`Recorded.gradients` runs the reverse
-sweep with such changes and gives the gradients that the student would get.
+The reference is recorded once, step by step. Its operations are grouped into *sites*: a site is
+one operation of one line, at every time step. A student's mistake in a line of the backward is a
+change at one site, the same at all steps. :meth:`Recorded.gradients` runs the reverse sweep with
+such a change, and returns the gradients that the student would get.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from numpy import ndarray
 from ...backprop import expanded
 from ...graph import Node, Value, ancestors, attach, leaf, pick
 
-#: Changes what an operation sends to one of its inputs: (use, cotangent, contribution) -> another.
+#: Changes the gradient that an operation sends to one of its inputs:
+#: (use, cotangent, right contribution) -> contribution.
 Change = Callable[["Use", Any, Any], Any]
 
 
 class Site(NamedTuple):
     """An operation of the reference, the same at every time step."""
 
-    outside: bool  #: it belongs to no time step
-    number: int  #: which of its step's operations it is
+    outside: bool  #: whether it belongs to no time step
+    number: int  #: its number among the operations of its time step
 
 
 class Use(NamedTuple):
@@ -40,12 +41,12 @@ class Recorded:
     """The reference, run on given arrays.
 
     Attributes:
-        names: of the differentiable inputs.
-        leaves: their places in the graph.
-        outputs: the places of the outputs.
+        names: the names of the differentiable inputs.
+        leaves: their nodes in the graph.
+        outputs: the nodes of the outputs.
         nodes: every operation, oldest first.
         sites: the operations of each site, by time step.
-        steps: the number of time steps; 1 where there are none.
+        steps: the number of time steps; 1 if there are none.
     """
 
     def __init__(
@@ -61,8 +62,8 @@ class Recorded:
         ]
         for name, x in zip(names, values, strict=True):
             x._label = name if x.node is None else None
-        made = reference(*values)
-        outputs = [made] if isinstance(made, Value) else list(made)
+        result = reference(*values)
+        outputs = [result] if isinstance(result, Value) else list(result)
         nodes = [y.node for y in outputs if y.node is not None]
         if len(nodes) < len(outputs):
             raise ValueError("check_bptt: an output of the reference depends on no input")
@@ -84,8 +85,8 @@ class Recorded:
         """The gradient of every differentiable input, by name; with a change, a wrong one.
 
         Args:
-            cotangents: of the outputs.
-            change: called for every operation and every input of it that a gradient goes to.
+            cotangents: the cotangents of the outputs.
+            change: called for every operation and each of its inputs that gets a gradient.
         """
         return self.by_step(cotangents, change).totals()
 
@@ -95,22 +96,22 @@ class Recorded:
         change: Change | None = None,
         through: Mapping[Use, Node] | None = None,
     ) -> Contributions:
-        """The same, with what every time step contributes.
+        """The same, with the contribution of every time step.
 
         Args:
             cotangents, change: as for :meth:`gradients`.
-            through: where a gradient goes although the reference has a constant there.
+            through: inputs that get a gradient although the reference has a constant there.
         """
         pending: dict[Node, Any] = {}
         for node, g in zip(self.outputs, cotangents, strict=True):
             pending[node] = pending[node] + g if node in pending else g
-        found = Contributions(self)
+        contributions = Contributions(self)
         for node in reversed(self.nodes):
             g = pending.pop(node, None)
             if g is None:
                 continue
             if not isinstance(g, list):
-                found.cotangents[node] = g
+                contributions.cotangents[node] = g
             for i, parent in enumerate(node.parents):
                 if through is not None and Use(node, i) in through:
                     parent = through[Use(node, i)]
@@ -126,23 +127,23 @@ class Recorded:
                     k = node.keywords["index"]
                     slots[k] = contribution if slots[k] is None else slots[k] + contribution
                 elif parent.primitive is None:
-                    found.add(parent, step_of(node), contribution)
+                    contributions.add(parent, step_of(node), contribution)
                 else:
                     before = pending.get(parent)
                     pending[parent] = contribution if before is None else before + contribution
-        return found
+        return contributions
 
     def rerun(self, replace: Callable[[Node, list[Any]], Any | None]) -> list[ndarray]:
-        """The outputs where some operations compute something else.
+        """The outputs if some operations compute something else.
 
         Args:
-            replace: given an operation and its inputs, what comes out of it; None for what
-                always does.
+            replace: returns an operation's output, given the operation and its inputs; None
+                leaves the operation as it is.
         """
-        found: dict[Node, Any] = {x: x.output for x in self.leaves}
+        values: dict[Node, Any] = {x: x.output for x in self.leaves}
         for node in self.nodes:
             inputs = [
-                found[parent] if isinstance(parent, Node) else x
+                values[parent] if isinstance(parent, Node) else x
                 for parent, x in zip(node.parents, node.arrays, strict=True)
             ]
             y = replace(node, inputs)
@@ -152,22 +153,22 @@ class Recorded:
                     y = inputs[0][node.keywords["index"]]
                 else:
                     y = node.primitive.forward(*inputs, **node.keywords)
-            found[node] = y if isinstance(y, tuple) else np.asarray(y)
-        return [found[node] for node in self.outputs]
+            values[node] = y if isinstance(y, tuple) else np.asarray(y)
+        return [values[node] for node in self.outputs]
 
     def cuts(self) -> dict[Use, Node]:
-        """Where the array of an earlier operation enters a step as a constant: by detach()."""
-        made = {id(node.output): node for node in self.nodes if isinstance(node.output, ndarray)}
+        """The uses where an earlier operation's array enters a step as a constant (detach())."""
+        node_of = {id(node.output): node for node in self.nodes if isinstance(node.output, ndarray)}
         return {
-            Use(node, i): made[id(x)]
+            Use(node, i): node_of[id(x)]
             for node in self.nodes
             for i, (parent, x) in enumerate(zip(node.parents, node.arrays, strict=True))
-            if not isinstance(parent, Node) and id(x) in made
+            if not isinstance(parent, Node) and id(x) in node_of
         }
 
     def crossings(self) -> dict[Site, list[Use]]:
-        """The states: what one time step hands to another; by its site, who takes it."""
-        found: dict[Site, list[Use]] = defaultdict(list)
+        """The states, which one time step hands to another: for each site, its uses there."""
+        uses: dict[Site, list[Use]] = defaultdict(list)
         for node in self.nodes:
             for i, parent in enumerate(node.parents):
                 if (
@@ -175,15 +176,15 @@ class Recorded:
                     and parent.primitive is not None
                     and -1 < step_of(parent) != step_of(node) > -1
                 ):
-                    found[self.site[parent]].append(Use(node, i))
-        return found
+                    uses[self.site[parent]].append(Use(node, i))
+        return uses
 
 
 class Contributions:
-    """What every time step contributes to the gradients of the inputs.
+    """The contribution of every time step to the gradients of the inputs.
 
     Attributes:
-        cotangents: of every operation's output.
+        cotangents: the cotangent of every operation's output.
     """
 
     def __init__(self, recorded: Recorded):
@@ -214,7 +215,7 @@ class Contributions:
 
 
 def step_of(node: Node) -> int:
-    """The time step of an operation; -1 outside of the loop."""
+    """The time step of an operation; -1 outside the loop."""
     step = node.scope.step
     return -1 if step is None else step
 
@@ -222,26 +223,30 @@ def step_of(node: Node) -> int:
 def contribution_of(
     node: Node, index: int, g: Any, arrays: Sequence[Any] | None = None
 ) -> ndarray | Any:
-    """What an operation sends to one of its inputs, by its own rule.
+    """The gradient that an operation sends to one of its inputs, by its own rule.
 
     Args:
         node: the operation.
-        index: of the input.
+        index: the number of the input.
         g: the gradient of its output.
-        arrays: other values in the place of its inputs.
+        arrays: other values to use instead of its inputs.
     """
     primitive = node.primitive
     assert primitive is not None
     if primitive is pick:
         return g
     arrays = node.arrays if arrays is None else arrays
-    made = primitive.vjps[index](g, node.output, *arrays, **node.keywords)
-    return fitted(made, node, node.arrays[index])
+    contribution = primitive.vjps[index](g, node.output, *arrays, **node.keywords)
+    return fitted(contribution, node, node.arrays[index])
 
 
-def fitted(made: Any, node: Node, x: ndarray) -> ndarray:
-    """A contribution in its input's shape: summed over the axes that were broadcast."""
-    array = np.broadcast_to(made, node.output.shape) if np.ndim(made) == 0 else np.asarray(made)
+def fitted(contribution: Any, node: Node, x: ndarray) -> ndarray:
+    """A contribution in its input's shape: the sum over the axes that were broadcast."""
+    array = (
+        np.broadcast_to(contribution, node.output.shape)
+        if np.ndim(contribution) == 0
+        else np.asarray(contribution)
+    )
     if array.shape != x.shape:
         if array.shape != node.output.shape:
             array = np.broadcast_to(array, node.output.shape)
@@ -252,13 +257,13 @@ def fitted(made: Any, node: Node, x: ndarray) -> ndarray:
 
 
 def _sites(nodes: Sequence[Node]) -> tuple[dict[Site, dict[int, Node]], dict[Node, Site]]:
-    """The operations grouped: the same place in the order of every time step."""
+    """Group the operations: a site has the same place in the order of every time step."""
     sites: dict[Site, dict[int, Node]] = defaultdict(dict)
     site: dict[Node, Site] = {}
     count: dict[int, int] = defaultdict(int)
     for node in nodes:
         t = step_of(node)
-        # Outside of the loop every operation is a site of its own.
+        # Outside the loop every operation is a site of its own.
         place = Site(t < 0, count[t])
         count[t] += 1
         sites[place][t] = node

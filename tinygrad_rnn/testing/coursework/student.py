@@ -1,4 +1,4 @@
-"""Calling a student's forward and backward, and reading what they return."""
+"""Calling a student's forward and backward, and reading their results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Student:
     Args:
         forward: ``forward(*arrays) -> (output, ..., cache)``.
         backward: ``backward(gradient of each output, ..., cache) -> gradients``.
-        names: of forward's arguments.
+        names: the names of forward's arguments.
     """
 
     def __init__(
@@ -32,44 +32,44 @@ class Student:
         Raises:
             AssertionError: the function raises, writes into its arguments or returns no cache.
         """
-        given = [np.array(x) for x in arrays]
+        copies = [np.array(x) for x in arrays]
         try:
-            made = self._forward(*given)
+            returned = self._forward(*copies)
         except Exception as error:
             raise AssertionError(
                 f"check_bptt: forward raises {type(error).__name__}: {error}\n"
                 f"  it was given {self._shapes(arrays)}"
             ) from error
-        if not isinstance(made, (tuple, list)) or len(made) < 2:
+        if not isinstance(returned, (tuple, list)) or len(returned) < 2:
             raise AssertionError(
-                "check_bptt: expected forward to return (output, ..., cache), with all that "
-                f"backward needs in the cache; got {_shown(made)}"
+                "check_bptt: expected forward to return (output, ..., cache), where the cache "
+                f"holds all that backward needs; got {_shown(returned)}"
             )
-        outputs = [_array(y) for y in made[:-1]]
+        outputs = [_array(y) for y in returned[:-1]]
         wrong = [y for y in outputs if y is None or y.dtype.kind != "f"]
         if wrong:
             raise AssertionError(
                 "check_bptt: expected forward to return arrays of floats before the cache, got "
-                f"{', '.join(_shown(y) for y in made[:-1])}"
+                f"{', '.join(_shown(y) for y in returned[:-1])}"
             )
-        return [y for y in outputs if y is not None], made[-1]
+        return [y for y in outputs if y is not None], returned[-1]
 
     def backward(
         self, gradients: Sequence[ndarray], cache: Any, wanted: Sequence[str]
     ) -> dict[str, ndarray | None]:
-        """The gradients by name; None where the function returned None.
+        """The gradients by name; None if the function returned None for it.
 
         Args:
-            gradients: of the outputs.
-            cache: what forward returned last.
-            wanted: the arguments of forward that a gradient is wanted for.
+            gradients: the gradients of the outputs.
+            cache: forward's last result.
+            wanted: the arguments of forward that need a gradient.
 
         Raises:
-            AssertionError: the function raises, or returns another number of gradients.
+            AssertionError: the function raises, or returns a wrong number of gradients.
         """
-        given = [np.array(g) for g in gradients]
+        copies = [np.array(g) for g in gradients]
         try:
-            made = self._backward(*given, cache)
+            returned = self._backward(*copies, cache)
         except Exception as error:
             raise AssertionError(
                 f"check_bptt: backward raises {type(error).__name__}: {error}\n  it was given the "
@@ -77,19 +77,19 @@ class Student:
                 "cache"
             ) from error
         expected = ", ".join(f"d{name}" for name in wanted)
-        if isinstance(made, dict):
-            by_name = {str(k): v for k, v in made.items()}
+        if isinstance(returned, dict):
+            by_name = {str(k): v for k, v in returned.items()}
             by_name |= {k.removeprefix("d").removeprefix("_"): v for k, v in by_name.items()}
             missing = [name for name in wanted if name not in by_name]
             if missing:
                 raise AssertionError(
                     f"check_bptt: expected backward to return gradients called {expected}, got "
-                    f"{', '.join(map(str, made))}"
+                    f"{', '.join(map(str, returned))}"
                 )
             values = [by_name[name] for name in wanted]
         else:
-            values = list(made) if isinstance(made, (tuple, list)) else [made]
-            if len(values) == len(self.names) > len(wanted):  # some of them of integers
+            values = list(returned) if isinstance(returned, (tuple, list)) else [returned]
+            if len(values) == len(self.names) > len(wanted):  # some belong to integer arguments
                 values = [v for n, v in zip(self.names, values, strict=True) if n in wanted]
         if len(values) != len(wanted):
             raise AssertionError(
@@ -99,7 +99,7 @@ class Student:
         return {name: _array(v) for name, v in zip(wanted, values, strict=True)}
 
     def gradients_taken(self) -> int | None:
-        """How many gradients of outputs backward takes; None where it cannot be told."""
+        """How many gradients of outputs backward takes; None if its signature does not say."""
         try:
             parameters = list(inspect.signature(self._backward).parameters.values())
         except (TypeError, ValueError):
