@@ -88,7 +88,7 @@ def inner(x: Array, y: Array) -> Array:
 
 @composed
 def vdot(x: Array, y: Array) -> Array:
-    """``z = sum_i x_i y_i`` over all elements of the flattened x and y.
+    """``z = sum_i x_i y_i`` over all elements of x and y, of any shapes with as many elements.
 
     >>> vdot([[1.0, 2.0]], [[3.0], [4.0]])
     array(11.)

@@ -180,7 +180,7 @@ class Cell:
     """A random step function ``(carry, x_t) -> (carry, y_t)``; prints as its lines.
 
     Attributes:
-        parameters: the Tensors that it closes over; they require grad.
+        parameters: the Tensors that it closes over, of any shapes; they require grad.
         named_parameters: the same Tensors, by the names that its lines use.
     """
 
