@@ -255,7 +255,7 @@ class Builder:
             builder._known[_key(v.op, v.args, v.keywords)] = v
         return builder
 
-    def given(
+    def new_input(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], level: int, name: str | None = None
     ) -> Value:
         """A new input of the program."""
@@ -417,7 +417,7 @@ class Program:
     after: tuple[Value, ...] = ()
 
     @property
-    def given(self) -> tuple[Value, ...]:
+    def inputs(self) -> tuple[Value, ...]:
         return (*self.constants, *self.sequences, *self.carries)
 
     @property
@@ -482,7 +482,7 @@ def rewrite(program: Program, rules: Iterable[Rewrite]) -> Program:
     counts = uses(program.results)
     values = in_order(counts)
     builder = Builder(rules, start=values[-1].number if values else 0)
-    new: dict[Value, Value] = {v: v for v in program.given}
+    new: dict[Value, Value] = {v: v for v in program.inputs}
     for v in values:
         if v.op is None:
             new[v] = v
@@ -507,7 +507,7 @@ def rebuilt(
             arguments in the new program; None keeps v's operation.
     """
     builder = Builder(start=max((v.number for v in program.made), default=0))
-    new: dict[Value, Value] = {v: v for v in program.given}
+    new: dict[Value, Value] = {v: v for v in program.inputs}
     for v in in_order(reached(program.results)):
         if v.op is None:
             new[v] = v

@@ -116,7 +116,7 @@ class Lowering:
         for v in program.made:
             if v.op is not numbers:
                 require(v)
-        for v in program.given:
+        for v in program.inputs:
             if kind_of(v.dtype) is None or math.prod(v.shape) == 0:
                 raise Unsupported(f"{names[v]}: {v.dtype} {v.shape}")
         self.module = Module(target().attributes)
@@ -139,7 +139,7 @@ class Lowering:
         self.steps = -1
         self.readers = _readers(program)
         self._assign_batches()
-        self.given: dict[Value, Place] = {}
+        self.input_places: dict[Value, Place] = {}
         self._place_given()
         self.homes: dict[Value, list[Place]] = {}
         self.carried: list[Place] = []
@@ -179,7 +179,9 @@ class Lowering:
     def is_constant(self, x: Value) -> bool:
         """Whether a value depends on the constants alone."""
         x = root(x)
-        return (x in self.given and self.given[x].memory.constant) or self.batch_of.get(x) == 0
+        return (
+            x in self.input_places and self.input_places[x].memory.constant
+        ) or self.batch_of.get(x) == 0
 
     # ── batches ──────────────────────────────────────────────────────────────────────────
 
@@ -300,7 +302,7 @@ class Lowering:
             product, made = batch.values[0], batch.values[-1]
             start = next((x for x in made.inputs if x is not product), None)
             return [Product(made, product, start if made is not product else None)]
-        done = {*self.given}
+        done = {*self.input_places}
         done |= {v for v, at in self.batch_of.items() if at < i}
         leaves = set(done)
         return group(batch.values, done, self.readers, leaves.__contains__)
@@ -311,7 +313,7 @@ class Lowering:
         """Give the constants, the fixed arrays, the sequences and the carries their memory."""
         program = self.program
         for v in program.constants:
-            self._give(v, plain(self._argument(v, "one", len(self.given), True), v.shape))
+            self._give(v, plain(self._argument(v, "one", len(self.input_places), True), v.shape))
         for v in program.made:
             if v.op is numbers:
                 number = len(program.constants) + len(self.fixed)
@@ -324,7 +326,7 @@ class Lowering:
                 self.arguments += 1
 
     def _give(self, v: Value, place: Place) -> None:
-        self.given[v] = place
+        self.input_places[v] = place
 
     def _argument(self, v: Value, slots: str, number: int, constant: bool = False) -> Memory:
         kind, size = kind_of_value(v), math.prod(v.shape)
@@ -466,7 +468,7 @@ class Lowering:
         constant = 0 in (self.batch_of.get(v), self.copied_in.get(v))
         memory, result = self.array(v, "T" if v.varies else "one", constant)
         place = plain(memory, v.shape, "t" if v.varies else "")
-        if is_view(v) or v in self.given:
+        if is_view(v) or v in self.input_places:
             self.copies.append((v, place))
         else:
             self.homes.setdefault(v, []).append(place)
