@@ -92,7 +92,7 @@ def assert_passes_hold(
     for one_pass in [None, *(numpy_backend.passes() if passes is None else passes)]:
         if one_pass is not None:
             program = one_pass(program)
-        scheduled = program if program.made or one_pass is None else schedule(program)
+        scheduled = program if program.computed or one_pass is None else schedule(program)
         verify(scheduled)
         assert_alike(interpret(scheduled, T, False, *given_arrays), expected, nudged, one_pass)
     return program

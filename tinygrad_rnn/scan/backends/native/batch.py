@@ -96,7 +96,7 @@ class BatchWriter(Products):
             elif isinstance(item, Product):
                 self.product(item)
             else:
-                self.assemble(item.made)
+                self.assemble(item.result)
         lowering = self.lowering
         for v, place in lowering.copies:
             if lowering.copied_in[v] == self.number:

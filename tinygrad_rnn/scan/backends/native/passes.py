@@ -278,7 +278,7 @@ def _read_late(program: Program, sinks: list[Value]) -> set[Value]:
     case.
     """
     readers: dict[Value, list[Value]] = {}
-    for v in program.made:
+    for v in program.computed:
         for x in v.inputs:
             readers.setdefault(x, []).append(v)
     late: set[Value] = set()
@@ -312,7 +312,7 @@ def totals(program: Program) -> Program:
     """Sums over time of matrix products -> one product; of joins -> joins of sums."""
     if not any(v.op is total for v in program.totals):
         return program
-    builder = Builder.of(program.made, program.inputs)
+    builder = Builder.of(program.computed, program.inputs)
     known = {v: _total_of(builder, v.args[0]) for v in program.totals if v.op is total}
     for old, new in known.items():
         if new.name is None:
