@@ -92,7 +92,7 @@ def assert_passes_hold(
     for one_pass in [None, *(numpy_backend.passes() if passes is None else passes)]:
         if one_pass is not None:
             program = one_pass(program)
-        scheduled = program if program.made or one_pass is None else schedule(program)
+        scheduled = program if program.computed or one_pass is None else schedule(program)
         verify(scheduled)
         assert_alike(interpret(scheduled, T, False, *given_arrays), expected, nudged, one_pass)
     return program
@@ -199,7 +199,7 @@ def small() -> tuple[Builder, Program, Value]:
     """h_t = tanh(x_t + h_{t-1}), not scheduled."""
     build = Builder()
     f8 = np.dtype(np.float64)
-    x, h = build.given((2,), f8, SEQUENCE, "x_t"), build.given((2,), f8, LOOP, "h")
+    x, h = build.new_input((2,), f8, SEQUENCE, "x_t"), build.new_input((2,), f8, LOOP, "h")
     new = build.elementwise(table["tanh"], build.elementwise(table["add"], x, h))
     return build, Program((), (x,), (h,), (new,), stacked=(new,)), new
 
@@ -217,7 +217,7 @@ def test_the_verifier_notices() -> None:
     from dataclasses import replace
 
     add = good.step[0]
-    strange = build.given((2,), f8, CONSTANT, "w")
+    strange = build.new_input((2,), f8, CONSTANT, "w")
     wrong_shape = Value(99, table["tanh"], (add,), {}, (3,), f8, LOOP)
     wrong_level = Value(98, table["tanh"], (add,), {}, (2,), f8, SEQUENCE)
     for broken, message in (

@@ -57,7 +57,7 @@ class ExpectedTrace:
     Attributes:
         operations: in the order in which they ran.
         values: the Tensor of each slot.
-        given: the traced carries and inputs, which are passed to the step again.
+        inputs: the traced carries and inputs, which are passed to the step again.
         sources: the slots of the closed-over values, in the order in which the step read them.
     """
 
@@ -67,7 +67,7 @@ class ExpectedTrace:
         self._structure = structure
         self.trace = trace
         self.values = trace.values
-        self.given = tuple([trace.values[slot] for slot in trace.outside])
+        self.inputs = tuple([trace.values[slot] for slot in trace.outside])
         self.sources = tuple([source.slot for source in trace.sources])
         self.operations = (*map(self._expected, trace.instructions), _end)
 

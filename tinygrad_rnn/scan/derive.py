@@ -85,7 +85,7 @@ class Forward:
     Attributes:
         values: the value of each slot of the trace.
         builder: the builder that made them.
-        given: the values of the carries, the inputs and the sources.
+        inputs: the values of the carries, the inputs and the sources, in this order.
     """
 
     def __init__(self, step: Step):
@@ -101,18 +101,18 @@ class Forward:
         ):
             for slot, name in zip(slots, names, strict=True):
                 symbol = trace.symbols[slot]
-                value = self.builder.given(symbol.shape, symbol.dtype, level, name)
+                value = self.builder.new_input(symbol.shape, symbol.dtype, level, name)
                 self.values[slot] = value
         translate(self.builder, trace.instructions, trace.symbols, self.values)
-        self.given = [self.values[slot] for slot in (*step.carries, *step.inputs, *sources)]
+        self.inputs = [self.values[slot] for slot in (*step.carries, *step.inputs, *sources)]
 
     def program(self, kept: Sequence[Value]) -> Program:
         """The forward program, which keeps these values for the backward program."""
         n, m = len(self.step.carries), len(self.step.inputs)
         return Program(
-            constants=tuple(self.given[n + m :]),
-            sequences=tuple(self.given[n : n + m]),
-            carries=tuple(self.given[:n]),
+            constants=tuple(self.inputs[n + m :]),
+            sequences=tuple(self.inputs[n : n + m]),
+            carries=tuple(self.inputs[:n]),
             new_carries=self._of(self.step.new_carries),
             stacked=self._of(self.step.outputs),
             kept=tuple(kept),
@@ -145,7 +145,7 @@ class Backward:
     """The backward of a step: the program of a loop from the last step to the first.
 
     Its carry is the cotangent of the forward carry. Carries, inputs, sources and outputs are
-    numbered as in ``forward.given`` and in ``step.outputs``.
+    numbered as in ``forward.inputs`` and in ``step.outputs``.
 
     Args:
         forward: the forward step.
@@ -184,7 +184,7 @@ class Backward:
         self._builder = Builder(start=forward.builder.last)
         self._values: dict[int, Any] = {}
         self._saved: dict[Value, Value] = {}
-        make, symbols = self._builder.given, trace.symbols
+        make, symbols = self._builder.new_input, trace.symbols
 
         def seed(slot: int | None, level: int, name: str) -> Value:
             assert slot is not None
@@ -243,7 +243,7 @@ class Backward:
         stacked, summed = values_of(self.inputs), values_of(self.sources)
         totals = [self._builder.plain(total, (v,), {}, v.shape, v.dtype) for v in summed]
         for i, v in zip((*self.inputs, *self.sources), (*stacked, *totals), strict=True):
-            read = forward.given[i]
+            read = forward.inputs[i]
             if read.name is not None:
                 self._set_name(v, f"d{read.name}")
         self.saved = list(self._saved)
@@ -292,7 +292,7 @@ class Backward:
             chain = []
         if v not in self._saved:
             level = SEQUENCE if v.varies else CONSTANT
-            self._saved[v] = self._builder.given(v.shape, v.dtype, level, v.name)
+            self._saved[v] = self._builder.new_input(v.shape, v.dtype, level, v.name)
             self._saved[v].range = v.range
         value = self._saved[v]
         for view in reversed(chain):
@@ -324,7 +324,7 @@ def _sweep_symbols(
             if y.node is None or not has_cotangent:
                 slots.append(None)
                 continue
-            g = trace.given(y._array.shape, y._array.dtype, False)
+            g = trace.new_input(y._array.shape, y._array.dtype, False)
             slots.append(g._array.slot)  # type: ignore[attr-defined]
             seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
         reached = [

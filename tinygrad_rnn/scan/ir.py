@@ -88,8 +88,8 @@ class Value:
         return self.level > CONSTANT
 
     def __repr__(self) -> str:
-        made = "given" if self.op is None else self.op.name
-        return f"<Value {self.number} {made} {self.dtype} {self.shape} level {self.level}>"
+        operation = "input" if self.op is None else self.op.name
+        return f"<Value {self.number} {operation} {self.dtype} {self.shape} level {self.level}>"
 
 
 # ── operations that only the compiler uses ───────────────────────────────────────────────
@@ -255,7 +255,7 @@ class Builder:
             builder._known[_key(v.op, v.args, v.keywords)] = v
         return builder
 
-    def given(
+    def new_input(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], level: int, name: str | None = None
     ) -> Value:
         """A new input of the program."""
@@ -417,7 +417,7 @@ class Program:
     after: tuple[Value, ...] = ()
 
     @property
-    def given(self) -> tuple[Value, ...]:
+    def inputs(self) -> tuple[Value, ...]:
         return (*self.constants, *self.sequences, *self.carries)
 
     @property
@@ -425,7 +425,7 @@ class Program:
         return (*self.new_carries, *self.stacked, *self.totals, *self.kept)
 
     @property
-    def made(self) -> tuple[Value, ...]:
+    def computed(self) -> tuple[Value, ...]:
         return (*self.before, *self.step, *self.after)
 
     def with_results(self, find: Callable[[Value], Value]) -> Program:
@@ -482,7 +482,7 @@ def rewrite(program: Program, rules: Iterable[Rewrite]) -> Program:
     counts = uses(program.results)
     values = in_order(counts)
     builder = Builder(rules, start=values[-1].number if values else 0)
-    new: dict[Value, Value] = {v: v for v in program.given}
+    new: dict[Value, Value] = {v: v for v in program.inputs}
     for v in values:
         if v.op is None:
             new[v] = v
@@ -506,8 +506,8 @@ def rebuilt(
         operands: ``operands(builder, v, args)`` returns the value that replaces v, given v's
             arguments in the new program; None keeps v's operation.
     """
-    builder = Builder(start=max((v.number for v in program.made), default=0))
-    new: dict[Value, Value] = {v: v for v in program.given}
+    builder = Builder(start=max((v.number for v in program.computed), default=0))
+    new: dict[Value, Value] = {v: v for v in program.inputs}
     for v in in_order(reached(program.results)):
         if v.op is None:
             new[v] = v
@@ -557,7 +557,7 @@ def verify(program: Program) -> None:
                 read.add(x)
             _require_operation(v, section)
             known.add(v)
-    for v in program.made:
+    for v in program.computed:
         _require(v in read, f"{v!r} is computed, but nothing reads it")
     for v in program.results:
         _require(v in known, f"{v!r} is a result, but nothing computes it")

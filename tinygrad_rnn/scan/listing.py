@@ -61,8 +61,8 @@ class Listing(list[Line]):
 
     def __init__(self, program: Program, names: Names):
         super().__init__()
-        self.given = {names[v]: _shape(v, v in program.sequences) for v in program.given}
-        self.own_names = {names[v]: v.name for v in program.given if v.name is not None}
+        self.given = {names[v]: _shape(v, v in program.sequences) for v in program.inputs}
+        self.own_names = {names[v]: v.name for v in program.inputs if v.name is not None}
         pairs = zip(program.carries, program.new_carries, strict=True)
         self.carried = [(names[old], names[new]) for old, new in pairs]
         self.stacked = [names[v] for v in program.stacked]

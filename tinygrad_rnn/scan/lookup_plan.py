@@ -36,14 +36,14 @@ def _trace_cell(call: Call, recording: bool) -> tuple[Step, Any]:
         for x in call.carries:
             floats = recording and x._array.dtype.kind == "f"
             live = recording and x.node is not None
-            carries.append(trace.given(x._array.shape, x._array.dtype, floats, live))
+            carries.append(trace.new_input(x._array.shape, x._array.dtype, floats, live))
         inputs = []
         for x in call.inputs:
             live = recording and x.node is not None
-            inputs.append(trace.given(x._array.shape[1:], x._array.dtype, live, live))
+            inputs.append(trace.new_input(x._array.shape[1:], x._array.dtype, live, live))
         valid = None
         if call.ends is not None:
-            valid = trace.given((len(call.ends),), np.dtype(np.bool_), False)
+            valid = trace.new_input((len(call.ends),), np.dtype(np.bool_), False)
         new, outputs, structure = one_step(call, carries, inputs, valid)
         new, outputs = [trace.value(x) for x in new], [trace.value(y) for y in outputs]
         if trace.asked:
@@ -133,7 +133,7 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
 def _check_cell(call: Call, recording: bool, plan: Plan) -> TraceChecker | None:
     """Run the cell and compare it with the plan's trace; None if it does something else."""
     checker = TraceChecker(plan.expected)
-    given = plan.expected.given
+    given = plan.expected.inputs
     n = len(call.carries)
     m = n + len(call.inputs)
     with traced(checker, recording=recording):

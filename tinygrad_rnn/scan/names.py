@@ -36,7 +36,7 @@ class Names:
         self._names: dict[Value, str] = dict(given or {})
         self._used = set(RESERVED | taken | set(self._names.values()))
         self.count = start
-        for v in (*program.given, *program.made):
+        for v in (*program.inputs, *program.computed):
             if v not in self._names:
                 self._names[v] = self.free(identifier(v.name) if v.name else self._next())
 

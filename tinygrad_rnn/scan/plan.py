@@ -187,7 +187,7 @@ class Plan:
         for loop in backward_loops:
             of_kept = dict(zip(self._kept, map(forward.written, program.kept), strict=True))
             given = {x: of_kept[v] for v, x in loop.input_for.items() if v in of_kept}
-            names = [self._forward.given[i].name for i in loop.sources]
+            names = [self._forward.inputs[i].name for i in loop.sources]
             totals = [name and f"d{name}" for name in names]
             backward = Equations(loop.simplified, given, True, forward.count, totals)
             parts.append((r"backward, for } t = T-1, \ldots, 0", backward.lines))
@@ -206,7 +206,7 @@ class Plan:
     @property
     def differentiated(self) -> set[str]:
         """The names of the carries, inputs and closed-over values that get a gradient."""
-        given = zip(self._forward.given, self.live.inputs, strict=True)
+        given = zip(self._forward.inputs, self.live.inputs, strict=True)
         return {self.forward.names[v] for v, is_live in given if is_live}
 
     def __str__(self) -> str:

@@ -244,7 +244,7 @@ class Trace:
         self.symbols.append(symbol)
         return symbol
 
-    def given(
+    def new_input(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], live: bool, outside: bool = False
     ) -> Value:
         """A value that changes from step to step: a carry, an input or a cotangent."""

@@ -304,7 +304,7 @@ class _Writer:
         """
         here = set(values)
         last: dict[Value, int] = {}
-        shared: set[Value] = {*self.program.results, *self.program.step, *self.program.given}
+        shared: set[Value] = {*self.program.results, *self.program.step, *self.program.inputs}
         for v in (*self.program.step, *self.program.after):
             if v not in here:
                 shared |= set(v.inputs)

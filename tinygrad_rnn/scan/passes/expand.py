@@ -55,7 +55,7 @@ def inlined_of(build: Builder, call: Operation, function: Callable[..., Any]) ->
     with traced(trace, recording=False):
         for x in call.args:
             if type(x) is Value:
-                given = trace.given(x.shape, x.dtype, False)
+                given = trace.new_input(x.shape, x.dtype, False)
                 values[given._array.slot] = x  # type: ignore[attr-defined]
                 arguments.append(given)
             else:

@@ -232,8 +232,8 @@ class _Rebuilder:
 
     def __init__(self, program: Program, packs: Mapping[Value, _Pack]):
         self.packs = packs
-        self.build = Builder(start=max((v.number for v in program.made), default=0))
-        self.new: dict[Value, Value] = {v: v for v in program.given}
+        self.build = Builder(start=max((v.number for v in program.computed), default=0))
+        self.new: dict[Value, Value] = {v: v for v in program.inputs}
         self.whole: dict[_Pack, Value] = {}
         # Depth first, without recursion. A pack needs the operands of all its members.
         waiting = list(reversed(program.results))

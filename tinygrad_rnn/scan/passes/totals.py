@@ -38,8 +38,8 @@ def totals(program: Program) -> Program:
     """A scheduled program with its sums over time rewritten; not scheduled."""
     if not any(v.op is total for v in program.totals):
         return program
-    builder = Builder.of(program.made, program.given)
-    blocks = {*program.given, *program.before, *program.step}
+    builder = Builder.of(program.computed, program.inputs)
+    blocks = {*program.inputs, *program.before, *program.step}
     blocks |= set(reached([*program.stacked, *program.kept]))
     writer = _Totals(builder, blocks)
     known = {v: writer.of(v.args[0]) for v in program.totals if v.op is total}

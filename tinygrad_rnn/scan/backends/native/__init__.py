@@ -98,10 +98,10 @@ class NativeLoop:
         #: The arrays that a call allocates: shape, dtype, and how many slots more than T; None for
         #: a single slot.
         more = {"one": None, "T": 0, "T + 1": 1}
-        self._made = [(x.shape, x.dtype, more[x.slots]) for x in lowering.made]
+        self._allocated = [(x.shape, x.dtype, more[x.slots]) for x in lowering.allocated]
         self._sized = Sized(self, 1)
-        #: The index of each result in the list of all arrays: made, once, constants, sequences.
-        first = {"made": 0, "once": len(lowering.made)}
+        #: The index of each result among all arrays: allocated, once, constants, sequences.
+        first = {"allocated": 0, "once": len(lowering.allocated)}
         first["given"] = first["once"] + len(lowering.once)
         lists = (lowering.new_carries, lowering.stacked, lowering.totals, lowering.kept)
         self._results = [[first[x.source] + x.number for x in results] for results in lists]
@@ -112,7 +112,7 @@ class NativeLoop:
             if x.part
         ]
         self._repeated = [i for i, x in enumerate(lowering.stacked) if x.slots == "one"]
-        self._lent = [i for i, x in enumerate(lowering.totals) if x.source != "made"]
+        self._lent = [i for i, x in enumerate(lowering.totals) if x.source != "allocated"]
         self._checks = None if lowering.flag is None else (program, dict(given), start)
         self._remembered = Remembered()
         lowering.forget()
@@ -145,11 +145,13 @@ class NativeLoop:
         sized = self._sized
         if steps != sized.steps:
             sized = self._sized = Sized(self, steps)
-        made = list(itertools.starmap(empty, sized.made))
+        allocated = list(itertools.starmap(empty, sized.allocated))
         if self._checks is not None:
-            made[-1][0] = 0
+            allocated[-1][0] = 0
         if steps * self._work >= ENOUGH and get_num_threads() > 1:
-            self._on_threads(steps, reverse, prepared.with_(constants), sequences, carries, made)
+            self._on_threads(
+                steps, reverse, prepared.with_(constants), sequences, carries, allocated
+            )
         else:
             arrays = (
                 empty(sized.scratch, byte),
@@ -157,12 +159,12 @@ class NativeLoop:
                 *prepared.with_(constants),
                 *map(contiguous, sequences),
                 *map(contiguous, carries),
-                *made,
+                *allocated,
             )
             self._run(address_of(arrays), steps, reverse, 0, 1)
-        if self._checks is not None and made[-1][0]:
+        if self._checks is not None and allocated[-1][0]:
             return self._by_numpy(steps, reverse, constants, sequences, carries)
-        every = (*made, *prepared.once, *constants, *sequences)
+        every = (*allocated, *prepared.once, *constants, *sequences)
         found = [[every[i] for i in numbers] for numbers in self._results]
         for results, i, part in self._parts:
             # The T + 1 carries of all steps: the T that the steps read, or the T that they wrote.
@@ -202,7 +204,7 @@ class NativeLoop:
         head: Sequence[ndarray],
         sequences: Sequence[ndarray],
         carries: Sequence[ndarray],
-        made: Sequence[ndarray],
+        allocated: Sequence[ndarray],
     ) -> None:
         """Run the stages one after the other, each on several threads if it is large enough."""
         threads = get_num_threads()
@@ -218,7 +220,7 @@ class NativeLoop:
             *head,
             *map(contiguous, sequences),
             *map(contiguous, carries),
-            *made,
+            *allocated,
         )
         for stage in self._stages:
             function = self._functions[stage.name]
@@ -261,15 +263,15 @@ class Sized:
 
     Attributes:
         steps: the number of steps.
-        made: the shape and dtype of each array that a call allocates.
+        allocated: the shape and dtype of each array that a call allocates.
         scratch: the bytes of scratch memory.
     """
 
     def __init__(self, loop: NativeLoop, steps: int):
         self.steps = steps
-        self.made = [
+        self.allocated = [
             (shape if more is None else (steps + more, *shape), dtype)
-            for shape, dtype, more in loop._made
+            for shape, dtype, more in loop._allocated
         ]
         self.scratch = loop._scratch_bytes(steps)
 

@@ -96,7 +96,7 @@ class BatchWriter(Products):
             elif isinstance(item, Product):
                 self.product(item)
             else:
-                self.assemble(item.made)
+                self.assemble(item.result)
         lowering = self.lowering
         for v, place in lowering.copies:
             if lowering.copied_in[v] == self.number:
@@ -133,7 +133,7 @@ class BatchWriter(Products):
     def first_carries(self) -> None:
         """Copy the first carries of the call into their slots."""
         for v, place in zip(self.program.carries, self.lowering.carried, strict=True):
-            source = self.base(self.lowering.given[v].memory)
+            source = self.base(self.lowering.input_places[v].memory)
             self.move(self._end_slot(place, "first"), source, place.memory)
 
     def hand_on(self) -> None:

@@ -54,12 +54,12 @@ class Product:
     """A matrix product, and what its sums start from.
 
     Attributes:
-        made: the value that it computes: the product, or the sum of product and ``start``.
+        result: the value that it computes: the product, or the sum of product and ``start``.
         product: the matmul itself.
         start: the value that the sums start from; None for 0.
     """
 
-    made: Value
+    result: Value
     product: Value
     start: Value | None
 
@@ -68,7 +68,7 @@ class Product:
 class Assembly:
     """A value that is assembled from parts."""
 
-    made: Value
+    result: Value
 
 
 Item: TypeAlias = Nest | Product | Assembly
@@ -181,15 +181,15 @@ def group(
         item: Item
         if v.op is _matmul or v.op is total_matmul:
             item = _product(v, pending, readers, leaf)
-            made = {item.made, item.product}
+            computed = {item.result, item.product}
         elif part_indices(v) is not None:
-            item, made = Assembly(v), {v}
+            item, computed = Assembly(v), {v}
         else:
             item = _nest(v, pending, ready)
-            made = set(item.members)
+            computed = set(item.members)
         items.append(item)
-        ready |= made
-        pending = [x for x in pending if x not in made]
+        ready |= computed
+        pending = [x for x in pending if x not in computed]
     return items
 
 

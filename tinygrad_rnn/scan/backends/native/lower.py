@@ -73,7 +73,7 @@ class Result:
 
     Attributes:
         source: the list that holds the array: "given" (the constants, sequences and carries of a
-            call), "made" or "once".
+            call), "allocated" or "once".
         number: its index in that list.
         shape, dtype: those of one slot.
         slots: the number of slots: "one", "T" or "T + 1".
@@ -100,7 +100,7 @@ class Lowering:
         imported: the addresses of functions in other modules that it calls.
         fixed: arrays of its own that it reads; they follow the constants of a call.
         once: arrays that the caller allocates once per set of constants; they follow the fixed.
-        made: arrays that the caller allocates for a call; they follow the sequences and carries.
+        allocated: arrays that the caller allocates for a call; they follow the carries.
         flag: the last of these, if a number can be wrong. It is 0 before the call, and 1 after a
             wrong number.
         new_carries, stacked, totals, kept: the results of a call.
@@ -113,19 +113,19 @@ class Lowering:
 
     def __init__(self, program: Program, names: Names):
         self.program, self.names = program, names
-        for v in program.made:
+        for v in program.computed:
             if v.op is not numbers:
                 require(v)
-        for v in program.given:
+        for v in program.inputs:
             if kind_of(v.dtype) is None or math.prod(v.shape) == 0:
                 raise Unsupported(f"{names[v]}: {v.dtype} {v.shape}")
         self.module = Module(target().attributes)
-        long = sum(v.op is not None and v.op.scalar in LONG for v in program.made)
+        long = sum(v.op is not None and v.op.scalar in LONG for v in program.computed)
         self.module.many = long > MANY
         self.imported: dict[str, int] = {}
         self.fixed: list[ndarray] = []
         self.once: list[Result] = []
-        self.made: list[Result] = []
+        self.allocated: list[Result] = []
         self.static = self.constant = 0
         self.moving: list[int] = []
         self.scratch: dict[Memory, int] = {}
@@ -139,7 +139,7 @@ class Lowering:
         self.steps = -1
         self.readers = _readers(program)
         self._assign_batches()
-        self.given: dict[Value, Place] = {}
+        self.input_places: dict[Value, Place] = {}
         self._place_given()
         self.homes: dict[Value, list[Place]] = {}
         self.carried: list[Place] = []
@@ -147,7 +147,7 @@ class Lowering:
         self.packed: dict[Any, Memory] = {}
         self.flag = self._flag()
         self.items = [self._items(i) for i in range(len(self.batches))]
-        self._place_made()
+        self._place_computed()
         self.block_bytes = self._blocks()
         self.writers: list[Any] = []  # the writer of each batch
 
@@ -179,7 +179,9 @@ class Lowering:
     def is_constant(self, x: Value) -> bool:
         """Whether a value depends on the constants alone."""
         x = root(x)
-        return (x in self.given and self.given[x].memory.constant) or self.batch_of.get(x) == 0
+        return (
+            x in self.input_places and self.input_places[x].memory.constant
+        ) or self.batch_of.get(x) == 0
 
     # ── batches ──────────────────────────────────────────────────────────────────────────
 
@@ -297,10 +299,10 @@ class Lowering:
         """The nests, products and assemblies of a batch, in the order in which they run."""
         batch = self.batches[i]
         if batch.kind == "product":
-            product, made = batch.values[0], batch.values[-1]
-            start = next((x for x in made.inputs if x is not product), None)
-            return [Product(made, product, start if made is not product else None)]
-        done = {*self.given}
+            product, result = batch.values[0], batch.values[-1]
+            start = next((x for x in result.inputs if x is not product), None)
+            return [Product(result, product, start if result is not product else None)]
+        done = {*self.input_places}
         done |= {v for v, at in self.batch_of.items() if at < i}
         leaves = set(done)
         return group(batch.values, done, self.readers, leaves.__contains__)
@@ -311,8 +313,8 @@ class Lowering:
         """Give the constants, the fixed arrays, the sequences and the carries their memory."""
         program = self.program
         for v in program.constants:
-            self._give(v, plain(self._argument(v, "one", len(self.given), True), v.shape))
-        for v in program.made:
+            self._give(v, plain(self._argument(v, "one", len(self.input_places), True), v.shape))
+        for v in program.computed:
             if v.op is numbers:
                 number = len(program.constants) + len(self.fixed)
                 self.fixed.append(v.op.forward(**v.keywords))
@@ -324,7 +326,7 @@ class Lowering:
                 self.arguments += 1
 
     def _give(self, v: Value, place: Place) -> None:
-        self.given[v] = place
+        self.input_places[v] = place
 
     def _argument(self, v: Value, slots: str, number: int, constant: bool = False) -> Memory:
         kind, size = kind_of_value(v), math.prod(v.shape)
@@ -332,12 +334,12 @@ class Lowering:
 
     def array(self, v: Value, slots: str, constant: bool = False) -> tuple[Memory, Result]:
         """Memory for an array that the caller allocates, and how it is returned."""
-        source, made = ("once", self.once) if constant else ("made", self.made)
-        result = Result(source, len(made), v.shape, v.dtype, slots)
+        source, arrays = ("once", self.once) if constant else ("allocated", self.allocated)
+        result = Result(source, len(arrays), v.shape, v.dtype, slots)
         before = len(self.program.constants) + len(self.fixed)
         if not constant:
             before = len(self.program.sequences) + len(self.program.carries)
-        made.append(result)
+        arrays.append(result)
         return self._argument(v, slots, before + result.number, constant), result
 
     def position(self, memory: Memory) -> int:
@@ -368,10 +370,12 @@ class Lowering:
 
     def _flag(self) -> Memory | None:
         """The memory of the flag for wrong numbers, if a number can be wrong."""
-        if not any(v.op is confirmed for v in self.program.made):
+        if not any(v.op is confirmed for v in self.program.computed):
             return None
-        number = len(self.program.sequences) + len(self.program.carries) + len(self.made)
-        self.made.append(Result("made", len(self.made), (1,), np.dtype(np.int64), "one"))
+        number = len(self.program.sequences) + len(self.program.carries) + len(self.allocated)
+        self.allocated.append(
+            Result("allocated", len(self.allocated), (1,), np.dtype(np.int64), "one")
+        )
         return Memory("flag", "i64", 1, "one", number)
 
     def _blocks(self) -> list[int]:
@@ -387,13 +391,13 @@ class Lowering:
                 large = self.large_of(item)
                 y = item.product.args[1]
                 inner = None if item.product.op is total_matmul else y.shape[0]
-                sizes = large.scratch(inner, item.made.shape[-1])
+                sizes = large.scratch(inner, item.result.shape[-1])
                 most = [max(x, n * SIZES[large.kind]) for x, n in zip(most, sizes, strict=True)]
         return [-(-n // 64) * 64 for n in most]
 
     def large_of(self, item: Product) -> Large:
         """The kernel of a large product."""
-        v, y = item.made, item.product.args[1]
+        v, y = item.result, item.product.args[1]
         kind, rows = kind_of_value(v), math.prod(v.shape[:-1])
         vectors, lanes = products.panel(kind, max(rows, 8), v.shape[-1])
         sizes = products.cut(rows, products.most_rows(vectors))
@@ -466,7 +470,7 @@ class Lowering:
         constant = 0 in (self.batch_of.get(v), self.copied_in.get(v))
         memory, result = self.array(v, "T" if v.varies else "one", constant)
         place = plain(memory, v.shape, "t" if v.varies else "")
-        if is_view(v) or v in self.given:
+        if is_view(v) or v in self.input_places:
             self.copies.append((v, place))
         else:
             self.homes.setdefault(v, []).append(place)
@@ -476,9 +480,9 @@ class Lowering:
         """The first T or the last T of the T + 1 slots of a carry."""
         assert memory.argument is not None
         before = len(self.program.sequences) + len(self.program.carries)
-        return Result("made", memory.argument - before, v.shape, v.dtype, "T + 1", part)
+        return Result("allocated", memory.argument - before, v.shape, v.dtype, "T + 1", part)
 
-    def _place_made(self) -> None:
+    def _place_computed(self) -> None:
         """Choose the memory of each value that is read outside of its own nest."""
         for i, items in enumerate(self.items):
             here = {v: item for item in items for v in made_by(item)}
@@ -554,7 +558,7 @@ def made_by(item: Item) -> list[Value]:
     """The values that an item computes."""
     if isinstance(item, Nest):
         return item.members
-    return [item.made]
+    return [item.result]
 
 
 def size_of(v: Value) -> int:
@@ -563,7 +567,7 @@ def size_of(v: Value) -> int:
 
 def _readers(program: Program) -> dict[Value, int]:
     counts: dict[Value, int] = {}
-    for v in program.made:
+    for v in program.computed:
         for x in v.inputs:
             counts[x] = counts.get(x, 0) + 1
     for v in program.results:

@@ -24,7 +24,7 @@ class Products(Places):
 
     def product(self, item: Product) -> None:
         """Write a product within a step: tile by tile, with a packed matrix."""
-        f, v = self.f, item.made
+        f, v = self.f, item.result
         x, y = item.product.args
         kind, columns, inner = kind_of_value(v), y.shape[1], y.shape[0]
         vectors, lanes = products.panel(kind, math.prod(v.shape[:-1]), columns)
@@ -119,7 +119,7 @@ class Products(Places):
 
     def large(self, item: Product) -> None:
         """Write a product of all steps at once."""
-        f, v, lowering = self.f, item.made, self.lowering
+        f, v, lowering = self.f, item.result, self.lowering
         large = lowering.large_of(item)
         lowering.module.declare(
             large.name, "void", [p.split(" %")[0] for p in products.LARGE_PARAMETERS]
@@ -173,7 +173,7 @@ class Products(Places):
 
     def product_of_all(self, large: Large, item: Product, a: Place, c: Place, scratch: str) -> None:
         """A_t B for all t. If memory allows, one product with the rows of all steps."""
-        f, v, y = self.f, item.made, item.product.args[1]
+        f, v, y = self.f, item.result, item.product.args[1]
         rows, inner, columns = math.prod(v.shape[:-1]), y.shape[0], v.shape[-1]
         a_row, c_row = _row_stride(a, any_column=True), _row_stride(c)
         if a_row is None or c_row is None:

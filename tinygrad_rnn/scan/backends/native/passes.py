@@ -252,7 +252,7 @@ def scheduled(program: Program) -> Program:
     program = schedule(program, late=lambda v: not is_large(v))
     rows = Rows(batch_of(program), program.carries)
     apart = bool(rows.rows) and all(map(rows.add, program.step))
-    here = {*program.given, *program.before, *program.step}
+    here = {*program.inputs, *program.before, *program.step}
     sinks: list[Value] = []
     for v in program.after:
         if v.varies and not is_large(v) and all(x in here for x in v.inputs):
@@ -278,7 +278,7 @@ def _read_late(program: Program, sinks: list[Value]) -> set[Value]:
     case.
     """
     readers: dict[Value, list[Value]] = {}
-    for v in program.made:
+    for v in program.computed:
         for x in v.inputs:
             readers.setdefault(x, []).append(v)
     late: set[Value] = set()
@@ -312,7 +312,7 @@ def totals(program: Program) -> Program:
     """Sums over time of matrix products -> one product; of joins -> joins of sums."""
     if not any(v.op is total for v in program.totals):
         return program
-    builder = Builder.of(program.made, program.given)
+    builder = Builder.of(program.computed, program.inputs)
     known = {v: _total_of(builder, v.args[0]) for v in program.totals if v.op is total}
     for old, new in known.items():
         if new.name is None:

@@ -171,8 +171,8 @@ class Places:
             return self.copied[x]
         if x in self.program.carries:
             return lowering.carried[self.program.carries.index(x)]
-        if x in lowering.given:
-            return lowering.given[x]
+        if x in lowering.input_places:
+            return lowering.input_places[x]
         if is_view(x):
             found = view(self.read(x.inputs[0]), x)
             if found is not None:

@@ -109,7 +109,7 @@ def _work(lowering: Lowering, i: int) -> int:
     work = 0
     for item in lowering.items[i] if shared else ():
         if isinstance(item, Product):
-            if item.made in lowering.uncut:
+            if item.result in lowering.uncut:
                 return 0
             work += math.prod(item.product.shape) * int(item.product.args[1].shape[0])
         elif isinstance(item, Nest):
