@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,13 +112,16 @@ def _block(x: Value, call: Call) -> ndarray:
     return block
 
 
-def _chunk(blocks: list[ndarray], ys: Iterable[tuple[tuple[int, ...], Any]]) -> int:
+def _chunk(plan: Plan) -> int:
     """How many steps to run at a time if nothing is kept for a backward: at least 64.
 
-    Small steps run more at a time, because each run of the loop has a fixed cost.
+    Small steps run more at a time, because each run of the loop has a fixed cost. A step counts
+    with its inputs and outputs, and with the values that are computed before or after the loop
+    for all of its steps.
     """
-    size = sum(block.size // len(block) for block in blocks)
-    size += sum(math.prod(shape) for shape, _ in ys)
+    program = plan.forward.program
+    values = (*program.sequences, *program.before, *program.after, *program.stacked)
+    size = sum(math.prod(x.shape) for x in values)
     return max(64, 2**16 // max(size, 1))
 
 
@@ -127,7 +130,7 @@ def _forward(
 ) -> tuple[list[ndarray], list[ndarray], list[ndarray]]:
     """Run the forward loop; returns the last carry, the outputs and the kept values."""
     T, reverse = call.steps, call.reverse
-    chunk = T if plan.live.any else _chunk(blocks, plan.output_avals)
+    chunk = T if plan.live.any else _chunk(plan)
     if chunk >= T:
         new, ys, _, kept = plan.forward(T, reverse, constants, blocks, carries)
         return new, ys, kept
