@@ -162,7 +162,7 @@ class Links:
         return groups
 
     def _loop_of(self, node: Node) -> Loop | None:
-        """The loop that an operation runs in; after all sequences' end, only if it is an update."""
+        """The loop of an operation; after the end of all sequences, only if it holds a state."""
         time_step = self.structure.time_step.get(node)
         if time_step is not None:
             return time_step.loop

@@ -28,6 +28,7 @@ from . import network as network
 from . import norms as norms
 from . import padding as padding
 from . import polynomials as polynomials
+from . import primitives as primitives
 from . import products as products
 from . import reductions as reductions
 from . import repeating as repeating
