@@ -359,7 +359,7 @@ def test_the_functions_are_ours_whatever_they_are_called():
 
 
 def test_numpy_before_it_told_its_signatures(monkeypatch):
-    told = dict(dispatch._told)
+    told = dict(dispatch._signatures)
     for function in told:
         ours = dispatch.functions[function]
         assert (

@@ -34,7 +34,7 @@ from .errors import (
 )
 from .memory import keep_freed_memory
 from .nodes import Node, Scope, Value, ancestors, next_number
-from .primitive import (
+from .primitives import (
     ALL,
     OUT,
     Argument,

@@ -13,7 +13,7 @@ from numpy import ndarray
 from .batching import BatchRule
 from .errors import composed
 from .nodes import Value
-from .primitive import Array, ForEach, Linear, Primitive, Rule, Traits, View, table
+from .primitives import Array, ForEach, Linear, Primitive, Rule, Traits, View, table
 from .recording import apply, binary, unary
 
 if TYPE_CHECKING:

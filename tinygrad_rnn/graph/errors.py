@@ -10,7 +10,7 @@ import numpy as np
 from numpy import ndarray
 
 from .nodes import Scope, Value
-from .primitive import Primitive
+from .primitives import Primitive
 from .scopes import current
 
 _P = ParamSpec("_P")

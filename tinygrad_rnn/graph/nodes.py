@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 if TYPE_CHECKING:
-    from .primitive import Primitive
+    from .primitives import Primitive
 
 next_number = itertools.count().__next__
 _number = operator.attrgetter("number")

@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from .errors import check_finite, explained, numeric
 from .nodes import Node, Scope, Value, next_number
-from .primitive import Array, Primitive
+from .primitives import Array, Primitive
 from .scopes import current
 
 _new = object.__new__
