@@ -634,6 +634,15 @@ def a_thousand_sums_in_a_step() -> Example:
 
 
 @example
+def a_condition_that_is_a_python_bool() -> Example:
+    def cell(h: Any, x: Any) -> Any:
+        h = tg.where(True, h + x, 1.5) * True
+        return tg.where(False, h, 1.25), tg.where(True, h, 2.5)
+
+    return Example(cell, some(), some(5))
+
+
+@example
 def many_rows_without_elements() -> Example:
     W = some(0, 3)
     return Example(lambda h, x: (tg.tanh(h + x @ W), h), some(1, 3), some(70, 1, 0), (W,))

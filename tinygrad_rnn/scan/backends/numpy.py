@@ -183,7 +183,7 @@ class _Writer:
     def number(self, x: Any, v: Value) -> str:
         """The name of a Python number; as an array, which NumPy need not convert at every call."""
         alike = v.dtype.kind == "f" and all(y.dtype == v.dtype for y in v.inputs)
-        if alike and isinstance(x, (bool, int, float)):
+        if alike and type(x) in (int, float):  # a bool may be a condition, which stays one
             key = ("number", type(x), repr(x), v.dtype)
             if key not in self.constants:
                 self.constants[key] = self.names.free("number")
