@@ -604,11 +604,14 @@ def living() -> Counter[str]:
 def test_plans_leave_no_memory_behind() -> None:
     make_and_drop(100)
     gc.collect()
-    before, counts = resident(), living()
-    make_and_drop(900)
-    gc.collect()
+    counts, growth = living(), []
+    for _ in range(2):  # a leak shows in both; the heap of other tests may settle in the first
+        before = resident()
+        make_and_drop(450)
+        gc.collect()
+        growth.append(resident() - before)
     assert living() == counts
-    assert (resident() - before) / 900 < 2_000  # bytes, of more than 200,000 that a plan needs
+    assert min(growth) / 450 < 2_000  # bytes, of more than 200,000 that a plan needs
 
 
 def test_a_plan_goes_when_nobody_holds_it() -> None:
