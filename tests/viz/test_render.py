@@ -74,6 +74,7 @@ def test_a_copy_keeps_the_format(drawing: Drawing) -> None:
     assert Drawing(format="pdf").format == "pdf"
 
 
+@pytest.mark.slow
 def test_large_graphs_can_be_laid_out() -> None:
     # Without rails 500 boxes take seconds, and twice as many minutes.
     for T, operations in ((30, 484), (60, 964)):
@@ -86,8 +87,8 @@ def test_large_graphs_can_be_laid_out() -> None:
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        ("lstm", {"num_layers": 2}),
-        ("gru", {"bidirectional": True}),
+        pytest.param("lstm", {"num_layers": 2}, marks=pytest.mark.slow),
+        pytest.param("gru", {"bidirectional": True}, marks=pytest.mark.slow),
         ("rnn", {"num_layers": 2, "bidirectional": True}),
     ],
 )
