@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Node, Primitive, Value, ancestors, current, numeric, same
+from ..graph import Node, Value, ancestors, current, numeric, same
 from .carried import warn_of_earlier_graph
 from .cotangents import Cotangents, fitted, rule_failed
 from .deferred import DeferredWeights
@@ -127,9 +127,11 @@ def sweep(
     pending = Cotangents(needed, level, anomaly)
     pending.update(seeds)
     deferred = DeferredWeights()
+    waiting, owned = deferred.waiting, pending.owned
+    careful = bool(level) or anomaly
     found: dict[Node, Any] = {}
     for node in order:
-        if node in deferred.waiting and deferred.settle(node, pending, wanted):
+        if waiting and node in waiting and deferred.settle(node, pending, wanted):
             continue
         g = pending.pop(node, None)
         if g is None:
@@ -141,46 +143,42 @@ def sweep(
             found[node] = g
         if primitive is None or node.number < since:
             continue
-        if level or anomaly or not primitive.by_rules:
+        if careful or not primitive.by_rules:
             pull_back(node, g, pending, deferred, sweep)
-        else:
-            _pull_back_by_rules(node, primitive, g, pending, deferred)
-    return found
-
-
-def _pull_back_by_rules(
-    node: Node, primitive: Primitive, g: Any, pending: Cotangents, deferred: DeferredWeights
-) -> None:
-    """Send the cotangent ``g`` of an operation to its inputs: most nodes, and all for speed."""
-    output, arrays, parents = node.output, node.arrays, node.parents
-    rules, arity, needed = primitive.vjps, primitive.arity, pending.needed
-    if primitive.rowwise and deferred.defer_weights(node, g, needed):
-        parents = parents[:1]
-    for i, parent in enumerate(parents):
-        if type(parent) is not Node or (needed is not None and parent not in needed):
             continue
-        x, rule = arrays[i], rules[i]
-        try:
-            if rule is same:
-                contribution = g
-            elif arity == 1:
-                contribution = rule(g, output, x)
-            elif arity == 2:
-                contribution = rule(g, output, arrays[0], arrays[1])
+        output, arrays, parents = node.output, node.arrays, node.parents
+        rules, arity = primitive.vjps, primitive.arity
+        if primitive.rowwise and deferred.defer_weights(node, g, needed):
+            parents = parents[:1]
+        for i, parent in enumerate(parents):
+            if type(parent) is not Node or (needed is not None and parent not in needed):
+                continue
+            x, rule = arrays[i], rules[i]
+            try:
+                if rule is same:
+                    contribution = g
+                elif arity == 1:
+                    contribution = rule(g, output, x)
+                elif arity == 2:
+                    contribution = rule(g, output, arrays[0], arrays[1])
+                else:
+                    contribution = rule(g, output, *arrays, **node.keywords)
+            except (ValueError, TypeError, IndexError) as error:  # a singular matrix, say
+                raise rule_failed(error, i, node) from error
+            try:
+                fits = contribution.shape == x.shape and contribution.dtype is x.dtype
+            except AttributeError:  # a number, or something wrong
+                fits = False
+            if not fits:
+                contribution = fitted(contribution, i, node)
+            if parent not in pending:
+                pending[parent] = contribution
+            elif parent in owned:  # as `add` does, without a call
+                held = pending[parent]
+                held += contribution
             else:
-                contribution = rule(g, output, *arrays, **node.keywords)
-        except (ValueError, TypeError, IndexError) as error:  # a singular matrix, say
-            raise rule_failed(error, i, node) from error
-        try:
-            fits = contribution.shape == x.shape and contribution.dtype is x.dtype
-        except AttributeError:  # a number, or something wrong
-            fits = False
-        if not fits:
-            contribution = fitted(contribution, i, node)
-        if parent in pending:
-            pending.add(parent, contribution)
-        else:
-            pending[parent] = contribution
+                pending.add(parent, contribution)
+    return found
 
 
 def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
