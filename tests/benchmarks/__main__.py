@@ -65,8 +65,8 @@ def tables(figures: list[Figure]) -> str:
     """All figures as Markdown."""
     measured = (
         f"Measured on: {machine()}; float32, forward and full backward, medians over interleaved "
-        "rounds. Ratios are ours / theirs: below 1 we are faster, or smaller. The most that a "
-        f"figure may be stands in brackets or beside it, {MISSED} where that is missed."
+        "rounds. Ratios are ours / theirs: below 1 we are faster, or smaller. Targets are in "
+        f"brackets, or in a column of their own; {MISSED} marks a missed target."
     )
     parts = [textwrap.fill(measured, 110)]
     for table in Table:
