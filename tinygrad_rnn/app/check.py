@@ -197,7 +197,7 @@ def _print_tally(subjects: Sequence[Subject], seed: int) -> bool:
 
         try:
             tally = mutants.run(subjects, equivalent=own.equivalent, seed=seed, report=update)
-        except AssertionError:  # the verdicts have told which
+        except AssertionError:  # the verdicts say which
             tally = None
     if tally is None:
         print("the rules were not broken on purpose, as some are broken already")

@@ -32,27 +32,16 @@ def elementwise(
         @elementwise(lambda g, y, x: g * greater(x, 0))
         def relu(x): return np.maximum(x, 0)
 
-    Where a ufunc of NumPy's is the whole function, it stands before the rules and the function
-    below only documents it; nothing comes between the recording and the ufunc then:
+    If a NumPy ufunc is the whole function, it stands before the rules. The function below then only
+    documents it, and recording calls the ufunc directly:
 
         @elementwise(np.exp, lambda g, y, x: g * y)
         def exp(x): ...
 
-    What else is known of the operation (``linear=...``) follows the rules: see
-    :class:`Primitive`. How it runs on blocks needs not be said.
-
-    One and two arguments take a path without loops: recording is most of what a small
-    recurrent net spends its time on.
+    Other facts about the operation (``linear=...``) follow the rules: see :class:`Primitive`. It
+    needs no batch rule.
     """
-
-    traits.setdefault("view", False)
-    ufunc, vjps = (rules[0], rules[1:]) if isinstance(rules[0], np.ufunc) else (None, rules)
-
-    def decorate(described: Callable[..., Any]) -> Callable[..., Array]:
-        op = Primitive(described.__name__, ufunc or described, vjps, elementwise=True, **traits)
-        return _register(op, _recorder(op, described), described)
-
-    return decorate
+    return differentiable(*rules, elementwise=True, **traits)
 
 
 def differentiable(
@@ -65,13 +54,15 @@ def differentiable(
 ) -> Callable[[Callable[..., Any]], Callable[..., Array]]:
     """Make a primitive of any NumPy function: one rule for each of its first arguments, the arrays.
 
-    What follows them are constants (axis, shape, ...), which the rules get as keywords. The other
+    Its other arguments are constants (axis, shape, ...), which the rules get as keywords. The other
     arguments of the decorator are attributes of the :class:`Primitive`. As with
-    :func:`elementwise`, a ufunc that is the whole function stands before its rules.
+    :func:`elementwise`, a ufunc that is the whole function stands before its rules. A function of
+    one or two arrays and no constants takes a recording path without loops: a small recurrent net
+    spends most of its time on recording.
 
-    With ``options``, what the function takes by name only is none of the primitive's business:
-    where any of it is not None, ``options`` is called in the place of the primitive, with all
-    arguments. It is written in other operations.
+    ``options`` is a function in other operations. It handles the keyword-only arguments, which the
+    primitive never sees: if any of them is not None, ``options`` is called with all arguments
+    instead of the primitive.
     """
 
     traits.setdefault("view", False)
@@ -250,9 +241,9 @@ def primitive(
         name: what pictures and errors call it; by default the function's own name.
         elementwise: the inputs broadcast against each other, and the library sums what a rule
             returns back to its input's shape. ``forward`` must take arrays of any shape then.
-        batch: how ``scan`` calls it once for all time steps in the place of once for each,
-            ``batch(keywords, operands)``; see :meth:`Primitive.batch`. Where ``elementwise``,
-            this needs not be said.
+        batch: how ``scan`` calls it once for all time steps instead of once for each,
+            ``batch(keywords, operands)``; see :meth:`Primitive.batch`. An elementwise operation
+            needs none.
         view: whether the output shares memory with the first input: True, False, "maybe" (it
             depends on its strides), "unknown", or a function of the keywords that says which.
         linear: the groups of arguments in which ``forward`` is linear; see
@@ -264,8 +255,8 @@ def primitive(
             follow from which time step each came.
         onnx: what ``tg.onnx.export`` writes: the name of an ONNX operator with the same arguments
             (``"Sinh"``), or a function ``onnx(builder, *inputs, **kw)`` that adds nodes by
-            ``builder.node("Sinh", x)`` and returns the last one's output. Where it is not given,
-            ``written_out`` is exported in its place.
+            ``builder.node("Sinh", x)`` and returns the output of the last one. If it is not given,
+            ``written_out`` is exported instead.
 
     Returns:
         A function of Tensors, arrays and scalars. It records where a gradient flows.

@@ -113,11 +113,11 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
     except (ValueError, TypeError) as error:  # lists of different lengths
         raise explained(error, primitive, arrays, state.scope) from error
     if not tensors:
-        if primitive.expects is None:
-            return _asarray(primitive.forward(*arrays, **keywords))
         try:
             return _asarray(primitive.forward(*arrays, **keywords))
         except ValueError as error:
+            if primitive.expects is None:
+                raise  # NumPy's message is clear
             raise explained(error, primitive, arrays, state.scope) from error
 
     record_it = live and state.recording and primitive.vjps is not None

@@ -360,7 +360,7 @@ def steps(xs: Any, *, reverse: bool = False) -> Iterator[tuple[int, Any]]:
         for t in times:
             # The tag comes before the element: reading x_t = xs[t] belongs to its step too.
             inner = Scope(outer.path, (*outer.steps, (loop, t)), outer.sweep)
-            now = current()  # whoever calls next() himself may do so inside no_grad
+            now = current()  # a caller of next() may be inside no_grad
             _state.set(_State(now.recording, now.anomaly, inner, now.tracing, now.backend))
             try:
                 x_t = next(iterator)
