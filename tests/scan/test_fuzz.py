@@ -110,7 +110,9 @@ def test_cells_are_of_all_sorts() -> None:
     drawn = list(cells(1500))
     steps = {cell.steps for cell in drawn}
     assert {0, 1, 2, 5, 70} <= steps
-    assert {mode for cell in drawn for mode in cell.modes} == {"grad", "closure", "second"}
+    modes = {mode for cell in drawn for mode in cell.modes}
+    assert modes == {"grad", "closure", "second", "fused"}
+    assert {cell.resets for cell in drawn} == {0, 1, 2}
     assert {x.dtype for cell in drawn for x in cell.carries} == {
         "float64",
         "float32",

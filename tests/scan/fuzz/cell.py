@@ -136,6 +136,7 @@ class Cell:
         lines: of the step.
         new_carries, outputs: the names of what it returns.
         reverse, lengths: as ``tg.scan`` takes them.
+        resets: the number of axes of the booleans that ``tg.scan`` takes: (T,), (T, N), or none.
         nested: carries are put into nested tuples.
         seed: of the cotangents.
         modes: how it is run, see ``run``.
@@ -154,6 +155,7 @@ class Cell:
     nested: bool = False
     seed: int = 0
     modes: tuple[str, ...] = ("grad",)
+    resets: int = 0
 
     @property
     def steps(self) -> int:
@@ -205,7 +207,16 @@ class Cell:
         xs = _tuple([x.name for x in self.inputs])
         options = ", reverse=True" if self.reverse else ""
         options += f", lengths={list(self.lengths)}" if self.lengths else ""
-        return f"{text}carry, ys = tg.scan(cell, {carry}, {xs}{options})"
+        options += f", resets={self.begins_text}" if self.resets else ""
+        scanned = f"{text}carry, ys = tg.scan(cell, {carry}, {xs}{options})"
+        return f"{scanned}  # and a loop of tg.fused(cell)" if "fused" in self.modes else scanned
+
+    @property
+    def begins_text(self) -> str:
+        """The booleans of ``resets`` as Python."""
+        sizes = dict(self.sizes)
+        shape = (sizes["T"], sizes["N"])[: self.resets]
+        return f"np.random.default_rng({self.seed}).random({shape}) < 0.4"
 
     @functools.cached_property
     def code(self) -> Any:

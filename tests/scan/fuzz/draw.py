@@ -14,6 +14,9 @@ from .pool import Pool
 MODES = [
     (2.0, ("closure",)),  # a third call, of a step that closes over other things
     (1.0, ("second",)),  # second derivatives
+    (0.7, ("fused",)),  # a loop of fused steps in the place of the scan
+    (0.2, ("fused", "closure")),
+    (0.1, ("fused", "second")),
     (5.0, ()),
 ]
 
@@ -63,7 +66,10 @@ def draw(rng: np.random.Generator, kinds: Sequence[tuple[float, Any]] = KINDS) -
     outputs = _outputs(pool, batched)
     T = pool.sizes["T"]
     lengths = None
-    if batched and T:
+    resets = 0
+    if pool.chance(0.08):
+        resets = 2 if batched else 1
+    elif batched and T:
         lengths = tuple(1 + pool.below(T) for _ in range(pool.sizes["N"]))
     return Cell(
         tuple(pool.sizes.items()),
@@ -78,8 +84,14 @@ def draw(rng: np.random.Generator, kinds: Sequence[tuple[float, Any]] = KINDS) -
         lengths,
         pool.chance(0.1),
         pool.below(1000),
-        ("grad", *pool.weighted(MODES)),
+        ("grad", *_modes(pool, plain=not T or lengths is not None or resets > 0)),
+        resets,
     )
+
+
+def _modes(pool: Pool, plain: bool) -> tuple[str, ...]:
+    modes = pool.weighted(MODES)
+    return () if plain and "fused" in modes else modes
 
 
 def _sizes(rng: np.random.Generator) -> dict[str, int]:

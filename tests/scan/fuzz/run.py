@@ -5,7 +5,8 @@ The modes of a cell:
 * "grad": two forward passes, of the same plan on other numbers, both live before the backward
   sweeps, some of which are for a part of the inputs; and one forward pass under no_grad;
 * "closure": a third forward pass, for which what the step closes over has changed;
-* "second": derivatives of the gradients.
+* "second": derivatives of the gradients;
+* "fused": a loop of fused steps in the place of the scan.
 """
 
 from __future__ import annotations
@@ -112,9 +113,35 @@ class Setting:
         options: dict[str, Any] = {"reverse": cell.reverse}
         if cell.lengths is not None:
             options["lengths"] = cell.lengths
+        if cell.resets:
+            options["resets"] = eval(cell.begins_text, {"np": np})
         carry, xs = cell.carry_of(self.scope), cell.inputs_of(self.scope)
+        if "fused" in cell.modes and not unroll:
+            return list(leaves(self._loop(carry, xs)))
         result = tg.scan(self.scope["cell"], carry, xs, unroll=unroll, **options)
         return list(leaves(result))
+
+    def _loop(self, carry: Any, xs: Any) -> tuple[Any, Any]:
+        """What a loop of fused steps computes."""
+        step = tg.fused(self.scope["cell"])
+        # Tensors, as the cell gets them from scan.
+        carry, xs = _mapped(_tensor, carry), _mapped(_tensor, xs)
+        steps = range(self.cell.steps)
+        ys: list[Any] = []
+        for t in reversed(steps) if self.cell.reverse else steps:
+            carry, y_t = step(carry, _mapped(lambda x, t=t: x[t], xs))
+            ys.append(y_t)
+        if self.cell.reverse:
+            ys.reverse()
+        return carry, tuple(tg.stack(parts) for parts in zip(*map(leaves, ys), strict=True))
+
+
+def _mapped(f: Any, tree: Any) -> Any:
+    return tuple(_mapped(f, part) for part in tree) if isinstance(tree, tuple) else f(tree)
+
+
+def _tensor(x: Any) -> Any:
+    return x if isinstance(x, tg.Tensor) else tg.Tensor(x)
 
 
 def leaves(tree: Any) -> Iterator[Any]:

@@ -76,6 +76,8 @@ def _ways_to_run(cell: Cell) -> Iterator[Cell]:
         yield replace(cell, nested=False)
     if cell.lengths:
         yield replace(cell, lengths=None)
+    if cell.resets:
+        yield replace(cell, resets=0)
     if any(x.dtype == "float32" for x in cell.given):
         yield _each_given(
             cell, lambda x: replace(x, dtype="float64") if x.dtype == "float32" else x
