@@ -62,6 +62,9 @@ def draw(rng: np.random.Generator, kinds: Sequence[tuple[float, Any]] = KINDS) -
         for _ in range(4):  # what does not fit is drawn again
             if pool.weighted(kinds)(pool) is not None:
                 break
+    if any("tg.grad(" in line.text for line in pool.lines):
+        # It runs backward through all steps before, which may double the loop's work at each step.
+        pool.sizes["T"] = min(pool.sizes["T"], 5)
     new_carries = tuple(_new_carry(pool, given) for given in pool.carries)
     outputs = _outputs(pool, batched)
     T = pool.sizes["T"]
