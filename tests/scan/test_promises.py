@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.scan import lookup_plan
+from tinygrad_rnn.scan.plan import Plan
 
 rng = np.random.default_rng(0)
 N, D, H = 3, 2, 4
@@ -533,6 +534,32 @@ def test_plans_are_found_again_and_bounded_in_number() -> None:
     for i in range(200):
         tg.scan(lambda h, x, i=i: (h * float(i), h), h0, xs)
     assert len(lookup_plan.cache.plans) == 128
+
+
+def test_cells_of_one_code_take_turns_without_new_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Counted(Plan):
+        def __init__(self, *args: Any):
+            made.append(self)
+            super().__init__(*args)
+
+    def layer(activation: Any) -> Any:
+        def cell(h: tg.Tensor, x_t: tg.Tensor) -> Any:
+            a = tg.linear(x_t, W, b) + tg.linear(h, U)
+            h = activation(a)
+            return h, h
+
+        return cell
+
+    monkeypatch.setattr(lookup_plan, "Plan", Counted)
+    xs = sequence()
+    cells = [layer(f) for f in (tg.tanh, tg.sin, tg.tanh, tg.relu)]
+    for _ in range(3):
+        for cell in cells:
+            tg.scan(cell, h0, xs)
+    assert len(made) == 3
+    assert "a_t" in str(made[0])
 
 
 def test_reference_counting_frees_it_all() -> None:

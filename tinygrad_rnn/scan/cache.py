@@ -50,7 +50,7 @@ class Cache:
         """Store the plan that the next call of this kind is likely to have."""
         with self._lock:
             self._likely[kind] = plan, note
-            while len(self._likely) > self._size:
+            while len(self._likely) > 2 * self._size:  # by its call and by its trace
                 self._likely.popitem(last=False)
 
 

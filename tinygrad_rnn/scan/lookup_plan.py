@@ -117,12 +117,16 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
     if plan is None:
         step, _ = _trace_cell(call, recording)
         trace = step.trace
-        plan = cache.find(_plan_key(step))
+        # The variables of the cell name its values only when it is traced for a new plan. Until
+        # then the cell's code stands for these names.
+        trace_key = (_plan_key(step), _code(call.cell))
+        plan, _ = cache.likely(trace_key)
         if plan is None or not plan.outside_reads.covers(trace, since):
             again = trace_twice(call, recording)
-            if plan is None:
-                plan = cache.add(_plan_key(again), Plan(again, recording))
+            plan_key = _plan_key(again)
+            plan = plan or cache.find(plan_key) or cache.add(plan_key, Plan(again, recording))
             plan.outside_reads.remember(trace)
+            cache.expect(trace_key, plan)
     sources = trace.sources
     if plan is not likely or dependencies is not None:
         cache.expect(key, plan, None if dependencies is None else dependencies.order_of(sources))
@@ -173,7 +177,7 @@ def _call_key(call: Call, dependencies: Dependencies | None, recording: bool) ->
     for x in call.inputs:
         avals += (x._array.shape[1:], x._array.dtype, x.node is None)
     return (
-        dependencies.key() if dependencies else getattr(call.cell, "__code__", type(call.cell)),
+        dependencies.key() if dependencies else _code(call.cell),
         call.carry_structure,
         call.input_structure,
         tuple(avals),
@@ -181,6 +185,10 @@ def _call_key(call: Call, dependencies: Dependencies | None, recording: bool) ->
         recording,
         wanted_backend(),
     )
+
+
+def _code(cell: Any) -> Any:
+    return getattr(cell, "__code__", type(cell))
 
 
 def _require_same(trace: Trace | TraceChecker, again: Trace | TraceChecker, same: bool) -> None:
