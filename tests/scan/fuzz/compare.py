@@ -126,8 +126,17 @@ def _run(cell: Cell, call: int, noise: Any) -> Results:
         raise LoopFailed(str(error)) from error
 
 
+#: Gives each zero a sign, as whether a product is added to 0 or not decides it.
+_zeros_signed = tg.primitive(
+    lambda x, signs: np.where(x == 0, np.copysign(x, signs), x),
+    lambda g, y, x, signs: g,
+    None,
+    name="zeros_signed",
+)
+
+
 class _Noise:
-    """Changes the last bits of what a line computes or reads."""
+    """Changes the last bits of what a line computes or reads, and the signs of zeros."""
 
     def __init__(self, seed: int):
         self._rng = np.random.default_rng(seed)
@@ -138,7 +147,11 @@ class _Noise:
             return type(value)([self(x) for x in value])
         if not isinstance(value, tg.Tensor) or value.dtype.kind != "f":
             return value
-        return value * _factor(self._rng, value._array, 1)
+        array = value._array
+        if isinstance(array, ndarray) and not array.all():
+            signs = self._rng.choice([-1, 1], array.shape).astype(array.dtype)
+            value = _zeros_signed(value, signs)
+        return value * _factor(self._rng, array, 1)
 
 
 class _Inaccurate:
