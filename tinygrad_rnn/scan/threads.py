@@ -22,6 +22,10 @@ def set_num_threads(n: int) -> None:
 
     The results are the same to the last bit for every n. Small work always stays on one thread.
 
+    NumPy's products have threads of their own (OpenBLAS). While these wait for the next product
+    they keep a core busy that a scan could use. So set the environment variable
+    ``OPENBLAS_NUM_THREADS=1`` before Python starts, if scans take most of the time.
+
     Args:
         n: at least 1. The default is the number of cores that this process may use, but at most
             the environment variable ``OMP_NUM_THREADS``.
