@@ -1,6 +1,7 @@
 """The rooms: each imports only from those before it, and a bare import stays cheap."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -71,6 +72,33 @@ def test_imports_go_one_way(module: Path) -> None:
     if "tensor" in allowed - {room}:
         allowed.add("__init__")
     assert set(imported_rooms(module)) <= allowed
+
+
+FOLDERS = [
+    module for module in MODULES if module.name == "__init__.py" and module.parent != PACKAGE
+]
+
+
+@pytest.mark.parametrize("init", FOLDERS, ids=lambda m: str(m.parent.relative_to(PACKAGE)))
+def test_a_folder_says_what_each_of_its_files_does(init: Path) -> None:
+    said = ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))) or ""
+    files = {m.stem for m in init.parent.glob("*.py")} | {
+        m.parent.name for m in init.parent.glob("*/__init__.py")
+    }
+    missing = {
+        name for name in files - {"__init__"} if not re.search(rf"(``|^ +){name}\b", said, re.M)
+    }
+    assert not missing, f"{init}: name {missing} in its docstring, for those who look for a fact"
+
+
+def test_the_lists_of_rooms_name_every_room_in_order() -> None:
+    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    listed = readme[readme.index("1. `graph`") : readme.index("`app`: the command line")]
+    for text, mark in ((tg.__doc__ or "", "``"), (listed + "`app`", "`")):
+        names = [name for name in ROOMS if name != "__main__"]
+        places = [text.find(f"{mark}{name}{mark}") for name in names]
+        assert -1 not in places
+        assert places == sorted(places)
 
 
 def dotted(module: Path) -> tuple[str, ...]:

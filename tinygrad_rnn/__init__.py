@@ -11,9 +11,11 @@ A reverse-mode autograd engine in NumPy. Operations on Tensors build a graph of 
 
 The rooms, each importing only from those before it: ``graph`` (what is recorded), ``ops`` (every
 operation beside its derivative), ``backprop`` (the reverse sweep), ``tensor`` (operators and
-NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``data``, ``io``,
-``text``, ``distributed`` (more than one process), ``bptt`` (the gradient's way back through time),
-``viz``, ``testing``, ``onnx`` (models for other runtimes) and ``app`` (the command line).
+NumPy's protocols), ``scan`` (a step compiled into a loop), ``nn``, ``optim``, ``data``, ``files``
+(a file is written completely or not at all), ``io``, ``text``, ``distributed`` (more than one
+process), ``bptt`` (the gradient's way back through time), ``viz``, ``testing``, ``onnx`` (models
+for other runtimes) and ``app`` (the command line). The docstring of a room says what each of its
+files does.
 
 The import lets the allocator keep freed memory (``graph.keep_freed_memory``), unless the
 environment variable ``TINYGRAD_RNN_ALLOCATOR`` is ``system``.

@@ -105,13 +105,15 @@ class DataLoader:
         """The examples of every batch, in the order of this epoch."""
         N = self.batch_size
         order = self.rng.permutation(self._size) if self.shuffle else np.arange(self._size)
+        # Sort by length within pools of some batches: neighbours need little padding, and the pools
+        # still differ in every epoch.
         if self.bucket and self._lengths is not None:
             pool = N * self.bucket
             for start in range(0, self._size, pool):
                 part = order[start : start + pool]
                 order[start : start + pool] = part[np.argsort(self._lengths[part], kind="stable")]
         batches = [order[start : start + N] for start in range(0, self._size, N)][: len(self)]
-        if self.bucket and self.shuffle:
+        if self.bucket and self.shuffle:  # or each pool would go from short to long
             batches = [batches[k] for k in self.rng.permutation(len(batches))]
         return batches
 

@@ -98,7 +98,7 @@ def place(node: Node, level: int) -> Scope:
 
 
 def fitted(contribution: Any, index: int, node: Node) -> Any:
-    """A contribution in its input's shape and dtype: the one place that un-broadcasts.
+    """A contribution in its input's shape and dtype: here broadcast gradients are summed back.
 
     Raises:
         TypeError: the rule returned something else than real numbers.
@@ -117,7 +117,8 @@ def fitted(contribution: Any, index: int, node: Node) -> Any:
     shape = contribution.shape
     if primitive.elementwise and shape != x.shape:
         try:
-            # A rule may leave out what it multiplies by 1: first the output's shape, then back.
+            # A rule may return less, such as the number 0. Give it the output's shape first: then
+            # the sum counts it once for every element of the output.
             if shape != node.output.shape:
                 contribution = ops.broadcast_to(contribution, node.output.shape)
             contribution = ops.sum_to(contribution, x.shape)

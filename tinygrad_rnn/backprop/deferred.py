@@ -92,8 +92,11 @@ class DeferredWeights:
 
     def _compute(self, parent: Node, cotangents: Cotangents) -> None:
         """Compute what was put off for a weight, and add it to its cotangent."""
+        # Rows can be stacked if they have one width and one rule. (A bias may be shared by products
+        # with inputs of different widths.) A transpose is made anew at every time step: these nodes
+        # are alike if operation, arguments and array are the same.
         groups: dict[Any, list[tuple[Deferred, int, Node]]] = {}
-        for entry in self.waiting.pop(parent):  # a bias may be shared by products of other widths
+        for entry in self.waiting.pop(parent):
             deferred, via = entry[0], entry[0].transposed
             view = via and (via.primitive, repr(via.keywords), id(via.arrays[0]))
             groups.setdefault((deferred.rule, deferred.x.shape[-1], view), []).append(entry)
@@ -113,7 +116,10 @@ class DeferredWeights:
                 cotangents[parent] = contribution
 
     def _rows(self, arrays: list[ndarray]) -> ndarray:
-        """The rows of all arrays (..., n) as one matrix; two weights may want the same."""
+        """The rows of all arrays (..., n) as one matrix.
+
+        The result is kept, because W and b of a linear layer ask for the same rows.
+        """
         if len(arrays) == 1 and arrays[0].ndim == 2:
             return arrays[0]
         key = tuple(map(id, arrays))

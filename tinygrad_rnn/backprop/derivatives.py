@@ -188,7 +188,11 @@ def _value(y: Any) -> Value:
 
 
 def _settled(result: Value, own: set[Node | None]) -> Tensor:
-    """The result, without its graph if that leads only to variables made in this file."""
+    """The result, without its graph if that leads only to the variables that we made.
+
+    Nobody outside has these variables, so nobody can differentiate for them. A graph that leads to
+    another leaf stays: an outer derivative may need it.
+    """
     node = result.node
     if node is None:
         return result  # type: ignore[return-value]

@@ -104,7 +104,7 @@ def _by_function(
     border = {parent for parent in node.parents if isinstance(parent, Node)}
     found = sweep(seeds, border, differentiable=cotangents.level > 0, since=since)
     for i, parent in enumerate(node.parents):
-        # What is found is a parent's whole share, even where it is an input twice.
+        # If a parent is an input twice, the sweep has already added up both: count it once.
         if isinstance(parent, Node) and parent in found:
             contribution = found.pop(parent)
             if cotangents.wants(parent):

@@ -89,7 +89,8 @@ def checkpoint(f: Callable[..., _R], *args: Any) -> _R:
     saved = tuple(y._array for y in outputs)
 
     def again(node: Node) -> list[Value]:
-        # The node may be a new one, whose inputs are the expanded nodes of the first one's.
+        # ``expanded`` records this node again, on expanded inputs. Then f has to be computed from
+        # those, not from the nodes that it saw at first.
         place = dict(zip(border, node.parents, strict=True))
         args = tuple(
             attach(a._array, place.get(a.node, a.node)) if isinstance(a, Value) else a  # type: ignore[arg-type]
@@ -217,7 +218,10 @@ def expanded(nodes: Sequence[Node]) -> list[Node]:
     computed from those are recorded again. Leaves stay the same nodes.
     """
     order = ancestors(nodes)
+    # An expanded function may contain others (a checkpoint around a layer), so repeat.
     while any(node.primitive is not None and node.primitive.expand for node in order):
+        # From each old node to the new one; to a list of nodes for a function with several outputs,
+        # from which ``pick`` takes one.
         place: dict[Any, Any] = {}
         for node in reversed(order):
             parents = tuple(place.get(parent, parent) for parent in node.parents)

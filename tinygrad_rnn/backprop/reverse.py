@@ -122,12 +122,15 @@ def sweep(
     if order is None:
         order = ancestors(seeds, since)
     needed = None if wanted is None else _leading_to(wanted, order)
+    # Which derivative this sweep records (1 for a first gradient); 0 if it runs on plain arrays.
     level = 1 + max(node.scope.sweep for node in order) if differentiable else 0
     anomaly = current().anomaly
     pending = Cotangents(needed, level, anomaly)
     pending.update(seeds)
     deferred = DeferredWeights()
     waiting, owned = deferred.waiting, pending.owned
+    # The loop below calls the rules itself where nothing else is to be done: that is nearly always,
+    # and a call for each node would cost as much as a small rule. ``pull_back`` does the rest.
     careful = bool(level) or anomaly
     found: dict[Node, Any] = {}
     for node in order:
@@ -149,7 +152,7 @@ def sweep(
         output, arrays, parents = node.output, node.arrays, node.parents
         rules, arity = primitive.vjps, primitive.arity
         if primitive.rowwise and deferred.defer_weights(node, g, needed):
-            parents = parents[:1]
+            parents = parents[:1]  # the weights wait; only the rows are left
         for i, parent in enumerate(parents):
             if type(parent) is not Node or (needed is not None and parent not in needed):
                 continue
@@ -193,8 +196,9 @@ def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
 def _note_graph(order: list[Node], reached: Iterable[Node]) -> None:
     """Let every leaf note which graph this backward went through; warn of one within another.
 
-    A leaf notes the numbers of the graph's oldest and newest operation. If those of an earlier
-    backward lie between this one's, this backward went on into the earlier graph.
+    A leaf notes the numbers of the graph's oldest and newest operation. Later graphs have larger
+    numbers. Say the newest operation of an earlier backward has number 40, and this backward went
+    from 90 down to 10: then it went on into the earlier graph, and 40 is the *border*.
     """
     oldest = newest = order[0].number
     for node in reversed(order):  # leaves come first: they are made before they are used

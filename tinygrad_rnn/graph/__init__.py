@@ -12,6 +12,20 @@ counting frees all of it at once.
 
 Everything else in the library is a walk over these nodes: backward sends cotangents along
 ``parents`` from the newest node to the oldest, drawing prints the very same list.
+
+The files, in reading order:
+
+1. ``nodes``: a node, and where in the program it was made. ``ancestors`` gives the order in which
+   backward visits nodes.
+2. ``primitives``: an operation, its rules, and all else that is known of it. ``batching``: how it
+   runs for all time steps in one call.
+3. ``recording``: what a call of an operation does.
+4. ``scopes``: the state of a thread. Does it record (``no_grad``)? Does it look for NaN
+   (``detect_anomaly``)? At which module and time step is it (``scope``, ``steps``)?
+5. ``decorators``: how the operations of the room ``ops`` are written, and a user's own.
+6. ``errors``: the messages for wrong arguments and for NaN. ``writes``: for writing into a Tensor.
+   ``elsewhere``: for a name that another library uses.
+7. ``memory``: what the import does to the allocator.
 """
 
 from .batching import BatchRule, Blocks, Operand

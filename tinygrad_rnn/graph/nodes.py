@@ -21,8 +21,9 @@ class Scope:
     """Where in the program an operation ran: its modules, its time step, its gate.
 
     ``path`` names the modules from the outermost to the innermost, ``steps`` holds one pair
-    ``(loop, t)`` for every loop over time that was open, outermost first. ``sweep`` is 0 in the
-    forward pass; what a backward with ``create_graph=True`` records has 1, that one's backward 2.
+    ``(loop, t)`` for every loop over time that was open, outermost first. ``sweep`` counts the
+    derivatives: 0 in the forward pass, 1 for the operations that a backward with
+    ``create_graph=True`` records, 2 for those of the backward of that graph.
     """
 
     __slots__ = ("path", "steps", "sweep")
@@ -66,8 +67,8 @@ class Node:
         number: creation number. A node's inputs have smaller numbers than the node.
         name: what pictures call it, or None.
         grad: the accumulated gradient of a leaf (of any node after ``retain_grads``), or None.
-        reached: of a leaf, which graph the last backward to reach it went through: the numbers
-            of that graph's oldest and newest operation. None before the first backward.
+        reached: of a leaf, a note of the last backward that reached it: the numbers of the oldest
+            and the newest operation in the graph of that backward. None before the first one.
     """
 
     __slots__ = (
@@ -135,6 +136,8 @@ def ancestors(nodes: Iterable[Node], since: int = 0) -> list[Node]:
     ['multiply', 'exp', 'x']
     """
     found = list(dict.fromkeys(nodes))
+    # A parent is None or a name if it is a constant. Names enter ``seen`` too, but are not listed:
+    # one look-up skips constants and known nodes alike.
     seen: set[Any] = {None, *found}
     add, push = seen.add, found.append
     for node in found:  # grows while it is walked

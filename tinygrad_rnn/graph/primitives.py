@@ -105,8 +105,10 @@ class Primitive:
             inputs, ``OUT`` for the memory, which overlaps with no input. None if it cannot, and
             for a ufunc, which always can.
         range: the least and the greatest number that it can return; None if there is no limit.
-        right: for an operation that returns its argument, or raises if that is wrong: the same
-            without the check, ``right(x, **keywords)`` in ``tg`` functions. None for others.
+        right: for an operation that only checks: it returns its first argument, and raises if an
+            element is wrong. ``right(x, **keywords)``, in ``tg`` functions, says for each element
+            whether it is right. Machine code cannot raise: the native back end computes this, and
+            lets NumPy raise if some element is wrong. None for other operations.
         scalar: for an elementwise operation the name of its instruction in the native back end;
             None if there is none.
         expects: which shapes its arguments must have, for errors; None where NumPy's message is

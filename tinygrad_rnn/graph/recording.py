@@ -31,7 +31,10 @@ _Tensor: type[Value] = Value
 
 
 def set_tensor_class(cls: type[Value]) -> None:
-    """Called once, by the room that defines Tensor: the class of what primitives return."""
+    """Called once, by the room that defines Tensor: the class of what primitives return.
+
+    ``graph`` comes before ``tensor`` and cannot import it.
+    """
     global _Tensor
     _Tensor = cls
 
@@ -46,7 +49,11 @@ def attach(array: Any, node: Node | None) -> Value:
 
 
 def read_only(array: ndarray) -> ndarray:
-    """Let nobody write into an array: scan remembers what it made of a Tensor's array."""
+    """Make an array read-only, and return it.
+
+    A graph holds the arrays of its Tensors, and scan remembers what it computed from a weight: both
+    would be wrong if the numbers changed.
+    """
     array.flags.writeable = False
     return array
 
@@ -91,6 +98,8 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
                 return state.tracing(primitive, inputs, keywords)
     arrays: list[Any] = []
     parents: list[Node | str | None] = []
+    # Is there a Tensor among the inputs? One that needs a gradient? Something that is neither a
+    # Tensor nor a Python number, whose memory the caller may still write into?
     tensors = live = foreign = False
     try:
         for x in inputs:
@@ -164,6 +173,10 @@ def require_rules(primitive: Primitive, parents: list[Node | str | None]) -> Non
                 "to be computed; pass x.detach() if it is meant as a constant"
                 f"{current().scope}"
             )
+
+
+# These two repeat the bodies of ``attach`` and ``record``. Calling those would cost as much as
+# the NumPy function itself does on the small arrays of a step.
 
 
 def unary(op: Primitive, forward: Callable[[Any], Any]) -> Callable[..., Array]:

@@ -8,6 +8,17 @@
 >>> loss.backward()
 >>> cell.weight_hh.grad.shape
 (16, 4)
+
+The files, in reading order:
+
+1. ``module``: Module and Parameter (``hooks`` and ``summary`` help it). ``containers``: modules of
+   modules. ``init``: first values. ``checks``: the checks of arguments, ``lengths`` among them.
+2. ``layers``, ``activations``, ``normalisation``, ``attention``, ``losses``.
+3. ``lstm_step``: the equations of an LSTM. ``cells``: those of RNN and GRU, and all three as
+   modules of one time step.
+4. ``layered``: what recurrent layers share. ``recurrent``: RNN, LSTM and GRU over a sequence.
+   ``lstm_sequence``: a faster LSTM for the NumPy back end. ``utils.rnn``: padding and packing.
+5. ``pytorch`` and ``keras``: layers and weights from elsewhere, and back.
 """
 
 from . import init, losses, utils

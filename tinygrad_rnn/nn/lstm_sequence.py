@@ -139,10 +139,11 @@ def _forward(
         weight_x = _arrange(weight_ih, N)
     weight = _arrange(np.concatenate(parts, 1), N)
 
+    # Without a backward pass one block of memory serves all blocks of steps, one after the other.
     kept_steps = T if keep else block_steps
     blocks = np.empty((kept_steps, 5, N, H), dtype)
     rows = np.empty((kept_steps + 1, N, H + len(biases[:1]) + D), dtype)
-    rows[:, :, H:-D] = 1
+    rows[:, :, H:-D] = 1  # multiplies the bias; without biases there is no such column
     ys, h_n, c_n = np.empty((T, N, H), dtype), h.copy(), c.copy()
     for start in range(0, T, block_steps):
         here = slice(start, min(start + block_steps, T))
@@ -284,9 +285,11 @@ def _vjps(
     g_h, g_c = _through_time(gs, saved, weight_ih, weight_hh, in_order, g_z, g_x)
     g_ih = g_hh = g_bias = None
     if any(live[4:]):
+        # Step t multiplied row t by W; in reverse, where the last row comes first, row t + 1.
         rows = saved.rows[1:] if reverse else saved.rows[:-1]
         g_weights = np.matmul(g_z.reshape(T * N, -1).T, rows.reshape(T * N, -1))
         g_hh, g_bias, g_ih = g_weights[:, :H], g_weights[:, H], g_weights[:, -D:]
+    # The biases are added to each other, so both have the same gradient.
     return [g_x, g_h, g_c, None, g_ih, g_hh, g_bias, g_bias]
 
 
@@ -360,10 +363,10 @@ def _through_time(
         subtract(i_g, from_i, from_i)
         multiply(i_g, g, from_g)
         subtract(i, from_g, from_g)
-        f_c = multiply(f, c_before, tanh_c)
+        f_c = multiply(f, c_before, tanh_c)  # in the memory of tanh_c, which is not read again
         multiply(f_c, f, from_f)
         subtract(f_c, from_f, from_f)
-        if ended is not None:
+        if ended is not None:  # after the end h_t does not come from c_t
             from_tanh[ended[in_order][here]] = 0
         by_gate = in_rows[here].reshape(count, N, 4, H)
         for g_y, o_t, tanh_t, ifg_t, f_t, z_o, z_ifg, z, mask in zip(

@@ -186,11 +186,13 @@ class Merger:
         return first
 
     def _number(self, values: Sequence[int], what: str) -> Any:
+        """An integer of all records: itself, or factor * (product of axis sizes) + offset."""
         if len(set(values)) == 1:
             return values[0]
         names, fitting = list(self.sizes[0]), []
         for count in range(1, min(3, len(names)) + 1):
             for chosen in itertools.combinations(names, count):
+                # Two records determine factor and offset; the others have to agree.
                 products = [math.prod(sizes[name] for name in chosen) for sizes in self.sizes]
                 factor, rest = divmod(values[1] - values[0], products[1] - products[0])
                 offset = values[0] - factor * products[0]

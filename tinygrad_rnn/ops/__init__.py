@@ -26,7 +26,8 @@ There is one file for each kind, in the order in which they build on each other:
     linalg             inverses, decompositions, determinants and norms of stacks of matrices
                        (``inverses``, ``decompositions``, ``determinants``, ``norms``)
 
-``arrays`` and ``blocks`` hold helpers for all of them.
+``arrays`` and ``blocks`` hold helpers for all of them. ``primitives`` lists the operations that a
+compiler pass or a picture treats by itself.
 """
 
 from . import (

@@ -272,7 +272,7 @@ def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[list[str]
 def _einsum_rule(index: int, g: Array, y: Array, *xs: Array, operands: Any, result: str) -> Array:
     """The same einsum, with the operand and the result exchanged.
 
-    A letter of this operand that no other operand nor the result has was summed alone.
+    For C_ik = sum_j A_ij B_jk, the letters ``ij,jk->ik``, the gradient of A is ``ik,jk->ij``.
     """
     x = xs[index]
     wanted = operands[index]

@@ -11,6 +11,9 @@ of ``schedules``:
     for k in range(steps):
         optimizer.lr = cosine(k, 0.01, steps, warmup=100)
         ...
+
+``optimizer`` has what all share: the groups, ``step``, the state. ``sgd``, ``adaptive``, ``adam``
+and ``lbfgs`` have the formulas. ``clipping`` limits large gradients.
 """
 
 from .adam import Adam, AdamW, NAdam

@@ -135,10 +135,10 @@ class LBFGS(Optimizer):
             d = self._direction(g, state, group.history_size)
             state["prev_flat_grad"], state["prev_loss"], before = g, loss, loss
             t = group.lr
-            if state["n_iter"] == 1:
+            if state["n_iter"] == 1:  # nothing is known of the curvature yet: go carefully
                 t *= min(1.0, 1.0 / float(np.abs(g).sum()))
             state["t"] = t
-            slope = float(g @ d)
+            slope = float(g @ d)  # of the loss along d; below 0 if d leads downhill
             if slope > -group.tolerance_change:
                 break
             calls = 0
@@ -171,20 +171,27 @@ class LBFGS(Optimizer):
         return first
 
     def _direction(self, g: ndarray, state: dict[str, Any], history_size: int) -> ndarray:
-        """The direction -H g, by the two-loop recursion; first adds the last step to the state."""
+        """The direction -H g, by the two-loop recursion; first adds the last step to the state.
+
+        H approximates the inverse of the matrix of second derivatives. It is never stored: the last
+        steps s and the changes y of the gradient along them are enough to multiply by it.
+
+        Source: Nocedal and Wright, algorithm 7.4.
+        """
         if state["n_iter"] == 1:
             state.update(d=-g, old_dirs=[], old_stps=[], ro=[], H_diag=1.0)
             return -g
         y, s = g - state["prev_flat_grad"], state["d"] * state["t"]
         curvature = float(y @ s)
         ys, ss, ro = state["old_dirs"], state["old_stps"], state["ro"]
-        if curvature > 1e-10:
+        if curvature > 1e-10:  # else H would not be positive definite, and -H g might lead uphill
             ys.append(y)
             ss.append(s)
             ro.append(1.0 / curvature)
             for history in (ys, ss, ro):
                 del history[: max(len(history) - history_size, 0)]
             state["H_diag"] = curvature / float(y @ y)
+        # Back from the newest step to the oldest, then a multiple of the identity, then forward.
         d: ndarray = -g
         shares = []
         for y, s, r in zip(reversed(ys), reversed(ss), reversed(ro), strict=True):
@@ -294,6 +301,7 @@ def strong_wolfe(
         ends = [before, here]
         break
 
+    # Shrink the interval. Its end ``low`` is the best point so far.
     low = 0 if ends[0].value <= ends[1].value else 1
     stuck = False
     while changes < most and abs(ends[1].t - ends[0].t) * longest >= tolerance_change:
@@ -317,6 +325,7 @@ def strong_wolfe(
         else:
             if flat(here):
                 return here, calls
+            # The loss rises from here to the other end: the minimum lies on the old best's side.
             if here.slope * (ends[1 - low].t - ends[low].t) >= 0:
                 ends[1 - low] = ends[low]
             ends[low] = here

@@ -3,16 +3,21 @@
 The files, in reading order:
 
 1. ``trace``: runs a step once on values without numbers and records its operations.
-   ``check_trace``: checks at later calls that the step still does the same. ``outside_reads``:
-   what the step reads from outside. ``inner_derivatives``: which derivatives a step may take.
+   ``check_trace``: checks at later calls that the step still does the same, and still closes over
+   the same. ``outside_reads``: whether what it reads from outside could change within one call.
+   ``inner_derivatives``: which derivatives a step may take.
 2. ``ir``: the step as a program of values, and the rules that a program must keep.
 3. ``derive``: the forward program, and the backward program from the operations' own rules.
-4. ``passes``: each turns a program into a faster one that computes the same.
+4. ``passes``: each turns a program into a faster one that computes the same. ``batching``: how an
+   operation that left the loop runs on all steps at once.
 5. ``backends``: turn a program into a function, as NumPy calls or as machine code (``threads``
-   sets the number of cores). ``names``, ``listing`` and ``latex`` show it to people.
+   sets the number of cores, ``blas`` cuts matrix products). ``variables``, ``names``, ``listing``
+   and ``latex`` show it to people.
 6. ``plan``: all of this for one step. ``cache`` keeps plans.
 7. ``arguments``: checks the arguments of one call of ``scan``. ``lookup_plan``: finds its plan.
-   ``run``: runs the plan, records one node, and runs it backward. ``unroll``: the plain loop.
+   ``run``: runs the plan, records one node, and runs it backward. ``replay``: records its
+   operations instead of that node, for second derivatives and pictures. ``unroll``: the plain loop.
+8. ``one_node``: ``tg.fused``, the same for one step. ``resets``: new episodes within a sequence.
 
 They are imported when a scan is first called.
 """

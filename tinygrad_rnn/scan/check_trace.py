@@ -35,8 +35,9 @@ class ExpectedOperation(NamedTuple):
     Attributes:
         inputs: the number of inputs.
         operands: for each input its position, the object expected there, and the operand. Values
-            computed in the step come first. So an operation on closed-over values alone fails the
-            comparison before a closed-over value is bound to the wrong slot.
+            computed in the step come first, closed-over values last. The comparison binds a
+            closed-over value to its slot, and stops at the first difference. In this order a step
+            that does something else is noticed before a value is bound to a wrong slot.
         value: the Tensor that it returned.
     """
 

@@ -192,6 +192,8 @@ class Backward:
             self._values[slot] = value
             return value
 
+        # 1. Inputs for what the sweep reads: the arrays of the rules (as constants), the cotangents
+        # of outputs (as sequences), and those of carries (as carries).
         self.arrays: list[ndarray] = []
         constants = []
         results = {g._array.slot for g in cotangents if g is not None}
@@ -216,6 +218,8 @@ class Backward:
                 carries.append(make(old.shape, old.dtype, LOOP, names[i]))
             else:
                 carries.append(seed(seeds[i], LOOP, names[i]))
+        # 2. The operations of the sweep. A value of the forward pass that one of them reads becomes
+        # an input too, and is saved.
         for instruction in trace.instructions:
             for slot in instruction.operands:
                 if type(slot) is int:
@@ -223,6 +227,8 @@ class Backward:
         translate(self._builder, trace.instructions, symbols, self._values)
         for slot, name in named.items():
             self._set_name(self._values.get(slot), name)
+        # 3. What the program returns: the cotangents for the step before, and those of the inputs
+        # (one for each step) and of the sources (summed over the steps).
         new_carries = []
         for i, carry in zip(self.carries, carries, strict=True):
             cotangent = cotangents[i]

@@ -4,8 +4,8 @@ A step may draw random numbers or count its calls, and use them like a closed-ov
 step differs from time step to time step and must be refused. So a step that reads something new
 runs twice, and the numbers are compared. Most steps need not run twice. A value is safe if
 
-* its node is older than this call,
-* it is the same array as in the last call, or
+* its node is older than this call: so it was there before the step ran,
+* it is the same array as in the last call: a new random number would be a new array, or
 * an operation of this library computed it from safe values and the same Python numbers.
 """
 

@@ -71,6 +71,7 @@ class Tensor(Value):
         ``t.data = t.data - 0.1`` changes the numbers; ``t.data -= 0.1`` and ``t.data[0] = 1`` raise
         ValueError. What was recorded before keeps the old array: no pending backward notices.
         """
+        # People try to write into parameters, which are leaves: there the error says what to write.
         if self.node is not None and self.node.is_leaf:
             return teaching_view(self._array)  # type: ignore[no-any-return]
         return read_only(self._array.view())

@@ -6,10 +6,15 @@
     tg.testing.check_bptt(f, b, "lstm")       find the mistake in a backward written by hand
     tg.testing.strategies                     random arrays, sequences, cells for hypothesis
 
-A ``case`` is an operation at a point, and ``laws`` holds what must be true there. ``mutants``
-breaks rules on purpose, to see whether the laws notice. ``python -m tinygrad_rnn check my_ops.py``
-runs all of this on the operations of a file. Only ``strategies`` needs hypothesis. The cases of
-the library's own operations are not part of the package: they are in ``tests/cases``.
+``gradcheck`` compares with ``differences``, and looks at ``kinks`` where these do not agree.
+``steps_hint`` says what a wrong gradient along time looks like.
+
+``operations`` has ``check_op``. A case (``cases``) is an operation at a point; ``inputs`` finds
+such points. ``laws`` holds what must be true there. ``mutants`` breaks rules on purpose, to see
+whether the laws notice. ``programs`` composes operations at random. ``coursework`` has
+``check_bptt``, which ``examples/exercises`` uses too. ``python -m tinygrad_rnn check my_ops.py``
+runs the laws on the operations of a file. Only ``strategies`` needs hypothesis. The cases of the
+library's own operations are not part of the package: they are in ``tests/cases``.
 """
 
 import importlib

@@ -219,6 +219,18 @@ def _check(
     what: str,
     magnitude: float,
 ) -> bool | Subgradient:
+    """Compare f's gradient with central differences; raise with an explanation if it is wrong.
+
+    Args:
+        f: the function, of Tensors.
+        arrays: its inputs.
+        checked: for each input, whether to check the gradient for it.
+        eps: the step of the differences, for elements up to 1.
+        atol, rtol: tolerances, relative to the typical slope and to the derivative.
+        where: who asks, for messages.
+        what: is checked, for messages: "gradient".
+        magnitude: a lower bound for the size of the numbers inside f.
+    """
     if eps <= 0:
         raise ValueError(f"{where}: expected a positive eps, got {eps}")
 
@@ -238,6 +250,7 @@ def _check(
     xs, outputs = outputs_of(*arrays)
     here = np.concatenate([y._array.ravel() for y in outputs])
     again = flat(*arrays)
+    # Compare bytes, because NaN is not equal to itself.
     if here.tobytes() != again.tobytes():
         gap = float(np.max(np.abs(here - again))) if here.shape == again.shape else np.inf
         raise AssertionError(
@@ -311,6 +324,8 @@ def _subgradients(
                         float(ahead[row]),
                     )
                     kinks.append((int(row), kink))
+        # Right for each element alone is not enough: for the maximum of two equal numbers (1, 1) is
+        # wrong. So go along directions that change several elements.
         if len(kinks) > 1:
             bent = [np.zeros(x.size, bool) for x in arrays]
             gradients = [np.zeros((len(wrong[0]), x.size)) for x in arrays]

@@ -1,5 +1,7 @@
 """Language models on characters or words: vocabulary, streams, training, sampling, n-grams.
 
+In reading order: ``vocabulary``, ``streams``, ``model``, ``ngrams``, ``writing``, ``scores``.
+
 A :class:`Vocabulary` turns text into ids. :class:`Streams` cuts the ids into parallel streams and
 reads them window by window. A :class:`LanguageModel` learns to predict every next id, with
 :func:`bptt_step`. Its score is in bits per character, and :class:`NGram` models give a baseline.

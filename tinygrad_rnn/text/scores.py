@@ -101,6 +101,7 @@ def bleu(
             total[n - 1] += sum(counts.values())
     if not length or not any(right):
         return 0.0
+    # The mean of the logarithms is the logarithm of the geometric mean.
     power_of_2, logs = 1.0, 0.0
     for matches, count in zip(right, total, strict=True):
         if not count:

@@ -1,14 +1,19 @@
 """Pictures of graphs, of the gradient's path back through time, of gates and states.
 
 Graphviz lays out graphs. ``boxes`` groups operations into boxes and makes a ``picture`` of boxes,
-clusters and edges. ``routing`` leads the edges along the steps, ``wrap`` breaks the picture into
-lines, ``gradients`` measures the gradients along the edges, ``dot`` writes DOT text, and
-``render`` runs Graphviz. ``plans`` makes such a picture of the plan of a scan.
+clusters and edges. ``labels`` chooses their words. ``routing`` leads the edges along the steps,
+``wrap`` breaks the picture into lines, ``gradients`` measures the gradients along the edges,
+``dot`` writes DOT text, and ``render`` runs Graphviz. ``plans`` makes such a picture of the plan of
+a scan.
 
-The other pictures are written directly as ``svg``. ``lattice`` draws a gradient flow on a
-``sheet``, with ``strips`` below. ``page`` plays it in a browser. ``compare`` draws several flows
+The other pictures are written directly as ``svg``. ``flow`` is what ``gradient_flow`` returns.
+``lattice`` draws it on a ``sheet``, with ``strips`` below. ``page`` plays it in a browser and shows
+the ``equations`` of a step; ``animate`` makes it move in one SVG. ``compare`` draws several flows
 together. ``heat`` shows activations, and ``curve`` shows losses. ``export`` saves them; for other
 formats than SVG it uses ``shapes`` and ``tikz``. The numbers come from the room ``bptt``.
+
+``style`` holds the colours. Where a norm lies among them, on a logarithmic scale, is in ``picture``
+(``Range``) for the edges of a graph, and in ``scale`` for gradient flows.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """``python -m tinygrad_rnn explore``: a page in your browser to change a net and see the effect.
 
 ``server`` serves the page to this machine alone. ``what_if`` draws new nets (``nets``) with the
-values of the page's controls. ``learning`` trains nets on ``tasks`` in the background. ``reading``
-shows a model of ``train``. The page is ``page.html``, ``page.css`` and ``page.js``, sent as one
-file.
+values of the page's controls, and ``charts`` beside them. ``learning`` trains nets on ``tasks`` in
+the background. ``reading`` shows a model of ``train``. The page is ``page.html``, ``page.css`` and
+``page.js``, sent as one file.
 """
 
 from __future__ import annotations

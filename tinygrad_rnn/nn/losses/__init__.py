@@ -1,4 +1,8 @@
-"""Losses: how far a prediction is from its target, as functions and as modules."""
+"""Losses: how far a prediction is from its target, as functions and as modules.
+
+``numbers`` (``mse_loss`` and others), ``binary``, ``classes`` and ``ctc`` have the functions, by
+the kind of target. ``modules`` has the modules. ``reduction`` has the checks and the mean.
+"""
 
 from .binary import binary_cross_entropy, binary_cross_entropy_with_logits
 from .classes import cross_entropy, nll_loss

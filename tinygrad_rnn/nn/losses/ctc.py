@@ -93,6 +93,7 @@ def ctc_loss(
     before = ops.where(sizes > 0, alpha[batch, np.maximum(ends - 1, 0)], _NEVER)
     losses = ops.negative(ops.logsumexp(ops.stack([last, before]), axis=0))
     numbers = losses._array if isinstance(losses, Value) else losses
+    # No path spells the target: its log probability is about _NEVER, which stands for -Inf.
     impossible = numbers > -_NEVER / 2
     if impossible.any():
         losses = ops.where(impossible, 0.0 if zero_infinity else np.inf, losses)
@@ -107,7 +108,7 @@ def ctc_loss(
 def _alphas(emitted: Array, skips: ndarray, steps: ndarray) -> Array:
     """log alpha of each sequence at its last time step, (N, 2S + 1)."""
     T, _, L = ops.shape_of(emitted)
-    first = np.arange(L) < 2
+    first = np.arange(L) < 2  # a path begins with the first blank or with the first symbol
     alpha = ops.where(first, emitted[0], _NEVER)
     for t in range(1, T):
         one = ops.pad(alpha[:, :-1], ((0, 0), (1, 0)), constant_values=_NEVER)
@@ -115,7 +116,7 @@ def _alphas(emitted: Array, skips: ndarray, steps: ndarray) -> Array:
         two = ops.where(skips, two, _NEVER)
         new = ops.add(ops.logsumexp(ops.stack([alpha, one, two]), axis=0), emitted[t])
         new = ops.maximum(new, _NEVER)
-        active = (t < steps)[:, None]
+        active = (t < steps)[:, None]  # a sequence that has ended keeps its alpha
         alpha = new if active.all() else ops.where(active, new, alpha)
     return alpha
 

@@ -1,7 +1,8 @@
 """The passes of the compiler: each takes a program and returns one that computes the same.
 
 ``simplify``   computes the same with fewer operations.
-``schedule``   decides what runs before the steps, at every step, and after them.
+``schedule``   decides what runs before the steps, at every step, and after them. What does not
+               depend on the carry moves out of the loop.
 ``totals``     computes sums over time early: a sum of products becomes one product.
 ``expand``     writes operations out in simpler ones.
 

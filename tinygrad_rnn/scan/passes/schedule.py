@@ -2,7 +2,7 @@
 
 Only operations between the old and the new carry must run within the loop. What does not depend on
 the carry is computed before it, for all steps at once. What only the outputs or the sums over time
-need is computed after it.
+need is computed after it. (A compiler's word for this is loop-invariant code motion.)
 """
 
 from __future__ import annotations

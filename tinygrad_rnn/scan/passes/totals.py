@@ -85,7 +85,8 @@ class _Totals:
         return [v.args[i] for i in self.linear_in(v)]
 
     def written(self, v: Value) -> Value:
-        if not v.varies:
+        """sum_t v_t, where the sums of its :meth:`summands` are known."""
+        if not v.varies:  # the same at every step: T v
             return self.build.plain(times_steps, (v,), {}, v.shape, v.dtype)
         rewritten = None if v in self.blocks else self.rewritten(v)
         return self.plain(v) if rewritten is None else rewritten

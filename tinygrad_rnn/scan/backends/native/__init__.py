@@ -10,7 +10,8 @@ The files, in reading order:
    functions that run them.
 5. The text of a batch: ``batch``, with ``places`` for addresses, ``nests`` for loop nests,
    ``multiply`` for matrix products and ``copies``. ``products``: the kernels that multiply.
-   ``functions``: elementwise operations. ``text``: functions and instructions in LLVM IR.
+   ``functions``: elementwise operations, such as exp and tanh.
+   ``text``: functions and instructions in LLVM IR.
 6. ``engine``: compiles the text. ``constants``: remembers results that depend on constants alone.
 """
 
