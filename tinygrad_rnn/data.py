@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .nn.checks import checked_lengths
+from .graph import checked_lengths
 from .nn.init import Seed
 from .nn.utils.rnn import checked_sequences, pad_sequence
 

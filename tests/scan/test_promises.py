@@ -447,7 +447,7 @@ def bad(**changes: Any) -> dict[str, Any]:
         ),
         (bad(cell=lambda h, x: (h.astype(np.float32), h)), TypeError, "into float32"),
         (bad(cell=lambda h, x: (tg.linear(h, W), h)), ValueError, "linear: expected x"),
-        (bad(lengths=[1.0, 2.0, 3.0]), TypeError, "expected integers as lengths"),
+        (bad(lengths=[1.0, 2.0, 3.0]), TypeError, "expected lengths that are integers"),
         (bad(lengths=[[1, 2, 3]]), ValueError, r"expected lengths \(N,\)"),
         (bad(lengths=[1, 2, 6]), ValueError, "from 1 to T = 5, got 6"),
         (bad(lengths=[0, 2, 3]), ValueError, "got 0"),

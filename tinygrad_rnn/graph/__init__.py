@@ -24,7 +24,7 @@ The files, in reading order:
    (``detect_anomaly``)? At which module and time step is it (``scope``, ``steps``)?
 5. ``decorators``: how the operations of the room ``ops`` are written, and a user's own.
 6. ``errors``: the messages for wrong arguments and for NaN. ``writes``: for writing into a Tensor.
-   ``elsewhere``: for a name that another library uses.
+   ``elsewhere``: for a name that another library uses. ``lengths``: the check of ``lengths``.
 7. ``memory``: what the import does to the allocator.
 """
 
@@ -46,6 +46,7 @@ from .errors import (
     numeric,
     raise_as,
 )
+from .lengths import check_form_of_lengths, checked_lengths
 from .memory import keep_freed_memory
 from .nodes import Node, Scope, Value, ancestors, next_number
 from .primitives import (
@@ -105,6 +106,8 @@ __all__ = [
     "attach",
     "backend",
     "check_finite",
+    "check_form_of_lengths",
+    "checked_lengths",
     "composed",
     "current",
     "describe",

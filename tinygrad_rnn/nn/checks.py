@@ -49,53 +49,16 @@ def is_exported_input(x: Any) -> bool:
 
 
 def checked_lengths(
-    where: str,
-    lengths: Any,
-    batch: tuple[int, ...],
-    T: int | None,
-    *,
-    least: int = 1,
-    name: str = "lengths",
+    where: str, lengths: Any, batch: tuple[int, ...], T: int | None, *, least: int = 1
 ) -> Any:
-    """The lengths of the sequences of a batch, checked: integers (N,).
+    """:func:`graph.checked_lengths`, also while a model is exported.
 
-    Args:
-        where: who asks, for the message.
-        lengths: an array or a Tensor.
-        batch: the batch axes of the sequences, (N,); () if they have none.
-        T: the largest length allowed; None for any.
-        least: the smallest length allowed.
-        name: of the argument.
-
-    Returns:
-        An array of our own; or, while a model is exported, the input, whose numbers are not known.
-
-    Raises:
-        ValueError: the shape is not ``batch``, there is no batch, or a length is out of range.
-        TypeError: the lengths are not integers.
-
-    >>> checked_lengths("LSTM", [3, 9], (2,), 5)
-    Traceback (most recent call last):
-    ...
-    ValueError: LSTM: expected lengths from 1 to T = 5, got 9 for sequence 1
+    An input of such a model has no numbers yet: it is returned unchanged.
     """
-    exported = is_exported_input(lengths)
-    array = lengths if exported else graph.numbers(lengths, f"{where}: {name}")
-    where, scope = f"{where}: expected {name}", graph.current().scope
-    if not batch:
-        raise ValueError(f"{where} only for batched input; this one has no batch axis{scope}")
-    if array.shape != batch:
-        raise ValueError(f"{where} of shape {batch}, got {array.shape}{scope}")
-    if array.dtype.kind not in "iu" and array.size:  # [] has a float dtype
-        raise TypeError(f"{where} that are integers, got {array.dtype}{scope}")
-    if exported:
-        return array
-    wrong = np.flatnonzero((array < least) | (array > (np.inf if T is None else T)))
-    if wrong.size:
-        n = wrong[0]
-        bounds = f"of at least {least}" if T is None else f"from {least} to T = {T}"
-        raise ValueError(f"{where} {bounds}, got {array[n]} for sequence {n}{scope}")
-    return array.astype(np.intp)
+    if is_exported_input(lengths):
+        graph.check_form_of_lengths(where, lengths, batch)
+        return lengths
+    return graph.checked_lengths(where, lengths, batch, T, least=least)
 
 
 def as_constant(x: Any) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Value, attach, current, describe, numbers, numeric
+from ..graph import Value, attach, checked_lengths, current, describe, numeric
 from .trace import Source
 
 
@@ -98,16 +98,7 @@ def check_arguments(
 
 def _ends(lengths: Any, T: int, carries: list[Any], inputs: list[Any]) -> ndarray | None:
     """The last step of each sequence; None if all sequences have T steps."""
-    array = numbers(lengths, "scan: lengths")
-    if array.size == 0 and array.dtype.kind == "f":  # NumPy makes [] a float array
-        array = array.astype(np.intp)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"scan: expected integers as lengths, got {array.dtype}")
-    if array.ndim != 1:
-        raise ValueError(f"scan: expected lengths (N,), got shape {array.shape}")
-    if array.size and (array.min() < 1 or array.max() > T):
-        bad = array.min() if array.min() < 1 else array.max()
-        raise ValueError(f"scan: expected lengths from 1 to T = {T}, got {bad}")
+    array = checked_lengths("scan", lengths, None, T)
     N = len(array)
     for name, values, axis in (("carry", carries, 0), ("xs", inputs, 1)):
         for x in values:
@@ -116,8 +107,7 @@ def _ends(lengths: Any, T: int, carries: list[Any], inputs: list[Any]) -> ndarra
                     f"scan: with lengths ({N},), axis {axis} of every {name} must be the batch; "
                     f"got {describe(x)}"
                 )
-    ends: ndarray = array.astype(np.intp) - 1
-    return None if bool((array == T).all()) else ends
+    return None if bool((array == T).all()) else array - 1
 
 
 def valid_steps(ends: ndarray | None, steps: int) -> Any:

@@ -9,7 +9,6 @@ from numpy import ndarray
 
 from ... import graph, ops
 from ...graph import Array, Value
-from ..checks import checked_lengths
 from .reduction import require_reduction
 
 #: Stands for log 0. It is finite, so gradients stay finite, and exp of it is 0.
@@ -123,7 +122,7 @@ def _alphas(emitted: Array, skips: ndarray, steps: ndarray) -> Array:
 
 def _lengths(name: str, lengths: Any, N: int, T: int | None, least: int) -> ndarray:
     flat = graph.numbers(lengths, f"ctc_loss: {name}").reshape(-1)  # () if unbatched
-    checked: ndarray = checked_lengths("ctc_loss", flat, (N,), T, least=least, name=name)
+    checked: ndarray = graph.checked_lengths("ctc_loss", flat, (N,), T, least=least, name=name)
     return checked
 
 
