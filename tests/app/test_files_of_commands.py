@@ -19,7 +19,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import __main__ as command_line
-from tinygrad_rnn.app import learning, outputs
+from tinygrad_rnn.app import outputs, truncated_bptt
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and files of POSIX")
 TEXT = "the cat sat on the mat, the dog sat on the log.\n" * 40
@@ -178,13 +178,13 @@ def test_the_demo_keeps_foreign_files(here: Path, capsys: Any) -> None:
 def test_a_curve_that_was_replaced_meanwhile_is_left_alone(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = learning.bptt_step
+    step = truncated_bptt.bptt_step
 
     def draws(*args: Any, **keywords: Any) -> Any:
         (here / "checkpoint.svg").write_text("mine", encoding="utf-8")
         return step(*args, **keywords)
 
-    monkeypatch.setattr(learning, "bptt_step", draws)
+    monkeypatch.setattr(truncated_bptt, "bptt_step", draws)
     assert train("--steps", 2) == 0
     assert (here / "checkpoint.svg").read_text("utf-8") == "mine"
 
@@ -362,7 +362,7 @@ def test_the_log_of_a_run_in_parts_is_that_of_the_whole(
     training = tg.load("whole.npz")["training"]
     np.testing.assert_array_equal([line["bits"] for line in whole[1:]], training["losses"])
 
-    step = learning.bptt_step
+    step = truncated_bptt.bptt_step
     made = 0
 
     def dies(*args: Any, **keywords: Any) -> Any:
@@ -374,7 +374,7 @@ def test_the_log_of_a_run_in_parts_is_that_of_the_whole(
 
     parts = [*options, "--out", "parts.npz", "--log-json", "parts.jsonl"]
     with monkeypatch.context() as patch:
-        patch.setattr(learning, "bptt_step", dies)
+        patch.setattr(truncated_bptt, "bptt_step", dies)
         with pytest.raises(SystemExit):
             train(*parts)
     with open("parts.jsonl", "a", encoding="utf-8") as file:

@@ -17,7 +17,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import __main__ as command_line
-from tinygrad_rnn.app import learning, progress, settings
+from tinygrad_rnn.app import progress, settings, truncated_bptt
 from tinygrad_rnn.app.checkpoints import load_model
 from tinygrad_rnn.text import LanguageModel, Vocabulary
 from tinygrad_rnn.viz.curve import loss_curve
@@ -119,13 +119,13 @@ def test_nothing_held_out(here, capsys):
 
 def test_the_state_starts_over_with_the_text_and_the_rate_follows_its_schedule(here, monkeypatch):
     seen = []
-    step = learning.bptt_step
+    step = truncated_bptt.bptt_step
 
     def spy(model, optimizer, window, state, **keywords):
         seen.append((state is None, optimizer.lr))
         return step(model, optimizer, window, state, **keywords)
 
-    monkeypatch.setattr(learning, "bptt_step", spy)
+    monkeypatch.setattr(truncated_bptt, "bptt_step", spy)
     for schedule, half in (("linear", 0.5), ("cosine", 0.5), ("constant", 1)):
         seen.clear()
         (here / "text.txt").write_text("abcde" * 20, encoding="utf-8")  # four windows
@@ -195,14 +195,14 @@ def test_resumed_anywhere_the_bits_are_the_same(here, monkeypatch, cell):
     arguments = ["train", "text.txt", *TINY, *EVERYTHING, "--cell", cell, "--steps", 12]
     arguments += ["--save-every", 5]
     assert run(*arguments, "--out", "whole.npz") == 0
-    step = learning.bptt_step
+    step = truncated_bptt.bptt_step
 
     def interrupted(*args, **keywords):
         result = step(*args, **keywords)
         os.kill(os.getpid(), signal.SIGINT)
         return result
 
-    monkeypatch.setattr(learning, "bptt_step", interrupted)
+    monkeypatch.setattr(truncated_bptt, "bptt_step", interrupted)
     codes = [run(*arguments, "--out", "parts.npz", "--resume") for _ in range(12)]
     assert codes == [130] * 11 + [0]
     assert_same_files(here / "whole.npz", here / "parts.npz")
@@ -216,7 +216,7 @@ def test_gone_before_the_first_step(here, monkeypatch):
 
     arguments = ["train", "text.txt", *TINY, "--steps", 2]
     with monkeypatch.context() as patch:
-        patch.setattr(learning, "bptt_step", gone)
+        patch.setattr(truncated_bptt, "bptt_step", gone)
         with pytest.raises(SystemExit):
             run(*arguments, "--out", "parts.npz")
     assert tg.load("parts.npz")["training"]["step"] == 0
@@ -229,14 +229,14 @@ def test_gone_before_the_first_step(here, monkeypatch):
 
 
 def test_ctrl_c_says_how_to_go_on_and_twice_is_at_once(here, monkeypatch, capsys):
-    step = learning.bptt_step
+    step = truncated_bptt.bptt_step
 
     def interrupted(*args, times=1, **keywords):
         for _ in range(times):
             os.kill(os.getpid(), signal.SIGINT)
         return step(*args, **keywords)
 
-    monkeypatch.setattr(learning, "bptt_step", interrupted)
+    monkeypatch.setattr(truncated_bptt, "bptt_step", interrupted)
     before = signal.getsignal(signal.SIGINT)
     assert run("train", "text.txt", *TINY, "--steps", 9, "--out", "a b.npz") == 130
     assert signal.getsignal(signal.SIGINT) is before
@@ -245,7 +245,7 @@ def test_ctrl_c_says_how_to_go_on_and_twice_is_at_once(here, monkeypatch, capsys
         "python -m tinygrad_rnn train text.txt --resume --out 'a b.npz'\n"
     )
     assert tg.load("a b.npz")["training"]["step"] == 1
-    monkeypatch.setattr(learning, "bptt_step", lambda *a, **k: interrupted(*a, times=2, **k))
+    monkeypatch.setattr(truncated_bptt, "bptt_step", lambda *a, **k: interrupted(*a, times=2, **k))
     assert run("train", "text.txt", "--out", "a b.npz", "--resume") == 130
     assert capsys.readouterr().err == "interrupted\n"
     assert signal.getsignal(signal.SIGINT) is before
@@ -354,14 +354,14 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
 
 
 def test_a_parameter_that_is_no_number_is_not_saved(here, monkeypatch, capsys):
-    step = learning.bptt_step
+    step = truncated_bptt.bptt_step
 
     def broken(model, *args, **keywords):
         result = step(model, *args, **keywords)
         model.embedding.weight.data = np.full(model.embedding.weight.shape, np.inf, np.float32)
         return result
 
-    monkeypatch.setattr(learning, "bptt_step", broken)
+    monkeypatch.setattr(truncated_bptt, "bptt_step", broken)
     assert run("train", "text.txt", *TINY, "--held-out", 0, "--steps", 1) == 1
     assert "a parameter is not finite after step 1. checkpoint.npz keeps step 0" in (
         capsys.readouterr().err

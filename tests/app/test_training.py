@@ -14,7 +14,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import __main__ as command_line
-from tinygrad_rnn.app import arguments, learning
+from tinygrad_rnn.app import arguments, truncated_bptt
 from tinygrad_rnn.app.settings import SETTINGS
 from tinygrad_rnn.text import LanguageModel, Streams, bptt_step
 from tinygrad_rnn.viz import Drawing
@@ -93,7 +93,7 @@ def test_ctrl_c_saves_and_is_a_keyboard_interrupt(here: Path, monkeypatch: Any) 
         os.kill(os.getpid(), signal.SIGINT)
         return step(*args, **keywords)
 
-    monkeypatch.setattr(learning, "bptt_step", interrupted)
+    monkeypatch.setattr(truncated_bptt, "bptt_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         tg.train("text.txt", "a.npz", steps=9, **TINY)
     assert tg.load("a.npz")["training"]["step"] == 1
@@ -180,7 +180,7 @@ def test_accumulation_counts_steps_and_resumes(here: Path, monkeypatch: Any) -> 
         read.append(state is None)
         return step(model, optimizer, window, state, **keywords)
 
-    monkeypatch.setattr(learning, "bptt_step", spy)
+    monkeypatch.setattr(truncated_bptt, "bptt_step", spy)
     whole = tg.train("text.txt", accumulate=4, epochs=3, save_every=3, **TINY)
     assert whole["step"] == math.ceil(3 * 9 / 4)
     assert [i for i, first in enumerate(read) if first] == [0, 9, 18, 27]
@@ -378,7 +378,7 @@ def test_too_little_memory_is_one_line(
     def full(*args: Any, **keywords: Any) -> Any:
         raise MemoryError("Unable to allocate 9 GiB")
 
-    monkeypatch.setattr(learning, "bptt_step", full)
+    monkeypatch.setattr(truncated_bptt, "bptt_step", full)
     monkeypatch.chdir(models)
     assert run("train", "text.txt", "--resume", "--steps", 9, "--out", "m.npz") == 2
     assert capsys.readouterr().err == (

@@ -12,7 +12,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tests.distributed.threads import Communicator, OthersFailedError, run
-from tinygrad_rnn.app import learning, training
+from tinygrad_rnn.app import training, truncated_bptt
 from tinygrad_rnn.app.ranks import Ranks, launched
 
 TEXT = "the cat sat on the mat, the dog sat on the log.\n" * 40
@@ -120,7 +120,7 @@ def test_an_error_of_rank_0_is_raised_on_all_ranks(train: Train, here: Path) -> 
 def test_a_loss_that_is_no_number_on_one_rank_stops_all(
     train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = learning.bptt_step
+    step = truncated_bptt.bptt_step
     fourth = threading.local()
 
     def broken(*args: Any, **keywords: Any) -> Any:
@@ -130,7 +130,7 @@ def test_a_loss_that_is_no_number_on_one_rank_stops_all(
         return (float("nan") if breaks else loss), state
 
     chosen: list[threading.Thread] = []
-    monkeypatch.setattr(learning, "bptt_step", broken)
+    monkeypatch.setattr(truncated_bptt, "bptt_step", broken)
     draws = Ranks.draws
 
     def choosing(self: Ranks, *args: Any) -> Any:

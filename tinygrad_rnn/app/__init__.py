@@ -9,10 +9,10 @@ A training run goes through these files:
 
 1. ``train``: the command. It calls ``training``, which is ``tg.train``.
 2. ``settings``: the options and their checks. ``corpus``: the text as ids.
-3. ``run``: the model in training, its measurements and its checkpoints. ``ranks``: the same on
-   several processes. ``learning``: the loop of truncated BPTT, which ``demo`` uses too.
+3. ``training_run``: the model in training, its measurements and checkpoints. ``ranks``: the same
+   on several processes. ``truncated_bptt``: the loop, which ``demo`` uses too.
 4. ``progress``: the line on the terminal. ``logs``: the files ``--log-json`` and ``--tensorboard``.
 5. ``checkpoints``: reads what a run has written.
 
-``arguments`` and ``outputs`` help all commands. ``operations`` finds what ``check`` checks.
+``arguments`` and ``outputs`` help all commands. ``checked_operations`` finds what ``check`` checks.
 """

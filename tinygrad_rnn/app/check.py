@@ -37,7 +37,7 @@ from ..testing.inputs import Advice, Advisor, Example
 from ..testing.laws import broken_law, laws
 from ..testing.operations import name_of, report
 from .arguments import Unusable, whole
-from .operations import OperationsFile, own_operations, own_table
+from .checked_operations import OperationsFile, own_operations, own_table
 from .progress import Progress
 
 

@@ -34,8 +34,8 @@ from ..text import (
 )
 from . import outputs
 from .arguments import whole
-from .learning import learn
 from .progress import Progress
+from .truncated_bptt import learn
 
 STEPS = 1500
 HIDDEN, EMBEDDING = 128, 32

@@ -17,9 +17,9 @@ from typing import Any
 
 from .arguments import Unusable, add_encoding, give_up, option, shown, whole
 from .ranks import Ranks, launched
-from .run import Diverged, Run, curve_path
 from .settings import SETTINGS
 from .training import session
+from .training_run import Diverged, Run, curve_path
 
 USUAL = Path("checkpoint.npz")
 

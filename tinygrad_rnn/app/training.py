@@ -18,8 +18,8 @@ from .checkpoints import blamed_on, read_checkpoint
 from .corpus import Corpus
 from .logs import JsonLog, Log, TensorBoard
 from .ranks import Ranks, launched
-from .run import CURVE, Callback, Run, curve_path
 from .settings import Settings, checked, complete
+from .training_run import CURVE, Callback, Run, curve_path
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -4,7 +4,7 @@ Read the files in this order:
 
 1. ``record`` runs a function once on values without numbers, and lists its operations.
 2. ``sizes`` compares such lists for several sizes of the dynamic axes.
-3. ``build`` makes the nodes, weights and constants of a model. ``operations`` has the ONNX form of
+3. ``build`` makes the nodes, weights and constants of a model. ``operators`` has the ONNX form of
    operations that are more than one operator, and ``recurrent`` that of loops over time.
 4. ``exporting`` makes a file from a function and an example.
 5. ``loading`` makes a Module from a file; ``running`` runs its nodes RNN, LSTM and GRU.

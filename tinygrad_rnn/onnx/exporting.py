@@ -18,7 +18,7 @@ from ..files import replacing
 from ..graph import Value, numeric
 from ..nn.module import Module
 from ..scan.arguments import flatten, unflatten
-from . import operations  # noqa: F401 - sets the ONNX form of operations
+from . import operators  # noqa: F401 - sets the ONNX form of operations
 from .build import IR_VERSION, OPSET, Builder
 from .record import Recorder
 from .sizes import Merger, chosen_sizes

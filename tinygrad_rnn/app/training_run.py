@@ -28,11 +28,11 @@ from . import outputs
 from .arguments import Unusable, refuse_if_too_large
 from .checkpoints import KIND, blamed_on
 from .corpus import Corpus
-from .learning import learn
 from .logs import Log
 from .progress import Progress, duration
 from .ranks import Ranks
 from .settings import SCHEDULES
+from .truncated_bptt import learn
 
 CURVE = "loss curve"
 
