@@ -6,6 +6,16 @@ sum.
 
     sum_t A_t B_t          ->  [A_1 ... A_T] [B_1; ...; B_T]
     sum_t f(x_t), f linear ->  f(sum_t x_t)
+
+For a layer of H units on x_t (N, D), with g_t (N, H):
+
+    every step, before               after the steps, after
+    v1 = g_t.T           (H, N)      dW = one product (H, T N) by (T N, D)
+    v2 = v1 @ x_t        (H, D)
+    v3 = dW + v2         (H, D)
+
+A product of two values that both vary is not linear in them: ``sum_t x_t y_t`` is not
+``(sum_t x_t) (sum_t y_t)``. Each primitive says in which arguments it is linear.
 """
 
 from __future__ import annotations
@@ -76,10 +86,12 @@ class _Totals:
 
     def summands(self, v: Value) -> list[Value]:
         """The values whose sums over time are needed for the sum of v."""
+        # A block that exists is summed as it is: no sum of its operands is needed.
         if v.op is None or v in self.blocks or not v.varies or v.dtype.kind != "f":
             return []
         if v.op is join:
             return v.inputs
+        # These are computed from the blocks of their operands, not from sums of these.
         if v.op in (_sum, _sum_to) or (v.op is _matmul and all(x.varies for x in v.inputs)):
             return []
         return [v.args[i] for i in self.linear_in(v)]
@@ -133,6 +145,7 @@ class _Totals:
         varying = [i for i, x in enumerate(v.args) if type(x) is Value and x.varies]
         if not v.op.is_linear_in(varying, v.keywords, given):
             return []
+        # A sum that is taken before a conversion would be rounded to the dtype before it.
         return varying if all(v.args[i].dtype == v.dtype for i in varying) else []
 
     def sum_of_all(self, v: Value) -> Value | None:
@@ -150,7 +163,10 @@ class _Totals:
             summed = {i for i in range(rank) if i < extra or v.shape[i - extra] != x.shape[i]}
         kept = tuple(i for i in range(rank) if i not in summed)
         shape = tuple(x.shape[i] for i in kept)
+        # If the block of products exists, the sum of it is one reduction.
         factors = x.args if x.op is _multiply and x not in self.blocks else ()
+        # The bound on the rank: einsum has 52 labels for axes, and time needs one of them. 20 is on
+        # the safe side of that.
         if (
             factors
             and all(
