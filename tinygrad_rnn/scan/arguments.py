@@ -43,6 +43,7 @@ class Dependencies(NamedTuple):
         """Steps with equal keys have the same plan."""
         # Two weights may be the same Tensor: then the trace has one source for both.
         places = [(id(x._array), id(x.node)) for x in self.values]
+        # The index of the first equal one: (W, U, W) gives (0, 1, 0), whichever Tensors these are.
         alike = None if len(set(places)) == len(places) else tuple(map(places.index, places))
         avals: list[Any] = []
         for x in self.values:
@@ -117,6 +118,7 @@ def _ends(lengths: Any, T: int, carries: list[Any], inputs: list[Any]) -> ndarra
                     f"got {describe(x)}"
                 )
     ends: ndarray = array.astype(np.intp) - 1
+    # Then no masks are needed, and the plan without lengths serves.
     return None if bool((array == T).all()) else ends
 
 
@@ -148,6 +150,7 @@ def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
     if structure is None:
         return None
     parts = [unflatten(part, leaves) for part in structure[1:]]
+    # A named tuple takes its fields one by one; ``_make`` takes a list.
     return getattr(structure[0], "_make", structure[0])(parts)
 
 
@@ -160,6 +163,7 @@ def as_value(x: Any, where: str) -> Value:
             f"{where}: expected a Tensor or nested tuples of Tensors, got a {type(x).__name__}; "
             f"write it as a tuple{current().scope}"
         )
+    # The caller may write into the array before backward.
     return attach(numeric(x, where).copy(), None)
 
 
