@@ -158,6 +158,7 @@ def as_value(x: Any, where: str) -> Value:
     """A Tensor as it is; an array or number as a Tensor with a copy of its numbers."""
     if isinstance(x, Value):
         return x
+    # NumPy would stack a list of arrays into one: probably a mistake, so refuse it.
     if isinstance(x, (list, dict)) and any(isinstance(p, (Value, ndarray)) for p in _parts(x)):
         raise TypeError(
             f"{where}: expected a Tensor or nested tuples of Tensors, got a {type(x).__name__}; "
