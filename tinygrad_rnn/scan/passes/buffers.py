@@ -163,6 +163,7 @@ class _Planner:
             self.layout[v] = None
         for v in self.program.carries:
             self.layout[v] = np.empty(v.shape, v.dtype)
+        # Last uses come first: places are chosen by them, operation by operation.
         self.last = self.last_uses()
         zeroed = {v for v in self.kept if v.op is join and not covers(v)}
         for i, v in enumerate(self.step):
@@ -184,6 +185,7 @@ class _Planner:
             v = waiting.pop()
             if v in kept or v in self.views:
                 continue
+            # A view of values that do not vary has no block to be made of again.
             inputs = [x for x in v.inputs if x.varies]
             if v in self.position and may_be_view(v) and not is_opaque(v) and inputs:
                 self.views[v] = None
