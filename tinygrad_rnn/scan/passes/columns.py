@@ -82,6 +82,7 @@ def _is_product(x: Value) -> bool:
 def _columns(build: Builder, x: Value, columns: slice) -> Value:
     """Columns of a value that :func:`_has_columns` accepts."""
     if x.op is _add and x.level > CONSTANT:
+        # The slice goes down to the weights and biases, which are cut before the loop.
         left, right = (_columns(build, part, columns) for part in x.args)
         return build.elementwise(_add, left, right)
     if x.op is _matmul and x.level > CONSTANT:
@@ -140,6 +141,7 @@ def _side_by_side(x: Value) -> list[tuple[Value, slice]] | None:
     columns = []
     for part, index in zip(x.args, x.keywords["indices"], strict=True):
         parts = parts_of(index)
+        # Only whole columns: all rows, and a range of columns.
         if len(parts) != 2 or type(parts[1]) is not slice:
             return None
         if parts[0] not in (slice(None), Ellipsis) or parts[1].step not in (None, 1):
@@ -174,6 +176,7 @@ def sum_of_columns(build: Builder, call: Operation) -> Value | None:
     one = 1 / x.shape[-1] if call.op is _mean else 1.0
     column = {"shape": (x.shape[-1], 1), "fill_value": one, "dtype": dtype}
     ones = build.make(filled, (), column, (x.shape[-1], 1), dtype)
+    # The column of ones is made once, before the loop.
     made = build.make(_matmul, (x, ones), {}, row_sums, dtype)
     return build.reshape(made, shape)
 
