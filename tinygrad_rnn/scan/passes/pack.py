@@ -207,9 +207,9 @@ def _operand_key(
             return x
         return (x.level, x.shape, x.dtype)
     # Packed products multiply the same rows by several matrices, so the rows must be one value.
-    # An operand of fewer axes than v cannot be a pack. The pack (2, H) against (2, N, H) would be
-    # broadcast as (1, 2, H): its members would meet the rows and not the members of v. With N = 2
-    # this raises no error.
+    # A pack is an operand only if its members have v's shape. The pack (2, H) against (2, N, H)
+    # would be broadcast as (1, 2, H): its members would meet the rows and not the members of v.
+    # With N = 2 this would raise no error.
     return packs[x] if x in packs and x.shape == v.shape and v.op is not _matmul else x
 
 
