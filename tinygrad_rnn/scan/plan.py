@@ -196,6 +196,7 @@ class Plan:
         with self._lock:
             backward_loops = list(self._backward.values())[:1]
         for loop in backward_loops:
+            # How the forward equations write each kept value, for the inputs of the backward.
             of_kept = dict(zip(self._kept, map(forward.written, program.kept), strict=True))
             given = {x: of_kept[v] for v, x in loop.input_for.items() if v in of_kept}
             names = [self._forward.inputs[i].name for i in loop.sources]
@@ -267,6 +268,7 @@ class BackwardLoop:
         self.outputs, self.carries = derived.outputs, derived.carries
         self.inputs, self.sources = derived.inputs, derived.sources
         kept = plan._kept or derived.saved
+        # The forward pass returns what it keeps as one list; this loop reads a part of it.
         self.fixed = [kept.index(v) for v in derived.saved if not v.varies]
         self.moving = [kept.index(v) for v in derived.saved if v.varies]
         self._program = derived.program
@@ -281,6 +283,7 @@ class BackwardLoop:
         by_name = {names[v]: x for v, x in derived.input_for.items()}
         self._names = {x: name for name, x in by_name.items()}
         self._start = plan.forward.names.count
+        # All backward loops of a plan run where its forward runs.
         self._wanted = "numpy" if plan.backend == "numpy" else plan._wanted
 
     @property
