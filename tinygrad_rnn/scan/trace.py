@@ -283,6 +283,8 @@ class Trace:
             if node is not None:
                 inner = self.leaves[symbol.slot] = _entry(symbol, node)
             self.sources.append(Source(symbol.slot, array, node, label, original))
+            # The numbers of a closed-over value are no part of the key: a plan reads them at each
+            # call.
             self.key.append((symbol.slot, array.shape, array.dtype, node is not None))
             known = self._known[identity] = symbol, inner
             self._attached(symbol, inner)
