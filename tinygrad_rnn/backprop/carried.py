@@ -38,9 +38,12 @@ def _changed(order: list[Node]) -> list[Node]:
     found: dict[Node, None] = {}
     for node in order:
         for parent, array in zip(node.parents, node.arrays, strict=True):
+            # Assigning ``.data`` gives a leaf a new output, while an operation keeps the array that
+            # it read.
             if not isinstance(parent, Node) or parent.reached is None or parent.output is array:
                 continue
             first, last = parent.reached
+            # The operation that read the old array belongs to the graph of the earlier backward.
             if first <= node.number <= last:
                 found[parent] = None
     return list(found)
@@ -49,6 +52,7 @@ def _changed(order: list[Node]) -> list[Node]:
 def _warn(order: list[Node], border: int, changed: list[Node]) -> None:
     states: dict[Node, None] = {}
     for node in order:
+        # Newest first: from here on all nodes are older than the earlier backward.
         if node.number <= border:
             break
         states.update(

@@ -58,6 +58,8 @@ class Cotangents(dict[Node, Any]):
         if self.anomaly:
             _check_cotangent(contribution, g, node, index)
             _check_sum(self.get(parent), contribution, node)
+        # A recorded sum of two cotangents is an operation too. Pictures show it where it adds: at
+        # the parent.
         if parent in self and self.level:
             with in_scope(place(parent, self.level)):
                 self.add(parent, contribution)
@@ -73,11 +75,13 @@ class Cotangents(dict[Node, Any]):
             if not self.wants(parent):
                 continue
             assert isinstance(parent, Node)
+            # The first time: a buffer of this sweep's own. A cotangent that is there may be shared.
             if parent not in self.owned:
                 held = self.get(parent)
                 self[parent] = np.zeros(x.shape, x.dtype) if held is None else np.array(held)
                 self.owned.add(parent)
             total = self[parent]
+            # Adding in place overwrites the first summand, which the message is about.
             before = total.copy() if self.anomaly else None
             primitive.add_into(total, g, *node.arrays, **node.keywords)
             if self.anomaly:
@@ -122,6 +126,7 @@ def fitted(contribution: Any, index: int, node: Node) -> Any:
             if shape != node.output.shape:
                 contribution = ops.broadcast_to(contribution, node.output.shape)
             contribution = ops.sum_to(contribution, x.shape)
+        # The shapes do not fit, and the error below says so better.
         except ValueError:
             pass
     if contribution.shape != x.shape:
@@ -147,6 +152,7 @@ def contributions(node: Node, g: Any, live: Sequence[int]) -> dict[int, ndarray]
     for i in live:
         assert primitive is not None
         x = arrays[i]
+        # Here one contribution is asked for alone, so a whole array of zeros cannot be avoided.
         if primitive.add_into is not None:
             found[i] = np.zeros(x.shape, x.dtype)
             primitive.add_into(found[i], g, *arrays, **node.keywords)

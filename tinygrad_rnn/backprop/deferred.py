@@ -53,6 +53,8 @@ class DeferredWeights:
     def defer_weights(self, node: Node, g: ndarray, needed: set[Node] | None) -> bool:
         """Put off all contributions of a ``rowwise`` node but the first; False if it cannot be."""
         x, *others = node.arrays
+        # Rows can be stacked if all meet the same matrix. In a stack of matrices (k, n, m) they do
+        # not.
         if others[0].ndim != 2 or x.ndim == 0:
             return False
         assert node.primitive is not None
@@ -68,6 +70,7 @@ class DeferredWeights:
 
     def settle(self, node: Node, cotangents: Cotangents, wanted: set[Node] | None) -> bool:
         """Compute what was put off for a node; True if all of it waits for another node now."""
+        # If the node also has a cotangent of another kind, the sweep has to visit it anyway.
         if node not in cotangents and self._pass_on(node, wanted, cotangents.needed):
             return True
         self._compute(node, cotangents)
@@ -78,12 +81,16 @@ class DeferredWeights:
         primitive, parents = node.primitive, node.parents
         if primitive is None or primitive.add_into is not None or len(parents) != 1:
             return False
+        # In ``h @ W.T`` the product reads a new node W.T at every step. An operation that only
+        # moves elements is linear, so the sum over the steps can be taken at W instead.
         if not primitive.moves or primitive.linear != "all" or not primitive.is_view(node.keywords):
             return False
         (weight,) = parents
         if type(weight) is not Node or (needed is not None and weight not in needed):
             return False
         entries = self.waiting[node]
+        # Somebody asked for the cotangent of the transpose itself; or it is the transpose of a
+        # transpose: an entry remembers only one.
         if (wanted is not None and node in wanted) or any(d.transposed for d, _, _ in entries):
             return False
         for deferred, index, user in self.waiting.pop(node):
@@ -104,10 +111,12 @@ class DeferredWeights:
             deferred, index, node = alike[0]
             g = self._rows([deferred.g for deferred, _, _ in alike])
             x = self._rows([deferred.x for deferred, _, _ in alike])
+            # The rule of a weight does not read the output, so the outputs need not be stacked.
             contribution = deferred.rule(g, None, x, *deferred.others)
             weight = node.arrays[index]
             if contribution.shape != weight.shape or contribution.dtype != weight.dtype:
                 contribution = fitted(contribution, index, node)
+            # From the cotangent of W.T to that of W, by the rule of the transpose.
             if deferred.transposed is not None:
                 contribution = contributions(deferred.transposed, contribution, [0])[0]
             if parent in cotangents:

@@ -144,9 +144,11 @@ def grad(
             seed = seed.astype(output._array.dtype)
         nodes = {x.node for x in sources if x.node is not None}
         if tracing is not None:
+            # scan checks later that these derivatives are those of the unrolled loop.
             tracing.asked.append((output.node, nodes))
         found = sweep({output.node: seed}, nodes, differentiable=on_tensors)
     gradients = tuple(_as_result(found.get(x.node) if x.node else None, x) for x in sources)
+    # Without ``create_graph`` the result is a constant, although the sweep was recorded.
     if on_tensors and not create_graph:
         gradients = tuple(attach(g._array, None) for g in gradients)
     return gradients[0] if single else gradients
@@ -155,6 +157,7 @@ def grad(
 def _as_result(cotangent: Any, x: Value) -> Value:
     if cotangent is None:
         return attach(np.zeros_like(x._array), None)
+    # A copy: an array of the sweep may be shared with another cotangent or with the graph.
     return cotangent if isinstance(cotangent, Value) else attach(np.array(cotangent), None)
 
 
@@ -313,6 +316,8 @@ def jvp(f: Callable[[Tensor], Value], x: Any, v: Any) -> Tensor:
     x = _variable(x, "jvp")
     with enable_grad():
         y = _value(f(x))
+        # The pulled-back cotangent J' u is linear in u. So its derivative is the same at every u,
+        # and zeros do.
         zeros = np.zeros_like(y._array)
         u = attach(zeros, leaf(zeros))
         pulled = grad(y, x, u, create_graph=True)
@@ -353,6 +358,7 @@ def jacobian(f: Callable[[Tensor], Value], x: Any) -> Tensor:
         shape = y._array.shape + x._array.shape
         rows = []
         for i in range(y._array.size):
+            # Row i of J is the gradient of y_i: pull back the i-th unit vector.
             one = np.zeros(y._array.size, y._array.dtype)
             one[i] = 1
             rows.append(grad(y, x, one.reshape(y._array.shape), create_graph=True))
@@ -381,6 +387,7 @@ def hessian(f: Callable[[Tensor], Value], x: Any) -> Tensor:
     array([[ 6.,  0.],
            [ 0., 12.]])
     """
+    # The Hessian is the Jacobian of the gradient.
     return jacobian(lambda x: grad(_value(f(x)), x, create_graph=True), x)
 
 
@@ -411,5 +418,6 @@ def hvp(f: Callable[[Tensor], Value], x: Any, v: Any) -> Tensor:
     v = _direction(v, x, "hvp")
     with enable_grad():
         gradient = grad(_value(f(x)), x, create_graph=True)
+        # H is symmetric, so the gradient of v . grad f is H v.
         result = grad(gradient, x, v, create_graph=True)
     return _settled(result, {x.node})

@@ -59,6 +59,8 @@ def _by_rules(
     rules, level = node.primitive.vjps, cotangents.level
     output, inputs = node.output, node.arrays
     if level:
+        # The rule reads Tensors at their places in the graph. So its result depends on them, and
+        # can be differentiated again.
         output, inputs = attach(output, node), inputs_of(node)
     for i, parent in enumerate(node.parents):
         if not cotangents.wants(parent):
@@ -88,12 +90,16 @@ def _by_function(
     primitive = node.primitive
     assert primitive is not None
     assert primitive.expand is not None
+    # The one rule computes on arrays. A recorded sweep needs the single operations, and so does a
+    # search for the operation that made a NaN.
     if primitive.vjps is not None and not cotangents.level and not cotangents.anomaly:
         live = [cotangents.wants(parent) for parent in node.parents]
         for i, contribution in enumerate(primitive.vjps(node, g, live)):
             if contribution is not None and live[i]:
                 yield i, contribution
         return
+    # Run the function again, recorded on the node's own parents; then sweep through what it
+    # recorded, down to these parents.
     since = next_number()
     with enable_grad(), in_scope(node.scope):
         outputs = primitive.expand(node)

@@ -83,6 +83,8 @@ def checkpoint(f: Callable[..., _R], *args: Any) -> _R:
         for a in args
     )
     results: Any
+    # The graph inside is dropped when ``outputs`` is. Only the nodes at its border stay, as the
+    # parents of the new node.
     results, outputs, border = _run(f, kept)
     if not border:
         return results  # type: ignore[no-any-return]
@@ -100,6 +102,7 @@ def checkpoint(f: Callable[..., _R], *args: Any) -> _R:
         _require_same(saved, outputs_again, set(node.parents), set(border_again))
         return outputs_again
 
+    # Each call has a primitive of its own, since ``again`` holds the arguments of this call.
     made = Primitive("checkpoint", f, None, expand=again)
     arrays = tuple(node.output for node in border)
     if isinstance(results, Value):
@@ -128,6 +131,7 @@ def _run(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, list[Value]
             f"got {type(results).__name__}"
         )
     reached = ancestors([y.node for y in outputs if y.node is not None], since)
+    # ``ancestors`` lists older nodes, but does not go on from them: these are the border.
     return results, list(outputs), [node for node in reached if node.number < since]
 
 

@@ -68,6 +68,7 @@ def backward(output: Value, grad: Any = None, *, retain_grads: bool = False) -> 
         if isinstance(cotangent, list):  # a node with several outputs: its picks have them
             continue
         before = node.grad
+        # A copy: an array of the sweep may be shared with another cotangent or with the graph.
         node.grad = np.array(cotangent if before is None else before + cotangent)
 
 
@@ -136,6 +137,8 @@ def sweep(
     for node in order:
         if waiting and node in waiting and deferred.settle(node, pending, wanted):
             continue
+        # All contributions have arrived, since everything computed from this node is newer. Popping
+        # frees the array after its last use.
         g = pending.pop(node, None)
         if g is None:
             continue
@@ -169,6 +172,8 @@ def sweep(
             except (ValueError, TypeError, IndexError) as error:  # a singular matrix, say
                 raise rule_failed(error, i, node) from error
             try:
+                # NumPy has one object for each usual dtype, so ``is`` decides nearly always;
+                # ``fitted`` compares the others.
                 fits = contribution.shape == x.shape and contribution.dtype is x.dtype
             except AttributeError:  # a number, or something wrong
                 fits = False
@@ -188,6 +193,7 @@ def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
     """The nodes of a graph that were computed from a wanted one, these included."""
     needed: set[Any] = set()
     for node in reversed(order):
+        # Oldest first: whether the parents are needed is decided already.
         if node in wanted or not needed.isdisjoint(node.parents):
             needed.add(node)
     return needed

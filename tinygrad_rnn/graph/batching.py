@@ -53,6 +53,7 @@ def batch_elementwise(
     NumPy matches axes from the last one, so operands with fewer axes get axes of length 1 after T.
     """
     rank = max(len(x.shape) for x in operands)
+    # A constant with more axes than the operands would meet the time axis.
     if any(np.ndim(constant) > rank for constant in keywords.values()):
         return None
     short = {

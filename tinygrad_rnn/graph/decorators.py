@@ -102,6 +102,7 @@ def nondifferentiable(
             **traits,
         )
 
+        # Without rules nothing says how many arguments are arrays: those without a default are.
         parameters = inspect.signature(described).parameters.values()
         arrays = [p for p in parameters if p.default is p.empty and p.kind is not p.KEYWORD_ONLY]
         call = _general(op, described, len(arrays))
@@ -150,6 +151,7 @@ def _recorder(
 ) -> Callable[..., Array]:
     """The function that users call: the short path for one or two arrays and nothing else."""
     arity = len(op.vjps)
+    # All arguments are arrays: there are no constants to pass on.
     if len(inspect.signature(described).parameters) == arity:
         op.arity = 0 if arity > 2 or op.add_into or op.rowwise else arity
         if arity == 1:
@@ -179,6 +181,7 @@ def _general(
     heads = [f"{name}=defaults[{name!r}]" if name in defaults else name for name in parameters]
     if by_name:
         heads.insert(len(heads) - len(by_name), "*")
+    # Keyword-only arguments belong to ``options`` if there is one, else to the primitive.
     optional = by_name if options else []
     names = [name for name in parameters if name not in optional]
     arrays = "".join(f"{name}, " for name in names[:arity])
@@ -193,6 +196,8 @@ def _general(
         passed = ", ".join([x, *(f"{name}={name}" for name in names[1:])])
         lines += [f"    if type({x}) is ndarray:", f"        return asarray(forward({passed}))"]
     lines.append(f"    return apply(op, ({arrays}), {{{constants}}})")
+    # The globals of the written function. Defaults are passed as objects: their text may not be
+    # code.
     made: dict[str, Any] = {"apply": apply, "op": op, "defaults": defaults}
     made |= {"ndarray": ndarray, "asarray": np.asarray, "forward": op.forward}
     made["options"] = options and composed(options, op.name)

@@ -40,6 +40,7 @@ def numeric(x: Any, where: Primitive | str) -> ndarray:
         raise TypeError(
             f"{where}: expected real numbers, got {type(x).__name__} of dtype {array.dtype}"
         )
+    # ``np.asarray`` drops a mask without a word.
     if array is not x and isinstance(x, ndarray) and hasattr(x, "mask"):
         raise TypeError(
             f"{where}: a {type(x).__name__} would lose its mask; fill it first, with x.filled(0)"
@@ -107,6 +108,7 @@ def raise_as(name: str, error: Exception, *, over: bool = True) -> NoReturn:
     inner, colon, rest = text.partition(": ")
     if over and colon and inner.isidentifier():
         text = rest
+    # The inner operation has added the scope already, unless the error is NumPy's own.
     text = f"{name}: {text}" if text.endswith(scope) else f"{name}: {text}{scope}"
     error.args = (text,)
     if str(error) == text:
@@ -149,6 +151,7 @@ def check_finite(
     nan = bool(np.isnan(output).any())
     inputs = [x for x in inputs if x is not None]
     constants = [c for c in keywords.values() if isinstance(c, (float, ndarray))]
+    # An Inf that came in may go out. It was reported where it arose, or the user passed it.
     if nan or all(np.isfinite(x).all() for x in (*inputs, *constants)):
         shapes = " and ".join(str(np.shape(x)) for x in inputs)
         raise FloatingPointError(

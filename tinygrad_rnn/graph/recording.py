@@ -129,6 +129,7 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
                 raise  # NumPy's message is clear
             raise explained(error, primitive, arrays, state.scope) from error
 
+    # A primitive without rules is a constant of the graph, such as ``argmax``.
     record_it = live and state.recording and primitive.vjps is not None
     if foreign:
         # Only numbers enter a graph, and the caller may write into his arrays before backward.
@@ -140,12 +141,14 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
     for key, constant in keywords.items():
         if isinstance(constant, Value):
             raise TypeError(f"{primitive}: {key} must be a constant, got a Tensor")
+        # The rules read it in backward, and the caller may write into it before that.
         if record_it and isinstance(constant, _writable):
             keywords = {**keywords, key: copy.deepcopy(constant)}
     try:
         output = primitive.forward(*arrays, **keywords)
     except (ValueError, TypeError, IndexError, AttributeError) as error:  # None has no method exp
         raise explained(error, primitive, arrays, state.scope) from error
+    # NumPy returns a scalar instead of a 0-d array.
     if type(output) is not ndarray:
         output = _asarray(output)
     if state.anomaly:

@@ -92,12 +92,14 @@ class _Switch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # An empty list is dropped: a thread that has ended leaves nothing behind.
         thread = threading.get_ident()
         _state.set(self._before[thread].pop())
         if not self._before[thread]:
             del self._before[thread]
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        # A plain ``with`` around the call would end before the body of the generator has run.
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)
@@ -139,6 +141,7 @@ def _each_within(switch: _Switch, generator: Generator[Any, Any, Any]) -> Genera
                 generator.close()
             raise
         except BaseException as error:
+            # What the caller throws or sends goes to the generator, with the switch on.
             advance = functools.partial(generator.throw, error)
         else:
             advance = functools.partial(generator.send, sent)
@@ -222,6 +225,7 @@ class detect_anomaly(_Switch):
 
     def __enter__(self) -> None:
         super().__enter__()
+        # NumPy's warning would come before the error that names the operation.
         quiet = np.errstate(all="ignore")
         quiet.__enter__()
         self._errors.setdefault(threading.get_ident(), []).append(quiet)

@@ -58,6 +58,7 @@ class ReadOnlyArray(ndarray):
         return array[()] if return_scalar else array.view(ndarray)
 
     def __reduce__(self) -> Any:
+        # A pickle of this class could be read with this library only: it holds an ordinary array.
         return np.array(self, subok=False).__reduce__()
 
     def __repr__(self) -> str:

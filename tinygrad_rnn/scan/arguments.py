@@ -43,6 +43,7 @@ class Dependencies(NamedTuple):
         """Steps with equal keys have the same plan."""
         # Two weights may be the same Tensor: then the trace has one source for both.
         places = [(id(x._array), id(x.node)) for x in self.values]
+        # The index of the first equal one: (W, U, W) gives (0, 1, 0), whichever Tensors these are.
         alike = None if len(set(places)) == len(places) else tuple(map(places.index, places))
         avals: list[Any] = []
         for x in self.values:
@@ -107,6 +108,7 @@ def _ends(lengths: Any, T: int, carries: list[Any], inputs: list[Any]) -> ndarra
                     f"scan: with lengths ({N},), axis {axis} of every {name} must be the batch; "
                     f"got {describe(x)}"
                 )
+    # Then no masks are needed, and the plan without lengths serves.
     return None if bool((array == T).all()) else array - 1
 
 
@@ -138,6 +140,7 @@ def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
     if structure is None:
         return None
     parts = [unflatten(part, leaves) for part in structure[1:]]
+    # A named tuple takes its fields one by one; ``_make`` takes a list.
     return getattr(structure[0], "_make", structure[0])(parts)
 
 
@@ -145,11 +148,13 @@ def as_value(x: Any, where: str) -> Value:
     """A Tensor as it is; an array or number as a Tensor with a copy of its numbers."""
     if isinstance(x, Value):
         return x
+    # NumPy would stack a list of arrays into one: probably a mistake, so refuse it.
     if isinstance(x, (list, dict)) and any(isinstance(p, (Value, ndarray)) for p in _parts(x)):
         raise TypeError(
             f"{where}: expected a Tensor or nested tuples of Tensors, got a {type(x).__name__}; "
             f"write it as a tuple{current().scope}"
         )
+    # The caller may write into the array before backward.
     return attach(numeric(x, where).copy(), None)
 
 

@@ -29,6 +29,7 @@ def each(op: Primitive, keywords: dict[str, Any], operands: Sequence[Operand]) -
             for i in over_time:
                 arguments[i] = xs[i][t]
             y = np.asarray(op.forward(*arguments, **keywords))
+            # The first result says which shape and dtype the block has.
             if out is None:
                 out = np.empty((steps, *y.shape), y.dtype)
             out[t] = y

@@ -22,8 +22,11 @@ _limit = 1_000_000
 @functools.lru_cache(1024)
 def cut(rows: int, inner: int, columns: int) -> tuple[int, int]:
     """The numbers of pieces to cut the rows and the columns of a matrix product into."""
+    # Small enough for BLAS to multiply as it lies.
     if rows * inner * columns <= _limit:
         return 1, 1
+    # All ways to cut into equal pieces of at most ``_limit`` multiplications. The best has the
+    # fewest pieces; among these, the longest shorter side, where a row counts as 8 columns.
     choices = [
         (p * q, -min(8 * (rows // p), columns // q), q, p)
         for p in range(1, max(rows // 8, 1) + 1)
@@ -39,6 +42,7 @@ def cut(rows: int, inner: int, columns: int) -> tuple[int, int]:
 def pieces(x: ndarray, p: int, q: int) -> ndarray:
     """(..., n, k) as a view (..., p, q, n/p, k/q)."""
     *axes, n, k = x.shape
+    # These are views. matmul multiplies the last two axes of every pair of pieces.
     return x.reshape(*axes, p, n // p, q, k // q).swapaxes(-3, -2)
 
 

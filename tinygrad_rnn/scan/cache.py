@@ -32,6 +32,7 @@ class Cache:
 
     def add(self, key: Hashable, plan: Plan) -> Plan:
         with self._lock:
+            # Another thread may have built an equal plan meanwhile: all use the first one.
             plan = self.plans.setdefault(key, plan)
             while len(self.plans) > self._size:
                 self.plans.popitem(last=False)

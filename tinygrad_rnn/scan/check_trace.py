@@ -135,6 +135,9 @@ class TraceChecker:
             if primitive is expected.primitive and len(inputs) == expected.inputs:
                 for i, known, operand in expected.operands:
                     x = inputs[i]
+                    # The step works on the Tensors of the earlier trace, so a value that it
+                    # computed itself is the same object. Only closed-over values and numbers need a
+                    # closer look.
                     if x is not known and not self._matches(operand, x):
                         break
                 else:
@@ -145,6 +148,8 @@ class TraceChecker:
                         return expected.value
             if not any_traced(inputs):
                 return apply_outside(primitive, inputs, keywords, self.derived)
+            # From here on an ordinary trace takes over. It knows the values so far, so that the
+            # step can finish and its errors are the usual ones. What it recorded is not used.
             self.diverged = Trace(self._expected.trace)
         return self.diverged.apply(primitive, inputs, keywords)
 
@@ -161,6 +166,8 @@ class TraceChecker:
             if isinstance(x, Value):
                 return x._array is bound.original and x.node is bound.node
             return x is bound.original
+        # A plan numbers closed-over values in the order of their first reading. The next new one
+        # must therefore be the next of the plan.
         place = len(self.sources)
         sources = self._expected.sources
         if place == len(sources) or sources[place] != slot:
@@ -185,6 +192,7 @@ class TraceChecker:
                 if slot < len(values) and values[slot] is x:
                     return x
             else:
+                # A closed-over value that is returned: one that the step has read, or the next one.
                 slots = [*self._bound, *self._expected.sources[len(self.sources) :][:1]]
                 for slot in slots:
                     if self._is_source(slot, x):
@@ -219,6 +227,7 @@ def _alike(constants: dict[str, Any], others: dict[str, Any]) -> bool:
 
 def _same_constant(x: Any, y: Any) -> bool:
     """Whether two constant arguments compute the same."""
+    # The usual case: constants such as an axis are the same object at each call.
     if x is y:
         return True
     kind = type(x)

@@ -61,6 +61,8 @@ def find_live(step: Step) -> Live:
     live = {slot for slot, is_live in zip(slots, inputs, strict=True) if is_live}
     # Repeat until nothing is added: a carry may become live through another carry, a step later.
     while True:
+        # One pass takes liveness from operands to results, since operations come in order. The loop
+        # over the carries takes it to the next step. ``live`` only grows, so this ends.
         before = len(live)
         for instruction in trace.instructions:
             if any(
@@ -137,6 +139,7 @@ def translate(
         )
         if instruction.node is not None and value.name is None:
             name = instruction.node.name
+            # A value that is the same at every step needs no time in its name: W_t is W.
             value.name = name if value.varies or name is None else name.removesuffix("_t")
         values[instruction.slot] = value
 
@@ -178,6 +181,8 @@ class Backward:
         step = forward.step
         self._kept = kept
         n, m = len(step.carries), len(step.inputs)
+        # The slots of this trace go on after those of the step, so the sweep can read values of the
+        # step. Each of these will have to be kept by the forward pass.
         trace = Trace(step.trace)
         seeds, cotangents, named = _sweep_symbols(trace, step, live, seeded, wanted)
         self._forward = forward
@@ -196,6 +201,7 @@ class Backward:
         # of outputs (as sequences), and those of carries (as carries).
         self.arrays: list[ndarray] = []
         constants = []
+        # A result has to be a value, so a cotangent that is one constant number stays an array.
         results = {g._array.slot for g in cotangents if g is not None}
         numbers = _python_numbers(trace, results)
         self._values.update(numbers)
@@ -235,6 +241,7 @@ class Backward:
             if cotangent is not None:
                 new_carries.append(self._read(cotangent._array.slot))
                 if stems[i]:
+                    # The backward of step t ends with the cotangent of the state of step t - 1.
                     self._set_name(new_carries[-1], f"d{stems[i]}_tm1")
             else:  # no gradient flows to the step before: its cotangent there is 0
                 new_carries.append(make(carry.shape, carry.dtype, CONSTANT, "0"))
@@ -285,9 +292,13 @@ class Backward:
         """
         chain: list[Value] = []
         root = v
+        # A view can be made again from its root without a copy: one block serves all its views.
         while root.op is not None and root.op.is_view(root.keywords) in (True, "maybe"):
             chain.append(root)
             (root,) = root.inputs
+        # Without ``kept`` the forward pass will keep what this backward asks for. A backward for
+        # fewer cotangents comes later. It must make do with what is kept already: the view or its
+        # root.
         if self._kept is None:
             by_root = root in self._saved or math.prod(root.shape) <= math.prod(v.shape)
         else:
@@ -299,6 +310,7 @@ class Backward:
         if v not in self._saved:
             level = SEQUENCE if v.varies else CONSTANT
             self._saved[v] = self._builder.new_input(v.shape, v.dtype, level, v.name)
+            # The bounds of z allow ``common_factor`` in the backward too.
             self._saved[v].range = v.range
         value = self._saved[v]
         for view in reversed(chain):
@@ -325,6 +337,7 @@ def _sweep_symbols(
     ]
     seeds: dict[Node, Any] = {}
     slots: list[int | None] = []
+    # Record the operations of the sweep, but no graph: the backward is not differentiated here.
     with traced(trace, recording=False):
         for y, has_cotangent in zip(outputs, seeded, strict=True):
             if y.node is None or not has_cotangent:
@@ -332,7 +345,10 @@ def _sweep_symbols(
                 continue
             g = trace.new_input(y._array.shape, y._array.dtype, False)
             slots.append(g._array.slot)  # type: ignore[attr-defined]
+            # In ``return h, h`` one node is new carry and output: its cotangents add up.
             seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
+        # A carry gets a cotangent whether or not it is wanted outside: it hands the gradient on
+        # through time. An input or a source gets one only if it is wanted.
         reached = [
             leaf
             if leaf is not None and ((i < n and live.carries[i]) or (i >= n and wanted[i]))
@@ -341,6 +357,7 @@ def _sweep_symbols(
         ]
         targets = {leaf for leaf in reached if leaf is not None}
         between = _named_between(step.trace, targets)
+        # The sweep returns the named nodes in between too, only to name their cotangents.
         wanted_nodes = targets.union(between)
         swept = sweep(seeds, wanted_nodes, differentiable=True) if seeds and targets else {}
         cotangents = [
@@ -369,6 +386,7 @@ def state_stems(step: Step) -> list[str | None]:
     """The name of each carry without the time: ``c`` if the step returns ``c_t``."""
     names = [x.node.name if x.node is not None else None for x in step.new_carries]
     stems = [name.removesuffix("_t") if name and name.endswith("_t") else None for name in names]
+    # Two carries of one name would be told apart by nothing, so then none is named.
     return stems if len(set(stems)) == len(stems) else [None] * len(stems)
 
 
@@ -381,6 +399,7 @@ def _python_numbers(trace: Trace, results: set[int]) -> dict[int, float]:
     found = {s.slot: s.array for s in sources}
     for instruction in trace.instructions:
         slots = [x for x in instruction.operands if type(x) is int]
+        # A number computes the same only beside arrays of its own dtype. The rest stay arrays.
         for slot in slots:
             if slot in found:
                 dtype = found[slot].dtype

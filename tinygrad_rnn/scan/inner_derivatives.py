@@ -31,23 +31,32 @@ def check_inner_derivatives(
     """
     entries = dict(_entries(trace))
     for output, wanted in trace.asked:
+        # All that y depends on within the step.
         reached = set(ancestors([output], trace.since))
         parts = [i for i, x in enumerate(carries) if x.node in wanted]
         outside = {node for node in wanted if node.number < trace.since}
         for i, x in enumerate(carries):
+            # y depends on carry i, which is not itself a variable. In the loop's graph, paths go on
+            # through it.
             if x.node not in reached or x.node in wanted:
                 continue
+            # To a weight, say: the earlier steps read that weight too.
             if outside:
                 _refuse("a Tensor from outside of the step", "the carry", "its earlier steps")
+            # To carry j: this carry i was computed from it in the step before, or in the first
+            # carry.
             if any(_depends_on(new[i].node, new[j].node) for j in parts) or any(
                 _depends_on(call.carries[i].node, call.carries[j].node) for j in parts
             ):
                 _refuse("one part of the carry", "another part of it", "the step before")
+        # To carry j at the first step: an x_t or a weight may have been computed from the first
+        # carry.
         given = [y for x, y in zip(inputs, call.inputs, strict=True) if x.node in reached]
         origins = [y.node for y in given] + [entries[p] for p in reached if p in entries]
         for node in origins:
             if any(_depends_on(node, call.carries[j].node) for j in parts):
                 _refuse("the carry", "an input or a closed-over Tensor", "the first carry")
+        # To a Tensor from outside: x_t was computed from it, and within the step x_t is a leaf.
         if any(_depends_on(y.node, node) for y in given for node in outside):
             _refuse("a Tensor from outside of the step", "an input", "it")
 

@@ -116,6 +116,7 @@ def _einsum_over_time(xs: Sequence[Any], operands: Sequence[str], result: str) -
     """An einsum summed over time: time becomes one more letter, which the result does not have."""
     used = set(result).union(*operands)
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    # The letters of an operand number its axes. Time is a new first letter of every operand.
     time = next(letter for letter in letters if letter not in used)
     terms = ",".join(time + names for names in operands)
     return np.einsum(f"{terms}->{result}", *xs, optimize=len(xs) > 1)
@@ -130,6 +131,7 @@ def _join(*parts: Any, indices: Sequence[Any], shape: tuple[int, ...]) -> Any:
 
 def _join_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Any:
     indices = [(slice(None), *parts_of(index)) for index in keywords["indices"]]
+    # Some parts may be the same at every step. The assignment in _join broadcasts them over time.
     first = next(i for i, x in enumerate(operands) if x.over_time)
 
     def call(*parts: Any) -> Any:
@@ -148,6 +150,7 @@ filled = Primitive("filled", np.full, None, view=False)
 #: The same array, contiguous: BLAS and NumPy's loops are fastest on it.
 contiguous = Primitive(
     "contiguous",
+    # ascontiguousarray makes an array () one of shape (1,).
     lambda x: np.ascontiguousarray(x).reshape(x.shape),
     None,
     batch=lambda keywords, operands: {},
@@ -163,6 +166,8 @@ times_steps = OverTime(
 )
 
 #: sum_t x_t y_t for matrices x_t (k, n) and y_t (n, m): one product whose inner axis is time and n.
+#: For dW = sum_t h_t' dz_t, x is the transposed view (T, D, N) of the block h (T, N, D). If the
+#: blocks are contiguous, both reshapes are views of matrices of T N rows, and nothing is copied.
 total_matmul = OverTime(
     "total_matmul",
     "sum over t of {0} @ {1}",
@@ -172,6 +177,7 @@ total_matmul = OverTime(
 )
 
 #: The sum of x_t y_t over t and over all axes but ``kept``, for x_t and y_t of one shape.
+#: einsum numbers the axes of the blocks: 0 is time, so axis k of one step is axis k + 1.
 total_product = OverTime(
     "total_product",
     "sum over t and all axes but {kept} of {0} * {1}",
@@ -180,7 +186,7 @@ total_product = OverTime(
     ),
 )
 
-#: The sum of x_t over t and over all axes but ``kept``.
+#: The sum of x_t over t and over all axes but ``kept``. Axis i of a block is axis i - 1 of a step.
 total_sum = OverTime(
     "total_sum",
     "sum over t and all axes but {kept} of {0}",
@@ -223,6 +229,9 @@ Rewrite: TypeAlias = "Callable[[Builder, Operation], Value | None]"
 class Builder:
     """Makes values. Equal operations on the same operands become one value.
 
+    Compilers call this value numbering. It finds common subexpressions as they are made: the
+    operands of two equal operations are the same objects already, so comparing keys is enough.
+
     Args:
         rules: rewrite rules, tried in this order before an operation becomes a value. A rule that
             applies returns an equal value.
@@ -248,6 +257,7 @@ class Builder:
     def of(cls, values: Iterable[Value], given: Iterable[Value]) -> Builder:
         """A builder that knows these values already."""
         values = list(values)
+        # New values get larger numbers than all of these, so they may read any of them.
         numbers = [v.number for v in (*values, *given)]
         builder = cls(start=max(numbers, default=0))
         for v in values:
@@ -271,6 +281,8 @@ class Builder:
         dtype: np.dtype[Any],
     ) -> Value:
         """``op(*args, **keywords)``, rewritten by the first rule that applies."""
+        # The operands are rewritten already. A rule makes its result with this method too, so the
+        # result is rewritten in turn, and one pass over a program is enough.
         operation = Operation(op, args, keywords, shape, dtype)
         for rule in self._rules:
             rewritten = rule(self, operation)
@@ -295,7 +307,9 @@ class Builder:
         key = _key(op, args, keywords)
         known = self._known.get(key)
         if known is None:
+            # A value can be computed as soon as all its operands are known.
             level = max((x.level for x in args if type(x) is Value), default=CONSTANT)
+            # The operand of a sum over time varies, but the sum is one result for all steps.
             if isinstance(op, OverTime):
                 level = CONSTANT
             self._count += 1
@@ -324,6 +338,7 @@ class Builder:
         return self.make(primitives.reshape, (x,), {"shape": shape}, shape, x.dtype)
 
     def getitem(self, x: Value, index: Any) -> Value:
+        # NumPy itself says which shape an index gives.
         shape = np.empty(x.shape, np.bool_)[index].shape
         return self.make(primitives.getitem, (x,), {"index": index}, shape, x.dtype)
 
@@ -342,12 +357,17 @@ class Builder:
 
 def _key(op: Primitive, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
     """Operations with equal keys have the same result."""
+    # Python numbers are compared by type and text. 1, 1.0 and True are equal, and so are 0.0 and
+    # -0.0, but operations on them compute different results.
     operands = tuple(x.number if type(x) is Value else (type(x), repr(x)) for x in args)
     return op, operands, frozen(keywords)
 
 
 def _range_of(op: Primitive, args: Sequence[Any], keywords: dict[str, Any]) -> Range | None:
-    """Bounds of an operation's result; None if they are not known."""
+    """Bounds of an operation's result; None if they are not known.
+
+    This is interval arithmetic: if z is in [0, 1], so is 1 - z. ``common_factor`` needs the bounds.
+    """
     if op.range is not None:
         return op.range
     known: list[Range] = []
@@ -359,6 +379,7 @@ def _range_of(op: Primitive, args: Sequence[Any], keywords: dict[str, Any]) -> R
     if not known:
         return None
     (low, high), *others = known
+    # A view has no other elements than its operand.
     if op.is_view(keywords) in (True, "maybe"):
         return low, high
     if op is primitives.negative:
@@ -368,6 +389,7 @@ def _range_of(op: Primitive, args: Sequence[Any], keywords: dict[str, Any]) -> R
     if op is primitives.subtract:
         return low - others[0][1], high - others[0][0]
     if op is primitives.multiply:
+        # The extremes of a product lie at the corners of the rectangle of its operands.
         corners = [a * b for a in (low, high) for b in others[0]]
         return min(corners), max(corners)
     return None
@@ -375,12 +397,14 @@ def _range_of(op: Primitive, args: Sequence[Any], keywords: dict[str, Any]) -> R
 
 def _dtype_of(op: Primitive, args: Sequence[Any]) -> np.dtype[Any]:
     """The dtype of an elementwise operation's result, by NumPy's promotion rules."""
+    # The type stands beside the number, since 1 and 1.0 would be the same key of the cache.
     kinds = tuple((x.dtype if type(x) is Value else (type(x), x)) for x in args)
     return _promoted(op, kinds)
 
 
 @functools.lru_cache(1024)
 def _promoted(op: Primitive, kinds: tuple[Any, ...]) -> np.dtype[Any]:
+    # Python numbers stay Python numbers here: they take the dtype of the arrays, as in the step.
     stand_ins = [np.ones(1, k) if isinstance(k, np.dtype) else k[1] for k in kinds]
     with np.errstate(all="ignore"):
         return np.asarray(op.forward(*stand_ins)).dtype
@@ -445,7 +469,13 @@ class Program:
 def reached(
     values: Iterable[Value], passes: Callable[[Value], bool] = lambda v: True
 ) -> dict[Value, None]:
-    """The values and all their direct and indirect operands, as far as ``passes`` is true."""
+    """The values and all their direct and indirect operands, as far as ``passes`` is true.
+
+    A value at which ``passes`` is false is left out, and its operands are not visited through it.
+    """
+    # A dict keeps the order of insertion. The order of a set of objects depends on their addresses,
+    # so the generated code would differ from process to process. There is no recursion: a step may
+    # be thousands of operations deep.
     collected: dict[Value, None] = {}
     waiting = list(values)
     while waiting:
@@ -458,6 +488,7 @@ def reached(
 
 def in_order(values: Iterable[Value]) -> tuple[Value, ...]:
     """The values, operands first."""
+    # Operands have smaller numbers than the values that read them.
     return tuple(sorted(values, key=_number))
 
 
@@ -481,6 +512,7 @@ def rewrite(program: Program, rules: Iterable[Rewrite]) -> Program:
     """The program, rewritten by rules; not scheduled."""
     counts = uses(program.results)
     values = in_order(counts)
+    # The old and the new program share their inputs, so new numbers begin after all old ones.
     builder = Builder(rules, start=values[-1].number if values else 0)
     new: dict[Value, Value] = {v: v for v in program.inputs}
     for v in values:
@@ -489,6 +521,7 @@ def rewrite(program: Program, rules: Iterable[Rewrite]) -> Program:
         else:
             args = tuple(new[x] if type(x) is Value else x for x in v.args)
             new[v] = builder.make(v.op, args, v.keywords, v.shape, v.dtype)
+        # The readers of v come later in this order, so their rules see this mark.
         if counts[v] > 1:
             builder.shared.add(new[v])
         if v.name is not None and new[v].name is None:
@@ -547,6 +580,7 @@ def verify(program: Program) -> None:
     read: set[Value] = set(program.results)
     for section, values in sections.items():
         if section == "step":
+            # Only from here on may a value read the carries.
             known |= set(program.carries)
         for v in values:
             _require(v.op is not None, f"{v!r} is in {section}, but no operation computes it")
@@ -566,6 +600,7 @@ def verify(program: Program) -> None:
             (old.shape, old.dtype) == (new.shape, new.dtype),
             f"the carry {old!r} has another shape or dtype after the step: {new!r}",
         )
+        # The next step needs it, and ``after`` runs once, when all steps are done.
         _require(new not in program.after, f"{new!r} is a new carry, but computed after the steps")
     for v in program.totals:
         _require(not v.varies, f"the total {v!r} varies from step to step")
@@ -580,10 +615,12 @@ def _require_operation(v: Value, section: str) -> None:
         _require(v.level == CONSTANT, f"{v!r} is a sum over time, but varies")
         return
     _require(v.level == highest, f"{v!r} should have level {highest}")
+    # A value of a lower level than LOOP may be in the step too: see ``late`` in ``schedule``.
     _require(section != "before" or v.level < LOOP, f"{v!r} depends on the carry, but is in before")
     _require(
         section != "step" or v.level > CONSTANT, f"{v!r} is the same at every step, but is in step"
     )
+    # Run the operation on stand-ins: NumPy says which shape and dtype it gives.
     arrays = [_stand_in(x) if type(x) is Value else x for x in v.args]
     try:
         result = output_on(v.op, arrays, v.keywords)

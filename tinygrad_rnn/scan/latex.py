@@ -62,6 +62,8 @@ class Equations:
         self._symbols: dict[Value, str] = {}
         self._written: dict[Value, tuple[str, int]] = dict(given)
         self._used = {text for text, _ in given.values()}
+        # 1. The inputs. In the forward equations a carry is h_{t-1}. In the backward it is dh_t^+:
+        # the part of the cotangent that comes from the step after.
         for v in program.carries:
             self._name(v, f"{v.name}_t" if backward else f"{v.name}_tm1", "+" if backward else "")
         for v in (*program.constants, *program.sequences):
@@ -69,6 +71,8 @@ class Equations:
                 self._name(v, v.name)
         # A cotangent that goes to the step before is marked +: there it comes from the step after.
         handed = set(program.new_carries) if backward else set()
+        # 2. An equation for each value that has a name, is a result, or is long or read often. All
+        # others are written where they are read.
         counts = uses(program.results)
         own = {*program.new_carries, *program.stacked, *program.totals}
         for v in in_order(counts):
@@ -82,6 +86,8 @@ class Equations:
             is_handed = v in handed and (v.name or "").endswith("_tm1")
             self._name(v, v.name, "+" if is_handed else "")
             self.lines.append(f"{self._symbols[v]} &= {text}")
+        # 3. If no equation has defined the new carry by its own name, one more does: h_t = x_t, if
+        # the step returns x_t as its new carry.
         for old, new in zip(program.carries, program.new_carries, strict=True):
             handed_on = symbol(f"{old.name}_tm1", "+") if backward else symbol(f"{old.name}_t")
             if self._symbols[new] != handed_on:
@@ -115,6 +121,7 @@ class Equations:
     def _read(self, x: Any, within: int = _SUM) -> str:
         """An operand, in brackets if it binds less tightly than the expression around it."""
         if type(x) is not Value:
+            # The sign of a negative number binds like a sum: x (-2), not x -2.
             text, bond = _number(x), _SUM if isinstance(x, (int, float)) and x < 0 else _ATOM
         else:
             text, bond = self.written(x)
@@ -126,6 +133,7 @@ class Equations:
         assert op is not None
         read = self._read
         if op in (primitives.add, primitives.subtract):
+            # a + (b - c) needs no brackets, a - (b - c) does.
             second = read(args[1], _SUM if op is primitives.add else _PRODUCT)
             return f"{read(args[0])} {op.symbol} {second}", _SUM
         if op is primitives.negative:
@@ -134,6 +142,8 @@ class Equations:
             return self._power(args[0], "2")
         if op is primitives.multiply:
             sizes = [x.shape if type(x) is Value else () for x in args]
+            # An element by element product of arrays is written with a dot in a circle; a number
+            # times an array without one.
             sign = r"\odot" if all(sizes) else r"\,"
             return f"{read(args[0], _PRODUCT)} {sign} {read(args[1], _PRODUCT)}", _PRODUCT
         if op is primitives.matmul:
@@ -161,6 +171,7 @@ class Equations:
             return _number(v.keywords["fill_value"]), _ATOM
         if isinstance(op, OverTime):
             return rf"\sum_{{t}} {read(args[0], _PRODUCT)}", _PRODUCT
+        # A sum over the rows of the batch, as the gradient of a bias is: 1' dz.
         if op in (primitives.sum, primitives.sum_to) and v.shape == args[0].shape[1:] != ():
             return rf"\mathbf{{1}}^{{\top}} {read(args[0], _PRODUCT)}", _PRODUCT
         name = _functions.get(op) or rf"\mathrm{{{_escaped(op.name.strip('_'))}}}"
@@ -211,6 +222,7 @@ def symbol(name: str, mark: str = "") -> str:
     if cut:
         stem, lower = (part for part in cut.groups() if part)
         below = [lower, *below]
+    # The time is the last subscript: W_{hh}, h_{t-1}, z_{f,t}.
     time = ""
     if below and below[-1] in ("t", "tm1"):
         time = "t" if below.pop() == "t" else "t-1"
@@ -233,6 +245,7 @@ def _word(text: str) -> str:
     if len(text) == 1:
         greek = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", unicodedata.name(text, ""))
         if greek and greek[2] not in ("OMICRON", "FINAL SIGMA"):
+            # Unicode spells it LAMDA, LaTeX lambda.
             letter = greek[2].lower().replace("lamda", "lambda")
             return "\\" + (letter if greek[1] == "SMALL" else letter.capitalize())
     text = _usual.get(text, text)

@@ -108,6 +108,7 @@ def _formula(v: Value, operands: Sequence[str]) -> str:
     if op is filled:
         return f"{_number(keywords['fill_value'])} in every place"
     if isinstance(op, OverTime):
+        # A formula may show two operands where there is one; the second one is then empty.
         return op.formula.format(*operands, *[""] * 2, **keywords)
     constants = [f"{key}={value}" for key, value in keywords.items() if not _is_long(value)]
     return f"{name}({', '.join([*operands, *constants])})"

@@ -36,6 +36,9 @@ def _trace_cell(call: Call, recording: bool) -> tuple[Step, Any]:
         for x in call.carries:
             floats = recording and x._array.dtype.kind == "f"
             live = recording and x.node is not None
+            # Whether a carry needs a gradient is known only when the whole step is traced: it may
+            # get one through another carry. So all floats count as live here; ``find_live``
+            # corrects it.
             carries.append(trace.new_input(x._array.shape, x._array.dtype, floats, live))
         inputs = []
         for x in call.inputs:
@@ -43,6 +46,7 @@ def _trace_cell(call: Call, recording: bool) -> tuple[Step, Any]:
             inputs.append(trace.new_input(x._array.shape[1:], x._array.dtype, live, live))
         valid = None
         if call.ends is not None:
+            # The mask of the steps that a sequence has is an input like x_t.
             valid = trace.new_input((len(call.ends),), np.dtype(np.bool_), False)
         new, outputs, structure = one_step(call, carries, inputs, valid)
         new, outputs = [trace.value(x) for x in new], [trace.value(y) for y in outputs]
@@ -58,6 +62,7 @@ def _trace_cell(call: Call, recording: bool) -> tuple[Step, Any]:
         tuple(new),
         tuple(outputs),
     )
+    # The key so far lists what is read and computed. What is returned belongs to it too.
     trace.key.append(
         (
             structure,
@@ -98,6 +103,7 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
         parents = [x.node or x._label for x in values]
         return BoundPlan(plan, [x._array for x in values], parents, plan.structure)
     since = next_number()
+    # A step that calls ``tg.grad`` is traced anew at every call.
     if plan is not None and not plan.can_be_checked:
         plan = None
     # 2. The likely plan: run the step and compare.
@@ -127,6 +133,7 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
             plan = plan or cache.find(plan_key) or cache.add(plan_key, Plan(again, recording))
             plan.outside_reads.remember(trace)
             cache.expect(trace_key, plan)
+    # The plan holds no arrays: those of this call come from the step that has just run.
     sources = trace.sources
     if plan is not likely or dependencies is not None:
         cache.expect(key, plan, None if dependencies is None else dependencies.order_of(sources))
@@ -142,6 +149,7 @@ def _check_cell(call: Call, recording: bool, plan: Plan) -> TraceChecker | None:
     m = n + len(call.inputs)
     with traced(checker, recording=recording):
         result = run_cell(call, given[:n], given[n:m])
+        # The quick way: the very Tensors of the trace came back, so structure and shapes are right.
         same = call.ends is None and plan.expected.is_result(result, call.carry_structure)
         if not same:
             valid = None if call.ends is None else given[m]
@@ -158,12 +166,14 @@ def _plan_key(step: Step) -> Hashable:
     """
     depth = len(current().scope.path)
     nodes = [step.node for step in step.trace.instructions if step.node is not None]
+    # Paths count from the module that calls the scan: the same cell may run in several places.
     return (*step.trace.key, tuple([(node.scope.path[depth:], node.name) for node in nodes]))
 
 
 def trace_twice(call: Call, recording: bool) -> Step:
     """Trace twice and refuse the cell if the traces differ (random numbers, counters)."""
     first, _ = _trace_cell(call, recording)
+    # Only the second run names its values: a trace that leads to a known plan needs no names.
     again, _ = _trace_cell(call._replace(cell=with_names(call.cell)), recording)
     _require_same(first.trace, again.trace, first.trace.key == again.trace.key)
     return again
@@ -196,6 +206,7 @@ def _require_same(trace: Trace | TraceChecker, again: Trace | TraceChecker, same
     if same:
         for first, second in zip(trace.sources, again.sources, strict=True):
             a, b = first.array, second.array
+            # Bytes and not ==: NaN is not equal to itself.
             if a is not b and a.tobytes() != b.tobytes():
                 same = False
     if not same:

@@ -23,6 +23,7 @@ from .replay import replay
 def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """Run a step as one program, and record it as one node."""
     state = current()
+    # Then every operation has to be seen. Within a traced step they become part of that step.
     if state.anomaly or state.tracing is not None:
         return step(*args)
     leaves: list[Any] = []
@@ -31,6 +32,7 @@ def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     call = _as_call(step, values, structure)
     plan, constants, parents, returned = find_plan(call, state.recording)
     blocks = [x._array for x in call.inputs]
+    # One step of a scan that has no carry: every result is a stacked output.
     _, stacked, _, kept = plan.forward(1, False, constants, blocks, [])
     outputs = tuple([block[0] for block in stacked])
     if not plan.live.any:
@@ -64,6 +66,7 @@ class _StepAsCell:
 
 def _as_call(step: Callable[..., Any], values: list[Value], structure: Any) -> Call:
     """The call of scan over one step that runs a fused step."""
+    # A time axis of length 1, as a view.
     inputs = [attach(x._array[np.newaxis], x.node) for x in values]
     return Call(_StepAsCell(step), [], (tuple,), inputs, structure, 1, False, None)
 
@@ -79,6 +82,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     sequences += [kept[i] for i in backward.moving]
     _, stacked, summed, _ = backward.loop(1, False, constants, sequences, [])
     result: list[Any] = [None] * (m + len(plan.sources))
+    # The factors of deferred products follow the cotangents of the inputs in ``stacked``.
     for i, g in zip(backward.inputs, stacked, strict=False):
         result[i] = g[0]
     for i, g in zip(backward.sources, summed, strict=True):

@@ -50,10 +50,12 @@ class OutsideReads:
         """
         if len(trace.derived) != len(self._derived) or len(trace.sources) != len(self._sources):
             return False
+        # The ids of results that are safe. The trace holds these arrays, so no id is used again.
         made: set[int] = set()
         for x, (primitive, keywords, inputs) in zip(trace.derived, self._derived, strict=True):
             if x.primitive is not primitive or primitive not in _ours:
                 return False  # a user's operation may draw random numbers
+            # Freezing keywords takes time, and most operations have none.
             if len(x.inputs) != len(inputs) or (
                 (x.keywords or keywords != _no_keywords) and frozen(x.keywords) != keywords
             ):

@@ -36,6 +36,7 @@ class Plan:
         self.can_be_checked = not trace.asked
         trace.close()
         self.step = step
+        # What the trace knows, without its numbers: see ``trace.forget`` below.
         self.instructions: tuple[Instruction, ...] = tuple(trace.instructions)
         self.sources: tuple[int, ...] = tuple(source.slot for source in trace.sources)
         self.symbols: tuple[Symbol, ...] = tuple(trace.symbols)
@@ -53,8 +54,11 @@ class Plan:
         self.live = find_live(step) if recording else nothing_live(step)
         self._forward = Forward(step)
         self._kept: list[Value] = []
+        # The backward comes first: it says which values the forward pass has to keep.
         whole = None
         every = (True,) * (len(step.new_carries) + len(step.outputs))
+        # Derive it as if every output had a cotangent and every input wanted one. A backward for
+        # fewer of them reads nothing else, so one forward program serves all.
         if self.live.any:
             whole = Backward(self._forward, self.live, every, self.live.inputs)
             self._kept = whole.saved
@@ -94,6 +98,7 @@ class Plan:
         self, given: tuple[bool, ...], wanted: tuple[bool, ...], exactly: bool | None
     ) -> BackwardLoop:
         """A cached backward loop; ``exactly`` is None for the backward of a single step."""
+        # Look without the lock first, and again with it: another thread may have built the loop.
         key = given, wanted, exactly
         known = self._backward.get(key)
         if known is not None:
@@ -103,6 +108,8 @@ class Plan:
             if loop is None:
                 if len(self._backward) >= 64:  # a bound, since every pattern needs a loop
                     self._backward.clear()
+                # A loop has one program for all steps, so a carry that has a cotangent at some step
+                # gets one at every step.
                 seeded = self._seeded(given) if exactly is False else given
                 derived = Backward(self._forward, self.live, seeded, wanted, self._kept or None)
                 loop = self._backward[key] = BackwardLoop(derived, self, defer=exactly is None)
@@ -124,6 +131,8 @@ class Plan:
         """Which new carries and outputs have a cotangent at some step."""
         n = len(self.step.carries)
         while True:
+            # ``reached`` are the cotangents one step earlier. There they are given, and may reach
+            # others. The set only grows, so this ends.
             pairs = zip(given[:n], self.reached(given), strict=True)
             seeded = (*[a or b for a, b in pairs], *given[n:])
             if seeded == given:
@@ -179,12 +188,15 @@ class Plan:
             \mathrm{d}W &= \sum_{t} h_{t-1}^{\top} \, v_{1,t}
             \end{aligned}
         """
+        # The forward equations are made first. The backward writes the values that it reads as the
+        # forward wrote them: not as an input v3 but as 1 - z.
         program = simplify(self._forward.program(self._kept))
         forward = Equations(program, {}, False)
         parts = [(r"forward, for } t = 0, \ldots, T-1", forward.lines)]
         with self._lock:
             backward_loops = list(self._backward.values())[:1]
         for loop in backward_loops:
+            # How the forward equations write each kept value, for the inputs of the backward.
             of_kept = dict(zip(self._kept, map(forward.written, program.kept), strict=True))
             given = {x: of_kept[v] for v, x in loop.input_for.items() if v in of_kept}
             names = [self._forward.inputs[i].name for i in loop.sources]
@@ -256,6 +268,7 @@ class BackwardLoop:
         self.outputs, self.carries = derived.outputs, derived.carries
         self.inputs, self.sources = derived.inputs, derived.sources
         kept = plan._kept or derived.saved
+        # The forward pass returns what it keeps as one list; this loop reads a part of it.
         self.fixed = [kept.index(v) for v in derived.saved if not v.varies]
         self.moving = [kept.index(v) for v in derived.saved if v.varies]
         self._program = derived.program
@@ -270,6 +283,7 @@ class BackwardLoop:
         by_name = {names[v]: x for v, x in derived.input_for.items()}
         self._names = {x: name for name, x in by_name.items()}
         self._start = plan.forward.names.count
+        # All backward loops of a plan run where its forward runs.
         self._wanted = "numpy" if plan.backend == "numpy" else plan._wanted
 
     @property
@@ -299,6 +313,8 @@ def defer_products(
     stacked, totals, rest, deferred = list(program.stacked), [], [], []
 
     def place(v: Value) -> int:
+        # W and b of a layer read the same factor: stack it once. The stacked results of the program
+        # itself come first and keep their places, since their order says whose cotangents they are.
         if v not in stacked[len(program.stacked) :]:
             stacked.append(v)
         return stacked.index(v, len(program.stacked))
@@ -320,6 +336,8 @@ def _factors(v: Value) -> tuple[Value, Value] | None:
     if v.op is not primitives.matmul:
         return None
     x, y = v.args
+    # g' x for a batch (N, H) and (N, D); below, for vectors (H,) and (D,), the column g times the
+    # row x.
     if x.op is primitives.transpose and len(x.shape) == len(y.shape) == 2:
         (x,) = x.inputs
     elif x.op is y.op is primitives.expand_dims and (x.shape[1], y.shape[0]) == (1, 1):

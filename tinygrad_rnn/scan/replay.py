@@ -23,6 +23,8 @@ def replay(plan: Plan, slots: dict[int, Value]) -> tuple[list[Value], list[Value
     """
     step, now = plan.step, current().scope
     for instruction in plan.instructions:
+        # An operand through which no gradient flowed in the step, a detached one say, is a constant
+        # here too, although its value may have a node.
         operands = [
             operand.value
             if isinstance(operand, Literal)
@@ -34,6 +36,8 @@ def replay(plan: Plan, slots: dict[int, Value]) -> tuple[list[Value], list[Value
         inner = instruction.node
         scope = now
         if inner is not None:
+            # The scope of the trace began where the plan was made. Put its inner part at the
+            # present place.
             path = (*now.path, *inner.scope.path[plan.depth[0] :])
             scope = Scope(path, (*now.steps, *inner.scope.steps[plan.depth[1] :]), now.sweep)
         with in_scope(scope), np.errstate(all="ignore"):

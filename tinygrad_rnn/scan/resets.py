@@ -53,6 +53,7 @@ def with_resets(
         return cell(unflatten(structure, iter(new)), x_t)
 
     known = getattr(cell, "scan_dependencies", None)
+    # A reset cell of the library needs no new trace either: only its name changes.
     if known is not None:
         step.scan_dependencies = Dependencies(("resets", known.name), known.values)  # type: ignore[attr-defined]
     return step, (xs, begins)
@@ -62,7 +63,9 @@ def _anew(h: Any, begins: Any) -> Any:
     """h, with zeros where an episode begins."""
     ndim = len(begins.shape)
     mask = ops.reshape(begins, (*begins.shape, *(1,) * (len(h.shape) - ndim)))
+    # Not h * mask: a NaN or Inf of the last episode would stay, since 0 times NaN is NaN.
     reset = ops.where(mask, 0, h)
+    # A carry of booleans or integers keeps its dtype.
     return reset if reset.dtype == h.dtype else ops.astype(reset, h.dtype)
 
 

@@ -40,6 +40,8 @@ def run(
     if record_scan is not None and not unroll:  # this tracer (ONNX export) records a scan whole
         return record_scan(cell, carry, xs, reverse, lengths)  # type: ignore[no-any-return]
     call = check_arguments(cell, carry, xs, reverse, lengths)
+    # Anomalies are found by looking at each operation's numbers. Within another traced step the
+    # loop becomes part of that step.
     if (unroll or state.anomaly or state.tracing is not None) and call.steps:
         return run_unrolled(call)
     if state.tracing is not None:
@@ -76,6 +78,7 @@ def _run_plan(call: Call) -> tuple[Any, Any]:
     recording = current().recording
     bound = find_plan(call, recording)
     plan, structure = bound.plan, bound.structure
+    # The loop needs at least one step. The last carry is then the first one.
     if call.steps == 0:
         ys = [attach(np.empty((0, *shape), dtype), None) for shape, dtype in plan.output_avals]
         return (
@@ -83,6 +86,7 @@ def _run_plan(call: Call) -> tuple[Any, Any]:
             unflatten(structure, iter(ys)),
         )
     blocks = [_block(x, call) for x in call.inputs]
+    # The mask is one more input of the plan: its last one.
     if call.ends is not None:
         blocks.append(valid_steps(call.ends, call.steps))
     arrays = [x._array for x in call.carries]
@@ -107,6 +111,8 @@ def _block(x: Value, call: Call) -> ndarray:
     """An input of all steps. After the end of a sequence its last x_t is repeated."""
     if call.ends is None:
         return x._array
+    # The step still runs for sequences that have ended. On repeated numbers it raises no new error,
+    # and NaN in the padding is never read.
     nearest = np.minimum(np.arange(call.steps)[:, np.newaxis], call.ends)
     block: ndarray = x._array[nearest, np.arange(len(call.ends))]
     return block
@@ -130,6 +136,7 @@ def _forward(
 ) -> tuple[list[ndarray], list[ndarray], list[ndarray]]:
     """Run the forward loop; returns the last carry, the outputs and the kept values."""
     T, reverse = call.steps, call.reverse
+    # A backward needs the kept values of all steps, so there is nothing to save.
     chunk = T if plan.live.any else _chunk(plan)
     if chunk >= T:
         new, ys, _, kept = plan.forward(T, reverse, constants, blocks, carries)
@@ -184,6 +191,8 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
         wanted.insert(n + m - 1, False)  # the mask is the plan's last input
     every = slice(0, keywords["steps"])
     given = tuple([g is not None for g in gs])
+    # Exact: at the step before, the same carries have a cotangent as at this one. So no step
+    # computes with zeros in place of a missing cotangent.
     exact = plan.reached(given) == given[:n]
     if exact and all(live[:n]):
         swept = _sweep(node, gs, tuple(wanted), every)
@@ -194,6 +203,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
             swept = _sweep(node, gs, tuple(wanted), every)
         if not exact and _has_nan(swept):  # 0 times Inf is NaN: avoid the zeros
             swept = _sweep_in_parts(node, gs, tuple(wanted))
+    # The numbers of carries, inputs and sources do not overlap: they count one list.
     cotangents = {**swept.carries, **swept.stacked, **swept.summed}
     if ends is not None:
         cotangents.update({i: _mask_past_ends(g, ends) for i, g in swept.stacked.items()})
@@ -230,6 +240,7 @@ def _sweep(
         np.zeros(node.output[i].shape, node.output[i].dtype) if gs[i] is None else np.asarray(gs[i])
         for i in backward.carries
     ]
+    # The backward runs through time in the other direction.
     first, stacked, summed, _ = backward.loop(
         steps.stop - steps.start, not keywords["reverse"], constants, sequences, carries
     )
@@ -253,11 +264,15 @@ def _sweep_in_parts(node: Node, gs: list[Any], wanted: tuple[bool, ...]) -> _Cot
     while done < T:
         given = tuple(g is not None for g in gs)
         reached = plan.reached(given)
+        # Once the set does not change from one step to the next, it never does.
         count = T - done if reached == given[:n] else 1
+        # ``done`` counts from where the forward pass ended: from T down, or from 0 up if it was
+        # reversed.
         steps = slice(done, done + count) if reverse else slice(T - done - count, T - done)
         part = _sweep(node, gs, wanted, steps, exactly=True)
         gs = [*[part.carries[i] if has else None for i, has in enumerate(reached)], *gs[n:]]
         for i, g in part.stacked.items():
+            # Steps at which this input gets no cotangent keep the zeros.
             blank = np.zeros((T, *g.shape[1:]), g.dtype)
             total.stacked.setdefault(i, blank)[steps] = g
         for i, g in part.summed.items():
@@ -276,6 +291,7 @@ def _mask_past_ends(g: ndarray, ends: ndarray) -> ndarray:
     valid = valid.reshape(valid.shape + (1,) * (g.ndim - 2))
     zero = np.zeros((), g.dtype)
     result = np.where(valid, g, zero)
+    # The pairs (end, sequence) are all different, so += counts each of them once.
     result[ends, np.arange(len(ends))] += np.where(valid, zero, g).sum(0)
     return result
 

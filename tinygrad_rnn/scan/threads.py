@@ -56,7 +56,9 @@ def get_num_threads() -> int:
 
 
 def _usual() -> int:
+    # A container or ``taskset`` may allow fewer cores than the machine has.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    # OpenMP allows a list, one number for each level of nesting: the first one counts.
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     limit = int(wanted) if wanted.isdigit() and int(wanted) > 0 else cores
     return max(1, min(cores or 1, limit or 1))
@@ -68,6 +70,8 @@ def in_parts(work: Callable[[int, int], Any], parts: int) -> None:
     try:
         work(0, parts)
     finally:
+        # Wait for all parts even after an error: they write into memory of this call. ``result``
+        # raises the error of a part.
         for other in others:
             other.result()
 

@@ -270,8 +270,11 @@ class Trace:
         else:
             original, node, label = x, None, None
             array = numeric(x, "scan")
+        # One array may be at two places of the graph: x and x.detach() share it. ``Source`` holds
+        # the object, so that Python cannot reuse its id.
         identity = (id(original), node)
         known = self._known.get(identity)
+        # Where the step reads a Tensor again, it gets the symbol of the first time.
         if known is None:
             if not isinstance(x, Value):
                 array = array.copy()  # the caller may write into it before backward
@@ -280,6 +283,8 @@ class Trace:
             if node is not None:
                 inner = self.leaves[symbol.slot] = _entry(symbol, node)
             self.sources.append(Source(symbol.slot, array, node, label, original))
+            # The numbers of a closed-over value are no part of the key: a plan reads them at each
+            # call.
             self.key.append((symbol.slot, array.shape, array.dtype, node is not None))
             known = self._known[identity] = symbol, inner
             self._attached(symbol, inner)
@@ -296,6 +301,7 @@ class Trace:
     def close(self) -> None:
         """After the step has run: cut the edges from its nodes to the graph outside."""
         for node in self.leaves.values():
+            # A plan lives on in the cache, with these nodes. It must not keep the graph of a call.
             node.primitive, node.parents, node.arrays = None, (), ()
         self.asked.clear()
 
@@ -311,6 +317,7 @@ class Trace:
 
     def apply(self, primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
         """What ``graph.apply`` does, without numbers."""
+        # An operation on weights alone, such as W.T, is the same at every step.
         if not any_traced(inputs):
             return apply_outside(primitive, inputs, keywords, self.derived)
         operands, arrays, parents, through = self._read_inputs(inputs)
@@ -320,6 +327,7 @@ class Trace:
             tuple([self.symbols[x].aval if isinstance(x, int) else x.text for x in operands]),
             tuple([(name, frozen(constant)) for name, constant in keywords.items()]),
         )
+        # Running an operation to learn its output's shape is slow, so all traces share the results.
         known = _outputs.get(kind)
         if known is None:
             known = _output_aval(kind, primitive, arrays, keywords)
@@ -354,6 +362,7 @@ class Trace:
                 continue
             if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
                 symbol, node = x._array, x.node
+                # The first comparison is the usual case, and cheaper than a look into the set.
                 if symbol.owner is not self.owner and symbol.owner not in self.owners:
                     refuse("one that another call traced")
             else:
@@ -375,6 +384,7 @@ def apply_outside(
     """Run an operation on closed-over values alone: once, now, and recorded outside of the step."""
     for constant in keywords.values():
         frozen(constant)  # raises if it is a value of the step
+    # Not as a traced operation: its result is an ordinary closed-over value of the step.
     with graph.traced(None, recording=current().recording):
         result = graph.apply(primitive, inputs, keywords)
     derived.append(Derived(primitive, tuple(inputs), keywords, result._array))
@@ -415,6 +425,7 @@ def _aval(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     """The number of a shape and dtype."""
     number = _avals.get((shape, dtype))
     if number is None:
+        # A bound, for programs that meet ever new shapes.
         if len(_avals) > _table_limit:
             _avals.clear()
         number = _avals.setdefault((shape, dtype), next(_aval_numbers))

@@ -20,6 +20,7 @@ def run_unrolled(call: Call) -> tuple[Any, Any]:
     structure: Any = None
     valid_at = valid_steps(call.ends, call.steps)
     for t in time_steps(call.steps, call.reverse):
+        # While all sequences still run, no operation is needed for the mask.
         masked = valid_at is not None and not valid_at[t].all()
         inputs = [element(x, call.ends if masked else None, t) for x in call.inputs]
         valid = attach(valid_at[t], None) if masked else None
@@ -118,6 +119,7 @@ def check_result(
                     f"scan: with lengths ({N},), axis 0 of every y_t must be the batch; part {i} "
                     f"of it is {_aval(y)}{current().scope}"
                 )
+        # ``where`` and not a product with the mask: 0 times NaN would be NaN.
         new = [ops.where(_over(valid, x), x, h) for x, h in zip(new, carries, strict=True)]
         outputs = [
             ops.where(_over(valid, y), y, False if y._array.dtype == np.bool_ else 0)

@@ -56,6 +56,7 @@ def _name(variables: dict[str, Any], named: set[Node]) -> None:
         node = x.node if isinstance(x, Value) else None
         if node is None or node.primitive is None or name.startswith("_"):
             continue
+        # ``named`` are the nodes named here, by an inner function. Other names are not replaced.
         if node.name is None or node in named:
             node.name = name if name.endswith("_t") else f"{name}_t"
             named.add(node)

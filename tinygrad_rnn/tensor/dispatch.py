@@ -96,6 +96,7 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: 
     """A ufunc of NumPy's on Tensors, or one of its methods (``np.add.reduce``)."""
     op = ufuncs.get(ufunc)
     name = f"numpy.{ufunc.__name__}"
+    # Nothing to record: call NumPy on the arrays.
     if ufunc in constant_ufuncs and (op is None or method != "__call__"):
         refused = keywords.keys() if method == "__call__" else keywords.keys() & {"out"}
         if refused:
@@ -123,6 +124,7 @@ def _outer(op: Function, x: Any, y: Any) -> Any:
 
 def _along_first(op: Function, name: str, inputs: tuple[Any, ...], keywords: Any) -> Any:
     """A method of a ufunc: along axis 0 by default."""
+    # The arguments may come by position, in the order of ``np.add.reduce``.
     names = ("axis", "dtype", "out", "keepdims", "initial", "where")
     given = dict(zip(names, inputs[1:], strict=False)) | keywords
     given = {"axis": 0} | {k: v for k, v in given.items() if v is not np._NoValue}
@@ -260,6 +262,7 @@ def _written(function: Function, theirs: inspect.Signature, known: inspect.Signa
         if p.kind is p.KEYWORD_ONLY and not starred:
             starred = True
             heads.append("*")
+        # Ours may name this argument otherwise, so it is passed by position.
         if p.default is p.empty:
             heads.append(name)
             passed.append(name)
@@ -270,6 +273,8 @@ def _written(function: Function, theirs: inspect.Signature, known: inspect.Signa
         if mine is not None:
             named.append(f"{mine.name}={name}")
         elif name not in _meaningless:
+            # An argument that we do not have may be given only as NumPy's default, by identity: an
+            # array has no truth value to compare by.
             checks.append(f"    if {name} is not defaults[{name!r}]: refuse({name!r})")
     lines = [f"def {function.__name__}({', '.join(heads)}):", *checks]
     lines.append(f"    return ours({', '.join(passed + named)})")

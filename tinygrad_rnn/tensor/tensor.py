@@ -78,6 +78,7 @@ class Tensor(Value):
 
     @data.setter
     def data(self, data: Any) -> None:
+        # A copy, so that no later write of the caller's changes the Tensor.
         array = np.array(graph.numbers(data, "data"))
         if array.shape != self._array.shape or array.dtype != self._array.dtype:
             raise ValueError(
@@ -85,6 +86,7 @@ class Tensor(Value):
             )
         self._array = read_only(array)
         if self.node is not None and self.node.is_leaf:
+            # The leaf shows the array of its Tensor. Recorded operations have kept the old one.
             self.node.output = array
 
     @property
@@ -260,6 +262,8 @@ class Tensor(Value):
         grad = None if self.grad is None else self.grad.copy()
         return _rebuild, (type(self), self.numpy(), self.requires_grad, self.name, grad)
 
+    # A class that defines ``__eq__`` loses its hash. A Tensor is itself: it can be a key, whatever
+    # its numbers are.
     __hash__ = object.__hash__
 
     __getitem__ = ops.getitem
@@ -286,6 +290,7 @@ class Tensor(Value):
     __le__ = ops.less_equal
     __gt__ = ops.greater
     __ge__ = ops.greater_equal
+    # Without these, Python would take ``p -= x`` as ``p = p - x`` and silently leave a parameter.
     __iadd__ = in_place(ops.add, "+")
     __isub__ = in_place(ops.subtract, "-")
     __imul__ = in_place(ops.multiply, "*")
@@ -396,6 +401,7 @@ class Tensor(Value):
     def transpose(self, *axes: Any) -> Tensor:
         """``t.transpose(1, 0)``, ``t.transpose((1, 0))`` or, all reversed, ``t.transpose()``."""
         if len(axes) == 1:
+            # ``t.transpose(0)`` of a vector is an axis, ``t.transpose((1, 0))`` a tuple of axes.
             axes = axes[0] if axes[0] is None or np.ndim(axes[0]) else axes
         y: Tensor = ops.transpose(self, axes or None)
         return y
@@ -533,6 +539,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     return Tensor(np.from_dlpack(x))
 
 
+# A global of this module, looked up faster than an attribute of ``dispatch``.
 _ufuncs = dispatch.ufuncs
 graph.set_tensor_class(Tensor)
 hint_at(Tensor, of_tensors)

@@ -12,4 +12,8 @@ The NumPy back end has four more:
 ``operands``   prepares the operands of the step before the loop.
 ``pack``       runs equal operations in one call.
 ``buffers``    decides which memory a value of the step is written to.
+
+It schedules the program again after each of its passes. ``pack`` looks only at operations of the
+step, so it comes when the others have left the loop. ``operands`` prepares the operands of packs
+too, so it follows. ``totals`` sums blocks that exist anyway, and which these are is known last.
 """

@@ -6,7 +6,14 @@ value. All others lie in buffers, which every step uses again.
 
 All memory that the steps write to is allocated here, so its strides are known. To find out whether
 an operation returns a view or a copy, it is run on an array with the same strides. A buffer is used
-again as soon as nothing reads it any more, directly or through a view.
+again as soon as nothing reads it any more, directly or through a view. (For registers instead of
+buffers, compilers call this linear-scan allocation: Poletto and Sarkar, 1999.)
+
+For the step ``a = h @ W; b = a + x_t; new h = tanh(b)``, whose new h is an output too:
+
+    a    buffer 0
+    b    buffer 0    in place: a is read here for the last time
+    h    next        row t + 1 of the block of h, where the next step reads it
 """
 
 from __future__ import annotations
@@ -98,6 +105,7 @@ def part_indices(v: Value) -> list[Any] | None:
     """The index of each operand in v, if v only puts them side by side; else None."""
     if v.op is join:
         return list(v.keywords["indices"])
+    # A part of another dtype would have to be converted on its way into v.
     if any(type(x) is not Value or x.dtype != v.dtype for x in v.args):
         return None
     if v.op is _stack:
@@ -119,6 +127,7 @@ def writes_into(v: Value) -> bool:
         return v.dtype.kind in "fiub"
     if op is product_in_pieces or part_indices(v) is not None:
         return True
+    # Booleans may be conditions, as in ``where``. Other dtypes would need a conversion first.
     alike = all(x.dtype == v.dtype or x.dtype.kind == "b" for x in v.inputs)
     return op.emit is not None and alike
 
@@ -149,10 +158,12 @@ class _Planner:
 
     def memory(self) -> Memory:
         """Place every value of the step, in order."""
+        # Sequences come from the caller, with any strides. The loop allocates the carries itself.
         for v in (*self.program.sequences, *self.program.before):
             self.layout[v] = None
         for v in self.program.carries:
             self.layout[v] = np.empty(v.shape, v.dtype)
+        # Last uses come first: places are chosen by them, operation by operation.
         self.last = self.last_uses()
         zeroed = {v for v in self.kept if v.op is join and not covers(v)}
         for i, v in enumerate(self.step):
@@ -174,9 +185,12 @@ class _Planner:
             v = waiting.pop()
             if v in kept or v in self.views:
                 continue
+            # A view of values that do not vary has no block to be made of again.
             inputs = [x for x in v.inputs if x.varies]
             if v in self.position and may_be_view(v) and not is_opaque(v) and inputs:
                 self.views[v] = None
+                # A view needs no block of its own: after the loop it is made again, of the block of
+                # its input. So that input is kept instead.
                 waiting += [x for x in inputs if x in self.position or x.level == LOOP]
             else:
                 kept[v] = None
@@ -186,6 +200,8 @@ class _Planner:
         """The values that are written where the next step reads a carry, and which carry it is."""
         carries: dict[Value, int] = {}
         for i, v in enumerate(self.program.new_carries):
+            # A view has no memory of its own. And one value can be written to one place only: if it
+            # is the new value of two carries, the second one is a copy.
             if v in self.position and v not in carries and not may_be_view(v) and writes_into(v):
                 carries[v] = i
         return carries
@@ -201,8 +217,12 @@ class _Planner:
             if v.op is join and v not in self.kept and not covers(v):
                 continue  # its gaps are set to 0 when it is assembled, which would erase parts
             for x, index in zip(v.args, indices, strict=True):
+                # h.reshape(2, 4) is written as h, into memory that is seen in h's shape: ``fits``.
                 x = self.before_reshape(x)
                 size = math.prod(np.empty(v.shape, np.bool_)[index].shape)
+                # x is computed in the step, into memory that can be chosen, and is not broadcast.
+                # It has no place yet: if it is a part twice, the second one is a copy. If it is
+                # read after the loop, it must lie in a block: a buffer is used again at every step.
                 if (
                     type(x) is Value
                     and x in self.position
@@ -230,6 +250,7 @@ class _Planner:
     def fits(self, whole: Value, index: Any, x: Value) -> bool:
         """Whether the part of a whole can be seen in x's shape."""
         memory = np.empty(whole.shape, whole.dtype)
+        # Reshaping a part copies it where its strides do not allow a view.
         part = memory[index]
         return part.size > 0 and np.may_share_memory(part.reshape(x.shape), memory)
 
@@ -272,7 +293,10 @@ class _Planner:
         args = [self.layout[x] if type(x) is Value else x for x in v.args]
         if any(x is None for x in args):
             return
+        # The numbers mean nothing here. Only whether NumPy copies is of interest: it reshapes the
+        # transpose of a buffer by a copy, for example.
         result = v.op.forward(*args, **v.keywords)
+        # A single element comes out as a NumPy scalar, which is a copy.
         if isinstance(result, ndarray) and result.size and np.may_share_memory(result, memory):
             self.places[v], self.layout[v] = Place("view"), result
 
@@ -281,6 +305,7 @@ class _Planner:
         place = self.parts[v]
         whole = place.whole
         assert whole is not None
+        # The first part is computed before the whole, so the memory of the whole is taken here.
         if whole not in self.places:
             if whole in self.next:
                 self.settle(whole, Place("next", self.next[whole]))
@@ -319,6 +344,7 @@ class _Planner:
                 x = self.owner(x)
                 last[x] = max(last.get(x, -1), at)
         for v in self.program.new_carries:
+            # The new carries are copied to their places after the last operation.
             last[self.owner(v)] = self.handed_over
         return last
 
@@ -335,9 +361,13 @@ class _Planner:
     def in_place(self, v: Value, i: int) -> int | None:
         """The buffer of an operand that v may overwrite."""
         assert v.op is not None
+        # A ufunc reads an element before it writes the same element. A product would overwrite
+        # numbers that it still has to read.
         if not is_ufunc(v.op):
             return None
         for x in dict.fromkeys(v.inputs):
+            # An operand of another shape is broadcast: its elements are read several times. If the
+            # operands overlap in another order, as in x + x.T, NumPy makes a copy itself.
             if x in self.held and self.last[x] == i and (x.shape, x.dtype) == (v.shape, v.dtype):
                 return self.held.pop(x)
         return None

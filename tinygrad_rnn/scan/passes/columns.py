@@ -25,10 +25,12 @@ def cut(build: Builder, call: Operation) -> Value | None:
     if call.op is not _getitem:
         return None
     x, parts = call.args[0], parts_of(call.keywords["index"])
+    # What is the same at every step is cut once, so nothing is gained.
     if type(x) is not Value or x.level == CONSTANT or not 1 <= len(x.shape) <= 2:
         return None
     if any(type(part) not in (slice, type(Ellipsis)) for part in parts):
         return None
+    # All rows, and a slice of columns.
     *leading, last = parts
     leads = leading in ([Ellipsis], [slice(None)] * (len(x.shape) - 1))
     if not leads or type(last) is not slice or not _has_columns(x):
@@ -36,7 +38,8 @@ def cut(build: Builder, call: Operation) -> Value | None:
     return _columns(build, x, last)
 
 
-#: A sum of more terms than this is not cut.
+#: A sum of more terms than this is not cut. ``y = y + y`` fifty times is a sum of 2^50 terms, and
+#: :func:`_columns` calls itself for every addition.
 MOST = 64
 
 
@@ -79,6 +82,7 @@ def _is_product(x: Value) -> bool:
 def _columns(build: Builder, x: Value, columns: slice) -> Value:
     """Columns of a value that :func:`_has_columns` accepts."""
     if x.op is _add and x.level > CONSTANT:
+        # The slice goes down to the weights and biases, which are cut before the loop.
         left, right = (_columns(build, part, columns) for part in x.args)
         return build.elementwise(_add, left, right)
     if x.op is _matmul and x.level > CONSTANT:
@@ -98,6 +102,7 @@ def product_of_parts(build: Builder, call: Operation) -> Value | None:
         columns = _side_by_side(x)
         if columns is None:
             return None
+        # [a b] is a copy at every step. Without it, W is cut into rows once, before the loop.
         terms = [build.matmul(part, build.getitem(y, at)) for part, at in columns]
         return functools.reduce(lambda a, b: build.elementwise(_add, a, b), terms)
     if x.op is _transpose and x.shape[1] > 1:
@@ -105,6 +110,8 @@ def product_of_parts(build: Builder, call: Operation) -> Value | None:
         columns = _side_by_side(before)
         if columns is None:
             return None
+        # dW = dz' h with dz = [di df dg do] in an LSTM: the rows of dW that belong to one gate are
+        # a product of their own, so dz is never put together for it.
         parts = tuple(build.matmul(build.transpose(part), y) for part, _ in columns)
         keywords = {"indices": tuple(at for _, at in columns), "shape": call.shape}
         return build.make(join, parts, keywords, call.shape, call.dtype)
@@ -121,6 +128,7 @@ def sum_of_parts(build: Builder, call: Operation) -> Value | None:
     columns = _side_by_side(x)
     if columns is None or x.shape[0] < 2:
         return None
+    # The same for the gradient of the bias, which is the sum of the rows of dz.
     parts = [build.make(_sum, (part,), keywords, part.shape[1:], x.dtype) for part, _ in columns]
     joined = {"indices": tuple(at for _, at in columns), "shape": call.shape}
     return build.make(join, tuple(parts), joined, call.shape, call.dtype)
@@ -133,6 +141,7 @@ def _side_by_side(x: Value) -> list[tuple[Value, slice]] | None:
     columns = []
     for part, index in zip(x.args, x.keywords["indices"], strict=True):
         parts = parts_of(index)
+        # Only whole columns: all rows, and a range of columns.
         if len(parts) != 2 or type(parts[1]) is not slice:
             return None
         if parts[0] not in (slice(None), Ellipsis) or parts[1].step not in (None, 1):
@@ -167,6 +176,7 @@ def sum_of_columns(build: Builder, call: Operation) -> Value | None:
     one = 1 / x.shape[-1] if call.op is _mean else 1.0
     column = {"shape": (x.shape[-1], 1), "fill_value": one, "dtype": dtype}
     ones = build.make(filled, (), column, (x.shape[-1], 1), dtype)
+    # The column of ones is made once, before the loop.
     made = build.make(_matmul, (x, ones), {}, row_sums, dtype)
     return build.reshape(made, shape)
 
@@ -178,6 +188,7 @@ def scaled_sum(build: Builder, call: Operation) -> Value | None:
     for x, c in (call.args, call.args[::-1]):
         if type(c) is not float or not 0 < abs(c) <= 1 or type(x) is not Value:
             continue
+        # If another operation reads the sum without c, it would be computed twice.
         ones = x.args[1] if x.op is _matmul and x not in build.shared else None
         if type(ones) is Value and ones.op is filled:
             keywords = {**ones.keywords, "fill_value": ones.keywords["fill_value"] * c}

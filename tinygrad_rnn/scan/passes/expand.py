@@ -30,6 +30,7 @@ def written_out(build: Builder, call: Operation) -> Value | None:
     if call.op.written_out is None or not simple or call.dtype.char not in "fd":
         return None
     inputs = [x for x in call.args if type(x) is Value]
+    # Outside of the loop it is one call for all steps already.
     if max((x.level for x in inputs), default=CONSTANT) < LOOP:
         return None
     if any(x.dtype != call.dtype for x in inputs):
@@ -43,6 +44,7 @@ def inlined(build: Builder, call: Operation) -> Value | None:
     value = inlined_of(build, call, call.op.written_out)
     if value is None:
         return None
+    # Of 1 / (1 + exp(-x)) no bounds are known, but of sigmoid they are.
     value.range = value.range or call.op.range
     return value if (value.shape, value.dtype) == (call.shape, call.dtype) else None
 
@@ -53,6 +55,7 @@ def inlined_of(build: Builder, call: Operation, function: Callable[..., Any]) ->
     values: dict[int, Value] = {}
     arguments: list[Any] = []
     with traced(trace, recording=False):
+        # Run the function on traced values that stand for the operands.
         for x in call.args:
             if type(x) is Value:
                 given = trace.new_input(x.shape, x.dtype, False)
@@ -74,6 +77,7 @@ def negative_inwards(build: Builder, call: Operation) -> Value | None:
     (x,) = call.args
     if type(x) is not Value or x.level < LOOP or x.op is not _add or len(terms_of(x)) > MOST:
         return None
+    # First look at all terms, so that nothing is made for a sum that cannot take the sign.
     return _negated(build, x) if _takes_sign(build, x, call.dtype) else None
 
 
@@ -83,6 +87,7 @@ def _takes_sign(build: Builder, x: Any, dtype: np.dtype[Any]) -> bool:
         return False
     if x.level < LOOP:
         return True
+    # It would be computed twice, once with each sign.
     if x in build.shared:
         return False
     if x.op is _add:

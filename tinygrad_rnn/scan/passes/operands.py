@@ -35,6 +35,7 @@ def operands(program: Program) -> Program:
             return _product(build, v, args)
         if not is_ufunc(v.op):
             return None
+        # A ufunc: bring every operand that is known before the loop to v's shape.
         wide = []
         for old, x in zip(v.args, args, strict=True):
             if type(old) is Value and old not in step and old not in program.carries:
@@ -52,10 +53,14 @@ def _broadcast(build: Builder, x: Value, v: Value) -> Value:
     if x.shape in ((), v.shape):
         return x
     size = math.prod(v.shape)
+    # It would be broadcast for every step: T arrays of v's size. A constant is broadcast once,
+    # whatever its size.
     if x.varies and size > SMALL:
         return x
+    # Only axes of length 1 are missing, so nothing has to be copied.
     if math.prod(x.shape) == size:
         return build.reshape(x, v.shape)
+    # A broadcast alone repeats elements by strides of 0. The copy makes them contiguous.
     wide = build.make(_broadcast_to, (x,), {"shape": v.shape}, v.shape, x.dtype)
     return build.make(contiguous, (wide,), {}, v.shape, x.dtype)
 
@@ -83,6 +88,7 @@ def _product(build: Builder, v: Value, args: tuple[Any, ...]) -> Value | None:
     x, y = args
     if y.level != CONSTANT:
         return None
+    # A vector (k,) is one row.
     n, k = v.args[0].shape if len(v.shape) == 2 else (1, v.args[0].shape[0])
     p, q = cut(n, k, v.shape[-1])
     if len(v.shape) == 2 and (p, q) != (1, 1):

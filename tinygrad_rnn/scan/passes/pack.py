@@ -6,6 +6,19 @@ net most of the time goes into calls, and four rows of numbers take hardly longe
 A *pack* is one value (k, ...) instead of k values, which become its parts ``pack[i]``. Each operand
 of a pack is a pack too, or one value that all members share, or values known before the loop,
 which are stacked there.
+
+Two gates of H units for one row h (1, H), where a_t and b_t are known before the loop:
+
+    every step, before               every step, after
+    v1 = h @ W                       v1 = h @ [W | V]          (1, 2 H)
+    v2 = h @ V                       v2 = v1 as (2, 1, H)      a view: v2[0] is h @ W
+    v3 = v1 + a_t                    v3 = v2 + [a_t; b_t]      (2, 1, H)
+    v4 = v2 + b_t                    v4 = exp(v3)              (2, 1, H)
+    r = exp(v3)                      r = v4[0]                 a view
+    z = exp(v4)                      z = v4[1]                 a view
+
+``[W | V]`` and ``[a_t; b_t]`` are put together before the loop. Views of buffers are made there
+too, once for all steps. So six calls a step become three.
 """
 
 from __future__ import annotations
@@ -61,6 +74,7 @@ class _Pack:
             not self.is_product
             and not all(shared)
             and any(
+                # A shared value that is known before the loop is broadcast there, once.
                 same and type(x) is Value and x.level == LOOP
                 for x, same in zip(self.leader.args, shared, strict=True)
             )
@@ -84,6 +98,8 @@ def _find_packs(program: Program) -> dict[Value, _Pack]:
     Members that cannot be packed are banned and the search starts again: without a pack, others
     that read it may no longer fit.
     """
+    # A new carry is written straight to where the next step reads it. As a member it would be a
+    # part of the pack, and would have to be copied there.
     columns = _columns_of_joins(program.step)
     handed_on = {v for v in program.new_carries if v.level == LOOP}
     banned = set(handed_on)
@@ -94,6 +110,7 @@ def _find_packs(program: Program) -> dict[Value, _Pack]:
         wrong = [a_pack for a_pack in _distinct(packs) if not _fits(a_pack, packs, columns)]
         if not wrong:
             return packs
+        # One pack at a time: others may fit once this one is gone.
         banned.update(wrong[0].members)
 
 
@@ -101,6 +118,8 @@ def _columns_of_joins(step: Sequence[Value]) -> dict[Value, tuple[Value, int]]:
     """For each part of a join of one row: the join, and the part's first column."""
     columns: dict[Value, tuple[Value, int]] = {}
     for v in step:
+        # In a single row, neighbouring columns are neighbours in memory, so a pack can lie within
+        # the row. With several rows the parts alternate row by row.
         if v.op is not join or math.prod(v.shape) != v.shape[-1]:
             continue
         for part, index in zip(v.args, v.keywords["indices"], strict=True):
@@ -120,6 +139,7 @@ def _depths(step: Sequence[Value]) -> dict[Value, int]:
     """The depth of each operation in the step. Operations of equal depth are independent."""
     depths: dict[Value, int] = {}
     for v in step:
+        # An operand always has a smaller depth than the operations that read it.
         depths[v] = 1 + max((depths.get(x, 0) for x in v.inputs), default=0)
     return depths
 
@@ -135,10 +155,12 @@ def _group(
     Operands are compared by :func:`_operand_key`: different members of one pack count as equal.
     """
     packs: dict[Value, _Pack] = {}
+    # By depth, so that the packs of the operands are known before those of their readers.
     for depth in sorted(set(depths.values())):
         alike: dict[Any, list[Value]] = {}
         for v in step:
             if depths[v] == depth and v not in banned and _packable(v):
+                # Parts of different joins cannot lie side by side, so they go into different packs.
                 whole = columns[v][0] if v in columns else None
                 kinds = [_operand_key(x, v, packs, depths) for x in v.args]
                 key = (v.op, frozen(v.keywords), v.shape, v.dtype, whole, *kinds)
@@ -178,12 +200,16 @@ def _operand_key(
     """The key of an operand x of v: operands with equal keys can be one operand of a pack."""
     if type(x) is not Value:
         return frozen(x)
+    # Computed before the loop: it can be stacked with others there, so only its shape matters.
     if x.level < LOOP and x not in depths:
         given = x.op is None and x.level > CONSTANT  # it is an input, so stacking it means a copy
         if given and math.prod(x.shape) > LARGEST_COPIED:
             return x
         return (x.level, x.shape, x.dtype)
     # Packed products multiply the same rows by several matrices, so the rows must be one value.
+    # A pack is an operand only if its members have v's shape. The pack (2, H) against (2, N, H)
+    # would be broadcast as (1, 2, H): its members would meet the rows and not the members of v.
+    # With N = 2 this would raise no error.
     return packs[x] if x in packs and x.shape == v.shape and v.op is not _matmul else x
 
 
@@ -197,11 +223,14 @@ def _sort_members(found: Mapping[Value, _Pack], columns: Mapping[Value, tuple[Va
         if a_pack.leader in columns:
             a_pack.members.sort(key=lambda v: columns[v][1])
         else:
+            # Members that no pack reads come last.
             last = (len(packs),)
             a_pack.members.sort(key=lambda v: rank.get(v, last))
         for position, v in enumerate(a_pack.members):
             for x in v.inputs:
                 if x in found and found[x] is not a_pack:
+                    # The order in the earliest reading pack counts. If another pack wants another
+                    # order, ``_fits`` refuses it.
                     rank[x] = min(rank.get(x, (len(packs),)), (number[a_pack], position))
 
 
@@ -217,6 +246,7 @@ def _fits(
         operands = a_pack.operands(j)
         if a_pack.shares(j) or operands[0] not in packs:
             continue
+        # Consecutive members are a slice of the pack, which is a view. Others would be copied.
         source = packs[operands[0]].members
         first = source.index(operands[0])
         if operands != source[first : first + len(operands)]:
@@ -235,7 +265,8 @@ class _Rebuilder:
         self.build = Builder(start=max((v.number for v in program.computed), default=0))
         self.new: dict[Value, Value] = {v: v for v in program.inputs}
         self.whole: dict[_Pack, Value] = {}
-        # Depth first, without recursion. A pack needs the operands of all its members.
+        # Depth first, without recursion. A pack needs the operands of all its members. All members
+        # have one depth, and their operands smaller ones, so no pack can wait for itself.
         waiting = list(reversed(program.results))
         while waiting:
             v = waiting[-1]
@@ -278,6 +309,8 @@ class _Rebuilder:
         shape = (count, *leader.shape)
         if a_pack.is_product:
             rows, matrices = self.new[leader.args[0]], [self.new[y] for y in a_pack.operands(1)]
+            # For one row the result (1, k m) is contiguous as (k, 1, m). For N rows it is not: each
+            # row holds the columns of all k. Then k products write into the parts of one array.
             if math.prod(leader.shape[:-1]) == 1:  # one row times all matrices side by side
                 at_once = build.matmul(rows, build.concatenate(matrices))
                 whole = build.reshape(at_once, shape)
@@ -306,6 +339,8 @@ class _Rebuilder:
                 return self.whole[source]
             return self.build.getitem(self.whole[source], slice(first, first + len(operands)))
         stacked = self.build.stack([self.new[y] for y in operands])
+        # Axes of length 1 go after axis 0, so that axis 0 still counts the members: (k, H) becomes
+        # (k, 1, H) against (k, N, H).
         missing = len(a_pack.leader.shape) - len(x.shape)
         return self.build.reshape(stacked, (len(operands), *(1,) * missing, *x.shape))
 
@@ -319,6 +354,7 @@ class _Rebuilder:
             if a_pack is None or a_pack.is_product or not self.fills(v, a_pack):
                 parts.append(self.new[part])
                 indices.append(index)
+            # The whole pack takes the place of its first part; the other parts are left out.
             elif a_pack not in seen:
                 seen.add(a_pack)
                 width = part.shape[-1] * len(a_pack.members)

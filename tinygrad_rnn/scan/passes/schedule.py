@@ -3,6 +3,12 @@
 Only operations between the old and the new carry must run within the loop. What does not depend on
 the carry is computed before it, for all steps at once. What only the outputs or the sums over time
 need is computed after it. (A compiler's word for this is loop-invariant code motion.)
+
+The forward pass of a layer with an output, ``h = tanh(x_t W + h U); y_t = h V``:
+
+    before   x_t W          one product of (T N, D) by (D, H) instead of T small ones
+    step     h U, the sum and tanh
+    after    h V            one product again; so every h is kept in a block
 """
 
 from __future__ import annotations
@@ -21,7 +27,10 @@ def schedule(program: Program, late: Callable[[Value], bool] = lambda v: False) 
         late: whether a value that could be computed before the loop should be computed at every
             step, if only the step reads it. Its operands and readers are then in the cache.
     """
+    # 1. What the new carries are computed from, as far as it depends on the old ones.
     step = reached(program.new_carries, lambda v: v.level == LOOP and v.op is not None)
+    # 2. Values that could be computed before, but are better computed late. Readers come first
+    # here, so a late value may have late operands.
     readers: dict[Value, list[Value]] = {}
     for v in reached(program.results):
         for x in v.inputs:
@@ -30,10 +39,13 @@ def schedule(program: Program, late: Callable[[Value], bool] = lambda v: False) 
         early = v.level == SEQUENCE and v.op is not None and v not in program.results
         if early and late(v) and all(reader in step for reader in readers[v]):
             step[v] = None
+    # 3. What the step reads, and new carries that do not depend on the old ones. A sum over time is
+    # never part of it: it needs all steps.
     before = reached(
         [*program.new_carries, *(x for v in step for x in v.inputs)],
         lambda v: v.level < LOOP and v not in step and not isinstance(v.op, OverTime),
     )
+    # 4. The rest.
     after = reached(program.results, lambda v: v not in step and v not in before)
     return replace(
         program,

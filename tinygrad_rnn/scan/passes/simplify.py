@@ -69,6 +69,7 @@ def broadcast_by_the_operation(build: Builder, call: Operation) -> Value | None:
         return None
     narrow = tuple(x.args[0] if _is_broadcast(x) else x for x in call.args)
     shapes = [x.shape for x in narrow if type(x) is Value]
+    # If all operands were broadcast, only the broadcasts give the result its shape.
     if call.shape not in shapes or np.broadcast_shapes(*shapes) != call.shape:
         return None
     return build.make(call.op, narrow, call.keywords, call.shape, call.dtype)
@@ -80,6 +81,7 @@ def is_ufunc(op: Any) -> bool:
 
 
 def _is_broadcast(x: Any) -> bool:
+    # Before the loop a broadcast costs once. There the pass ``operands`` even adds some.
     return type(x) is Value and x.op is _broadcast_to and x.level == LOOP
 
 
@@ -89,6 +91,7 @@ def plus_negative(build: Builder, call: Operation) -> Value | None:
         return None
     x, y = call.args
     for first, second in ((x, y), (y, x)):
+        # A -y that another operation reads is computed anyway, so nothing would be gained.
         if type(second) is Value and second.op is _negative and second not in build.shared:
             return build.elementwise(_subtract, first, second.args[0])
     return None
@@ -104,8 +107,11 @@ def common_factor(build: Builder, call: Operation) -> Value | None:
     x, y = call.args
     if not all(_is_product_of_two(z, call) and z not in build.shared for z in (x, y)):
         return None
+    # The four ways to choose a factor of x and a factor of y as the common one.
     for a, s in (x.args, x.args[::-1]):
         for b, r in (y.args, y.args[::-1]):
+            # s - r is computed before the loop, so the step has one product instead of two and a
+            # difference.
             early = s.level < LOOP and r.level < LOOP
             if a is b and a.level == LOOP and early and (_is_small(s) or _is_small(r)):
                 return build.elementwise(_multiply, a, build.elementwise(call.op, s, r))
@@ -123,6 +129,8 @@ def _is_product_of_two(x: Any, call: Operation) -> bool:
 
 
 def _is_small(x: Value) -> bool:
+    # Counterexample without a bound: for a = 1e-300, s = 1e308 and r = -1e308 the result is 2e8,
+    # but s - r is Inf.
     return x.range is not None and x.range[0] >= -1 and x.range[1] <= 1
 
 
@@ -136,6 +144,7 @@ def parts_joined(build: Builder, call: Operation) -> Value | None:
         if type(x) is not Value or x.op not in (_place, join) or x.shape != call.shape:
             return None
         if x.op is join:
+            # In a sum of several, the first two are a join already.
             parts += x.args
             indices += x.keywords["indices"]
         else:
@@ -143,6 +152,7 @@ def parts_joined(build: Builder, call: Operation) -> Value | None:
             indices.append(x.keywords["index"])
     if not all(type(x) is Value and x.dtype == call.dtype for x in parts):
         return None
+    # Where parts overlap they add up, and a join would keep only the last one.
     if not all(map(_is_slices, indices)) or _overlap(call.shape, indices):
         return None
     keywords = {"indices": tuple(indices), "shape": call.shape}
@@ -151,6 +161,7 @@ def parts_joined(build: Builder, call: Operation) -> Value | None:
 
 def _is_slices(index: Any) -> bool:
     """Whether an index consists of integers and slices, so that it selects a view."""
+    # An array of integers may name an element twice.
     kinds = (int, np.integer, slice, type(None), type(Ellipsis))
     return all(
         isinstance(part, kinds) and not isinstance(part, (bool, np.bool_))

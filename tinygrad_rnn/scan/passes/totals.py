@@ -6,6 +6,18 @@ sum.
 
     sum_t A_t B_t          ->  [A_1 ... A_T] [B_1; ...; B_T]
     sum_t f(x_t), f linear ->  f(sum_t x_t)
+
+For the weight of a layer, with x_t (N, D) and the cotangents g_t (N, H):
+
+    before this pass                         after it
+    v1 = g_t.T             (T, H, N)         v1 = g_t.T                     (T, H, N)
+    v2 = v1 @ x_t          (T, H, D)         dW = sum over t of v1 @ x_t    (H, D)
+    dW = sum over t of v2  (H, D)
+
+The block v2 of T matrices is never made. The sum is one product, of (H, T N) by (T N, D).
+
+A product of two values that both vary is not linear in them: ``sum_t x_t y_t`` is not
+``(sum_t x_t) (sum_t y_t)``. Each primitive says in which arguments it is linear.
 """
 
 from __future__ import annotations
@@ -44,6 +56,7 @@ def totals(program: Program) -> Program:
     writer = _Totals(builder, blocks)
     known = {v: writer.of(v.args[0]) for v in program.totals if v.op is total}
     for old, new in known.items():
+        # Two totals may be one value: it keeps its first name.
         if new.name is None:
             new.name = old.name
     return program.with_results(lambda v: known.get(v, v))
@@ -76,10 +89,12 @@ class _Totals:
 
     def summands(self, v: Value) -> list[Value]:
         """The values whose sums over time are needed for the sum of v."""
+        # A block that exists is summed as it is: no sum of its operands is needed.
         if v.op is None or v in self.blocks or not v.varies or v.dtype.kind != "f":
             return []
         if v.op is join:
             return v.inputs
+        # These are computed from the blocks of their operands, not from sums of these.
         if v.op in (_sum, _sum_to) or (v.op is _matmul and all(x.varies for x in v.inputs)):
             return []
         return [v.args[i] for i in self.linear_in(v)]
@@ -111,6 +126,8 @@ class _Totals:
             return self.sum_of_all(v)
         if op is _einsum and all(type(a) is Value and a.varies for a in v.args):
             return self.build.plain(total_einsum, v.args, v.keywords, v.shape, v.dtype)
+        # These add the rows of one step to places of a table, so they add those of all steps just
+        # as well: (T, N) rows are T N rows.
         rows = op is _rows_added or (op is _scatter and v.keywords["pattern"] == (PLACE,))
         if rows and all(x.varies for x in v.inputs):
             keywords = {"op": op, "keywords": v.keywords}
@@ -133,6 +150,7 @@ class _Totals:
         varying = [i for i, x in enumerate(v.args) if type(x) is Value and x.varies]
         if not v.op.is_linear_in(varying, v.keywords, given):
             return []
+        # A sum that is taken before a conversion would be rounded to the dtype before it.
         return varying if all(v.args[i].dtype == v.dtype for i in varying) else []
 
     def sum_of_all(self, v: Value) -> Value | None:
@@ -146,11 +164,16 @@ class _Totals:
             axes = range(rank) if axis is None else np.ravel(axis).tolist()
             summed = {a % rank for a in axes} if rank else set()
         else:
+            # sum_to: sums over the axes that v does not have, and over those that v has with length
+            # 1.
             extra = rank - len(v.shape)
             summed = {i for i in range(rank) if i < extra or v.shape[i - extra] != x.shape[i]}
         kept = tuple(i for i in range(rank) if i not in summed)
         shape = tuple(x.shape[i] for i in kept)
+        # If the block of products exists, the sum of it is one reduction.
         factors = x.args if x.op is _multiply and x not in self.blocks else ()
+        # The bound on the rank: einsum has 52 labels for axes, and time needs one of them. 20 is on
+        # the safe side of that.
         if (
             factors
             and all(
@@ -163,6 +186,7 @@ class _Totals:
             value = self.build.plain(total_product, tuple(factors), {"kept": kept}, shape, v.dtype)
         else:
             value = self.build.plain(total_sum, (x,), {"kept": kept}, shape, v.dtype)
+        # v may keep the summed axes with length 1, as in a bias (1, H).
         return self.build.reshape(value, v.shape)
 
 
