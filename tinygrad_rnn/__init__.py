@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from .app.checkpoints import load_model as load_model
     from .app.training import train as train
     from .bptt import grads_by_step as grads_by_step
-    from .bptt.activations import activations as activations
+    from .bptt import activations as activations
     from .io import load as load
     from .io import save as save
     from .nn.pytorch import from_torch as from_torch

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt.flow import Flow, grads_by_step, scalar_node
+from tinygrad_rnn.bptt import grads_by_step
+from tinygrad_rnn.bptt.flow import Flow
+from tinygrad_rnn.bptt.steps import scalar_node
 
 from .programs import Numbers, Program, gradient, programs, run
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .. import backprop
-from ..bptt.flow import grads_by_step
+from ..bptt import grads_by_step
 from ..graph import Node, Value
 from ..scan.plan import Plan
 from .boxes import build, details

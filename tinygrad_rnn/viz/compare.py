@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy import ndarray
 
-from ..bptt.flow import EXPLODED, VANISHED, Flow, quiet, regime
+from ..bptt.flow import EXPLODED, VANISHED, Flow, regime
+from ..bptt.loops import quiet
 from ..bptt.table import aligned
 from .export import Shown
 from .flow import GradientFlow

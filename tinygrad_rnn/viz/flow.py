@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..bptt.flow import Flow, scalar_node
+from ..bptt.flow import Flow
+from ..bptt.steps import scalar_node
 from ..graph import Value
 from .export import Shown
 from .lattice import draw_lattice

@@ -19,9 +19,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from ..bptt.flow import EXPLODED, VANISHED, Flow, State
-from ..bptt.links import Link
-from ..bptt.time_steps import Loop
-from ..bptt.trajectories import Trajectory
+from ..bptt.loops import Link
+from ..bptt.steps import Loop
+from ..bptt.structure import Trajectory
 from . import strips, style
 from .sheet import LEFT, RIGHT, Row, Sheet
 from .svg import document, escaped, figure, fitted, number, width_of

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..bptt.flow import Flow, State
-from ..bptt.table import common_name
-from ..bptt.time_steps import Loop
+from ..bptt.steps import Loop
 from .scale import Scale
 from .svg import Canvas, escaped, fitted, number
 
@@ -75,7 +74,7 @@ class Sheet(Canvas):
         self.rows = [
             Row(
                 states,
-                common_name(states),
+                flow.common_name(states),
                 f"{states[0].kind} {states[0].trajectory.shape}",
                 keys=[numbers[state] for state in states],
             )
