@@ -5,9 +5,9 @@ clusters and edges. ``routing`` leads the edges along the steps, ``wrap`` breaks
 lines, ``gradients`` measures the gradients along the edges, ``dot`` writes DOT text, and
 ``render`` runs Graphviz. ``plans`` makes such a picture of the plan of a scan.
 
-The other pictures are written directly as ``svg``. ``lattice`` draws a gradient flow on a
-``sheet``, with ``strips`` below. ``page`` plays it in a browser. ``compare`` draws several flows
-together. ``heat`` shows activations, and ``curve`` shows losses. ``export`` saves them; for other
+The other pictures are written directly as ``svg``. ``flow`` draws a gradient flow: in it the
+``lattice`` of states, with ``links`` between loops. ``page`` plays it in a browser. ``compare``
+draws several flows together. ``heat`` shows activations, and ``curve`` shows losses. ``export`` saves them; for other
 formats than SVG it uses ``shapes`` and ``tikz``. The numbers come from the room ``bptt``.
 """
 
