@@ -88,7 +88,7 @@ def by_step(
     return result
 
 
-# ── gates and states ──────────────────────────────────────────────────────────────────────────
+# ── gates and states ─────────────────────────────────────────────────────────────────────
 
 
 def activations(output: Value) -> dict[str, ndarray]:

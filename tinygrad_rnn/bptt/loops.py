@@ -43,7 +43,7 @@ quiet = np.errstate(over="ignore", invalid="ignore")
 _Sender: TypeAlias = tuple[Loop, str, int | None, Trajectory | None]
 
 
-# ── sums and norms of gradients ───────────────────────────────────────────────────────────────
+# ── sums and norms of gradients ──────────────────────────────────────────────────────────
 
 
 def add_to(totals: dict[Any, ndarray], key: Any, array: ndarray) -> None:
@@ -85,7 +85,7 @@ def cotangents_of(structure: Structure) -> dict[Node, Any]:
     return sweep({structure.output: np.ones_like(structure.output.output)}, set(structure.nodes))
 
 
-# ── one time axis for all loops ───────────────────────────────────────────────────────────────
+# ── one time axis for all loops ──────────────────────────────────────────────────────────
 
 
 @dataclass(eq=False, slots=True)
@@ -176,7 +176,7 @@ class Columns:
         self.steps.append(t)
         self.T += 1
 
-    # ── which loops share their columns ───────────────────────────────────────────────────────────
+    # ── which loops share their columns ──────────────────────────────────────────────────
 
     def _levels(self, siblings: list[Loop], outer: TimeStep | None, depth: int) -> list[int]:
         """For each loop the number of other loops, one after another, that end before it begins."""
@@ -206,7 +206,7 @@ def _name(loops: list[Loop]) -> str:
     return ".".join(shared)
 
 
-# ── what the loss and later loops send to a step ──────────────────────────────────────────────
+# ── what the loss and later loops send to a step ─────────────────────────────────────────
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -403,7 +403,7 @@ class Links:
         return {values[copied]: g for copied, g in sweep(cotangents, set(values)).items()}
 
 
-# ── what every step sends to a weight ─────────────────────────────────────────────────────────
+# ── what every step sends to a weight ────────────────────────────────────────────────────
 
 
 def shares(

@@ -7,8 +7,9 @@ lines, ``gradients`` measures the gradients along the edges, ``dot`` writes DOT 
 
 The other pictures are written directly as ``svg``. ``flow`` draws a gradient flow: in it the
 ``lattice`` of states, with ``links`` between loops. ``page`` plays it in a browser. ``compare``
-draws several flows together. ``heat`` shows activations, and ``curve`` shows losses. ``export`` saves them; for other
-formats than SVG it uses ``shapes`` and ``tikz``. The numbers come from the room ``bptt``.
+draws several flows together. ``heat`` shows activations, and ``curve`` shows losses. ``export``
+saves them; for other formats than SVG it uses ``shapes`` and ``tikz``. The numbers come from the
+room ``bptt``.
 """
 
 from __future__ import annotations

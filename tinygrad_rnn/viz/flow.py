@@ -115,7 +115,7 @@ def gradient_flow(loss: Value, *, text: Sequence[str] | None = None) -> Gradient
         raise ValueError(f"gradient_flow: {error}") from error
 
 
-# ── the whole picture ─────────────────────────────────────────────────────────────────────────
+# ── the whole picture ────────────────────────────────────────────────────────────────────
 
 
 def draw_lattice(
@@ -255,7 +255,7 @@ def _input_names(flow: Flow) -> str:
     return ", ".join(stem for stem in stems if stem)
 
 
-# ── below the lattice ─────────────────────────────────────────────────────────────────────────
+# ── below the lattice ────────────────────────────────────────────────────────────────────
 
 
 def _times(sheet: Drawer) -> None:

@@ -134,8 +134,7 @@ DARKER = {
     "#d00000": "#ff6b6b",
 }
 
-# ── the gradients along the edges ─────────────────────────────────────────────────────────────
-
+# ── the gradients along the edges ────────────────────────────────────────────────────────
 
 NARROWEST, WIDEST = 0.7, 5.0
 VANISHED = {"color": "#c8c8c8", "penwidth": "1", "style": "dashed"}

@@ -257,8 +257,7 @@ def joined(numbers: Iterable[int]) -> str:
     return ", ".join(f"{r[0]} to {r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in runs)
 
 
-# ── colours and classes ───────────────────────────────────────────────────────────────────────
-
+# ── colours and classes ──────────────────────────────────────────────────────────────────
 
 #: From a small gradient to a large one: a larger gradient is darker. This is matplotlib's plasma,
 #: reversed, without its yellow end, which is hard to see on white. On dark a larger one is lighter.
@@ -271,7 +270,6 @@ EXPLODING_DARK = ("#ffb3a0", "#ff8a73", "#ff5f4d", "#ff2f2f")
 #: For weights and compared nets: Okabe and Ito's colours, which colour-blind readers can
 #: distinguish, in shades that are visible on white and on black.
 HUES = ("#d07a00", "#3f9fd8", "#009e73", "#c96a9b", "#3b6fc9", "#c4551a", "#938000", "#7d6bb8")
-
 
 SHADES = 16  # the number of colours of gradients
 DIVERGING = 33  # the number of colours of activations, from blue through white to red
@@ -381,8 +379,7 @@ def mixed(ramp: Sequence[str], fraction: float) -> str:
     return "#{:02x}{:02x}{:02x}".format(*parts)
 
 
-# ── the scale of norms ────────────────────────────────────────────────────────────────────────
-
+# ── the scale of norms ───────────────────────────────────────────────────────────────────
 
 LEAST_DECADES = 4  # so that a nearly constant gradient has nearly one colour
 
