@@ -29,8 +29,8 @@ def _every_svg_is_checked() -> Iterator[None]:
     """No SVG that any test makes has text over text or a line through text, nor a wrong grey."""
     from tests.viz import checks
 
-    names = ("compare", "curve", "flow", "heat", "lattice", "page", "render")
-    compare, curve, flow, heat, lattice, page, render = (
+    names = ("compare", "curve", "flow", "heat", "render")
+    compare, curve, flow, heat, render = (
         importlib.import_module(f"tinygrad_rnn.viz.{name}") for name in names
     )
     patch = pytest.MonkeyPatch()
@@ -40,11 +40,11 @@ def _every_svg_is_checked() -> Iterator[None]:
         assert not found, found[:5]
         return svg
 
-    for module in (lattice, compare, curve, heat):
+    for module in (flow, compare, curve, heat):
         made = module.document
         patch.setattr(module, "document", lambda *a, made=made, **k: checked(made(*a, **k)))
 
-    draw = lattice.draw_lattice
+    draw = flow.draw_lattice
 
     def coloured(numbers: Any, **options: Any) -> Any:
         found = draw(numbers, **options)
@@ -53,8 +53,7 @@ def _every_svg_is_checked() -> Iterator[None]:
         assert not wrong, wrong[:5]
         return found
 
-    for module in (flow, page):
-        patch.setattr(module, "draw_lattice", coloured)
+    patch.setattr(flow, "draw_lattice", coloured)
 
     pipe = render.Drawing.pipe
 

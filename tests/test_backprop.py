@@ -998,6 +998,17 @@ def test_the_sweep_stops_where_it_is_told():
     assert set(found) == {y.node}
 
 
+def test_the_sweep_may_end_at_wanted_values():
+    x = live(2.0)
+    y = x * x
+    z = y * 3 + x * 5
+    wanted, seeds = {x.node, y.node}, {z.node: np.array(1.0)}
+    through = backprop.sweep(seeds, wanted)
+    direct = backprop.sweep(seeds, wanted, ends=True)
+    assert (through[y.node], through[x.node]) == (3.0, 17.0)
+    assert (direct[y.node], direct[x.node]) == (3.0, 5.0)
+
+
 # ── weights transposed anew at every step of a loop ──────────────────────────────────────
 
 WAYS = {

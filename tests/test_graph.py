@@ -86,6 +86,8 @@ def test_ancestors_are_listed_once_newest_first():
     assert ancestors([z.node], since=z.node.number) == sorted(
         {z.node, *z.node.parents}, key=lambda n: -n.number
     )
+    assert x.node not in ancestors([y.node], until={y.node})
+    assert x.node in ancestors([z.node], until={y.node})  # by y * x
 
 
 def test_ancestors_of_a_graph_with_many_paths_are_found_at_once():

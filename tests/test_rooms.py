@@ -178,6 +178,38 @@ def test_a_reader_follows_a_product_to_its_gradient_without_jumping() -> None:
     assert len(files) - 1 <= 12
 
 
+def test_a_reader_follows_a_loss_to_the_picture_of_its_gradient() -> None:
+    U = tg.Tensor([[0.5, 0.1], [0.2, 0.4]], requires_grad=True)
+    h = tg.Tensor([[0.0, 0.0]])
+    for _, x_t in tg.steps([[[1.0, 2.0]], [[3.0, 4.0]], [[5.0, 6.0]]]):
+        h = tg.tanh(h @ U + x_t)
+    loss = tg.sum(h * h)
+    gradient_flow = tg.gradient_flow
+    before = sys.gettrace()
+    files = visited(lambda: gradient_flow(loss).svg())
+    sys.settrace(before)
+    assert set(files) == {
+        # The sweep, with the rules of the loop's operations.
+        "graph/nodes.py",
+        "ops/elementwise.py",
+        "ops/products.py",
+        "ops/reductions.py",
+        "backprop/reverse.py",
+        "backprop/cotangents.py",
+        "backprop/deferred.py",
+        # The numbers: nothing about masks, several loops, or arrays that were not asked for.
+        "bptt/steps.py",
+        "bptt/structure.py",
+        "bptt/loops.py",
+        "bptt/flow.py",
+        "bptt/reasons.py",
+        # The picture.
+        "viz/flow.py",
+        "viz/lattice.py",
+        "viz/svg.py",
+    }
+
+
 def imported_modules(program: str) -> set[str]:
     answer = subprocess.run(
         [sys.executable, "-c", f"{program}\nimport sys; print(*sys.modules)"],

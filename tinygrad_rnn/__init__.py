@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from . import viz as viz
     from .app.checkpoints import load_model as load_model
     from .app.training import train as train
+    from .bptt import activations as activations
     from .bptt import grads_by_step as grads_by_step
-    from .bptt.activations import activations as activations
     from .io import load as load
     from .io import save as save
     from .nn.pytorch import from_torch as from_torch
@@ -96,7 +96,9 @@ if not TYPE_CHECKING:  # to a type checker every name would exist
         if name in _rooms:
             return importlib.import_module(f"{__name__}.{name}")
         if name in _elsewhere:
-            return getattr(importlib.import_module(f"{__name__}.{_elsewhere[name]}"), name)
+            found = getattr(importlib.import_module(f"{__name__}.{_elsewhere[name]}"), name)
+            globals()[name] = found  # Python finds it without this function from now on
+            return found
         raise AttributeError(
             f"module {__name__!r} has no attribute {name!r}{hint(of_the_module, name)}"
         )

@@ -13,7 +13,7 @@ import tinygrad_rnn as tg
 from tests.viz import nets
 from tests.viz.nets import LAYERS, layer_loss
 from tinygrad_rnn.backprop import sweep
-from tinygrad_rnn.bptt.shares import Shares
+from tinygrad_rnn.bptt.flow import Shares
 from tinygrad_rnn.viz import GradientFlow
 
 

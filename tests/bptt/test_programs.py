@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given, settings
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt.flow import Flow, grads_by_step, scalar_node
+from tinygrad_rnn.bptt import grads_by_step
+from tinygrad_rnn.bptt.flow import Flow
+from tinygrad_rnn.bptt.masks import find_masks
+from tinygrad_rnn.bptt.steps import Steps, scalar_node
 
 from .programs import Numbers, Program, gradient, programs, run
 
@@ -129,6 +132,16 @@ def test_a_flow_is_what_its_sequences_show_alone(p: Program) -> None:
                 continue
             expected = sum(gradient(p, numbers, n, key, W.shape) for n in range(p.N))
             np.testing.assert_allclose(by_step[column], expected, rtol=1e-5, atol=3e-7)
+
+
+@given(programs())
+@settings(max_examples=MANY)
+def test_a_graph_that_may_not_mask_has_no_masks(p: Program) -> None:
+    loss, _ = run(p, Numbers(p))
+    steps = Steps(scalar_node(loss, "steps"))
+    may_mask = steps.may_mask
+    find_masks(steps)
+    assert may_mask or not (steps.updates or steps.output_masks or steps.over)
 
 
 @given(programs())

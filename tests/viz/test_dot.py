@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import tinygrad_rnn as tg
 from tinygrad_rnn.viz import style
 from tinygrad_rnn.viz.dot import label
+from tinygrad_rnn.viz.svg import GRADIENT
 
 from .nets import lstm, rnn
 
@@ -65,8 +66,8 @@ def test_gradients_colour_and_widen_the_edges() -> None:
     assert min(widths) == style.NARROWEST
     assert max(widths) == style.WIDEST
     assert 'label="norm of the gradient"' in source
-    assert style.GRADIENT[0] in source
-    assert style.GRADIENT[-1] in source
+    assert GRADIENT[0] in source
+    assert GRADIENT[-1] in source
 
 
 def test_vanished_and_broken_gradients_have_looks_of_their_own() -> None:
@@ -83,9 +84,9 @@ def test_vanished_and_broken_gradients_have_looks_of_their_own() -> None:
 def test_colours_run_through_the_stops(fraction: float) -> None:
     look = style.gradient(fraction)
     assert re.fullmatch("#[0-9a-f]{6}", look["color"])
-    stop = fraction * (len(style.GRADIENT) - 1)
+    stop = fraction * (len(GRADIENT) - 1)
     if stop == int(stop):
-        assert look["color"] == style.GRADIENT[int(stop)]
+        assert look["color"] == GRADIENT[int(stop)]
 
 
 def test_the_larger_the_gradient_the_darker() -> None:

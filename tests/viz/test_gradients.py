@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.backprop import contributions, expanded, sweep
-from tinygrad_rnn.bptt.sums import norm as together
+from tinygrad_rnn.bptt.loops import norm as together
 from tinygrad_rnn.graph import Node, ancestors
 from tinygrad_rnn.viz.boxes import build
 from tinygrad_rnn.viz.gradients import measure

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import tinygrad_rnn as tg
 from tests.viz.checks import SVG, read
 from tests.viz.test_lattice import parsed
-from tinygrad_rnn.viz.style import DIVERGING
+from tinygrad_rnn.viz.svg import DIVERGING
 
 
 def cells(svg: str) -> list[tuple[int, float, float, float]]:

@@ -17,9 +17,10 @@ from tests.bptt.test_columns import seq2seq
 from tests.viz import nets
 from tests.viz.checks import SVG, problems, read
 from tests.viz.nets import LAYERS, layer_loss
-from tinygrad_rnn.viz.lattice import draw_lattice
-from tinygrad_rnn.viz.scale import LEAST_DECADES, Scale
+from tinygrad_rnn.viz.flow import draw_lattice
 from tinygrad_rnn.viz.svg import (
+    LEAST_DECADES,
+    Scale,
     columns,
     escaped,
     figure,

@@ -96,6 +96,7 @@ def sweep(
     *,
     differentiable: bool = False,
     since: int = 0,
+    ends: bool = False,
     order: list[Node] | None = None,
 ) -> dict[Node, Any]:
     """Send cotangents from the seeded nodes back through the graph.
@@ -107,6 +108,7 @@ def sweep(
             visited. None for every leaf.
         differentiable: run the rules on Tensors, recording what they do.
         since: the sweep ends at nodes with a smaller creation number.
+        ends: the sweep ends at wanted nodes, so no cotangent passes through one to another.
         order: ``ancestors(seeds, since)``, where the caller has it.
 
     Returns:
@@ -121,7 +123,7 @@ def sweep(
     if not seeds:
         return {}
     if order is None:
-        order = ancestors(seeds, since)
+        order = ancestors(seeds, since, wanted if ends and wanted else ())
     needed = None if wanted is None else _leading_to(wanted, order)
     # Which derivative this sweep records (1 for a first gradient); 0 if it runs on plain arrays.
     level = 1 + max(node.scope.sweep for node in order) if differentiable else 0
@@ -147,6 +149,8 @@ def sweep(
         primitive = node.primitive
         if (primitive is None) if wanted is None else (node in wanted):
             found[node] = g
+            if ends:
+                continue
         if primitive is None or node.number < since:
             continue
         if careful or not primitive.by_rules:

@@ -1,22 +1,23 @@
 """Backpropagation through time: the numbers.
 
-``time_steps`` finds the loop and the time step of every operation. ``steps`` finds the values that
-cross from one step into another, and ``trajectories`` follows each of them through all its steps.
-``structure`` gathers states, outputs, inputs and weights; ``masks`` finds where a sequence has
-ended. ``columns`` places the steps of all loops on one time axis. ``flow`` measures the gradient of
-every state, ``links`` the gradients between loops, ``shares`` the contribution of each step to a
-weight's gradient. ``spans`` finds the time step that each element of an array came from.
+Read from the loss to the numbers: ``steps`` finds the time step of every operation, and the values
+that go from step to step. ``structure`` finds states, outputs, inputs and weights. ``loops`` places
+the steps of all loops on one time axis, and separates the gradients that the loss, later loops and
+the weights get. ``flow`` measures the gradient of every state and the share of every step.
 ``reasons`` says why a gradient vanishes or explodes.
-``activations`` collects gates and states. ``table`` writes a flow as text. ``sums`` has the norm.
+
+The others are for those who need them: ``masks`` finds where a sequence has ended. ``spans`` finds
+the time step that each element of an array came from. ``jacobians`` has one state's Jacobians.
+``arrays`` has gradients by step, gates and states as arrays. ``table`` writes a flow as text.
 
 Nothing here draws: that is the room ``viz``.
 """
 
-from .activations import activations
-from .flow import EXPLODED, VANISHED, Flow, Jacobian, State, grads_by_step, regime
-from .links import Link
+from .arrays import activations, grads_by_step
+from .flow import EXPLODED, VANISHED, Flow, Shares, State, regime
+from .jacobians import Jacobian
+from .loops import Link
 from .reasons import JacobianParts, Slope
-from .shares import Shares
 from .structure import Structure
 
 __all__ = [

@@ -11,33 +11,37 @@ import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from ..backprop import contributions, expanded, sweep
-from ..graph import Node, Value, leaf, record
-from .activations import collected
-from .columns import Columns
-from .links import Link, Links, spread
-from .links import Value as Key
+from ..backprop import contributions
+from ..graph import Node, Value
+from .arrays import by_step, collected, leaf_of
+from .jacobians import Jacobian, jacobian_norms, jacobian_of
+from .loops import Columns, Held, Link, Links, add_to, cotangents_of, norm, quiet, shares, spread
 from .reasons import JacobianParts, jacobian_parts, reason
-from .shares import Shares, shares
-from .structure import Structure
-from .sums import add_to, norm
+from .steps import Loop
+from .structure import Structure, Trajectory
 from .table import table
-from .time_steps import Loop
-from .trajectories import Trajectory
-
-#: Users look at overflows here, so they appear as Inf or NaN, without a warning.
-quiet = np.errstate(over="ignore", invalid="ignore")
 
 #: The written rule. The loss itself sends gradients to the states of a loop; R is the sum of their
 #: norms over all steps. If no step enlarged the gradient, no state would get more than R.
 #: A gradient below VANISHED R has vanished: added to R in single precision, it changes nothing.
 #: A gradient above EXPLODED R has exploded.
 VANISHED, EXPLODED = 1e-8, 1e2
+
+
+def regime(size: float, reference: float) -> str:
+    """The verdict of the written rule for a norm, with R = ``reference``."""
+    if not math.isfinite(size):
+        return "NaN"
+    if size == 0:
+        return "0"
+    if size < VANISHED * reference:
+        return "vanished"
+    return "exploded" if 0 < EXPLODED * reference < size else ""
 
 
 class State:
@@ -128,16 +132,66 @@ class State:
         return f"<{self.kind} {self.name}: {len(self.steps)} steps>"
 
 
-class Jacobian(NamedTuple):
-    """The Jacobian of a state at one time step with respect to the state at another.
+class Shares:
+    """Each time step's share of the gradient of a weight, ``dL/dW = sum_t G_t + G_outside``.
+
+    The part of a step is the projection of its share on the whole gradient, <G_t, G> / <G, G>. The
+    parts sum to 1. A part is negative if the step pulls the other way.
 
     Attributes:
-        matrix: dh_t/dh_s, (M, N) for M numbers in h_t and N in h_s.
-        singular_values: (min(M, N),), the largest first.
+        name: a unique name among the weights.
+        node: the weight's node.
+        norm: |dL/dW|.
+        steps: the columns in which the weight has a share.
+        norms: (T,) the |G_t|.
+        parts: (T,) the parts; NaN if dL/dW is 0 or not finite.
+        outside: the part of G_outside, which belongs to no time step.
     """
 
-    matrix: ndarray
-    singular_values: ndarray
+    def __init__(self, name: str, node: Node, total: ndarray, T: int):
+        self.name, self.node = name, node
+        self.total = total.astype(np.float64)
+        self.norm = norm([self.total])
+        self.norms, self.parts = np.zeros(T), np.zeros(T)
+        self.outside = 0.0
+        self._found: set[int] = set()
+        self._square = float(np.vdot(self.total, self.total))
+        self._sum = np.zeros(total.shape)
+        self._size = 0.0
+
+    @property
+    def steps(self) -> ndarray:
+        return np.array(sorted(self._found), int)
+
+    def add(self, column: int | None, share: ndarray) -> None:
+        """Add the share of a step, or (None) of no step."""
+        part = math.nan
+        if 0 < self._square < math.inf:
+            part = float(np.vdot(share.astype(np.float64), self.total)) / self._square
+        if column is None:
+            self.outside = part
+        else:
+            self._found.add(column)
+            self.norms[column], self.parts[column] = norm([share]), part
+        self._sum += share
+        self._size += float(np.abs(share).max(initial=0.0))
+
+    def check(self, precision: np.dtype[Any]) -> None:
+        """Check that the shares sum to the whole gradient, up to rounding.
+
+        Raises:
+            ValueError: they do not, because a rule is not linear in its cotangent.
+        """
+        tolerance = self._size * len(self.norms) ** 0.5 * 100 * float(np.finfo(precision).eps)
+        wrong = np.abs(self._sum - self.total) > tolerance
+        if math.isfinite(self._size) and wrong.any():
+            raise ValueError(
+                f"the shares of the time steps do not sum to dL/d{self.name}: some rule is not "
+                "linear in its cotangent; tg.testing.check_op finds it"
+            )
+
+    def __repr__(self) -> str:
+        return f"<shares of dL/d{self.name}: {len(self.norms)} steps>"
 
 
 class Flow:
@@ -164,7 +218,7 @@ class Flow:
         self.T = columns.T
         self.loss = float(output.output.reshape(()))
         self.text = None if text is None else _checked(text, self.T)
-        self.cotangents = cotangents = _sweep(structure)
+        self.cotangents = cotangents = cotangents_of(structure)
         structure.leave_out_ended(cotangents)
         counts = self._counts()
         self.states = {
@@ -176,7 +230,7 @@ class Flow:
         self._measure_sent()
         self.inputs = self._measure_inputs()
         self.weights = self._share(structure.weights)
-        self.sent_by_loss = self._measure_loss()
+        self.sent_by_loss = self._links.sent_by_loss()
         for state in self.states.values():
             state.apply_rule(self.sent_by_loss)
 
@@ -193,7 +247,7 @@ class Flow:
     def _measure_sent(self) -> None:
         """Measure the gradient that came back to every value, by sender."""
         structure = self.structure
-        sums: dict[tuple[Key, str], Any] = {}
+        sums: dict[tuple[Held, str], Any] = {}
         for key, total in self._links.outside.items():
             sums[key, "outside"] = total
         for key, total in self._links.stepwise.items():
@@ -284,60 +338,13 @@ class Flow:
                     rows.append(known[kind][-1])
         return rows
 
-    # ── the written rule ─────────────────────────────────────────────────────────────────
-
-    def _measure_loss(self) -> float:
-        """R: the gradient that the loss sends to a loop's states, not through other steps of it."""
-        structure = self.structure
-        direct: dict[Node, Any] = {}
-        if any(
-            node in structure.holds and structure.holds[node].kind == "output"
-            for node in self._links.from_loss
-        ):
-            direct = self._within_steps(self._links.from_loss)
-        else:
-            for node, g in self._links.from_loss.items():
-                add_to(direct, node, g)
-        by_step: dict[tuple[Loop, int], list[Any]] = defaultdict(list)
-        for node, g in direct.items():
-            trajectory = structure.holds.get(node)
-            if trajectory is not None and (trajectory.kind == "state" or not structure.states):
-                for t, part in spread(g, trajectory.holders[node]):
-                    by_step[trajectory.loop, t].append(part)
-        totals: dict[Loop, float] = defaultdict(float)
-        for (loop, _), parts in by_step.items():
-            totals[loop] += norm(parts)
-        return max(totals.values(), default=0.0)
-
-    def _within_steps(self, seeds: dict[Node, Any]) -> dict[Node, Any]:
-        """The gradients that reach the states of a step from seeds in the same step.
-
-        We copy the graph with every step cut off from the others, and sweep the copy.
-        """
-        structure = self.structure
-        copy: dict[Node, Node] = {}
-        for node, time_step in structure.time_step.items():
-            parents = tuple(
-                copy[parent]
-                if isinstance(parent, Node) and structure.time_step.get(parent) is time_step
-                else None
-                for parent in node.parents
-            )
-            held = node in structure.holds
-            if held or any(parents):
-                copied = record(
-                    node.primitive, parents, node.arrays, node.output, node.keywords, node.scope
-                )
-            else:
-                copied = leaf(node.output)
-            copy[node] = copied
-        values = {
-            copy[node]: node
-            for trajectory in structure.states
-            for node in trajectory.nodes.values()
-        }
-        cotangents = {copy[node]: g for node, g in seeds.items() if node in copy}
-        return {values[copied]: g for copied, g in sweep(cotangents, set(values)).items()}
+    @staticmethod
+    def common_name(states: Sequence[State]) -> str:
+        """The common name of the states of one row."""
+        if len(states) == 1:
+            return states[0].name
+        names = {state.name.rstrip("0123456789 ") for state in states}
+        return names.pop() if len(names) == 1 else states[0].trajectory.plain
 
     def regime(self, size: float) -> str:
         """The verdict of the written rule for a norm: "vanished", "exploded", "NaN", "0" or ""."""
@@ -371,8 +378,8 @@ class Flow:
 
     def grads_by_step(self, W: Value | str) -> ndarray:
         """The T contributions whose sum is dL/dW, see :func:`grads_by_step`."""
-        node = self.weights[_named(W, self.weights)].node if isinstance(W, str) else _leaf_of(W)
-        return _by_step(self.structure, self.columns, self.cotangents, node)
+        node = self.weights[_named(W, self.weights)].node if isinstance(W, str) else leaf_of(W)
+        return by_step(self.structure, self.columns, self.cotangents, node)
 
     @quiet
     def jacobian(self, t: int, s: int, state: str | None = None) -> Jacobian:
@@ -397,28 +404,7 @@ class Flow:
             KeyError: there is no such state.
             IndexError: the loss does not depend on this state at step t or s.
         """
-        trajectory = self._state(state).trajectory
-        for step in (t, s):
-            if step not in trajectory.nodes:
-                have = sorted(trajectory.nodes)
-                raise IndexError(
-                    f"jacobian: the loss depends on {trajectory.name} at the time steps "
-                    f"{have[0]} to {have[-1]}, not at {step}"
-                )
-        after, before = trajectory.nodes[t], trajectory.nodes[s]
-        matrix = np.zeros((after.output.size, before.output.size), after.output.dtype)
-        if before.number <= after.number:
-            rows = np.eye(after.output.size, dtype=after.output.dtype)
-            rows *= np.broadcast_to(trajectory.masks.get(t, True), after.output.shape).ravel()
-            for i, row in enumerate(rows):
-                seeds = {after: row.reshape(after.output.shape)}
-                reached = sweep(seeds, {before}, since=before.number + 1)
-                if before in reached:
-                    matrix[i] = reached[before].reshape(-1)
-            matrix *= np.broadcast_to(trajectory.masks.get(s, True), before.output.shape).ravel()
-        if not np.isfinite(matrix).all():
-            return Jacobian(matrix, np.full(min(matrix.shape), math.nan, matrix.dtype))
-        return Jacobian(matrix, np.linalg.svd(matrix, compute_uv=False))
+        return jacobian_of(self._state(state).trajectory, t, s)
 
     @quiet
     def jacobian_norms(
@@ -439,30 +425,7 @@ class Flow:
             no h_s.
         """
         chosen = self._state(state)
-        nodes, masks, time_steps = (
-            chosen.trajectory.nodes,
-            chosen.trajectory.masks,
-            chosen.trajectory.steps,
-        )
-        places = np.unique(
-            np.linspace(len(time_steps) - 1, 0, min(rows, len(time_steps))).round().astype(int)
-        )
-        norms = np.full((len(places), len(chosen.norms)), math.nan)
-        rng = np.random.default_rng(0)
-        for r, place in enumerate(places):
-            after = nodes[time_steps[place]]
-            before = [nodes[t] for t in time_steps[: place + 1]]
-            size, mask = after.output.size, masks.get(time_steps[place], True)
-            lengths = np.zeros(place + 1)
-            for seed in _directions(size, min(size, probes), rng):
-                row = (seed.reshape(after.output.shape) * mask).astype(after.output.dtype)
-                reached = sweep({after: row}, set(before), since=before[0].number + 1)
-                for k, node in enumerate(before):
-                    if node in reached:
-                        lengths[k] = math.hypot(lengths[k], norm([reached[node]]))
-            lengths *= math.sqrt(size / min(size, probes))
-            norms[r, time_steps[: place + 1]] = np.where(np.isnan(lengths), math.inf, lengths)
-        return np.array(time_steps)[places], norms
+        return jacobian_norms(chosen.trajectory, len(chosen.norms), rows, probes)
 
     def jacobian_parts(self, state: str | None = None) -> list[JacobianParts]:
         """The factors of dh_t/dh_{t-1}, step by step: weights, nonlinearities and gates.
@@ -508,17 +471,6 @@ class Flow:
         return f"<{type(self).__name__} of {self.T} steps: states {states}; weights {weights}>"
 
 
-def regime(size: float, reference: float) -> str:
-    """The verdict of the written rule for a norm, with R = ``reference``."""
-    if not math.isfinite(size):
-        return "NaN"
-    if size == 0:
-        return "0"
-    if size < VANISHED * reference:
-        return "vanished"
-    return "exploded" if 0 < EXPLODED * reference < size else ""
-
-
 def _checked(text: Sequence[str], T: int) -> list[str]:
     parts = list(text)
     if len(parts) != T or not all(isinstance(part, str) for part in parts):
@@ -529,118 +481,7 @@ def _checked(text: Sequence[str], T: int) -> list[str]:
     return parts
 
 
-def _directions(size: int, count: int, rng: np.random.Generator) -> ndarray:
-    """Orthonormal rows: a basis of the space, or some random directions."""
-    if count == size:
-        return np.eye(size)
-    q: ndarray = np.linalg.qr(rng.standard_normal((size, count)))[0]
-    return q.T
-
-
 def _named(name: str, known: dict[str, Any]) -> str:
     if name not in known:
         raise KeyError(f"expected one of {', '.join(known)}, got {name!r}")
     return name
-
-
-# ── what users call ──────────────────────────────────────────────────────────────────────
-
-
-def scalar_node(loss: Any, where: str) -> Node:
-    """The node of a loss, in a graph where every fused node is expanded to its operations.
-
-    Raises:
-        TypeError: it is not a Tensor.
-        ValueError: it has no graph, or is no scalar.
-    """
-    if not isinstance(loss, Value):
-        raise TypeError(f"{where}: expected a Tensor, got {type(loss).__name__}")
-    if loss.node is None:
-        raise ValueError(
-            f"{where}: this tensor has no graph; compute it outside no_grad() from a tensor "
-            "with requires_grad=True"
-        )
-    if loss._array.size != 1:
-        raise ValueError(
-            f"{where}: expected a scalar to differentiate, got shape {loss._array.shape}; use a "
-            "loss, or one element"
-        )
-    try:
-        [node] = expanded([loss.node])
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-    return node
-
-
-@quiet
-def grads_by_step(loss: Value, W: Value) -> ndarray:
-    """The contribution of each time step to the gradient of a weight.
-
-        sum_t grads_by_step(loss, W)[t] = dL/dW
-
-    Backpropagation through time adds up one gradient for each use of a shared weight; these are
-    the summands. Each path from the loss back to W is counted at the last time step on it. For a
-    ``linear`` on stacked states, after the loop, each row counts at the step that it came from.
-
-    Args:
-        loss: a scalar Tensor. No ``.grad`` changes.
-        W: a leaf in the loss's graph.
-
-    Returns:
-        (T, \\*W.shape), in W's dtype. T counts up to the last step that the loss depends on. If
-        loops follow each other (an encoder, a decoder), their steps come one after the other.
-
-    Raises:
-        TypeError: the loss or W is not a Tensor.
-        ValueError: the loss is not a scalar, has no graph, or was computed without time steps; or
-            W is not a leaf that requires grad, or part of its gradient belongs to no step.
-
-    >>> import numpy as np
-    >>> import tinygrad_rnn as tg
-    >>> cell = tg.nn.RNNCell(3, 4, dtype=np.float64, rng=0)
-    >>> h = None
-    >>> for t, x_t in tg.steps(np.ones((5, 2, 3))):
-    ...     h = cell(x_t, h)
-    >>> loss = tg.sum(h)
-    >>> by_step = tg.grads_by_step(loss, cell.weight_hh)
-    >>> by_step.shape
-    (5, 4, 4)
-    >>> bool(np.allclose(by_step.sum(axis=0), tg.grad(loss, cell.weight_hh).data))
-    True
-    """
-    node = _leaf_of(W)
-    output = scalar_node(loss, "grads_by_step")
-    try:
-        structure = Structure(output)
-    except ValueError as error:
-        raise ValueError(f"grads_by_step: {error}") from error
-    return _by_step(structure, Columns(structure), _sweep(structure), node)
-
-
-def _sweep(structure: Structure) -> dict[Node, Any]:
-    """The cotangents of all nodes."""
-    return sweep({structure.output: np.ones_like(structure.output.output)}, set(structure.nodes))
-
-
-def _leaf_of(W: Any) -> Node:
-    if not isinstance(W, Value):
-        raise TypeError(f"grads_by_step: expected W as a Tensor, got {type(W).__name__}")
-    if W.node is None or not W.node.is_leaf:
-        raise ValueError("grads_by_step: expected W as a leaf that requires grad")
-    return W.node
-
-
-def _by_step(
-    structure: Structure, columns: Columns, cotangents: dict[Node, Any], W: Node
-) -> ndarray:
-    result = np.zeros((columns.T, *W.output.shape), W.output.dtype)
-    for column, by_leaf in shares(structure, columns, cotangents, {W}):
-        if column is not None:
-            result[column] += by_leaf[W]
-        elif by_leaf[W].any():
-            raise ValueError(
-                f"grads_by_step: {W.name or 'W'} also has a gradient of norm "
-                f"{norm([by_leaf[W]]):.3g} that belongs to no time step: it is used outside the "
-                "loop, in an operation that mixes the steps"
-            )
-    return result

@@ -12,35 +12,136 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
 from ..graph import Node
 from ..ops import primitives
-from .steps import Role, Steps
-from .time_steps import Loop, TimeStep
+from .steps import Loop, Role, Steps, TimeStep, Update, equal
 
 _add, _multiply, _where = primitives.add, primitives.multiply, primitives.where
 
 
-class Update(NamedTuple):
-    """A value that is the new one where the mask is True, and the old one elsewhere.
+def find_masks(steps: Steps) -> None:
+    """Find the masks, and drop the steps after the end of all sequences."""
+    _find_masks(steps)
+    _drop_what_is_over(steps)
 
-    Attributes:
-        node: the value.
-        new: the new value.
-        old: the use of the old value: the operation, and the number of its input.
-        mask: booleans; an axis along which they do not change has length 1.
-        helpers: the operations that compute the update.
+
+def _find_masks(steps: Steps) -> None:
+    """Find the operations that only keep the old state, or set an output to 0.
+
+    An update with a constant as its old value is taken only if it looks like one of the
+    others, or its constant is the state's initial value. A zeroed output is taken only if the
+    time step has the same mask, or if its own masks only end or begin sequences.
     """
+    crosses, exits = set(steps.crossing), {*steps.crossing, *steps.leaving}
+    number = {time_step: n for loop in steps.loops for n, time_step in enumerate(loop.time_steps)}
+    updates: dict[Loop, list[tuple[Role, int, Update]]] = defaultdict(list)
+    first: list[Update] = []  # the updates whose old value is a constant
+    for node, time_step in steps.time_step.items():
+        if node.primitive is _where or node.primitive is _add:
+            update = update_at(node, _inside(steps, time_step))
+            if update is not None:
+                taker, i = update.old
+                if taker.parents[i] in crosses:
+                    updates[time_step.loop].append((steps.role[node], number[time_step], update))
+                elif node in exits:
+                    first.append(update)
+    for update in first:
+        time_step, role = steps.time_step[update.node], steps.role[update.node]
+        if _is_first_state(steps, update) or any(role == r for r, *_ in updates[time_step.loop]):
+            updates[time_step.loop].append((role, number[time_step], update))
+    for loop, candidates in updates.items():
+        kept = by_sequence(candidates, len(loop.time_steps))
+        steps.updates |= {update.node: update for *_, update in candidates if update.node in kept}
+    steps.masks_at = defaultdict(list)
+    for node, update in steps.updates.items():
+        steps.masks_at[steps.time_step[node]].append(update.mask)
 
-    node: Node
-    new: Node
-    old: tuple[Node, int]
-    mask: ndarray
-    helpers: tuple[Node, ...]
+    steps.unmasked = {node: update.new for node, update in steps.updates.items()}
+    unknown: dict[Loop, dict[TimeStep, list[Update]]] = defaultdict(lambda: defaultdict(list))
+    states = {steps.role[steps.core(node)] for node in steps.crossing}
+    inner = [
+        node
+        for node in steps.time_step
+        if node.primitive is _where and _role(steps, node.parents[1]) in states
+    ]
+    for node in dict.fromkeys([*steps.leaving, *inner]):
+        time_step = steps.time_step[node]
+        output = zeroed_at(node, _inside(steps, time_step))
+        if output is None or node in steps.updates:
+            continue
+        if time_step not in steps.masks_at:
+            unknown[time_step.loop][time_step].append(output)
+        elif any(
+            equal(mask.squeeze(), output.mask.squeeze()) for mask in steps.masks_at[time_step]
+        ):
+            steps.output_masks[node], steps.unmasked[node] = output.mask, output.new
+    for loop, by_time_step in unknown.items():  # steps whose mask shows only in an output
+        masks = {time_step: outputs[0].mask for time_step, outputs in by_time_step.items()} | {
+            time_step: steps.masks_at[time_step][0]
+            for time_step in loop.time_steps
+            if time_step in steps.masks_at
+        }
+        if ends_or_begins([masks.get(time_step) for time_step in loop.time_steps]):
+            for time_step, outputs in by_time_step.items():
+                steps.masks_at[time_step].append(masks[time_step])
+                for update in outputs:
+                    if equal(update.mask.squeeze(), masks[time_step].squeeze()):
+                        steps.output_masks[update.node] = update.mask
+                        steps.unmasked[update.node] = update.new
+    steps.helpers = {n for update in steps.updates.values() for n in update.helpers}
+    steps.helpers |= steps.output_masks.keys()
+    for node in steps.updates:
+        steps.carriers[steps.core(node)].append(node)
+
+
+def _inside(steps: Steps, time_step: TimeStep) -> Callable[[Any], bool]:
+    return lambda parent: steps.time_step.get(parent) is time_step
+
+
+def _role(steps: Steps, parent: Any) -> Role | None:
+    return steps.role.get(parent)
+
+
+def _is_first_state(steps: Steps, update: Update) -> bool:
+    """Whether the old value, which this loop did not compute, is the step's initial state."""
+    taker, i = update.old
+    if update.node.primitive is _add:
+        return True
+    old, x = taker.parents[i], taker.arrays[i]
+    others = (n for n in steps.members[steps.time_step[update.node]] if n not in update.helpers)
+    return isinstance(old, Node) or any(x is y for node in others for y in node.arrays)
+
+
+def _drop_what_is_over(steps: Steps) -> None:
+    """Drop the steps after the end of all sequences: their values are never used."""
+    exits: dict[TimeStep, list[Node]] = defaultdict(list)
+    for node in (*steps.crossing, *steps.leaving):
+        exits[steps.time_step[node]].append(node)
+    over = {
+        time_step
+        for time_step, masks in steps.masks_at.items()
+        if not any(mask.any() for mask in masks)
+        and all(node in steps.helpers for node in exits[time_step])
+    }
+    if over == steps.members.keys():
+        over = set()
+    steps.over = {node for time_step in over for node in steps.members.pop(time_step)}
+    for time_step in over:
+        time_step.loop.time_steps.remove(time_step)
+    steps.loops = [loop for loop in steps.loops if loop.time_steps]
+    steps.time_step = {
+        node: time_step for node, time_step in steps.time_step.items() if time_step not in over
+    }
+    steps.crossing = [node for node in steps.crossing if node in steps.time_step]
+    steps.leaving = [node for node in steps.leaving if node in steps.time_step]
+
+
+# ── one masked value ─────────────────────────────────────────────────────────────────────
 
 
 def update_at(node: Node, inside: Callable[[Any], bool]) -> Update | None:
@@ -139,6 +240,9 @@ def compact(mask: ndarray, ndim: int) -> ndarray:
     return mask
 
 
+# ── the masks of a loop ──────────────────────────────────────────────────────────────────
+
+
 def by_sequence(updates: Iterable[tuple[Hashable, int, Update]], time_steps: int) -> set[Node]:
     """The updates whose masks select sequences of the batch, not units of a state.
 
@@ -190,145 +294,3 @@ def ends_or_begins(masks: Sequence[ndarray | None]) -> bool:
             beginning = beginning and not (before & ~now).any()
         before = now
     return ending or beginning
-
-
-def equal(x: ndarray, y: ndarray) -> bool:
-    """Whether two arrays are equal, bit by bit."""
-    return x is y or (x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes())
-
-
-class MaskedSteps(Steps):
-    """Time steps, and which sequences of a batch have them.
-
-    Attributes:
-        updates: the operations that only keep the old state for some sequences.
-        masks_at: the masks of a time step: which sequences have this step.
-        helpers: all operations that only mask.
-        carriers: for each value, the masked updates with it as the new value, from inside out.
-        over: the operations of steps after the end of all sequences. No gradient reaches them,
-            and they are in no time step any more.
-    """
-
-    def __init__(self, output: Node):
-        super().__init__(output)
-        self._find_masks()
-        self._drop_what_is_over()
-
-    def _find_masks(self) -> None:
-        """Find the operations that only keep the old state, or set an output to 0.
-
-        An update with a constant as its old value is taken only if it looks like one of the
-        others, or its constant is the state's initial value. A zeroed output is taken only if the
-        time step has the same mask, or if its own masks only end or begin sequences.
-        """
-        crosses, exits = set(self.crossing), {*self.crossing, *self.leaving}
-        number = {
-            time_step: n for loop in self.loops for n, time_step in enumerate(loop.time_steps)
-        }
-        updates: dict[Loop, list[tuple[Role, int, Update]]] = defaultdict(list)
-        first: list[Update] = []  # the updates whose old value is a constant
-        for node, time_step in self.time_step.items():
-            if node.primitive is _where or node.primitive is _add:
-                update = update_at(node, self._inside(time_step))
-                if update is not None:
-                    taker, i = update.old
-                    if taker.parents[i] in crosses:
-                        updates[time_step.loop].append((self.role[node], number[time_step], update))
-                    elif node in exits:
-                        first.append(update)
-        for update in first:
-            time_step, role = self.time_step[update.node], self.role[update.node]
-            if self._is_first_state(update) or any(role == r for r, *_ in updates[time_step.loop]):
-                updates[time_step.loop].append((role, number[time_step], update))
-        self.updates: dict[Node, Update] = {}
-        for loop, candidates in updates.items():
-            kept = by_sequence(candidates, len(loop.time_steps))
-            self.updates |= {
-                update.node: update for *_, update in candidates if update.node in kept
-            }
-        self.masks_at: dict[TimeStep, list[ndarray]] = defaultdict(list)
-        for node, update in self.updates.items():
-            self.masks_at[self.time_step[node]].append(update.mask)
-
-        self.output_masks: dict[Node, ndarray] = {}
-        self._new = {node: update.new for node, update in self.updates.items()}
-        unknown: dict[Loop, dict[TimeStep, list[Update]]] = defaultdict(lambda: defaultdict(list))
-        states = {self.role[self.core(node)] for node in self.crossing}
-        inner = [
-            node
-            for node in self.time_step
-            if node.primitive is _where and self._role(node.parents[1]) in states
-        ]
-        for node in dict.fromkeys([*self.leaving, *inner]):
-            time_step = self.time_step[node]
-            output = zeroed_at(node, self._inside(time_step))
-            if output is None or node in self.updates:
-                continue
-            if time_step not in self.masks_at:
-                unknown[time_step.loop][time_step].append(output)
-            elif any(
-                equal(mask.squeeze(), output.mask.squeeze()) for mask in self.masks_at[time_step]
-            ):
-                self.output_masks[node], self._new[node] = output.mask, output.new
-        for loop, by_time_step in unknown.items():  # steps whose mask shows only in an output
-            masks = {time_step: outputs[0].mask for time_step, outputs in by_time_step.items()} | {
-                time_step: self.masks_at[time_step][0]
-                for time_step in loop.time_steps
-                if time_step in self.masks_at
-            }
-            if ends_or_begins([masks.get(time_step) for time_step in loop.time_steps]):
-                for time_step, outputs in by_time_step.items():
-                    self.masks_at[time_step].append(masks[time_step])
-                    for update in outputs:
-                        if equal(update.mask.squeeze(), masks[time_step].squeeze()):
-                            self.output_masks[update.node] = update.mask
-                            self._new[update.node] = update.new
-        self.helpers = {n for update in self.updates.values() for n in update.helpers}
-        self.helpers |= self.output_masks.keys()
-        self.carriers: dict[Node, list[Node]] = defaultdict(list)
-        for node in self.updates:
-            self.carriers[self.core(node)].append(node)
-
-    def _inside(self, time_step: TimeStep) -> Callable[[Any], bool]:
-        return lambda parent: self.time_step.get(parent) is time_step
-
-    def _role(self, parent: Any) -> Role | None:
-        return self.role.get(parent)
-
-    def _is_first_state(self, update: Update) -> bool:
-        """Whether the old value, which this loop did not compute, is the step's initial state."""
-        taker, i = update.old
-        if update.node.primitive is _add:
-            return True
-        old, x = taker.parents[i], taker.arrays[i]
-        others = (n for n in self.members[self.time_step[update.node]] if n not in update.helpers)
-        return isinstance(old, Node) or any(x is y for node in others for y in node.arrays)
-
-    def core(self, node: Node) -> Node:
-        """The value that a step computes, without the masks around it."""
-        while node in self._new:
-            node = self._new[node]
-        return node
-
-    def _drop_what_is_over(self) -> None:
-        """Drop the steps after the end of all sequences: their values are never used."""
-        exits: dict[TimeStep, list[Node]] = defaultdict(list)
-        for node in (*self.crossing, *self.leaving):
-            exits[self.time_step[node]].append(node)
-        over = {
-            time_step
-            for time_step, masks in self.masks_at.items()
-            if not any(mask.any() for mask in masks)
-            and all(node in self.helpers for node in exits[time_step])
-        }
-        if over == self.members.keys():
-            over = set()
-        self.over = {node for time_step in over for node in self.members.pop(time_step)}
-        for time_step in over:
-            time_step.loop.time_steps.remove(time_step)
-        self.loops = [loop for loop in self.loops if loop.time_steps]
-        self.time_step = {
-            node: time_step for node, time_step in self.time_step.items() if time_step not in over
-        }
-        self.crossing = [node for node in self.crossing if node in self.time_step]
-        self.leaving = [node for node in self.leaving if node in self.time_step]

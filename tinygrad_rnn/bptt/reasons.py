@@ -19,9 +19,8 @@ from numpy import ndarray
 
 from ..graph import Node, Primitive
 from ..ops import primitives
-from .sums import norm
-from .table import in_one_line
-from .trajectories import Trajectory, stem
+from .loops import norm
+from .structure import Trajectory, in_one_line, stem
 
 if TYPE_CHECKING:
     from .flow import Flow, State

@@ -1,14 +1,20 @@
-"""Find the time step that every element of an array came from."""
+"""Which time steps the elements of an array came from, and so which loops wait for others.
+
+Only graphs of several loops need this, and weights that are used after the loop on all steps at
+once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
 from ..graph import Node
 from ..ops import primitives
+from .steps import Loop, Place, TimeStep, Use
 from .structure import Structure
 
 #: Each element's first and last time step; (NEVER, -1) if it depends on none.
@@ -91,3 +97,85 @@ class Spans:
 
 def _filled(shape: tuple[int, ...], first: int, last: int) -> Span:
     return np.full(shape, first, np.int32), np.full(shape, last, np.int32)
+
+
+# ── which loops use values of which others ───────────────────────────────────────────────
+
+
+class Relations(NamedTuple):
+    """The pairs (A, B) of loops where B uses values of A.
+
+    B follows A if it uses values of other time steps, or starts from a state of A: then A has to
+    end first.
+
+    Attributes:
+        together: the pairs where B uses values of the same time step.
+        follows: the pairs where B follows A.
+        other_steps: the uses in a loop of values that another loop computed at another time step.
+    """
+
+    together: set[tuple[Loop, Loop]]
+    follows: set[tuple[Loop, Loop]]
+    other_steps: set[Use]
+
+
+def relations(
+    structure: Structure, siblings: Sequence[Loop], nodes: Iterable[Node], depth: int
+) -> Relations:
+    """The relations between some loops.
+
+    Args:
+        structure: the structure of the graph.
+        siblings: the loops: those within one time step of another loop, or the outermost ones.
+        nodes: the nodes that may connect them, oldest first.
+        depth: the number of loops around them.
+    """
+    among = set(siblings)
+
+    def step_of(node: Node) -> TimeStep | None:
+        place: Place = structure.place.get(node, ())
+        time_step = place[depth] if len(place) > depth and node not in structure.reads else None
+        return time_step if time_step is not None and time_step.loop in among else None
+
+    spans = Spans(structure, lambda node: structure.place[node][depth].t)
+    reach: dict[Node, set[Loop]] = {}
+    together: set[tuple[Loop, Loop]] = set()
+    follows: set[tuple[Loop, Loop]] = set()
+    other_steps: set[Use] = set()
+    for node in nodes:
+        if node in structure.over and node not in structure.updates:
+            continue
+        time_step = step_of(node)
+        for i, parent in enumerate(node.parents):
+            if not isinstance(parent, Node):
+                continue
+            before = step_of(parent)
+            sources = {before.loop} if before is not None else reach.get(parent, set())
+            if time_step is None:
+                if sources:
+                    reach[node] = reach.get(node, set()) | sources
+                continue
+            sources = sources - {time_step.loop}
+            if not sources:
+                continue
+            if (node, i) in structure.entries:
+                same = False
+            elif before is not None:
+                same = before.t == time_step.t
+            else:
+                span = spans.of(parent)
+                same = span is not None and _is_at(
+                    time_step, span, structure.masks_at.get(time_step)
+                )
+            if not same and (node, i) not in structure.entries:
+                other_steps.add((node, i))
+            (together if same else follows).update((source, time_step.loop) for source in sources)
+    return Relations(together, follows, other_steps)
+
+
+def _is_at(time_step: TimeStep, span: Span, masks: list[ndarray] | None) -> bool:
+    """Whether all elements come from this time step; sequences that have ended do not count."""
+    wrong = (span[0] != time_step.t) | (span[1] != time_step.t)
+    if masks and wrong.ndim and len(wrong) in (1, len(masks[0])):
+        wrong = wrong[masks[0].reshape(len(masks[0]), -1)[:, 0]]
+    return not wrong.any()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .structure import in_one_line
+
 if TYPE_CHECKING:
-    from .flow import Flow, State
+    from .flow import Flow
 
 _MOST_ROWS = 24  # a longer table omits its middle
-_WIDEST = 32  # characters in a title
 
 
 def table(flow: Flow) -> str:
@@ -31,7 +31,7 @@ def table(flow: Flow) -> str:
     if flow.text is not None:
         columns.append(("text", [repr(part) for part in flow.text]))
     for states in flow.rows():
-        name = common_name(states)
+        name = flow.common_name(states)
         norms, gates, carried = [""] * T, [""] * T, [""] * T
         columns.append((f"|dL/d{name}|", norms))
         if any(state.gates is not None for state in states):
@@ -80,16 +80,3 @@ def number(x: float, form: str = "{:.2e}") -> str:
         return "–"
     text = form.format(x)
     return text.removeprefix("-") if not text.strip("-0. %") else text
-
-
-def in_one_line(text: str) -> str:
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST // 2]}…{text[-_WIDEST // 2 + 1 :]}"
-
-
-def common_name(states: Sequence[State]) -> str:
-    """The common name of the states of one row."""
-    if len(states) == 1:
-        return states[0].name
-    names = {state.name.rstrip("0123456789 ") for state in states}
-    return names.pop() if len(names) == 1 else states[0].trajectory.plain

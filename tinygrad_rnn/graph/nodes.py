@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,7 +119,7 @@ class Value:
     node: Node | None
 
 
-def ancestors(nodes: Iterable[Node], since: int = 0) -> list[Node]:
+def ancestors(nodes: Iterable[Node], since: int = 0, until: Collection[Node] = ()) -> list[Node]:
     """The given nodes and all nodes that they were computed from, newest first.
 
     Creation numbers only grow, so every node stands before its parents. This list is the order of
@@ -129,6 +129,7 @@ def ancestors(nodes: Iterable[Node], since: int = 0) -> list[Node]:
     Args:
         nodes: where to start.
         since: a node with a smaller creation number is listed, but its parents are not.
+        until: nodes that are listed, but not their parents.
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.Tensor(2.0, requires_grad=True, name="x")
@@ -141,7 +142,7 @@ def ancestors(nodes: Iterable[Node], since: int = 0) -> list[Node]:
     seen: set[Any] = {None, *found}
     add, push = seen.add, found.append
     for node in found:  # grows while it is walked
-        if node.number < since:
+        if node.number < since or node in until:
             continue
         for parent in node.parents:
             if parent not in seen:

@@ -6,14 +6,14 @@ clusters and edges. ``labels`` chooses their words. ``routing`` leads the edges 
 ``dot`` writes DOT text, and ``render`` runs Graphviz. ``plans`` makes such a picture of the plan of
 a scan.
 
-The other pictures are written directly as ``svg``. ``flow`` is what ``gradient_flow`` returns.
-``lattice`` draws it on a ``sheet``, with ``strips`` below. ``page`` plays it in a browser and shows
-the ``equations`` of a step; ``animate`` makes it move in one SVG. ``compare`` draws several flows
+The other pictures are written directly as ``svg``. ``flow`` draws a gradient flow: in it the
+``lattice`` of states, with ``links`` between loops. ``page`` plays it in a browser and shows the
+``equations`` of a step; ``animate`` makes it move in one SVG. ``compare`` draws several flows
 together. ``heat`` shows activations, and ``curve`` shows losses. ``export`` saves them; for other
 formats than SVG it uses ``shapes`` and ``tikz``. The numbers come from the room ``bptt``.
 
-``style`` holds the colours. Where a norm lies among them, on a logarithmic scale, is in ``picture``
-(``Range``) for the edges of a graph, and in ``scale`` for gradient flows.
+Colours of graphs are in ``style``; where a norm lies among them, on a logarithmic scale, is in
+``picture`` (``Range``). Colours and scale of the other pictures (``Scale``) are in ``svg``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .. import backprop
-from ..bptt.flow import grads_by_step
+from ..bptt import grads_by_step
 from ..graph import Node, Value
 from ..scan.plan import Plan
 from .boxes import build, details

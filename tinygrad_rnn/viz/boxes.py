@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..bptt.time_steps import Loop, Place, TimeStep, backward, common, crosses, places
+from ..bptt.steps import Loop, Place, TimeStep, backward, common, crosses, places
 from ..graph import Node, ancestors
 from . import labels, routing
 from .picture import Box, Edge, Picture, arranged, single

@@ -9,14 +9,25 @@ from collections.abc import Mapping
 import numpy as np
 from numpy import ndarray
 
-from ..bptt.flow import EXPLODED, VANISHED, Flow, quiet, regime
+from ..bptt.flow import EXPLODED, VANISHED, Flow, regime
+from ..bptt.loops import quiet
 from ..bptt.table import aligned
 from .export import Shown
 from .flow import GradientFlow
 from .page import still_page
-from .scale import EXPLODING, Scale
-from .style import HUES
-from .svg import Canvas, document, figure, fitted, log_ticks, number, step_ticks, visible
+from .svg import (
+    EXPLODING,
+    HUES,
+    Canvas,
+    Scale,
+    document,
+    figure,
+    fitted,
+    log_ticks,
+    number,
+    step_ticks,
+    visible,
+)
 
 _left, _width, _tall = 64.0, 560.0, 220.0
 _largest_map, _smallest_map, _gap = 210.0, 150.0, 44.0
@@ -249,7 +260,7 @@ class _Drawer(Canvas):
         x += 52
         regimes = scale.regimes
         if "exploded" in regimes:
-            for k in range(EXPLODING):
+            for k in range(len(EXPLODING)):
                 self.rect(x + cell * k, y - 8, cell, 9, f"fe{k}")
             words = f"exploded: above {EXPLODED:g} |I|, to {figure(scale.most)}"
             self.text(x + 42, y, words, "small")

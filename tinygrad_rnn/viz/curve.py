@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .style import BOXES, HUES
-from .svg import Canvas, columns, document, fitted, number, round_ticks, tick_label
+from .style import BOXES
+from .svg import HUES, Canvas, columns, document, fitted, number, round_ticks, tick_label
 
 WIDTH, HEIGHT = 760, 420
 LEFT, TOP, BOTTOM = 62, 48, 48  # margins; the right margin holds the names of the lines

@@ -16,7 +16,7 @@ import numpy as np
 from numpy import ndarray
 
 from ..backprop import contributions, sweep
-from ..bptt.sums import norm as together
+from ..bptt.loops import norm as together
 from ..graph import Node, ancestors
 from . import labels
 from .picture import Box, Edge, Picture, Range, boxes_in

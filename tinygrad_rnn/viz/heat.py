@@ -12,8 +12,7 @@ from numpy import ndarray
 from ..graph import Value
 from .export import Shown
 from .page import still_page
-from .style import DIVERGING
-from .svg import Canvas, document, figure, fitted, number, step_ticks, width_of
+from .svg import DIVERGING, Canvas, document, figure, fitted, number, step_ticks, width_of
 
 _LEFT, _RIGHT, _WIDTH = 120.0, 96.0, 900.0
 _TALL = 260.0  # the largest height of one map

@@ -1,14 +1,11 @@
-"""The picture of a gradient flow: columns are time steps, rows are states, inputs and weights.
+"""The lattice of a gradient flow: columns are time steps, rows are states.
 
-From top to bottom: the loss; the states of every loop (an LSTM's c above its h); the inputs; a
-rail for every shared weight, with a tap at each step; and the norms of the gradients as bars. Thin
-arrows show values that run forward. Beside them run the gradients; the logarithm of the norm gives
-the width and the colour. Loops that follow each other stand side by side. Lines between them show
-the state handed over, and the encoder steps that a decoder reads.
+Thin arrows show values that run forward. Beside them run the gradients; the logarithm of the norm
+gives the width and the colour. Loops that follow each other stand side by side. Lines between them
+show the state handed over, and the encoder steps that a decoder reads.
 
-The layout is fixed, so we write the SVG directly. No text overlaps a line. With many steps the
-columns become narrow: first arrows lose their heads, then labels are omitted, and at last every
-row is a strip of colours. With ``fit`` the picture is broken into lines instead.
+With many steps the columns become narrow: first arrows lose their heads, then labels are omitted,
+and at last every row is a strip of colours.
 """
 
 from __future__ import annotations
@@ -16,58 +13,151 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ..bptt.flow import EXPLODED, VANISHED, Flow, State
-from ..bptt.links import Link
-from ..bptt.time_steps import Loop
-from ..bptt.trajectories import Trajectory
-from . import strips, style
-from .sheet import LEFT, RIGHT, Row, Sheet
-from .svg import document, escaped, figure, fitted, number, width_of
+from ..bptt.flow import Flow, State
+from ..bptt.loops import Link
+from ..bptt.steps import Loop
+from .links import draw_handed, draw_read
+from .svg import Canvas, Scale, escaped, figure, fitted, line_width, number
 
+LEFT, RIGHT = 178, 76
+WIDTH = 1120  # the default width of all columns
+#: The smallest widths of a column for arrows with heads, and for any arrows.
+ROOMY, LINED = 40, 11
+WIDEST = 96
 MOST_READS = 600  # the largest number of attention lines in one picture
 WORDS = 464.0  # the smallest width of a picture: the width of its longest text
 
 
-@dataclass(slots=True)
-class Lattice:
-    """The picture.
+@dataclass(eq=False, slots=True)
+class Row:
+    """The states in one row: one state, or the same state of loops that follow each other.
 
     Attributes:
-        svg: the SVG text.
-        sheet: the positions of everything.
-        time_steps: the loop and the time step of each frame of the two sweeps; None for the loss.
+        states: the states from left to right.
+        label, small: the text before the row.
+        y: its height on the sheet.
     """
 
-    svg: str
-    sheet: Sheet
-    time_steps: list[tuple[Loop, int] | None]
+    states: list[State]
+    label: str
+    small: str
+    y: float = 0.0
+    keys: list[int] = field(default_factory=list)  # the states' numbers in the flow
 
 
-def draw_lattice(
-    flow: Flow, *, playable: bool = False, theme: str = "light", fit: float | None = None
-) -> Lattice:
-    """Draw the picture.
+class Sheet(Canvas):
+    """SVG parts, written from top to bottom.
 
-    Args:
-        flow: the numbers.
-        playable: give each part the frame in which it appears (``data-f``) and the key of its tip
-            (``data-k``).
-        theme: "light", "dark" or "auto".
-        fit: the width of the picture; steps without room go to further lines.
+    Attributes:
+        flow: the flow to draw.
+        playable: whether each part has its frame and the key of its tip.
+        pitch: the width of a column.
+        lines: the columns of each line, as (first, stop).
+        first, stop: the columns of the current line.
+        roomy, lined: whether there is room for heads on the arrows, and for any arrows.
+        scale: the scale of the norms.
+        y: the lower end of the parts so far.
+        order: the loop and the number of every time step, in the order in which they ran.
+        forth, back: the frames in which the sweeps reach a time step.
+        loss_frame: the frame in which they reach the loss.
     """
-    drawer = _Drawer(flow, playable, fit)
-    return drawer.lattice(theme)
+
+    def __init__(self, flow: Flow, playable: bool = False, fit: float | None = None):
+        super().__init__()
+        self.flow, self.playable = flow, playable
+        room = WIDTH if fit is None else fit - LEFT - RIGHT
+        if fit is not None and not room >= 120:
+            raise ValueError(f"expected fit of at least {LEFT + RIGHT + 120} pixels, got {fit}")
+        if fit is None or room >= flow.T * LINED:
+            self.pitch = max(min(float(WIDEST), room / flow.T), 1.6)
+            each = flow.T
+        else:  # broken into lines, like a text
+            each = max(int(room / 26), 1)
+            self.pitch = room / each
+        self.lines = [(start, min(start + each, flow.T)) for start in range(0, flow.T, each)]
+        self.first, self.stop = self.lines[0]
+        self.right = LEFT + self.pitch * (self.stop - self.first)
+        self.roomy, self.lined = self.pitch >= ROOMY, self.pitch >= LINED
+        inputs = [(float(n), flow.regime(float(n))) for n in flow.inputs if n == n]
+        self.scale = Scale.over([*flow.sizes(), *inputs])
+        self.y = 0.0
+        self._number_frames()
+        numbers = {state: k for k, state in enumerate(flow.states.values())}
+        self.rows = [
+            Row(
+                states,
+                flow.common_name(states),
+                f"{states[0].kind} {states[0].trajectory.shape}",
+                keys=[numbers[state] for state in states],
+            )
+            for states in flow.rows()
+        ]
+
+    def _number_frames(self) -> None:
+        """Number the frames: the steps in the order in which they ran, the loss, then back."""
+        last: dict[tuple[Loop, int], int] = {}
+        for time_step, members in self.flow.structure.members.items():
+            last[time_step.loop, time_step.t] = members[-1].number
+        self.order = sorted(last, key=last.__getitem__)
+        self.forth = {key: 1 + k for k, key in enumerate(self.order)}
+        self.loss_frame = len(self.order) + 1
+        self.back = {key: 2 * self.loss_frame - k for key, k in self.forth.items()}
+
+    # ── where things are ─────────────────────────────────────────────────────────────────
+
+    def x(self, column: int) -> float:
+        return LEFT + self.pitch * (column - self.first + 0.5)
+
+    def on(self, column: int) -> bool:
+        """Whether a column is in the current line."""
+        return self.first <= column < self.stop
+
+    def column(self, loop: Loop, t: int) -> int:
+        columns = self.flow.columns.of
+        return next(columns[time_step] for time_step in loop.time_steps if time_step.t == t)
+
+    # ── parts ────────────────────────────────────────────────────────────────────────────
+
+    def tags(self, frame: int | None, key: str = "") -> str:
+        if not self.playable:
+            return ""
+        tip = f' data-k="{key}"' if key else ""
+        return tip if frame is None else f'{tip} data-f="{frame}"'
+
+    def label(self, y: float, text: str, *small: str, more: str = "") -> None:
+        """Write the name of a row to its left, and small lines below it."""
+        at = y + (4 if not small else 0)
+        short = fitted(text, LEFT - 22)
+        title = f"<title>{escaped(text)}</title>" if short != text else ""
+        self.add(
+            f'<text x="{LEFT - 14}" y="{number(at)}" text-anchor="end"{more}>{title}'
+            f"{escaped(short)}</text>"
+        )
+        for k, line in enumerate(filter(None, small)):
+            words = fitted(line, LEFT - 22, 9.5)
+            self.text(LEFT - 14, y + 11 * (k + 1), words, "small", "end", more)
 
 
-class _Drawer(Sheet):
+class Drawer(Sheet):
+    """A sheet with the lattice: the states of all loops, and the lines between them.
+
+    Attributes:
+        radius, square: the radius of a state's circle, the side of an input's square.
+        widest: the width of the widest line.
+        lane: half the distance of forward and backward lines.
+        width: the width of the picture.
+        row_of: the row of each state.
+        loss_y, input_y: the heights of the loss and of the inputs in the current line.
+    """
+
     def __init__(self, flow: Flow, playable: bool, fit: float | None):
         super().__init__(flow, playable, fit)
         self.radius = 9.5 if self.roomy else min(self.pitch * 0.3, 6)
         self.square = 12 if self.roomy else min(self.pitch * 0.6, 9)
-        self.widest = 9 if self.roomy else max(self.pitch * 0.4, 1)  # of all lines
-        self.lane = 5.0 if self.roomy else 0.0  # half the distance of forward and backward lines
+        self.widest = 9 if self.roomy else max(self.pitch * 0.4, 1)
+        self.lane = 5.0 if self.roomy else 0.0
         wide = LEFT + self.pitch * max(b - a for a, b in self.lines) + RIGHT
         self.width = max(wide, 720 if fit is None else min(max(fit, WORDS), 720))
         self.row_of = {state: row for row in self.rows for state in row.states}
@@ -75,30 +165,10 @@ class _Drawer(Sheet):
         #: The smallest norm that is drawn if there are too many lines.
         self.least = reads[MOST_READS - 1] if len(reads) > MOST_READS else 0.0
 
-    # ── all of it ────────────────────────────────────────────────────────────────────────
-
-    def lattice(self, theme: str) -> Lattice:
-        self._head()
-        lines = []
-        for first, stop in self.lines:
-            self.first, self.stop = first, stop
-            self.right = LEFT + self.pitch * (stop - first)
-            top = self.y
-            self._line()
-            lines.append((top, self.y - top))
-        if self.flow.text is not None:
-            strips.shaded(self, self.flow.text, self.width)
-        strips.reason(self, self.width)
-        if self.playable:
-            tops = " ".join(f"{number(top)},{number(tall)}" for top, tall in lines)
-            more = f' id="now" data-lines="{tops}"'
-            self.rect(LEFT, *lines[0][:1], self.pitch, lines[0][1], "now", more)
-        words = f"gradient flow through {self.flow.T} time steps"
-        body = "".join(self.parts)
-        svg = document(self.width, self.y + 14, words, body, theme=theme, widest=self.widest)
-        return Lattice(svg, self, [*self.order, None, *self.order[::-1]])
-
-    def _line(self) -> None:
+    def lattice(self, first: int, stop: int) -> list[Row]:
+        """Draw the columns of one line of the picture, and return its rows."""
+        self.first, self.stop = first, stop
+        self.right = LEFT + self.pitch * (stop - first)
         rows = [row for row in self.rows if any(map(self.on, self._columns(row)))]
         self._place(rows)
         self._guides()
@@ -106,81 +176,10 @@ class _Drawer(Sheet):
             self._verticals(rows)
         for row in rows:
             self._row(row)
-        self._input_row()
-        strips.times(self)
-        strips.weights(self)
-        strips.bars(self, rows)
-        self.y += 10
+        return rows
 
     def _columns(self, row: Row) -> list[int]:
         return [c for state in row.states for c in state.columns.tolist()]
-
-    # ── the head ─────────────────────────────────────────────────────────────────────────
-
-    def _head(self) -> None:
-        flow, scale = self.flow, self.scale
-        name = flow.structure.output.name
-        named = f"{fitted(name, 220, 9.5)} = " if name and name != "loss" else ""
-        self.text(
-            16,
-            24,
-            f"The gradient on its way back through {flow.T} step{'s' * (flow.T != 1)}",
-            "title",
-        )
-        self.text(16, 40, f"L = {named}{flow.loss:.5g}; thin: forward, coloured: back", "small")
-        # The meaning of the colours, from left to right.
-        x, y = 16.0, 58.0
-        tags = self.tags(self.loss_frame + 1)
-        ends = (figure(self.scale.low), figure(self.scale.high))
-        ramp = sum(width_of(end, 9.5) for end in ends) + 16 * 7 + 10
-        entries: list[tuple[str, str]] = [("", "norm of the gradient")]
-        entries.append(("ramp", ""))
-        regimes = scale.regimes
-        sent = flow.sent_by_loss
-        if "exploded" in regimes:
-            most = figure(scale.most)
-            words = f"exploded: above {EXPLODED:g} R = {figure(EXPLODED * sent)}, to {most}"
-            entries.append(("exploded", words))
-        if "vanished" in regimes:
-            entries.append(
-                ("fz", f"vanished: below {figure(VANISHED)} R = {figure(VANISHED * sent)}")
-            )
-        if regimes & {"vanished", "exploded"}:
-            entries.append(("", f"R = {figure(sent)}: what the loss sends to the states"))
-        if "none" in regimes:
-            entries.append(("fn", "no gradient: the loss does not depend on it"))
-        if "NaN" in regimes:
-            entries.append(("fx", "NaN or Inf"))
-        if any(len(state.cuts) for state in flow.states.values()):
-            entries.append(("cut", "cut off"))
-        if self.least and self.lined:
-            entries.append(("", f"lines below {figure(self.least)} are left out"))
-        for kind, words in entries:
-            wide = {"": 0, "ramp": ramp, "exploded": 42}.get(kind, 18) + width_of(words, 9.5)
-            if x > 16 and x + wide > self.width - 16:
-                x, y = 16.0, y + 18
-            self._swatch(kind, x, y, tags)
-            if words:
-                skip = {"": 0, "exploded": 42}.get(kind, 18)
-                self.text(x + skip, y, words, "small", more=tags)
-            x += wide + 20
-        self.y = y + 24
-
-    def _swatch(self, kind: str, x: float, y: float, tags: str) -> None:
-        if kind == "ramp":
-            low, high = figure(self.scale.low), figure(self.scale.high)
-            self.text(x, y, low, "small", more=tags)
-            start = x + width_of(low, 9.5) + 5
-            for k in range(16):
-                self.rect(start + 7 * k, y - 8, 7, 2 + k * 0.5, f"f{k}", tags)
-            self.text(start + 16 * 7 + 5, y, high, "small", more=tags)
-        elif kind == "exploded":
-            for k in range(4):
-                self.rect(x + 9 * k, y - 8, 9, 10, f"fe{k}", tags)
-        elif kind == "cut":
-            self.path(f"M{number(x + 4)} {number(y - 9)}l4 3l-4 3l4 3l-4 3", "cut", tags)
-        elif kind:
-            self.rect(x, y - 8, 13, 10, kind, tags)
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────
 
@@ -252,19 +251,19 @@ class _Drawer(Sheet):
         if not (self.on(c0) or self.on(c1)) or after in state.cuts:
             return
         way = 1 if c1 > c0 else -1
-        x0 = self.x(c0) + way * (self.radius + 1) if self.on(c0) else self._edge(c0)
-        x1 = self.x(c1) - way * (self.radius + 1) if self.on(c1) else self._edge(c1)
+        x0 = self.x(c0) + way * (self.radius + 1) if self.on(c0) else self.edge(c0)
+        x1 = self.x(c1) - way * (self.radius + 1) if self.on(c1) else self.edge(c1)
         forth, back = self.forth[loop, after], self.back[loop, after]
         norm, key = float(state.sent["next"][before]), f"e{k}.{before}"
         self._arrow(x0, y - self.lane, x1, y - self.lane, forth, key, head=self.on(c1))
-        shown = self._shade(norm)
+        shown = self.shade(norm)
         if shown == "n":
             return
         tip = x0 + way * (7 if self.roomy and self.on(c0) else 0)
         line = f"M{number(x1)} {number(y + self.lane)}H{number(tip)}"
         self.path(line, f"back l{shown}", self.tags(back, key))
         if self.roomy and self.on(c0):
-            half = 2.6 + style.line_width(shown, self.widest) / 2
+            half = 2.6 + line_width(shown, self.widest) / 2
             self.path(
                 f"M{number(x0)} {number(y + self.lane)}l{number(way * 9)} {number(-half)}"
                 f"v{number(2 * half)}z",
@@ -272,11 +271,12 @@ class _Drawer(Sheet):
                 self.tags(back, key),
             )
 
-    def _edge(self, column: int) -> float:
+    def edge(self, column: int) -> float:
         """The end of this line, where edges to a column of another line leave it."""
         return LEFT + 1.0 if column < self.first else self.right - 1.0
 
-    def _shade(self, norm: float) -> str:
+    def shade(self, norm: float) -> str:
+        """The name of a norm's colour, see :meth:`Scale.shade`."""
         return self.scale.shade(norm, self.flow.regime(norm))
 
     def _arrow(
@@ -293,9 +293,10 @@ class _Drawer(Sheet):
         d = f"M{number(x0)} {number(y0)}L{number(x1)} {number(y1)}"
         self.path(d, "fwd", self.tags(frame, key))
         if self.roomy and head:
-            self._arrow_head(x0, y0, x1, y1, frame)
+            self.arrow_head(x0, y0, x1, y1, frame)
 
-    def _arrow_head(self, x0: float, y0: float, x1: float, y1: float, frame: int) -> None:
+    def arrow_head(self, x0: float, y0: float, x1: float, y1: float, frame: int) -> None:
+        """Draw the head of an arrow at its end (x1, y1)."""
         length = math.hypot(x1 - x0, y1 - y0) or 1
         ux, uy = (x1 - x0) / length, (y1 - y0) / length
         points = [(x1, y1)]
@@ -373,9 +374,9 @@ class _Drawer(Sheet):
                 if goal is not None and goal < row.y:
                     above[state, link.t].add(goal)
             elif link.kind == "state":
-                self._handed(link, k, row.y, names)
+                draw_handed(self, link, k, row.y, names)
             elif self._is_line(link) and not link.norm < self.least:
-                self._read(link, k, row.y, lowest)
+                draw_read(self, link, k, row.y, lowest)
         for (state, t), goals in above.items():
             shift = self._shift(state) - self.pitch * 0.1
             norm = float(state.sent["above"][t])
@@ -411,7 +412,7 @@ class _Drawer(Sheet):
         forth, back = self.forth[loop, t], self.back[loop, t]
         key, side, out = f"o{k}.{t}", x + shift, x + r * 0.7
         stop = goals[0] + (0 if goals[0] == self.loss_y else 14)
-        for line, lane, frame in (("fwd", 4.5, forth), (f"back m{self._shade(norm)}", 0.0, back)):
+        for line, lane, frame in (("fwd", 4.5, forth), (f"back m{self.shade(norm)}", 0.0, back)):
             lane *= self.roomy
             d = (
                 f"M{number(out)} {number(y - r * 0.7 + lane)}"
@@ -421,72 +422,6 @@ class _Drawer(Sheet):
         for goal in goals:
             if goal != self.loss_y:
                 self._arrow(side, goal + 14, x + r * 0.8, goal + 5, forth, key)
-
-    def _handed(self, link: Link, k: int, y: float, names: dict[Trajectory, State]) -> None:
-        """Draw a state handed over: from a loop's last value to the first one of another loop."""
-        assert link.loop is not None
-        target = names.get(link.target) if link.target is not None else None
-        if target is None or link.at is None or not len(target.steps):
-            return
-        c0 = self.column(link.trajectory.loop, link.t)
-        c1 = self.column(link.loop, target.trajectory.steps[0])
-        if not (self.on(c0) and self.on(c1)):
-            for c, other, at in ((c0, c1, y), (c1, c0, self.row_of[target].y)):
-                if self.on(c):  # the other end is in another line
-                    self._curve(link, k, self.x(c), at, self._edge(other), at, c1 > c0)
-            return
-        self._curve(link, k, self.x(c0), y, self.x(c1), self.row_of[target].y, forward=True)
-
-    def _read(self, link: Link, k: int, y: float, lowest: dict[tuple[Loop, int], float]) -> None:
-        """Draw a value that a step of a later loop reads: a line, as wide as its gradient."""
-        assert link.loop is not None
-        assert link.at is not None
-        c0 = self.column(link.trajectory.loop, link.t)
-        c1 = self.column(link.loop, link.at)
-        goal = lowest.get((link.loop, link.at))
-        if goal is not None and self.on(c0) and self.on(c1):
-            self._line_between(link, k, self.x(c0), y, self.x(c1), goal)
-
-    def _line_between(self, link: Link, k: int, x0: float, y0: float, x1: float, y1: float) -> None:
-        assert link.loop is not None
-        assert link.at is not None
-        length = math.hypot(x1 - x0, y1 - y0) or 1
-        ux, uy = (x1 - x0) / length, (y1 - y0) / length
-        r = self.radius + 1
-        a, b = (x0 + ux * r, y0 + uy * r), (x1 - ux * r, y1 - uy * r)
-        forth, back = self.forth[link.loop, link.at], self.back[link.loop, link.at]
-        key = f"r{k}.{link.t}"
-        ends = f"{number(a[0])} {number(a[1])}L{number(b[0])} {number(b[1])}"
-        self.path(f"M{ends}", "fwd", self.tags(forth, key) + ' opacity="0.35"')
-        shown = self._shade(link.norm)
-        more = self.tags(back, key) + ' opacity="0.75"'
-        self.path(f"M{ends}", f"back m{shown}", more)
-
-    def _curve(
-        self, link: Link, k: int, x0: float, y0: float, x1: float, y1: float, forward: bool
-    ) -> None:
-        """Draw a curve from one circle's side to another's."""
-        assert link.loop is not None
-        assert link.at is not None
-        way = 1 if x1 > x0 else -1
-        a, b = x0 + way * (self.radius + 1), x1 - way * (self.radius + 1)
-        if abs(y1 - y0) < 1 and (b - a) * way < 4:
-            return
-        bend = max(abs(b - a) * 0.5, 12) * way
-        forth, back = self.forth[link.loop, link.at], self.back[link.loop, link.at]
-        key, shown = f"o{k}.{link.t}", self._shade(link.norm)
-        for kind, lane, frame in (
-            ("fwd", -self.lane, forth),
-            (f"back {'l' if abs(y1 - y0) < 1 else 'm'}{shown}", self.lane, back),
-        ):
-            d = (
-                f"M{number(a)} {number(y0 + lane)}C{number(a + bend)} {number(y0 + lane)} "
-                f"{number(b - bend)} {number(y1 + lane)} {number(b)} {number(y1 + lane)}"
-            )
-            if shown != "n" or kind == "fwd":
-                self.path(d, kind, self.tags(frame, key))
-        if self.roomy and forward:
-            self._arrow_head(b - way * 6, y1 - self.lane, b, y1 - self.lane, forth)
 
     def _inside(self, state: State, k: int, t: int, c: int, norm: float, rows: list[Row]) -> None:
         """Draw the lines between two neighbouring states of the same step, as from c to h."""
@@ -510,7 +445,7 @@ class _Drawer(Sheet):
         forth, back, key = self.forth[loop, t], self.back[loop, t], f"i{k}.{t}"
         self._arrow(x - lane, y0, x - lane, y1, forth, key)
         line = f"M{number(x + lane)} {number(y1)}V{number(y0)}"
-        self.path(line, f"back m{self._shade(norm)}", self.tags(back, key))
+        self.path(line, f"back m{self.shade(norm)}", self.tags(back, key))
 
     def _inward(self, lowest: dict[tuple[Loop, int], float]) -> None:
         """Draw the lines from the inputs up to all loops that use them."""
@@ -533,7 +468,7 @@ class _Drawer(Sheet):
             if direct:
                 if norm == norm and norm != 0:
                     d = f"M{number(x + self.lane)} {number(end)}V{number(self.input_y - 6)}"
-                    self.path(d, f"back m{self._shade(norm)}", self.tags(back, key))
+                    self.path(d, f"back m{self.shade(norm)}", self.tags(back, key))
                 self._arrow(x, self.input_y - 6, x, end, forth, key)
                 continue
             side, edge = x - self.pitch * 0.3, x - self.square / 2
@@ -542,7 +477,7 @@ class _Drawer(Sheet):
                     f"M{number(side + self.lane)} {number(y + 4)}V{number(self.input_y + 2)}"
                     f"H{number(edge)}"
                 )
-                self.path(d, f"back m{self._shade(norm)}", self.tags(back, key))
+                self.path(d, f"back m{self.shade(norm)}", self.tags(back, key))
             d = f"M{number(edge)} {number(self.input_y - 2)}H{number(side)}V{number(y + 10)}"
             self.path(d, "fwd", self.tags(forth, key))
             self._arrow(side, y + 10, x - self.radius * 0.8, y + 5, forth, key)
@@ -556,7 +491,7 @@ class _Drawer(Sheet):
         if leaving:
             d = f"M{number(leaving[0][0])} {number(self.loss_y - self.lane)}H{number(end)}"
             self.path(d, "fwd", self.tags(self.loss_frame))
-        parts = [(self._shade(norm), x) for norm, (x, _) in zip(norms, leaving, strict=True)]
+        parts = [(self.shade(norm), x) for norm, (x, _) in zip(norms, leaving, strict=True)]
         for shown, part in itertools.groupby(zip(parts, ends, strict=True), lambda p: p[0][0]):
             (first, stop), *others = part
             stop = others[-1][1] if others else stop
@@ -569,38 +504,20 @@ class _Drawer(Sheet):
             self.rect(end, self.loss_y - 10, 46, 20, "node", f' rx="4"{tags}')
             self.text(end + 23, self.loss_y + 4, word, at="middle", more=tags)
 
-    # ── inputs ───────────────────────────────────────────────────────────────────────────
 
-    def _input_row(self) -> None:
-        loops_at: dict[int, list[tuple[Loop, int]]] = defaultdict(list)
-        for time_step, inputs in self.flow.structure.inputs.items():
-            c = self.flow.columns.of[time_step]
-            if inputs and self.on(c):
-                loops_at[c].append((time_step.loop, time_step.t))
-        if not loops_at:
-            return
-        self.label(self.input_y - 2, "input", self._input_names())
-        y, side, tall = self.input_y, self.square, self.square
-        if not self.lined:
-            side, tall = self.pitch, 11.0
-            left, right = self.x(min(loops_at)), self.x(max(loops_at))
-            self.rect(left - side / 2, y - 5.5, right - left + side, 11, "node")
-        for c in sorted(loops_at):
-            norm = float(self.flow.inputs[c])
-            forth = min(self.forth[key] for key in loops_at[c])
-            back = max(self.back[key] for key in loops_at[c])
-            at = (self.x(c) - side / 2, y - tall / 2, side, tall)
-            if self.lined or self.playable:
-                kind = "node" if self.lined else "bg"
-                self.rect(*at, kind, self.tags(forth, f"x{c}"))
-            # A constant has no gradient; it must not look like a vanished one.
-            if norm == norm:
-                self.rect(*at, f"f{self._shade(norm)}", self.tags(back, f"x{c}"))
+@dataclass(slots=True)
+class Lattice:
+    """The picture.
 
-    def _input_names(self) -> str:
-        named = [x for inputs in self.flow.structure.inputs.values() for x in inputs]
-        stems = dict.fromkeys(x.name.rstrip("0123456789]").rstrip("[_") for x in named if x.name)
-        return ", ".join(stem for stem in stems if stem)
+    Attributes:
+        svg: the SVG text.
+        sheet: the positions of everything.
+        time_steps: the loop and the time step of each frame of the two sweeps; None for the loss.
+    """
+
+    svg: str
+    sheet: Sheet
+    time_steps: list[tuple[Loop, int] | None]
 
 
 def _norm(norm: float) -> str:

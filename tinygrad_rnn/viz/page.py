@@ -17,17 +17,15 @@ from numpy import ndarray
 from ..bptt.flow import Flow, State
 from . import labels
 from .equations import equations
-from .lattice import draw_lattice
-from .sheet import LEFT
+from .lattice import LEFT
 from .svg import checked_theme, escaped, figure, visible
 
 if TYPE_CHECKING:
     from .lattice import Lattice
 
 
-def page(flow: Flow, *, theme: str = "auto", fit: float | None = None) -> str:
-    """The page of a gradient flow, as HTML text."""
-    lattice = draw_lattice(flow, playable=True, theme=theme, fit=fit)
+def page(flow: Flow, lattice: Lattice, theme: str) -> str:
+    """The page of a gradient flow, from its playable picture, as HTML text."""
     data = {**_tips(flow), **_frames(flow, lattice)}
     title = f"Gradient flow through {flow.T} time steps"
     return _document(title, lattice.svg, _controls(len(lattice.time_steps)), data, theme)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
-from ..bptt.time_steps import Place, TimeStep
+from ..bptt.steps import Place, TimeStep
 from ..graph import Node
 
 #: The kinds of boxes that stand for one operation.

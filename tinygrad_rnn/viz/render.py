@@ -13,7 +13,7 @@ import graphviz
 
 from . import style, tikz
 from .shapes import segments_of
-from .svg import width_of
+from .svg import FONT, GRADIENT, GRADIENT_DARK, mixed, width_of
 
 _most_pixels = 32_767  # cairo's limit for a side of a picture
 _bitmaps = frozenset({"png", "jpg", "jpeg", "gif", "bmp", "webp", "tiff"})
@@ -250,7 +250,7 @@ def _finished(svg: str, theme: str) -> str:
         return found[0]
 
     svg = _FRAME.sub(moved, svg)
-    for font in (style.FONT, "Courier,monospace"):
+    for font in (FONT, "Courier,monospace"):
         name = font.partition(",")[0]
         svg = re.sub(f'font-family="{name}[^"]*"', f'font-family="{font}"', svg)
     return svg if theme != "auto" else _following(svg)
@@ -258,7 +258,7 @@ def _finished(svg: str, theme: str) -> str:
 
 def _following(svg: str) -> str:
     """An SVG with light colours that gets dark ones on a dark system."""
-    ramps = zip(_steps(style.GRADIENT), _steps(style.GRADIENT_DARK), strict=True)
+    ramps = zip(_steps(GRADIENT), _steps(GRADIENT_DARK), strict=True)
     pairs = {**style.DARKER, **dict(ramps)}
     rules = [
         f'[{key}="{light}"]{{{key}:{dark}}}'
@@ -271,4 +271,4 @@ def _following(svg: str) -> str:
 
 
 def _steps(ramp: tuple[str, ...]) -> list[str]:
-    return [style.mixed(ramp, k / 100) for k in range(101)]
+    return [mixed(ramp, k / 100) for k in range(101)]

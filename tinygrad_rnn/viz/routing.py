@@ -12,7 +12,7 @@ import itertools
 from collections import defaultdict, deque
 from collections.abc import Hashable, Sequence
 
-from ..bptt.time_steps import Loop, Place, TimeStep, common
+from ..bptt.steps import Loop, Place, TimeStep, common
 from ..graph import Node
 from .picture import Box, Edge
 

@@ -1,23 +1,10 @@
-"""The style of all pictures: colours, shapes and fonts.
-
-The fills are pale, so that text stays readable. Nothing depends on hue alone: kinds also differ in
-shape, and the gradient's colours run from light to dark as well as from orange to blue.
-"""
+"""The style of graphs, drawn by Graphviz: colours, shapes and fonts."""
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Sequence
+from .svg import GRADIENT, GRADIENT_DARK, mixed
 
-THEMES = ("light", "dark", "auto")
-
-FONT = "Helvetica,Arial,sans-serif"
-MONO = "ui-monospace,Menlo,Consolas,monospace"
 INK = "#222222"
-FAINT = "#b5b5b5"
-
-# ── graphs, drawn by Graphviz ────────────────────────────────────────────────────────────
 
 # Graphviz knows the widths of these two fonts even if they are not installed.
 GRAPH = {
@@ -147,22 +134,11 @@ DARKER = {
     "#d00000": "#ff6b6b",
 }
 
-# ── the gradient's scale ─────────────────────────────────────────────────────────────────
+# ── the gradients along the edges ────────────────────────────────────────────────────────
 
-#: From a small gradient to a large one: a larger gradient is darker. This is matplotlib's plasma,
-#: reversed, without its yellow end, which is hard to see on white. On dark a larger one is lighter.
-GRADIENT = ("#f6ab4d", "#ec7754", "#cc4778", "#9c179e", "#5601a4", "#0d0887")
-GRADIENT_DARK = ("#4d3a86", "#7a3aa8", "#b03f92", "#e06468", "#f9a242", "#f6ec6a")
-#: Exploded gradients have their own colours, which go on where the others end.
-EXPLODING = ("#7a0a2a", "#b3122e", "#e01f2f", "#ff4a3d")
-EXPLODING_DARK = ("#ffb3a0", "#ff8a73", "#ff5f4d", "#ff2f2f")
 NARROWEST, WIDEST = 0.7, 5.0
 VANISHED = {"color": "#c8c8c8", "penwidth": "1", "style": "dashed"}
 BROKEN = {"color": "#d00000", "penwidth": "5", "style": "dashed"}
-
-#: For weights and compared nets: Okabe and Ito's colours, which colour-blind readers can
-#: distinguish, in shades that are visible on white and on black.
-HUES = ("#d07a00", "#3f9fd8", "#009e73", "#c96a9b", "#3b6fc9", "#c4551a", "#938000", "#7d6bb8")
 
 
 def gradient(fraction: float, dark: bool = False) -> dict[str, str]:
@@ -170,113 +146,3 @@ def gradient(fraction: float, dark: bool = False) -> dict[str, str]:
     width = NARROWEST + (WIDEST - NARROWEST) * fraction
     ramp = GRADIENT_DARK if dark else GRADIENT
     return {"color": mixed(ramp, fraction), "penwidth": f"{width:.2f}"}
-
-
-def mixed(ramp: Sequence[str], fraction: float) -> str:
-    """The colour at a fraction (0 to 1) of a ramp."""
-    at = fraction * (len(ramp) - 1)
-    low = min(math.floor(at), len(ramp) - 2)
-    ends = [[int(ramp[low + k][i : i + 2], 16) for i in (1, 3, 5)] for k in (0, 1)]
-    parts = (round(a + (b - a) * (at - low)) for a, b in zip(*ends, strict=True))
-    return "#{:02x}{:02x}{:02x}".format(*parts)
-
-
-# ── pictures written as SVG ──────────────────────────────────────────────────────────────
-
-SHADES = 16  # the number of colours of gradients
-DIVERGING = 33  # the number of colours of activations, from blue through white to red
-
-#: For each class its style in light and in dark. The dark style repeats only what differs.
-LIGHT = {
-    "text": f"font-family:{FONT};font-size:11px;fill:#333",
-    "bg": "fill:#fff",
-    "title": "font-size:14px;font-weight:bold",
-    "small": "font-size:9.5px;fill:#666",
-    "heading": "font-size:14px",
-    "side": "font-size:12px;fill:#555",
-    "name": "font-size:12px",
-    "mono": f"font-family:{MONO};font-size:18px",
-    "letter": f"font-family:{MONO};font-size:11px",
-    "guide": "stroke:#eceef1;fill:none",
-    "axis": "stroke:#c3c8ce;fill:none",
-    "level": "stroke:#8a939c;stroke-dasharray:1 3;fill:none",
-    "fwd": "stroke:#6d7680;fill:none",
-    "head": "fill:#6d7680",
-    "node": "fill:#fff;stroke:#6d7680",
-    "cut": "stroke:#d00000;stroke-width:2.5;fill:none",
-    "line": "stroke-width:1.8;fill:none",
-    "gate": "stroke:#333;stroke-dasharray:4 3",
-    "back": "fill:none",
-    "cell": "shape-rendering:crispEdges",
-    "mark": "stroke-width:1.6;fill:none",
-    "fz": "fill:#d5d9de",
-    "lz": "stroke:#b9bfc6;stroke-dasharray:2 3",
-    "fn": "fill:none;stroke:#b9bfc6;stroke-dasharray:2 2",
-    "fx": "fill:#000",
-    "lx": "stroke:#000;stroke-width:3;stroke-dasharray:5 3",
-}
-DARK = {
-    "text": "fill:#d8dce2",
-    "bg": "fill:#15181c",
-    "small": "fill:#9aa3ad",
-    "side": "fill:#9aa3ad",
-    "guide": "stroke:#23282e",
-    "axis": "stroke:#4a525b",
-    "level": "stroke:#727c86",
-    "fwd": "stroke:#8b96a2",
-    "head": "fill:#8b96a2",
-    "node": "fill:#15181c;stroke:#8b96a2",
-    "gate": "stroke:#e3e6ea",
-    "cut": "stroke:#ff5f5f",
-    "fz": "fill:#353c44",
-    "lz": "stroke:#59626c",
-    "fn": "stroke:#59626c",
-    "fx": "fill:#fff",
-    "lx": "stroke:#fff",
-}
-
-
-@functools.lru_cache(2048)
-def rule(name: str, dark: bool, widest: float) -> str:
-    """The style of a class.
-
-    ``f7`` fills with a shade, ``l7`` is a line of its colour and width, and ``m7`` a line of half
-    the width. ``fe2`` and so on are for exploded gradients, ``d20`` for activations.
-    """
-    kind, number = name[:1], name[1:]
-    if kind == "m" and f"l{number}" in LIGHT:
-        name = f"l{number}"
-    table = DARK if dark else LIGHT
-    if name in LIGHT:
-        return table.get(name, "")
-    digits = number.removeprefix("e")
-    if kind == "d" and digits.isdigit():
-        return f"stroke:{diverging(int(digits) / (DIVERGING - 1), dark)}"
-    if kind not in "flm" or not digits.isdigit():
-        return ""
-    if digits != number:
-        colour = (EXPLODING_DARK if dark else EXPLODING)[int(digits)]
-    else:
-        colour = mixed(GRADIENT_DARK if dark else GRADIENT, int(digits) / (SHADES - 1))
-    if kind == "f":
-        return f"fill:{colour}"
-    width = line_width(number, widest if kind == "l" else max(widest / 2, 0.8))
-    return f"stroke:{colour}" + ("" if dark else f";stroke-width:{width:.2f}")
-
-
-def line_width(shade: str, widest: float) -> float:
-    """The width of a line with this shade; the largest norm has the width ``widest``."""
-    digits = shade.removeprefix("e")
-    if not digits.isdigit():
-        return 1.0
-    exploded = digits != shade
-    fraction = 1.1 + 0.15 * int(digits) if exploded else int(digits) / (SHADES - 1)
-    narrow = min(0.8, widest)
-    return narrow + (widest - narrow) * fraction
-
-
-def diverging(fraction: float, dark: bool = False) -> str:
-    """Blue at 0, white (on dark: the background) at 1/2, red at 1."""
-    middle = "#15181c" if dark else "#ffffff"
-    ends = ("#5aa2e0", middle, "#ff6a5a") if dark else ("#2166ac", middle, "#b2182b")
-    return mixed(ends, fraction)

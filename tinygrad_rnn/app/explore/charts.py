@@ -8,8 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy import ndarray
 
-from ...viz.style import HUES
-from ...viz.svg import Canvas, document, fitted, log_ticks, number, step_ticks
+from ...viz.svg import HUES, Canvas, document, fitted, log_ticks, number, step_ticks
 
 _LEFT, _TOP, _WIDE, _TALL, _RIGHT = 46.0, 44.0, 470.0, 150.0, 14.0
 _DASHES = ("", "6 3", "2 3")

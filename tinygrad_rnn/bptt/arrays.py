@@ -1,4 +1,4 @@
-"""The gates, candidates and states of a net, by name, over all time steps."""
+"""Arrays over time that users ask for: the gradients of a weight by step; gates and states."""
 
 from __future__ import annotations
 
@@ -8,14 +8,87 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..backprop import expanded
 from ..graph import Node, Value
 from ..ops import primitives
-from .structure import Structure
-from .time_steps import Loop
-from .trajectories import stem
+from .loops import Columns, cotangents_of, norm, quiet, shares
+from .steps import Loop, scalar_node, single_operations
+from .structure import Structure, stem
 
 _sigmoid = primitives.sigmoid
+
+
+@quiet
+def grads_by_step(loss: Value, W: Value) -> ndarray:
+    """The contribution of each time step to the gradient of a weight.
+
+        sum_t grads_by_step(loss, W)[t] = dL/dW
+
+    Backpropagation through time adds up one gradient for each use of a shared weight; these are
+    the summands. Each path from the loss back to W is counted at the last time step on it. For a
+    ``linear`` on stacked states, after the loop, each row counts at the step that it came from.
+
+    Args:
+        loss: a scalar Tensor. No ``.grad`` changes.
+        W: a leaf in the loss's graph.
+
+    Returns:
+        (T, \\*W.shape), in W's dtype. T counts up to the last step that the loss depends on. If
+        loops follow each other (an encoder, a decoder), their steps come one after the other.
+
+    Raises:
+        TypeError: the loss or W is not a Tensor.
+        ValueError: the loss is not a scalar, has no graph, or was computed without time steps; or
+            W is not a leaf that requires grad, or part of its gradient belongs to no step.
+
+    >>> import numpy as np
+    >>> import tinygrad_rnn as tg
+    >>> cell = tg.nn.RNNCell(3, 4, dtype=np.float64, rng=0)
+    >>> h = None
+    >>> for t, x_t in tg.steps(np.ones((5, 2, 3))):
+    ...     h = cell(x_t, h)
+    >>> loss = tg.sum(h)
+    >>> by_step = tg.grads_by_step(loss, cell.weight_hh)
+    >>> by_step.shape
+    (5, 4, 4)
+    >>> bool(np.allclose(by_step.sum(axis=0), tg.grad(loss, cell.weight_hh).data))
+    True
+    """
+    node = leaf_of(W)
+    output = scalar_node(loss, "grads_by_step")
+    try:
+        structure = Structure(output)
+    except ValueError as error:
+        raise ValueError(f"grads_by_step: {error}") from error
+    return by_step(structure, Columns(structure), cotangents_of(structure), node)
+
+
+def leaf_of(W: Any) -> Node:
+    """The node of a weight."""
+    if not isinstance(W, Value):
+        raise TypeError(f"grads_by_step: expected W as a Tensor, got {type(W).__name__}")
+    if W.node is None or not W.node.is_leaf:
+        raise ValueError("grads_by_step: expected W as a leaf that requires grad")
+    return W.node
+
+
+def by_step(
+    structure: Structure, columns: Columns, cotangents: dict[Node, Any], W: Node
+) -> ndarray:
+    """The contributions of all columns to the gradient of a weight."""
+    result = np.zeros((columns.T, *W.output.shape), W.output.dtype)
+    for column, by_leaf in shares(structure, columns, cotangents, {W}):
+        if column is not None:
+            result[column] += by_leaf[W]
+        elif by_leaf[W].any():
+            raise ValueError(
+                f"grads_by_step: {W.name or 'W'} also has a gradient of norm "
+                f"{norm([by_leaf[W]]):.3g} that belongs to no time step: it is used outside the "
+                "loop, in an operation that mixes the steps"
+            )
+    return result
+
+
+# ── gates and states ─────────────────────────────────────────────────────────────────────
 
 
 def activations(output: Value) -> dict[str, ndarray]:
@@ -55,8 +128,7 @@ def activations(output: Value) -> dict[str, ndarray]:
             "with requires_grad=True"
         )
     try:
-        [node] = expanded([output.node])
-        structure = Structure(node)
+        structure = Structure(single_operations(output.node))
     except ValueError as error:
         raise ValueError(f"activations: {error}") from error
     return collected(structure)

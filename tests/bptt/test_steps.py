@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt.time_steps import Place, common, crosses, places
+from tinygrad_rnn.bptt.steps import Place, common, crosses, places
 from tinygrad_rnn.graph import Node, ancestors
 
 
