@@ -72,8 +72,8 @@ class Result:
     """Where a result of a call is found. A slot holds the array of one time step.
 
     Attributes:
-        source: the list that holds the array: "given" (the constants, sequences and carries of a
-            call), "allocated" or "once".
+        source: the list that holds the array: "given" (the constants and sequences of a call),
+            "allocated" or "once".
         number: its index in that list.
         shape, dtype: those of one slot.
         slots: the number of slots: "one", "T" or "T + 1".
