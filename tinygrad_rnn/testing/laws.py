@@ -308,8 +308,8 @@ def fan_out(case: Case, rng: np.random.Generator) -> None:
     u, expected, rounding = _reference(case, rng)
     inputs = [live(x) for x in case.arrays]
     beside = live(np.zeros_like(y))
-    # ``beside`` shares its cotangent with f. In both orders, so that the sweep visits f's rule once
-    # before it and once after it.
+    # ``beside`` shares its cotangent with f. In both orders, as f's rule may get the shared array
+    # before or after ``beside`` does.
     once, again = (ops.add(beside, case.f(*inputs)), ops.add(case.f(*inputs), beside))
     z = ops.add(once, ops.multiply(again, 2.0))
     *found, for_beside = grad(z, [*inputs, beside], u)

@@ -429,7 +429,7 @@ def _add_into_mistakes(add_into: Callable[..., None]) -> Iterator[tuple[str, Any
     def overwriting(buffer: ndarray, g: Any, *args: Any, **keywords: Any) -> None:
         fresh = np.zeros_like(buffer)
         add_into(fresh, g, *args, **keywords)
-        # Where nothing is added the buffer must stay, or the mutant would be too easy to notice.
+        # The mistake is ``=`` for ``+=``, so the buffer stays where nothing is added.
         np.copyto(buffer, fresh, where=fresh != 0)
 
     def repeats_lost(buffer: ndarray, g: Any, *args: Any, **keywords: Any) -> None:
