@@ -184,6 +184,7 @@ def random_program(source: Source, most_instructions: int = 10) -> Program:
         (2, _products),
     )
     for _ in range(1 + source.below(most_instructions)):
+        # Some tables are listed twice, so that binary operations are as likely as unary ones.
         arity, table = kinds[source.below(len(kinds))]
         text = list(table)[source.below(len(table))]
         arguments = tuple(source.below(len(values)) for _ in range(arity))
@@ -191,6 +192,7 @@ def random_program(source: Source, most_instructions: int = 10) -> Program:
             value = table[text](*(values[i] for i in arguments))
         except (ValueError, IndexError, TypeError):  # the shapes do not fit
             continue
+        # The laws differentiate every element, so large values would make them slow.
         if value.size <= _most_elements and value.ndim <= 4:
             values.append(value)
             instructions.append(Instruction(text, table[text], arguments))
