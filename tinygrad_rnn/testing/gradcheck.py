@@ -275,9 +275,9 @@ def _check(
     if not any(w.any() for w in wrong):
         return True
     shapes = [y._array.shape for y in outputs]
-    # Explain the first input whose gradient is wrong at a point that is not a kink.
     output_shape = shapes[0] if len(shapes) == 1 else here.shape
     kinks = _subgradients(flat, arrays, wanted, analytic, numeric, wrong, output_shape, eps)
+    # What is still wrong is no subgradient. Explain the first input for which that is so.
     for i, a, n, w in zip(wanted, analytic, numeric, wrong, strict=True):
         if not w.any():
             continue

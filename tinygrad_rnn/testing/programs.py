@@ -176,6 +176,7 @@ def random_program(source: Source, most_instructions: int = 10) -> Program:
     # Run each line on constants, to find the shape of its result.
     values: list[ndarray] = [np.full(shape, 0.3) for shape in shapes]
     instructions: list[Instruction] = []
+    # Binary operations twice: they make fan-out and diamonds.
     kinds: Sequence[tuple[int, dict[str, Callable[..., Any]]]] = (
         (1, _unary),
         (2, _binary),
@@ -184,7 +185,6 @@ def random_program(source: Source, most_instructions: int = 10) -> Program:
         (2, _products),
     )
     for _ in range(1 + source.below(most_instructions)):
-        # Some tables are listed twice, so that binary operations are as likely as unary ones.
         arity, table = kinds[source.below(len(kinds))]
         text = list(table)[source.below(len(table))]
         arguments = tuple(source.below(len(values)) for _ in range(arity))

@@ -68,7 +68,7 @@ def _cuts(nodes: Sequence[Node], steps: Sequence[int]) -> list[int]:
         for parent in node.parents:
             if isinstance(parent, Node) and parent.scope.step not in (None, step):
                 entered.add(step)
-    # No step is connected to another one: the steps of a loop without a state.
+    # No step is connected to another: a loop without a state looks like one that is cut everywhere.
     if not entered and len(steps) > 1:
         return []
     first = steps[0]
