@@ -304,7 +304,7 @@ def correlate(x: Array, y: Array, mode: str = "valid") -> Array:
     """
     x, y = as_value(x), as_value(y)
     if x.ndim == y.ndim == 1 and y.size > x.size:
-        # Exchanging x and y reverses the positions; NumPy does not exchange them in ``correlate``.
+        # Exchanging x and y turns z_k into z_{-k}, so the positions come in reverse.
         return flip(correlate(y, x, mode))
     return _slid(x, y, mode, "correlate")
 
