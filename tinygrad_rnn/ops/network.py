@@ -294,8 +294,8 @@ def dropout(
             "unroll=True to scan, or draw the mask outside the step (or pass a seed as rng, for "
             "the same mask at every step)"
         )
-    # Scaled here, so that the mean of the output is that of x and nothing is scaled in evaluation.
     kept = np.random.default_rng(rng).random(array.shape) >= p
+    # Scaled here, so that the mean of the output is that of x and nothing is scaled in evaluation.
     scale = 0 if p == 1 else 1 / (1 - p)
     return multiply(x, kept.astype(dtype) * dtype.type(scale))
 
