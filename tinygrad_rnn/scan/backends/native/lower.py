@@ -218,8 +218,11 @@ class Lowering:
         if root(v) in self.program.carries:
             at = self.steps
         if at is None:  # a view of an input
+            # The steps can copy it on their way, unless threads share the rows: these need not be
+            # the rows of an input.
             busy = self.program.carries and v.varies and self._row_by_row is None
             return self.steps if busy else self._late_copies(v)
+        # A product has no loop that could copy.
         if self.batches[at].kind == "product" or (at == self.steps and not self._in_steps(v)):
             return self._late_copies(v)
         return at
@@ -297,6 +300,7 @@ class Lowering:
             if type(x) is not Value or type(y) is not Value or not is_large(x):
                 continue
             at = self.batch_of.get(x)
+            # Two values: it starts from a bias already.
             if at is None or len(self.batches[at].values) != 1 or self.readers[x] != 1:
                 continue
             if (x.shape, x.dtype) != (v.shape, v.dtype) or y.dtype != v.dtype:
@@ -517,12 +521,14 @@ class Lowering:
             # placed in it.
             for v in sorted(here, key=lambda v: -v.number):
                 if v in self._elsewhere and v.varies and not self._has_block(v):
+                    # Another batch reads it at all steps, so it gets a slot for each.
                     size, strides = padded(v.shape, kind_of_value(v))
                     memory = self.scratch_memory(self.names[v], kind_of_value(v), size, "T")
                     # First in the list, since readers use the first home, and the others may be
                     # parts of a value with a single slot.
                     home = Place(memory, 0, strides, v.shape, "t")
                     self.homes.setdefault(v, []).insert(0, home)
+                # Used within the batch only: one piece of memory serves all steps.
                 if v in needed and not self.homes.get(v):
                     size, strides = size_of(v), plain(_nowhere, v.shape).strides
                     memory = self.scratch_memory(
