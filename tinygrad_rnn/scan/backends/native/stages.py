@@ -53,8 +53,8 @@ def write_program(program: Program, names: Names, parts: int = 1) -> tuple[Lower
         for stage in stages:
             run.write(f"call void @{stage.name}({', '.join(PARAMETERS)})")
         return lowering, stages
-    # With several parts: write only this stage, for threads. Its batches and the shared long
-    # functions are kept, the functions of other batches and of one thread go.
+    # With several parts only this stage is needed: its batches, and the long functions that they
+    # share. The steps are written again, for some rows at a time.
     (stage,) = (stage for stage in stages if stage.steps)
     module = lowering.module
     module.functions = [f for f in module.functions if f.result != "void"]
@@ -115,6 +115,7 @@ def _work(lowering: Lowering, i: int) -> int:
     work = 0
     for item in lowering.items[i] if shared else ():
         if isinstance(item, Product):
+            # It runs step by step, which threads cannot share.
             if item.result in lowering.uncut:
                 return 0
             work += math.prod(item.product.shape) * int(item.product.args[1].shape[0])
