@@ -195,8 +195,8 @@ def _moving_places(
     build: Builder, shape: tuple[int, ...], parts: tuple[Any, ...], lowest: int | None
 ) -> list[Value] | None:
     """The indices of an index expression with Values among integers, arrays and slices."""
-    # NumPy's rule for x[:, ids, i]: the axes of the broadcast indices stand where the first index
-    # stands if all indices are neighbours, and first of all if a slice separates them:
+    # NumPy's rule: if all indices are neighbours, the axes of the broadcast indices stand in their
+    # place. If a slice separates them, these axes come first:
     #
     #     x[:, ids]       (A, B) -> (A, N)
     #     x[ids, :, i]    (A, B, C) -> (N, B)

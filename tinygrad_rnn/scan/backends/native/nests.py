@@ -190,8 +190,7 @@ class NestWriter:
         is_vector = number == self.vector
         if not (is_vector and self.width > 1):
             return self._loop(depth, 0, axis.size, 1, sums)
-        # Without cheap masks: whole vectors first, and one masked turn for the rest. With cheap
-        # masks, one loop is less code to compile.
+        # Without cheap masks: whole vectors first, and one masked turn for the rest.
         whole = axis.size // self.width * self.width
         if target().masks or not whole or whole == axis.size:
             return self._loop(depth, 0, axis.size, self.width, sums)
