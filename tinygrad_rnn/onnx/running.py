@@ -113,7 +113,7 @@ def _lstm(weights: dict[str, Any], f: Activation, g: Activation, h_: Activation)
     def step(carry: Any, x: Any) -> Any:
         h, c = carry
         of_x, of_h = products(x, h)
-        # (The gates are in this library's order; see ``_ours``.)
+        # The gates are in the order of this library (see ``_ours``).
         i, forget, candidate, o = ops.split(of_x + of_h, 4, -1)
         # The peepholes of i and f look at the old c, that of o at the new one.
         c = f(forget + p_f * c) * c + f(i + p_i * c) * g(candidate)
