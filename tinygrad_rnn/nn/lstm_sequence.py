@@ -83,6 +83,7 @@ def _arrange(weight: ndarray, N: int) -> ndarray:
 
 
 def _sigmoid(z: ndarray) -> None:
+    # In place, in the memory of the gates. The bound keeps e^-z finite, so NumPy gives no warning.
     np.negative(z, z)
     np.minimum(z, exp_limit[z.dtype], out=z)
     np.exp(z, z)
@@ -124,10 +125,13 @@ def _forward(
         return (ys[:, 0], h[0], c[0]), saved
     T, N, D = x.shape
     H, dtype = h.shape[-1], x.dtype
+    # In reverse all arrays are read through ``[::-1]``, so the code below knows one direction only.
     in_order = slice(None, None, -1 if reverse else 1)
     ended = None if lengths is None else np.arange(T)[:, np.newaxis] >= lengths
     block_steps = _steps_per_block(T, N, H)
 
+    # Phase 1: join the weights. Together they are (4H, H + 1 + D), for the rows [h_{t-1}, 1, x_t].
+    # If they are large, W_ih is left out, and multiplies the x_t of a whole block at once.
     biases = [bias for bias in (bias_ih, bias_hh) if bias is not None]
     parts = [weight_hh]
     if biases:
@@ -146,9 +150,12 @@ def _forward(
     rows[:, :, H:-D] = 1  # multiplies the bias; without biases there is no such column
     ys, h_n, c_n = np.empty((T, N, H), dtype), h.copy(), c.copy()
     for start in range(0, T, block_steps):
+        # Phase 2: block after block, so that the products with x_t are still in the cache when the
+        # steps read them.
         here = slice(start, min(start + block_steps, T))
         count, at = here.stop - start, start if keep else 0
         block, row = blocks[in_order][at : at + count], rows[in_order][at : at + count + 1]
+        # A block starts from the last h and c of the block before.
         block[0, 4] = c_n
         row[0, :, :H] = h_n
         row[:-1, :, -D:] = x[in_order][here]
@@ -195,6 +202,7 @@ def _run_block(
     N, K = row.shape[1:]
     H, dtype = block.shape[-1], block.dtype
     gates = block[:, :4]
+    # If x_t was multiplied before, the gates hold that product already, and h's goes to ``from_h``.
     from_h = np.empty((4, N, H), dtype)
     product: Callable[..., Any]
     targets: Iterable[ndarray]
@@ -211,6 +219,12 @@ def _run_block(
     products = np.empty((2, N, H), dtype)
     i_g, f_c = products
     tanh_c = np.empty((N, H), dtype)
+    # Views for each step, made by iterating over arrays (indexing costs four times as much):
+    #
+    #     z     the gates o, i, f, g (4, N, H)
+    #     oif   its three sigmoids
+    #     i_f   i and f, and g_c  g and c_{t-1}: (i, f) * (g, c_{t-1}) is one product
+    #     c_t   where the next step reads its c_{t-1}, so nothing is copied
     for factor, target, z, oif, i_f, g_c, o, c_t, h_t, mask in zip(
         factors[:-1],
         targets,
@@ -228,6 +242,8 @@ def _run_block(
         if adds:
             add(z, from_h, z)
         if single:
+            # The weights of o, i and f are halved, so one tanh serves all gates, and sigmoid is
+            # tanh / 2 + 1/2.
             tanh(z, z)
             multiply(oif, _half, oif)
             add(oif, _half, oif)
@@ -287,6 +303,8 @@ def _vjps(
     if any(live[4:]):
         # Step t multiplied row t by W; in reverse, where the last row comes first, row t + 1.
         rows = saved.rows[1:] if reverse else saved.rows[:-1]
+        # One product over all steps and sequences: [dW_hh, db, dW_ih] = sum_t g_z_t' [h_{t-1}, 1,
+        # x_t].
         g_weights = np.matmul(g_z.reshape(T * N, -1).T, rows.reshape(T * N, -1))
         g_hh, g_bias, g_ih = g_weights[:, :H], g_weights[:, H], g_weights[:, -D:]
     # The biases are added to each other, so both have the same gradient.
@@ -320,6 +338,16 @@ def _through_time(
     Returns:
         The cotangents of the initial h and c.
     """
+    # Block after block, from the last to the first. Phase 1 computes the factors that do not depend
+    # on the incoming gradient, for all steps of the block at once:
+    #
+    #     from_o = h - h o            = o (1 - o) tanh(c)
+    #     from_tanh = o - h tanh(c)   = o (1 - tanh(c)^2)
+    #     from_i = i g - i g i        = i (1 - i) g
+    #     from_f = f c - f c f        = f (1 - f) c_{t-1}
+    #     from_g = i - i g g          = i (1 - g^2)
+    #
+    # Phase 2 goes back step by step and only multiplies and adds. Phase 3 is the gradient of x.
     blocks, _, ys, c_n, ended = saved
     T, _, N, H = blocks.shape
     dtype = blocks.dtype
@@ -352,6 +380,7 @@ def _through_time(
         h = ys[here]
         from_o, from_tanh, from_i, from_f, from_g = factors[:, :count]
         tanh_c, i_g = shared[:, :count]
+        # c_t is stored as the c_{t-1} of the next step. That of the last step is c_n.
         tanh(blocks[start + 1 : stop, 4], tanh_c[:-1])
         tanh(blocks[stop, 4] if stop < T else c_n, tanh_c[-1])
         multiply(h, o, from_o)
@@ -381,12 +410,14 @@ def _through_time(
             _ended_masks(ended, in_order, here)[::-1],
             strict=False,
         ):
+            # h_t is read by y_t and by the next step.
             add(g_h, g_y, g_h_t)
             multiply(g_h_t, o_t, z_o)
             multiply(g_h_t, tanh_t, g_tanh)
             add(g_c, g_tanh, g_c)
             multiply(ifg_t, g_c, z_ifg)
             multiply(g_c, f_t, g_c)
+            # g_h for the step before: g_z_t W_hh.
             product(z, weight, target)
             if mask is not None:  # after the end, h_t is h_{t-1}
                 np.copyto(g_h, g_h_t, where=mask)

@@ -49,6 +49,8 @@ def _activations(
     names: Sequence[str], alphas: Sequence[float], betas: Sequence[float]
 ) -> list[Activation]:
     """Return the functions of these names. Those with parameters take alphas and betas in order."""
+    # As in ONNX: an activation without parameters takes none of the numbers, so the lists may be
+    # shorter than the names.
     alpha, beta = iter(alphas), iter(betas)
     found: list[Activation] = []
     for name in names:
@@ -69,6 +71,8 @@ def _sequence(
     kind: str, weights: dict[str, Any], chosen: Sequence[Activation], reset_after: bool
 ) -> Callable[..., Any]:
     """Return ``run(carry, xs, reverse=..., lengths=...)`` for one direction."""
+    # The usual activations run on the layer's own step, which has a version by hand or machine
+    # code.
     usual = list(chosen) == [_PLAIN[name] for name in USUAL[kind]]
     if usual or (kind == "RNN" and chosen[0] is ops.relu):
         options: dict[str, Any] = {}
@@ -77,6 +81,7 @@ def _sequence(
         if kind == "GRU":
             options["reset_after"] = reset_after
         # Use the step of our layer, with the weights of the node instead of its own.
+        # A layer of size 1: only its code is used.
         layer = getattr(nn, kind)(1, 1, rng=0, **options)
         return functools.partial(layer._sequence, weights, unroll=False)
     gru = functools.partial(_gru, reset_after=reset_after)
@@ -108,7 +113,9 @@ def _lstm(weights: dict[str, Any], f: Activation, g: Activation, h_: Activation)
     def step(carry: Any, x: Any) -> Any:
         h, c = carry
         of_x, of_h = products(x, h)
+        # The gates are in the order of this library (see ``_ours``).
         i, forget, candidate, o = ops.split(of_x + of_h, 4, -1)
+        # The peepholes of i and f look at the old c, that of o at the new one.
         c = f(forget + p_f * c) * c + f(i + p_i * c) * g(candidate)
         h = f(o + p_o * c) * h_(c)
         return (h, c), h
@@ -127,6 +134,8 @@ def _gru(weights: dict[str, Any], f: Activation, g: Activation, *, reset_after: 
         (r, z, candidate), (r_h, z_h, n_h) = ops.split(of_x, 3, -1), ops.split(of_h, 3, -1)
         r, z = f(r + r_h), f(z + z_h)
         if reset_after:
+            # linear_before_reset = 1: the product first, then r. Otherwise r scales h before the
+            # product, so the product of n has to be computed anew, and n_h is not used.
             candidate = g(candidate + r * n_h)
         else:
             candidate = g(
@@ -172,6 +181,7 @@ def run_recurrent(
     for name, value in unknown.items():
         if value:
             raise ValueError(f"the attribute {name} = {value} is not supported")
+    # Inputs that are left out at the end of a node's list are missing here.
     initial_c, peepholes = (*others, None, None)[:2] if kind == "LSTM" else (None, None)
     given = (x, W, R, B, initial_h, initial_c, peepholes)
     x, W, R, B, initial_h, initial_c, peepholes = map(_value, given)
@@ -192,6 +202,7 @@ def run_recurrent(
     for k, reverse in enumerate(directions):
         weights = {"weight_ih": _ours(W[k], kind), "weight_hh": _ours(R[k], kind)}
         if B is not None:
+            # ONNX joins both biases in one array.
             of_x, of_h = ops.split(B[k], 2)
             weights |= {"bias_ih": _ours(of_x, kind), "bias_hh": _ours(of_h, kind)}
         if peepholes is not None:

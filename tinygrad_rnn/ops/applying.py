@@ -117,7 +117,7 @@ def piecewise(
         if not callable(func):
             y = where(condition, func, y)
             continue
-        # The function gets its own elements, and 1 elsewhere: 0 may be outside its domain.
+        # The function gets its own elements only: the others may be outside of its domain.
         inside = x[condition]
         value = _in_user_code(func)(inside, *args, **keywords)
         y = _replaced(y, condition, value)
@@ -165,6 +165,7 @@ def linspace(
     parts = num - 1 if endpoint else num
     share = (np.arange(num) / max(parts, 1)).astype(float_dtype_of(start))
     share = share.reshape(num, *(1,) * max(start.ndim, stop.ndim))
+    # Not start + i step: this form is exact at both ends.
     y = start * (1 - share) + stop * share
     y = in_dtype(moveaxis(y, 0, axis), dtype)
     return (y, (stop - start) / float(parts) if parts else stop - start + np.nan) if retstep else y

@@ -172,6 +172,7 @@ def tensordot(x: Array, y: Array, axes: Any = 2) -> Array:
         raise ValueError(
             f"tensordot: axes {of_x} of {x.shape} and {of_y} of {y.shape} differ in length"
         )
+    # One matrix product: x with the summed axes last, y with them first.
     rest_x = [a for a in range(x.ndim) if a not in of_x]
     rest_y = [a for a in range(y.ndim) if a not in of_y]
     shape = [x.shape[a] for a in rest_x] + [y.shape[a] for a in rest_y]
@@ -199,6 +200,7 @@ def kron(x: Array, y: Array) -> Array:
     n = max(x.ndim, y.ndim)
     a = (1,) * (n - x.ndim) + x.shape
     b = (1,) * (n - y.ndim) + y.shape
+    # (A, B) and (C, D) -> (A, 1, B, 1) and (1, C, 1, D): the product (A, C, B, D) is (A C, B D).
     left = reshape(x, tuple(m for size in a for m in (size, 1)))
     right = reshape(y, tuple(m for size in b for m in (1, size)))
     return reshape(left * right, tuple(p * q for p, q in zip(a, b, strict=True)))
@@ -302,6 +304,7 @@ def correlate(x: Array, y: Array, mode: str = "valid") -> Array:
     """
     x, y = as_value(x), as_value(y)
     if x.ndim == y.ndim == 1 and y.size > x.size:
+        # Exchanging x and y turns z_k into z_{-k}, so the positions come in reverse.
         return flip(correlate(y, x, mode))
     return _slid(x, y, mode, "correlate")
 
@@ -345,10 +348,13 @@ def interp(
         x, xp = remainder(x, period), remainder(xp, period)
         order = argsort(xp)
         order = concatenate([order[-1:], order, order[:1]])
+        # The last point once more before the first, and the first once more after the last.
         turn = np.array([-period, *[0] * xp.size, period], dtype_of(xp))
         xp, fp = take(xp, order) + turn, take(fp, order)
         left = right = None
     last = xp.size - 1
+    # Point i is the last one at or before x, and j the next one. Outside of the points, the first
+    # or the last two.
     i = minimum(maximum(searchsorted(xp, x, "right") - 1, 0), max(last - 1, 0))
     j = minimum(i + 1, last)
     width = take(xp, j) - take(xp, i)

@@ -40,8 +40,10 @@ __all__ = [
 
 
 def _cholesky_rule(g: Array, y: Array, x: Array) -> Array:
+    # Murray's operator Phi: the lower triangle with half of the diagonal.
     half = np.tri(x.shape[-1], dtype=x.dtype) - 0.5 * np.eye(x.shape[-1], dtype=x.dtype)
     inner = half * (_T(y) @ g)
+    # y^-T inner y^-1, by two solves: no inverse is computed.
     return _symmetric(solve(_T(y), _T(solve(_T(y), _T(inner)))))
 
 
@@ -87,6 +89,8 @@ def _per(x: Array, c: Array, asked: Array, w: Array) -> Array:
             x_ij.
         w: (..., n), the singular values or eigenvalues.
     """
+    # Both divisions take place for all elements, so 0 is replaced before it divides, not
+    # afterwards: 0 * (1 / 0) in the backward pass would be NaN.
     zero = _is_rounding(x, expand_dims(w, -2))
     return where(
         zero, where(_is_rounding(asked, asked), 0, np.nan), where(zero, 0, c) / where(zero, 1, x)
@@ -104,6 +108,9 @@ def _off_diagonal(x: Array) -> Array:
 
 def _eigh_rule(g: Array, y: Array, x: Array, UPLO: Any) -> Array:
     w, v = y[..., 0, :], y[..., 1:, :]
+    # dx changes v_j by sum_i v_i (v_i' dx v_j) / (w_j - w_i), and w_j by v_j' dx v_j. The rule is
+    # the transpose: g_w on the diagonal, the rotations beside it. v_j keeps its length, so the
+    # diagonal of v' g_v has no effect.
     turns = _off_diagonal(_T(v) @ g[..., 1:, :])
     inner = _on_diagonal(g[..., 0, :]) + _per(_differences(w), turns, turns, w)
     return _symmetric(v @ inner @ _T(v))
@@ -111,6 +118,7 @@ def _eigh_rule(g: Array, y: Array, x: Array, UPLO: Any) -> Array:
 
 @differentiable(_eigh_rule, batch=stacked)
 def _eigh(x: Array, UPLO: Any) -> Array:
+    # Vectors as columns below the values, so that one cut by rows gives both.
     w, v = np.linalg.eigh(x, UPLO)
     return np.concatenate([w[..., np.newaxis, :], v], -2)
 
@@ -179,6 +187,7 @@ def _svd_rule(g: Array, y: Array, x: Array) -> Array:
     g_u, g_s, g_v = _svd_parts(g, x.shape)
     turns_u, turns_v = _off_diagonal(_T(u) @ g_u), _off_diagonal(_T(v) @ g_v)
     a, b = turns_u - _T(turns_u), turns_v - _T(turns_v)
+    # A rotation within equal values matters only if g_u or g_v asks for it.
     asked = abs(turns_u) + abs(turns_v)
     together = _per(_differences(s), a + b, asked, s)
     apart = _per(expand_dims(s, -2) + expand_dims(s, -1), a - b, asked, s)
@@ -202,6 +211,8 @@ def _svd(x: Array) -> Array:
 
 @nondifferentiable(batch=stacked)
 def _svd_rest(x: Array, *, left: bool) -> Array:
+    # The columns that complete u to a basis are arbitrary. They are a constant here;
+    # ``_complement`` gives them their gradient.
     u, s, vh = np.linalg.svd(x, full_matrices=True)
     k = s.shape[-1]
     return u[..., k:] if left else np.swapaxes(vh, -1, -2)[..., k:]
@@ -212,6 +223,8 @@ def _complement(u: Array, rest: Array) -> Array:
 
     We project them away from u and make them orthonormal again, so they follow every rotation of u.
     """
+    # The inverse of a Cholesky factor makes columns orthonormal: with a'a = c c', the columns of a
+    # c^-T are.
     apart = rest - u @ (_T(u) @ rest)
     return _T(solve(_cholesky(_T(apart) @ apart), _T(apart)))
 
@@ -261,9 +274,11 @@ def svd(
 
 def _hermitian_svd(x: Array) -> tuple[Array, Array, Array]:
     w, v = eigh(x)
+    # x = v diag(w) v' = (v diag(sign w)) diag(|w|) v', where |w| are the singular values.
     order = _argsort(-abs(w), axis=w.ndim - 1, stable=True)
     w = _take_along(w, order, w.ndim - 1)
     v = _take_along(v, expand_dims(order, -2), v.ndim - 1)
+    # The sign of 0 would remove a vector.
     signs = where(equal(w, 0), 1, sign(w))
     return v * expand_dims(signs, -2), w * signs, v
 
@@ -282,6 +297,9 @@ def svdvals(x: Array) -> Array:
 def _qr_rule(g: Array, y: Array, x: Array) -> Array:
     m = x.shape[-2]
     q, r, g_q, g_r = y[..., :m, :], y[..., m:, :], g[..., :m, :], g[..., m:, :]
+    # With m = r g_r' - g_q' q, and m's lower triangle mirrored into the upper one, the rule is (g_q
+    # + q mirrored) r^-T. Seeger et al., "Auto-Differentiating Linear Algebra" (2017), have it for x
+    # = L Q.
     inner = r @ _T(g_r) - _T(g_q) @ q
     mirrored = tril(inner) + _T(tril(inner, -1))
     return _T(solve(r, _T(g_q + q @ mirrored)))

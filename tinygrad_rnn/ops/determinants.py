@@ -46,6 +46,8 @@ def _cofactors_rule(g: Array, y: Array, x: Array) -> Array:
 @differentiable(_cofactors_rule, batch=stacked)
 def _cofactors(x: Array) -> Array:
     u, s, vh = np.linalg.svd(x, full_matrices=False)
+    # x = u diag(s) v' has the cofactors det(u) det(v) u diag(products of the other s) v'. det(x)
+    # x^-T would be 0 * Inf for a singular x.
     k = np.arange(s.shape[-1])
     others = np.prod(np.where(k == k[:, np.newaxis], 1, s[..., np.newaxis, :]), -1)
     turned = np.sign(np.linalg.det(u) * np.linalg.det(vh))

@@ -45,6 +45,7 @@ _basic = frozenset({int, type(None), type(Ellipsis)})
 
 def _constant(index: Any) -> Any:
     """A copy of the index that nobody else can change: numbers, and arrays of our own."""
+    # The rule reads the index in backward, long after the caller may have changed its array.
     if _is_constant(index):
         return index
     if isinstance(index, tuple):
@@ -154,12 +155,15 @@ def add_at(buffer: ndarray, g: Any, index: Any) -> None:
     elif isinstance(index, ndarray) and index.size and buffer.ndim > 1 and buffer.size:
         # Rows, as in an embedding's gradient: sort them and sum in runs, which is several times
         # faster than np.add.at.
+        # Negative indices count from the end: without the remainder -1 and n - 1 would be two rows.
+        # The sort is stable, so that the order of a sum is that of the indices.
         rows = index.ravel().astype(np.intp) % len(buffer)
         order = np.argsort(rows, kind="stable")
         rows = rows[order]
         starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
         g_rows = np.broadcast_to(g, index.shape + buffer.shape[1:])
         g_rows = g_rows.reshape(index.size, *buffer.shape[1:])
+        # rows = [2, 0, 2] sorts to [0, 2, 2] with runs at 0 and 1: the sums go to rows 0 and 2.
         buffer[rows[starts]] += np.add.reduceat(g_rows[order], starts, axis=0)
     else:
         np.add.at(buffer, index, g)

@@ -33,6 +33,7 @@ __all__ = [
 
 def _numbers(x: Array, where: Any) -> Array:
     """True where x is not NaN and ``where`` is True."""
+    # NaN is the only number that is not equal to itself.
     mask = equal(x, x)
     return mask if where is None else multiply(mask, where)
 
@@ -140,6 +141,7 @@ def _extreme_number(
         return reduce(x, axis, keepdims, initial=initial, where=where)
     if initial is None and where is not None:
         raise ValueError("where= leaves parts without a value; pass initial= for them")
+    # A part of NaN alone gives this number, which is replaced by NaN below.
     never = -np.inf if reduce is max else np.inf
     mask = _numbers(x, where)
     y = reduce(chosen(x, mask, never), axis, keepdims, initial=initial)

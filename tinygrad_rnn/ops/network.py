@@ -95,6 +95,7 @@ def windows(x: Array, kernel: Pair, stride: Pair = (1, 1), dilation: Pair = (1, 
            [[2., 3.]]])
     """
     reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+    # A view in which elements overlap: windows read the image itself, and nothing is copied.
     every = sliding_window_view(x, reach, axis=(-2, -1))
     return every[..., :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
 
@@ -122,6 +123,7 @@ def unwindow(y: Array, shape: tuple[int, ...], kernel: Pair, stride: Pair, dilat
     """
     x = np.zeros(shape, y.dtype)
     for i in range(kernel[0]):
+        # Over the elements of the kernel, which are few, and not over the windows, which are many.
         for j in range(kernel[1]):
             x[(..., *_window_slices(shape, kernel, stride, dilation, (i, j)))] += y[..., i, j]
     return x
@@ -293,6 +295,7 @@ def dropout(
             "the same mask at every step)"
         )
     kept = np.random.default_rng(rng).random(array.shape) >= p
+    # Scaled here, so that the mean of the output is that of x and nothing is scaled in evaluation.
     scale = 0 if p == 1 else 1 / (1 - p)
     return multiply(x, kept.astype(dtype) * dtype.type(scale))
 

@@ -161,8 +161,10 @@ def matrix_power(x: Array, n: int) -> Array:
     if n < 0:
         x, n = inv(x), -n
     if n == 0:
+        # Not the identity alone: so the result is connected to x, with the gradient 0.
         return x * 0 + np.eye(x.shape[-1], dtype=x.dtype)
     result = None
+    # x^13 = x^8 x^4 x: the binary digits of n choose among the squares x, x^2, x^4, ...
     while n:
         if n % 2:
             result = x if result is None else result @ x
@@ -249,6 +251,7 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array,
     z = _pinv(a, rcond) @ b
     values = svdvals(a)
     sizes = plain(values)
+    # As in NumPy, residuals exist only for full rank and more equations than unknowns.
     rank = int(np.sum(sizes > rcond * sizes[:1])) if sizes.size else 0
     if rank < n or m <= n:
         return z, np.zeros(0, dtype_of(z)), rank, values

@@ -110,6 +110,8 @@ def _with_copies(x: Array, widths: Any, mode: str, reflect_type: str) -> Array:
         if reflect_type == "odd" and mode in ("reflect", "symmetric"):
             x = _with_odd_copies(x, axis, before, after, skip=int(mode == "reflect" and n > 1))
         else:
+            # NumPy pads the indices: they say which element each new one copies, and ``take`` has a
+            # gradient.
             order = np.pad(np.arange(n), (before, after), mode=mode)  # type: ignore[call-overload]
             x = take(x, order, axis)
     return x

@@ -43,6 +43,7 @@ def polyval(p: Array, x: Array) -> Array:
     """
     p, x = alike(p, x)
     y = x * 0
+    # Horner's scheme.
     for k in range(p.shape[0]):
         y = y * x + p[k]
     return y
@@ -217,6 +218,8 @@ def polyfit(x: Array, y: Array, deg: int, rcond: float | None = None, *, w: Arra
         w = as_value(w)
         left = left * expand_dims(w, -1)
         y = y * (w if y.ndim == 1 else expand_dims(w, -1))
+    # Powers of x differ by orders of magnitude. Columns of length 1 make the problem better
+    # conditioned.
     scale = sqrt(sum_(left * left, 0))
     found = lstsq(left / scale, y, rcond)[0]
     return found / (scale if y.ndim == 1 else expand_dims(scale, -1))

@@ -46,6 +46,8 @@ def _rows(x: Array) -> Array:
 def _matmul_left(g: Array, z: Array, x: Array, y: Array) -> Array:
     if x.ndim == y.ndim == 2:
         return g @ y.T
+    # matmul treats a vector as a matrix of one row (x) or one column (y), and drops that axis from
+    # the product. The rule puts the axis back, multiplies matrices, and drops it again.
     if x.ndim == 1:
         g = expand_dims(g, -2 if y.ndim > 1 else 0)
     if y.ndim == 1:
@@ -95,6 +97,7 @@ def product_of_rows(x: ndarray, matrix: ndarray) -> ndarray:
 
 def _matmul_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks:
     x, y = operands
+    # One matrix for all steps: the rows of all steps are one product.
     if x.over_time and not y.over_time and len(y.shape) <= 2:
         return product_of_rows if len(x.shape) == len(y.shape) == 2 else np.matmul
     rank = max(len(x.shape), len(y.shape), 2)
@@ -217,6 +220,8 @@ def linear(x: Array, W: Array, b: Array = None) -> Array:
     array([11.5])
     """
     try:
+        # One product of all rows: np.matmul of (N, T, D) with one matrix would make N small
+        # products.
         rows = x if x.ndim < 3 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         y = np.matmul(rows, W.T)
     except (ValueError, AttributeError):  # AttributeError: a Python number
@@ -254,10 +259,13 @@ def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[list[str]
             raise ValueError(
                 f"einsum: {letters!r} has {len(named)} subscripts for operand {i} of shape {shape}"
             )
+        # ``...`` stands for letters that nobody uses, counted from the last axis: so the dots of
+        # two operands of different rank share their last letters, as in broadcasting.
         hidden = "".join(spare[-extra:]) if extra else ""
         operands[i] = letters.replace("...", hidden)
         batch = hidden if len(hidden) > len(batch) else batch
     if not arrow:
+        # Without an arrow the result has the letters that occur once, in alphabetical order.
         every = "".join(operands)
         result = "..." + "".join(
             sorted(c for c in set(every) if every.count(c) == 1 and c not in batch)
@@ -287,6 +295,7 @@ def _einsum_rule(index: int, g: Array, y: Array, *xs: Array, operands: Any, resu
             others.append((letter + fresh, np.eye(sizes[letter], dtype=x.dtype)))
             letter = fresh
         names += letter
+    # "ij->i" of A: the rule is "i->i", and A's axis j is filled in below.
     known = set(result).union(*(letters for letters, _ in others))
     found = "".join(c for c in names if c in known)
     terms = ",".join([result, *(letters for letters, _ in others)])

@@ -188,6 +188,7 @@ def mean(
     """
     x = np.asarray(x)
     n = count(x, axis)
+    # np.mean adds float16 in float32 and integers in float64; np.add.reduce does not.
     if n == 0 or x.dtype not in _summed_as_they_are:
         return np.mean(x, axis, keepdims=keepdims)
     # Equal to np.mean, in half the time.
@@ -204,6 +205,12 @@ def _products_of_others(x: Array) -> Array:
 
         prod_{j != i} x_j = x_{i + n/2} prod_{k != i} (x_k x_{k + n/2})
     """
+    # For x = [a, b, c, d]: the halves multiplied are [a c, b d], whose others are [b d, a c]. So
+    #
+    #     others * second = [b d c, a c d]    the others of a and of b
+    #     others * first  = [b d a, a c b]    the others of c and of d
+    #
+    # y / x_i would be 0 / 0 for an element 0.
     n = x.shape[-1]
     if n < 2:
         return np.ones(x.shape, x.dtype)
@@ -216,6 +223,7 @@ def _products_of_others(x: Array) -> Array:
 
 def _prod_rule(g: Array, y: Array, x: Array, axis: Axes, keepdims: bool) -> Array:
     axes = _axes(x.ndim, axis)
+    # Bring the reduced axes to the end and join them, then undo both.
     order = (*(i for i in range(x.ndim) if i not in axes), *axes)
     moved = tuple(x.shape[i] for i in order)
     rows = reshape(transpose(x, order), (*moved[: x.ndim - len(axes)], count(x, axis)))
@@ -336,6 +344,7 @@ amax, amin = max, min
 
 
 def _cumsum_rule(g: Array, y: Array, x: Array, axis: int | None) -> Array:
+    # x_j is in all y_i with i >= j: a running sum from the back.
     along = 0 if axis is None else axis
     return reshape(flip(cumsum(flip(g, along), along), along), x.shape)
 
@@ -387,6 +396,8 @@ def _cumprod_rule(g: Array, y: Array, x: Array, axis: int | None) -> Array:
     """
     if axis is None or x.ndim == 0:
         return reshape(_cumprod_rule(g, y, reshape(x, (-1,)), 0), x.shape)
+    # Doubling, as in a parallel prefix sum: r_i = g_i + a_i r_{i+1} with a_i = x_{i+1}. The same
+    # equation for r_{i+1} makes it (g_i + a_i g_{i+1}) + (a_i a_{i+1}) r_{i+2}, and so on.
     g, y, x_ = (swapaxes(v, axis, -1) for v in (g, y, x))
     r, a, step = g, _shifted(x_, 1, 0), 1
     while step < x_.shape[-1]:
@@ -423,6 +434,7 @@ def cumprod(x: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
 
 def _largest(x: ndarray, axis: Axes) -> ndarray:
     """The maximum along an axis, with keepdims; -Inf if there are no elements."""
+    # A complex step has tiny imaginary parts, and only real numbers have an order.
     real = np.asarray(np.real(x))
     real = real if real.dtype.kind == "f" else real.astype(np.float64)
     return np.max(real, axis, keepdims=True, initial=-np.inf)  # type: ignore[no-any-return]

@@ -106,6 +106,8 @@ def floor_divide(x: Array, y: Array) -> Array:
 # ── remainders ───────────────────────────────────────────────────────────────────────────
 
 
+# x - z is y floor(x / y), so its quotient by y is a whole number up to rounding. floor(x / y) of
+# the rounded quotient may be off by 1.
 @elementwise(np.remainder, same, lambda g, z, x, y: -g * rint((x - z) / y), scalar="remainder")
 def remainder(x: Array, y: Array) -> Array:
     """``z = x - y floor(x / y)``, with the sign of y; dz/dx = 1, dz/dy = -floor(x / y).

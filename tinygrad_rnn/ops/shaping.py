@@ -60,6 +60,8 @@ def _reshape_in_order(x: Array, shape: Any, order: str) -> Array:
         return reshape(x, shape)
     if order != "F":
         raise ValueError(f"reshape: expected 'C' or 'F' as order, got {order!r}")
+    # Order F is order C of the transposed arrays: (2, 3) in order F is the transpose of (3, 2) in
+    # C.
     backwards = tuple(np.ravel(shape).tolist())[::-1]
     return transpose(reshape(transpose(as_value(x)), backwards))
 
@@ -164,6 +166,7 @@ def moveaxis(x: Array, source: Any, destination: Any) -> Array:
     if type(source) is not int or type(destination) is not int:
         return np.moveaxis(x, source, destination)
     order = list(range(x.ndim))
+    # np.moveaxis is a Python function; transposing directly is the same view.
     order.insert(normal_axis(destination, x.ndim), order.pop(normal_axis(source, x.ndim)))
     return x.transpose(order)
 
@@ -338,6 +341,7 @@ def sum_to(x: Array, shape: Any) -> Array:
     if extra < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[extra:], strict=True)):
         raise ValueError(f"shape {tuple(shape)} does not broadcast to {x.shape}")
     lead = tuple(range(extra))
+    # x (4, 2, 3) to shape (2, 1): axis 0 is new (lead), and axis 2 was 1 (repeated).
     repeated = tuple(
         extra + i for i, (n, m) in enumerate(zip(shape, x.shape[extra:], strict=True)) if n != m
     )
@@ -348,6 +352,7 @@ def sum_to(x: Array, shape: Any) -> Array:
 
 
 def _concatenate_rule(index: int, g: Array, y: Array, *xs: Array, axis: int) -> Array:
+    # The parts lie one after the other, so part k begins where the first k end.
     start = int(np.sum([x.shape[axis] for x in xs[:index]], dtype=int))
     part = slice(start, start + xs[index].shape[axis])
     return getitem(g, (slice(None),) * (axis % g.ndim) + (part,))
@@ -399,6 +404,7 @@ def _stack(*xs: Array, axis: int) -> Array:
     arrays = alike(*xs)
     if len({x.shape for x in arrays}) != 1:
         return np.stack(arrays, axis)  # for its error message
+    # np.stack is this: a new axis in each array, then concatenate.
     place = (slice(None),) * normal_axis(axis, arrays[0].ndim + 1) + (np.newaxis,)
     return np.concatenate([x[place] for x in arrays], len(place) - 1)
 

@@ -61,6 +61,7 @@ def _along_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Any:
 
 def _places_along(indices: ndarray, axis: int, shape: Sequence[int]) -> tuple[Any, ...]:
     """The index, into an array of a shape, of the elements that ``indices`` name along an axis."""
+    # For axis 1 of (A, B): (arange(A) as a column, indices), which names x[a, indices[a, k]].
     places: list[Any] = []
     for i, n in enumerate(shape):
         one = [1] * len(shape)
@@ -297,6 +298,7 @@ def unique(
     _, first, inverse, counts = np.unique(
         plain(x), True, True, True, axis=axis, equal_nan=equal_nan
     )
+    # The gradient goes where the values were read.
     y = take(x, first, axis)
     asked = [(return_index, first), (return_inverse, inverse), (return_counts, counts)]
     others = [array for wanted, array in asked if wanted]
@@ -350,6 +352,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Array], default: Array 
             f"and {len(choicelist)} choices"
         )
     y: Array = default
+    # The last condition first, so that the first one that is True wins.
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         y = where(condition, choice, y)
     return y

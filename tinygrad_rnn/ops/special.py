@@ -12,6 +12,7 @@ from .logic import less
 
 __all__ = ["erf"]
 
+# Cody's (see ``erf``).
 # Coefficients of rational functions, highest power first: erf(x) / x as a function of x^2 below
 # 0.46875, and erfc(x) exp(x^2) as a function of x above.
 _BELOW = (
@@ -69,6 +70,7 @@ def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: Array) 
 
 
 def _erf_written_out(x: Array) -> Array:
+    # For the compiler, which has no complex numbers: erf is odd, so compute with |x|.
     negative = less(x, 0)
     size = minimum(where(negative, -x, x), 6.0)
     far = 1 - exp(-size * size) * _ratio(_ABOVE, size)
@@ -94,6 +96,7 @@ def erf(x: Array) -> Array:
     x = np.asarray(x)
     if x.dtype.kind not in "fc":
         x = x.astype(np.float64)
+    # The same, but analytic, for a complex step: |x| is written as x times its sign.
     sign = np.where(x.real < 0, -1, 1).astype(x.real.dtype)
     size = np.minimum(x * sign, 6)  # beyond 6 it is 1 to the last bit
     far = sign * (1 - np.exp(-size * size) * _ratio(_ABOVE, size))

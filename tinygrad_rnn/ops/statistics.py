@@ -32,6 +32,8 @@ __all__ = [
 
 def root(x: Array) -> Array:
     """sqrt(x), but with the gradient 0 at x = 0, for the root of a sum of squares."""
+    # 0 is replaced before the root, not after it: the slope of sqrt at 0 is Inf, and 0 * Inf is
+    # NaN.
     zero = equal(x, 0)
     return where_(zero, 0, sqrt(where_(zero, 1, x)))
 
@@ -150,6 +152,7 @@ def average(
                 f"average: expected weights of shape {shape}, or of the reduced axes, got "
                 f"{shape_of(weights)}"
             )
+        # The weights' axes are in the order of ``axis``; x's are in ascending order.
         order = sorted(range(len(axes)), key=axes.__getitem__)
         weights = reshape(
             moveaxis(weights, order, range(len(axes))),
@@ -208,6 +211,8 @@ def cov(
         total = weights.sum()
         n = total - factor
         if aweights is not None and factor:
+            # As in NumPy. For equal weights a it is T a - factor a, the usual T - factor in units
+            # of a.
             n = total - factor * np.sum(weights * np.asarray(plain(aweights))) / total
         weights = weights.astype(float_dtype_of(rows))
         centre = sum_(rows * weights, 1, True) / float(total)
@@ -310,6 +315,7 @@ def _places(q: ndarray, n: ndarray, method: str) -> tuple[ndarray, ndarray]:
     Statistician 50 (1996).
     """
     if method in _continuous:
+        # Hyndman and Fan count from 1, so 1 is subtracted.
         alpha, beta = _continuous[method]
         place = n * q + (alpha + q * (1 - alpha - beta)) - 1
     elif method in ("lower", "higher", "midpoint", "nearest"):
@@ -345,6 +351,7 @@ def _quantiles(parts: _Parts, q: ndarray, n: Any, method: str) -> Array:
     places, weights = _places(q.reshape(q.size, *(1,) * n.ndim), n[np.newaxis], method)
     found = []
     for lower, weight in zip(places, weights, strict=True):
+        # At the last element the upper neighbour is the element itself.
         upper = np.minimum(lower + 1, np.maximum(n - 1, 0))
         below = take_along_axis(parts.rows, lower[..., np.newaxis], -1)[..., 0]
         above = take_along_axis(parts.rows, upper[..., np.newaxis], -1)[..., 0]

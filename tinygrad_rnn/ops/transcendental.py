@@ -180,6 +180,7 @@ def arctan(x: Array) -> Array:
 
 def _over_square(x: Array, y: Array) -> Array:
     """x / (x^2 + y^2), without overflow; 0 at the origin."""
+    # x / (r r) would overflow for large r. 0 is replaced before the division, or NaN would appear.
     r = hypot(x, y)
     r = where(equal(r, 0), 1, r)
     return x / r / r
@@ -260,7 +261,10 @@ def _sinc_derivative(x: ndarray, order: int) -> ndarray:
     """
     z = np.asarray(np.pi * x)
     dtype, z = z.dtype, z.astype(np.result_type(z, np.float64))
+    # The recurrence divides by z at every order, which multiplies its rounding errors for small z.
+    # The series needs many terms for large z.
     close = np.abs(z) < order + 2
+    # Both are computed for all elements, each with a harmless z where the other one counts.
     outside = np.where(close, order + 2, z)
     far = np.sin(outside) / outside
     for n in range(1, order + 1):
@@ -304,6 +308,8 @@ def _bessel(x: Array, order: int) -> Array:
 def _bessel_integral(x: ndarray, order: int) -> ndarray:
     """The integral by the trapezoidal rule; its error for this periodic function is I_(2n)(x)."""
     largest = float(np.max(np.abs(x), initial=1.0))
+    # I_2n(x) is tiny as soon as 2 n is well above x; for large x its square root is enough,
+    # relative to I_0(x).
     n = 32 + int(2 * largest**0.5 * 8 if largest > 32 else largest)
     t = (np.arange(n) + 0.5) * np.pi / n
     wide = np.asarray(x)[..., np.newaxis].astype(np.result_type(x, np.float64))

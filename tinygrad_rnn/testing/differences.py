@@ -164,6 +164,8 @@ class NumericJacobian:
         ahead, behind = self._at(j, h), self._at(j, -h)
         fine = (ahead - behind) / (2 * h)
         size = np.maximum(np.abs(ahead), np.abs(behind))
+        # A value of f of this size is rounded to about ulp * size, and the difference is divided by
+        # 2 h. The factor 8 leaves room for the rounding inside f.
         rounding = 8 * _ulp * np.maximum(size, self._magnitude) / h
         far = 1000 * h
         far_ahead, far_behind = self._at(j, far), self._at(j, -far)
@@ -174,10 +176,14 @@ class NumericJacobian:
         # step there, and extrapolate (Richardson) to make it as exact.
         lost = rounding > 1e-2 * scale
         if lost.any():
+            # Richardson: the error of a central difference is c h^2, so (4 D(h/2) - D(h)) / 3 has
+            # none of that order.
             half = (self._at(j, far / 2) - self._at(j, -far / 2)) / far
             coarse = (4 * half - (far_ahead - far_behind) / (2 * far)) / 3
             lost &= np.isfinite(coarse)
             value = np.where(lost, coarse, fine)
+            # The long steps round far / h times less. The extrapolation multiplies that by 3 at
+            # most: 4/3 of twice as much, and 1/3.
             error = np.where(lost, 4 * rounding * h / far, rounding)
         self.values[:, j], self.errors[:, j], self.scales[:, j] = value, error, scale
 
@@ -235,6 +241,8 @@ def _worst(analytic: ndarray, numeric: ndarray, wrong: ndarray) -> tuple[int, in
     """
     off = np.abs(analytic - numeric)
     size = np.maximum(np.abs(analytic), np.abs(numeric))
+    # Absolute times relative error: an absolute error alone finds the largest gradient, a relative
+    # one alone finds noise next to zero.
     score = np.where(size > 0, off * (off / size), 0)
     score = np.where(np.isfinite(score), score, np.inf)
     finite = np.abs(numeric[np.isfinite(numeric)])

@@ -162,6 +162,7 @@ def _read(inputs: Any, where: str) -> tuple[list[ndarray], list[bool]]:
     constant_tensors: list[int] = []
     checked: list[bool] = []
     for i, x in enumerate(parts):
+        # A copy: f may write into it, and ``_check`` has to notice that.
         array = np.array(x._array if isinstance(x, Value) else numeric(x, f"{where}: input {i}"))
         is_float = array.dtype.kind == "f"
         if is_float and isinstance(x, Value) and x.node is None:
@@ -235,6 +236,7 @@ def _check(
         raise ValueError(f"{where}: expected a positive eps, got {eps}")
 
     def outputs_of(*values: ndarray) -> tuple[list[Value], list[Value]]:
+        # ``live`` wraps the array itself, so that a write into the Tensor shows in ``values``.
         xs = [live(x) if check else _constant(x) for x, check in zip(values, checked, strict=True)]
         before = [x.copy() for x in values]
         outputs = _outputs(f(*xs), where)
@@ -275,6 +277,7 @@ def _check(
     shapes = [y._array.shape for y in outputs]
     output_shape = shapes[0] if len(shapes) == 1 else here.shape
     kinks = _subgradients(flat, arrays, wanted, analytic, numeric, wrong, output_shape, eps)
+    # What is still wrong is no subgradient. Explain the first input for which that is so.
     for i, a, n, w in zip(wanted, analytic, numeric, wrong, strict=True):
         if not w.any():
             continue
@@ -313,6 +316,7 @@ def _subgradients(
         for k, (i, a, n, w) in enumerate(zip(wanted, analytic, numeric, wrong, strict=True)):
             for j in np.flatnonzero(np.any(w, axis=0)):
                 behind, ahead, kinked, _ = n.slopes(int(j), eps)
+                # A wrong derivative is excused only at a kink, and only between the two slopes.
                 excused[k][:, j] = w[:, j] & kinked & is_between(a[:, j], behind, ahead)
                 for row in np.flatnonzero(excused[k][:, j]):
                     kink = Kink(
@@ -350,6 +354,7 @@ def _analytic(xs: Sequence[Value], outputs: Sequence[Value]) -> list[ndarray]:
     rows: list[list[ndarray]] = [[] for _ in xs]
     for y in outputs:
         for k in range(y._array.size):
+            # A cotangent that is 1 at one element gives that element's row of the Jacobian.
             one = np.zeros(y._array.shape)
             one.flat[k] = 1
             for row, dx in zip(rows, grad(y, xs, one), strict=True):

@@ -86,6 +86,7 @@ def found_examples(op: Callable[..., Any], arity: int, seed: int) -> Iterator[Ex
         accepted = (
             example for example in _of_shapes(op, shapes, arity, seed) if _accepted(op, example)
         )
+        # One example for each choice of shapes: the first that the operation accepts.
         yield from list(accepted)[:1]
 
 
@@ -162,6 +163,8 @@ class Advisor:
 
     def advice(self, mutant: Mutant) -> Advice:
         """The first input at which a law notices the mutant, or at which the gradients differ."""
+        # Lawful examples first: there the laws themselves notice the mistake. Otherwise the mistake
+        # may show only at a kink, where the laws are silent and the gradients are compared.
         special = list(self._cases(self._special(mutant)))
         tried = [*self._cases([*self._advised, *self._random()]), *special]
         with np.errstate(all="ignore"):
@@ -208,6 +211,7 @@ class Advisor:
 
     def _special(self, mutant: Mutant) -> Iterator[Example]:
         """Likely kinks: 0, 1 and -1, the numbers in the rule's source, and equal elements."""
+        # An array full of one number also has equal elements, the kinks of max and sorting.
         for number in dict.fromkeys((0.0, 1.0, -1.0, *numbers_in(mutant))):
             yield from self._like_given(lambda shape, i, at=number: f"np.full({shape}, {at!r})")  # type: ignore[misc]
 

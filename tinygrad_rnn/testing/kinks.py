@@ -100,6 +100,11 @@ def slopes(f: Callable[[float], ndarray], step: float, size: float) -> Slopes:
         largest = np.maximum(np.maximum(np.abs(behind), np.abs(ahead)), np.abs(here))
         rounding = 16 * _ulp * np.maximum(largest, size) / h
         measured.append(((here - behind) / h, (ahead - here) / h, rounding))
+    # What the gap between the slopes does when the step shrinks to an eighth:
+    #
+    #     smooth   the gap is f'' h, and shrinks to an eighth
+    #     kink     the gap stays, and so does each slope
+    #     jump     each slope is (size of the jump) / h, and grows eightfold
     (behind, ahead, coarse), (near_behind, near_ahead, rounding) = measured
     apart, near_apart = np.abs(ahead - behind), np.abs(near_ahead - near_behind)
     moved = np.maximum(np.abs(behind - near_behind), np.abs(ahead - near_ahead))
@@ -138,6 +143,7 @@ def along_directions(
         (m,), False where some direction shows that the gradient is not a subgradient.
     """
     rng = np.random.default_rng(0)
+    # Six random directions: a wrong subgradient can be right along one of them by chance.
     fine: ndarray = np.ones(len(gradients[0]), bool)
     here = f(*arrays)
     for _ in range(6):
@@ -147,6 +153,8 @@ def along_directions(
         def moved(h: float, start: Sequence[ndarray] = arrays, d: Sequence[ndarray] = d) -> ndarray:
             return f(*(x + h * v.reshape(x.shape) for x, v in zip(start, d, strict=True)))
 
+        # The slopes at the kink itself, and on 16 smooth pieces around it. By Clarke's definition
+        # their limits span the subgradients.
         measured = [(moved(step) - here) / step, (here - moved(-step)) / step]
         for _ in range(16):
             near = [

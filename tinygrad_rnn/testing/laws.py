@@ -58,6 +58,7 @@ def adjoint(case: Case, rng: np.random.Generator) -> None:
                 raise AssertionError(
                     f"the cotangent of input {i} has shape {pulled[i].shape}, not {x.shape}"
                 )
+            # One input at a time, so that the message can name it.
             v = _direction_in(case, i, rng)
             jv = _push(case, v)
             _require_equal(
@@ -106,6 +107,8 @@ def second_order(case: Case, rng: np.random.Generator) -> None:
     total: Any = attach(np.zeros(()), None)
     for gradient, weight in zip(gradients, w, strict=True):
         total = ops.add(total, ops.sum(ops.multiply(gradient, weight)))
+    # total = <w, J' u> is a number. Its gradients are compared with measured derivatives of the
+    # rules.
     *for_inputs, for_cotangent = grad(total, [*inputs, cotangent])
 
     tolerance = exact if case.analytic else measured
@@ -196,6 +199,7 @@ def layouts(case: Case, rng: np.random.Generator) -> None:
 
 
 def _strided(x: ndarray) -> ndarray:
+    # Zeros between the elements: a rule that assumes contiguous memory would read them.
     spread = np.zeros(tuple(2 * n for n in x.shape), x.dtype)
     every_second = spread[(..., *(slice(None, None, 2) for _ in x.shape))]  # type: ignore[arg-type]
     every_second[...] = x
@@ -216,6 +220,7 @@ _layouts: dict[str, Callable[[ndarray], ndarray]] = {
 
 def float32(case: Case, rng: np.random.Generator) -> None:
     """float32 in gives float32 out, for values and gradients, equal to float32 precision."""
+    # Compare at the rounded point, where both compute the same function.
     arrays = [x.astype(np.float32) for x in case.arrays]
     wide = [x.astype(np.float64) for x in arrays]
     value = evaluate(case.f, wide)
@@ -303,6 +308,8 @@ def fan_out(case: Case, rng: np.random.Generator) -> None:
     u, expected, rounding = _reference(case, rng)
     inputs = [live(x) for x in case.arrays]
     beside = live(np.zeros_like(y))
+    # ``beside`` shares its cotangent with f. In both orders, as f's rule may get the shared array
+    # before or after ``beside`` does.
     once, again = (ops.add(beside, case.f(*inputs)), ops.add(case.f(*inputs), beside))
     z = ops.add(once, ops.multiply(again, 2.0))
     *found, for_beside = grad(z, [*inputs, beside], u)
@@ -320,6 +327,7 @@ def untouched(case: Case, rng: np.random.Generator) -> None:
     inputs = [live(x.copy()) for x in case.arrays]
     y = case.f(*inputs)
     _require_untouched([x._array for x in inputs], case.arrays, "forward writes into input")
+    # Copies, because a rule that writes must not change the case.
     # Use whole arrays: a view of a broadcast result is read-only, so writing into it raises anyway.
     u = _random_like(y._array, rng)
     held = [x._array for x in inputs] + [y._array, u]
@@ -371,6 +379,7 @@ def _require_view(node: Node) -> None:
     if declared in ("maybe", "unknown") or node.output.ndim == 0 or not node.output.size:
         return
     for again in _layouts.values():
+        # ``view=True`` promises a view of any memory, and ``view=False`` a copy of any.
         arrays: list[Any] = [again(x) if isinstance(x, ndarray) else x for x in node.arrays]
         y = _computed(node, arrays)
         shared = [isinstance(x, ndarray) and np.shares_memory(x, y) for x in arrays]
@@ -383,6 +392,7 @@ def _require_view(node: Node) -> None:
 
 def _at_step(x: ndarray, t: int) -> ndarray:
     """Another value for each time step, within the same domain."""
+    # Small factors, since a value may lie near the edge of a domain, as log's do.
     if x.dtype.kind == "f":
         return np.asarray(x * (1.0, 0.98, 1.01)[t]).astype(x.dtype)
     return np.roll(x, t)
@@ -427,6 +437,7 @@ def _require_linear(node: Node, rng: np.random.Generator) -> None:
             added = [x + others[i] if i in others else x for i, x in enumerate(arrays)]
             moved = [others.get(i, x) for i, x in enumerate(arrays)]
             apart = node.output + _computed(node, moved)
+            # f(x) + f(v) may cancel: what is left is compared relative to the terms.
             size_of_terms = float(np.max(np.abs(node.output), initial=0))
             what = f"{op} of a sum in the arguments {chosen} and the sum of both"
             tolerance = exact if all(arrays[i].dtype != np.float32 for i in chosen) else single
@@ -554,6 +565,7 @@ def _reference(case: Case, rng: np.random.Generator) -> tuple[ndarray, list[ndar
 
 def _rounding(case: Case, u: ndarray, y: ndarray) -> float:
     """The size of <u, y>: a derivative far below it may be zero plus rounding."""
+    # <u, y> is a sum of terms of this size. If they cancel, their rounding remains.
     largest = float(np.max(np.abs(y), initial=case.magnitude))
     return float(np.sum(np.abs(u))) * largest
 

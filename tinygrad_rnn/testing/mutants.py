@@ -68,6 +68,7 @@ class Mutant:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """A context with the mistake in place; afterwards the primitive is as before."""
+        # The primitive serves the whole process, so it is restored even if a law raises.
         before = {attribute: getattr(self.primitive, attribute) for attribute in self.changes}
         module, name, replacement = self.helper or ({}, "", None)
         helper_before = module.get(name)
@@ -150,6 +151,7 @@ def _scribbling_on(which: int) -> Spoil:
             target = args[which] if which < len(args) else None
             if type(target) is ndarray and target.size:
                 if type(r) is ndarray and np.shares_memory(r, target):
+                    # Otherwise the result would change as well, and another law would notice that.
                     r = r.copy()
                 target += 1
             return r
@@ -177,6 +179,7 @@ def _keeping_its_buffer(rule: Rule) -> Rule:
 _always: dict[str, Spoil] = {
     "negated": _after(lambda r: ops.negative(r)),
     "doubled": _after(lambda r: ops.multiply(r, 2.0)),
+    # Shows whether the tolerances are tight enough.
     "off by a thousandth": _after(lambda r: ops.multiply(r, 1.001)),
     "zeroed": _after(lambda r: ops.multiply(r, 0.0)),
     "its last element lost": _after(_without_last),
@@ -279,6 +282,8 @@ def _definition(rule: Any) -> ast.Lambda | ast.FunctionDef | None:
     path = inspect.getsourcefile(rule) if code else None
     if code is None or path is None:
         return None
+    # Rules are often lambdas, several in a line, so a line number does not tell them apart. The
+    # positions of the instructions do: all lie within the body of their lambda.
     spots = [(line, column) for line, _, column, _ in code.co_positions() if line and column]
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
@@ -330,6 +335,7 @@ def _rewritings(rule: Rule) -> Iterator[tuple[str, Rule, tuple[str, str]]]:
     definition = _definition(rule)
     if definition is None:
         return
+    # The parent of each node, since a syntax tree knows only children.
     around = {part: node for node in ast.walk(definition) for part in ast.iter_child_nodes(node)}
 
     def line(node: ast.AST) -> ast.AST:
@@ -340,6 +346,11 @@ def _rewritings(rule: Rule) -> Iterator[tuple[str, Rule, tuple[str, str]]]:
 
     for node in ast.walk(definition):
         replacements: list[ast.expr] = []
+        # The mistakes of the expression g * (1 - y * y) are, for example,
+        #
+        #     g * (1 - y * y)  ->  g,    1 - y * y
+        #     1 - y * y        ->  1,    y * y
+        #     y * y            ->  y,    y
         if isinstance(node, ast.BinOp) and isinstance(node.op, _arithmetic):
             replacements = [node.left, node.right]
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
@@ -382,6 +393,8 @@ def _compiled(
         body: list[ast.stmt] = [changed, ast.Return(ast.Name(changed.name, ast.Load()))]
     else:
         body = [ast.Return(changed)]
+    # A rule may read variables of the function around it. They become arguments of ``make``, which
+    # returns the new rule.
     free = rule.__code__.co_freevars
     arguments = ast.arguments([], [ast.arg(name) for name in free], None, [], [], None, [])
     make = ast.FunctionDef("make", arguments, body, [], None)
@@ -416,6 +429,7 @@ def _add_into_mistakes(add_into: Callable[..., None]) -> Iterator[tuple[str, Any
     def overwriting(buffer: ndarray, g: Any, *args: Any, **keywords: Any) -> None:
         fresh = np.zeros_like(buffer)
         add_into(fresh, g, *args, **keywords)
+        # The mistake is ``=`` for ``+=``, so the buffer stays where nothing is added.
         np.copyto(buffer, fresh, where=fresh != 0)
 
     def repeats_lost(buffer: ndarray, g: Any, *args: Any, **keywords: Any) -> None:
@@ -508,6 +522,7 @@ def _of_rule(
     if primitive.elementwise and isinstance(index, int):
         shaped["the first part instead of the sum"] = _IfApplicable(_first_slice(index))
     for how, mistake in shaped.items():
+        # Run it once, to see whether any case has a shape for which the mistake is possible.
         attempt = mutant(how, mistake)
         with attempt.installed():
             for case in cases:
@@ -543,6 +558,7 @@ def _spoilt(vjps: Any, index: int | str, spoil: Spoil) -> Any:
 
         def each(k: int, *args: Any, **keywords: Any) -> Any:
             if k not in spoilt:
+                # Spoilt once for each argument, since some mistakes keep a buffer between calls.
                 spoilt[k] = spoil(functools.partial(rule, k))
             return spoilt[k](*args, **keywords)
 
@@ -561,6 +577,8 @@ def _uses_inputs(primitive: Primitive, index: int | str, cases: Sequence[Case]) 
         def watched(g: Any, *args: Any, **keywords: Any) -> Any:
             r = rule(g, *args, **keywords)
             if isinstance(r, Value) and r.node is not None:
+                # The gradient's graph leads back to an input or the output, and not only to the
+                # cotangent.
                 nodes = {x.node for x in args if isinstance(x, Value) and x.node is not None}
                 depends.append(not nodes.isdisjoint(ancestors([r.node])))
             return r

@@ -170,6 +170,7 @@ def case_of(op: Callable[..., Any], example: Any, second_order: bool = True) -> 
         raise TypeError(f"check_op: {name} gets no float input that it has a rule for")
 
     def f(*live: Any) -> Any:
+        # For the law of float32: a constant of float64 would make the result float64.
         single = all(getattr(x, "dtype", np.float32) == np.float32 for x in live)
         filled = [
             x.astype(np.float32) if single and i not in arrays and x.dtype.kind == "f" else x
@@ -210,6 +211,7 @@ def _is_analytic(case: Case) -> bool:
         exact = complex_step(g, case.arrays, v)
         close = central_difference(g, case.arrays, v)
         size = np.max(np.abs(close), initial=0) + np.max(np.abs(exact), initial=0)
+        # Far below the values of g, a central difference measures their rounding.
         noise = 1e-9 * np.max(np.abs(g(*case.arrays)), initial=0)
         return bool(np.all(np.abs(exact - close) <= 1e-5 * size + noise))
 
@@ -221,6 +223,8 @@ def _is_analytic(case: Case) -> bool:
                 pulled = pull(case.f, xs, u.astype(np.result_type(u, *xs)))[1]
                 return np.concatenate([g.ravel() for g in pulled])
 
+            # The laws also differentiate the rules by a complex step, so these must be analytic
+            # too.
             return agree(forward) and (agree(gradient) or not case.second_order)
     except Exception:  # f or a rule does not accept complex numbers
         return False

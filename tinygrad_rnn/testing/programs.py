@@ -176,6 +176,7 @@ def random_program(source: Source, most_instructions: int = 10) -> Program:
     # Run each line on constants, to find the shape of its result.
     values: list[ndarray] = [np.full(shape, 0.3) for shape in shapes]
     instructions: list[Instruction] = []
+    # Binary operations twice: they make fan-out and diamonds.
     kinds: Sequence[tuple[int, dict[str, Callable[..., Any]]]] = (
         (1, _unary),
         (2, _binary),
@@ -191,6 +192,7 @@ def random_program(source: Source, most_instructions: int = 10) -> Program:
             value = table[text](*(values[i] for i in arguments))
         except (ValueError, IndexError, TypeError):  # the shapes do not fit
             continue
+        # The laws differentiate every element, so large values would make them slow.
         if value.size <= _most_elements and value.ndim <= 4:
             values.append(value)
             instructions.append(Instruction(text, table[text], arguments))

@@ -32,6 +32,7 @@ def hint_in_time(
     hints = []
     T = steps[-1] + 1
     if len(shape) > 1 and shape[0] == T and T > 1:
+        # (m, n) -> (m, T, n / T): is any derivative of time step t wrong?
         by_step: ndarray = np.any(wrong.reshape(len(wrong), T, -1), axis=(0, 2))
         zero = np.all(analytic.reshape(len(analytic), T, -1) == 0, axis=(0, 2))
         right = np.flatnonzero(~by_step)
@@ -58,6 +59,7 @@ def hint_in_time(
 
 def _cuts(nodes: Sequence[Node], steps: Sequence[int]) -> list[int]:
     """The time steps that are not connected to the step before, although there is one."""
+    # A step is connected if a node of it has a parent in another step.
     entered: set[int] = set()
     for node in nodes:
         step = node.scope.step
@@ -66,6 +68,7 @@ def _cuts(nodes: Sequence[Node], steps: Sequence[int]) -> list[int]:
         for parent in node.parents:
             if isinstance(parent, Node) and parent.scope.step not in (None, step):
                 entered.add(step)
+    # No step is connected to another: a loop without a state looks like one that is cut everywhere.
     if not entered and len(steps) > 1:
         return []
     first = steps[0]
@@ -76,6 +79,9 @@ def _ratios(analytic: ndarray, numeric: ndarray, T: int) -> str | None:
     """The ratio at the last time step, and the factor by which each step back changes it."""
     a, n = (x.reshape(len(x), T, -1) for x in (analytic, numeric))
     with np.errstate(all="ignore"):
+        # For each step the factor that fits best (least squares), and how it changes from step to
+        # step. A mistake within each step acts once more with every step back, so this change is
+        # constant.
         ratios = np.sum(a * n, axis=(0, 2)) / np.sum(n * n, axis=(0, 2))
         factors = np.log(ratios[:-1] / ratios[1:])
     if not np.isfinite(factors).all() or np.abs(factors).mean() < 0.05:

@@ -74,6 +74,8 @@ def arrays(
     shape = draw(_shape(shape))
     size = math.prod(shape)
     first, last = math.ceil(low * _grain), math.floor(high * _grain)
+    # Integers are drawn and divided by 64 at the end: hypothesis shrinks integers best, and
+    # comparing them is exact.
     forbidden = {round(value * _grain) for value in away}
     if last - first + 1 - len(forbidden) < (size if distinct else 1):
         raise ValueError(
@@ -305,6 +307,7 @@ def cells(
     T = draw(st.integers(min_steps, max_steps))
     is_batched = draw(st.booleans()) if batched is None else batched
     N = (draw(st.integers(1, 3)),) if is_batched else ()
+    # Hypothesis draws a seed and not each number: what it should make simpler is the cell.
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
 
     def tensor(*shape: int) -> Tensor:
@@ -316,6 +319,7 @@ def cells(
     parameters: dict[str, Tensor] = {}
 
     def parameter(kind: str, *shape: int) -> tuple[str, Tensor]:
+        # A weight that is used twice gets the sum of two gradients, so cells share some.
         known = [name for name, p in parameters.items() if p.shape == shape and name[0] == kind]
         shared = draw(st.booleans())
         if known and shared:

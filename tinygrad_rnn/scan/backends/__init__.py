@@ -70,9 +70,12 @@ def compile_simplified(
     """
     why = ""
     if name != "numpy":
+        # Imported here: llvmlite takes long to import, and many programs never run a scan.
         from .native import NativeLoop, Unavailable, Unsupported
 
         try:
+            # This lowers the program, so an operation without machine code is found now. Only
+            # LLVM's part, the slow one, waits until the first run: a backward pass may never run.
             loop = NativeLoop(program, given, start)
             if not lazy:
                 loop.compile()

@@ -60,6 +60,9 @@ def passes() -> Sequence[Any]:
     def scheduled(program: Program) -> Program:
         return schedule(program, late)
 
+    # The gates have to be written out before ``pack`` can compare them one by one. ``operands``
+    # comes after it, since packs have operands of their own. Each pass adds values without a
+    # section, so each is followed by a schedule.
     return (
         regrouped,
         scheduled,
@@ -160,6 +163,8 @@ class _Writer:
         }
         taken = frozenset(self.globals) | frozenset(_ufunc_names())
         self.names = Names(program, given, taken, start)
+        # Outside of the loop names stand for blocks, within it for the array of the present step. A
+        # value that both sides read has two names: ``h_all`` and ``h``.
         self.block: dict[Value, str] = {}  # the name of a value's block outside of the loop
         self.prologue: list[_Line] = []
         self.iterated: set[str] = set()  # the blocks that the loop iterates over
@@ -173,6 +178,7 @@ class _Writer:
 
     def constant(self, value: Any, stem: str) -> str:
         """The global name of a function, an index, a dtype or a number."""
+        # ``globals`` holds the object, so no other object can get its id.
         key = (stem, id(value))
         name = self.constants.get(key)
         if name is None:
@@ -182,8 +188,11 @@ class _Writer:
 
     def number(self, x: Any, v: Value) -> str:
         """The name of a Python number; as an array, which NumPy need not convert at every call."""
+        # A Python number takes the dtype of the arrays beside it, a 0-d array does not: float32 +
+        # 0-d float64 is float64. So it becomes an array only where all dtypes agree.
         alike = v.dtype.kind == "f" and all(y.dtype == v.dtype for y in v.inputs)
         if alike and type(x) in (int, float):  # a bool may be a condition, which stays one
+            # By repr, since 0.0 == -0.0 and nan != nan.
             key = ("number", type(x), repr(x), v.dtype)
             if key not in self.constants:
                 self.constants[key] = self.names.free("number")
@@ -213,10 +222,13 @@ class _Writer:
         ):
             names = [self.names[v] + suffix for v in values]
             if names:
+                # A comma behind the last name also unpacks a list of one.
                 lines.append(_Line(f"{', '.join(names)}, = {source}", names))
+            # ``place_carries`` makes the blocks of carries.
             if source != "carries":
                 self.block.update(zip(values, names, strict=True))
         lines += self.outside(program.before)
+        # Writing the step fills ``prologue``, with the lines that allocate its memory.
         if program.carries:
             self.write_step()
             lines += self.prologue
@@ -226,6 +238,7 @@ class _Writer:
             body += [f"    {line}" for line in self.body]
             body.append(f"del {targets}")  # these names would keep blocks alive
             lines.append(_Line("\n    ".join(body), (), frozenset(self.iterated)))
+        # Views of values with a block are not stored: they are made from the block, after the loop.
         lines += self.outside(in_order(self.memory.views))
         lines += self.outside(program.after)
         lines.append(self.results())
@@ -276,6 +289,7 @@ class _Writer:
                 f = functools.partial(_faster[op], **v.keywords)
             else:
                 f = functools.partial(op.forward, **v.keywords) if v.keywords else op.forward
+                # An operand that does not vary counts T times.
                 arguments.insert(0, "T")
             name = self.function(f, op.name)
             return f"{name}({', '.join(arguments)})"
@@ -284,6 +298,8 @@ class _Writer:
                 Operand(x.shape if type(x) is Value else (), type(x) is Value and x.varies)
                 for x in v.args
             ]
+            # One call on the blocks if the operation has a form for them, else one call for each
+            # step.
             f = op.batch(v.keywords, known) or each(op, v.keywords, known)
         elif op is _transpose and v.keywords["axes"] is None:
             return f"{arguments[0]}.T"
@@ -304,6 +320,8 @@ class _Writer:
         """
         here = set(values)
         last: dict[Value, int] = {}
+        # Phase 1: find the blocks that must survive. These are results, inputs, all that another
+        # section reads, and all that a view may lie in.
         shared: set[Value] = {*self.program.results, *self.program.step, *self.program.inputs}
         for v in (*self.program.step, *self.program.after):
             if v not in here:
@@ -313,6 +331,8 @@ class _Writer:
                 last[x] = i
                 if v.op is not None and v.op.is_view(v.keywords) is not False:
                     shared.add(x)
+        # Phase 2: let v overwrite an operand that v is the last to read. A ufunc made that operand,
+        # so its block is new memory of this call; a view or a given array could belong to others.
         found: dict[Value, Value] = {}
         for i, v in enumerate(values):
             if not (v.varies and v.op is not None and is_ufunc(v.op)) or not self.is_plain(v):
@@ -352,6 +372,7 @@ class _Writer:
         """Write the loop over the steps, and before it the lines that allocate its memory."""
         self.place_carries()
         memory, names = self.memory, self.names
+        # Memory first: buffers, then blocks, then parts of blocks, which are views of these.
         for i, (shape, dtype) in enumerate(memory.buffers):
             self.prepare(f"buffer{i}", f"empty({shape}, {self.dtype(dtype)})")
             self.fixed.add(f"buffer{i}")
@@ -398,6 +419,7 @@ class _Writer:
 
         Returns the name of the array of each step.
         """
+        # Iterating over a block yields its rows four times as fast as ``block[t]`` does (measured).
         self.iterated.add(of or block)
         self.targets.append(name)
         self.sources.append(block if shape else f"single({block})")
@@ -416,6 +438,10 @@ class _Writer:
         for i, (old, new) in enumerate(
             zip(self.program.carries, self.program.new_carries, strict=True)
         ):
+            # For T = 3, `_both` has the rows 0 ... 3:
+            #     forwards  step t reads row t, writes row t + 1; _all: rows 0-2, _next_all: 1-3
+            #     reverse   step t reads row t + 1, writes row t; _all: rows 1-3, _next_all: 0-2
+            # Step t reads _all[t] in both directions, and nothing is copied between steps.
             name, shape, dtype = self.names[old], old.shape, self.dtype(old.dtype)
             direct = self.place_is_next(new, i)
             if old in memory.kept or (direct and new in memory.kept):
@@ -433,8 +459,12 @@ class _Writer:
                 self.block[old] = f"{name}_all"
                 if direct:
                     self.block[new] = f"{name}_next_all"
+                # Copied, since a view would keep the whole block in memory. The Ellipsis gives a
+                # 0-d array where ``block[T]`` gives a scalar.
                 self.last_carry.append(f"{block}[0 if reverse else T, ...].copy()")
             else:
+                # The copy is needed: the second step writes into this buffer, and the first carry
+                # is the caller's.
                 line = f"{name}, {name}_next = {name}_first.copy(), empty({shape}, {dtype})"
                 self.prologue.append(_Line(line))
                 self.handing.append(f"{name}, {name}_next = {name}_next, {name}")
@@ -455,6 +485,8 @@ class _Writer:
         ):
             if not self.place_is_next(new, i):
                 self.body.append(f"copyto({self.names[old]}_next, {self.read(new)})")
+        # All copies come before the first swap. With the new carries (b, a) of the carries (a, b),
+        # a swap of a would change what the copy for b reads.
         self.body += self.handing
 
     def read(self, x: Value) -> str:
@@ -473,6 +505,10 @@ class _Writer:
         name = self.names[v]
         if place.kind == "view":
             source = self.read(v.inputs[0])
+            # Three kinds of view, the cheapest first:
+            #     of a buffer         the same memory at every step: made once, before the loop
+            #     of a value's block  made once of the whole block; the loop iterates over that view
+            #     of anything else    made at every step
             if source in self.fixed:
                 self.prepare(name, self.view(v, source))
                 self.fixed.add(name)
@@ -486,6 +522,8 @@ class _Writer:
             return
         arguments = [self.read(x) if type(x) is Value else self.number(x, v) for x in v.args]
         if place.kind == "fresh":
+            # The operation allocates its result itself. If it is read after the loop, its numbers
+            # are copied to row t of a block.
             assert v.op is not None
             self.body.append(f"{name} = {self.call(v, arguments)}")
             self.in_step[v] = name
@@ -499,6 +537,7 @@ class _Writer:
 
     def out(self, v: Value) -> str:
         """The name of the memory that v is written to."""
+        # A part asks for its whole first, so a whole may have its name before it is computed.
         if v in self.in_step:
             return self.in_step[v]
         place, name = self.memory.places[v], self.names[v]
@@ -511,6 +550,7 @@ class _Writer:
         else:
             assert place.whole is not None
             if v in self.memory.kept:
+                # ``write_step`` made the block of this part: a view of the whole's block.
                 out = self.iterate(name, self.block[v], v.shape)
             else:
                 out = self.part(v, place)
@@ -575,6 +615,8 @@ class _Writer:
         if op is product_in_pieces:
             self.globals |= {"matmul": np.matmul, "pieces": pieces}
             p, q = v.keywords["p"], v.inputs[1].shape[1]
+            # The operation itself would allocate its result. So its product is written here, with
+            # ``out``.
             x, y = arguments
             return [f"matmul(pieces({x}, {p}, 1), {y}, pieces({out}, {p}, {q}))"]
         if part_indices(v) is not None:
@@ -602,6 +644,8 @@ class _Writer:
     def product(self, v: Value, arguments: list[str], out: str) -> str:
         """A matrix product: with dot if possible, which is 0.6 us faster than matmul."""
         x, y = v.inputs
+        # ``dot`` raises an error unless ``out`` is contiguous and has the dtype of the product. For
+        # stacks of matrices it computes something else than ``matmul``.
         contiguous = v not in self.memory.scattered
         small = len(x.shape) <= 2 and len(y.shape) == 2 and bool(x.shape)
         if contiguous and small and x.dtype == y.dtype == v.dtype and v.dtype.char in "fd":
@@ -614,9 +658,12 @@ class _Writer:
         indices = part_indices(v)
         assert indices is not None
         lines = []
+        # Gaps between the parts are 0. A block that starts as zeros keeps its gaps, since each step
+        # writes another row; a buffer is filled at every step, because others may have used it.
         if v not in self.memory.zeroed and not self.covered(v):
             lines.append(f"{out}.fill(0)")
         for x, name, index in zip(v.args, arguments, indices, strict=True):
+            # Most parts were computed in their place. They are not copied.
             if not self.lies_in(x, v, index):
                 lines.append(f"{out}[{self.index(index)}] = {name}")
         return lines
@@ -626,6 +673,8 @@ class _Writer:
 
     def lies_in(self, x: Value, whole: Value, index: Any) -> bool:
         """Whether x was written straight into its place in a larger value."""
+        # The whole may read a reshape of the part. So look through views for the value that was
+        # placed.
         while True:
             place = self.memory.places.get(x)
             if place is not None and place.kind == "part":
@@ -681,6 +730,7 @@ def with_deletions(lines: Sequence[_Line]) -> list[str]:
     If all blocks of a long sequence lived to the end, every call would pay for fresh pages from the
     operating system. A deleted block is used again while it is still in the cache.
     """
+    # Only blocks of all steps are worth it. Their names end in ``_all``.
     last: dict[str, int] = {}
     for i, line in enumerate(lines):
         last.update(dict.fromkeys((*line.makes, *line.reads), i))

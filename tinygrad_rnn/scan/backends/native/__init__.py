@@ -91,11 +91,13 @@ class NativeLoop:
         self._shared: dict[int, SharedSteps] = {}
         self._lock = threading.Lock()
         self._rows = lowering.rows
+        # 64 bytes more than needed, since the code starts at the first multiple of 64.
         self._block_bytes = sum(lowering.block_bytes) + 64
         self._fixed = lowering.fixed
         self._scratch_bytes = lowering.scratch_bytes
         self._constant_bytes = lowering.constant
         self._once = [(x.shape, x.dtype) for x in lowering.once]
+        # All that a call needs from the lowering is copied here, so that the lowering can be freed.
         #: The arrays that a call allocates: shape, dtype, and how many slots more than T; None for
         #: a single slot.
         more = {"one": None, "T": 0, "T + 1": 1}
@@ -112,6 +114,7 @@ class NativeLoop:
             for i, x in enumerate(results)
             if x.part
         ]
+        # A result that is the same at every step is one array, which each call repeats T times.
         self._repeated = [i for i, x in enumerate(lowering.stacked) if x.slots == "one"]
         self._lent = [i for i, x in enumerate(lowering.totals) if x.source != "allocated"]
         self._checks = None if lowering.flag is None else (program, dict(given), start)
@@ -142,13 +145,17 @@ class NativeLoop:
     ) -> Any:
         if self._run is None:
             self.compile()
+        # One LSTM step of 1 x 32 takes 5.8 us, of which Python takes 4.5 (measured). So all that
+        # does not depend on T was prepared by ``__init__``.
         prepared = self._remembered.of(constants) or self._prepared(constants)
         sized = self._sized
+        # Read once: another thread may replace it for another T.
         if steps != sized.steps:
             sized = self._sized = Sized(self, steps)
         allocated = list(itertools.starmap(empty, sized.allocated))
         if self._checks is not None:
             allocated[-1][0] = 0
+        # Below that, waking another thread costs more than it saves.
         if steps * self._work >= ENOUGH and get_num_threads() > 1:
             self._on_threads(
                 steps, reverse, prepared.with_(constants), sequences, carries, allocated
@@ -162,9 +169,11 @@ class NativeLoop:
                 *map(contiguous, carries),
                 *allocated,
             )
+            # ``arrays`` holds every array until the code returns. The code sees addresses only.
             self._run(address_of(arrays), steps, reverse, 0, 1)
         if self._checks is not None and allocated[-1][0]:
             return self._by_numpy(steps, reverse, constants, sequences, carries)
+        # Everything that a result can be; ``_results`` has the numbers.
         every = (*allocated, *prepared.once, *constants, *sequences)
         found = [[every[i] for i in numbers] for numbers in self._results]
         for results, i, part in self._parts:
@@ -186,6 +195,8 @@ class NativeLoop:
 
     def _prepared(self, constants: Sequence[ndarray]) -> Prepared:
         """Compute what depends on the constants alone."""
+        # This function reads neither scratch memory nor blocks, so any array will do in their
+        # place.
         memory = empty(self._constant_bytes + 64, byte)
         once = [empty(shape, dtype) for shape, dtype in self._once]
         laid_out = [contiguous(x) for x in constants]
@@ -193,6 +204,7 @@ class NativeLoop:
         arrays = (memory, memory, *prepared.with_(constants))  # the tuple must live during the call
         self._functions["constants"](address_of(arrays), 1, False, 0, 1)
         if all(map(is_read_only, constants)):
+            # These arrays are returned by every call from now on.
             for x in once:
                 x.flags.writeable = False
             self._remembered.add(prepared, constants)
@@ -210,13 +222,17 @@ class NativeLoop:
         """Run the stages one after the other, each on several threads if it is large enough."""
         threads = get_num_threads()
         shared = None
+        # With few sequences fewer threads share the steps; other stages may still use all of them.
         few = min(threads, self._rows // ROWS)
         scratch_bytes = self._scratch_bytes
         if few > 1 and any(s.steps and steps * s.work >= ENOUGH for s in self._stages):
             shared = self._shared_by(few)
+            # It reserves what the other stages use first, and then more, so their offsets stay the
+            # same.
             scratch_bytes = shared.scratch_bytes
         arrays = (
             empty(scratch_bytes(steps), byte),
+            # Each thread packs blocks of its own.
             empty(threads * self._block_bytes, byte),
             *head,
             *map(contiguous, sequences),
@@ -224,6 +240,7 @@ class NativeLoop:
             *allocated,
         )
         for stage in self._stages:
+            # A stage begins when all threads have finished the one before.
             function = self._functions[stage.name]
             parts = threads if steps * stage.work >= ENOUGH else 1
             if stage.steps and shared is not None:

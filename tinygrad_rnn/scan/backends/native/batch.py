@@ -34,6 +34,7 @@ class BatchWriter(Products):
             copies = any(at == self.number for at in lowering.copied_in.values())
             self.empty = not self.items and not carries and not copies
             if not self.empty:
+                # A batch of views alone has nothing to do: their readers compute the addresses.
                 self.over_time()
 
     def write_shared(self, parts: int) -> None:
@@ -41,10 +42,14 @@ class BatchWriter(Products):
 
         One function is written for each number of rows, and one that chooses among them.
         """
+        # 10 rows and 3 parts: 3, 3, 4, reversed to 4, 3, 3. The number of rows is a constant of the
+        # code, so that axes can be merged and vectors chosen. So there is a function for 4 and one
+        # for 3 rows.
         sizes = [(i + self.lowering.rows) // parts for i in range(parts)][::-1]
         names = {size: f"{self.name}_of_{size}_rows" for size in sizes}
         for size, name in names.items():
             self._begin(name, (*PARAMETERS, "i64 %row"))
+            # Copies that another function made are out of reach here.
             self.copied, self.window = {}, (size, "%row")
             self.over_time()
         f = self.lowering.module.function(self.name, PARAMETERS)
@@ -60,10 +65,15 @@ class BatchWriter(Products):
         """
         f = self.f
         for v in self.batch.values:
+            # Sums over time are added up in memory, so they start as zeros.
             if v.op in TOTALS:
                 self.clear(self.lowering.homes[v][0])
         self.forwards = f.let("sub i64 1, %reverse", "forwards")
         last = f.let("sub i64 %T, 1")
+        # No branch on the direction is needed:
+        #
+        #     %reverse = 0   first = 0       direction = 1
+        #     %reverse = 1   first = T - 1   direction = -1
         first = f.let(f"mul i64 {last}, %reverse")
         twice = f.let("mul i64 %reverse, -2")
         self.direction = f.let(f"add i64 {twice}, 1", "direction")
@@ -74,6 +84,7 @@ class BatchWriter(Products):
             self.turn = loop.i
             shift = f.times(loop.i, self.direction)
             self.t = str(f.add(first, shift))
+            # Code that is written later can still add addresses here, at the top of the step.
             self.step_top = []
             f.lines.append(self.step_top)
             self.run(self.items)
@@ -89,6 +100,7 @@ class BatchWriter(Products):
             self.comment(item)
             if isinstance(item, Nest):
                 space = self.shown(item.space)
+                # Its elements are added to what is there, and most places get none.
                 if item.members[0].op is added_at:
                     self.fill(self.homes(item.members[0])[0])
                 NestWriter(self, item, space).write()
@@ -124,8 +136,10 @@ class BatchWriter(Products):
         """The address of the slot that the first step reads, or that the last step wrote."""
         memory, f = place.memory, self.f
         if memory.slots == "two":
+            # After T iterations the last write went to slot T mod 2.
             slot = 0 if ends == "first" else f.let("and i64 %T, 1")
         else:
+            # With T + 1 slots: first 0 and last T forwards, first T and last 0 in reverse.
             backwards = f.times("%T", "%reverse")
             slot = backwards if ends == "first" else f.let(f"sub i64 %T, {backwards}")
         return f.pointer(memory.kind, self.base(memory), f.times(slot, memory.slot))
@@ -138,6 +152,8 @@ class BatchWriter(Products):
 
     def hand_on(self) -> None:
         """Copy new carries that were not written to their slots already."""
+        # The new slot is not the one that this step reads, so carries that trade places can be
+        # copied in any order.
         lowering = self.lowering
         for place, new in zip(lowering.carried, self.program.new_carries, strict=True):
             to = place._replace(when="new")
@@ -163,6 +179,7 @@ class BatchWriter(Products):
             if to is None:
                 raise Unsupported(f"{v.op} at {index}")
             if to in self.lowering.homes.get(x, ()):
+                # Its nest or product wrote it there.
                 continue
             source = self.read(x)
             if to.shape != source.shape:  # broadcast, as NumPy does in an assignment

@@ -44,6 +44,8 @@ class Prepared:
         once: Sequence[ndarray],
     ):
         self._memory = memory
+        # A contiguous constant is not held here: it could never be freed, and the weak references
+        # would never report it. Only the contiguous copies of others are held.
         copies = [None if y is x else y for x, y in zip(constants, laid_out, strict=True)]
         self._copies = copies if any(y is not None for y in copies) else None
         self._fixed = fixed
@@ -61,6 +63,8 @@ class Prepared:
 
     def is_of(self, constants: Sequence[ndarray]) -> bool:
         """Whether it was computed from these arrays, and nobody can have written into them."""
+        # The address of a freed array may be used again, but a weak reference does not come back to
+        # life.
         for x, (held, layout) in zip(constants, self._of, strict=True):
             owner = held()
             if layout is None:
@@ -68,6 +72,7 @@ class Prepared:
                     return False
             elif owner is None or owner is not x.base or _layout(x) != layout:
                 return False
+            # Read-only when it was remembered; its user may have made it writeable since.
             if owner.flags.writeable:
                 return False
         return True
@@ -92,6 +97,7 @@ class Remembered:
         self._prepared: tuple[Prepared, ...] = ()
 
     def of(self, constants: Sequence[ndarray]) -> Prepared | None:
+        # No lock: the tuple is replaced as a whole, and never changed.
         for prepared in self._prepared:
             if prepared.is_of(constants):
                 return prepared
@@ -99,6 +105,7 @@ class Remembered:
 
     def add(self, prepared: Prepared, constants: Sequence[ndarray]) -> None:
         """Remember results until one of their constants is freed. These must be read-only."""
+        # Weakly here too, so that a parameter's callback does not keep a plan alive.
         prepared.hold_weakly(constants, functools.partial(_clean, weakref.ref(self)))
         with self._lock:
             self._prepared = (prepared, *self._alive()[: MOST - 1])
@@ -120,6 +127,8 @@ def _clean(remembered: weakref.ref[Remembered], _: Any) -> None:
 
 def is_read_only(x: ndarray) -> bool:
     """Whether nobody can write into an array: it and its owner are read-only, as Tensors' are."""
+    # A read-only view of writeable memory is not enough: others can write into that memory. Nor is
+    # an array without memory of its own, since its memory is in unknown hands.
     owner = _owner(x)
     return (
         not x.flags.writeable

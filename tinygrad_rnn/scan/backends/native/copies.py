@@ -10,6 +10,7 @@ from .text import Function, Lanes
 def write_simple(f: Function, kind: str, shape: tuple[int, ...], accesses: list[Access]) -> None:
     """Copy the first access to the second; a single access is filled with zeros."""
     axes = merge_axes(shape, (), accesses)
+    # As in a nest: merge axes into long rows, and use no more lanes than a row needs.
     lanes = target().lanes(kind) if axes else 1
     while lanes > 1 and lanes // 2 >= axes[-1].size:
         lanes //= 2

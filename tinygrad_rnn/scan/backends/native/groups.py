@@ -173,6 +173,14 @@ def group(
         readers: how often each value is read, as an operand or a result.
         leaf: whether a value lies in memory before any of these is computed.
     """
+    # The step of a GRU cell becomes three items:
+    #
+    #     Nest (N, 3H)   x W' + b
+    #     Product        h U' + b
+    #     Nest (N, H)    both gates, n and the new h: ten operations in one loop
+    #
+    # The first value that is left decides which item comes next. A nest then takes every later
+    # value that it can compute too.
     pending = [v for v in values if not is_view(v)]
     ready = set(done)
     items: list[Item] = []
@@ -197,6 +205,8 @@ def _product(
     v: Value, pending: list[Value], readers: dict[Value, int], leaf: Callable[[Value], bool]
 ) -> Product:
     """A product, together with the sum that reads it, if nothing else does."""
+    # The sum then costs nothing: the kernel starts from the other operand. That must lie in memory
+    # before this batch: the product may run before the item that would compute it.
     if readers[v] == 1 and v.op is _matmul:
         for x in pending:
             if x.op is primitives.add and v in x.args and (x.shape, x.dtype) == (v.shape, v.dtype):
@@ -218,22 +228,27 @@ def _nest(first: Value, pending: list[Value], ready: set[Value]) -> Nest:
     nest = Nest(_space(first))
     here: set[Value] = set()
     for v in pending:
+        # Operands come before their readers, so one pass finds all members.
         if v.op is _matmul or v.op is total_matmul or part_indices(v) is not None:
             continue
         if _space(v) != nest.space:
             continue
+        # An operand is ready if it lies in memory, or if a member computed it at the same index.
         if not all(_can_read(x, here, ready) for x in v.inputs):
             continue
         if v.op is picked and root(v.args[0]) not in ready:
             continue  # it may read any element, so its table must be complete
+        # Their order matters: an element may be added to twice.
         if nest.members and any(x.op in ALONE for x in (v, nest.members[0])):
             continue
         axes = reduced_axes(v)
         if axes is not None:
             if nest.reduced not in (None, axes):
+                # All reductions of a nest are inside the same loops.
                 continue
             nest.reduced = axes
         elif v.op not in SUMS:
+            # Reductions and sums are complete after the nest only, so no member may read them.
             here.add(v)
         nest.members.append(v)
     assert nest.members, first
@@ -241,6 +256,8 @@ def _nest(first: Value, pending: list[Value], ready: set[Value]) -> Nest:
 
 
 def _can_read(x: Value, here: set[Value], ready: set[Value]) -> bool:
+    # A view of a member reads it at another index, where it may not be computed yet. So a view
+    # counts only if its root lies in memory.
     if x in here:
         return True
     return root(x) in ready

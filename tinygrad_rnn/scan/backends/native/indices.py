@@ -87,6 +87,7 @@ def indexed(build: Builder, call: Operation) -> Value | None:
         (x,) = call.args
     elif op in (_gather, _scatter):
         x, *ids = call.args
+        # The pattern of ``x[ids, 1:]`` is (PLACE, 1:). The ids are operands of their own.
         rest = iter(ids)
         parts = tuple([next(rest) if part is PLACE else part for part in keywords["pattern"]])
     elif op is _embedding:
@@ -101,6 +102,7 @@ def indexed(build: Builder, call: Operation) -> Value | None:
         return None
     back = op in (_scatter, _place, _rows_added)
     shape = tuple(keywords["shape"]) if back else x.shape
+    # Indices that are known now are checked now, by NumPy. All others are checked at run time.
     if isinstance(parts, Value) or any(isinstance(part, Value) for part in parts_of(parts)):
         found = _moving_places(build, shape, parts_of(parts), lowest)
     else:
@@ -112,6 +114,7 @@ def _picked_or_added(
     build: Builder, call: Operation, x: Value, places: list[Value], back: bool = False
 ) -> Value | None:
     """``picked``, or its transpose ``added_at`` if ``back``."""
+    # The indices together have the shape of what is read; with ``back``, of what is added.
     space = np.broadcast_shapes(*(i.shape for i in places))
     if not places or space != (x.shape if back else call.shape):
         return None
@@ -132,6 +135,7 @@ def _along(build: Builder, call: Operation) -> Value | None:
     if within is None:
         return None
     places = [
+        # y[i, j] = x[i, ids[i, j]] for axis 1: the other index counts the rows.
         within if i == axis else known(build, np.arange(n).reshape(-1, *[1] * (len(shape) - i - 1)))
         for i, n in enumerate(shape)
     ]
@@ -149,6 +153,10 @@ def _moved(build: Builder, call: Operation) -> Value | None:
     (x,) = call.args
     if type(x) is not Value or not x.shape or x.dtype != call.dtype:
         return None
+    # For roll of 3 elements by 1:
+    #
+    #     labels         [0, 1, 2]
+    #     moved          [2, 0, 1]      y[n] = x[moved[n]]
     labels = np.arange(math.prod(x.shape)).reshape(x.shape)
     moved = np.asarray(call.op.forward(labels, **call.keywords))
     if moved.shape != call.shape or not moved.size:
@@ -162,6 +170,8 @@ def _fixed_places(build: Builder, shape: tuple[int, ...], index: Any) -> list[Va
     """The indices of an index expression without Values: NumPy computes them."""
     found = []
     for axis, n in enumerate(shape):
+        # Index the array of coordinates along each axis as x is indexed: the result says where each
+        # element of the result comes from.
         along = np.arange(n).reshape(*[n if i == axis else 1 for i in range(len(shape))])
         found.append(np.broadcast_to(along, shape)[index])
     return _shortened(build, found) if found and found[0].size else None
@@ -170,8 +180,12 @@ def _fixed_places(build: Builder, shape: tuple[int, ...], index: Any) -> list[Va
 def _shortened(build: Builder, found: list[ndarray]) -> list[Value]:
     """Coordinates, each reduced to length 1 along the axes where it does not change."""
     for axis in range(found[0].ndim):
+        # For x[2:4] of x (9, 8): the row index is (2, 1) and the column index (1, 8), not (2, 8)
+        # each.
         alike = [bool((x == x.take([0], axis)).all()) for x in found]
         if all(alike):
+            # One of them keeps its length, so that together they still have the shape of the
+            # result.
             alike[0] = False
         found = [x.take([0], axis) if same else x for x, same in zip(found, alike, strict=True)]
     return [known(build, x) for x in found]
@@ -181,6 +195,11 @@ def _moving_places(
     build: Builder, shape: tuple[int, ...], parts: tuple[Any, ...], lowest: int | None
 ) -> list[Value] | None:
     """The indices of an index expression with Values among integers, arrays and slices."""
+    # NumPy's rule: if all indices are neighbours, the axes of the broadcast indices stand in their
+    # place. If a slice separates them, these axes come first:
+    #
+    #     x[:, ids]       (A, B) -> (A, N)
+    #     x[ids, :, i]    (A, B, C) -> (N, B)
     dots = [i for i, part in enumerate(parts) if part is Ellipsis]
     slices = [slice(None)] * (len(shape) - len(parts) + len(dots))
     end = dots[0] if dots else len(parts)
@@ -200,6 +219,7 @@ def _moving_places(
             along = np.arange(n)[part]
             found.append(known(build, along.reshape(-1, *[1] * (rank - place - 1))))
             continue
+        # The axes of slices behind the indices; broadcasting adds those before them.
         ones = (1,) * len(after)
         if isinstance(part, Value):
             ids = _in_range(build, part, -n if lowest is None else lowest, n)
@@ -218,6 +238,7 @@ def _moving_places(
 
 def _in_range(build: Builder, ids: Value, lowest: int, n: int) -> Value | None:
     """Indices mapped to 0 ... n - 1. An index out of range sets the flag."""
+    # The function that computes constants has no flag to set.
     if ids.level == CONSTANT:
         return None
     if ids.dtype != _whole:
@@ -231,6 +252,7 @@ def _in_range(build: Builder, ids: Value, lowest: int, n: int) -> Value | None:
     if lowest < 0:
         below = build.elementwise(_less, ids, 0)
         ids = build.elementwise(_where, below, build.elementwise(_add, ids, n), ids)
+    # A wrong index becomes 0, so that nothing outside of the array is read before the flag is seen.
     ids = build.elementwise(_where, right, ids, 0)
     return build.plain(confirmed, (ids, right), {}, ids.shape, _whole)
 

@@ -72,8 +72,8 @@ class Result:
     """Where a result of a call is found. A slot holds the array of one time step.
 
     Attributes:
-        source: the list that holds the array: "given" (the constants, sequences and carries of a
-            call), "allocated" or "once".
+        source: the list that holds the array: "given" (the constants and sequences of a call),
+            "allocated" or "once".
         number: its index in that list.
         shape, dtype: those of one slot.
         slots: the number of slots: "one", "T" or "T + 1".
@@ -114,6 +114,7 @@ class Lowering:
     def __init__(self, program: Program, names: Names):
         self.program, self.names = program, names
         for v in program.computed:
+            # Refuse before anything is written: a plan runs on one back end as a whole.
             if v.op is not numbers:
                 require(v)
         for v in program.inputs:
@@ -132,6 +133,10 @@ class Lowering:
         self._row_by_row = self._rows()
         self.rows = 0 if self._row_by_row is None else self._row_by_row.rows
         self.batch_of: dict[Value, int] = {}
+        # Number 0. For h = tanh(x W' + b + h U'), y = h V' the others are
+        #
+        #     forward   1 product x W'   2 steps           3 product h V'
+        #     backward  1 product dy V   2 steps (for dh)  3 each db   4, 5, 6 product dW, dU, dV
         self.batches = [Batch("constants")]
         self.uncut: set[Value] = (
             set()
@@ -158,6 +163,7 @@ class Lowering:
 
     def forget(self) -> None:
         """Drop the text. Its objects form cycles, which only the garbage collector would free."""
+        # Without cycles a plan is freed as soon as nobody holds it.
         self.module.functions.clear()
         self.writers.clear()
 
@@ -212,8 +218,11 @@ class Lowering:
         if root(v) in self.program.carries:
             at = self.steps
         if at is None:  # a view of an input
+            # The steps can copy it on their way, unless threads share the rows: these need not be
+            # the rows of an input.
             busy = self.program.carries and v.varies and self._row_by_row is None
             return self.steps if busy else self._late_copies(v)
+        # A product has no loop that could copy.
         if self.batches[at].kind == "product" or (at == self.steps and not self._in_steps(v)):
             return self._late_copies(v)
         return at
@@ -244,6 +253,7 @@ class Lowering:
             kind = "each"
         if kind != "product" and self._joins_product(v):
             return
+        # The earliest batch that may hold v, by the batches of its operands.
         least = 0
         for x in map(root, v.inputs):
             at = self.batch_of.get(x)
@@ -251,6 +261,8 @@ class Lowering:
                 at = self.steps
             if at is None:
                 continue
+            # A sum over time is added up in the loop that computes its operand, if there is one:
+            # then the operand need not be stored for all steps.
             same = self.batches[at].kind
             in_step = same == "each" or (same == "steps" and self._in_steps(v.inputs[0]))
             if (
@@ -262,6 +274,7 @@ class Lowering:
                 if same == "steps":
                     kind = "steps"
                 continue
+            # A sum over time is complete only after its loop, so its readers need a later batch.
             together = same == kind and kind != "product" and x.op not in TOTALS
             least = max(least, at if together else at + 1)
         if kind != "product":
@@ -280,10 +293,14 @@ class Lowering:
         """If v adds a bias to a large product, let the product start from the bias."""
         if v.op is not primitives.add:
             return False
+        # A kernel can start its sums from one row instead of 0 (see ``products``). So y must be one
+        # row, the same at every step, and known before the product runs. Nothing else may read x,
+        # which is never stored.
         for x, y in (v.args, v.args[::-1]):
             if type(x) is not Value or type(y) is not Value or not is_large(x):
                 continue
             at = self.batch_of.get(x)
+            # Two values: it starts from a bias already.
             if at is None or len(self.batches[at].values) != 1 or self.readers[x] != 1:
                 continue
             if (x.shape, x.dtype) != (v.shape, v.dtype) or y.dtype != v.dtype:
@@ -303,6 +320,7 @@ class Lowering:
             start = next((x for x in result.inputs if x is not product), None)
             return [Product(result, product, start if result is not product else None)]
         done = {*self.input_places}
+        # All that earlier batches computed lies in memory when this batch begins.
         done |= {v for v, at in self.batch_of.items() if at < i}
         leaves = set(done)
         return group(batch.values, done, self.readers, leaves.__contains__)
@@ -354,6 +372,8 @@ class Lowering:
         self, name: str, kind: str, slot: int, slots: str = "one", constant: bool = False
     ) -> Memory:
         """Reserve scratch memory, or constant memory; the pieces start at multiples of 64."""
+        # Where a block of T slots begins depends on T, so the code computes it
+        # (``Places._find_offsets``). All other offsets are known now.
         memory = Memory(name, kind, slot, slots, constant=constant)
         if slots in ("T", "T + 1"):
             self.scratch[memory] = len(self.moving)
@@ -372,6 +392,7 @@ class Lowering:
         """The memory of the flag for wrong numbers, if a number can be wrong."""
         if not any(v.op is confirmed for v in self.program.computed):
             return None
+        # The last array, since ``NativeLoop`` clears ``allocated[-1]``.
         number = len(self.program.sequences) + len(self.program.carries) + len(self.allocated)
         self.allocated.append(
             Result("allocated", len(self.allocated), (1,), np.dtype(np.int64), "one")
@@ -399,8 +420,10 @@ class Lowering:
         """The kernel of a large product."""
         v, y = item.result, item.product.args[1]
         kind, rows = kind_of_value(v), math.prod(v.shape[:-1])
+        # All steps are multiplied at once, so there are many rows even if each step has one.
         vectors, lanes = products.panel(kind, max(rows, 8), v.shape[-1])
         sizes = products.cut(rows, products.most_rows(vectors))
+        # If the kernel's rows divide those of a step, then they divide those of all steps too.
         kernel = sizes[0] if len(sizes) > 1 or rows >= 6 else min(8, products.most_rows(vectors))
         return Large(kind, kernel, vectors, lanes, self.is_constant(y))
 
@@ -411,6 +434,7 @@ class Lowering:
         or that other batches read, has T + 1.
         """
         program = self.program
+        # Phase 1: which values do other batches read? These need a slot for each step.
         self._elsewhere: set[Value] = set()
         for i, batch in enumerate(self.batches):
             for v in batch.values:
@@ -426,6 +450,7 @@ class Lowering:
         for v, at in self.copied_in.items():
             if self.batch_of.get(root(v), self.steps) != at:
                 self._elsewhere.add(root(v))
+        # Phase 2: the carries.
         wanted = {*program.stacked, *program.kept}
         self.ends: list[Memory] = []  # the memory of the last carries
         self.new_carries: list[Result] = []
@@ -443,9 +468,12 @@ class Lowering:
                 and not is_view(new)
             ):
                 self.homes.setdefault(new, []).append(plain(memory, v.shape, "new"))
+            # The caller gets an array of its own for the last carry: scratch memory is freed after
+            # the call.
             end, result = self.array(v, "one")
             self.ends.append(end)
             self.new_carries.append(result)
+        # Phase 3: all other results, each once, even if it is returned in several places.
         self.results: dict[Value, Result] = {}
         self.copies: list[tuple[Value, Place]] = []
         for v in (*program.stacked, *program.kept, *program.totals):
@@ -471,6 +499,8 @@ class Lowering:
         memory, result = self.array(v, "T" if v.varies else "one", constant)
         place = plain(memory, v.shape, "t" if v.varies else "")
         if is_view(v) or v in self.input_places:
+            # No operation writes a view, so a batch copies it (``copied_in``). All others are
+            # written here.
             self.copies.append((v, place))
         else:
             self.homes.setdefault(v, []).append(place)
@@ -487,14 +517,18 @@ class Lowering:
         for i, items in enumerate(self.items):
             here = {v: item for item in items for v in made_by(item)}
             needed = self._needed(i, items, here)
+            # A whole has a larger number than its parts. It comes first, so that parts can be
+            # placed in it.
             for v in sorted(here, key=lambda v: -v.number):
                 if v in self._elsewhere and v.varies and not self._has_block(v):
+                    # Another batch reads it at all steps, so it gets a slot for each.
                     size, strides = padded(v.shape, kind_of_value(v))
                     memory = self.scratch_memory(self.names[v], kind_of_value(v), size, "T")
                     # First in the list, since readers use the first home, and the others may be
                     # parts of a value with a single slot.
                     home = Place(memory, 0, strides, v.shape, "t")
                     self.homes.setdefault(v, []).insert(0, home)
+                # Used within the batch only: one piece of memory serves all steps.
                 if v in needed and not self.homes.get(v):
                     size, strides = size_of(v), plain(_nowhere, v.shape).strides
                     memory = self.scratch_memory(
@@ -514,6 +548,8 @@ class Lowering:
         assert indices is not None
         for x, index in zip(whole.inputs, indices, strict=True):
             if x in here and not is_view(x):
+                # For h = concatenate(a, b): a and b are written straight into h, and the assembly
+                # copies nothing.
                 place = part(self.homes[whole][0], index)
                 if place is not None and place.shape == x.shape:
                     self.homes.setdefault(x, []).append(place)
@@ -523,6 +559,11 @@ class Lowering:
         needed: set[Value] = set()
         for item in items:
             for v in made_by(item):
+                # A value may stay in registers if only its own nest reads it, element by element:
+                #
+                #     y = tanh(x); z = y * y       y stays in a register
+                #     z = y * y.T                  y lies in memory: z[i, j] reads y[j, i]
+                #     z = y @ W                    y lies in memory: another item reads it
                 if isinstance(item, (Assembly, Product)) or v.op in SUMS:
                     needed.add(v)
                 product = item.product.inputs if isinstance(item, Product) else []

@@ -93,6 +93,8 @@ def padded(shape: tuple[int, ...], kind: str) -> tuple[int, tuple[int, ...]]:
     if len(shape) != 2 or shape[0] == 1:
         return math.prod(shape), contiguous_strides(shape)
     size = SIZES[in_memory(kind)]
+    # For rows of 256 floats: 256 + 16, one cache line more. A cache finds the set of a line by the
+    # low bits of its address, and rows 1024 bytes apart share few sets.
     row = shape[1] + (64 // size if shape[1] * size % 1024 == 0 else 0)
     return row * shape[0], (row, 1)
 
@@ -103,6 +105,11 @@ _getitem, _einsum = primitives.getitem, primitives.einsum
 def view(place: Place, v: Value) -> Place | None:
     """The place of a view of a value at a place; None if NumPy would copy."""
     assert v.op is not None
+    # For W (3, 4) at strides (4, 1):
+    #
+    #     W.T            NumPy makes a view: strides (1, 4)
+    #     W[1:]          offset 4, strides (4, 1)
+    #     W.T.reshape    no strides describe it, so NumPy copies: None
     if v.op is _getitem:
         return part(place, v.keywords["index"])
     x, memory = _stand_in(place)
@@ -125,6 +132,8 @@ def part(place: Place, index: Any) -> Place | None:
 def _stand_in(place: Place) -> tuple[ndarray, ndarray]:
     """A byte array with a place's shape and strides, and the array that owns its memory."""
     reach = [(n - 1) * s for n, s in zip(place.shape, place.strides, strict=True)]
+    # With elements of one byte, strides in bytes are strides in elements. A negative stride reaches
+    # memory before the first element, so the array begins that much later.
     low = sum(r for r in reach if r < 0)
     memory = np.empty(sum(map(abs, reach)) + 1, np.int8)
     return np.ndarray(place.shape, np.int8, memory, -low, place.strides), memory
@@ -132,6 +141,7 @@ def _stand_in(place: Place) -> tuple[ndarray, ndarray]:
 
 def _as_place(place: Place, x: ndarray, made: Any, memory: ndarray) -> Place | None:
     address, start, first = (a.__array_interface__["data"][0] for a in (made, x, memory))
+    # An address outside of the memory belongs to a copy.
     if not first <= address < first + len(memory):
         return None
     return Place(place.memory, place.offset + address - start, made.strides, made.shape, place.when)

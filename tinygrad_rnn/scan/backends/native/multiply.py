@@ -26,6 +26,8 @@ class Products(Places):
         """Write a product within a step: tile by tile, with a packed matrix."""
         f, v = self.f, item.result
         x, y = item.product.args
+        # For each panel of W (H, 4H), and for each few rows of h (N, H), one call of a kernel. The
+        # panel stays in the L1 cache while all rows pass.
         kind, columns, inner = kind_of_value(v), y.shape[1], y.shape[0]
         vectors, lanes = products.panel(kind, math.prod(v.shape[:-1]), columns)
         packed = self.pack(y, kind, vectors, lanes)
@@ -34,9 +36,11 @@ class Products(Places):
         rows = math.prod(self.shown(v.shape)[:-1])
         a, a_row, a_column = self.rows_of(x, each)
         start, start_row = "null", 0
+        # A bias costs nothing here: the sums start from it instead of from 0.
         if item.start is not None:
             start, start_row = self.start(item.start, v, each)
         homes = self.lowering.homes[v]
+        # A kernel writes rows at one distance. If no home has such rows, it writes a spare matrix.
         home = next((h for h in homes if _row_stride(h) is not None), None)
         if home is None:
             home = plain(self.spare("c", kind, size_of(v)), v.shape)
@@ -78,8 +82,11 @@ class Products(Places):
     def pack(self, y: Value, kind: str, vectors: int, lanes: int) -> str:
         """The address of a packed matrix. A constant matrix is packed once, any other one here."""
         lowering = self.lowering
+        # By matrix and width of a panel: products with different numbers of rows may need different
+        # panels.
         key = (y, vectors, lanes)
         if lowering.is_constant(y):
+            # The writer of the first batch packs it, so this runs once per set of constants.
             if key not in lowering.packed:
                 lowering.packed[key] = lowering.writers[0].packed(y, kind, vectors, lanes)
             return self.base(lowering.packed[key])
@@ -125,6 +132,7 @@ class Products(Places):
             large.name, "void", [p.split(" %")[0] for p in products.LARGE_PARAMETERS]
         )
         lowering.imported[large.name] = products.large_address(large)
+        # Each thread packs into a working memory of its own.
         with f.at(f.entry):
             mine = f.pointer(
                 "i8", self._aligned(BLOCKS), f.times("%part", sum(lowering.block_bytes))
@@ -141,10 +149,19 @@ class Products(Places):
         self, large: Large, v: Value, a: Place, b: Place, c: Place, scratch: str
     ) -> None:
         """sum_t A_t B_t. If memory allows, one product whose inner axis runs through all steps."""
+        # A_t (H, N) and B_t (N, K) lie in the slot of step t. If the rows of the next B follow
+        # those of B_t at the same stride, and the columns of A likewise, the sum is one product
+        # with T N as inner axis:
+        #
+        #     [A_1 ... A_T] [B_1; ...; B_T]
+        #
+        # Threads cut the rows of the sum. So one thread adds up each element, in the order of t.
         f, (rows, columns) = self.f, v.shape
         inner = b.shape[0]
         first_a, first_b, to = self.block(a), self.block(b), self.block(c)
         if _merges(a, 1, inner) and _merges(b, 0, inner):
+            # With N = 1 the stride of the axis says nothing; the next element lies in the next
+            # slot.
             along = a.memory.slot if inner == 1 else a.strides[1]
             down = b.memory.slot if inner == 1 else b.strides[0]
             self.call_large(
@@ -159,6 +176,8 @@ class Products(Places):
             )
             return
         self.lowering.uncut.add(v)
+        # Padded rows, say, leave gaps between the steps. Then each step adds its product to the
+        # sum.
         self.clear(c)
         with f.loop(0, "%T", stem="t") as t:
             self.call_large(
@@ -175,16 +194,21 @@ class Products(Places):
         """A_t B for all t. If memory allows, one product with the rows of all steps."""
         f, v, y = self.f, item.result, item.product.args[1]
         rows, inner, columns = math.prod(v.shape[:-1]), y.shape[0], v.shape[-1]
+        # The rows of all steps are one matrix (T N, H) if every slot is exactly its rows, with no
+        # gap.
         a_row, c_row = _row_stride(a, any_column=True), _row_stride(c)
         if a_row is None or c_row is None:
             raise Unsupported("rows of a large product that do not lie in a row")
+        # Step to step is then the only distance between rows.
         if rows == 1:
             a_row, c_row = a.memory.slot, c.memory.slot
         start = ("null", 0)
         if item.start is not None:
+            # A stride of 0: every row starts from the same bias.
             start = self.block(self.row(item.start)), 0
         first_a, first_c = self.block(a), self.block(c)
         if large.packed:
+            # A packed matrix needs no strides.
             second = self.pack(y, large.kind, large.vectors, large.lanes), 0, 0
         else:
             b = self.read(y)
@@ -220,6 +244,7 @@ class Products(Places):
 
     def row(self, x: Value) -> Place:
         """A value of one row as a contiguous place."""
+        # The kernel reads the start as whole vectors, so its columns must lie side by side.
         place = self.read(x)
         if place.strides[-1] == 1 or x.shape[-1] == 1:
             return place
@@ -240,6 +265,9 @@ class Products(Places):
         """Write the call of a large product; ``cut`` if threads share its rows."""
         f, kind = self.f, large.kind
         rows, inner, columns = sizes
+        # 100 rows, 2 threads and kernels of 14 rows: 50 is rounded up to 56, so the threads compute
+        # 56 and 44 rows. The order of the sums stays, so the bits are those of one thread. The last
+        # threads may have no rows. Then the number of rows is negative, and the loops do not run.
         if cut:  # each part computes whole kernels of rows
             more = f.let("sub i64 %parts, 1")
             share = f.let(f"sdiv i64 {f.add(rows, more)}, %parts")
@@ -261,6 +289,7 @@ class Products(Places):
 
 def _merges(place: Place, axis: int, n: int) -> bool:
     """Whether an axis of length n continues in the next step's slot with the same stride."""
+    # For n = 1 any distance will do: ``sum_of_products`` takes that of the slots.
     return n == 1 or place.strides[axis] * n == place.memory.slot
 
 
@@ -271,6 +300,8 @@ def _row_stride(place: Place, any_column: bool = False) -> int | None:
     columns = place.strides[-1]
     if not any_column and columns != 1 and place.shape[-1] != 1:
         return None
+    # An axis of length 1 has no stride that matters. The others must follow each other without a
+    # gap: (N, M, K) is a matrix (N M, K) only if the stride of N is M times that of M.
     leading = [(n, s) for n, s in zip(place.shape[:-1], place.strides[:-1], strict=True) if n != 1]
     if not leading:
         return max(place.shape[-1], 1)
@@ -282,6 +313,7 @@ def _row_stride(place: Place, any_column: bool = False) -> int | None:
 
 def _runs(sizes: Sequence[int]) -> list[tuple[int, int, int]]:
     """Runs of equal sizes, as (first row, end, size)."""
+    # (10, 10, 9) -> (0, 20, 10), (20, 29, 9): each run is one loop over calls of one kernel.
     runs: list[tuple[int, int, int]] = []
     at = 0
     for size in sizes:

@@ -52,6 +52,10 @@ def merge_axes(
     Two neighbouring axes become one if, in every access, the outer stride is the inner stride times
     the inner length.
     """
+    # One axis of N H is one loop instead of two, and a vector may run across the end of a row:
+    #
+    #     h + c        strides (H, 1) and (H, 1): one axis
+    #     h + b        b (H,) is read with strides (0, 1), and 0 is not 1 H: two axes
     axes: list[Axis] = []
     for i, n in enumerate(space):
         if n == 1:
@@ -77,6 +81,8 @@ class NestWriter:
 
     def __init__(self, batch: BatchWriter, nest: Nest, space: tuple[int, ...]):
         self.f, self.nest = batch.f, nest
+        # Values that the nest computes and reads again, in registers. A reduction is not among
+        # them: it is complete only after the loops.
         self.here = {v for v in nest.members if reduced_axes(v) is None and v.op not in SUMS}
 
         def access(x: Value, place: Place, strides: tuple[int, ...]) -> Access:
@@ -85,6 +91,7 @@ class NestWriter:
         self.loads: dict[Value, Access] = {}
         self.stores: dict[Value, list[Access]] = {}
         #: For operations with computed indices: the address of the first element, and the strides.
+        #: The loops do not step through the table, since indices may point anywhere.
         self.indexed: dict[Value, tuple[str, tuple[int, ...]]] = {}
         self.flag = ""
         for v in nest.members:
@@ -92,6 +99,7 @@ class NestWriter:
             if v.op is picked or v.op in ALONE:
                 place = batch.read(v.args[0]) if v.op is picked else places[0]
                 self.indexed[v] = batch.address(place), place.strides
+                # The nest loops over the indices, not over the table.
                 inputs = inputs[1:] if v.op is picked else inputs
             if v.op is confirmed:
                 assert batch.lowering.flag is not None
@@ -116,6 +124,7 @@ class NestWriter:
         strides = [0] * len(self.nest.space)
         for axis, stride in zip(kept_axes(v), place.strides, strict=True):
             if axis >= 0:
+                # The stride along a reduced axis stays 0, as every turn writes the same element.
                 strides[axis] = stride
         return tuple(strides)
 
@@ -123,6 +132,7 @@ class NestWriter:
         """The lanes of a vector: no more than the last axis needs."""
         if not self.axes or self.nest.members[0].op in ALONE:
             return 1
+        # The number of lanes fits the smallest kind. A double then fills two registers.
         kinds = {_kind(v) for v in (*self.nest.members, *self.loads)}
         lanes = target().lanes("float" if "float" in kinds else "double")
         while lanes > 1 and lanes // 2 >= self.axes[-1].size:
@@ -137,6 +147,12 @@ class NestWriter:
         Axes that are kept are outside and reduced axes inside, so that sums stay in registers. The
         vector axis is last among its kind.
         """
+        # The order of the loops, with the vector axis in brackets:
+        #
+        #     sum over axis 1 of (N, H)   n, [h]   lanes add up parts of a row, combined at its end
+        #     sum over axis 0 of (N, H)   [h], n   each lane holds the sum of one column
+        #
+        # Either way the sums are carried from turn to turn and not stored.
         self.pointers = [a.address for a in self.accesses]
         axes = list(range(len(self.axes)))
         vector = axes.pop() if axes else None
@@ -151,6 +167,7 @@ class NestWriter:
         self.order, self.vector = order, vector
         self.mask: str | None = None
         # The depth of the innermost loop that moves each access: it is loaded there.
+        # So a bias is loaded once for all rows, if the rows are the inner loop.
         self.depth = [
             max((d for d, i in enumerate(order) if self.axes[i].strides[n]), default=-1)
             for n in range(len(self.accesses))
@@ -164,6 +181,7 @@ class NestWriter:
             return self._body(sums)
         number = self.order[depth]
         axis = self.axes[number]
+        # The outermost reduced loop: sums start before it and are stored after it.
         if axis.reduced and sums is None:
             found = self._level(depth, [self._start_of(v) for v in self.reductions])
             assert found is not None
@@ -172,6 +190,7 @@ class NestWriter:
         is_vector = number == self.vector
         if not (is_vector and self.width > 1):
             return self._loop(depth, 0, axis.size, 1, sums)
+        # Without cheap masks: whole vectors first, and one masked turn for the rest.
         whole = axis.size // self.width * self.width
         if target().masks or not whole or whole == axis.size:
             return self._loop(depth, 0, axis.size, self.width, sums)
@@ -190,6 +209,7 @@ class NestWriter:
         ]
         with self.f.loop(start, stop, step, carried) as loop:
             if number == self.vector and self.width > 1:
+                # All lanes are inside in every turn, or this loop needs a mask.
                 full = (stop - start) % step == 0
                 self.mask = None if full else self.v.mask(loop.i, axis.size)
             for n, stride in enumerate(axis.strides):
@@ -200,6 +220,7 @@ class NestWriter:
             self._load_at(depth)
             within = None if sums is None else loop.values
             loop.next = self._level(depth + 1, within) or []
+        # The pointers of the next loop begin where those of this one began.
         self.pointers = before
         return None if sums is None else loop.values
 
@@ -212,6 +233,7 @@ class NestWriter:
     def _load(self, n: int, access: Access) -> str:
         stride = 0 if self.vector is None else self.axes[self.vector].strides[n]
         if stride == 0 and self.width > 1:
+            # One load for all lanes: cheaper than a gather of the same element.
             one = self.one.load(access.kind, self.pointers[n], 1, None)
             return self.v.spread(one, access.kind)
         return self.v.load(access.kind, self.pointers[n], stride, self.mask)
@@ -222,6 +244,8 @@ class NestWriter:
         """Write the operations of the nest at one point; returns the reductions so far."""
         n = len(self.loads)
         for v in self.nest.members:
+            # The accesses are numbered like ``self.accesses``: loads, then the stores of each
+            # member.
             stores = self.stores[v]
             if reduced_axes(v) is None:
                 if v.op is total:
@@ -258,6 +282,7 @@ class NestWriter:
 
     def _offset(self, v: Value) -> str:
         """The offset, in elements, that the indices point to."""
+        # As in NumPy: i stride_0 + j stride_1 + ...
         _, strides = self.indexed[v]
         offset = self.v.all(0, "i64")
         for x, stride in zip(v.inputs[1:], strides, strict=True):
@@ -269,6 +294,7 @@ class NestWriter:
         kind, (address, _), offset = _kind(v), self.indexed[v], self._offset(v)
         if self.width > 1 and not self._is_run(v):
             return self.v.load_each(kind, address, offset, self.mask)
+        # A run: the first lane's address is that of the whole vector.
         if self.width > 1:
             offset = self.f.let(f"extractelement {self.v.type('i64')} {offset}, i32 0")
         at = self.f.pointer(kind, address, offset)
@@ -276,6 +302,8 @@ class NestWriter:
 
     def _is_run(self, v: Value) -> bool:
         """Whether the lanes read consecutive elements, as in a row of a table."""
+        # For E[ids] of an embedding E (V, D): the row index is the same in all lanes, the column
+        # index is 0, 1, 2, ... So a row is copied by plain loads, without gathers.
         assert self.vector is not None
         axis, loads = self.axes[self.vector], list(self.loads)
         _, strides = self.indexed[v]
@@ -295,6 +323,8 @@ class NestWriter:
 
     def _add_at(self, v: Value) -> None:
         """Add one number at its indices."""
+        # One number after the other: two lanes with the same index would overwrite each other's
+        # sum.
         kind, (address, _) = _kind(v), self.indexed[v]
         at = self.f.pointer(kind, address, self._offset(v))
         before = self.one.load(kind, at, 1, None)
@@ -307,6 +337,7 @@ class NestWriter:
         wrong = self.v.do("xor", "i1", self._operand(right, "i1"), self.v.all(True, "i1"))
         if self.width > 1:
             if self.mask is not None:
+                # Lanes beyond the end hold zeros, which may look wrong.
                 wrong = self.v.do("and", "i1", wrong, self.mask)
             masks, name = self.v.type("i1"), f"llvm.vector.reduce.or.v{self.width}i1"
             self.f.module.declare(name, "i1", [masks])
@@ -333,6 +364,7 @@ class NestWriter:
             return self.v.do(
                 "fmul", kind, self._operand(v.args[0], kind), self.v.spread(steps, kind)
             )
+        # ``_operand`` converts it.
         if op.scalar is None:  # a conversion
             return self._operand(v.args[0], kind)
         if op.scalar == "where":
@@ -340,6 +372,7 @@ class NestWriter:
             mask = self._operand(condition, "i1")
             return self.v.select(mask, kind, self._operand(x, kind), self._operand(y, kind))
         within = kind
+        # x < y gives a boolean, but is computed in the kind of x and y.
         if op.scalar in PREDICATES:
             within = _common_kind(v)
         if op.scalar in LONG and self.f.module.many and is_float(kind):
@@ -366,12 +399,16 @@ class NestWriter:
         """A reduction so far, combined with the present lanes."""
         kind = self._kind_of_sum(v)
         x = self._operand(v.args[0], kind)
+        # Masked lanes were loaded as 0. For a product or a maximum that would be wrong, and so for
+        # exp(0) in a sum: so they take the value that changes nothing.
         if self.vector is not None and self.axes[self.vector].reduced and self.mask is not None:
             x = self.v.select(self.mask, kind, x, self._start_of(v))
         return _combine(self.v, v, kind, so_far, x)
 
     def _store_reductions(self, found: list[str]) -> None:
         """Store the results of the reductions; lanes along a reduced axis are combined first."""
+        # If the vector axis is kept, each lane is a result of its own, and the vector is stored as
+        # it is.
         across = self.vector is not None and self.axes[self.vector].reduced and self.width > 1
         n = len(self.loads)
         for v in self.nest.members:
@@ -409,6 +446,7 @@ def _plus(kind: str) -> str:
 
 def _identity(v: Value, kind: str) -> Any:
     if v.op in (_max, _min):
+        # The maximum starts from the smallest number of its kind.
         sign = -1 if v.op is _max else 1
         if is_float(kind):
             return sign * np.inf
@@ -429,6 +467,7 @@ def _combine(lanes: Lanes, v: Value, kind: str, x: str, y: str) -> str:
 
 def _across(lanes: Lanes, v: Value, kind: str, x: str) -> str:
     """Combine all lanes into one number, half with half: always in the same order."""
+    # For 4 lanes: (x0 + x2) + (x1 + x3). LLVM's own reduction of floats would go lane by lane.
     f, width = lanes.function, lanes.width
     while width > 1:
         half = width // 2

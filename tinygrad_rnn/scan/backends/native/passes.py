@@ -56,6 +56,10 @@ def run_passes(program: Program) -> Program:
 
 def passes() -> tuple[Callable[[Program], Program], ...]:
     """The passes of this back end, in their order."""
+    # expanded    softmax, einsum, indexing, ... become operations that have instructions
+    # scheduled   sections for the new values
+    # totals      sum_t x_t' g_t becomes one product of all steps
+    # scheduled   again, since these sums need other operands
     return expanded, scheduled, totals, scheduled
 
 
@@ -100,11 +104,18 @@ def first_largest(build: Builder, call: Operation) -> Value | None:
     axes = tuple(range(len(x.shape))) if axis is None else tuple(np.ravel(axis).tolist())
     if x.dtype.char not in "fdl":
         return None
+    # For x = [3, 7, 7]:
+    #
+    #     best    = max(x)                            7
+    #     chosen  = x == best                         [False, True, True]
+    #     index   = where(chosen, [0, 1, 2], large)   [large, 1, 2]
+    #     result  = index == min(index)               [False, True, False]
     axes = tuple(a % len(x.shape) for a in axes) if x.shape else ()
     narrow = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     wide = tuple(n if i in axes else 1 for i, n in enumerate(x.shape))
     keywords = {"axis": axes, "keepdims": True}
     best = build.make(extreme, (x,), keywords, narrow, x.dtype)
+    # The maximum of an array with NaN is NaN, which equals nothing, so NaN is looked for by itself.
     chosen = build.elementwise(_equal, x, best)
     if x.dtype.kind == "f":  # NaN counts as the largest and as the smallest
         chosen = build.elementwise(_or, chosen, build.elementwise(_not_equal, x, x))
@@ -122,14 +133,22 @@ def sums_of_products(build: Builder, call: Operation) -> Value | None:
         return None
     if call.op is _einsum:
         names, result = call.keywords["operands"], call.keywords["result"]
+        # A single operand whose letters are only reordered is a view.
         if len(call.args) == 1 and set(names[0]) == set(result):
             return None
     elif call.op is _matmul and len(call.args[1].shape) > 2:
         names, result = _letters(*(len(x.shape) for x in call.args))
     else:
         return None
+    # A letter that is twice in one operand is a diagonal.
     if any(len(set(letters)) != len(letters) for letters in names):
         return None
+    # "nk,km->nm" of x (N, K) and y (K, M), in the order n, m, k:
+    #
+    #     x -> (N, 1, K),  y transposed -> (1, M, K),  product (N, M, K),  sum over axis 2
+    #
+    # The transposes and reshapes are views, and one loop nest computes the product and the sum. So
+    # the array (N, M, K) is never stored.
     summed = "".join(sorted(set("".join(names)) - set(result)))
     order = result + summed
     sizes: dict[str, int] = {}
@@ -155,6 +174,7 @@ def sums_of_products(build: Builder, call: Operation) -> Value | None:
 
 def _letters(x_rank: int, y_rank: int) -> tuple[tuple[str, str], str]:
     """The einsum subscripts of matmul. A vector on the left has no rows."""
+    # (A, N, K) @ (A, K, M) is "ank,akm->anm".
     leading = "abcdefgh"[: max(x_rank, y_rank) - 2]
     rows = "n" if x_rank > 1 else ""
     left = leading[len(leading) - max(x_rank - 2, 0) :] + rows + "k"
@@ -164,6 +184,7 @@ def _letters(x_rank: int, y_rank: int) -> tuple[tuple[str, str], str]:
 
 def one_by_one(build: Builder, call: Operation) -> Value | None:
     """cumsum and cumprod along a short axis, written out element by element."""
+    # Each element needs the one before it, so no loop nest can compute them at once.
     combine = _so_far.get(call.op)
     if combine is None or call.dtype.char not in "fdl":
         return None
@@ -217,6 +238,7 @@ def written_out(build: Builder, call: Operation) -> Value | None:
 
 def thin_product(build: Builder, call: Operation) -> Value | None:
     """x @ y for a single column y -> sums of elementwise products."""
+    # The kernels compute columns side by side. For a single one most lanes would be idle.
     if call.op is not _matmul or call.dtype.char not in "fd":
         return None
     x, y = call.args
@@ -249,10 +271,13 @@ def scheduled(program: Program) -> Program:
     If the sequences of a batch are independent, values that mix them stay outside too, so that
     threads can share the steps.
     """
+    # First everything moves into the step that the step alone reads.
     program = schedule(program, late=lambda v: not is_large(v))
     rows = Rows(batch_of(program), program.carries)
     apart = bool(rows.rows) and all(map(rows.add, program.step))
     here = {*program.inputs, *program.before, *program.step}
+    # Then also what only results and sums read, if all its operands are at hand in the step.
+    # Written here, it costs no loop of its own, and its operands need not be stored for all steps.
     sinks: list[Value] = []
     for v in program.after:
         if v.varies and not is_large(v) and all(x in here for x in v.inputs):
@@ -262,6 +287,7 @@ def scheduled(program: Program) -> Program:
             here.add(v)
     if apart:
         here -= _read_late(program, sinks)
+    # What depends on constants alone runs once per set of constants, although only sums read it.
     constant = _constant(program)
     return replace(
         program,
@@ -323,12 +349,14 @@ def totals(program: Program) -> Program:
 def _total_of(build: Builder, x: Value) -> Value:
     """sum_t x_t."""
     if x.op is _matmul and x.dtype.char in "fd":
+        # The product of all steps adds up while it multiplies: T products are not stored.
         both = all(type(y) is Value and y.varies and len(y.shape) == 2 for y in x.args)
         if both:
             return build.plain(total_matmul, x.args, {}, x.shape, x.dtype)
     if x.op is added_at and x.varies:
         keywords = {**x.keywords, "vary": tuple(y.varies for y in x.inputs)}
         return build.plain(total_added_at, x.args, keywords, x.shape, x.dtype)
+    # The sum of a join is the join of the sums, so that each part can be one product.
     if x.op is join and x.varies:
         parts = tuple(_total_of(build, y) for y in x.inputs)
         return build.plain(join, parts, x.keywords, x.shape, x.dtype)

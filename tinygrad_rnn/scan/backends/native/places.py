@@ -33,6 +33,7 @@ class Places:
         self.lowering, self.number = lowering, number
         self.batch, self.items = lowering.batches[number], lowering.items[number]
         self.program = lowering.program
+        # The number makes the name unique: several batches may be of one kind.
         self.name = self.batch.kind if number == 0 else f"batch{number}_{self.batch.kind}"
         self.copied: dict[Value, Place] = {}
         self.window: tuple[int, str] | None = None
@@ -42,6 +43,14 @@ class Places:
     def _begin(self, name: str, parameters: Sequence[str]) -> None:
         """Begin a function."""
         self.f = f = self.lowering.module.function(name, parameters)
+        # Addresses are written to one of three places, by how often they change:
+        #
+        #     entry      where a piece of memory begins
+        #     preamble   addresses that are the same at every step
+        #     step_top   addresses that move with the step
+        #
+        # An address is written once, above all code that may read it. At its first use it might
+        # stand in an inner loop, where LLVM does not let later code read it.
         self.bases: dict[Memory, str] = {}
         self.addresses: dict[tuple[Place, int], str] = {}
         self.preamble: Lines = []
@@ -64,6 +73,7 @@ class Places:
 
     def _object(self, number: int) -> str:
         """The address of the elements of an array of the call."""
+        # arrays -> item n of the tuple -> the array object -> its elements
         at = self.f.let(f"getelementptr i8, ptr %arrays, i64 {ITEMS + 8 * number}")
         array = self.f.let(f"load ptr, ptr {at}")
         field_ = self.f.let(f"getelementptr i8, ptr {array}, i64 {DATA}")
@@ -75,6 +85,7 @@ class Places:
         found = self._scratch.get(number)
         if found is None:
             at = f.let(f"ptrtoint ptr {self._object(number)} to i64")
+            # Scratch memory has 64 bytes to spare, so the first multiple of 64 lies in it.
             at = f.let(f"add i64 {at}, 63")
             at = f.let(f"and i64 {at}, -64")
             found = self._scratch[number] = f.let(f"inttoptr i64 {at} to ptr")
@@ -92,6 +103,7 @@ class Places:
         if not self._offsets:
             self._offsets = self._find_offsets()
         if memory.slots in ("T", "T + 1"):
+            # Scratch memory: block 0, block 1, ..., then all pieces with a fixed size.
             return f.pointer("i8", base, self._offsets[place])
         return f.pointer("i8", base, self._offsets[-1], place)
 
@@ -118,6 +130,8 @@ class Places:
         row = row if self.window else 0
         found = self.addresses.get((place, row))
         if found is None:
+            # Outside of the loop over time, or for a value with one slot, the address is the same
+            # at all steps.
             lines = self.step_top if self.step_top is not None else self.preamble
             if not place.when or self.step_top is None:
                 lines = self.preamble
@@ -140,12 +154,16 @@ class Places:
             raise Unsupported("all steps of a view that has to be copied")
         slot: str | int
         if memory.slots == "two":
+            # Iterations 0, 1, 2, ... read slot 0, 1, 0, ... and write the other one, in both
+            # directions of time.
             slot = f.let(f"and i64 {self.turn}, 1")
             if place.when == "new":
                 slot = f.let(f"xor i64 {slot}, 1")
         elif place.when == "t":
             slot = self.t
         else:
+            # T + 1 slots, as in the NumPy back end: forwards, step t reads slot t and writes slot t
+            # + 1. In reverse it reads slot t + 1 and writes slot t.
             shift = "%reverse" if place.when == "old" else self.forwards
             slot = f.add(self.t, shift)
         return f.pointer(memory.kind, base, f.times(slot, memory.slot), place.offset, first)
@@ -168,6 +186,7 @@ class Places:
         """The place where a value is read; a view that NumPy would copy is copied first."""
         lowering = self.lowering
         if x in self.copied:
+            # A copy that was made for an earlier reader serves all later ones.
             return self.copied[x]
         if x in self.program.carries:
             return lowering.carried[self.program.carries.index(x)]
@@ -181,6 +200,7 @@ class Places:
             if x not in writer.copied:
                 writer.copied[x] = writer._copy_of(x)
             return writer.copied[x]
+        # The first home is the one that holds every step, if there is one.
         return lowering.homes[x][0]
 
     def _writer_of(self, x: Value) -> Self:
@@ -198,6 +218,8 @@ class Places:
         """A view that NumPy would copy: its operand is copied to contiguous memory and viewed."""
         source = self.read(x.inputs[0])
         memory = self.spare("copy", kind_of_value(x), math.prod(source.shape))
+        # NumPy copies in ``W.T.reshape(-1)``, since no strides describe the result. The same
+        # reshape of a contiguous copy of W.T is a view.
         place = plain(memory, source.shape)
         self.copy(source, place)
         found = view(place, x)
@@ -215,6 +237,8 @@ class Places:
         """Copy one place to another of the same shape, or of one that it broadcasts to."""
         along = source.along(to.shape)
         kind = source.memory.kind
+        # The stride of axis 0 finds the first row of a thread's window. For a broadcast axis it is
+        # 0.
         first = [s[0] if s else 0 for s in (along, to.strides)]
         accesses = [
             Access(kind, self.address(source, first[0]), along),
@@ -230,6 +254,7 @@ class Places:
 
     def move(self, to: str, source: str, memory: Memory) -> None:
         """Copy a slot from one piece of memory to another: the rows of the window."""
+        # Slots of carries are contiguous, so no loop over axes is needed.
         name, first, size = "llvm.memcpy.p0.p0.i64", *self._bytes(memory)
         self.lowering.module.declare(name, "void", ["ptr", "ptr", "i64", "i1"])
         to, source = (self.f.pointer("i8", at, first) for at in (to, source))
@@ -246,6 +271,7 @@ class Places:
         """The offset of the window's rows in a slot, and their size, in bytes."""
         if self.window is None:
             return 0, memory.size
+        # Only if threads share the rows: then axis 0 of every carry and sum is the batch.
         row = memory.size // self.lowering.rows
         return self.f.times(self.window[1], row), self.window[0] * row
 

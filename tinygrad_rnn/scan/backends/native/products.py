@@ -54,15 +54,21 @@ def most_rows(vectors: int) -> int:
 
     Each row needs ``vectors`` registers. ``vectors`` + 2 others hold A and B.
     """
+    # AVX-512 has 32 registers: 14 rows of 2 vectors are 28 sums, 2 hold B and 1 holds A. AVX2 has
+    # 16: 6 rows of 2 vectors are 12 sums. One sum more, and the compiler stores sums to memory at
+    # every k.
     return max(1, (target().registers - vectors - 2) // vectors)
 
 
 def panel(kind: str, rows: int, columns: int) -> tuple[int, int]:
     """The vectors and lanes of a panel, for a product with this many rows and columns."""
     lanes = target().lanes(kind)
+    # A narrow matrix gets narrow vectors: lanes without a column would only multiply zeros.
     while lanes > 1 and lanes // 2 >= columns:
         lanes //= 2
     vectors = 2
+    # An fma takes about 4 cycles and a processor starts 2 in each, so 8 sums keep it busy: 1 row of
+    # 8 vectors, or 2 rows of 4.
     if rows < 4:  # few rows: use the free registers for more columns, to hide latencies
         vectors = 8 // rows if target().registers > 16 else 4 // min(rows, 2)
     return max(1, min(vectors, -(-columns // lanes))), lanes
@@ -71,6 +77,8 @@ def panel(kind: str, rows: int, columns: int) -> tuple[int, int]:
 @functools.lru_cache(1024)
 def cut(rows: int, most: int) -> tuple[int, ...]:
     """Split rows into kernels of at most ``most`` rows: of equal sizes if possible, else nearly."""
+    # Equal sizes need one kernel: 32 = 8 + 8 + 8 + 8. Otherwise 29 = 10 + 10 + 9 and not 14 + 14 +
+    # 1, since a kernel of one row reads the whole panel for little work.
     if rows <= most:
         return (rows,)
     for size in range(most, most // 2, -1):
@@ -87,6 +95,7 @@ PARAMETERS = (
     "ptr %a",  # A, the strides of its rows and of its columns in elements
     "i64 %a_row",
     "i64 %a_column",
+    # "noalias" promises that stores to C do not change the panel, so its loads may move.
     "ptr noalias %panel",
     "ptr %start",  # what the sums start from, or null for 0; the stride of its rows
     "i64 %start_row",
@@ -107,6 +116,13 @@ def write_kernel(module: Module, kernel: Kernel) -> None:
     """
     kind, rows, vectors = kernel.kind, kernel.rows, kernel.vectors
     f = module.function(kernel.name, PARAMETERS)
+    # All rows x vectors sums stay in registers. For 2 rows and 2 vectors, one turn of the loop is
+    #
+    #     b0, b1 = row k of the panel          (2 loads)
+    #     a = A[0, k] in all lanes:  c00 += a b0,  c01 += a b1
+    #     a = A[1, k] in all lanes:  c10 += a b0,  c11 += a b1
+    #
+    # Each sum adds its products in the order of k, in any kernel of any size.
     v = Lanes(f, kernel.lanes)
     type_ = v.type(kind)
     tiles = [(i, j) for i in range(rows) for j in range(vectors)]
@@ -118,6 +134,8 @@ def write_kernel(module: Module, kernel: Kernel) -> None:
     masks = [v.mask(j * kernel.lanes, "%columns") for j in range(vectors)]
     whole = f.let(f"icmp sge i64 %columns, {kernel.columns}")
     from_zero = f.let("icmp eq ptr %start, null")
+    # Phase 1: the first sums. A masked load costs more than a whole one on many processors, so only
+    # the last panel of a matrix takes the branch "part".
     # The sums start from zeros, from whole rows of ``start``, or from parts of rows.
     zero, begin, part, loop = (f.fresh(x) for x in ("zero", "begin", "part", "run"))
     full = f.fresh("full")
@@ -142,6 +160,8 @@ def write_kernel(module: Module, kernel: Kernel) -> None:
             f"[ {in_part[tile]}, %{part} ]",
             "c",
         )
+    # Phase 2: the loop over the inner axis. It carries the address in the panel, the offset of the
+    # column of A, and the sums.
     steps = "%inner"
     carried = [("ptr", "%panel"), ("i64", "0"), *[(type_, first[tile]) for tile in tiles]]
     with f.loop(0, steps, carried=carried, stem="k") as k:
@@ -149,6 +169,7 @@ def write_kernel(module: Module, kernel: Kernel) -> None:
         found = dict(zip(tiles, sums, strict=True))
         size = SIZES[kind] * kernel.lanes
         b = [
+            # Aligned: packed memory starts at a multiple of 64 bytes, with rows of whole vectors.
             f.let(f"load {type_}, ptr {f.pointer(kind, at, j * kernel.lanes)}, align {size}", "b")
             for j in range(vectors)
         ]
@@ -161,6 +182,7 @@ def write_kernel(module: Module, kernel: Kernel) -> None:
                 found[i, j] = v.fma(kind, wide, b[j], found[i, j])
         following = f.pointer(kind, at, kernel.columns)
         k.next = [following, str(f.add(column, "%a_column")), *[found[tile] for tile in tiles]]
+    # Phase 3: store the sums.
     made = dict(zip(tiles, k.values[2:], strict=True))
     ends = [row("%c", "%c_row", i) for i in range(rows)]
     places = {(i, j): f.pointer(kind, ends[i], j * kernel.lanes) for i, j in tiles}
@@ -190,6 +212,7 @@ def address(kernel: Kernel) -> int:
 
 def _address(name: str, write: Callable[[Module], None], imported: dict[str, int]) -> int:
     with _lock:
+        # Never freed: there are few kernels, and plans keep their addresses.
         found = _compiled.get(name)
         if found is None:
             module = Module(target().attributes)
@@ -228,6 +251,10 @@ def write_pack(module: Module, kind: str, vectors: int, lanes: int) -> None:
     f = module.function(pack_name(kind, vectors, lanes), PACK_PARAMETERS)
     v = Lanes(f, lanes)
     width = vectors * lanes
+    # 2 rows and 5 columns in panels of 4 columns. Zeros fill up the last panel:
+    #
+    #     b00 b01 b02 b03 b04      ->      b00 b01 b02 b03  b10 b11 b12 b13  |  b04 0 0 0  b14 0 0 0
+    #     b10 b11 b12 b13 b14
     if lanes > 1:
         offsets = v.do(
             "mul",
@@ -246,6 +273,8 @@ def write_pack(module: Module, kind: str, vectors: int, lanes: int) -> None:
             to = f.pointer(kind, panel_at, f.times(k.i, width))
             if lanes == 1:
                 for n in range(vectors):
+                    # One lane has no masks. Beyond the last column the first of the panel is read
+                    # instead, and 0 is stored: the memory behind the matrix may not be readable.
                     inside = f.let(f"icmp sgt i64 {left}, {n}")
                     at = f.pointer(kind, row, f.times("%b_column", n))
                     at = f.let(f"select i1 {inside}, ptr {at}, ptr {row}")
@@ -267,6 +296,7 @@ def _pack_row(
     offsets: str,
 ) -> None:
     """Write the code that packs one row of a panel: from a row, or from a strided column."""
+    # A row of W is contiguous. A row of the view W.T is a column of W: it is gathered.
     by_row, by_column, done = (f.fresh(x) for x in ("row", "column", "done"))
     f.write(f"br i1 {in_rows}, label %{by_row}, label %{by_column}")
     f.place(by_row)
@@ -342,6 +372,13 @@ def write_large(module: Module, large: Large) -> None:
     blocks of A, which are packed too if A is transposed. The first block of the inner axis starts
     from ``start``, the others from C.
     """
+    # Goto and van de Geijn's loops, from the outside. What each one holds in a cache:
+    #
+    #     n  512 columns of B and C
+    #     m  256 of the inner axis     packs a block of B (L2), which all rows of A read
+    #     r  96 rows of A and C        a block of A (L2), which all panels read
+    #     j  one panel                 256 rows of a panel (L1), which all kernels of the block read
+    #     i  one kernel                its sums in registers
     kind, vectors, lanes = large.kind, large.vectors, large.lanes
     width = vectors * lanes
     f = module.function(large.name, LARGE_PARAMETERS)
@@ -350,6 +387,8 @@ def write_large(module: Module, large: Large) -> None:
         module.declare(pack, "void", [p.split(" %")[0] for p in PACK_PARAMETERS])
     for kernel in large.kernels:
         declare(module, kernel)
+    # A gradient x' g reads x transposed: neighbours in a row of A are far apart in memory. Such an
+    # A is copied block by block. A single column has both strides 1 and gains nothing.
     transposed = f.let("icmp eq i64 %a_row, 1")
     one_column = f.let("icmp ne i64 %a_column, 1")
     transposed = f.let(f"and i1 {transposed}, {one_column}")
@@ -360,6 +399,7 @@ def write_large(module: Module, large: Large) -> None:
             inner = f.least(BLOCK, f.let(f"sub i64 %inner, {m.i}"))
             depth: str | int
             if large.packed:
+                # B was packed as a whole, so its panels are as deep as the matrix.
                 panels, depth = f.pointer(kind, "%b", f.times(m.i, width)), "%inner"
             else:
                 panels, depth = "%packed_b", inner
@@ -368,6 +408,9 @@ def write_large(module: Module, large: Large) -> None:
                     f"call void @{pack}(i64 {inner}, i64 {columns}, ptr {b}, i64 %b_row, "
                     f"i64 %b_column, ptr {panels})"
                 )
+            # All rows of a block come before the next block of the inner axis. So the sums of the
+            # first blocks lie in C, and the later blocks add to them: the order of the sum is that
+            # of the inner axis.
             first = f.let(f"icmp eq i64 {m.i}, 0")
             with f.loop(0, "%rows", ROWS, stem="r") as r:
                 rows = f.least(ROWS, f.let(f"sub i64 %rows, {r.i}"))
@@ -376,6 +419,7 @@ def write_large(module: Module, large: Large) -> None:
                 f.write(f"br i1 {transposed}, label %{by_column}, label %{by_row}")
                 f.place(by_column)
                 with f.loop(0, inner, stem="k") as k:
+                    # The packed block of A has a column of ROWS elements for each k.
                     source = f.pointer(kind, a, f.times(k.i, "%a_column"))
                     to = f.pointer(kind, "%packed_a", f.times(k.i, ROWS))
                     with f.loop(0, rows, lanes) as i:
@@ -402,6 +446,8 @@ def write_large(module: Module, large: Large) -> None:
                     panel_at = f.pointer(kind, panels, f.times(in_block, depth))
                     to = f.pointer(kind, "%c", f.times(r.i, "%c_row"), across)
                     from_start = f.pointer(kind, "%start", f.times(r.i, "%start_row"), across)
+                    # An offset from null would no longer be null: so the test comes before the
+                    # offset, and again below.
                     none = f.let("icmp eq ptr %start, null")
                     begin = f.let(f"select i1 {none}, ptr null, ptr {from_start}")
                     begin = f.let(f"select i1 {first}, ptr {begin}, ptr {to}")
@@ -409,6 +455,9 @@ def write_large(module: Module, large: Large) -> None:
                     none = f.let(f"icmp eq ptr {begin}, null")
                     done: str | int = 0
                     for kernel in large.kernels:
+                        # The largest kernel as often as it fits, then smaller ones for the rows
+                        # that are left. ``done`` is the counter of the loop before, so each loop
+                        # goes on where that one stopped.
                         stop = f.let(f"sub i64 {rows}, {kernel.rows - 1}")
                         with f.loop(done, stop, kernel.rows) as i:
                             place = f.pointer(kind, begin, f.times(i.i, begin_row))
@@ -449,6 +498,7 @@ def pack_address(kind: str, vectors: int, lanes: int) -> int:
 
 
 def large_address(large: Large) -> int:
+    # Before ``_address``, since the lock is not reentrant.
     imported = {kernel.name: address(kernel) for kernel in large.kernels}
     if not large.packed:
         pack = pack_name(large.kind, large.vectors, large.lanes)

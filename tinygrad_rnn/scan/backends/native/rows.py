@@ -23,6 +23,7 @@ _nowhere = Memory("", "float", 0)
 def batch_of(program: Program) -> int:
     """The length of axis 0 of all carries, if it may be a batch; else 0."""
     lengths = {v.shape[0] if v.shape else 0 for v in program.carries}
+    # One sequence cannot be shared.
     return lengths.pop() if len(lengths) == 1 and 1 not in lengths else 0
 
 
@@ -60,6 +61,8 @@ class Rows:
         if is_view(v):
             return self.reads_its_row(v, v)
         if v.op is picked or v.op is added_at:
+            # E[ids]           (N,) ids of a table that all rows share: row n reads ids[n]
+            # x[arange, ids]   the first index counts the rows: row n reads row n of x
             table, *ids = v.inputs
             space = v if v.op is picked else table
             if not all(self.reads_its_row(x, space) for x in ids):
@@ -71,17 +74,23 @@ class Rows:
             return all(self.reads_its_row(x, v) for x in v.inputs)
         if v.op is _matmul:
             x, y = v.args
+            # Row n of x @ W reads row n of x and all of W. So W may not be made in the step: its
+            # rows could be the sequences.
             alone = y.level == CONSTANT and root(y) not in self._moving
+            # h @ W of one vector h (H,): each number of the result is made of all numbers of h.
             rows = len(x.shape) == len(v.shape) > 1  # a vector is one row
             return alone and rows and self.reads_its_row(x, v)
         axes = reduced_axes(v)
         if axes is not None:
             (x,) = v.inputs
+            # A sum over axis 0 mixes the sequences.
             return 0 not in axes and kept_axes(v)[0] == 0 and self.reads_its_row(x, x)
         indices = part_indices(v)
         if indices is None:
             return False
         whole = plain(_nowhere, v.shape)
+        # concatenate((a, b), axis=1)   each part lies within its row
+        # concatenate((a, b), axis=0)   row n of b becomes another row
         places = [part(whole, index) for index in indices]
         return all(
             place is not None and self._within_rows(place, whole) and self.reads_its_row(x, place)
@@ -90,6 +99,8 @@ class Rows:
 
     def _counts_rows(self, ids: Value, space: Value) -> bool:
         """Whether the first index is the row number 0, 1, 2, ..."""
+        # Along axis 0, and not along the columns: the index (1, N) 0, 1, 2, ... makes each row read
+        # all rows.
         if ids.op is not numbers or ids.shape[:1] != (self.rows,):
             return False
         if len(ids.shape) != len(space.shape):
@@ -101,6 +112,9 @@ class Rows:
         """Whether row n of the reader reads only row n of x. Axis 0 of the reader is the batch."""
         source = root(x)
         if source not in self._moving:
+            # Given arrays are complete before the steps. A view that NumPy would copy is refused,
+            # though: a thread copies only its rows of axis 0, and axis 0 of a sequence need not be
+            # the batch.
             return not x.varies or _seen_from(plain(_nowhere, source.shape), x) is not None
         if source not in self.own or len(x.shape) != len(reader.shape):
             return False
@@ -110,6 +124,8 @@ class Rows:
 
     def _within_rows(self, place: Place, whole: Place) -> bool:
         """Whether row n of a place lies within row n of the whole."""
+        # Row n of the whole has the elements n w to n w + w - 1, where w is the width of a row. So
+        # axis 0 must step by w, and all other axes together must stay within the row.
         width = math.prod(whole.shape[1:])
         if place.shape[:1] != (self.rows,) or place.strides[0] != width:
             return False
@@ -136,6 +152,7 @@ def _seen_from(
     for y in reversed(views):
         made = view(place, y)
         if made is None and copied(place):
+            # The copy has the same rows, at other strides.
             made = view(plain(_nowhere, place.shape), y)
         if made is None:
             return None

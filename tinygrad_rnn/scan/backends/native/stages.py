@@ -53,6 +53,8 @@ def write_program(program: Program, names: Names, parts: int = 1) -> tuple[Lower
         for stage in stages:
             run.write(f"call void @{stage.name}({', '.join(PARAMETERS)})")
         return lowering, stages
+    # With several parts only this stage is needed: its batches, and the long functions that they
+    # share. The steps are written again, for some rows at a time.
     (stage,) = (stage for stage in stages if stage.steps)
     module = lowering.module
     module.functions = [f for f in module.functions if f.result != "void"]
@@ -76,6 +78,7 @@ def _write_stage(lowering: Lowering, stage: Stage, cut: bool = False) -> None:
         if cut if i == lowering.steps else _work(lowering, i):
             f.write(call)
             continue
+        # Batch ``place`` is run by part ``place mod parts``; the other parts skip it.
         turn = f.let(f"urem i64 {place}, %parts")
         with f.unless(f.let(f"icmp ne i64 {turn}, %part")):
             f.write(call)
@@ -84,10 +87,13 @@ def _write_stage(lowering: Lowering, stage: Stage, cut: bool = False) -> None:
 def _group_into_stages(lowering: Lowering) -> list[Stage]:
     """Group the batches into stages, by the length of the longest chain of batches before each."""
     program, steps = lowering.program, lowering.steps
+    # Batch 1 (x W') is read by batch 2 (the steps), and this by 3 and 4. So the stages are [1], [2]
+    # and [3, 4]. Batch 0, the constants, runs before them all.
     depth: dict[int, int] = {}
     for i, batch in enumerate(lowering.batches[1:], 1):
         read = [x for v in batch.values for x in v.inputs]
         read += [v for v, at in lowering.copied_in.items() if at == i]
+        # A new carry may be a value from before the loop, which the steps then copy.
         if i == steps:
             read += program.new_carries
         before = {
@@ -109,9 +115,11 @@ def _work(lowering: Lowering, i: int) -> int:
     work = 0
     for item in lowering.items[i] if shared else ():
         if isinstance(item, Product):
+            # It runs step by step, which threads cannot share.
             if item.result in lowering.uncut:
                 return 0
             work += math.prod(item.product.shape) * int(item.product.args[1].shape[0])
         elif isinstance(item, Nest):
+            # An elementwise operation counts as 8 multiplications.
             work += 8 * len(item.members) * math.prod(item.space)
     return work

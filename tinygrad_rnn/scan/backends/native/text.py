@@ -51,6 +51,8 @@ class Module:
 
     def function(self, name: str, parameters: Sequence[str], result: str = "void") -> Function:
         """A new function. One with a result is internal: only this module calls it."""
+        # Functions of stages and batches return nothing and are called from outside. The shared
+        # long functions return a vector.
         made = Function(self, name, parameters, result)
         self.functions.append(made)
         return made
@@ -79,6 +81,8 @@ class Function:
         self.module, self.result, self.value = module, result, ""
         scope = "" if result == "void" else "internal "
         self.head = f"define {scope}{result} @{name}({', '.join(parameters)}) #0 {{"
+        # ``lines`` is a tree: ``entry`` can still grow when the body is written, and stands before
+        # it.
         self.entry: Lines = []
         self.lines: Lines = [self.entry]
         self.label = "entry"
@@ -116,6 +120,7 @@ class Function:
             self.lines = before
 
     def __str__(self) -> str:
+        # The last block has no branch at its end: the return closes it.
         end = f"  ret {self.result} {self.value}".rstrip()
         return "\n".join([self.head, "entry:", *_flat(self.lines), end, "}"])
 
@@ -123,6 +128,7 @@ class Function:
 
     def add(self, *terms: str | int) -> str | int:
         """A sum of i64. Terms are names, or Python numbers, which are added now."""
+        # Sizes known now cost no instruction, and LLVM has less text to read.
         known = sum(x for x in terms if isinstance(x, int))
         total: str | int = known
         for x in terms:
@@ -136,6 +142,7 @@ class Function:
         if isinstance(x, int) and isinstance(y, int):
             return x * y
         if 0 in (x, y):
+            # A stride of 0, such as that of a bias.
             return 0
         if x == 1:
             return y
@@ -206,12 +213,23 @@ class Loop:
         self.function, self.start, self.stop, self.step = function, start, stop, step
         self.carried, self.stem = list(carried), stem
         known = isinstance(start, int) and isinstance(stop, int)
+        # Masks and addresses of such a loop are constants, and its body needs no basic blocks.
         self.once = known and start < stop <= start + step  # type: ignore[operator]
         self.before: Lines = []
         self.next: list[str] = []
 
     def __enter__(self) -> Loop:
         f = self.function
+        # The text of a loop:
+        #
+        #     loop:   i = phi [start, from before], [i + step, the body]; carried values likewise
+        #             if i < stop: body, else: after
+        #     body:   ...
+        #             go to loop
+        #     after:
+        #
+        # A phi picks its value by the block that control came from. LLVM's values never change, so
+        # this is how a variable gets a new value in each turn.
         f.lines.append(self.before)
         if self.once:
             self.i: str | int = self.start
@@ -223,6 +241,7 @@ class Loop:
         self.values = ["%" + f.fresh("carried") for _ in self.carried]
         f.write(f"br label %{self.head}")
         f.place(self.head)
+        # They name the values at the end of the body, so ``__exit__`` writes them.
         self._phis: Lines = []
         f.lines.append(self._phis)
         running = f.let(f"icmp slt i64 {self.i}, {self.stop}", "running")
@@ -239,6 +258,8 @@ class Loop:
             return
         f = self.function
         following = f.let(f"add i64 {self.i}, {self.step}", self.stem)
+        # The body may have begun blocks of its own, so it need not end in the block that it began
+        # in.
         last = f.label
         f.write(f"br label %{self.head}")
         self._phis.append(
@@ -268,6 +289,7 @@ def number(value: Any, kind: str) -> str:
         return "true" if value else "false"
     if not is_float(kind):
         return str(int(value))
+    # LLVM writes the bits of a double for a float too, which must be one that float can hold.
     value = float(np.float32(value)) if kind == "float" else float(value)
     (bits,) = struct.unpack("<Q", struct.pack("<d", value))
     return f"0x{bits:016X}"
@@ -294,6 +316,7 @@ class Lanes:
         """A number that is computed at run time, in every lane."""
         if self.width == 1:
             return x
+        # LLVM's idiom for it: put x into lane 0, then shuffle lane 0 into all.
         one, vector = self.type(kind), f"<{self.width} x i32>"
         lane = self.let(f"insertelement {one} poison, {kind} {x}, i32 0")
         return self.let(f"shufflevector {one} {lane}, {one} poison, {vector} zeroinitializer")
@@ -350,6 +373,7 @@ class Lanes:
         if self.width == 1:
             return None
         if isinstance(i, int) and isinstance(stop, int):
+            # Known now: a constant, or no mask at all.
             count = min(self.width, stop - i)
             if count == self.width:
                 return None
@@ -366,11 +390,14 @@ class Lanes:
             made = self.let(f"load {memory}, ptr {address}, align {SIZES[memory]}", "v")
             return self._from_memory(made, kind)
         if stride == 0:
+            # A broadcast number: one load, in any mask, since the element exists.
             one = self.function.let(f"load {memory}, ptr {address}, align {SIZES[memory]}", "v")
             return self._from_memory(self.spread(one, memory), kind)
         type_ = self.type(memory)
         if stride == 1 and mask is None:
             made = self.let(f"load {type_}, ptr {address}, align {SIZES[memory]}", "v")
+        # Masked lanes are not read, so the last vector of a row does not touch the memory behind
+        # it. They become 0.
         elif stride == 1:
             name = f"llvm.masked.load.v{self.width}{_short.get(memory, memory)}.p0"
             self.function.module.declare(name, type_, ["ptr", "i32", self.type("i1"), type_])
@@ -387,6 +414,7 @@ class Lanes:
         """Store W elements from an address on, ``stride`` elements apart."""
         memory = in_memory(kind)
         if memory != kind:
+            # A boolean has one bit in a register and a byte in memory.
             x = self.convert("zext", x, kind, memory)
         size, type_ = SIZES[memory], self.type(memory)
         if self.width == 1 or (stride == 1 and mask is None):
@@ -397,6 +425,7 @@ class Lanes:
         name = f"llvm.masked.store.v{self.width}{_short.get(memory, memory)}.p0"
         where, operand = "ptr", f"ptr {address}"
         if stride != 1:
+            # Lanes apart in memory need a scatter, which always has a mask.
             name = name.replace("store", "scatter").replace(".p0", f".v{self.width}p0")
             where = f"<{self.width} x ptr>"
             operand = f"{where} {self._addresses(memory, address, stride)}"
