@@ -129,11 +129,12 @@ def exp(v: Lanes, kind: str, x: str) -> str:
     """e^x; Inf above the range of the kind, and 0 below it."""
     highest = _exp_highest[kind]
     # x is clamped first: a conversion of a number too large for the integer n is undefined in LLVM.
+    # NaN passes the clamp and makes p NaN, and so the result, whatever n is.
     inside = _below(v, kind, _above(v, kind, x, _exp_lowest[kind]), highest)
     n, p, _ = _reduced(v, kind, inside)
     # Multiply by 2^n in two steps, since 2^n itself may not be a normal number.
     whole = _integer[kind]
-    k = v.convert("fptosi", n, kind, whole)
+    k = v.as_integer(n, kind, whole)
     half = v.do("ashr", whole, k, v.all(1, whole))
     first = _power_of_two(v, kind, half)
     second = _power_of_two(v, kind, v.do("sub", whole, k, half))
@@ -151,7 +152,7 @@ def sigmoid(v: Lanes, kind: str, x: str) -> str:
     n, p, _ = _reduced(v, kind, inside)
     # 2^n may overflow, so multiply by 2^(n - 1) and double the result.
     whole = _integer[kind]
-    k = v.do("add", whole, v.convert("fptosi", n, kind, whole), v.all(-1, whole))
+    k = v.do("add", whole, v.as_integer(n, kind, whole), v.all(-1, whole))
     half = _power_of_two(v, kind, k)
     e = v.fma(kind, p, half, half)
     e = v.do("fadd", kind, e, e)
@@ -178,7 +179,7 @@ def tanh(v: Lanes, kind: str, x: str) -> str:
     # The clamp leaves 2^n a normal number: one multiplication is enough, unlike in exp.
     size = _below(v, kind, v.intrinsic("fabs", kind, x), _tanh_highest[kind])
     n, p, rest_of_p = _reduced(v, kind, v.do("fadd", kind, size, size))
-    scale = _power_of_two(v, kind, v.convert("fptosi", n, kind, _integer[kind]))
+    scale = _power_of_two(v, kind, v.as_integer(n, kind, _integer[kind]))
     # t = 2^n (p + 1) - 1 = p 2^n + (2^n - 1), with no cancellation at x = 0, where n = 0 and t = p.
     less_one = v.do("fadd", kind, scale, v.all(-1, kind))
     t = v.fma(kind, p, scale, less_one)

@@ -204,7 +204,7 @@ class NestWriter:
         number = self.order[depth]
         axis, before = self.axes[number], list(self.pointers)
         carried = [
-            (self.v.type(self._kind_of_sum(v)), first)
+            (self.v.type(_kind(v)), first)
             for v, first in zip(self.reductions, sums or [], strict=False)
         ]
         with self.f.loop(start, stop, step, carried) as loop:
@@ -388,16 +388,13 @@ class NestWriter:
 
     # ── reductions ───────────────────────────────────────────────────────────────────────
 
-    def _kind_of_sum(self, v: Value) -> str:
-        return _kind(v)
-
     def _start_of(self, v: Value) -> str:
-        kind = self._kind_of_sum(v)
+        kind = _kind(v)
         return self.v.all(_identity(v, kind), kind)
 
     def _reduce(self, v: Value, so_far: str) -> str:
         """A reduction so far, combined with the present lanes."""
-        kind = self._kind_of_sum(v)
+        kind = _kind(v)
         x = self._operand(v.args[0], kind)
         # Masked lanes were loaded as 0. For a product or a maximum that would be wrong, and so for
         # exp(0) in a sum: so they take the value that changes nothing.

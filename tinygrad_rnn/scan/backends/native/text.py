@@ -196,7 +196,6 @@ class Loop:
 
     Attributes:
         i: the counter, a name or a number.
-        before: lines that run once before the loop.
         values: the carried values in this iteration; after the loop, the last ones.
         next: the carried values for the next iteration. The body must set them.
     """
@@ -215,7 +214,6 @@ class Loop:
         known = isinstance(start, int) and isinstance(stop, int)
         # Masks and addresses of such a loop are constants, and its body needs no basic blocks.
         self.once = known and start < stop <= start + step  # type: ignore[operator]
-        self.before: Lines = []
         self.next: list[str] = []
 
     def __enter__(self) -> Loop:
@@ -230,7 +228,6 @@ class Loop:
         #
         # A phi picks its value by the block that control came from. LLVM's values never change, so
         # this is how a variable gets a new value in each turn.
-        f.lines.append(self.before)
         if self.once:
             self.i: str | int = self.start
             self.values = [value for _, value in self.carried]
@@ -341,6 +338,13 @@ class Lanes:
     def convert(self, name: str, x: str, kind: str, to: str) -> str:
         """A conversion: fptosi, bitcast, zext, ..."""
         return self.let(f"{name} {self.type(kind)} {x} to {self.type(to)}")
+
+    def as_integer(self, x: str, kind: str, to: str) -> str:
+        """A whole number as an integer. For NaN some integer, the same one wherever it is read.
+
+        LLVM calls a conversion of NaN poison, and with it all that is computed from it.
+        """
+        return self.let(f"freeze {self.type(to)} {self.convert('fptosi', x, kind, to)}")
 
     def intrinsic(self, name: str, kind: str, *xs: str) -> str:
         """An LLVM intrinsic, which exists for every number of lanes: fma, fabs, sqrt, ..."""
