@@ -20,11 +20,14 @@ class Cache:
     def __init__(self, size: int = 128):
         self._size = size
         self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
+        self._aliases: OrderedDict[Hashable, Hashable] = OrderedDict()
         self._likely: OrderedDict[Hashable, tuple[Plan, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
     def find(self, key: Hashable) -> Plan | None:
+        """The plan of this key, or of the key that this one is an alias of."""
         with self._lock:
+            key = self._aliases.get(key, key)
             plan = self.plans.get(key)
             if plan is not None:
                 self.plans.move_to_end(key)
@@ -37,6 +40,13 @@ class Cache:
             while len(self.plans) > self._size:
                 self.plans.popitem(last=False)
             return plan
+
+    def add_alias(self, alias: Hashable, key: Hashable) -> None:
+        """Let ``find(alias)`` find the plan of ``key``, as long as the plan is kept."""
+        with self._lock:
+            self._aliases[alias] = key
+            while len(self._aliases) > self._size:
+                self._aliases.popitem(last=False)
 
     def likely(self, kind: Hashable) -> tuple[Plan | None, Any]:
         """The plan of the last call of this kind, and the note stored with it."""
@@ -51,7 +61,7 @@ class Cache:
         """Store the plan that the next call of this kind is likely to have."""
         with self._lock:
             self._likely[kind] = plan, note
-            while len(self._likely) > 2 * self._size:  # by its call and by its trace
+            while len(self._likely) > self._size:
                 self._likely.popitem(last=False)
 
 

@@ -126,13 +126,13 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
         # The variables of the cell name its values only when it is traced for a new plan. Until
         # then the cell's code stands for these names.
         trace_key = (_plan_key(step), _code(call.cell))
-        plan, _ = cache.likely(trace_key)
+        plan = cache.find(trace_key)
         if plan is None or not plan.outside_reads.covers(trace, since):
             again = trace_twice(call, recording)
             plan_key = _plan_key(again)
             plan = plan or cache.find(plan_key) or cache.add(plan_key, Plan(again, recording))
             plan.outside_reads.remember(trace)
-            cache.expect(trace_key, plan)
+            cache.add_alias(trace_key, plan_key)
     # The plan holds no arrays: those of this call come from the step that has just run.
     sources = trace.sources
     if plan is not likely or dependencies is not None:
