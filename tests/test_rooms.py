@@ -101,6 +101,19 @@ def test_the_lists_of_rooms_name_every_room_in_order() -> None:
         assert places == sorted(places)
 
 
+@pytest.mark.parametrize("guide", [".github/CONTRIBUTING.md", ".github/ARCHITECTURE.md"])
+def test_the_files_that_a_guide_names_exist(guide: str) -> None:
+    root = PACKAGE.parent
+    named = set(re.findall(r"`([\w./]+\.py)`", (root / guide).read_text(encoding="utf-8")))
+    found = [
+        name
+        for name in named
+        if any((folder / name).is_file() for folder in (root, PACKAGE, PACKAGE / "ops"))
+    ]
+    assert named
+    assert set(found) == named
+
+
 def dotted(module: Path) -> tuple[str, ...]:
     parts = module.relative_to(PACKAGE).with_suffix("").parts
     return parts[:-1] if parts[-1] == "__init__" else parts
