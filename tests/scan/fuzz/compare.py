@@ -25,7 +25,10 @@ from tinygrad_rnn.scan.backends.native.functions import UNITS
 from .cell import Cell, Given, Line
 from .run import LoopFailed, Results, Setting, Verdict, gradients, loss, values
 
-RUNS = 6  # with changed bits
+#: The runs with changed bits. After 70 steps of a chaotic cell a gradient is 1e82 in most runs and
+#: 1e86 in a few of a hundred. So if the last bits change the first digits, many runs are made.
+RUNS, MANY_RUNS = 6, 100
+FIRST_DIGITS = 1e-3
 STRICT = {"float64": 1e-9, "float32": 1e-5}
 SECOND = 100  # second derivatives may be off by as many times more
 
@@ -43,26 +46,38 @@ def compare(cell: Cell, call: int, expected: Results, found: Results, where: str
             suspects.append(name)
     if not suspects:
         return Verdict("same")
-    allowed = _rounding(cell, call, suspects, expected)
-    for name in suspects:
-        reference, mine = expected[name], found[name]
-        if mine.dtype.kind != "f":
-            unstable = allowed[name] > 0
-        else:
-            tolerance = _strict(name, reference) if mine.dtype == np.float64 else 0.0
-            unstable = _close(name, mine, reference, tolerance + allowed[name])
-        if not unstable:
-            detail = f"expected\n{reference}\ngot\n{mine}\nto within {allowed[name]:.3g}"
-            return Verdict("wrong", f"{where}: {name}", detail)
-    return Verdict("rounding", where, ", ".join(suspects))
+    wrong = suspects
+    for runs in (RUNS, MANY_RUNS):
+        allowed = _rounding(cell, call, wrong, expected, runs)
+        wrong = [
+            name for name in wrong if not _within(name, found[name], expected[name], allowed[name])
+        ]
+        if not wrong:
+            return Verdict("rounding", where, ", ".join(suspects))
+        if any(allowed[name] < FIRST_DIGITS * _largest(expected[name]) for name in wrong):
+            break
+    name = wrong[0]
+    detail = f"expected\n{expected[name]}\ngot\n{found[name]}\nto within {allowed[name]:.3g}"
+    return Verdict("wrong", f"{where}: {name}", detail)
+
+
+def _within(name: str, mine: ndarray, reference: ndarray, allowed: float) -> bool:
+    if mine.dtype.kind != "f":
+        return allowed > 0
+    tolerance = _strict(name, reference) if mine.dtype == np.float64 else 0.0
+    return _close(name, mine, reference, tolerance + allowed)
 
 
 def _strict(name: str, reference: ndarray) -> float:
     if reference.dtype.kind != "f":
         return 0.0
-    finite = np.abs(reference[np.isfinite(reference)])
     factor = SECOND if name.startswith("d2") else 1
-    return factor * STRICT[reference.dtype.name] * float(finite.max(initial=0.0))
+    return factor * STRICT[reference.dtype.name] * _largest(reference)
+
+
+def _largest(x: ndarray) -> float:
+    """The largest finite size of an element."""
+    return float(np.abs(x[np.isfinite(x)]).max(initial=0.0))
 
 
 def _close(name: str, mine: ndarray, reference: ndarray, tolerance: float) -> bool:
@@ -78,12 +93,14 @@ def _close(name: str, mine: ndarray, reference: ndarray, tolerance: float) -> bo
         return bool((np.abs(mine[finite] - reference[finite]) <= tolerance).all())
 
 
-def _rounding(cell: Cell, call: int, names: list[str], expected: Results) -> dict[str, float]:
+def _rounding(
+    cell: Cell, call: int, names: list[str], expected: Results, runs: int
+) -> dict[str, float]:
     """How far rounding may lead, by the names of results; Inf where it decides everything."""
     single = any(expected[name].dtype == np.float32 for name in names)
     truth = _run(_in_double(cell), call, None) if single else expected
     spread = dict.fromkeys(names, 0.0)
-    for seed in range(RUNS):
+    for seed in range(runs):
         run = _run(cell, call, _Noise(seed))
         for name in names:
             spread[name] = max(spread[name], _distance(run.get(name), truth.get(name)))
@@ -92,8 +109,7 @@ def _rounding(cell: Cell, call: int, names: list[str], expected: Results) -> dic
     result = {}
     for name, far in spread.items():
         reference = truth[name]
-        finite = np.abs(reference[np.isfinite(reference)])
-        least = 1e-6 * float(finite.max(initial=0.0))
+        least = 1e-6 * _largest(reference)
         # Both the scan and the loop may be off.
         result[name] = 20 * max(far, least, _distance(expected[name], reference))
     return result
