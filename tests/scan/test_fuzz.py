@@ -24,6 +24,7 @@ from .fuzz import run
 from .fuzz.cell import Cell, Given, Line
 from .fuzz.check import check
 from .fuzz.draw import draw
+from .fuzz.flags import flags, products_judged
 from .fuzz.hunt import Hunt
 from .fuzz.run import Setting, Verdict
 from .fuzz.shrink import shrink, tidy
@@ -155,6 +156,30 @@ def test_a_lost_gradient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tg, "scan", lossy)
     verdicts = [check(cell).kind for cell in cells(200)]
     assert verdicts.count("wrong") > 5
+
+
+def test_a_product_of_finite_numbers_does_not_warn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenBLAS raises the flag at times, for what happens to lie on the stack."""
+    product = np.matmul
+
+    def warns(*args: Any, **options: Any) -> np.ndarray:
+        np.subtract(np.inf, np.inf)
+        return product(*args, **options)
+
+    monkeypatch.setattr(np, "matmul", warns)
+    x, h, w = Given("x0", ("N", "D")), Given("h0", ("N", "H")), Given("w0", ("D", "H"))
+    lines = (Line(("v0",), "{0} @ {1}", ("x0", "w0")),)
+    sizes = (("N", 2), ("D", 5), ("H", 3), ("T", 2))
+    with tg.backend("numpy"):
+        assert check(Cell(sizes, (h,), (x,), (w,), (), lines, ("v0",), ())).kind == "same"
+    for left, right, expected in (
+        (3.0, 4.0, set()),
+        (np.inf, 0.0, {"invalid value"}),
+        (1e300, 1e300, {"invalid value", "overflow"}),
+    ):
+        with products_judged(), flags() as raised:
+            np.matmul([[left]], [[right]])
+        assert raised == expected
 
 
 def test_refusals_are_counted_by_what_they_say() -> None:

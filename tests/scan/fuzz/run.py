@@ -11,9 +11,7 @@ The modes of a cell:
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +20,7 @@ from numpy import ndarray
 import tinygrad_rnn as tg
 
 from .cell import HELPERS, Cell
+from .flags import flags
 
 Results = dict[str, ndarray]
 
@@ -36,11 +35,13 @@ class Verdict(NamedTuple):
             fails too).
         where: the mode, and which of the results.
         detail: the numbers or the message.
+        warned: whether what failed is a warning of NumPy's that the loop does not give.
     """
 
     kind: str
     where: str = ""
     detail: str = ""
+    warned: bool = False
 
     @property
     def failed(self) -> bool:
@@ -203,22 +204,6 @@ def _part(inputs: dict[str, Any], seed: int | None) -> list[str]:
     return [name for name in inputs if rng.random() < 0.4]
 
 
-@contextmanager
-def flags() -> Iterator[set[str]]:
-    """The kinds of floating-point warnings (divide, overflow, invalid) that NumPy would give."""
-    raised: set[str] = set()
-    with (
-        np.errstate(divide="call", over="call", invalid="call", under="ignore"),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("error")
-        before = np.seterrcall(lambda kind, _: raised.add(kind))
-        try:
-            yield raised
-        finally:
-            np.seterrcall(before)
-
-
 # ── both ways ────────────────────────────────────────────────────────────────────────────
 
 
@@ -292,4 +277,5 @@ def _same_flags(by_loop: set[str], by_scan: set[str], results: Results, where: s
     """Where all is finite a scan warns of nothing that the loop does not warn of."""
     more = ", ".join(sorted(by_scan - by_loop))
     if more and all(np.isfinite(array).all() for array in results.values()):
-        raise Failed(Verdict("error", where, f"warns of {more}, where the loop does not"))
+        detail = f"warns of {more}, where the loop does not"
+        raise Failed(Verdict("error", where, detail, warned=True))
