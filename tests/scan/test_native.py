@@ -313,7 +313,8 @@ def test_most_cells_are_native() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "inner", "columns"), [(1, 1, 1), (7, 300, 17), (33, 15, 600), (100, 257, 31)]
+    ("rows", "inner", "columns"),
+    [(1, 1, 1), (7, 300, 17), (33, 15, 600), (100, 257, 31), (20, 40, 100)],
 )
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -322,6 +323,8 @@ def test_large_products(rows: int, inner: int, columns: int, transposed: bool, d
     rng, guarded = np.random.default_rng(0), Guarded(True)
     vectors, lanes = products.panel(kind, max(rows, 8), columns)
     large = products.Large(kind, min(8, products.most_rows(vectors)), vectors, lanes)
+    if products.unfilled(columns, vectors, lanes):
+        large = large._replace(unfilled=True)
     word, pointer = ctypes.c_int64, ctypes.c_void_p
     types = [word] * 3 + [pointer, word, word] * 2 + [pointer, word] * 2 + [pointer] * 2
     run = ctypes.CFUNCTYPE(None, *types)(products.large_address(large))

@@ -425,7 +425,8 @@ class Lowering:
         sizes = products.cut(rows, products.most_rows(vectors))
         # If the kernel's rows divide those of a step, then they divide those of all steps too.
         kernel = sizes[0] if len(sizes) > 1 or rows >= 6 else min(8, products.most_rows(vectors))
-        return Large(kind, kernel, vectors, lanes, self.is_constant(y))
+        unfilled = products.unfilled(v.shape[-1], vectors, lanes)
+        return Large(kind, kernel, vectors, lanes, self.is_constant(y), unfilled)
 
     def _place_results(self) -> None:
         """Choose the memory of carries and results.

@@ -47,6 +47,7 @@ class Products(Places):
         c_row = _row_stride(home)
         assert c_row is not None
         c = self.address(home, c_row * each)
+        unfilled = products.unfilled(columns, vectors, lanes)
         pieces = _runs(products.cut(rows, products.most_rows(vectors)))
         with f.loop(0, columns, vectors * lanes, stem="column") as j:
             left = columns - j.i if isinstance(j.i, int) else f.let(f"sub i64 {columns}, {j.i}")
@@ -54,7 +55,7 @@ class Products(Places):
             to = f.pointer(kind, c, j.i)
             begin = start if start == "null" else f.pointer(kind, start, j.i)
             for first, stop, size in pieces:
-                kernel = Kernel(kind, size, vectors, lanes)
+                kernel = Kernel(kind, size, vectors, lanes, unfilled)
                 self.use(kernel)
                 with f.loop(first, stop, size, stem="row") as i:
                     from_ = begin

@@ -33,12 +33,16 @@ class Kernel(NamedTuple):
         rows: the rows of C and A.
         vectors: the vectors of C and B side by side.
         lanes: the numbers in a vector.
+        unfilled: whether some panel is at most half full. It goes to a kernel half as wide.
+        left_out: the vectors of a panel that this kernel does not read, since they hold zeros.
     """
 
     kind: str
     rows: int
     vectors: int
     lanes: int
+    unfilled: bool = False
+    left_out: int = 0
 
     @property
     def columns(self) -> int:
@@ -46,7 +50,14 @@ class Kernel(NamedTuple):
 
     @property
     def name(self) -> str:
-        return f"product_{self.kind}_{self.rows}x{self.vectors}x{self.lanes}"
+        which = "_unfilled" if self.unfilled else f"_less_{self.left_out}" if self.left_out else ""
+        return f"product_{self.kind}_{self.rows}x{self.vectors}x{self.lanes}{which}"
+
+    @property
+    def half(self) -> Kernel:
+        """A kernel for the first half of a panel."""
+        vectors = self.vectors // 2
+        return Kernel(self.kind, self.rows, vectors, self.lanes, left_out=self.vectors - vectors)
 
 
 def most_rows(vectors: int) -> int:
@@ -72,6 +83,11 @@ def panel(kind: str, rows: int, columns: int) -> tuple[int, int]:
     if rows < 4:  # few rows: use the free registers for more columns, to hide latencies
         vectors = 8 // rows if target().registers > 16 else 4 // min(rows, 2)
     return max(1, min(vectors, -(-columns // lanes))), lanes
+
+
+def unfilled(columns: int, vectors: int, lanes: int) -> bool:
+    """Whether the last panel of a matrix is at most half full."""
+    return 0 < columns % (vectors * lanes) <= vectors // 2 * lanes
 
 
 @functools.lru_cache(1024)
@@ -134,6 +150,18 @@ def write_kernel(module: Module, kernel: Kernel) -> None:
     masks = [v.mask(j * kernel.lanes, "%columns") for j in range(vectors)]
     whole = f.let(f"icmp sge i64 %columns, {kernel.columns}")
     from_zero = f.let("icmp eq ptr %start, null")
+    if kernel.unfilled:
+        # 100 columns are three panels of 32 and 4 columns: the zeros of a fourth panel would be a
+        # fifth of the work.
+        write_kernel(module, kernel.half)
+        few = f.let(f"icmp sle i64 %columns, {kernel.half.columns}")
+        half, more = f.fresh("half"), f.fresh("more")
+        f.write(f"br i1 {few}, label %{half}, label %{more}")
+        f.place(half)
+        arguments = ", ".join(PARAMETERS).replace(" noalias", "")
+        f.write(f"call void @{kernel.half.name}({arguments})")
+        f.write("ret void")
+        f.place(more)
     # Phase 1: the first sums. A masked load costs more than a whole one on many processors, so only
     # the last panel of a matrix takes the branch "part".
     # The sums start from zeros, from whole rows of ``start``, or from parts of rows.
@@ -180,7 +208,7 @@ def write_kernel(module: Module, kernel: Kernel) -> None:
             wide = v.spread(one, kind)
             for j in range(vectors):
                 found[i, j] = v.fma(kind, wide, b[j], found[i, j])
-        following = f.pointer(kind, at, kernel.columns)
+        following = f.pointer(kind, at, kernel.columns + kernel.left_out * kernel.lanes)
         k.next = [following, str(f.add(column, "%a_column")), *[found[tile] for tile in tiles]]
     # Phase 3: store the sums.
     made = dict(zip(tiles, k.values[2:], strict=True))
@@ -319,6 +347,7 @@ class Large(NamedTuple):
     Attributes:
         rows, vectors, lanes: those of its kernel.
         packed: whether B is packed already. Then its strides are not read.
+        unfilled: whether some panel is at most half full.
     """
 
     kind: str
@@ -326,17 +355,18 @@ class Large(NamedTuple):
     vectors: int
     lanes: int
     packed: bool = False
+    unfilled: bool = False
 
     @property
     def name(self) -> str:
-        packed = "_packed" if self.packed else ""
-        return f"large_{self.kind}_{self.rows}x{self.vectors}x{self.lanes}{packed}"
+        which = "_packed" * self.packed + "_unfilled" * self.unfilled
+        return f"large_{self.kind}_{self.rows}x{self.vectors}x{self.lanes}{which}"
 
     @property
     def kernels(self) -> list[Kernel]:
         """Its kernel, and smaller ones for the remaining rows."""
         sizes = [self.rows, *(n for n in (4, 2, 1) if n < self.rows)]
-        return [Kernel(self.kind, n, self.vectors, self.lanes) for n in sizes]
+        return [Kernel(self.kind, n, self.vectors, self.lanes, self.unfilled) for n in sizes]
 
     def scratch(self, inner: int | None, columns: int) -> tuple[int, int]:
         """The elements of working memory for blocks of B and A; ``inner`` is None if unknown."""
