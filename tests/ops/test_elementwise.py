@@ -230,6 +230,18 @@ def test_softplus_is_accurate(x):
     assert math.isclose(tg.softplus(x), exact, rel_tol=5e-16)
 
 
+@np.errstate(all="ignore")
+def test_the_derivative_of_i0_at_any_number():
+    x = tg.Tensor([1.0, -700.0, 1e7, -1e300, np.inf, -np.inf, np.nan], requires_grad=True)
+    gradient = tg.grad(tg.i0(x).sum(), x).numpy()
+    # I_1(1), and the asymptotic series of I_1 (Abramowitz and Stegun, 9.7.1).
+    np.testing.assert_allclose(gradient[0], 0.5651591039924850, rtol=1e-12)
+    asymptotic = np.exp(700 - np.log(2 * np.pi * 700) / 2) * (1 - 3 / 5600 - 15 / 2 / 5600**2)
+    np.testing.assert_allclose(gradient[1], -asymptotic, rtol=1e-8)
+    assert gradient[2:6].tolist() == [np.inf, -np.inf, np.inf, -np.inf]
+    assert np.isnan(gradient[6])
+
+
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "exp", "multiply"])
 def test_arrays_in_foreign_byte_order(name):
     x = np.array([0.5, 1.0], ">f8")

@@ -307,12 +307,15 @@ def _bessel(x: Array, order: int) -> Array:
 
 def _bessel_integral(x: ndarray, order: int) -> ndarray:
     """The integral by the trapezoidal rule; its error for this periodic function is I_(2n)(x)."""
-    largest = float(np.max(np.abs(x), initial=1.0))
+    # From 714 on, I_n exceeds the largest float64. Without a bound a huge x, or Inf, would need a
+    # huge number of points. NaN stays NaN.
+    bounded = np.clip(np.asarray(x), -720, 720)
+    largest = float(np.max(np.abs(bounded), initial=1.0, where=~np.isnan(bounded)))
     # I_2n(x) is tiny as soon as 2 n is well above x; for large x its square root is enough,
     # relative to I_0(x).
     n = 32 + int(2 * largest**0.5 * 8 if largest > 32 else largest)
     t = (np.arange(n) + 0.5) * np.pi / n
-    wide = np.asarray(x)[..., np.newaxis].astype(np.result_type(x, np.float64))
+    wide = bounded[..., np.newaxis].astype(np.result_type(x, np.float64))
     total = np.sum(np.exp(wide * np.cos(t)) * np.cos(order * t), -1) / n
     return np.asarray(total).astype(x.dtype)
 
