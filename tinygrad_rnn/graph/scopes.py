@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -63,16 +62,26 @@ _state: ContextVar[_State] = ContextVar(
 current = _state.get
 
 
+#: The blocks that are open: each switch, the state before it, and what it has begun.
+_entered: ContextVar[tuple[tuple[Any, _State, Any], ...]] = ContextVar(
+    "tinygrad_rnn_entered",
+    default=(),
+)
+
+
 class _Switch:
     """A ``with`` block that changes what the thread does; also a decorator of functions.
 
-    One object may be entered any number of times, within itself and in several threads.
+    One object may be entered any number of times: within itself, in several threads and in several
+    tasks of asyncio.
     """
 
-    __slots__ = ("_before",)
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self._before: dict[int, list[_State]] = {}  # by thread
+    def __init__(self, *given: Any):
+        if given:
+            name = type(self).__name__
+            raise TypeError(f"{name}: expected no arguments; a decorator is written @tg.{name}()")
 
     def _switched(self, before: _State) -> _State:
         raise NotImplementedError
@@ -81,9 +90,15 @@ class _Switch:
         """A switch that does the same."""
         return type(self)()
 
+    def _begin(self) -> Any:
+        """What else a block does; returns what :meth:`_end` needs."""
+
+    def _end(self, begun: Any) -> None:
+        pass
+
     def __enter__(self) -> None:
         before = current()
-        self._before.setdefault(threading.get_ident(), []).append(before)
+        _entered.set((*_entered.get(), (self, before, self._begin())))
         _state.set(self._switched(before))
 
     def __exit__(
@@ -92,28 +107,56 @@ class _Switch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # An empty list is dropped: a thread that has ended leaves nothing behind.
-        thread = threading.get_ident()
-        _state.set(self._before[thread].pop())
-        if not self._before[thread]:
-            del self._before[thread]
+        entries = _entered.get()
+        # The last one of this object: a generator that waits may have entered others since.
+        place = max(i for i, (switch, _, _) in enumerate(entries) if switch is self)
+        _, before, begun = entries[place]
+        _entered.set(entries[:place] + entries[place + 1 :])
+        _state.set(before)
+        self._end(begun)
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        run: Any = function
         # A plain ``with`` around the call would end before the body of the generator has run.
-        if inspect.isgeneratorfunction(function):
+        if _is(inspect.isgeneratorfunction, function):
 
             @functools.wraps(function)
             def generate(*args: _P.args, **keywords: _P.kwargs) -> Any:
-                return (yield from _each_within(self, function(*args, **keywords)))
+                return (yield from _each_within(self, run(*args, **keywords)))
 
             return generate
 
-        if inspect.iscoroutinefunction(function):
+        if _is(inspect.isasyncgenfunction, function):
+
+            @functools.wraps(function)
+            async def generate_later(*args: _P.args, **keywords: _P.kwargs) -> Any:
+                generator = run(*args, **keywords)
+                advance = generator.__anext__()
+                while True:
+                    try:
+                        with self._another():
+                            made = await advance
+                    except StopAsyncIteration:
+                        return
+                    try:
+                        sent = yield made
+                    except GeneratorExit:
+                        with self._another():
+                            await generator.aclose()
+                        raise
+                    except BaseException as error:
+                        advance = generator.athrow(error)
+                    else:
+                        advance = generator.asend(sent)
+
+            return generate_later
+
+        if _is(inspect.iscoroutinefunction, function):
 
             @functools.wraps(function)
             async def wait(*args: _P.args, **keywords: _P.kwargs) -> Any:
                 with self._another():  # another task may enter this one meanwhile
-                    return await function(*args, **keywords)
+                    return await run(*args, **keywords)
 
             return wait  # type: ignore[return-value]
 
@@ -123,6 +166,11 @@ class _Switch:
                 return function(*args, **keywords)
 
         return call
+
+
+def _is(kind: Callable[[Any], bool], function: Any) -> bool:
+    """Whether a function, or the ``__call__`` of an object, is of this kind."""
+    return kind(function) or kind(getattr(function, "__call__", None))  # noqa: B004
 
 
 def _each_within(switch: _Switch, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
@@ -214,30 +262,19 @@ class detect_anomaly(_Switch):
     FloatingPointError: log: NaN in its output from inputs of shape (1,)
     """
 
-    __slots__ = ("_errors",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._errors: dict[int, list[np.errstate]] = {}
+    __slots__ = ()
 
     def _switched(self, before: _State) -> _State:
         return _State(before.recording, True, before.scope, before.tracing, before.backend)
 
-    def __enter__(self) -> None:
-        super().__enter__()
+    def _begin(self) -> Any:
         # NumPy's warning would come before the error that names the operation.
         quiet = np.errstate(all="ignore")
         quiet.__enter__()
-        self._errors.setdefault(threading.get_ident(), []).append(quiet)
+        return quiet
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._errors[threading.get_ident()].pop().__exit__(kind, error, traceback)
-        super().__exit__(kind, error, traceback)
+    def _end(self, begun: Any) -> None:
+        begun.__exit__(None, None, None)
 
 
 BACKENDS = ("auto", "numpy", "native")
