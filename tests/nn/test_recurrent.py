@@ -747,3 +747,21 @@ def test_a_layer_known_again_sees_what_has_changed(kind):
         )
     with tg.detect_anomaly():
         same()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
+@pytest.mark.parametrize("name", ["bias_ih_l0", "bias_hh_l0"])
+@pytest.mark.parametrize("layer", [nn.RNN, nn.LSTM, nn.GRU])
+def test_a_bias_may_be_taken_away(layer, name, backend):
+    x = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
+    without, zero = layer(3, 4, rng=0), layer(3, 4, rng=0)
+    setattr(without, name, None)
+    bias = getattr(zero, name)
+    bias.data = np.zeros_like(bias.data)
+    found = []
+    with tg.backend(backend):
+        for net in (without, zero):
+            y, _ = net(x)
+            found.append([y.numpy(), tg.grad(y.sum(), net.weight_hh_l0).numpy()])
+    for mine, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, expected, atol=1e-6)

@@ -484,7 +484,8 @@ def lstm_sequence(
         ``((h, c), ys)``. None if this code does not cover the case: peepholes, projections, empty
         arrays, and dtypes that are not all float32 or all float64.
     """
-    dtypes = {value._array.dtype.char for value in (x, *state, *weights.values())}
+    given = [value for value in (x, *state, *weights.values()) if value is not None]  # a bias
+    dtypes = {value._array.dtype.char for value in given}
     plain = all(name in _names for name in weights)
     if not plain or 0 in x._array.shape or dtypes not in ({"f"}, {"d"}):
         return None

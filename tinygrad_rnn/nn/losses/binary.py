@@ -17,7 +17,8 @@ def binary_cross_entropy_with_logits(x: Array, y: Array, reduction: str = "mean"
             = y_i softplus(-x_i) + (1 - y_i) softplus(x_i)
 
     The second line is computed. Its terms never cancel each other, so the loss and its gradient,
-    p - y, are accurate for logits of any size.
+    p - y, are accurate for finite logits of any size. At an infinite logit the loss is Inf, or NaN
+    if the target is what the logit predicts.
 
     Args:
         x: logits, floats of any shape.
