@@ -1,7 +1,8 @@
 """Tensor: an array, its gradient and its place in the graph, with NumPy's manners.
 
 ``tensor`` is the class: operators, methods and Python's protocols. ``dispatch`` maps NumPy's own
-functions to the library's operations. ``interchange`` has DLPack and the HTML for notebooks;
+functions to the library's operations; ``questions`` answers those about elements (``np.any``)
+within a traced step. ``interchange`` has DLPack and the HTML for notebooks;
 ``namespace`` has the functions of the array API.
 """
 
