@@ -325,6 +325,24 @@ def test_a_list_that_is_recorded_may_be_overwritten(constant, use):
     assert gradient(True) == gradient(False)
 
 
+@pytest.mark.parametrize("wrap", [lambda c: c, lambda c: (c, 1), lambda c: ((0, c),), list])
+def test_a_constant_of_ones_own_operation_may_be_overwritten(wrap):
+    def total(weights):
+        return sum(map(total, weights)) if isinstance(weights, tuple) else np.sum(weights)
+
+    scaled = tg.primitive(
+        lambda x, weights: x * total(weights),
+        lambda g, y, x, weights: g * total(weights),
+        name="scaled",
+    )
+    x, c = live([1.0, 2.0]), np.array([1.0, 2.0])
+    y = scaled(x, weights=wrap(c)).sum()
+    expected = y.item() / 3
+    c[:] = 99
+    y.backward()
+    assert x.grad.tolist() == [expected, expected]
+
+
 def test_a_tensor_that_bounds_a_slice_may_be_rebound():
     x, n = live([1.0, 2.0, 3.0]), tg.Tensor(2)
     y = x[:n].sum()
@@ -466,6 +484,76 @@ def test_no_grad_decorates_coroutines():
 
     assert not any(y.requires_grad for y in asyncio.run(all_of_them()))
     assert (x * 2).requires_grad
+
+
+def test_a_no_grad_object_may_be_shared_by_tasks():
+    x, switch = live([1.0]), tg.no_grad()
+
+    async def ends_first():
+        with switch:
+            await asyncio.sleep(0.01)
+        return (x * 2).requires_grad
+
+    async def ends_last():
+        with tg.no_grad():
+            await asyncio.sleep(0.005)
+            with switch:
+                await asyncio.sleep(0.02)
+            return (x * 2).requires_grad
+
+    async def both():
+        return await asyncio.gather(ends_first(), ends_last())
+
+    assert asyncio.run(both()) == [True, False]
+
+
+def test_no_grad_decorates_asynchronous_generators():
+    x = live([1.0])
+
+    @tg.no_grad()
+    async def doubles():
+        try:
+            sent = yield x * 2
+            yield x * sent
+        except KeyError:
+            yield x * 3
+
+    async def read():
+        made = [y async for y in doubles_once()]
+        running = doubles()
+        made.append(await running.__anext__())
+        assert (x * 2).requires_grad  # not where it is read
+        made.append(await running.asend(5.0))
+        made.append(await running.athrow(KeyError()))
+        await running.aclose()
+        with pytest.raises(StopAsyncIteration):
+            await running.__anext__()
+        return made
+
+    @tg.no_grad()
+    async def doubles_once():
+        yield x * 2
+
+    made = asyncio.run(read())
+    assert [y.item() for y in made] == [2, 2, 5, 3]
+    assert not any(y.requires_grad for y in made)
+
+
+def test_no_grad_decorates_objects():
+    class Doubles:
+        def __call__(self):
+            yield x * 2
+
+    x = live([1.0])
+    assert not any(y.requires_grad for y in tg.no_grad()(Doubles())())
+
+
+def test_no_grad_is_called():
+    with pytest.raises(TypeError, match=r"a decorator is written @tg.no_grad\(\)"):
+
+        @tg.no_grad
+        def f():
+            pass
 
 
 def test_no_grad_ends_with_an_exception():

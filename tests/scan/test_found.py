@@ -560,6 +560,69 @@ def booleans_of_the_step() -> Example:
 
 
 @example
+def each_sequence_reads_a_row_of_its_own() -> Example:
+    tables, rows = some(3, 2, 4), some(3, 4)
+
+    def cell(state: Any, i: Any) -> Any:
+        place, h = state
+        h = tg.tanh(h + tables[np.arange(3), place]) + rows[np.arange(3), i][:, None]
+        return ((place + 1) % 2, h), np.sort(h, axis=-1)
+
+    ids = np.array([[0, 1, 2], [2, 2, 0], [3, 0, 1]])
+    return Example(cell, (np.zeros(3, int), some(3, 4)), ids, (tables, rows))
+
+
+@example
+def an_axis_that_is_an_integer_of_numpy() -> Example:
+    def cell(h: Any, x: Any) -> Any:
+        axis = np.int64(0)
+        y = tg.sum(h, axis) + np.std(h, np.int64(-1))[0] + tg.softmax(h * x, axis)[0]
+        return h + x, (y, tg.sum(h, (np.int64(0), np.int32(1))), np.cumsum(h, axis))
+
+    return Example(cell, some(2, 3), some(4, 2, 3))
+
+
+@example
+def a_nan_that_the_step_makes() -> Example:
+    def cell(h: Any, x: Any) -> Any:
+        y = tg.where(h > 0, h * x, float("nan"))
+        return h + x, tg.where(np.isnan(y), 0.5, y)
+
+    return Example(cell, some(3), some(4, 3))
+
+
+@example
+def questions_about_all_elements() -> Example:
+    def cell(h: Any, x: Any) -> Any:
+        large = (h > 0.2).any(-1, keepdims=True) & np.all(x < 0.9, axis=-1, keepdims=True)
+        h = tg.where(large, tg.tanh(h + x), h * 0.5) * np.any(h > -0.5)
+        near = np.isclose(h, x, 0.5), np.isin(np.sign(h), [0, 1]), np.isposinf(h / 0.0)
+        counts = np.count_nonzero(h > x, axis=0), np.logical_or.reduce(h > x, axis=1)
+        return h, (near, counts, np.full_like(h, 2.5))
+
+    return Example(cell, some(2, 3), some(4, 2, 3))
+
+
+@example
+def numbers_of_another_byte_order() -> Example:
+    weights = np.arange(3).astype(">f4")
+
+    def cell(h: Any, x: Any) -> Any:
+        h = (h * weights + x).astype(h.dtype)
+        return h, weights
+
+    return Example(cell, np.ones(3, ">f4"), np.ones((4, 3), ">f4"))
+
+
+@example
+def an_operation_without_a_rule_for_a_carry_that_needs_none() -> Example:
+    gate = tg.primitive(lambda h, x: (h > 0) * x, None, lambda g, y, h, x: g * (h > 0), name="gate")
+    W = some(3)
+    xs = some(4, 3, live=False)
+    return Example(lambda h, x: (h + gate(h, x), gate(h, x * W)), np.ones(3), xs, (W,))
+
+
+@example
 def a_mean_over_sequences_of_several_lengths() -> Example:
     W = some(3, 3)
 

@@ -189,6 +189,22 @@ def test_within_a_scan_it_is_the_step() -> None:
     np.testing.assert_allclose(*results, atol=1e-12)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
+def test_results_without_axes_are_arrays(backend: str) -> None:
+    w = live(3)
+    with tg.backend(backend):
+        for x in (w, w.detach()):
+            total, count = tg.fused(lambda x: (x.sum(), tg.argmax(x)))(x)
+            for y in (total, count):
+                assert type(y.data) is np.ndarray
+                assert type(y.numpy()) is np.ndarray
+                assert y.data.shape == ()
+        scale = tg.Tensor(2.0, requires_grad=True)
+        tg.fused(lambda x, scale: (x * scale).sum())(w, scale).backward()
+        assert type(scale.grad) is np.ndarray
+        np.testing.assert_allclose(scale.grad, w.numpy().sum())
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -196,6 +212,9 @@ def test_within_a_scan_it_is_the_step() -> None:
         (lambda: tg.fused(lambda x: x)(x=1.0), "arguments go by position, got x"),
         (lambda: tg.fused(lambda x: x if x > 0 else -x)(live(1)), "looked at the numbers"),
         (lambda: tg.fused(lambda x: "word")(live(1)), "expected real numbers"),
+        (lambda: tg.fused(lambda x: x * 2)(0.5), "expected Tensors or arrays.*the number 0.5"),
+        (lambda: tg.fused(lambda x: (x, 3))(live(1)), "expected the step to return.*got int"),
+        (lambda: tg.fused(lambda x: [x, x])(live(1)), "expected the step to return.*got list"),
         (lambda: tg.fused(lambda x: x)("word"), "expected real numbers"),
     ],
 )

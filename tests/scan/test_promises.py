@@ -415,12 +415,23 @@ def test_a_traced_value_is_of_no_use_afterwards() -> None:
     leaked = []
 
     def cell(h: Any, x: Any) -> Any:
-        leaked.append(h)
+        leaked.extend([h, h.sum()])
         return elman(h, x)
 
     tg.scan(cell, h0, sequence())
-    with pytest.raises(TypeError, match="unroll=True"):
-        leaked[0] + 1
+    for use in (lambda: leaked[0] + 1, lambda: tg.grad(leaked[1], U), leaked[1].backward):
+        with pytest.raises(TypeError, match="unroll=True"):
+            use()
+
+
+def test_a_loop_without_steps_runs_a_cell_that_looks_at_numbers() -> None:
+    def cell(h: Any, x: Any) -> Any:
+        h = h / x.item() if x.item() < 1 else -h
+        return h, (h, x.item())
+
+    carry, (ys, numbers) = tg.scan(cell, np.ones(3), np.ones(0), unroll=True)
+    assert carry.numpy().tolist() == [1, 1, 1]
+    assert (ys.shape, numbers.shape) == ((0, 3), (0,))
 
 
 def bad(**changes: Any) -> dict[str, Any]:
@@ -435,6 +446,7 @@ def bad(**changes: Any) -> dict[str, Any]:
         (bad(xs=1.0), ValueError, r"expected xs \(T, ...\), got float64 \(\)"),
         (bad(xs=(np.zeros((5, 2)), np.zeros((4, 2)))), ValueError, "the same number of steps"),
         (bad(cell=lambda h, x: h), ValueError, r"return \(carry, y_t\), got Tensor"),
+        (bad(cell=lambda h, x: (h, h, h)), ValueError, r"return \(carry, y_t\), got tuple of 3"),
         (
             bad(cell=lambda h, x: ((h, h), h)),
             ValueError,
@@ -464,6 +476,11 @@ def bad(**changes: Any) -> dict[str, Any]:
         (bad(xs=[h0, h0]), TypeError, "scan: xs: .*got a list; write it as a tuple"),
         (bad(cell=lambda h, x: ([h], h)), TypeError, "carry: .*got a list; write it as a tuple"),
         (bad(cell=lambda h, x: (h, [h, x])), TypeError, "y_t: .*got a list; write it as a tuple"),
+        (
+            bad(cell=lambda h, x: ([h[0], x], x), carry=(h0, np.zeros((N, D)))),
+            TypeError,
+            "carry: .*got a list; write it as a tuple",
+        ),
         (bad(lengths=[]), ValueError, "axis 0 of every carry must be the batch"),
     ],
 )
@@ -532,7 +549,7 @@ def test_plans_are_found_again_and_bounded_in_number() -> None:
     tg.scan(lambda h, x: elman(h, x), h0, xs)  # another function that does the same
     assert len(lookup_plan.cache.plans) == before
     for i in range(200):
-        tg.scan(lambda h, x, i=i: (h * float(i), h), h0, xs)
+        tg.scan(lambda h, x, i=i: (h * i, h), h0, xs)
     assert len(lookup_plan.cache.plans) == 128
 
 

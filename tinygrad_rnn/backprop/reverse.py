@@ -75,6 +75,9 @@ def backward(output: Value, grad: Any = None, *, retain_grads: bool = False) -> 
 def seed_of(output: Value, grad: Any, where: str, example: str) -> Any:
     """The cotangent to start from: 1 for a scalar, else what the caller gave."""
     data = output._array
+    refuse = getattr(data, "refuse", None)
+    if refuse is not None and current().tracing is None:  # a value without numbers, of a trace
+        refuse("one that another call traced")
     if grad is None:
         if data.size != 1:
             raise ValueError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy import ndarray
@@ -142,7 +142,7 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
         if isinstance(constant, Value):
             raise TypeError(f"{primitive}: {key} must be a constant, got a Tensor")
         # The rules read it in backward, and the caller may write into it before that.
-        if record_it and isinstance(constant, _writable):
+        if record_it and may_be_written(constant):
             keywords = {**keywords, key: copy.deepcopy(constant)}
     try:
         output = primitive.forward(*arrays, **keywords)
@@ -166,16 +166,27 @@ def apply(primitive: Primitive, inputs: Sequence[Any], keywords: dict[str, Any])
     return result
 
 
+def may_be_written(constant: Any) -> bool:
+    """Whether the caller of an operation may write into a constant argument later."""
+    if type(constant) is tuple:
+        return any(map(may_be_written, constant))
+    return isinstance(constant, _writable)
+
+
 def require_rules(primitive: Primitive, parents: list[Node | str | None]) -> None:
     i = -1
     for parent in parents:
         i += 1
         if type(parent) is Node and primitive.vjps[i] is None:
-            raise TypeError(
-                f"{primitive}: its argument {i} has no derivative, but came with a gradient "
-                "to be computed; pass x.detach() if it is meant as a constant"
-                f"{current().scope}"
-            )
+            refuse_without_rule(primitive, i, current().scope)
+
+
+def refuse_without_rule(primitive: Primitive, i: int, scope: Scope) -> NoReturn:
+    """Raise the error for an argument that needs a gradient, but has no rule."""
+    raise TypeError(
+        f"{primitive}: its argument {i} has no derivative, but came with a gradient "
+        f"to be computed; pass x.detach() if it is meant as a constant{scope}"
+    )
 
 
 # These two repeat the bodies of ``attach`` and ``record``. Calling those would cost as much as

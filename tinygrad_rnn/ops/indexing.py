@@ -185,13 +185,22 @@ def _getitem(x: Array, index: Any) -> Array:
 
 
 class _Place:
-    """A placeholder in an index for one of the operands."""
+    """A placeholder in an index for one of the operands. There is one, and no copy of it."""
+
+    def __deepcopy__(self, _: Any) -> _Place:
+        return self
 
     def __repr__(self) -> str:
         return "_"
 
 
 PLACE = _Place()
+
+
+def takes_rows(pattern: tuple[Any, ...]) -> bool:
+    """Whether a pattern is that of ``x[ids]``."""
+    # Not by ==: a pattern such as that of x[np.arange(3), ids] holds an array.
+    return len(pattern) == 1 and pattern[0] is PLACE
 
 
 def _filled(pattern: tuple[Any, ...], arrays: Sequence[Any]) -> Any:
@@ -214,7 +223,7 @@ def _scatter_rule(i: int, g: Array, y: Array, x: Array, *ids: Any, **at: Any) ->
 def _gather_blocks(keywords: dict[str, Any], operands: Sequence[Operand]) -> Blocks | None:
     """The batch rule of ``_gather``: rows of one table, at the positions of every step."""
     x, *ids = operands
-    if x.over_time or keywords["pattern"] != (PLACE,) or not ids[0].over_time:
+    if x.over_time or not takes_rows(keywords["pattern"]) or not ids[0].over_time:
         return None
     return lambda table, places: table[places]
 

@@ -5,6 +5,7 @@ The files, in reading order:
 1. ``trace``: runs a step once on values without numbers and records its operations.
    ``check_trace``: checks at later calls that the step still does the same, and still closes over
    the same. ``outside_reads``: whether what it reads from outside could change within one call.
+   ``python_state``: counters, lists and random generators that a step changes.
    ``inner_derivatives``: which derivatives a step may take.
 2. ``ir``: the step as a program of values, and the rules that a program must keep.
 3. ``derive``: the forward program, and the backward program from the operations' own rules.
@@ -93,7 +94,8 @@ def scan(
     The cell runs once, on values without numbers. Its operations are compiled, forward and
     backward, and replayed for every step. The cell may close over Tensors (weights), which get
     gradients. Every call traces the cell again, so what it closes over may change between calls;
-    a compiled plan is reused.
+    a compiled plan is reused. Within a call it must do the same at every step: a new cell runs
+    twice, and one that counts or stores something in Python runs as often as in the loop.
 
     Args:
         cell: ``cell(carry, x_t) -> (carry, y_t)``, a function of Tensors. The new carry has the
@@ -119,7 +121,8 @@ def scan(
 
     Raises:
         TypeError: the cell looks at the numbers of a value (``if h > 0``, ``.item()``), draws
-            random numbers, or changes the dtype of the carry.
+            random numbers, does something else when it runs again, gives a Tensor other numbers
+            (``t.data = ...``), or changes the dtype of the carry.
         ValueError: the cell does not return a carry and an output; the new carry has another
             structure or shape; the xs differ in length; bad lengths or resets.
 

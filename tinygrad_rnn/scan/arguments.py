@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Value, attach, checked_lengths, current, describe, numeric
-from .trace import Source
+from ..graph import Value, attach, checked_lengths, current, describe
+from .trace import Source, copied
 
 
 class Call(NamedTuple):
@@ -154,8 +154,7 @@ def as_value(x: Any, where: str) -> Value:
             f"{where}: expected a Tensor or nested tuples of Tensors, got a {type(x).__name__}; "
             f"write it as a tuple{current().scope}"
         )
-    # The caller may write into the array before backward.
-    return attach(numeric(x, where).copy(), None)
+    return attach(copied(x, where), None)
 
 
 def _parts(tree: Any) -> Iterator[Any]:

@@ -22,6 +22,8 @@ class Cache:
         self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
         self._aliases: OrderedDict[Hashable, Hashable] = OrderedDict()
         self._likely: OrderedDict[Hashable, tuple[Plan, Any]] = OrderedDict()
+        #: Of steps that may change their state in Python: whether they did at the last call.
+        self.changing: OrderedDict[Any, bool] = OrderedDict()
         self._lock = threading.Lock()
 
     def find(self, key: Hashable) -> Plan | None:
@@ -63,6 +65,13 @@ class Cache:
             self._likely[kind] = plan, note
             while len(self._likely) > self._size:
                 self._likely.popitem(last=False)
+
+    def note_change(self, code: Any, changed: bool) -> None:
+        """Store that a step of this code may change its state, and whether it did."""
+        with self._lock:
+            self.changing[code] = changed
+            while len(self.changing) > self._size:
+                self.changing.popitem(last=False)
 
 
 __all__ = ["Cache"]

@@ -7,11 +7,12 @@ trace and compares each operation. That takes a sixth of the time of tracing aga
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..graph import Node, Primitive, Value, numeric, python_scalars
+import numpy as np
+
+from ..graph import Node, Primitive, Value, attach, current, python_scalars
 from .arguments import flatten
 from .trace import (
     Derived,
@@ -22,7 +23,10 @@ from .trace import (
     Trace,
     any_traced,
     apply_outside,
+    copied,
     frozen,
+    holds,
+    refuse_rebinding,
 )
 
 if TYPE_CHECKING:
@@ -34,22 +38,33 @@ class ExpectedOperation(NamedTuple):
 
     Attributes:
         inputs: the number of inputs.
-        operands: for each input its position, the object expected there, and the operand. Values
-            computed in the step come first, closed-over values last. The comparison binds a
-            closed-over value to its slot, and stops at the first difference. In this order a step
-            that does something else is noticed before a value is bound to a wrong slot.
-        value: the Tensor that it returned.
+        computed: the inputs that the step computed, or was given: position and slot.
+        others: closed-over values and numbers: position and operand. They are compared last. The
+            comparison binds a closed-over value to its slot, and stops at the first difference. In
+            this order a step that does something else is noticed before a value is bound to a wrong
+            slot.
+        recorded: whether it was recorded; None if no gradient could flow.
+        slot, symbol, node: those of the result.
     """
 
     primitive: Primitive | None
     inputs: int
-    operands: tuple[tuple[int, Any, int | Literal], ...]
+    computed: tuple[tuple[int, int], ...]
+    others: tuple[tuple[int, int | Literal], ...]
     keywords: dict[str, Any]
-    value: Value | None
+    recorded: bool | None
+    slot: int
+    symbol: Any
+    node: Node | None
 
 
 #: The end of the list: no further operation is expected.
-_end = ExpectedOperation(None, 0, (), {}, None)
+_end = ExpectedOperation(None, 0, (), (), {}, None, -1, None, None)
+
+#: In the place of a value that the step has not computed yet.
+_nothing: Any = object()
+#: The slot of a value that is never found: its place always holds ``_nothing``.
+_no_slot = -1
 
 
 class ExpectedTrace:
@@ -64,39 +79,42 @@ class ExpectedTrace:
 
     def __init__(self, step: Step, structure: Any):
         trace = step.trace
-        self._results = (*step.new_carries, *step.outputs)
-        self._structure = structure
         self.trace = trace
         self.values = trace.values
+        self.structure = structure
+        self.results = tuple([self._slot(x) for x in (*step.new_carries, *step.outputs)])
         self.inputs = tuple([trace.values[slot] for slot in trace.outside])
         self.sources = tuple([source.slot for source in trace.sources])
         self.operations = (*map(self._expected, trace.instructions), _end)
 
-    def is_result(self, result: Any, carry_structure: Any) -> bool:
-        """Whether the cell returned the same Tensors as in the earlier trace."""
-        if not isinstance(result, tuple) or len(result) != 2:
-            return False
-        values: list[Any] = []
-        return flatten(result[0], values) == carry_structure and self.are_results(
-            values, flatten(result[1], values)
-        )
-
-    def are_results(self, values: list[Any], structure: Any) -> bool:
-        """Whether these are the expected new carries and outputs, in the expected structure."""
-        return (
-            structure == self._structure
-            and len(values) == len(self._results)
-            and all(map(operator.is_, values, self._results))
-        )
+    def _slot(self, x: Value) -> int:
+        slot: int = x._array.slot  # type: ignore[attr-defined]
+        return slot if (x.node is None) is (self.values[slot].node is None) else _no_slot
 
     def _expected(self, x: Instruction) -> ExpectedOperation:
-        operands: list[tuple[int, Any, int | Literal]] = []
+        computed: list[tuple[int, int]] = []
+        others: list[tuple[int, int | Literal]] = []
         for i, operand in enumerate(x.operands):
-            known = operand.value if isinstance(operand, Literal) else self.values[operand]
-            operands.append((i, known, operand))
-        operands.sort(key=lambda each: isinstance(each[2], Literal) or each[2] in self.sources)
-        kept = tuple(operands)
-        return ExpectedOperation(x.primitive, len(kept), kept, x.keywords, self.values[x.slot])
+            if isinstance(operand, Literal) or operand in self.sources:
+                others.append((i, operand))
+                continue
+            # A detached value is another Tensor at every call: no slot holds it.
+            detached = (self.values[operand].node is None) is x.through[i]
+            computed.append((i, _no_slot if detached else operand))
+        flows = x.primitive.vjps is not None and any(x.through)
+        recorded = x.node is not None if flows else None
+        value = self.values[x.slot]
+        return ExpectedOperation(
+            x.primitive,
+            len(x.operands),
+            tuple(computed),
+            tuple(others),
+            x.keywords,
+            recorded,
+            x.slot,
+            value._array,
+            value.node,
+        )
 
 
 class TraceChecker:
@@ -107,7 +125,11 @@ class TraceChecker:
         derived: the operations on closed-over values alone.
         diverged: None while the step does what is expected. Afterwards, a trace that takes the
             remaining operations, so that the step can finish.
+        inputs: the traced carries and inputs to pass to the step.
+        refused: see :class:`Trace`.
     """
+
+    refuse_rebinding = staticmethod(refuse_rebinding)
 
     def __init__(self, expectation: ExpectedTrace):
         self.sources: list[Source] = []
@@ -115,8 +137,16 @@ class TraceChecker:
         self.diverged: Trace | None = None
         self.asked: list[tuple[Node, set[Node]]] = []
         self._expected = expectation
+        self._operations = expectation.operations
         self._position = 0
         self._bound: dict[int, Source] = {}
+        self.refused: str | None = None
+        # The values that the step has computed so far, by slot. They are new Tensors at every call:
+        # one that the step has kept from an earlier call is not taken for one of this call.
+        self._values: list[Any] = [_nothing] * (len(expectation.values) + 1)
+        for x in expectation.inputs:
+            self._values[x._array.slot] = attach(x._array, x.node)
+        self.inputs = [self._values[x._array.slot] for x in expectation.inputs]
 
     @property
     def finished(self) -> bool:
@@ -131,21 +161,25 @@ class TraceChecker:
 
     def __call__(self, primitive: Primitive, inputs: Sequence[Any], keywords: Any) -> Any:
         if self.diverged is None:
-            expected = self._expected.operations[self._position]
-            if primitive is expected.primitive and len(inputs) == expected.inputs:
-                for i, known, operand in expected.operands:
-                    x = inputs[i]
-                    # The step works on the Tensors of the earlier trace, so a value that it
-                    # computed itself is the same object. Only closed-over values and numbers need a
-                    # closer look.
-                    if x is not known and not self._matches(operand, x):
+            # Unpacked, which is faster than reading nine attributes.
+            expected, count, computed, others, constants, recorded, slot, symbol, node = (
+                self._operations[self._position]
+            )
+            if primitive is expected and len(inputs) == count:
+                values = self._values
+                for i, place in computed:
+                    # A value that the step computed itself is the very Tensor that it was given.
+                    if inputs[i] is not values[place]:
                         break
                 else:
-                    if (not keywords and not expected.keywords) or _alike(
-                        keywords, expected.keywords
+                    if (
+                        (not others or self._reads(others, inputs))
+                        and (recorded is None or recorded is current().recording)
+                        and ((not keywords and not constants) or _alike(keywords, constants))
                     ):
                         self._position += 1
-                        return expected.value
+                        value = values[slot] = attach(symbol, node)
+                        return value
             if not any_traced(inputs):
                 return apply_outside(primitive, inputs, keywords, self.derived)
             # From here on an ordinary trace takes over. It knows the values so far, so that the
@@ -153,11 +187,21 @@ class TraceChecker:
             self.diverged = Trace(self._expected.trace)
         return self.diverged.apply(primitive, inputs, keywords)
 
-    def _matches(self, operand: int | Literal, x: Any) -> bool:
-        """Whether x can be this operand, although it is another object than before."""
-        if type(operand) is int:
-            return self._is_source(operand, x)
-        return type(x) is type(operand.value) and repr(x) == operand.text  # type: ignore[union-attr]
+    def _reads(
+        self, expected: tuple[tuple[int, int | Literal], ...], inputs: Sequence[Any]
+    ) -> bool:
+        """Whether an operation reads the expected closed-over values and numbers."""
+        for i, operand in expected:
+            x = inputs[i]
+            if type(operand) is int:
+                if not self._is_source(operand, x):
+                    return False
+            else:
+                literal: Any = operand
+                value = literal.value
+                if x is not value and not (type(x) is type(value) and repr(x) == literal.text):
+                    return False
+        return True
 
     def _is_source(self, slot: int, x: Any) -> bool:
         """Whether x can be the closed-over value of this slot. If so, binds it to the slot."""
@@ -165,15 +209,18 @@ class TraceChecker:
         if bound is not None:
             if isinstance(x, Value):
                 return x._array is bound.original and x.node is bound.node
-            return x is bound.original
+            return x is bound.original and holds(bound.array, x)
         # A plan numbers closed-over values in the order of their first reading. The next new one
         # must therefore be the next of the plan.
         place = len(self.sources)
         sources = self._expected.sources
         if place == len(sources) or sources[place] != slot:
             return False  # the earlier trace read another closed-over value first
-        source = _as_source(slot, x)
         symbol, known = self._expected.trace.symbols[slot], self._expected.values[slot]
+        if slot in self._expected.trace.numbers and type(x) is float:
+            source: Source | None = Source(slot, np.array(x, symbol.dtype), None, None, x)
+        else:
+            source = _as_source(slot, x)
         if source is None or (source.node is None) is not (known.node is None):
             return False
         array = source.array
@@ -181,22 +228,45 @@ class TraceChecker:
             return False
         self._bound[slot] = source
         self.sources.append(source)
+        if self._values[slot] is _nothing:
+            self._values[slot] = known
+        return True
+
+    def is_result(self, result: Any, carry_structure: Any) -> bool:
+        """Whether the step returned the values that it returned in the earlier trace.
+
+        The quick way: if these are Tensors that it computed, then structure and shapes are right.
+        """
+        if not isinstance(result, tuple) or len(result) != 2:
+            return False
+        values: list[Any] = []
+        return flatten(result[0], values) == carry_structure and self.are_results(
+            values, flatten(result[1], values)
+        )
+
+    def are_results(self, values: list[Any], structure: Any) -> bool:
+        """Whether these are the expected new carries and outputs, in the expected structure."""
+        expected = self._expected
+        if structure != expected.structure or len(values) != len(expected.results):
+            return False
+        for x, slot in zip(values, expected.results, strict=True):
+            if x is not self._values[slot]:
+                return False
         return True
 
     def value(self, x: Any) -> Value:
         """The Tensor for something that the step returned."""
-        values = self._expected.values
         if self.diverged is None:
             if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
                 slot = x._array.slot
-                if slot < len(values) and values[slot] is x:
+                if slot < len(self._values) and self._values[slot] is x:
                     return x
             else:
                 # A closed-over value that is returned: one that the step has read, or the next one.
                 slots = [*self._bound, *self._expected.sources[len(self.sources) :][:1]]
                 for slot in slots:
                     if self._is_source(slot, x):
-                        value: Value = values[slot]
+                        value: Value = self._values[slot]
                         return value
             self.diverged = Trace(self._expected.trace)
         result: Value = self.diverged.value(x)
@@ -211,8 +281,7 @@ def _as_source(slot: int, x: Any) -> Source | None:
         return Source(slot, x._array, x.node, x._label if x.node is None else None, x._array)
     if x is None or type(x) in python_scalars:
         return None
-    # Copied, because the caller may write into the array before backward.
-    return Source(slot, numeric(x, "scan").copy(), None, None, x)
+    return Source(slot, copied(x, "scan"), None, None, x)
 
 
 def _alike(constants: dict[str, Any], others: dict[str, Any]) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from ..backprop import sweep
-from ..graph import Node, read_only, traced
+from ..graph import Node, read_only, refuse_without_rule, traced
 from .ir import CONSTANT, LOOP, SEQUENCE, Builder, Program, Value, total
 from .trace import Instruction, Literal, Source, Trace
 
@@ -75,10 +75,20 @@ def find_live(step: Step) -> Live:
                 live.add(old)
         if len(live) == before:
             break
+    for instruction in trace.instructions:
+        if instruction.node is not None:
+            _require_rules(instruction, live)
     outputs = [
         y.node is not None and y._array.slot in live for y in (*step.new_carries, *step.outputs)
     ]
     return Live(tuple(slot in live for slot in step.carries), tuple(inputs), tuple(outputs))
+
+
+def _require_rules(x: Instruction, live: set[int]) -> None:
+    """Raise TypeError if a gradient flows to an operand that has no rule."""
+    for i, (slot, through) in enumerate(zip(x.operands, x.parents, strict=True)):
+        if through and slot in live and x.primitive.vjps[i] is None:
+            refuse_without_rule(x.primitive, i, x.node.scope)  # type: ignore[union-attr]
 
 
 class Forward:

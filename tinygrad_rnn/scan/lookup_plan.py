@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy import ndarray
@@ -21,16 +21,17 @@ from .cache import Cache
 from .check_trace import TraceChecker
 from .inner_derivatives import check_inner_derivatives
 from .plan import Plan, Step
-from .trace import Trace
+from .python_state import PythonState
+from .trace import Literal, Source, Trace, varying
 from .unroll import check_result, one_step, run_cell
 from .variables import with_names
 
 cache = Cache()  # plans are immutable, so all threads share it
 
 
-def _trace_cell(call: Call, recording: bool) -> tuple[Step, Any]:
+def _trace_cell(call: Call, recording: bool, numbers_vary: bool = False) -> tuple[Step, Any]:
     """Trace the cell: run it once on values without numbers. Also returns y_t's structure."""
-    trace = Trace()
+    trace = Trace(numbers_vary=numbers_vary)
     with traced(trace, recording=recording):
         carries = []
         for x in call.carries:
@@ -48,7 +49,7 @@ def _trace_cell(call: Call, recording: bool) -> tuple[Step, Any]:
         if call.ends is not None:
             # The mask of the steps that a sequence has is an input like x_t.
             valid = trace.new_input((len(call.ends),), np.dtype(np.bool_), False)
-        new, outputs, structure = one_step(call, carries, inputs, valid)
+        new, outputs, structure = _run_refusing(trace, one_step, call, carries, inputs, valid)
         new, outputs = [trace.value(x) for x in new], [trace.value(y) for y in outputs]
         if trace.asked:
             check_inner_derivatives(trace, call, carries, inputs, new)
@@ -96,67 +97,165 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
     dependencies: Dependencies | None = getattr(call.cell, "scan_dependencies", None)
     key = _call_key(call, dependencies, recording)
     likely, order = cache.likely(key)
-    plan = likely
     # 1. A step of this library with a plan: nothing runs.
-    if plan is not None and dependencies is not None and order is not None:
+    if likely is not None and dependencies is not None and order is not None:
         values = [dependencies.values[i] for i in order]
         parents = [x.node or x._label for x in values]
-        return BoundPlan(plan, [x._array for x in values], parents, plan.structure)
+        return BoundPlan(likely, [x._array for x in values], parents, likely.structure)
     since = next_number()
-    # A step that calls ``tg.grad`` is traced anew at every call.
-    if plan is not None and not plan.can_be_checked:
-        plan = None
-    # 2. The likely plan: run the step and compare.
-    trace: Trace | TraceChecker
-    if plan is not None:
-        checked = _check_cell(call, recording, plan)
-        if checked is None:
-            plan = None
-        else:
-            trace = checked
-            if not plan.outside_reads.covers(trace, since):
-                # Something new is read: run the step twice, to see that the numbers are the same.
-                repeated = _check_cell(call, recording, plan)
-                _require_same(trace, repeated or trace, repeated is not None)
-                plan.outside_reads.remember(trace)
-    # 3. and 4. Trace the step, and look for a plan with that trace, or build one.
-    if plan is None:
-        step, _ = _trace_cell(call, recording)
-        trace = step.trace
-        # The variables of the cell name its values only when it is traced for a new plan. Until
-        # then the cell's code stands for these names.
-        trace_key = (_plan_key(step), _code(call.cell))
-        plan = cache.find(trace_key)
-        if plan is None or not plan.outside_reads.covers(trace, since):
-            again = trace_twice(call, recording)
-            plan_key = _plan_key(again)
-            plan = plan or cache.find(plan_key) or cache.add(plan_key, Plan(again, recording))
-            plan.outside_reads.remember(trace)
-            cache.add_alias(trace_key, plan_key)
+    changed = cache.changing.get(_code(call.cell))
+    state = None if changed is None else PythonState(call.cell)
+    found = None
+    # A step that calls ``tg.grad``, or changes its state, is traced anew at every call.
+    if likely is not None and likely.can_be_checked and not changed:
+        found = _checked(call, recording, likely, state, since)
+    if found is None:
+        state = PythonState(call.cell) if state is None else state
+        found = _traced(call, recording, likely, state, since)
+    if state is not None and state.can_change:
+        _run_like_a_loop(call, recording, found, state, since)
     # The plan holds no arrays: those of this call come from the step that has just run.
-    sources = trace.sources
+    plan, sources = found.plan, found.trace.sources
     if plan is not likely or dependencies is not None:
         cache.expect(key, plan, None if dependencies is None else dependencies.order_of(sources))
     parents = [source.node or source.label for source in sources]
     return BoundPlan(plan, [source.array for source in sources], parents, plan.structure)
 
 
+class _Found(NamedTuple):
+    """A plan, the first run of the step that led to it, and how often the step has run since."""
+
+    plan: Plan
+    trace: Trace | TraceChecker
+    runs: int
+
+
+def _checked(
+    call: Call, recording: bool, plan: Plan, state: PythonState | None, since: int
+) -> _Found | None:
+    """Step 2: run the step and compare it with a plan; None if it does something else."""
+    before = plan.outside_reads.before()
+    trace = _check_cell(call, recording, plan)
+    if trace is None:
+        if state is not None and not PythonState(call.cell).is_as(state):
+            # What this run did is lost, and the next one may do something else.
+            cache.note_change(_code(call.cell), True)
+            _refuse_changes()
+        return None
+    if plan.outside_reads.covers(trace, since, before):
+        return _Found(plan, trace, 1)
+    # Something new is read: run the step twice, to see that the numbers are the same.
+    found = _Found(plan, trace, 2)
+    _run_again(call, recording, found, since)
+    plan.outside_reads.remember(trace)
+    return found
+
+
+def _traced(
+    call: Call, recording: bool, likely: Plan | None, state: PythonState, since: int
+) -> _Found:
+    """Steps 3 and 4: trace the step, and look for a plan with that trace, or build one."""
+    step, _ = _trace_cell(call, recording)
+    runs = 1
+    # The variables of the cell name its values only when it is traced for a new plan. Until then
+    # the cell's code stands for these names.
+    trace_key = (_plan_key(step), _code(call.cell))
+    plan = cache.find(trace_key)
+    if plan is None and likely is not None and _differ_in_numbers(likely, step):
+        # A number that changes from call to call: one plan for all of its values.
+        step, _ = _trace_cell(call, recording, numbers_vary=True)
+        runs = 2
+        trace_key = (_plan_key(step), _code(call.cell))
+        plan = cache.find(trace_key)
+    if plan is None or not plan.outside_reads.covers(step.trace, since, None):
+        again = _repeated(call, recording, step, state, since)
+        runs += again is not step
+        plan_key = _plan_key(again)
+        plan = plan or cache.find(plan_key) or cache.add(plan_key, Plan(again, recording))
+        plan.outside_reads.remember(step.trace)
+        cache.add_alias(trace_key, plan_key)
+    return _Found(plan, step.trace, runs)
+
+
+def _repeated(call: Call, recording: bool, step: Step, state: PythonState, since: int) -> Step:
+    """Trace a step for a second time, and refuse it if the traces differ."""
+    # A single step has run as often as in a loop. If its state has changed, another run could show
+    # other numbers, which that loop would not see.
+    if call.steps == 1 and not PythonState(call.cell).is_as(state):
+        return step
+    # Only the second run names its values: a trace that leads to a known plan needs no names.
+    named = call._replace(cell=with_names(call.cell))
+    again, _ = _trace_cell(named, recording, step.trace.numbers_vary)
+    _require_same(step.trace, again.trace, step.trace.key == again.trace.key, since)
+    return again
+
+
+def _run_again(call: Call, recording: bool, found: _Found, since: int) -> None:
+    """Run a step again, and refuse it if it does something else than before."""
+    plan, trace, _ = found
+    repeated: Trace | TraceChecker | None
+    if plan.can_be_checked:
+        repeated = _check_cell(call, recording, plan)
+        same = repeated is not None
+    else:
+        step, _ = _trace_cell(call, recording)
+        repeated = step.trace
+        same = isinstance(trace, Trace) and trace.key == step.trace.key
+    _require_same(trace, repeated or trace, same, since)
+
+
+def _run_like_a_loop(
+    call: Call, recording: bool, found: _Found, state: PythonState, since: int
+) -> None:
+    """Run a step whose state has changed as often as a loop would, and refuse it if that matters.
+
+    Args:
+        state: what it was before the first run.
+    """
+    now = PythonState(call.cell)
+    cache.note_change(_code(call.cell), not now.is_as(state))
+    if now.random != state.random and now.decides:
+        raise TypeError(
+            "scan: the step draws random numbers, but it is traced once for all time steps; pass "
+            f"unroll=True, or draw random numbers outside of the step{current().scope}"
+        )
+    if not now.is_as(state):
+        for _ in range(found.runs, call.steps):
+            _run_again(call, recording, found, since)
+
+
 def _check_cell(call: Call, recording: bool, plan: Plan) -> TraceChecker | None:
     """Run the cell and compare it with the plan's trace; None if it does something else."""
     checker = TraceChecker(plan.expected)
-    given = plan.expected.inputs
+    given = checker.inputs
     n = len(call.carries)
     m = n + len(call.inputs)
     with traced(checker, recording=recording):
-        result = run_cell(call, given[:n], given[n:m])
-        # The quick way: the very Tensors of the trace came back, so structure and shapes are right.
-        same = call.ends is None and plan.expected.is_result(result, call.carry_structure)
+        result = _run_refusing(checker, run_cell, call, given[:n], given[n:m])
+        same = call.ends is None and checker.is_result(result, call.carry_structure)
         if not same:
             valid = None if call.ends is None else given[m]
             new, outputs, structure = check_result(call, result, given[:n], valid)
             values = map(checker.value, (*new, *outputs))
-            same = plan.expected.are_results(list(values), structure)
+            same = checker.are_results(list(values), structure)
     return checker if same and checker.finished else None
+
+
+def _run_refusing(trace: Trace | TraceChecker, run: Callable[..., Any], *args: Any) -> Any:
+    """Run a step, and let a refusal be seen, whatever the step makes of it.
+
+    NumPy turns some into errors of its own: ``a[0] = h`` is a ValueError about sequences. A step
+    may also catch one, and go on with something else than the number that it asked for.
+    """
+    try:
+        result = run(*args)
+    except Exception as error:
+        if trace.refused is not None and trace.refused not in str(error):
+            raise TypeError(trace.refused) from error
+        raise
+    if trace.refused is not None:
+        raise TypeError(trace.refused)
+    return result
 
 
 def _plan_key(step: Step) -> Hashable:
@@ -170,13 +269,43 @@ def _plan_key(step: Step) -> Hashable:
     return (*step.trace.key, tuple([(node.scope.path[depth:], node.name) for node in nodes]))
 
 
+def _differ_in_numbers(plan: Plan, step: Step) -> bool:
+    """Whether a step does what a plan does, but for Python floats in its sums and products."""
+    known, key = plan.expected.trace.key, step.trace.key
+    return (
+        plan.can_be_checked
+        and len(known) == len(key)
+        and all(x == y or _same_but_for_numbers(x, y) for x, y in zip(known, key, strict=True))
+    )
+
+
+def _same_but_for_numbers(x: Any, y: Any) -> bool:
+    """Whether two entries of a key are the same operation, with other floats."""
+    if len(x) != 3 or len(y) != 3:
+        return False
+    (op, _, constants), operands, parents = x
+    (other, _, other_constants), others, other_parents = y
+    return (
+        op is other
+        and op in varying
+        and constants == other_constants
+        and parents == other_parents
+        and all(
+            a == b or (isinstance(a, Literal) and isinstance(b, Literal) and _floats(a, b))
+            for a, b in zip(operands, others, strict=True)
+        )
+    )
+
+
+def _floats(a: Literal, b: Literal) -> bool:
+    return type(a.value) is float and type(b.value) is float
+
+
 def trace_twice(call: Call, recording: bool) -> Step:
     """Trace twice and refuse the cell if the traces differ (random numbers, counters)."""
+    since, state = next_number(), PythonState(call.cell)
     first, _ = _trace_cell(call, recording)
-    # Only the second run names its values: a trace that leads to a known plan needs no names.
-    again, _ = _trace_cell(call._replace(cell=with_names(call.cell)), recording)
-    _require_same(first.trace, again.trace, first.trace.key == again.trace.key)
-    return again
+    return _repeated(call, recording, first, state, since)
 
 
 def _call_key(call: Call, dependencies: Dependencies | None, recording: bool) -> Any:
@@ -201,20 +330,32 @@ def _code(cell: Any) -> Any:
     return getattr(cell, "__code__", type(cell))
 
 
-def _require_same(trace: Trace | TraceChecker, again: Trace | TraceChecker, same: bool) -> None:
-    """Refuse a step that differed, or read other numbers, when it ran again."""
+def _require_same(
+    trace: Trace | TraceChecker, again: Trace | TraceChecker, same: bool, since: int
+) -> None:
+    """Refuse a step that differed, or read something else, when it ran again."""
     if same:
-        for first, second in zip(trace.sources, again.sources, strict=True):
-            a, b = first.array, second.array
-            # Bytes and not ==: NaN is not equal to itself.
-            if a is not b and a.tobytes() != b.tobytes():
-                same = False
+        pairs = zip(trace.sources, again.sources, strict=True)
+        same = all(_same_source(first, second, since) for first, second in pairs)
     if not same:
-        raise TypeError(
-            "scan: the step does something else when it is run again (random numbers? a counter?), "
-            "but it is traced once for all time steps; pass unroll=True, or draw random numbers "
-            "outside of the step"
-        )
+        _refuse_changes()
+
+
+def _refuse_changes() -> NoReturn:
+    raise TypeError(
+        "scan: the step does something else when it is run again (random numbers? a counter?), "
+        "but it is traced once for all time steps; pass unroll=True, or draw random numbers "
+        "outside of the step"
+    )
+
+
+def _same_source(x: Source, y: Source, since: int) -> bool:
+    """Whether two runs of a step read the same: the same numbers at the same place of the graph."""
+    # What the step itself computed with a closed-over value gets another node in each run.
+    if x.node is not y.node and any(s.node is None or s.node.number < since for s in (x, y)):
+        return False
+    # Bytes and not ==: NaN is not equal to itself.
+    return x.array is y.array or x.array.tobytes() == y.array.tobytes()
 
 
 __all__ = ["cache", "find_plan", "trace_twice"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..backprop import Deferred, inputs_of, picked_from
-from ..graph import Node, Primitive, Value, attach, current, record
+from ..graph import Node, Primitive, Value, attach, current, python_scalars, record
 from .arguments import Call, as_value, flatten, unflatten
 from .lookup_plan import find_plan
 from .plan import Plan
@@ -28,13 +28,20 @@ def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         return step(*args)
     leaves: list[Any] = []
     structure = flatten(args, leaves)
+    for x in leaves:
+        if type(x) in python_scalars:
+            # As an array it would have a dtype, and float32 times it would be float64.
+            raise TypeError(
+                f"fused: expected Tensors or arrays as arguments, got the number {x!r}; close over "
+                f"it, or pass an array of the dtype that it should have{state.scope}"
+            )
     values = [as_value(x, "fused: argument") for x in leaves]
     call = _as_call(step, values, structure)
     plan, constants, parents, returned = find_plan(call, state.recording)
     blocks = [x._array for x in call.inputs]
     # One step of a scan that has no carry: every result is a stacked output.
     _, stacked, _, kept = plan.forward(1, False, constants, blocks, [])
-    outputs = tuple([block[0] for block in stacked])
+    outputs = tuple([block[0, ...] for block in stacked])  # arrays, even without axes
     if not plan.live.any:
         return unflatten(returned, iter([attach(y, None) for y in outputs]))
     all_parents = (*[x.node or x._label for x in values], *parents)
@@ -61,7 +68,16 @@ class _StepAsCell:
         self.scan_dependencies = getattr(step, "scan_dependencies", None)
 
     def __call__(self, carry: Any, args: Any) -> tuple[Any, Any]:
-        return (), self.step(*args)
+        result = self.step(*args)
+        returned: list[Any] = []
+        flatten(result, returned)
+        for y in returned:
+            if isinstance(y, list) or type(y) in python_scalars:
+                raise TypeError(
+                    "fused: expected the step to return a Tensor or a nested tuple of Tensors, got "
+                    f"{type(y).__name__}{current().scope}"
+                )
+        return (), result
 
 
 def _as_call(step: Callable[..., Any], values: list[Value], structure: Any) -> Call:
@@ -84,7 +100,7 @@ def _vjps(node: Node, gs: list[Any], live: list[bool]) -> list[Any]:
     result: list[Any] = [None] * (m + len(plan.sources))
     # The factors of deferred products follow the cotangents of the inputs in ``stacked``.
     for i, g in zip(backward.inputs, stacked, strict=False):
-        result[i] = g[0]
+        result[i] = g[0, ...]
     for i, g in zip(backward.sources, summed, strict=True):
         result[i] = g
     for i, left, right in backward.deferred:

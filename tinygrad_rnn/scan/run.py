@@ -44,15 +44,16 @@ def run(
     # loop becomes part of that step.
     if (unroll or state.anomaly or state.tracing is not None) and call.steps:
         return run_unrolled(call)
-    if state.tracing is not None:
+    if unroll or state.tracing is not None:
         return _without_steps(call)
     return _run_plan(call)
 
 
 def _without_steps(call: Call) -> tuple[Any, Any]:
-    """A scan with T = 0 inside a traced step: run the cell once to learn its output shapes."""
+    """A loop without steps: run the cell once, on zeros, to learn the shapes of its outputs."""
     blank = [attach(np.zeros(x._array.shape[1:], x._array.dtype), None) for x in call.inputs]
-    _, outputs, structure = one_step(call, call.carries, blank, None)
+    with np.errstate(all="ignore"):
+        _, outputs, structure = one_step(call, call.carries, blank, None)
     ys = [attach(np.empty((0, *y._array.shape), y._array.dtype), None) for y in outputs]
     return (
         unflatten(call.carry_structure, iter(call.carries)),

@@ -32,14 +32,29 @@ from ..graph import (
     record,
     same,
 )
+from ..ops import primitives
 
 
 def refuse(how: str) -> NoReturn:
     """Raise the error for a step that looks at the numbers of a traced value."""
-    raise TypeError(
-        f"scan: the step looked at the numbers of a traced value ({how}), but it is traced once "
-        f"for all time steps; pass unroll=True to run it step by step{current().scope}"
+    _refuse(f"looked at the numbers of a traced value ({how})")
+
+
+def refuse_rebinding() -> NoReturn:
+    """Raise the error for a step that gives a Tensor other numbers."""
+    _refuse("gave a Tensor other numbers (.data = ...)")
+
+
+def _refuse(what: str) -> NoReturn:
+    message = (
+        f"scan: the step {what}, but it is traced once for all time steps; pass unroll=True to "
+        f"run it step by step{current().scope}"
     )
+    # NumPy, or the step itself, may catch the error and go on without the numbers.
+    tracing = current().tracing
+    if getattr(tracing, "refused", message) is None:
+        tracing.refused = message
+    raise TypeError(message)
 
 
 def _refusal(how: str) -> Callable[..., NoReturn]:
@@ -109,10 +124,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         self.refuse(f"np.{ufunc.__name__}")
 
     def __array_function__(self, func: Any, types: Any, args: Any, keywords: Any) -> Any:
-        if func not in _of_shapes:
+        # Of the first argument only the shape is used; of another, such as an axis, the numbers.
+        first, *others = args or (None,)
+        numbers = any(isinstance(x, Symbol) for x in (*others, *keywords.values()))
+        if func not in _of_shapes or numbers or not isinstance(first, Symbol):
             self.refuse(f"np.{func.__name__}")
-        blank = [np.empty(x.shape, x.dtype) if isinstance(x, Symbol) else x for x in args]
-        return func(*blank, **keywords)
+        return func(np.empty(first.shape, first.dtype), *others, **keywords)
 
 
 #: From the attribute of the array that a Tensor reads to what the user wrote.
@@ -123,7 +140,9 @@ _readers = {
 }
 
 # The results of these NumPy functions depend on shapes alone.
-_of_shapes = frozenset({np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like})
+_of_shapes = frozenset(
+    {np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like}
+)
 
 
 class Literal(NamedTuple):
@@ -131,6 +150,16 @@ class Literal(NamedTuple):
 
     value: Any
     text: str  #: its repr, which differs for 1, 1.0 and True, and for 0.0 and -0.0
+
+    def __eq__(self, other: object) -> bool:
+        # NaN is not equal to itself, but its text is.
+        return type(other) is Literal and self.text == other.text
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
 
 class Instruction(NamedTuple):
@@ -201,6 +230,23 @@ def frozen(constant: Any) -> Any:
     return (kind, constant)
 
 
+def copied(x: Any, where: str) -> ndarray:
+    """A copy of the numbers of an array or a list: the caller may write into it before backward."""
+    array = numeric(x, where)
+    # Old file formats hold big-endian numbers. The first operation would make them native.
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def holds(numbers: ndarray, x: Any) -> bool:
+    """Whether x, an array or a list, still holds these numbers."""
+    array = numeric(x, "scan")
+    if not array.dtype.isnative:
+        array = copied(x, "scan")
+    alike = array.shape == numbers.shape and array.dtype == numbers.dtype
+    # Bytes and not ==: NaN is not equal to itself.
+    return alike and array.tobytes() == numbers.tobytes()
+
+
 class Trace:
     """What a step did: its instructions, and the values that it read from outside.
 
@@ -208,6 +254,8 @@ class Trace:
 
     Args:
         base: an earlier trace whose values this one may read. Slots go on after its last.
+        numbers_vary: take Python floats in sums and products as closed-over values. A plan of this
+            trace serves all of their values; else they are a part of the program.
 
     Attributes:
         instructions: in the order in which they ran.
@@ -218,25 +266,32 @@ class Trace:
         leaves: the nodes of the values that may need a gradient, by slot.
         outside: whether a carry or an input has a node outside of the step, by slot.
         since: nodes with a smaller number are older than the trace.
+        numbers: the slots of such floats.
         asked: the calls of ``tg.grad`` in the step: the output's node, and the wanted nodes.
+        refused: the message of the first refusal. The step fails with it, even if it caught it.
         key: traces with equal keys share one plan.
     """
 
-    def __init__(self, base: Trace | None = None):
+    refuse_rebinding = staticmethod(refuse_rebinding)
+
+    def __init__(self, base: Trace | None = None, numbers_vary: bool = False):
         self.instructions: list[Instruction] = []
         self.sources: list[Source] = []
         self.derived: list[Derived] = []
         self.symbols: list[Symbol] = [] if base is None else list(base.symbols)
         self.values: list[Value] = [] if base is None else list(base.values)
         self.leaves: dict[int, Node] = {}
+        self.numbers_vary = numbers_vary
+        self.numbers: set[int] = set()
         self.outside: dict[int, bool] = {}
         self.key: list[Any] = []
         # Not the trace itself: trace and symbols would hold each other, and a graph has no cycles.
         self.owner = object()
         self.owners: set[object] = {self.owner} if base is None else {self.owner, *base.owners}
-        self._known: dict[Any, tuple[Symbol, Node | None]] = {}
+        self._known: dict[Any, tuple[Symbol, Node | None, ndarray]] = {}
         self.since = next_number()
         self.asked: list[tuple[Node, set[Node]]] = []
+        self.refused: str | None = None
 
     def symbol(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Symbol:
         """A new value of the step."""
@@ -269,15 +324,17 @@ class Trace:
             array = original
         else:
             original, node, label = x, None, None
-            array = numeric(x, "scan")
         # One array may be at two places of the graph: x and x.detach() share it. ``Source`` holds
         # the object, so that Python cannot reuse its id.
         identity = (id(original), node)
         known = self._known.get(identity)
-        # Where the step reads a Tensor again, it gets the symbol of the first time.
+        # Where the step reads a Tensor again, it gets the symbol of the first time. So it does with
+        # an array, unless it has written other numbers into it.
+        if known is not None and not (isinstance(x, Value) or holds(known[2], x)):
+            known = None
         if known is None:
             if not isinstance(x, Value):
-                array = array.copy()  # the caller may write into it before backward
+                array = copied(x, "scan")
             symbol = self.symbol(array.shape, array.dtype)
             inner = None
             if node is not None:
@@ -286,9 +343,18 @@ class Trace:
             # The numbers of a closed-over value are no part of the key: a plan reads them at each
             # call.
             self.key.append((symbol.slot, array.shape, array.dtype, node is not None))
-            known = self._known[identity] = symbol, inner
+            known = self._known[identity] = symbol, inner, array
             self._attached(symbol, inner)
-        return known
+        return known[:2]
+
+    def _number(self, x: float, dtype: np.dtype[Any]) -> int:
+        """The slot of a Python float that may be another one at the next call."""
+        symbol = self.symbol((), dtype)
+        self.sources.append(Source(symbol.slot, np.array(x, dtype), None, None, x))
+        self.key.append((symbol.slot, (), dtype, "number"))
+        self.numbers.add(symbol.slot)
+        self._attached(symbol, None)
+        return symbol.slot
 
     def value(self, x: Any) -> Value:
         """The Tensor for something that the step returned."""
@@ -320,6 +386,8 @@ class Trace:
         # An operation on weights alone, such as W.T, is the same at every step.
         if not any_traced(inputs):
             return apply_outside(primitive, inputs, keywords, self.derived)
+        if self.numbers_vary and primitive in varying:
+            inputs = self._with_numbers(inputs)
         operands, arrays, parents, through = self._read_inputs(inputs)
         recorded = primitive.vjps is not None and current().recording and True in through
         kind = (
@@ -331,12 +399,13 @@ class Trace:
         known = _outputs.get(kind)
         if known is None:
             known = _output_aval(kind, primitive, arrays, keywords)
-        if any(isinstance(constant, _writable) for constant in keywords.values()):
+        if any(map(graph.may_be_written, keywords.values())):
             keywords = copy.deepcopy(keywords)  # the caller may write into it
         symbol = self.symbol(*known)
         node = None
         if recorded:
-            graph.require_rules(primitive, parents)
+            # Whether each parent has a rule is checked later, when it is known whether a gradient
+            # flows to it.
             node = record(
                 primitive, tuple(parents), tuple(arrays), symbol, keywords, current().scope
             )
@@ -344,6 +413,12 @@ class Trace:
         self.instructions.append(instruction)
         self.key.append((kind, operands, instruction.parents))
         return self._attached(symbol, node)
+
+    def _with_numbers(self, inputs: Sequence[Any]) -> list[Any]:
+        """The inputs, with values of the step in the place of Python floats."""
+        dtypes = [x._array.dtype for x in inputs if isinstance(x, Value)]
+        dtype = np.result_type(*dtypes, 1.0)  # as NumPy converts a Python float
+        return [self.values[self._number(x, dtype)] if type(x) is float else x for x in inputs]
 
     def _read_inputs(
         self, inputs: Sequence[Any]
@@ -391,6 +466,10 @@ def apply_outside(
     return result
 
 
+#: Operations in which a number and an array of that number compute the same, to the last bit.
+varying = frozenset({primitives.add, primitives.subtract, primitives.multiply, primitives.divide})
+
+
 #: The edge from a closed-over Tensor to the step that reads it. It lets ``tg.grad`` in the step
 #: reach nodes outside.
 _enter = Primitive("enter", lambda x: x, (same,), elementwise=True, view=True)
@@ -410,8 +489,6 @@ def any_traced(inputs: Sequence[Any]) -> bool:
             return True
     return False
 
-
-_writable = (ndarray, list, dict)
 
 # Shapes and dtypes are numbered, which keeps the keys short. A number is never used twice: a step
 # that is being traced may hold one while another thread clears the tables.
@@ -478,7 +555,11 @@ __all__ = [
     "Source",
     "Symbol",
     "Trace",
+    "copied",
     "frozen",
+    "holds",
     "output_on",
+    "refuse_rebinding",
     "stand_in",
+    "varying",
 ]

@@ -88,12 +88,15 @@ def check_result(
         TypeError, ValueError: as ``scan`` does.
     """
     if not isinstance(result, tuple) or len(result) != 2:
+        many = f" of {len(result)}" if isinstance(result, tuple) else ""
         raise ValueError(
-            f"scan: expected the cell to return (carry, y_t), got {type(result).__name__}"
+            f"scan: expected the cell to return (carry, y_t), got {type(result).__name__}{many}"
             f"{current().scope}"
         )
     new: list[Any] = []
     if flatten(result[0], new) != call.carry_structure:
+        for x in new:
+            as_value(x, "scan: carry")  # a list of Tensors is refused: it should be a tuple
         raise ValueError(
             "scan: the cell must return a carry of the same structure as its argument: expected "
             f"{describe_structure(call.carry_structure)}, "

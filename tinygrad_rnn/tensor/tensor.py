@@ -12,7 +12,7 @@ from .. import backprop, graph, ops
 from ..graph import Value, numeric, read_only
 from ..graph.elsewhere import Count, hint_at, of_tensors
 from ..graph.writes import in_place, refuse_item, teaching_view
-from . import dispatch, interchange
+from . import dispatch, interchange, questions
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -78,6 +78,9 @@ class Tensor(Value):
 
     @data.setter
     def data(self, data: Any) -> None:
+        refuse = getattr(graph.current().tracing, "refuse_rebinding", None)
+        if refuse is not None:
+            refuse()
         # A copy, so that no later write of the caller's changes the Tensor.
         array = np.array(graph.numbers(data, "data"))
         if array.shape != self._array.shape or array.dtype != self._array.dtype:
@@ -110,6 +113,9 @@ class Tensor(Value):
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded. A leaf may be switched on and off."""
+        refuse = getattr(self._array, "refuse", None)
+        if refuse is not None:  # a value of a step that scan traces: it is not known yet
+            refuse("requires_grad")
         return self.node is not None
 
     @requires_grad.setter
@@ -413,10 +419,14 @@ class Tensor(Value):
 
     def any(self, axis: Any = None, *, keepdims: bool = False) -> Any:
         """Whether any element is not 0: a boolean, or an array of them."""
+        if questions.is_without_numbers(self):
+            return questions.any_of(self, axis, keepdims=keepdims)
         return self._array.any(axis, keepdims=keepdims)
 
     def all(self, axis: Any = None, *, keepdims: bool = False) -> Any:
         """Whether no element is 0: a boolean, or an array of them."""
+        if questions.is_without_numbers(self):
+            return questions.all_of(self, axis, keepdims=keepdims)
         return self._array.all(axis, keepdims=keepdims)
 
     def nonzero(self) -> tuple[ndarray, ...]:

@@ -639,7 +639,7 @@ class _Writer:
             if x == OUT:
                 return out
             return f"({', '.join(arguments)},)" if x == ALL else arguments[x]
-        return repr(x)
+        return _written(x)
 
     def product(self, v: Value, arguments: list[str], out: str) -> str:
         """A matrix product: with dot if possible, which is 0.6 us faster than matmul."""
@@ -686,6 +686,13 @@ class _Writer:
 
 def _as_array(forward: Any, keywords: dict[str, Any], *xs: Any) -> ndarray:
     return np.asarray(forward(*xs, **keywords))
+
+
+def _written(x: Any) -> str:
+    """A constant such as an axis as Python text."""
+    if isinstance(x, tuple):
+        return f"({''.join(f'{_written(part)}, ' for part in x)})"
+    return repr(x.item() if isinstance(x, np.generic) else x)  # the code knows no ``np.int64(0)``
 
 
 def _part(part: Any) -> str | None:

@@ -25,7 +25,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...ops import primitives
-from ...ops.indexing import PLACE
+from ...ops.indexing import takes_rows
 from ..ir import (
     Builder,
     Program,
@@ -128,7 +128,7 @@ class _Totals:
             return self.build.plain(total_einsum, v.args, v.keywords, v.shape, v.dtype)
         # These add the rows of one step to places of a table, so they add those of all steps just
         # as well: (T, N) rows are T N rows.
-        rows = op is _rows_added or (op is _scatter and v.keywords["pattern"] == (PLACE,))
+        rows = op is _rows_added or (op is _scatter and takes_rows(v.keywords["pattern"]))
         if rows and all(x.varies for x in v.inputs):
             keywords = {"op": op, "keywords": v.keywords}
             return self.build.plain(total_applied, v.args, keywords, v.shape, v.dtype)

@@ -1,0 +1,182 @@
+"""What a step changes in Python: counters, lists, random generators.
+
+scan runs a step once or twice, and a loop runs it T times. A step that counts its runs, or keeps
+values of earlier ones, may do something else at a later run: ``if t[0] % 4 == 0``. So a step whose
+state has changed while it ran is run as often as the loop would run it, and must do the same each
+time. A step that may decide with random numbers (``if rng.random() < 0.1``) is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dis
+import functools
+import itertools
+import pickle
+import random
+import types
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+#: How many objects are looked at, how many of one list, and through how many others.
+_most, _each, _depth = 1000, 100, 6
+
+_plain = (bool, int, float, str, type(None))
+_generators = (np.random.Generator, np.random.RandomState, random.Random)
+_containers = (list, tuple, set, deque)
+
+
+class PythonState:
+    """The state that a function can reach: through its variables, and what they hold.
+
+    Attributes:
+        can_change: whether the function has code that writes to its state, or a random generator.
+        decides: whether it has code that depends on a condition.
+        numbers: the numbers and strings, and the lengths of lists and the like, in a fixed order.
+        random: what the next random numbers depend on.
+    """
+
+    def __init__(self, function: Any):
+        self.can_change = self.decides = False
+        self.numbers: list[Any] = []
+        self.random: list[bytes] = []
+        # What is near comes first. ``front`` holds the objects, so that no id is used again.
+        seen: set[int] = set()
+        front: list[tuple[Any, int]] = [(function, 0)]
+        for x, depth in front:
+            if isinstance(x, _plain):
+                self.numbers.append((type(x), x))
+            elif id(x) not in seen and depth < _depth:
+                seen.add(id(x))
+                parts = itertools.islice(self._look(x), max(0, _most - len(front)))
+                front += [(part, depth + 1) for part in parts]
+
+    def is_as(self, other: PythonState) -> bool:
+        return (self.numbers, self.random) == (other.numbers, other.random)
+
+    def _look(self, x: Any) -> Iterator[Any]:
+        """Note the state of an object; returns what it holds."""
+        # These modules keep a generator for themselves.
+        if x is random:
+            x = random._inst
+        elif x is np.random:
+            x = np.random.mtrand._rand
+        if isinstance(x, _generators):
+            self.can_change = True
+            self.random.append(pickle.dumps(_state_of(x)))
+        elif isinstance(x, types.FunctionType):
+            if not _is_of_a_library(x):
+                self.can_change = self.can_change or _writes(x.__code__)
+                self.decides = self.decides or _decides(x.__code__)
+                yield from _variables(x)
+        elif isinstance(x, types.MethodType):
+            yield from (x.__self__, x.__func__)
+        elif isinstance(x, functools.partial):
+            yield from (x.func, x.args, x.keywords)
+        elif isinstance(x, (*_containers, Mapping)):
+            self.numbers.append(len(x))
+            yield from itertools.islice(x.values() if isinstance(x, Mapping) else x, _each)
+        elif not isinstance(x, (type, types.ModuleType)):
+            yield from getattr(x, "__dict__", {}).values()
+            yield next(
+                (vars(c)["__call__"] for c in type(x).__mro__ if "__call__" in vars(c)), None
+            )
+
+
+def _state_of(x: Any) -> Any:
+    if isinstance(x, random.Random):
+        return x.getstate()
+    return (
+        x.get_state(legacy=False) if isinstance(x, np.random.RandomState) else x.bit_generator.state
+    )
+
+
+def _is_of_a_library(function: types.FunctionType) -> bool:
+    """Whether a function belongs to this library or to NumPy, which keep no such state."""
+    return (function.__module__ or "").partition(".")[0] in ("tinygrad_rnn", "numpy")
+
+
+def _variables(function: types.FunctionType) -> Iterator[Any]:
+    """The values of the variables of a function that are not its own, and of its defaults."""
+    unread = _unread(function.__code__)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        if name in unread:
+            continue
+        with contextlib.suppress(ValueError):  # not bound yet
+            yield cell.cell_contents
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
+    names = _names(function.__code__)
+    for name in names:
+        if name in unread:
+            continue
+        value = function.__globals__.get(name)
+        yield np.random if value is np and "random" in names else value
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """The code of a function, and of the functions within it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
+
+
+@functools.lru_cache(1024)
+def _names(code: types.CodeType) -> dict[str, None]:
+    """The names that a function reads, in a fixed order."""
+    return dict.fromkeys(name for part in _codes(code) for name in part.co_names)
+
+
+@functools.lru_cache(1024)
+def _unread(code: types.CodeType) -> set[str]:
+    """The outer variables that a function only counts up or appends to: what they hold is not read.
+
+    ``runs += 1`` and ``log.append(h)`` are how people look on, and change no result.
+    """
+    harmless: set[str] = set()
+    read: set[str] = set()
+    for part in _codes(code):
+        instructions = list(dis.get_instructions(part))
+        for i, load in enumerate(instructions):
+            if load.opname not in ("LOAD_DEREF", "LOAD_GLOBAL"):
+                continue
+            after = instructions[i + 1 : i + 4]
+            appends = after[0].argval == "append"
+            counts = (
+                [x.opname[:6] for x in after] == ["LOAD_C", "BINARY", "STORE_"]
+                or [x.opname[:6] for x in after] == ["LOAD_S", "BINARY", "STORE_"]
+            ) and after[2].argval == load.argval
+            (harmless if appends or counts else read).add(load.argval)
+    return harmless - read
+
+
+_writing = {"STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR", "STORE_SUBSCR", "DELETE_SUBSCR"}
+_writers = {"append", "appendleft", "extend", "insert", "pop", "popleft", "remove", "clear"}
+_writers |= {"add", "discard", "update", "setdefault", "setattr", "__next__", "send"}
+# A generator may be missing at first: ``if rng is not None and rng.random() < 0.1``.
+_writers |= {"random", "normal", "standard_normal", "uniform", "integers", "randint", "choice"}
+_writers |= {"choices", "shuffle", "permutation", "binomial", "rand", "randn", "gauss", "sample"}
+
+
+@functools.lru_cache(1024)
+def _writes(code: types.CodeType) -> bool:
+    """Whether a function has an instruction, or calls a method, that may change its state."""
+    return any(
+        not _writers.isdisjoint(part.co_names)
+        or any(x.opname in _writing for x in dis.get_instructions(part))
+        for part in _codes(code)
+    )
+
+
+@functools.lru_cache(1024)
+def _decides(code: types.CodeType) -> bool:
+    """Whether a function has an ``if``, a condition in a loop, ``and`` or ``or``."""
+    instructions = (x.opname for part in _codes(code) for x in dis.get_instructions(part))
+    return any("JUMP" in name and "IF" in name for name in instructions)
+
+
+__all__ = ["PythonState"]
