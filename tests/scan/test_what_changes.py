@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -187,6 +189,54 @@ def warm_up() -> Any:
     return Cell()
 
 
+def a_counter_of_its_class() -> Any:
+    class Cell:
+        runs = 0
+
+        def __call__(self, h: Any, x: Any) -> Any:
+            type(self).runs += 1
+            h = tg.tanh(h + x) if self.runs % 4 else h * 0.5
+            return h, h
+
+    return Cell()
+
+
+def a_counter_in_a_slot() -> Any:
+    @dataclass(slots=True)
+    class Clock:
+        time: int = 0
+
+    clock = Clock()
+
+    def cell(h: Any, x: Any) -> Any:
+        clock.time += 1
+        h = tg.tanh(h + x) if clock.time % 4 else h * 0.5
+        return h, h
+
+    return cell
+
+
+def a_counter_in_an_array() -> Any:
+    time = np.zeros(1, int)
+
+    def cell(h: Any, x: Any) -> Any:
+        time[0] += 1
+        h = tg.tanh(h + x) if time[0] % 4 else h * 0.5
+        return h, h
+
+    return cell
+
+
+def an_iterator() -> Any:
+    numbers = itertools.count(1)
+
+    def cell(h: Any, x: Any) -> Any:
+        h = tg.tanh(h + x) if next(numbers) % 4 else h * 0.5
+        return h, h
+
+    return cell
+
+
 def by_chance(generator: Any) -> Callable[[], Any]:
     def make() -> Any:
         def draw() -> Any:
@@ -209,6 +259,10 @@ def by_chance(generator: Any) -> Callable[[], Any]:
         every_fourth,
         three_steps_back,
         warm_up,
+        a_counter_of_its_class,
+        a_counter_in_a_slot,
+        a_counter_in_an_array,
+        an_iterator,
         by_chance(np.random.default_rng(0)),
         by_chance(np.random.RandomState(0)),
         by_chance(random.Random(0)),

@@ -16,13 +16,17 @@ import pickle
 import random
 import types
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
-#: How many objects are looked at, how many of one list, and through how many others.
-_most, _each, _depth = 1000, 100, 6
+from ..graph import Value
+
+#: How many objects are looked at, how many of one list, through how many others, and the elements
+#: of an array that may hold a counter.
+_most, _each, _depth, _few = 500, 100, 6, 64
 
 _plain = (bool, int, float, str, type(None))
 _generators = (np.random.Generator, np.random.RandomState, random.Random)
@@ -35,7 +39,8 @@ class PythonState:
     Attributes:
         can_change: whether the function has code that writes to its state, or a random generator.
         decides: whether it has code that depends on a condition.
-        numbers: the numbers and strings, and the lengths of lists and the like, in a fixed order.
+        numbers: the numbers and strings, the lengths of lists and the like, and the bytes of small
+            arrays, in a fixed order.
         random: what the next random numbers depend on.
     """
 
@@ -71,19 +76,43 @@ class PythonState:
             if not _is_of_a_library(x):
                 self.can_change = self.can_change or _writes(x.__code__)
                 self.decides = self.decides or _decides(x.__code__)
+                if "next" in _names(x.__code__):
+                    self.numbers.append(object())  # an iterator moves on, and does not show it
                 yield from _variables(x)
+        elif isinstance(x, ndarray):
+            if x.size <= _few:
+                self.numbers.append(x.tobytes())
         elif isinstance(x, types.MethodType):
             yield from (x.__self__, x.__func__)
         elif isinstance(x, functools.partial):
             yield from (x.func, x.args, x.keywords)
-        elif isinstance(x, (*_containers, Mapping)):
+        elif isinstance(x, (*_containers, dict)):
             self.numbers.append(len(x))
-            yield from itertools.islice(x.values() if isinstance(x, Mapping) else x, _each)
-        elif not isinstance(x, (type, types.ModuleType)):
-            yield from getattr(x, "__dict__", {}).values()
-            yield next(
-                (vars(c)["__call__"] for c in type(x).__mro__ if "__call__" in vars(c)), None
-            )
+            yield from itertools.islice(x.values() if isinstance(x, dict) else x, _each)
+        elif not isinstance(x, (type, types.ModuleType, Value)):
+            yield from _attributes(x)
+
+
+def _attributes(x: Any) -> Iterator[Any]:
+    """The values of the attributes of an object, the numbers of its class, and its code."""
+    try:
+        own = object.__getattribute__(x, "__dict__")
+    except AttributeError:
+        own = {}
+    yield from own.values()
+    called = None
+    for kind in type(x).__mro__:
+        if _is_of_a_library(kind):
+            continue
+        for name, value in vars(kind).items():
+            if name == "__call__":
+                called = called or value
+            elif isinstance(value, types.MemberDescriptorType):  # one of its __slots__
+                with contextlib.suppress(AttributeError):
+                    yield value.__get__(x)
+            elif isinstance(value, (int, float)):
+                yield value
+    yield called
 
 
 def _state_of(x: Any) -> Any:
@@ -94,9 +123,9 @@ def _state_of(x: Any) -> Any:
     )
 
 
-def _is_of_a_library(function: types.FunctionType) -> bool:
-    """Whether a function belongs to this library or to NumPy, which keep no such state."""
-    return (function.__module__ or "").partition(".")[0] in ("tinygrad_rnn", "numpy")
+def _is_of_a_library(x: Any) -> bool:
+    """Whether a function or class belongs to this library or to NumPy, which keep no such state."""
+    return (x.__module__ or "").partition(".")[0] in ("tinygrad_rnn", "numpy", "builtins")
 
 
 def _variables(function: types.FunctionType) -> Iterator[Any]:
@@ -156,7 +185,7 @@ def _unread(code: types.CodeType) -> set[str]:
 
 _writing = {"STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR", "STORE_SUBSCR", "DELETE_SUBSCR"}
 _writers = {"append", "appendleft", "extend", "insert", "pop", "popleft", "remove", "clear"}
-_writers |= {"add", "discard", "update", "setdefault", "setattr", "__next__", "send"}
+_writers |= {"add", "discard", "update", "setdefault", "setattr", "next", "__next__", "send"}
 # A generator may be missing at first: ``if rng is not None and rng.random() < 0.1``.
 _writers |= {"random", "normal", "standard_normal", "uniform", "integers", "randint", "choice"}
 _writers |= {"choices", "shuffle", "permutation", "binomial", "rand", "randn", "gauss", "sample"}
