@@ -206,7 +206,30 @@ def of_matrices(pool: Pool) -> object:
     return pool.line(pool.one_of(OF_MATRICES), made[0], other or x)
 
 
+def questions(pool: Pool) -> object:
+    """Booleans and counts about elements: lines that NumPy answers from the numbers."""
+    x, b = pool.some(), pool.some("b")
+    options: list[tuple[str, list[str | None]]] = [
+        ("np.any({0} > 0.1)", [x]),
+        ("np.all({0} < 0.5, axis=-1)", [x]),
+        ("np.isclose({0}, {1}, 0.1)", [x, pool.beside(x)]),
+        ("np.isin(tg.sign({0}), [0, 1])", [x]),
+        ("np.count_nonzero({0}, axis=-1)", [x]),
+        ("np.isposinf({0}) | np.isneginf({0})", [x]),
+        ("np.full_like({0}, 0.5) * {0}", [x]),
+    ]
+    if b is not None:
+        options += [
+            ("{0}.any(-1, keepdims=True)", [b]),
+            ("{0}.all()", [b]),
+            ("np.logical_and.reduce({0})", [b]),
+        ]
+    text, reads = pool.one_of(options)
+    return pool.line(text, *reads)
+
+
 KINDS = [
+    (0.5, questions),
     (2.5, elementwise),
     (1.5, two),
     (2.0, of_axes),

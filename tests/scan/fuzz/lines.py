@@ -203,10 +203,6 @@ def integers(pool: Pool) -> object:
         ("({0} > 0).astype(np.int64)", [pool.some()]),
         ("tg.sign({0})", [pool.some()]),
         ("tg.equal({0}, {0})", [pool.some()]),
-        ("np.any({0} > 0.1)", [pool.some()]),
-        ("np.all({0} < 0.5, axis=-1)", [pool.some()]),
-        ("np.isclose({0}, {1}, 0.1)", [(y := pool.some()), pool.beside(y)]),
-        ("np.count_nonzero({0}, axis=-1)", [pool.some()]),
     ]
     if i is not None:
         table = pool.weight(2 + pool.below(2), pool.sizes["H"])
@@ -237,8 +233,6 @@ def integers(pool: Pool) -> object:
             ("{0} | {1}", [b, pool.some("b")]),
             ("tg.where({0}, {1}, 0.5)", [b, x]),
             ("tg.sum({0})", [b]),
-            ("{0}.any(-1, keepdims=True)", [b]),
-            ("np.logical_and.reduce({0})", [b]),
             ("{0}.astype(np.int64)", [b]),
             ("np.logical_or({0}, {1} > 0)", [b, x]),
         ]

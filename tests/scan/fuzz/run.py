@@ -76,6 +76,7 @@ class Setting:
 
     def _fill(self, call: int) -> None:
         cell = self.cell
+        self.scope["stop"] = call == 1
         for given in cell.given:
             made = given.make(cell.shape(given), min(call, 1) if given.dtype == "number" else call)
             old = self.scope.get(given.name)

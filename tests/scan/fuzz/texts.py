@@ -47,6 +47,8 @@ ELEMENTWISE = [
     "tg.where(np.isfinite({0}), {0}, 0.0)",
     "cube({0})",
     "{0}.detach()",
+    "({0}.detach() if stop else {0})",
+    "quiet(stop, tg.tanh, {0})",
     "{0}.astype(np.float64)",
     "{0}.astype(np.float32)",
     "tg.dropout({0}, 0.5, rng=3)",
