@@ -101,7 +101,7 @@ def _is_settled(x: Any, node: Node | None, known: Any, made: set[int], since: in
     if id(x) in made:
         return True
     if node is not None and node.number < since:
-        return not node.is_leaf or known == node.number
+        return node.primitive is not None or known == node.number  # a leaf has no primitive
     if isinstance(x, ndarray):
         return type(known) is weakref.ref and known() is x
     return bool(known == _known(x))
