@@ -189,6 +189,52 @@ def warm_up() -> Any:
     return Cell()
 
 
+def a_counter_in_a_module() -> Any:
+    class Cell(tg.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.runs = 0
+
+        def forward(self, h: Any, x: Any) -> Any:
+            self.runs += 1
+            h = tg.tanh(h + x) if self.runs % 4 else h * 0.5
+            return h, h
+
+    return Cell()
+
+
+class Schedule:
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def is_due(self) -> bool:
+        self.runs += 1
+        return self.runs % 4 == 0
+
+    @property
+    def now(self) -> bool:
+        return self.is_due()
+
+
+def a_counter_in_a_method() -> Any:
+    schedule = Schedule()
+
+    def cell(h: Any, x: Any) -> Any:
+        h = h * 0.5 if schedule.is_due() else tg.tanh(h + x)
+        return h, h
+
+    return cell
+
+
+def a_counter_in_a_property() -> Any:
+    class Cell(Schedule):
+        def __call__(self, h: Any, x: Any) -> Any:
+            h = h * 0.5 if self.now else tg.tanh(h + x)
+            return h, h
+
+    return Cell()
+
+
 def a_counter_of_its_class() -> Any:
     class Cell:
         runs = 0
@@ -259,6 +305,9 @@ def by_chance(generator: Any) -> Callable[[], Any]:
         every_fourth,
         three_steps_back,
         warm_up,
+        a_counter_in_a_module,
+        a_counter_in_a_method,
+        a_counter_in_a_property,
         a_counter_of_its_class,
         a_counter_in_a_slot,
         a_counter_in_an_array,
@@ -321,6 +370,55 @@ def test_a_counter_that_changes_nothing_is_allowed() -> None:
     before = runs
     tg.scan(looks_on, np.zeros(2), xs)
     assert runs == before + 1
+
+
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
+def test_a_single_step_may_change_its_state(backend: str) -> None:
+    """It runs once a call, as in a loop, so a branch may depend on that."""
+    W = tg.Tensor([0.5, -0.3], requires_grad=True)
+
+    class Cell:
+        def __init__(self) -> None:
+            self.runs = 0
+
+        def __call__(self, h: Any, x: Any) -> Any:
+            self.runs += 1
+            h = h * W if self.runs % 4 == 0 else tg.tanh(h * W + x)
+            return h, h
+
+    with tg.backend(backend):
+        scanned, fused, plain = Cell(), Cell(), Cell()
+        step = tg.fused(lambda h, x: fused(h, x)[0])
+        h = a = b = tg.Tensor([1.0, 2.0])
+        for x in xs:
+            h = plain(h, x)[0]
+            a = tg.scan(scanned, a, x[None])[0]
+            b = step(b, x)
+            assert_allclose([a.numpy(), b.numpy()], [h.numpy()] * 2, rtol=1e-12)
+        gradients = [tg.grad((y * y).sum(), W).numpy() for y in (h, a, b)]
+        assert_allclose(gradients[1:], gradients[:1] * 2, rtol=1e-12)
+
+
+def test_a_counter_of_training_steps_only() -> None:
+    class Cell:
+        training, batches = False, 0
+
+        def __call__(self, h: Any, x: Any) -> Any:
+            if self.training:
+                self.batches += 1
+                h = h * 0.5
+            h = tg.tanh(h + x)
+            return h, h
+
+    cell, looped = Cell(), Cell()
+    for training in (False, True, True, False, True):
+        cell.training = looped.training = training
+        found = [
+            tg.scan(c, np.zeros(2), xs, unroll=unroll)[1].numpy()
+            for c, unroll in ((cell, False), (looped, True))
+        ]
+        assert_allclose(*found, rtol=1e-12)
+        assert cell.batches == looped.batches
 
 
 def test_a_value_kept_from_an_earlier_call_is_refused() -> None:

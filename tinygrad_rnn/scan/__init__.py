@@ -95,8 +95,8 @@ def scan(
     backward, and replayed for every step. The cell may close over Tensors (weights), which get
     gradients. Every call traces the cell again, so what it closes over may change between calls;
     a compiled plan is reused. A float that changes in a sum or a product (a temperature) costs one
-    more plan, not one for each value. Within a call the cell must do the same at every step: a new cell runs
-    twice, and one that counts or stores something in Python runs as often as in the loop.
+    more plan, not one for each value. Within a call the cell must do the same at every step: a new
+    cell runs twice, and one that counts or stores something in Python runs as often as in the loop.
 
     Args:
         cell: ``cell(carry, x_t) -> (carry, y_t)``, a function of Tensors. The new carry has the

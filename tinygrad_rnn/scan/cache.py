@@ -8,6 +8,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from .plan import Plan
+from .python_state import PythonState
 
 
 class Cache:
@@ -22,8 +23,8 @@ class Cache:
         self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
         self._aliases: OrderedDict[Hashable, Hashable] = OrderedDict()
         self._likely: OrderedDict[Hashable, tuple[Plan, Any]] = OrderedDict()
-        #: Of steps that may change their state in Python: whether they did at the last call.
-        self.changing: OrderedDict[Any, bool] = OrderedDict()
+        #: The state of steps that can change it, by their code; None if the last call changed it.
+        self.states: OrderedDict[Any, PythonState | None] = OrderedDict()
         self._lock = threading.Lock()
 
     def find(self, key: Hashable) -> Plan | None:
@@ -66,12 +67,12 @@ class Cache:
             while len(self._likely) > self._size:
                 self._likely.popitem(last=False)
 
-    def note_change(self, code: Any, changed: bool) -> None:
-        """Store that a step of this code may change its state, and whether it did."""
+    def keep_state(self, code: Any, state: PythonState | None) -> None:
+        """Store the state of a step after a call, or None if the call changed it."""
         with self._lock:
-            self.changing[code] = changed
-            while len(self.changing) > self._size:
-                self.changing.popitem(last=False)
+            self.states[code] = state
+            while len(self.states) > self._size:
+                self.states.popitem(last=False)
 
 
 __all__ = ["Cache"]

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, NoReturn
 
@@ -76,6 +77,9 @@ def _trace_cell(call: Call, recording: bool, numbers_vary: bool = False) -> tupl
     return step, structure
 
 
+_unknown: Any = object()
+
+
 class BoundPlan(NamedTuple):
     """A plan, and the closed-over values that this call runs it with.
 
@@ -103,11 +107,13 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
         parents = [x.node or x._label for x in values]
         return BoundPlan(likely, [x._array for x in values], parents, likely.structure)
     since = next_number()
-    changed = cache.changing.get(_code(call.cell))
-    state = None if changed is None else PythonState(call.cell)
+    # Of a step that can change its state in Python: the state after the last call, or None.
+    before = cache.states.get(_code(call.cell), _unknown)
+    state = None if before is _unknown else PythonState(call.cell)
+    settled = state is None or (before is not None and state.is_as(before))
     found = None
-    # A step that calls ``tg.grad``, or changes its state, is traced anew at every call.
-    if likely is not None and likely.can_be_checked and not changed:
+    # A step that calls ``tg.grad``, or whose state changes, is traced anew at every call.
+    if likely is not None and likely.can_be_checked and settled:
         found = _checked(call, recording, likely, state, since)
     if found is None:
         state = PythonState(call.cell) if state is None else state
@@ -139,7 +145,7 @@ def _checked(
     if trace is None:
         if state is not None and not PythonState(call.cell).is_as(state):
             # What this run did is lost, and the next one may do something else.
-            cache.note_change(_code(call.cell), True)
+            cache.keep_state(_code(call.cell), None)
             _refuse_changes()
         return None
     if plan.outside_reads.covers(trace, since, before):
@@ -155,7 +161,8 @@ def _traced(
     call: Call, recording: bool, likely: Plan | None, state: PythonState, since: int
 ) -> _Found:
     """Steps 3 and 4: trace the step, and look for a plan with that trace, or build one."""
-    step, _ = _trace_cell(call, recording)
+    vary = likely is not None and likely.expected.trace.numbers_vary
+    step, _ = _trace_cell(call, recording, vary)
     runs = 1
     # The variables of the cell name its values only when it is traced for a new plan. Until then
     # the cell's code stands for these names.
@@ -169,7 +176,7 @@ def _traced(
         plan = cache.find(trace_key)
     if plan is None or not plan.outside_reads.covers(step.trace, since, None):
         again = _repeated(call, recording, step, state, since)
-        runs += again is not step
+        runs += call.steps > 1
         plan_key = _plan_key(again)
         plan = plan or cache.find(plan_key) or cache.add(plan_key, Plan(again, recording))
         plan.outside_reads.remember(step.trace)
@@ -182,7 +189,7 @@ def _repeated(call: Call, recording: bool, step: Step, state: PythonState, since
     # A single step has run as often as in a loop. If its state has changed, another run could show
     # other numbers, which that loop would not see.
     if call.steps == 1 and not PythonState(call.cell).is_as(state):
-        return step
+        return step._replace(trace=copy.copy(step.trace))  # the plan will forget its numbers
     # Only the second run names its values: a trace that leads to a known plan needs no names.
     named = call._replace(cell=with_names(call.cell))
     again, _ = _trace_cell(named, recording, step.trace.numbers_vary)
@@ -198,7 +205,7 @@ def _run_again(call: Call, recording: bool, found: _Found, since: int) -> None:
         repeated = _check_cell(call, recording, plan)
         same = repeated is not None
     else:
-        step, _ = _trace_cell(call, recording)
+        step, _ = _trace_cell(call, recording, plan.expected.trace.numbers_vary)
         repeated = step.trace
         same = isinstance(trace, Trace) and trace.key == step.trace.key
     _require_same(trace, repeated or trace, same, since)
@@ -213,7 +220,7 @@ def _run_like_a_loop(
         state: what it was before the first run.
     """
     now = PythonState(call.cell)
-    cache.note_change(_code(call.cell), not now.is_as(state))
+    cache.keep_state(_code(call.cell), now if now.is_as(state) else None)
     if now.random != state.random and now.decides:
         raise TypeError(
             "scan: the step draws random numbers, but it is traced once for all time steps; pass "

@@ -48,6 +48,9 @@ class PythonState:
         self.can_change = self.decides = False
         self.numbers: list[Any] = []
         self.random: list[bytes] = []
+        # The names in the code that was looked at, and the classes of the objects.
+        self._names = {"__call__", "forward"}
+        self._kinds: dict[type, None] = {}
         # What is near comes first. ``front`` holds the objects, so that no id is used again.
         seen: set[int] = set()
         front: list[tuple[Any, int]] = [(function, 0)]
@@ -58,6 +61,9 @@ class PythonState:
                 seen.add(id(x))
                 parts = itertools.islice(self._look(x), max(0, _most - len(front)))
                 front += [(part, depth + 1) for part in parts]
+            if x is front[-1][0]:  # the last one: is there a method that the code names?
+                methods = [method for method in self._methods() if id(method) not in seen]
+                front += [(method, 1) for method in methods]
 
     def is_as(self, other: PythonState) -> bool:
         return (self.numbers, self.random) == (other.numbers, other.random)
@@ -76,6 +82,7 @@ class PythonState:
             if not _is_of_a_library(x):
                 self.can_change = self.can_change or _writes(x.__code__)
                 self.decides = self.decides or _decides(x.__code__)
+                self._names |= _names(x.__code__).keys()
                 if "next" in _names(x.__code__):
                     self.numbers.append(object())  # an iterator moves on, and does not show it
                 yield from _variables(x)
@@ -90,29 +97,34 @@ class PythonState:
             self.numbers.append(len(x))
             yield from itertools.islice(x.values() if isinstance(x, dict) else x, _each)
         elif not isinstance(x, (type, types.ModuleType, Value)):
-            yield from _attributes(x)
+            yield from self._attributes(x)
 
+    def _attributes(self, x: Any) -> Iterator[Any]:
+        """The values of the attributes of an object, and the numbers of its class."""
+        try:
+            own = object.__getattribute__(x, "__dict__")
+        except AttributeError:
+            own = {}
+        yield from own.values()
+        for kind in type(x).__mro__:
+            if _is_of_a_library(kind):
+                continue
+            self._kinds[kind] = None
+            for value in vars(kind).values():
+                if isinstance(value, types.MemberDescriptorType):  # one of its __slots__
+                    with contextlib.suppress(AttributeError):
+                        yield value.__get__(x)
+                elif isinstance(value, (int, float)):
+                    yield value
 
-def _attributes(x: Any) -> Iterator[Any]:
-    """The values of the attributes of an object, the numbers of its class, and its code."""
-    try:
-        own = object.__getattribute__(x, "__dict__")
-    except AttributeError:
-        own = {}
-    yield from own.values()
-    called = None
-    for kind in type(x).__mro__:
-        if _is_of_a_library(kind):
-            continue
-        for name, value in vars(kind).items():
-            if name == "__call__":
-                called = called or value
-            elif isinstance(value, types.MemberDescriptorType):  # one of its __slots__
-                with contextlib.suppress(AttributeError):
-                    yield value.__get__(x)
-            elif isinstance(value, (int, float)):
-                yield value
-    yield called
+    def _methods(self) -> Iterator[Any]:
+        """The methods and properties, of all classes so far, that the code names."""
+        for kind in self._kinds:
+            for name in sorted(self._names & vars(kind).keys()):
+                method = vars(kind)[name]
+                method = getattr(method, "fget", getattr(method, "__func__", method))
+                if isinstance(method, types.FunctionType):
+                    yield method
 
 
 def _state_of(x: Any) -> Any:

@@ -375,8 +375,7 @@ class Trace:
         """Drop the numbers: a plan is kept longer than they are needed."""
         blank = np.empty(0)
         self.sources = [Source(s.slot, blank, None, s.label, None) for s in self.sources]
-        self.derived.clear()
-        self._known.clear()
+        self.derived, self._known = [], {}
 
     def __call__(self, primitive: Primitive, inputs: Sequence[Any], keywords: Any) -> Any:
         return self.apply(primitive, inputs, keywords)
