@@ -1,6 +1,7 @@
 """The graph: what is recorded, where it ran, when it is checked, and that it goes away."""
 
 import asyncio
+import contextvars
 import copy
 import gc
 import threading
@@ -546,6 +547,40 @@ def test_no_grad_decorates_objects():
 
     x = live([1.0])
     assert not any(y.requires_grad for y in tg.no_grad()(Doubles())())
+
+
+def test_a_no_grad_block_may_end_in_another_context():
+    x, switch = live([1.0]), tg.no_grad()
+    contextvars.copy_context().run(switch.__enter__)
+    switch.__exit__(None, None, None)
+    assert (x * 2).requires_grad
+
+    async def fixture():
+        with tg.no_grad():
+            yield x * 2
+
+    async def use():
+        made = fixture()
+        y = await asyncio.create_task(made.__anext__())
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.create_task(made.__anext__())
+        return y.requires_grad, (x * 2).requires_grad
+
+    assert asyncio.run(use()) == (False, True)
+
+
+def test_blocks_of_generators_may_end_in_any_order():
+    def block():
+        with tg.no_grad():
+            yield
+
+    x, first, second = live([1.0]), block(), block()
+    for generator in (first, second):
+        next(generator)
+    for generator in (first, second):
+        assert not (x * 2).requires_grad
+        generator.close()
+    assert (x * 2).requires_grad
 
 
 def test_no_grad_is_called():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import random
 import struct
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -370,6 +372,82 @@ def test_a_counter_that_changes_nothing_is_allowed() -> None:
     before = runs
     tg.scan(looks_on, np.zeros(2), xs)
     assert runs == before + 1
+
+
+class Hostile:
+    """What programs hold beside their weights: it must not be asked for anything."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def __len__(self) -> int:
+        raise RuntimeError
+
+    def __iter__(self) -> Any:
+        raise RuntimeError
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError
+
+    def __hash__(self) -> int:
+        return 0
+
+
+class HostileDict(dict[str, Any]):
+    def values(self) -> Any:
+        raise RuntimeError
+
+
+def test_what_a_step_holds_is_not_asked() -> None:
+    class Gone:
+        pass
+
+    logger = logging.getLogger("tests.scan")
+    held = [Hostile(), HostileDict(a=1), random.SystemRandom(), weakref.proxy(Gone()), object()]
+
+    def cell(h: Any, x: Any) -> Any:
+        logger.info("a step of %d", len(held))
+        return h + x, h
+
+    for _ in range(2):
+        logger.handlers.clear()
+        assert tg.scan(cell, np.zeros(2), xs)[0].shape == (2,)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
+def test_a_single_step_counts_in_a_number(backend: str) -> None:
+    class Cell:
+        runs = 0
+
+        def __call__(self, h: Any, x: Any) -> Any:
+            self.runs += 1
+            h = h + x * (1.0 * self.runs)
+            return h, h
+
+    with tg.backend(backend):
+        scanned, fused = Cell(), Cell()
+        step = tg.fused(lambda h, x: fused(h, x)[0])
+        for i in range(1, 7):
+            found = tg.scan(scanned, np.zeros(1), np.ones((1, 1)))[0], step(np.zeros(1), np.ones(1))
+            assert [y.item() for y in found] == [i, i]
+
+
+def test_a_first_step_with_another_number_is_noticed() -> None:
+    class Cell:
+        runs, first = 0, 1.0
+
+        def __call__(self, h: Any, x: Any) -> Any:
+            scale = self.first if self.runs == 0 else 1.0
+            self.runs += 1
+            h = h + x * scale
+            return h, h
+
+    cell = Cell()
+    tg.scan(cell, np.zeros(2), xs)
+    for cell.first in (0.5, 0.25):
+        cell.runs = 0
+        with pytest.raises(TypeError, match=AGAIN):
+            tg.scan(cell, np.zeros(2), xs)
 
 
 @pytest.mark.parametrize("backend", ["numpy", "auto"])

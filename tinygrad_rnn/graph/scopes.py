@@ -108,11 +108,19 @@ class _Switch:
         traceback: TracebackType | None,
     ) -> None:
         entries = _entered.get()
-        # The last one of this object: a generator that waits may have entered others since.
-        place = max(i for i, (switch, _, _) in enumerate(entries) if switch is self)
-        _, before, begun = entries[place]
-        _entered.set(entries[:place] + entries[place + 1 :])
-        _state.set(before)
+        places = [i for i, (switch, _, _) in enumerate(entries) if switch is self]
+        if not places:  # entered in another context: this one was not switched
+            return
+        _, before, begun = entries[places[-1]]
+        outer, inner = entries[: places[-1]], entries[places[-1] + 1 :]
+        if inner:
+            # A generator that waits is still within a block that it entered later. When that one
+            # ends, it goes back to what was before this one.
+            (switch, _, its_begun), *rest = inner
+            inner = ((switch, before, its_begun), *rest)
+        else:
+            _state.set(before)
+        _entered.set((*outer, *inner))
         self._end(begun)
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:

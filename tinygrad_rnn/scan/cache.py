@@ -71,7 +71,8 @@ class Cache:
         """Store the state of a step after a call, or None if the call changed it."""
         with self._lock:
             self.states[code] = state
-            while len(self.states) > self._size:
+            self.states.move_to_end(code)
+            while len(self.states) > 8 * self._size:
                 self.states.popitem(last=False)
 
 

@@ -217,7 +217,7 @@ class TraceChecker:
         if place == len(sources) or sources[place] != slot:
             return False  # the earlier trace read another closed-over value first
         symbol, known = self._expected.trace.symbols[slot], self._expected.values[slot]
-        if slot in self._expected.trace.numbers and type(x) is float:
+        if type(x) is float and slot in (self._expected.trace.numbers or ()):
             source: Source | None = Source(slot, np.array(x, symbol.dtype), None, None, x)
         else:
             source = _as_source(slot, x)

@@ -23,16 +23,16 @@ from .check_trace import TraceChecker
 from .inner_derivatives import check_inner_derivatives
 from .plan import Plan, Step
 from .python_state import PythonState
-from .trace import Literal, Source, Trace, varying
+from .trace import Source, Trace, numbers_key
 from .unroll import check_result, one_step, run_cell
 from .variables import with_names
 
 cache = Cache()  # plans are immutable, so all threads share it
 
 
-def _trace_cell(call: Call, recording: bool, numbers_vary: bool = False) -> tuple[Step, Any]:
+def _trace_cell(call: Call, recording: bool) -> tuple[Step, Any]:
     """Trace the cell: run it once on values without numbers. Also returns y_t's structure."""
-    trace = Trace(numbers_vary=numbers_vary)
+    trace = Trace()
     with traced(trace, recording=recording):
         carries = []
         for x in call.carries:
@@ -118,7 +118,7 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
     if found is None:
         state = PythonState(call.cell) if state is None else state
         found = _traced(call, recording, likely, state, since)
-    if state is not None and state.can_change:
+    if state is not None:
         _run_like_a_loop(call, recording, found, state, since)
     # The plan holds no arrays: those of this call come from the step that has just run.
     plan, sources = found.plan, found.trace.sources
@@ -148,35 +148,36 @@ def _checked(
             cache.keep_state(_code(call.cell), None)
             _refuse_changes()
         return None
-    if plan.outside_reads.covers(trace, since, before):
-        return _Found(plan, trace, 1)
-    # Something new is read: run the step twice, to see that the numbers are the same.
-    found = _Found(plan, trace, 2)
-    _run_again(call, recording, found, since)
-    plan.outside_reads.remember(trace)
-    return found
+    if not plan.outside_reads.covers(trace, since, before):
+        # Something new is read: run the step twice, to see that the numbers are the same. A single
+        # step reads them only once.
+        if call.steps > 1:
+            _run_again(call, recording, _Found(plan, trace, 1), since)
+        plan.outside_reads.remember(trace)
+        return _Found(plan, trace, 2)
+    return _Found(plan, trace, 1)
 
 
 def _traced(
     call: Call, recording: bool, likely: Plan | None, state: PythonState, since: int
 ) -> _Found:
     """Steps 3 and 4: trace the step, and look for a plan with that trace, or build one."""
-    vary = likely is not None and likely.expected.trace.numbers_vary
-    step, _ = _trace_cell(call, recording, vary)
-    runs = 1
+    step, _ = _trace_cell(call, recording)
     # The variables of the cell name its values only when it is traced for a new plan. Until then
     # the cell's code stands for these names.
-    trace_key = (_plan_key(step), _code(call.cell))
+    code, runs = _code(call.cell), 1
+    trace_key = (_plan_key(step), code)
     plan = cache.find(trace_key)
-    if plan is None and likely is not None and _differ_in_numbers(likely, step):
-        # A number that changes from call to call: one plan for all of its values.
-        step, _ = _trace_cell(call, recording, numbers_vary=True)
-        runs = 2
-        trace_key = (_plan_key(step), _code(call.cell))
-        plan = cache.find(trace_key)
+    if plan is None and likely is not None and likely.can_be_checked:
+        # A number may have changed since the last call: then one plan serves all of its values.
+        varied = _with_numbers(step)
+        if numbers_key(varied.trace) == numbers_key(likely.expected.trace):
+            step = varied
+            trace_key = (_plan_key(step), code)
+            plan = cache.find(trace_key)
     if plan is None or not plan.outside_reads.covers(step.trace, since, None):
         again = _repeated(call, recording, step, state, since)
-        runs += call.steps > 1
+        runs = 2
         plan_key = _plan_key(again)
         plan = plan or cache.find(plan_key) or cache.add(plan_key, Plan(again, recording))
         plan.outside_reads.remember(step.trace)
@@ -191,8 +192,9 @@ def _repeated(call: Call, recording: bool, step: Step, state: PythonState, since
     if call.steps == 1 and not PythonState(call.cell).is_as(state):
         return step._replace(trace=copy.copy(step.trace))  # the plan will forget its numbers
     # Only the second run names its values: a trace that leads to a known plan needs no names.
-    named = call._replace(cell=with_names(call.cell))
-    again, _ = _trace_cell(named, recording, step.trace.numbers_vary)
+    again, _ = _trace_cell(call._replace(cell=with_names(call.cell)), recording)
+    if step.trace.numbers is not None:
+        again = _with_numbers(again)
     _require_same(step.trace, again.trace, step.trace.key == again.trace.key, since)
     return again
 
@@ -205,7 +207,7 @@ def _run_again(call: Call, recording: bool, found: _Found, since: int) -> None:
         repeated = _check_cell(call, recording, plan)
         same = repeated is not None
     else:
-        step, _ = _trace_cell(call, recording, plan.expected.trace.numbers_vary)
+        step, _ = _trace_cell(call, recording)
         repeated = step.trace
         same = isinstance(trace, Trace) and trace.key == step.trace.key
     _require_same(trace, repeated or trace, same, since)
@@ -220,8 +222,9 @@ def _run_like_a_loop(
         state: what it was before the first run.
     """
     now = PythonState(call.cell)
-    cache.keep_state(_code(call.cell), now if now.is_as(state) else None)
-    if now.random != state.random and now.decides:
+    if now.can_change or not now.is_as(state):
+        cache.keep_state(_code(call.cell), now if now.is_as(state) else None)
+    if now.random != state.random and now.decides and call.steps > 1:
         raise TypeError(
             "scan: the step draws random numbers, but it is traced once for all time steps; pass "
             f"unroll=True, or draw random numbers outside of the step{current().scope}"
@@ -257,7 +260,8 @@ def _run_refusing(trace: Trace | TraceChecker, run: Callable[..., Any], *args: A
     try:
         result = run(*args)
     except Exception as error:
-        if trace.refused is not None and trace.refused not in str(error):
+        # The message may have come with another prefix than "scan: ".
+        if trace.refused is not None and trace.refused.removeprefix("scan: ") not in str(error):
             raise TypeError(trace.refused) from error
         raise
     if trace.refused is not None:
@@ -276,36 +280,8 @@ def _plan_key(step: Step) -> Hashable:
     return (*step.trace.key, tuple([(node.scope.path[depth:], node.name) for node in nodes]))
 
 
-def _differ_in_numbers(plan: Plan, step: Step) -> bool:
-    """Whether a step does what a plan does, but for Python floats in its sums and products."""
-    known, key = plan.expected.trace.key, step.trace.key
-    return (
-        plan.can_be_checked
-        and len(known) == len(key)
-        and all(x == y or _same_but_for_numbers(x, y) for x, y in zip(known, key, strict=True))
-    )
-
-
-def _same_but_for_numbers(x: Any, y: Any) -> bool:
-    """Whether two entries of a key are the same operation, with other floats."""
-    if len(x) != 3 or len(y) != 3:
-        return False
-    (op, _, constants), operands, parents = x
-    (other, _, other_constants), others, other_parents = y
-    return (
-        op is other
-        and op in varying
-        and constants == other_constants
-        and parents == other_parents
-        and all(
-            a == b or (isinstance(a, Literal) and isinstance(b, Literal) and _floats(a, b))
-            for a, b in zip(operands, others, strict=True)
-        )
-    )
-
-
-def _floats(a: Literal, b: Literal) -> bool:
-    return type(a.value) is float and type(b.value) is float
+def _with_numbers(step: Step) -> Step:
+    return step._replace(trace=step.trace.with_numbers())
 
 
 def trace_twice(call: Call, recording: bool) -> Step:

@@ -23,9 +23,6 @@ from .replay import replay
 def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """Run a step as one program, and record it as one node."""
     state = current()
-    # Then every operation has to be seen. Within a traced step they become part of that step.
-    if state.anomaly or state.tracing is not None:
-        return step(*args)
     leaves: list[Any] = []
     structure = flatten(args, leaves)
     for x in leaves:
@@ -35,6 +32,9 @@ def one_node(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
                 f"fused: expected Tensors or arrays as arguments, got the number {x!r}; close over "
                 f"it, or pass an array of the dtype that it should have{state.scope}"
             )
+    # Then every operation has to be seen. Within a traced step they become part of that step.
+    if state.anomaly or state.tracing is not None:
+        return step(*args)
     values = [as_value(x, "fused: argument") for x in leaves]
     call = _as_call(step, values, structure)
     plan, constants, parents, returned = find_plan(call, state.recording)

@@ -14,6 +14,7 @@ import functools
 import itertools
 import pickle
 import random
+import sys
 import types
 from collections import deque
 from collections.abc import Iterator
@@ -22,19 +23,22 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..graph import Value
-
 #: How many objects are looked at, how many of one list, through how many others, and the elements
 #: of an array that may hold a counter.
 _most, _each, _depth, _few = 500, 100, 6, 64
 
-_plain = (bool, int, float, str, type(None))
+_plain = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _generators = (np.random.Generator, np.random.RandomState, random.Random)
-_containers = (list, tuple, set, deque)
+_containers = (list, tuple, set, deque, dict)
+#: Names in code that changes without showing it: iterators, new generators, clocks.
+_unseen = {"next", "default_rng", "RandomState", "Random", "urandom", "time", "perf_counter"}
 
 
 class PythonState:
     """The state that a function can reach: through its variables, and what they hold.
+
+    It is what is found in a few hundred objects at most. Files, clocks and the inside of other
+    libraries' objects are not looked at.
 
     Attributes:
         can_change: whether the function has code that writes to its state, or a random generator.
@@ -49,13 +53,13 @@ class PythonState:
         self.numbers: list[Any] = []
         self.random: list[bytes] = []
         # The names in the code that was looked at, and the classes of the objects.
-        self._names = {"__call__", "forward"}
+        self._names = {"__call__", "forward", "__getitem__", "__bool__", "__len__", "__iter__"}
         self._kinds: dict[type, None] = {}
         # What is near comes first. ``front`` holds the objects, so that no id is used again.
         seen: set[int] = set()
         front: list[tuple[Any, int]] = [(function, 0)]
         for x, depth in front:
-            if isinstance(x, _plain):
+            if issubclass(type(x), _plain):
                 self.numbers.append((type(x), x))
             elif id(x) not in seen and depth < _depth:
                 seen.add(id(x))
@@ -70,33 +74,37 @@ class PythonState:
 
     def _look(self, x: Any) -> Iterator[Any]:
         """Note the state of an object; returns what it holds."""
+        # By ``type`` and not by ``isinstance``, which asks the object what it is.
+        kind = type(x)
         # These modules keep a generator for themselves.
         if x is random:
-            x = random._inst
+            x, kind = random._inst, random.Random
         elif x is np.random:
-            x = np.random.mtrand._rand
-        if isinstance(x, _generators):
+            x, kind = np.random.mtrand._rand, np.random.RandomState
+        if issubclass(kind, _generators):
             self.can_change = True
-            self.random.append(pickle.dumps(_state_of(x)))
-        elif isinstance(x, types.FunctionType):
-            if not _is_of_a_library(x):
-                self.can_change = self.can_change or _writes(x.__code__)
+            with contextlib.suppress(NotImplementedError):  # SystemRandom has no state to show
+                self.random.append(pickle.dumps(_state_of(x)))
+        elif kind is types.FunctionType:
+            if not _is_of_a_library(x.__module__):
+                unseen = not _unseen.isdisjoint(_names(x.__code__))
+                self.can_change = self.can_change or unseen or _writes(x.__code__)
                 self.decides = self.decides or _decides(x.__code__)
                 self._names |= _names(x.__code__).keys()
-                if "next" in _names(x.__code__):
-                    self.numbers.append(object())  # an iterator moves on, and does not show it
+                if unseen:
+                    self.numbers.append(object())  # equal to nothing: it may have changed
                 yield from _variables(x)
-        elif isinstance(x, ndarray):
+        elif kind is ndarray:
             if x.size <= _few:
                 self.numbers.append(x.tobytes())
-        elif isinstance(x, types.MethodType):
-            yield from (x.__self__, x.__func__)
-        elif isinstance(x, functools.partial):
+        elif kind in (types.MethodType, types.BuiltinMethodType):
+            yield from (x.__self__, getattr(x, "__func__", None))
+        elif kind is functools.partial:
             yield from (x.func, x.args, x.keywords)
-        elif isinstance(x, (*_containers, dict)):
+        elif kind in _containers:
             self.numbers.append(len(x))
-            yield from itertools.islice(x.values() if isinstance(x, dict) else x, _each)
-        elif not isinstance(x, (type, types.ModuleType, Value)):
+            yield from itertools.islice(x.values() if kind is dict else x, _each)
+        elif kind.__module__.startswith("tinygrad_rnn.") or not _is_of_a_library(kind.__module__):
             yield from self._attributes(x)
 
     def _attributes(self, x: Any) -> Iterator[Any]:
@@ -107,14 +115,14 @@ class PythonState:
             own = {}
         yield from own.values()
         for kind in type(x).__mro__:
-            if _is_of_a_library(kind):
+            if _is_of_a_library(kind.__module__):
                 continue
             self._kinds[kind] = None
             for value in vars(kind).values():
                 if isinstance(value, types.MemberDescriptorType):  # one of its __slots__
                     with contextlib.suppress(AttributeError):
                         yield value.__get__(x)
-                elif isinstance(value, (int, float)):
+                elif issubclass(type(value), (int, float, *_generators)):
                     yield value
 
     def _methods(self) -> Iterator[Any]:
@@ -135,9 +143,14 @@ def _state_of(x: Any) -> Any:
     )
 
 
-def _is_of_a_library(x: Any) -> bool:
-    """Whether a function or class belongs to this library or to NumPy, which keep no such state."""
-    return (x.__module__ or "").partition(".")[0] in ("tinygrad_rnn", "numpy", "builtins")
+@functools.lru_cache(1024)
+def _is_of_a_library(name: str | None) -> bool:
+    """Whether a module is not the user's own: then no counter of his is in it."""
+    top = (name or "").partition(".")[0]
+    if top in ("tinygrad_rnn", "builtins") or top in sys.stdlib_module_names - {"__main__"}:
+        return True
+    file = getattr(sys.modules.get(name or ""), "__file__", None) or ""
+    return "site-packages" in file or "dist-packages" in file
 
 
 def _variables(function: types.FunctionType) -> Iterator[Any]:
@@ -155,7 +168,13 @@ def _variables(function: types.FunctionType) -> Iterator[Any]:
         if name in unread:
             continue
         value = function.__globals__.get(name)
-        yield np.random if value is np and "random" in names else value
+        if value is np:
+            yield np.random if "random" in names else None
+        elif type(value) is types.ModuleType and not _is_of_a_library(value.__name__):
+            # A function of a module of the user's: helpers.is_due()
+            yield from (vars(value).get(x) for x in names)
+        else:
+            yield value
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -197,7 +216,7 @@ def _unread(code: types.CodeType) -> set[str]:
 
 _writing = {"STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR", "STORE_SUBSCR", "DELETE_SUBSCR"}
 _writers = {"append", "appendleft", "extend", "insert", "pop", "popleft", "remove", "clear"}
-_writers |= {"add", "discard", "update", "setdefault", "setattr", "next", "__next__", "send"}
+_writers |= {"add", "discard", "update", "setdefault", "setattr", "__next__", "send"}
 # A generator may be missing at first: ``if rng is not None and rng.random() < 0.1``.
 _writers |= {"random", "normal", "standard_normal", "uniform", "integers", "randint", "choice"}
 _writers |= {"choices", "shuffle", "permutation", "binomial", "rand", "randn", "gauss", "sample"}

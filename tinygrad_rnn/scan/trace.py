@@ -254,8 +254,6 @@ class Trace:
 
     Args:
         base: an earlier trace whose values this one may read. Slots go on after its last.
-        numbers_vary: take Python floats in sums and products as closed-over values. A plan of this
-            trace serves all of their values; else they are a part of the program.
 
     Attributes:
         instructions: in the order in which they ran.
@@ -266,7 +264,8 @@ class Trace:
         leaves: the nodes of the values that may need a gradient, by slot.
         outside: whether a carry or an input has a node outside of the step, by slot.
         since: nodes with a smaller number are older than the trace.
-        numbers: the slots of such floats.
+        numbers: the slots of Python floats that are closed-over values, see :meth:`with_numbers`;
+            None if all floats are parts of the program.
         asked: the calls of ``tg.grad`` in the step: the output's node, and the wanted nodes.
         refused: the message of the first refusal. The step fails with it, even if it caught it.
         key: traces with equal keys share one plan.
@@ -274,15 +273,14 @@ class Trace:
 
     refuse_rebinding = staticmethod(refuse_rebinding)
 
-    def __init__(self, base: Trace | None = None, numbers_vary: bool = False):
+    def __init__(self, base: Trace | None = None):
         self.instructions: list[Instruction] = []
         self.sources: list[Source] = []
         self.derived: list[Derived] = []
         self.symbols: list[Symbol] = [] if base is None else list(base.symbols)
         self.values: list[Value] = [] if base is None else list(base.values)
         self.leaves: dict[int, Node] = {}
-        self.numbers_vary = numbers_vary
-        self.numbers: set[int] = set()
+        self.numbers: set[int] | None = None
         self.outside: dict[int, bool] = {}
         self.key: list[Any] = []
         # Not the trace itself: trace and symbols would hold each other, and a graph has no cycles.
@@ -347,15 +345,6 @@ class Trace:
             self._attached(symbol, inner)
         return known[:2]
 
-    def _number(self, x: float, dtype: np.dtype[Any]) -> int:
-        """The slot of a Python float that may be another one at the next call."""
-        symbol = self.symbol((), dtype)
-        self.sources.append(Source(symbol.slot, np.array(x, dtype), None, None, x))
-        self.key.append((symbol.slot, (), dtype, "number"))
-        self.numbers.add(symbol.slot)
-        self._attached(symbol, None)
-        return symbol.slot
-
     def value(self, x: Any) -> Value:
         """The Tensor for something that the step returned."""
         if isinstance(x, Value) and type(x._array) is Symbol:  # type: ignore[comparison-overlap]
@@ -371,6 +360,43 @@ class Trace:
             node.primitive, node.parents, node.arrays = None, (), ()
         self.asked.clear()
 
+    def with_numbers(self) -> Trace:
+        """This trace, where Python floats in sums and products are closed-over values.
+
+        A plan of it serves all values of these numbers. The nodes of this trace get them too.
+        """
+        new = copy.copy(self)
+        new.instructions, new.sources, new.key, new.numbers = [], [], [], set()
+        new.symbols, new.values = list(self.symbols), list(self.values)
+        waiting = {source.slot: source for source in self.sources}
+        for instruction in self.instructions:
+            new.instructions.append(new._with_numbers(instruction, waiting))
+        new.sources += waiting.values()  # those that are only returned
+        new.key = numbers_key(self)
+        return new
+
+    def _with_numbers(self, x: Instruction, waiting: dict[int, Source]) -> Instruction:
+        """An instruction that reads numbers from sources, which are listed in order of reading."""
+        operands = list(x.operands)
+        dtypes = [self.symbols[slot].dtype for slot in operands if isinstance(slot, int)]
+        for i, operand in enumerate(operands):
+            if isinstance(operand, int):
+                if operand in waiting:
+                    self.sources.append(waiting.pop(operand))
+            elif x.primitive in _varying and type(operand.value) is float:
+                symbol = self.symbol((), np.result_type(*dtypes, 1.0))  # as NumPy converts a float
+                self._attached(symbol, None)
+                array = np.array(operand.value, symbol.dtype)
+                self.sources.append(Source(symbol.slot, array, None, None, operand.value))
+                assert self.numbers is not None
+                self.numbers.add(symbol.slot)
+                operands[i] = symbol.slot
+                if x.node is not None:  # the rules read the number there
+                    arrays = list(x.node.arrays)
+                    arrays[i] = symbol
+                    x.node.arrays = tuple(arrays)
+        return x._replace(operands=tuple(operands))
+
     def forget(self) -> None:
         """Drop the numbers: a plan is kept longer than they are needed."""
         blank = np.empty(0)
@@ -385,8 +411,6 @@ class Trace:
         # An operation on weights alone, such as W.T, is the same at every step.
         if not any_traced(inputs):
             return apply_outside(primitive, inputs, keywords, self.derived)
-        if self.numbers_vary and primitive in varying:
-            inputs = self._with_numbers(inputs)
         operands, arrays, parents, through = self._read_inputs(inputs)
         recorded = primitive.vjps is not None and current().recording and True in through
         kind = (
@@ -412,12 +436,6 @@ class Trace:
         self.instructions.append(instruction)
         self.key.append((kind, operands, instruction.parents))
         return self._attached(symbol, node)
-
-    def _with_numbers(self, inputs: Sequence[Any]) -> list[Any]:
-        """The inputs, with values of the step in the place of Python floats."""
-        dtypes = [x._array.dtype for x in inputs if isinstance(x, Value)]
-        dtype = np.result_type(*dtypes, 1.0)  # as NumPy converts a Python float
-        return [self.values[self._number(x, dtype)] if type(x) is float else x for x in inputs]
 
     def _read_inputs(
         self, inputs: Sequence[Any]
@@ -466,7 +484,26 @@ def apply_outside(
 
 
 #: Operations in which a number and an array of that number compute the same, to the last bit.
-varying = frozenset({primitives.add, primitives.subtract, primitives.multiply, primitives.divide})
+_varying = frozenset({primitives.add, primitives.subtract, primitives.multiply, primitives.divide})
+
+
+def numbers_key(trace: Trace) -> list[Any]:
+    """The key of a trace or, if it has none yet, of its :meth:`Trace.with_numbers`."""
+    return trace.key if trace.numbers is not None else [_numbers, *map(_without_numbers, trace.key)]
+
+
+_numbers = ("numbers",)
+
+
+def _without_numbers(entry: Any) -> Any:
+    """An entry of a key, without the values of the floats that :meth:`Trace.with_numbers` takes."""
+    if len(entry) != 3 or entry[0][0] not in _varying:  # not an operation, or another one
+        return entry
+    (primitive, avals, constants), operands, parents = entry
+    numbers = [isinstance(x, Literal) and type(x.value) is float for x in operands]
+    avals = tuple(["number" if n else x for n, x in zip(numbers, avals, strict=True)])
+    operands = tuple(["number" if n else x for n, x in zip(numbers, operands, strict=True)])
+    return (primitive, avals, constants), operands, parents
 
 
 #: The edge from a closed-over Tensor to the step that reads it. It lets ``tg.grad`` in the step
@@ -557,8 +594,8 @@ __all__ = [
     "copied",
     "frozen",
     "holds",
+    "numbers_key",
     "output_on",
     "refuse_rebinding",
     "stand_in",
-    "varying",
 ]

@@ -11,6 +11,7 @@ refuses an argument that has no meaning here, by name.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -41,7 +42,8 @@ def _without_gradient(function: Function) -> Function:
 
     def call(*args: Any, **keywords: Any) -> Any:
         if answer is not None and any(map(questions.is_without_numbers, args)):
-            return answer(*args, **keywords)
+            with contextlib.suppress(TypeError):  # an argument that it has not: NumPy is refused
+                return answer(*args, **keywords)
         return function(*map(_plain, args), **{k: _plain(v) for k, v in keywords.items()})
 
     return call
@@ -108,7 +110,8 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: 
         if method == "reduce" and questions.is_without_numbers(inputs[0]):
             reduction = questions.reductions.get(ufunc)
             if reduction is not None:
-                return _along_first(reduction, name, inputs, keywords)
+                with contextlib.suppress(TypeError):
+                    return _along_first(reduction, name, inputs, keywords)
         on_arrays = _without_gradient(getattr(ufunc, method))
         return attach(np.asarray(on_arrays(*inputs, **keywords)), None)
     if method == "outer" and op is not None and ufunc.nin == 2 and not keywords:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from .. import ops
-from ..graph import Value
+from ..graph import Value, python_scalars
 
 Function = Callable[..., Any]
 
@@ -52,18 +52,20 @@ def isneginf(x: Any) -> Any:
 
 def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
     """``np.isclose``: ``|a - b| <= atol + rtol |b|`` for a finite b, or ``a == b``."""
-    same = ops.equal(a, b)
+    # NumPy computes with Python numbers as float64 here.
+    a, b = (np.asarray(x) if type(x) in python_scalars else x for x in (a, b))
+    same, finite = ops.equal(a, b), ops.isfinite(b)
     # Not a - b where both are Inf: that would be NaN, and a warning.
-    difference = ops.subtract(ops.where(same, 0, a), ops.where(same, 0, b))
-    bound = ops.add(atol, ops.multiply(rtol, ops.abs(b)))
-    near = ops.logical_and(ops.isfinite(b), ops.less_equal(ops.abs(difference), bound))
+    left, right = ops.where(same, 0, a), ops.where(same, 0, b)
+    bound = ops.add(atol, ops.multiply(rtol, ops.where(finite, ops.abs(b), 0)))
+    near = ops.logical_and(finite, ops.less_equal(ops.abs(ops.subtract(left, right)), bound))
     close = ops.logical_or(same, near)
     if equal_nan:
         close = ops.logical_or(close, ops.logical_and(ops.isnan(a), ops.isnan(b)))
     return close
 
 
-def isin(element: Any, test_elements: Any, *, invert: bool = False, **_: Any) -> Any:
+def isin(element: Any, test_elements: Any, *, invert: bool = False) -> Any:
     """``np.isin``: whether each element is one of the others."""
     wanted = ops.reshape(test_elements, (-1,))
     found = any_of(ops.equal(ops.expand_dims(element, -1), wanted), -1)
