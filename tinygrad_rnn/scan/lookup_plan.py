@@ -168,13 +168,17 @@ def _traced(
     code, runs = _code(call.cell), 1
     trace_key = (_plan_key(step), code)
     plan = cache.find(trace_key)
-    if plan is None and likely is not None and likely.can_be_checked:
-        # A number may have changed since the last call: then one plan serves all of its values.
-        varied = _with_numbers(step)
-        if numbers_key(varied.trace) == numbers_key(likely.expected.trace):
-            step = varied
-            trace_key = (_plan_key(step), code)
-            plan = cache.find(trace_key)
+    # A number may have changed since the last call: then one plan serves all of its values.
+    only_numbers_differ = (
+        plan is None
+        and likely is not None
+        and likely.can_be_checked
+        and numbers_key(step.trace) == numbers_key(likely.expected.trace)
+    )
+    if only_numbers_differ:
+        step = _with_numbers(step)
+        trace_key = (_plan_key(step), code)
+        plan = cache.find(trace_key)
     if plan is None or not plan.outside_reads.covers(step.trace, since, None):
         again = _repeated(call, recording, step, state, since)
         runs = 2

@@ -58,14 +58,14 @@ class PythonState:
         # What is near comes first. ``front`` holds the objects, so that no id is used again.
         seen: set[int] = set()
         front: list[tuple[Any, int]] = [(function, 0)]
-        for x, depth in front:
+        for i, (x, depth) in enumerate(front):
             if issubclass(type(x), _plain):
                 self.numbers.append((type(x), x))
             elif id(x) not in seen and depth < _depth:
                 seen.add(id(x))
                 parts = itertools.islice(self._look(x), max(0, _most - len(front)))
                 front += [(part, depth + 1) for part in parts]
-            if x is front[-1][0]:  # the last one: is there a method that the code names?
+            if i == len(front) - 1:  # the last one: is there a method that the code names?
                 methods = [method for method in self._methods() if id(method) not in seen]
                 front += [(method, 1) for method in methods]
 
@@ -86,7 +86,7 @@ class PythonState:
             with contextlib.suppress(NotImplementedError):  # SystemRandom has no state to show
                 self.random.append(pickle.dumps(_state_of(x)))
         elif kind is types.FunctionType:
-            if not _is_of_a_library(x.__module__):
+            if not _is_of_a_library(str(x.__module__)):
                 unseen = not _unseen.isdisjoint(_names(x.__code__))
                 self.can_change = self.can_change or unseen or _writes(x.__code__)
                 self.decides = self.decides or _decides(x.__code__)
@@ -104,7 +104,7 @@ class PythonState:
         elif kind in _containers:
             self.numbers.append(len(x))
             yield from itertools.islice(x.values() if kind is dict else x, _each)
-        elif kind.__module__.startswith("tinygrad_rnn.") or not _is_of_a_library(kind.__module__):
+        elif _module(kind).startswith("tinygrad_rnn.") or not _is_of_a_library(_module(kind)):
             yield from self._attributes(x)
 
     def _attributes(self, x: Any) -> Iterator[Any]:
@@ -115,11 +115,11 @@ class PythonState:
             own = {}
         yield from own.values()
         for kind in type(x).__mro__:
-            if _is_of_a_library(kind.__module__):
+            if _is_of_a_library(_module(kind)):
                 continue
             self._kinds[kind] = None
             for value in vars(kind).values():
-                if isinstance(value, types.MemberDescriptorType):  # one of its __slots__
+                if type(value) is types.MemberDescriptorType:  # one of its __slots__
                     with contextlib.suppress(AttributeError):
                         yield value.__get__(x)
                 elif issubclass(type(value), (int, float, *_generators)):
@@ -130,8 +130,13 @@ class PythonState:
         for kind in self._kinds:
             for name in sorted(self._names & vars(kind).keys()):
                 method = vars(kind)[name]
-                method = getattr(method, "fget", getattr(method, "__func__", method))
-                if isinstance(method, types.FunctionType):
+                if type(method) is property:
+                    method = method.fget
+                elif type(method) is functools.cached_property:
+                    method = method.func
+                elif type(method) in (staticmethod, classmethod):
+                    method = method.__func__
+                if type(method) is types.FunctionType:
                     yield method
 
 
@@ -143,13 +148,19 @@ def _state_of(x: Any) -> Any:
     )
 
 
+def _module(kind: type) -> str:
+    """The name of the module of a class."""
+    name = vars(kind).get("__module__", "builtins")
+    return name if type(name) is str else ""
+
+
 @functools.lru_cache(1024)
-def _is_of_a_library(name: str | None) -> bool:
+def _is_of_a_library(name: str) -> bool:
     """Whether a module is not the user's own: then no counter of his is in it."""
-    top = (name or "").partition(".")[0]
-    if top in ("tinygrad_rnn", "builtins") or top in sys.stdlib_module_names - {"__main__"}:
+    top = name.partition(".")[0]
+    if top == "tinygrad_rnn" or top in sys.stdlib_module_names - {"__main__"}:
         return True
-    file = getattr(sys.modules.get(name or ""), "__file__", None) or ""
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
     return "site-packages" in file or "dist-packages" in file
 
 
