@@ -190,6 +190,27 @@ def test_within_a_scan_it_is_the_step() -> None:
 
 
 @pytest.mark.parametrize("backend", ["numpy", "auto"])
+def test_a_generator_that_it_closes_over_draws_anew(backend: str) -> None:
+    W = live(2)
+
+    def make(rng: np.random.Generator) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            noisy = h * W * rng.normal() + rng.normal(size=2)
+            return tg.tanh(noisy + x) if rng.random() < 0.5 else noisy
+
+        return step
+
+    plain, fused = make(np.random.default_rng(0)), tg.fused(make(np.random.default_rng(0)))
+    with tg.backend(backend):
+        h = k = tg.Tensor([1.0, 2.0])
+        for _ in range(8):
+            h, k = fused(h, np.ones(2)), plain(k, np.ones(2))
+            np.testing.assert_allclose(h.numpy(), k.numpy(), atol=1e-12)
+        gradients = [tg.grad((y * y).sum(), W).numpy() for y in (h, k)]
+    np.testing.assert_allclose(*gradients, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
 def test_results_without_axes_are_arrays(backend: str) -> None:
     w = live(3)
     with tg.backend(backend):

@@ -178,7 +178,7 @@ class _Switch:
 
 def _is(kind: Callable[[Any], bool], function: Any) -> bool:
     """Whether a function, or the ``__call__`` of an object, is of this kind."""
-    return kind(function) or kind(getattr(function, "__call__", None))  # noqa: B004
+    return kind(function) or kind(getattr(type(function), "__call__", None))  # noqa: B004
 
 
 def _each_within(switch: _Switch, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
