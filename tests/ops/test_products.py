@@ -195,6 +195,13 @@ def test_einsum_of_subscripts_that_do_not_fit(subscripts, shapes, message):
             tg.einsum(subscripts, *(make(np.ones(shape)) for shape in shapes))
 
 
+@pytest.mark.parametrize("shape", [(0, 2), (2, 0), (3, 2), (1, 2)])
+def test_a_diagonal_has_one_size(shape):
+    for x in (live(np.ones(shape)), np.ones(shape)):
+        with pytest.raises(ValueError, match="einsum: the axes of a repeated letter of 'ii'"):
+            tg.einsum("ii->i", x)
+
+
 def test_einsum_of_sizes_that_do_not_fit():
     with pytest.raises(ValueError, match="einsum"):
         tg.einsum("ij,jk->ik", live(np.ones((2, 3))), np.ones((2, 2)))

@@ -344,4 +344,12 @@ def einsum(subscripts: str, *operands: Array) -> Array:
     if not isinstance(subscripts, str):
         raise TypeError(f"einsum: expected subscripts (str), got {type(subscripts).__name__}")
     names, result = _explicit(subscripts, [shape_of(x) for x in operands])
+    for letters, x in zip(names, operands, strict=True):
+        # NumPy notices this too, but not where the first size is 0: it returns unfilled memory.
+        shape = shape_of(x)
+        if len(set(zip(letters, shape, strict=True))) > len(set(letters)):
+            raise ValueError(
+                f"einsum: the axes of a repeated letter of {letters!r} must have one size, got "
+                f"shape {shape}"
+            )
     return apply(_einsum, operands, {"operands": tuple(names), "result": result})
