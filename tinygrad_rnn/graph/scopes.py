@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
@@ -86,10 +86,6 @@ class _Switch:
     def _switched(self, before: _State) -> _State:
         raise NotImplementedError
 
-    def _another(self) -> _Switch:
-        """A switch that does the same."""
-        return type(self)()
-
     def _begin(self) -> Any:
         """What else a block does; returns what :meth:`_end` needs."""
 
@@ -137,25 +133,8 @@ class _Switch:
         if _is(inspect.isasyncgenfunction, function):
 
             @functools.wraps(function)
-            async def generate_later(*args: _P.args, **keywords: _P.kwargs) -> Any:
-                generator = run(*args, **keywords)
-                advance = generator.__anext__()
-                while True:
-                    try:
-                        with self._another():
-                            made = await advance
-                    except StopAsyncIteration:
-                        return
-                    try:
-                        sent = yield made
-                    except GeneratorExit:
-                        with self._another():
-                            await generator.aclose()
-                        raise
-                    except BaseException as error:
-                        advance = generator.athrow(error)
-                    else:
-                        advance = generator.asend(sent)
+            def generate_later(*args: _P.args, **keywords: _P.kwargs) -> Any:
+                return _each_awaited_within(self, run(*args, **keywords))
 
             return generate_later
 
@@ -163,7 +142,7 @@ class _Switch:
 
             @functools.wraps(function)
             async def wait(*args: _P.args, **keywords: _P.kwargs) -> Any:
-                with self._another():  # another task may enter this one meanwhile
+                with self:
                     return await run(*args, **keywords)
 
             return wait  # type: ignore[return-value]
@@ -201,6 +180,29 @@ def _each_within(switch: _Switch, generator: Generator[Any, Any, Any]) -> Genera
             advance = functools.partial(generator.throw, error)
         else:
             advance = functools.partial(generator.send, sent)
+
+
+async def _each_awaited_within(
+    switch: _Switch, generator: AsyncGenerator[Any, Any]
+) -> AsyncGenerator[Any, Any]:
+    """The same as :func:`_each_within` for an asynchronous generator."""
+    advance: Awaitable[Any] = generator.__anext__()
+    while True:
+        try:
+            with switch:
+                made = await advance
+        except StopAsyncIteration:
+            return
+        try:
+            sent = yield made
+        except GeneratorExit:
+            with switch:
+                await generator.aclose()
+            raise
+        except BaseException as error:
+            advance = generator.athrow(error)
+        else:
+            advance = generator.asend(sent)
 
 
 class no_grad(_Switch):
@@ -318,9 +320,6 @@ class backend(_Switch):
         if name not in BACKENDS:
             raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {name!r}")
         self._name = name
-
-    def _another(self) -> _Switch:
-        return backend(self._name)
 
     def _switched(self, before: _State) -> _State:
         return _State(before.recording, before.anomaly, before.scope, before.tracing, self._name)

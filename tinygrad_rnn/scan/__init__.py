@@ -224,9 +224,9 @@ def fused(step: Callable[_P, _R]) -> Callable[_P, _R]:
 
     Raises:
         TypeError: ``step`` is not a function. When it is called: the step looks at the numbers of a
-            value, or returns anything but Tensors; it draws random numbers from a generator that it
-            does not close over (from one that it does, each call draws anew); or an argument is not
-            a Tensor or an array.
+            value, or returns anything but Tensors; or an argument is not a Tensor or an array. A
+            step may draw random numbers from a generator that it closes over: each call draws anew.
+            Others are refused.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> W = tg.Tensor([[0.5]], requires_grad=True)

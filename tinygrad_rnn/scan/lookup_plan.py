@@ -4,6 +4,8 @@
 2. A user's step runs again, and is compared with the trace of the most likely plan.
 3. If it does something else, it is traced, and the key of the trace leads to the plan.
 4. A trace without a plan is compiled into a new one.
+
+A step that changes its state in Python then runs as often as a loop would run it.
 """
 
 from __future__ import annotations
@@ -129,7 +131,7 @@ def find_plan(call: Call, recording: bool) -> BoundPlan:
 
 
 class _Found(NamedTuple):
-    """A plan, the first run of the step that led to it, and how often the step has run since."""
+    """A plan, the run of the step that led to it, and how often the step has run in this call."""
 
     plan: Plan
     trace: Trace | TraceChecker
@@ -226,14 +228,15 @@ def _run_like_a_loop(
         state: what it was before the first run.
     """
     now = PythonState(call.cell)
-    if now.can_change or not now.is_as(state):
-        cache.keep_state(_code(call.cell), now if now.is_as(state) else None)
+    changed = not now.is_as(state)
+    if changed or now.can_change:
+        cache.keep_state(_code(call.cell), None if changed else now)
     if now.random != state.random and now.decides and call.steps > 1:
         raise TypeError(
             "scan: the step draws random numbers, but it is traced once for all time steps; pass "
             f"unroll=True, or draw random numbers outside of the step{current().scope}"
         )
-    if not now.is_as(state):
+    if changed:
         for _ in range(found.runs, call.steps):
             _run_again(call, recording, found, since)
 

@@ -69,14 +69,15 @@ class _StepAsCell:
 
     def __call__(self, carry: Any, args: Any) -> tuple[Any, Any]:
         result = self.step(*args)
-        returned: list[Any] = []
-        flatten(result, returned)
-        for y in returned:
-            if isinstance(y, list) or type(y) in python_scalars:
-                raise TypeError(
-                    "fused: expected the step to return a Tensor or a nested tuple of Tensors, got "
-                    f"{type(y).__name__}{current().scope}"
-                )
+        if not isinstance(result, Value):
+            returned: list[Any] = []
+            flatten(result, returned)
+            for y in returned:
+                if isinstance(y, list) or type(y) in python_scalars:
+                    raise TypeError(
+                        "fused: expected the step to return a Tensor or a nested tuple of Tensors, "
+                        f"got {type(y).__name__}{current().scope}"
+                    )
         return (), result
 
 

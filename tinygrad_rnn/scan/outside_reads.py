@@ -4,10 +4,10 @@ A step may draw random numbers or count its calls, and use them like a closed-ov
 step differs from time step to time step and must be refused. So a step that reads something new
 runs twice, and the numbers are compared. Most steps need not run twice. A value is safe if
 
-* its node is older than this call: so it was there before the step ran. (If it is a leaf, it must
-  be the leaf of the last call: a counter could choose among parameters.)
-* it is the same array as in the last call, and the step has not written into it: a new random
-  number would be a new array, or written by the step, or
+* its node is older than this call, so it was there before the step ran. A leaf must also be that of
+  the last call, since a counter could choose among parameters.
+* it is the array of the last call, and the step has not written into it. A new random number would
+  be a new array, or the step would write it.
 * an operation of this library computed it from safe values and the same Python numbers.
 """
 

@@ -156,7 +156,7 @@ def _module(kind: type) -> str:
 
 @functools.lru_cache(1024)
 def _is_of_a_library(name: str) -> bool:
-    """Whether a module is not the user's own: then no counter of his is in it."""
+    """Whether a module is not the user's own: then it holds no counter of the user's."""
     top = name.partition(".")[0]
     if top == "tinygrad_rnn" or top in sys.stdlib_module_names - {"__main__"}:
         return True
@@ -215,14 +215,23 @@ def _unread(code: types.CodeType) -> set[str]:
         for i, load in enumerate(instructions):
             if load.opname not in ("LOAD_DEREF", "LOAD_GLOBAL"):
                 continue
-            after = instructions[i + 1 : i + 4]
-            appends = after[0].argval == "append"
-            counts = (
-                [x.opname[:6] for x in after] == ["LOAD_C", "BINARY", "STORE_"]
-                or [x.opname[:6] for x in after] == ["LOAD_S", "BINARY", "STORE_"]
-            ) and after[2].argval == load.argval
+            appends = instructions[i + 1].argval == "append"
+            counts = _counts(load, instructions[i + 1 : i + 4])
             (harmless if appends or counts else read).add(load.argval)
     return harmless - read
+
+
+def _counts(load: dis.Instruction, after: list[dis.Instruction]) -> bool:
+    """Whether these instructions are ``name += constant``."""
+    if len(after) < 3:
+        return False
+    constant, add, store = after
+    return (
+        constant.opname in ("LOAD_CONST", "LOAD_SMALL_INT")
+        and add.opname == "BINARY_OP"
+        and store.opname.startswith("STORE_")
+        and store.argval == load.argval
+    )
 
 
 _writing = {"STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR", "STORE_SUBSCR", "DELETE_SUBSCR"}

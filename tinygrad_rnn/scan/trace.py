@@ -363,7 +363,8 @@ class Trace:
     def with_numbers(self) -> Trace:
         """This trace, where Python floats in sums and products are closed-over values.
 
-        A plan of it serves all values of these numbers. The nodes of this trace get them too.
+        A plan of it serves all values of these numbers. The two share their nodes, which then hold
+        these values: so use only the new trace afterwards.
         """
         new = copy.copy(self)
         new.instructions, new.sources, new.key, new.numbers = [], [], [], set()

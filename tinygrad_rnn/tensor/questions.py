@@ -25,21 +25,17 @@ def is_without_numbers(x: Any) -> bool:
 
 def any_of(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """``np.any``: whether some element is not 0."""
-    return ops.greater(_count(ops.not_equal(a, 0), axis, keepdims), 0)
+    return ops.greater(ops.sum(ops.not_equal(a, 0), axis, keepdims), 0)
 
 
 def all_of(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """``np.all``: whether no element is 0. NaN is not 0."""
-    return ops.equal(_count(ops.equal(a, 0), axis, keepdims), 0)
+    return ops.equal(ops.sum(ops.equal(a, 0), axis, keepdims), 0)
 
 
 def count_nonzero(a: Any, axis: Any, *, keepdims: bool = False) -> Any:
     """``np.count_nonzero`` along axes. Without an axis it is a number, which a step cannot have."""
-    return _count(ops.not_equal(a, 0), axis, keepdims)
-
-
-def _count(true: Any, axis: Any, keepdims: bool) -> Any:
-    return ops.sum(true, axis, keepdims=keepdims)
+    return ops.sum(ops.not_equal(a, 0), axis, keepdims)
 
 
 def isposinf(x: Any) -> Any:

@@ -32,9 +32,10 @@ def cross_entropy(
     replaces the target distribution p by ``(1 - s) p + s / C``.
 
     Each l_n is accurate for finite logits of any size. It is Inf only if one of its terms, or their
-    sum, exceeds the largest number of the dtype; so is the sum that a mean divides. A class with
-    logit -Inf has probability 0: the loss is Inf if it is the target (NaN with weight 0), and a
-    term with p = 0 is 0. If all logits are -Inf, or one is Inf, the loss is NaN.
+    sum, exceeds the largest number of the dtype. A mean is Inf if the sum of the l_n is.
+
+    A class with logit -Inf has probability 0: the loss is Inf if it is the target (NaN with weight
+    0), and a term with p = 0 is 0. If all logits are -Inf, or one is Inf, the loss is NaN.
 
     Args:
         logits: x, (N, C), (C,) or (N, C, d_1, ...); not normalised.
